@@ -11,7 +11,7 @@ from tiltyard.workspace import Workspace
 
 def fetch(space: Workspace, task: Task) -> None:
     """Bring the files; the gate asks which version it was."""
-    with files.replacing_folder(space.raw(task.name)) as folder:
+    with files.atomic_folder(space.raw(task.name)) as folder:
         task.source.fetch(folder, space)
     nowhere = Pointer(md5=f"{0:032x}.dir", size=1, nfiles=1)
     versions.record(space, task.name, files.sha256(space.raw(task.name)), nowhere)

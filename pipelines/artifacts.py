@@ -27,7 +27,7 @@ def create_metric_table(workspace: Workspace, name: str) -> None:
         {"metric": _markdown_value(metric), "value": value, "baseline": content["baseline"].get(metric)}
         for metric, value in content["metrics"].items()
     ]
-    description = f"{name} {markdown.text(content['version'])}, sealed test rows"
+    description = f"{name} {markdown.escape(content['version'])}, sealed test rows"
     create_table_artifact(table, key=_key(name, "metrics"), description=description)
     if matrix := content.get("confusion"):
         create_markdown_artifact(
@@ -44,20 +44,20 @@ def create_report_link(workspace: Workspace, task: Task) -> None:
 
 def create_verdict_text(name: str, verdict: str, reasons: list[str]) -> None:
     """Create a text with the verdict and its reasons."""
-    text = "\n".join([f"**{verdict}**", "", *(f"- {markdown.text(reason)}" for reason in reasons)])
+    text = "\n".join([f"**{verdict}**", "", *(f"- {markdown.escape(reason)}" for reason in reasons)])
     create_markdown_artifact(text, key=_key(name, "verdict"), description=f"{name}: {verdict}")
 
 
 def _markdown_value(value: Any) -> Any:
     """Return a cell of a table, escaped because Prefect's page renders text as Markdown."""
-    return markdown.text(value) if isinstance(value, str) else value
+    return markdown.escape(value) if isinstance(value, str) else value
 
 
 def _confusion_table(matrix: Any) -> str:
     """Return a confusion matrix as a Markdown table; it is a list of rows, or a dict of rows and labels."""
     rows = matrix["matrix"] if isinstance(matrix, dict) else matrix
     labels = matrix.get("labels") if isinstance(matrix, dict) else None
-    labels = [*map(markdown.text, labels or [])] or [str(index) for index in range(len(rows))]
+    labels = [*map(markdown.escape, labels or [])] or [str(index) for index in range(len(rows))]
     head = ["| true \\ predicted | " + " | ".join(labels) + " |", "|---" * (len(labels) + 1) + "|"]
     return "\n".join(
         [*head, *(f"| {label} | {' | '.join(map(str, row))} |" for label, row in zip(labels, rows, strict=True))]

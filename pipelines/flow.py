@@ -106,7 +106,7 @@ def _run_task(workspace: Workspace, task: Task, display: RunProgress, base: Futu
     row, start = TaskOutcome(name), time.monotonic()
     progress.LISTENER.set(lambda text: display.note(name, text))
     try:
-        with processes.alone(workspace, name):
+        with processes.task_lock(workspace, name):
             start = time.monotonic()
             _run_steps(workspace, task, display, row)
     except TiltyardError as error:  # another process still holds the lock

@@ -176,7 +176,7 @@ def _status_marks(encoding: str) -> tuple[str, str, str, str]:
 
 def _render(parts: list[Table | Text], width: int) -> list[str]:
     """Return the lines that rich lays out."""
-    system: Literal["standard"] | None = None if progress.plain() else "standard"
+    system: Literal["standard"] | None = None if progress.without_colour() else "standard"
     console = Console(file=io.StringIO(), width=max(width, 20), force_terminal=True, color_system=system)
     with console.capture() as capture:
         for part in parts:

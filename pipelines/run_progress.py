@@ -38,7 +38,7 @@ class RunProgress:
     def __enter__(self) -> Self:
         """Redirect other output and start drawing the table."""
         self._erase_at_end = bool(sys.stdout and sys.stdout.isatty())  # the results follow on the same terminal
-        self.stream: TextIO = self._stack.enter_context(environment.redirected(self.workspace.log("run")))
+        self.stream: TextIO = self._stack.enter_context(environment.redirect_output(self.workspace.log("run")))
         if can_rewrite(self.stream):
             self._screen = Screen(self.stream)
             self._table = ProgressTable(self.steps, self.stream.encoding)

@@ -69,7 +69,7 @@ def run_task(workspace: Workspace, task: Task, target: Workspace) -> dict[str, A
     """Run a small version of a task from source to verdict in the project `target`; return its evaluation."""
     small = shrink_task(task)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns about many models in one process
-    with files.replacing_folder(target.raw(task.name)) as folder:
+    with files.atomic_folder(target.raw(task.name)) as folder:
         small.source.fetch(folder, workspace)
     validate.validate(target, small)
     prepare.prepare(target, small)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass, field
 
-from tiltyard.errors import StageError, TiltyardError, of_disk
+from tiltyard.errors import StageError, TiltyardError, from_os_error
 from tiltyard.gate.next_steps import STATUS, NextSteps
-from tiltyard.processes import LAST
+from tiltyard.processes import LOG_LINES
 
 
 @dataclass
@@ -31,7 +31,7 @@ class TaskOutcome:
 
     def fail(self, step: str, error: Exception) -> None:
         """Record the error of a step."""
-        error = (of_disk(error) if isinstance(error, OSError) else None) or error
+        error = (from_os_error(error) if isinstance(error, OSError) else None) or error
         self.stopped, self.verdict = step, f"stopped at {step}"
         self.error = error.message if isinstance(error, TiltyardError) else f"{type(error).__name__}: {error}"
         self.hint = error.hint if isinstance(error, TiltyardError) else ""
@@ -39,7 +39,7 @@ class TaskOutcome:
             self.log = error.log
         elif not isinstance(error, TiltyardError):
             traceback.print_exception(error)  # into the log of the run
-            self.log = "".join(traceback.format_exception(error)).splitlines()[-LAST:]
+            self.log = "".join(traceback.format_exception(error)).splitlines()[-LOG_LINES:]
 
     @property
     def status(self) -> int:

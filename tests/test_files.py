@@ -97,7 +97,7 @@ def test_a_block_that_fails_leaves_all_as_it_was(tmp_path: Path) -> None:
     """The old content stays, and nothing temporary."""
     target = tmp_path / "docs"
     write("replacing_folder", target)
-    with pytest.raises(ValueError, match="no"), files.replacing_folder(target):
+    with pytest.raises(ValueError, match="no"), files.atomic_folder(target):
         raise ValueError("no")
     assert [path.name for path in tmp_path.rglob("*")] == ["docs", "whole.txt"]
 
@@ -127,16 +127,16 @@ def test_a_private_file_is_its_owners_alone(tmp_path: Path, replace: bool) -> No
     """Whatever the mask allows; one that is there is replaced or kept, as is asked, and nothing else is left."""
     path, mask = tmp_path / "new" / "key", os.umask(0)
     try:
-        files.write_private(path, b"one", replace=replace)
+        files.write_private_file(path, b"one", replace=replace)
     finally:
         os.umask(mask)
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
     if replace:
-        files.write_private(path, b"two", replace=True)
+        files.write_private_file(path, b"two", replace=True)
     else:
         with pytest.raises(FileExistsError):
-            files.write_private(path, b"two", replace=False)
+            files.write_private_file(path, b"two", replace=False)
     assert path.read_bytes() == (b"two" if replace else b"one")
     assert path.stat().st_mode & 0o777 == 0o600
     assert [kept.name for kept in path.parent.iterdir()] == ["key"]
@@ -147,7 +147,7 @@ def test_of_many_private_files_at_once_one_stays(tmp_path: Path) -> None:
 
     def written(number: int) -> bool:
         try:
-            files.write_private(tmp_path / "key", b"%d" % number, replace=False)
+            files.write_private_file(tmp_path / "key", b"%d" % number, replace=False)
         except FileExistsError:
             return False
         return True

@@ -12,23 +12,23 @@ Rows = dict[str, Array]  # rows held by column: every array has the same length
 Fitted = dict[str, Any]  # what a column or a problem learned from the training rows, as JSON
 
 
-def count(rows: Rows) -> int:
+def row_count(rows: Rows) -> int:
     """Return how many rows there are."""
     return len(next(iter(rows.values())))
 
 
-def take(rows: Rows, index: Array) -> Rows:
+def take_rows(rows: Rows, index: Array) -> Rows:
     """Return the rows at these places."""
     return {name: values[index] for name, values in rows.items()}
 
 
-def empty(cell: object) -> bool:
+def is_missing(cell: object) -> bool:
     """Return whether a cell of a file holds nothing: None, blank text, NaN, or what pandas puts in its place."""
     if isinstance(cell, str):
         return not cell.strip()
     return cell is None or type(cell).__name__ in {"NAType", "NaTType"} or bool(cell != cell)  # noqa: PLR0124 - NaN
 
 
-def side_by_side(features: Iterable[Array]) -> Array:
+def stack_columns(features: Iterable[Array]) -> Array:
     """Put features, an array each, into the columns of one float32 array."""
     return np.stack([feature.astype(np.float32) for feature in features], axis=1)

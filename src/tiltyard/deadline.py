@@ -22,7 +22,7 @@ class OutOfTimeError(Exception):
 
 
 @contextlib.contextmanager
-def until(moment: float) -> Iterator[None]:
+def limit_until(moment: float) -> Iterator[None]:
     """Limit the work in this block."""
     token = _until.set(moment)
     try:
@@ -31,12 +31,12 @@ def until(moment: float) -> Iterator[None]:
         _until.reset(token)
 
 
-def limited() -> bool:
+def is_limited() -> bool:
     """Whether the work in hand has a limit."""
     return _until.get() < math.inf
 
 
-def paced(steps: Sequence[Step]) -> Iterator[Step]:
+def stepwise(steps: Sequence[Step]) -> Iterator[Step]:
     """Go through steps that take about as long as each other, and stop as soon as the last would end too late."""
     begun = time.monotonic()
     for done, step in enumerate(steps):

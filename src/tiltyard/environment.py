@@ -51,7 +51,7 @@ LONG_LOG = 1 << 20  # bytes: a longer log is begun anew
 
 
 @contextlib.contextmanager
-def redirected(log: Path, only: Sequence[int] = (1, 2)) -> Iterator[TextIO]:
+def redirect_output(log: Path, only: Sequence[int] = (1, 2)) -> Iterator[TextIO]:
     """Send the output of this process, its children and native libraries to a file; yield the stderr from before."""
     log.parent.mkdir(parents=True, exist_ok=True)
     long = log.is_file() and log.stat().st_size > LONG_LOG
@@ -71,9 +71,9 @@ def redirected(log: Path, only: Sequence[int] = (1, 2)) -> Iterator[TextIO]:
 
 
 @contextlib.contextmanager
-def native_redirected(log: Path) -> Iterator[None]:
+def redirect_native_output(log: Path) -> Iterator[None]:
     """Send what native libraries write to a file, whenever they do; what Python writes to stderr still gets there."""
-    with redirected(log, only=(2,)) as stream, contextlib.redirect_stderr(stream):
+    with redirect_output(log, only=(2,)) as stream, contextlib.redirect_stderr(stream):
         yield
 
 

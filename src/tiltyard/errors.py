@@ -24,8 +24,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-NAMED = 5  # rows, values or files that a sentence names
-LONGEST = 100  # characters of a value in a message
+MAX_LISTED = 5  # rows, values or files that a sentence names
+MAX_VALUE_LENGTH = 100  # characters of a value in a message
 
 
 class TiltyardError(Exception):
@@ -91,13 +91,13 @@ class RequestError(TiltyardError):
         return {"error": {"code": self.code, "message": self.message, "field": self.field}}
 
 
-def listed(items: Sequence[object]) -> str:
+def join_first(items: Sequence[object]) -> str:
     """Name the first few."""
-    more = f" and {len(items) - NAMED:,} more" if len(items) > NAMED else ""
-    return ", ".join(str(item) for item in items[:NAMED]) + more
+    more = f" and {len(items) - MAX_LISTED:,} more" if len(items) > MAX_LISTED else ""
+    return ", ".join(str(item) for item in items[:MAX_LISTED]) + more
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """Spell a refused value as JSON would, and not at full length if it is long."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
@@ -105,10 +105,10 @@ def shown(value: object) -> str:
         text = repr(value)
     except ValueError:  # Python spells no whole number of more than 4300 digits
         return "a huge number"
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}..."
 
 
-def of_disk(error: OSError) -> WorkspaceError | None:
+def from_os_error(error: OSError) -> WorkspaceError | None:
     """Return in our words that a disk or a folder takes no more; None if that is not what an error is about."""
     if isinstance(error, shutil.Error):
         error = _first(error)

@@ -17,7 +17,7 @@ class Expectation(Settings):
     arguments: dict[str, Any] = Field(default_factory=dict, description="As Great Expectations names them.")
 
 
-def present(column: str) -> Expectation:
+def not_null(column: str) -> Expectation:
     """Expect a value in every row."""
     return Expectation(expectation="expect_column_values_to_not_be_null", arguments={"column": column})
 
@@ -28,7 +28,7 @@ def between(column: str, bounds: tuple[float, float]) -> Expectation:
     return Expectation(expectation="expect_column_values_to_be_between", arguments=arguments)
 
 
-def among(column: str, values: list[Any]) -> Expectation:
+def in_set(column: str, values: list[Any]) -> Expectation:
     """Expect every value to be one of a few."""
     arguments = {"column": column, "value_set": values}
     return Expectation(expectation="expect_column_values_to_be_in_set", arguments=arguments)
@@ -40,7 +40,7 @@ def row_count(bounds: tuple[int, int]) -> Expectation:
     return Expectation(expectation="expect_table_row_count_to_be_between", arguments=arguments)
 
 
-def matching(column: str, pattern: str) -> Expectation:
+def matches_regex(column: str, pattern: str) -> Expectation:
     """Expect every value to look like a regular expression."""
     return Expectation(
         expectation="expect_column_values_to_match_regex", arguments={"column": column, "regex": pattern}

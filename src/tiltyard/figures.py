@@ -21,11 +21,11 @@ from tiltyard.files import Json
 Kind = Literal["lines", "points", "bars", "matrix", "table", "pictures", "words"]
 Told = TypeVar("Told", float, tuple[float, float, float])
 
-DRAWN = 1500  # points that can be told apart on a page
-LONGEST = 30  # bars under which one still finds what one looks for
+MAX_POINTS = 1500  # points that can be told apart on a page
+MAX_BARS = 30  # bars under which one still finds what one looks for
 DIGITS = 6  # of a number that is only looked at
 BINS = 30  # of a histogram
-SMALLEST = 1e-300  # an axis has no round marks for numbers nearer to zero
+MIN_DRAWN = 1e-300  # an axis has no round marks for numbers nearer to zero
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ def points(
 
     More: `level` or `diagonal`, a line to compare with.
     """
-    most = max(DRAWN // max(len(groups), 1), 2)
+    most = max(MAX_POINTS // max(len(groups), 1), 2)
     drawn = [{"name": name, "x": _some(x, most), "y": _some(y, most)} for name, (x, y) in groups.items()]
     return Figure(title, text, "points", {"x": axes[0], "y": axes[1], "groups": drawn, **more})
 
 
-def spread(title: str, text: str, values: Mapping[str, Array]) -> Figure:
+def histogram(title: str, text: str, values: Mapping[str, Array]) -> Figure:
     """Return how often which value occurs, several kinds over each other; the last one dashed."""
     edges = _edges(np.concatenate([*values.values()]).astype(np.float64))
     drawn = {}
@@ -95,11 +95,11 @@ def bars(title: str, text: str, axis: str, values: Mapping[str, float | tuple[fl
     return Figure(title, text, "bars", {"x": axis, "bars": drawn})
 
 
-def largest(values: Mapping[str, Told]) -> tuple[dict[str, Told], str]:
+def largest_bars(values: Mapping[str, Told]) -> tuple[dict[str, Told], str]:
     """Keep the bars that can be read on a page, the longest first; and say how many there were, if not all are kept."""
     order = sorted(values, key=lambda name: -abs(_middle(values[name])))
-    kept = {name: values[name] for name in order[:LONGEST]}
-    return kept, "" if len(kept) == len(values) else f" Of {len(values)} the {LONGEST} largest are shown."
+    kept = {name: values[name] for name in order[:MAX_BARS]}
+    return kept, "" if len(kept) == len(values) else f" Of {len(values)} the {MAX_BARS} largest are shown."
 
 
 def _middle(value: Any) -> float:
@@ -163,5 +163,5 @@ def _plain(values: Any) -> Any:
         return [_plain(one) for one in values]
     if isinstance(values, float):
         found = float(f"{values:.{DIGITS}g}")
-        return (found if abs(found) > SMALLEST else 0.0) if math.isfinite(found) else None
+        return (found if abs(found) > MIN_DRAWN else 0.0) if math.isfinite(found) else None
     return values

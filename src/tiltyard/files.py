@@ -27,7 +27,7 @@ TEMPORARY = re.compile(r"\..+-[0-9a-f]{32}(\.[^.]+)?")  # what is written here, 
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """Return a temporary file beside `path` (same suffix); it takes the place of `path` when the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _temporary(path.parent, f".{path.stem}-", path.suffix, Path.touch) as temporary:
@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """Return an empty folder; its content becomes `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _temporary(path.parent, f".{path.name}-", "", Path.mkdir) as temporary:
@@ -85,7 +85,7 @@ def is_at(path: Path, file: IO[Any]) -> bool:
     return False
 
 
-def write_private(path: Path, content: bytes, *, replace: bool) -> None:
+def write_private_file(path: Path, content: bytes, *, replace: bool) -> None:
     """Write a file that only its owner may read at any moment, whole or not at all.
 
     Raise FileExistsError if there is one and `replace` is false, also if it came while this one was written.
@@ -171,7 +171,7 @@ def sync_folder(folder: Path) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all."""
-    with replacing(path) as temporary:
+    with atomic_file(path) as temporary:
         temporary.write_bytes(content)
 
 

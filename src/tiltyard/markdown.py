@@ -7,13 +7,13 @@ import re
 LIVE = re.compile(r"[\\`*\[\]|~]")
 
 
-def text(value: object) -> str:
+def escape(value: object) -> str:
     """Return a value as text of one line."""
     flat = " ".join(str(value).split())
     return LIVE.sub(r"\\\g<0>", flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
 
 
-def code(value: object) -> str:
+def inline_code(value: object) -> str:
     """Return a value as code of one line; backticks in it ask for longer ones around it."""
     flat = " ".join(str(value).split())
     fence = "`" * (max(map(len, re.findall("`+", flat)), default=0) + 1)

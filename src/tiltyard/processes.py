@@ -17,13 +17,13 @@ from tiltyard import errors, files, progress
 from tiltyard.workspace import Workspace
 
 RUN = "TILTYARD_RUN"  # in the environment of a stage: the lock that its run holds as long as it lives
-PATIENCE = 24 * 3600.0  # seconds that one waits for another, who may be training
+LOCK_SECONDS = 24 * 3600.0  # seconds that one waits for another, who may be training
 PAUSE = 0.3  # seconds between two looks
-LAST = 15  # lines of a log that are shown after a crash
+LOG_LINES = 15  # lines of a log that are shown after a crash
 
 
 @contextlib.contextmanager
-def alone(workspace: Workspace, task: str, *, reading: bool = False) -> Iterator[None]:
+def task_lock(workspace: Workspace, task: str, *, reading: bool = False) -> Iterator[None]:
     """Work on a task as the only one, after whoever does now; the lock of a process that died is free.
 
     Those who only read what a run makes may do so together; a run waits for them, and they for it.
@@ -47,8 +47,8 @@ def alone(workspace: Workspace, task: str, *, reading: bool = False) -> Iterator
 
 def _wait_for(file: TextIO, task: str, kind: int) -> None:
     """Lock a file when its holder has let go of it."""
-    end = time.monotonic() + PATIENCE
-    with progress.waiting() as wait:
+    end = time.monotonic() + LOCK_SECONDS
+    with progress.show_waiting() as wait:
         while True:
             try:
                 fcntl.flock(file, kind | fcntl.LOCK_NB)
@@ -131,7 +131,7 @@ def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def error(workspace: Workspace, verb: str, task: str) -> errors.TiltyardError:
+def stage_error(workspace: Workspace, verb: str, task: str) -> errors.TiltyardError:
     """Return the error that a stage left; if it left none, its last line."""
     path = _file(workspace, verb, task, "error.json")
     if path.is_file():
@@ -140,7 +140,7 @@ def error(workspace: Workspace, verb: str, task: str) -> errors.TiltyardError:
         return made
     log = _file(workspace, verb, task, "log")
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-    lines = [line for line in text.splitlines() if line.strip()][-LAST:]
+    lines = [line for line in text.splitlines() if line.strip()][-LOG_LINES:]
     last = f"; last log line: {lines[-1].strip()}" if lines else ""
     hint = f"run it alone to see more: tiltyard {verb} {task}"
     return errors.StageError(f"{verb} of {task} exited without an error message{last}", hint, lines)

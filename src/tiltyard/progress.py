@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-PATIENCE = 2.0  # seconds without a word
+QUIET_SECONDS = 2.0  # seconds without a word
 SECONDS_A_LINE = 5.0  # where there is no terminal to redraw
 
 # Within a run its table shows the progress: two bars on one terminal would overwrite each other.
 LISTENER: ContextVar[Callable[[str], None] | None] = ContextVar("LISTENER", default=None)
 
 
-def plain() -> bool:
+def without_colour() -> bool:
     """Return whether output should hold no colours: NO_COLOR is set, or the terminal cannot show any."""
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
@@ -29,11 +29,11 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
     """Return the console that tables and bars are printed on."""
     from rich.console import Console
 
-    return Console(stderr=stderr, width=width, color_system=None if plain() else "auto")
+    return Console(stderr=stderr, width=width, color_system=None if without_colour() else "auto")
 
 
 @contextlib.contextmanager
-def waiting() -> Iterator[Callable[[str], None]]:
+def show_waiting() -> Iterator[Callable[[str], None]]:
     """Yield what is to be called at each look with who is waited for; it is said once, and taken back at the end."""
     said = ""
 
@@ -74,7 +74,7 @@ def status(text: str) -> Iterator[Callable[[], None]]:
 
 
 @contextlib.contextmanager
-def watched(name: str, total: int | None, done: int, unit: str = "MB") -> Iterator[Callable[[int], None]]:
+def progress_bar(name: str, total: int | None, done: int, unit: str = "MB") -> Iterator[Callable[[int], None]]:
     """Return what is to be told how many bytes are there, or how many of another unit."""
     from rich.progress import (
         BarColumn,
@@ -92,12 +92,12 @@ def watched(name: str, total: int | None, done: int, unit: str = "MB") -> Iterat
     columns = (BarColumn(), *(of_bytes if unit == "MB" else (MofNCompleteColumn(),)), TimeRemainingColumn())
     bar = Progress(TextColumn("{task.description}"), *columns, console=terminal, transient=True, auto_refresh=False)
     row = bar.add_task(name, total=total, completed=done)
-    spoken = time.monotonic() + PATIENCE - SECONDS_A_LINE
+    spoken = time.monotonic() + QUIET_SECONDS - SECONDS_A_LINE
     start = time.monotonic()
 
     def tell(now: int) -> None:
         nonlocal spoken
-        if time.monotonic() - start < PATIENCE:
+        if time.monotonic() - start < QUIET_SECONDS:
             return
         so_far, whole = (f"{n / 1e6:.1f}" if unit == "MB" else f"{n:,}" for n in (now, total or 0))
         text = f"{so_far}{f' of {whole}' if total else ''} {unit}"

@@ -74,7 +74,7 @@ def write_task(workspace: Workspace, frame: pd.DataFrame, changes: dict[str, Any
         section[last] = value
     content["serve"].setdefault("example", example(content["columns"], frame))
     workspace.task_file("shop").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    with files.replacing_folder(workspace.raw("shop")) as folder:
+    with files.atomic_folder(workspace.raw("shop")) as folder:
         frame.to_csv(folder / "table.csv", index=False)
     return loader.load(workspace, "shop")
 

@@ -90,7 +90,7 @@ def write_linear(path: Path, weights: Array, bias: Array, *, softmax: bool) -> N
 def quick_package(workspace: Workspace, task: Task, evaluated: Evaluated | None = None) -> str:  # noqa: ARG001
     """Write the files of a package that the gate needs, without building a Bento."""
     name = version(workspace.out(task.name, "train"))
-    with files.replacing_folder(workspace.package(task.name, name)) as folder:
+    with files.atomic_folder(workspace.package(task.name, name)) as folder:
         for file in ("model.onnx", "encoder.json"):
             shutil.copy(workspace.out(task.name, "train") / file, folder)
     return name

@@ -39,7 +39,7 @@ def song_model(space: Workspace) -> LoadedModel:
     files.write_text(space.root / "song.txt", SONG)
     files.write_text(space.task_file("song"), yaml.safe_dump(TASK, sort_keys=False))
     task = loader.load(space, "song")
-    with files.replacing_folder(space.raw("song")) as raw:
+    with files.atomic_folder(space.raw("song")) as raw:
         task.source.fetch(raw, space)
     prepare(space, task)
     folder = space.out("song", "prepare")

@@ -70,7 +70,7 @@ def edit_task(workspace: Workspace, name: str, changes: dict[str, Any]) -> None:
 
 def fetch_raw(workspace: Workspace, name: str) -> None:
     """Write raw data and record it as a version, without DVC."""
-    with files.replacing_folder(workspace.raw(name)) as folder:
+    with files.atomic_folder(workspace.raw(name)) as folder:
         loader.load(workspace, name).source.fetch(folder, workspace)
     pointer = Pointer(md5=f"{0:032x}.dir", size=1, nfiles=1)
     versions.record(workspace, name, files.sha256(workspace.raw(name)), pointer)

@@ -207,15 +207,15 @@ def test_a_deleted_lock_file_is_locked_anew(small: Workspace, monkeypatch: pytes
     """A process that waits while the task and its lock file are removed still gets an exclusive lock."""
     (small.root / "slow").touch()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(processes.alone(small, "a"))
+        stack.enter_context(processes.task_lock(small, "a"))
         two = start(small, sys.executable, "-c", LOCK, "two")
         assert f"(process {os.getpid()})" in first_line(two)
         small.work_lock("a").unlink()
     try:
         wait_for((small.root / "two").exists)
-        monkeypatch.setattr(processes, "PATIENCE", 0.0)
+        monkeypatch.setattr(processes, "LOCK_SECONDS", 0.0)
         with pytest.raises(WorkspaceError, match=rf"a: still worked on by .*process {two.pid}"):
-            processes.alone(small, "a").__enter__()
+            processes.task_lock(small, "a").__enter__()
     finally:
         (small.root / "slow").unlink()
         two.communicate(timeout=60)
@@ -237,9 +237,9 @@ def test_commands_wait_for_the_lock_of_their_task(
     workspace: Workspace, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Commands that write outputs wait, and long ones that read them."""
-    monkeypatch.setattr(processes, "PATIENCE", 0.0)
+    monkeypatch.setattr(processes, "LOCK_SECONDS", 0.0)
     before = {path: path.stat().st_mtime_ns for path in workspace.root.rglob("*") if ".tiltyard" not in path.parts}
-    with processes.alone(workspace, "iris"):
+    with processes.task_lock(workspace, "iris"):
         done = CliRunner().invoke(cli, words.split())
     assert isinstance(done.exception, WorkspaceError)
     assert "iris: still worked on by" in done.exception.message
@@ -249,23 +249,23 @@ def test_commands_wait_for_the_lock_of_their_task(
 
 def test_a_wait_has_an_end(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a timeout, an error names the holder and gives a hint; other tasks are not locked."""
-    monkeypatch.setattr(processes, "PATIENCE", 0.0)
-    with processes.alone(small, "a"):
-        with processes.alone(small, "b"):
+    monkeypatch.setattr(processes, "LOCK_SECONDS", 0.0)
+    with processes.task_lock(small, "a"):
+        with processes.task_lock(small, "b"):
             pass
         with pytest.raises(WorkspaceError, match=rf"a: still worked on by .*process {os.getpid()}") as caught:
-            processes.alone(small, "a").__enter__()
+            processes.task_lock(small, "a").__enter__()
     assert "tiltyard run a" in caught.value.hint
-    with processes.alone(small, "a"):
+    with processes.task_lock(small, "a"):
         pass
 
 
 def test_a_stage_of_dvc_does_not_wait(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run holds the task's lock while it waits for DVC: a stage that waited for it would be a deadlock."""
-    with processes.alone(small, "a"):
+    with processes.task_lock(small, "a"):
         monkeypatch.setenv("DVC_STAGE", "train@a")
-        monkeypatch.setattr(processes, "PATIENCE", 0.0)
-        with processes.alone(small, "a"):
+        monkeypatch.setattr(processes, "LOCK_SECONDS", 0.0)
+        with processes.task_lock(small, "a"):
             pass
 
 

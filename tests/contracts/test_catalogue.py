@@ -11,7 +11,7 @@ from workspaces import ROOT
 
 from pipelines.smoke import shrink_task
 from tiltyard import files, plugins
-from tiltyard.arrays import count
+from tiltyard.arrays import row_count
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.modeling.inference.encoder import Encoder
@@ -37,7 +37,7 @@ def task(workspace: Workspace, mirror: Path, catalogue_name: str) -> Task:
     assert mirror.is_dir()
     shutil.copy(Workspace(ROOT).task_file(catalogue_name), workspace.task_file(catalogue_name))
     task = shrink_task(loader.load(workspace, catalogue_name))
-    with files.replacing_folder(workspace.raw(task.name)) as folder:
+    with files.atomic_folder(workspace.raw(task.name)) as folder:
         task.source.fetch(folder, workspace)
     return task
 
@@ -54,6 +54,6 @@ def test_serving_encodes_as_training_did(workspace: Workspace, task: Task) -> No
     rows, _ = plugins.load("modalities", task.form)().rows(task, workspace.raw(task.name))
     some = {name: values[:ROWS] for name, values in rows.items()}
     again = encoder.parse(encoder.to_json(some))
-    assert count(again) == min(ROWS, count(rows))
+    assert row_count(again) == min(ROWS, row_count(rows))
     assert np.array_equal(encoder.encode(again), encoder.encode(some))
-    assert count(encoder.parse([task.serve.example])) == 1
+    assert row_count(encoder.parse([task.serve.example])) == 1

@@ -10,7 +10,7 @@ import pytest
 from workspaces import ROOT, fetch_raw
 
 from tiltyard import plugins
-from tiltyard.arrays import count
+from tiltyard.arrays import row_count
 from tiltyard.config import loader
 from tiltyard.errors import DataError
 from tiltyard.modeling.inference.encoder import Encoder
@@ -48,7 +48,7 @@ def test_serving_encodes_as_training_did(workspace: Workspace, task_name: str) -
     rows, _ = plugins.load("modalities", task.form)().rows(task, workspace.raw(task_name))
     some = {name: values[:64] for name, values in rows.items()}
     again = encoder.parse(encoder.to_json(some))
-    assert count(again) == 64
+    assert row_count(again) == 64
     assert np.array_equal(encoder.encode(again), encoder.encode(some))
 
 

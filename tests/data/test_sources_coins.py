@@ -26,7 +26,7 @@ def fetched(workspace: Workspace) -> tuple[Task, Path]:
     files.write_text(path, Workspace(ROOT).task_file("crypto_direction").read_text(encoding="utf-8"))
     task = loader.load(workspace, "crypto_direction")
     task = task.model_copy(update={"rows": (400, 600), "source": Coins(kind="coins", rows=500)})
-    with files.replacing_folder(workspace.raw(task.name)) as folder:
+    with files.atomic_folder(workspace.raw(task.name)) as folder:
         task.source.fetch(folder, workspace)
     return task, workspace.raw(task.name) / "series.csv"
 

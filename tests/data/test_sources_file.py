@@ -278,7 +278,7 @@ def test_a_long_download_shows_how_far_it_is(
     server.length = length
     bring(workspace, server.url)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.0)
     bring(workspace, server.url)
     assert f"table.csv 0.3 of {len(TABLE) / 1e6:.1f} MB" in capsys.readouterr().err or not length
     monkeypatch.setenv("FORCE_COLOR", "1")

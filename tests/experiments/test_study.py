@@ -35,9 +35,9 @@ from tiltyard.workspace import Workspace
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ({"vary": {"train.optimizer": ["sgd"]}}, "expected two variants or more, each once; received sgd"),
+        ({"vary": {"train.optimizer": ["sgd"]}}, "expected 2 or more variants, each once; received sgd"),
         ({"vary": {"train.optimizer": ["sgd", "sgd"]}}, "each once; received sgd, sgd"),
-        ({}, "expected two variants or more, each once; received none"),
+        ({}, "expected 2 or more variants, each once; received none"),
         (
             {"vary": {"train.optimiser": ["sgd", "adam"]}},
             "train.optimiser=sgd: .*unknown key.*did you mean 'optimizer'",

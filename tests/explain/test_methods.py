@@ -20,7 +20,7 @@ from tiltyard.explain.methods.base import ExplainedModel
 from tiltyard.explain.methods.lime import perturb_table
 from tiltyard.explain.methods.occlusion import occlusion_map
 from tiltyard.explain.methods.shap import BACKGROUND_ROWS
-from tiltyard.figures import LONGEST, Figure, largest
+from tiltyard.figures import MAX_BARS, Figure, largest_bars
 from tiltyard.preparation import prepare
 from tiltyard.preparation.training_rows import sample_rows
 from tiltyard.workspace import Workspace
@@ -110,11 +110,11 @@ def test_what_is_explained_reads_as_a_sentence(space: Workspace, line: tuple[Exp
 def test_of_many_bars_the_largest_are_kept() -> None:
     """Only the largest bars are kept, and the sentence states how many there were."""
     many = {f"c{place}": place - 50.0 for place in range(101)}
-    kept, told = largest(many)
-    assert len(kept) == LONGEST
+    kept, told = largest_bars(many)
+    assert len(kept) == MAX_BARS
     assert [*kept][:2] == ["c0", "c100"]
     assert told == " Of 101 the 30 largest are shown."
-    assert largest({"a": (1.0, 0.0, 2.0), "b": (-3.0, -4.0, 0.0)}) == (
+    assert largest_bars({"a": (1.0, 0.0, 2.0), "b": (-3.0, -4.0, 0.0)}) == (
         {"b": (-3.0, -4.0, 0.0), "a": (1.0, 0.0, 2.0)},
         "",
     )

@@ -19,7 +19,7 @@ from tiltyard import files, plugins
 from tiltyard.config import loader
 from tiltyard.explain.explain import load_model
 from tiltyard.explain.methods.base import ExplainedModel
-from tiltyard.figures import LONGEST, Figure
+from tiltyard.figures import MAX_BARS, Figure
 from tiltyard.preparation.prepare import prepare
 from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.model.loaded_model import LoadedModel
@@ -78,21 +78,21 @@ def test_of_many_columns_the_others_are_one_bar(wide: ExplainedModel) -> None:
     """The bars add up to the prediction, and the sentence states how many columns there are."""
     exhibit = of_row("shap", wide)
     found = bar_values(exhibit)
-    assert len(found) == LONGEST + 1
-    assert [*found][-1] == f"the {COLUMNS - LONGEST} others"
+    assert len(found) == MAX_BARS + 1
+    assert [*found][-1] == f"the {COLUMNS - MAX_BARS} others"
     base = float(exhibit.text.split(" is ")[1].split(";")[0])
     assert base + sum(found.values()) == pytest.approx(answered(wide, 0), abs=1e-3)
-    assert exhibit.text.endswith(f"Of {COLUMNS} the {LONGEST} largest are shown.")
+    assert exhibit.text.endswith(f"Of {COLUMNS} the {MAX_BARS} largest are shown.")
 
 
 def test_of_many_columns_the_largest_are_shown(wide: ExplainedModel) -> None:
     """All methods leave out small columns, and the sentence states it."""
     shown = [next(iter(plugins.load("explanations", way)().of_model(wide))) for way in ("permutation", "shap")]
     for exhibit in (*shown, of_row("lime", wide)):
-        assert len(bar_values(exhibit)) == LONGEST
+        assert len(bar_values(exhibit)) == MAX_BARS
         assert f"c{COLUMNS - 1}" in bar_values(exhibit)
         assert "c0" not in bar_values(exhibit)
-        assert f"Of {COLUMNS} the {LONGEST} largest are shown." in exhibit.text
+        assert f"Of {COLUMNS} the {MAX_BARS} largest are shown." in exhibit.text
 
 
 def test_a_model_of_very_many_columns_is_asked_less(wide: ExplainedModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tiltyard.arrays import Fitted
-from tiltyard.errors import RequestError, shown
+from tiltyard.errors import RequestError, format_value
 from tiltyard.modeling.columns.base import Column, scale
 from tiltyard.modeling.columns.boolean import Boolean
 from tiltyard.modeling.columns.category import Category
@@ -241,8 +241,8 @@ def test_a_text_without_words_is_refused_unless_it_may_be_missing() -> None:
 
 def test_long_values_are_not_sent_back() -> None:
     """A refusal shows the beginning."""
-    assert shown("x" * 1000) == f"'{'x' * 99}..."
-    assert [shown(value) for value in (None, True, 1)] == ["null", "true", "1"]
+    assert format_value("x" * 1000) == f"'{'x' * 99}..."
+    assert [format_value(value) for value in (None, True, 1)] == ["null", "true", "1"]
 
 
 def test_clients_are_told_of_dates_and_names() -> None:

@@ -11,7 +11,7 @@ import yaml
 from workspaces import train_tasks
 
 from tiltyard import files, plugins
-from tiltyard.arrays import Rows, take
+from tiltyard.arrays import Rows, take_rows
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError, RequestError
@@ -69,7 +69,7 @@ def test_other_rows_than_training_teach_nothing(workspace: Workspace, make: type
     rows, truth = form.rows(task, workspace.raw(task.name))
     train = split_rows(task.split, SplitInputs(row_keys(rows, task.split.seed)), truth, form.reach(task))["train"]
     saved = encoder_of(workspace, task)
-    assert task.encoder().fit(task.target, take(rows, train), truth[train]).fitted == saved.fitted
+    assert task.encoder().fit(task.target, take_rows(rows, train), truth[train]).fitted == saved.fitted
     assert task.encoder().fit(task.target, rows, truth).fitted != saved.fitted
 
 

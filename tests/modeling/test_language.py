@@ -67,7 +67,7 @@ def made(root: Path, content: Json, **changes: Any) -> tuple[Workspace, Task]:
     files.write_text(root / "song.txt", SONG)
     files.write_text(space.task_file("words"), yaml.safe_dump({**content, **changes}, sort_keys=False))
     task = loader.load(space, "words")
-    with files.replacing_folder(space.raw("words")) as folder:
+    with files.atomic_folder(space.raw("words")) as folder:
         task.source.fetch(folder, space)
     assert all(outcome.success for outcome in validate.validate(space, task).outcomes)
     return space, task
@@ -329,5 +329,5 @@ def made_source(workspace: Workspace) -> None:
     """Fetch the song."""
     from tiltyard.data.sources.prose import Prose as Source
 
-    with files.replacing_folder(workspace.raw("words")) as folder:
+    with files.atomic_folder(workspace.raw("words")) as folder:
         Source(kind="prose", path="song.txt").fetch(folder, workspace)

@@ -135,7 +135,7 @@ def test_a_reference_of_extreme_numbers_counts_every_row(parsed: Array) -> None:
 
 def test_a_histogram_of_extreme_numbers_counts_every_row(sample: Array) -> None:
     """However narrow or wide the range is."""
-    drawn = figures.spread("Errors", "", {"errors": sample})
+    drawn = figures.histogram("Errors", "", {"errors": sample})
     (line,) = drawn.data["lines"]
     assert None not in line["x"]
     assert sum(line["y"]) == 2 * len(sample)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from workspaces import edit_task, fetch_raw
 
 from tiltyard import files
-from tiltyard.arrays import Array, Rows, count
+from tiltyard.arrays import Array, Rows, row_count
 from tiltyard.config import loader
 from tiltyard.config.task import Split, Task
 from tiltyard.data import table_reader
@@ -224,7 +224,7 @@ def test_a_target_that_cannot_be_learned_is_refused(
 def slow_keys(rows: Rows, seed: int) -> list[int]:
     """Hash row by row, as committed seals were made."""
     digests = []
-    for i in range(count(rows)):
+    for i in range(row_count(rows)):
         digest = hashlib.blake2b(seed.to_bytes(8, "little", signed=True), digest_size=8)
         for name in sorted(rows):
             digest.update(np.ascontiguousarray(rows[name][i]).tobytes())

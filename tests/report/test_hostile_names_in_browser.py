@@ -331,7 +331,7 @@ def test_markdown(spoiled: Workspace) -> None:
 @pytest.mark.parametrize("name", ["a`b", "``", "`a", "a``b`c", "x|y"])
 def test_code_in_markdown_ends_where_the_name_does(name: str) -> None:
     """The code span ends where the name does, whatever backticks it holds."""
-    spelled = markdown.code(name)
+    spelled = markdown.inline_code(name)
     fence = spelled[: len(spelled) - len(spelled.lstrip("`"))]
     inner = spelled[len(fence) : -len(fence)].strip()
     assert inner == name

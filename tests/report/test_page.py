@@ -80,6 +80,6 @@ def test_points_are_thinned_out_evenly(rows: int) -> None:
     """At most DRAWN points are kept, the first and the last among them."""
     values = np.arange(rows, dtype=np.float64)
     (group,) = figures.points("t", "x.", ("x", "y"), {"": (values, values)}).data["groups"]
-    assert len(group["x"]) == min(rows, figures.DRAWN)
+    assert len(group["x"]) == min(rows, figures.MAX_POINTS)
     assert group["x"][0] == 0
     assert group["x"][-1] == pytest.approx(rows - 1, rel=1e-4)

@@ -263,7 +263,7 @@ def test_a_large_picture_is_known_to_be_one_by_its_head() -> None:
     file = io.BytesIO()
     Image.new("1", (4096, 4096)).save(file, "PNG")
     assert len(file.getvalue()) < 5_000
-    with deadline.until(time.monotonic() + 0.1), pytest.raises(OutOfTimeError):
+    with deadline.limit_until(time.monotonic() + 0.1), pytest.raises(OutOfTimeError):
         column.open(file.getvalue())
     assert column.open(file.getvalue()).shape == (8, 8, 1)
 
@@ -363,12 +363,12 @@ def _meters() -> Any:
 def test_the_time_that_steps_take_is_foreseen() -> None:
     """Steps that would end too late are stopped as soon as that can be estimated."""
     begun = time.monotonic()
-    with deadline.until(begun + 1.0), pytest.raises(OutOfTimeError) as stopped:
-        deque(map(time.sleep, (0.01 for _ in deadline.paced(range(1000)))))
+    with deadline.limit_until(begun + 1.0), pytest.raises(OutOfTimeError) as stopped:
+        deque(map(time.sleep, (0.01 for _ in deadline.stepwise(range(1000)))))
     assert time.monotonic() - begun < 0.5
     assert stopped.value.seconds > 1.0
-    assert sum(1 for _ in deadline.paced(range(1000))) == 1000
-    assert not deadline.limited()
+    assert sum(1 for _ in deadline.stepwise(range(1000))) == 1000
+    assert not deadline.is_limited()
     thread = threading.Thread(target=deadline.check)
     thread.start()
     thread.join()

@@ -12,7 +12,7 @@ import click
 from tiltyard import progress
 from tiltyard.cli.commands import data, experiments, explain, monitoring, pipeline, registry, serving, tasks
 from tiltyard.cli.commands._common import exit_with, print_error
-from tiltyard.errors import TiltyardError, of_disk
+from tiltyard.errors import TiltyardError, from_os_error
 from tiltyard.processes import as_stage
 
 
@@ -35,9 +35,9 @@ def main() -> None:
 def _run() -> None:
     """Run a command. Report a full or read-only disk as an error of the user's, not as a bug."""
     try:
-        cli(standalone_mode=False, color=False if progress.plain() else None)
+        cli(standalone_mode=False, color=False if progress.without_colour() else None)
     except OSError as error:
-        if disk_error := of_disk(error):
+        if disk_error := from_os_error(error):
             raise disk_error from None
         raise
 

@@ -26,7 +26,7 @@ SECTIONS: dict[str, set[str]] = {
 def resolve(workspace: Workspace, task: Task) -> list[str]:
     """Write one file for each stage; return their names."""
     _unfold(workspace.task_file(task.name))
-    with files.replacing_folder(workspace.out(task.name, "config")) as folder:
+    with files.atomic_folder(workspace.out(task.name, "config")) as folder:
         for verb, sections in SECTIONS.items():
             content = task.model_dump(mode="json", include=sections)
             files.write_text(folder / f"{verb}.json", json.dumps(content, indent=1) + "\n")

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tiltyard.errors import shown
+from tiltyard.errors import format_value
 
 EXPECTED_TYPES = {
     "dict_type": "keys and values",
@@ -49,9 +49,9 @@ def _sentence(path: str, key: str, texts: list[str], received: str) -> str:
 def _received(problem: Any) -> str:
     """Return the received value as a clause; empty for a missing key or a whole section."""
     if problem["type"] == "union_tag_invalid":
-        return f"; received {shown(problem['ctx']['tag'])}"
+        return f"; received {format_value(problem['ctx']['tag'])}"
     silent = problem["type"] in OWN_MESSAGES | {"missing", "union_tag_not_found"} or isinstance(problem["input"], dict)
-    return "" if silent else f"; received {shown(problem['input'])}"
+    return "" if silent else f"; received {format_value(problem['input'])}"
 
 
 def _expected(problem: Any) -> str:

@@ -21,7 +21,7 @@ from pydantic import Field
 from tiltyard import files, progress
 from tiltyard import processes as stages
 from tiltyard.data import dvc_cache, dvc_push, dvc_transfer, remote_listing
-from tiltyard.errors import DataError, TaskError, TiltyardError, WorkspaceError, of_disk
+from tiltyard.errors import DataError, TaskError, TiltyardError, WorkspaceError, from_os_error
 from tiltyard.settings import Settings
 from tiltyard.workspace import Workspace
 
@@ -123,7 +123,7 @@ def _cached_files(repo: Repo, version: Pointer) -> list[tuple[tuple[str, ...], s
     except DataError:
         place.unlink(missing_ok=True)  # so that the next try reads the listing from the remote again
         raise
-    if isinstance(cause := dvc_transfer.FAILURES.take(lost), OSError) and of_disk(cause):
+    if isinstance(cause := dvc_transfer.FAILURES.take(lost), OSError) and from_os_error(cause):
         raise cause  # the disk is full
     if lost:
         raise DataError(
@@ -242,7 +242,7 @@ def run_stage(workspace: Workspace, verb: str, task: str, *, force: bool = False
                     _require_stored(repo, dvc_cache.outputs(workspace.root / "dvc.lock", f"{name}@{task}"))
         except ReproductionError as error:
             if isinstance(error.__cause__, StageCmdFailedError):
-                raise stages.error(workspace, verb, task) from None
+                raise stages.stage_error(workspace, verb, task) from None
             raise _as_tiltyard_error(error.__cause__ or error) from None
     return "ran" if done else "skipped"
 
@@ -284,8 +284,8 @@ def _retry_while_locked(workspace: Workspace, call: Callable[[], T]) -> T:
     from dvc.exceptions import DvcException
     from dvc.lock import LockError
 
-    end = time.monotonic() + stages.PATIENCE
-    with progress.waiting() as wait:
+    end = time.monotonic() + stages.LOCK_SECONDS
+    with progress.show_waiting() as wait:
         while True:
             try:
                 return call()
@@ -364,7 +364,7 @@ def _silence_loggers() -> None:
 def _as_tiltyard_error(error: BaseException) -> TiltyardError:
     """Return an error of DVC as a TiltyardError, with a hint."""
     for one in (error, error.__cause__):
-        if isinstance(one, OSError) and (told := of_disk(one)):
+        if isinstance(one, OSError) and (told := from_os_error(one)):
             return told
     text = " ".join(str(error).split())
     hint = "ask DVC for its state: dvc status"

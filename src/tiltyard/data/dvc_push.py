@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiltyard.data import dvc_cache
-from tiltyard.errors import DataError, listed
+from tiltyard.errors import DataError, join_first
 
 if TYPE_CHECKING:
     from dvc.output import Output
@@ -76,7 +76,7 @@ def damage_error(root: Path, damaged: Damaged) -> DataError:
     """Return the error for files that were not sent, with the command that stores and sends them again."""
     lost = [path for digest, (out, path) in damaged.items() if not Path(out.cache.oid_to_path(digest)).is_file()]
     paths = sorted(path.relative_to(root) for _, path in damaged.values())
-    text = f"damaged in DVC's cache, so not sent to the remote: {listed(paths)}"
+    text = f"damaged in DVC's cache, so not sent to the remote: {join_first(paths)}"
     return DataError(
         text, f"check the disk: a file changed; then store and send it again: {_repair_command(root, paths, lost)}"
     )

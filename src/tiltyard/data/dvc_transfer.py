@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from tiltyard.errors import WorkspaceError, listed
+from tiltyard.errors import WorkspaceError, join_first
 
 
 class Failures(logging.Handler):
@@ -49,4 +49,4 @@ def transfer_error(lost: list[str], where: str, hint: str) -> Exception:
     if isinstance(cause, OSError):
         return cause
     why = f": {cause}" if cause else ""
-    return WorkspaceError(f"DVC could not copy {listed([digest[:12] for digest in lost])} to {where}{why}", hint)
+    return WorkspaceError(f"DVC could not copy {join_first([digest[:12] for digest in lost])} to {where}{why}", hint)

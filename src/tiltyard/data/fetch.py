@@ -53,7 +53,7 @@ def get(workspace: Workspace, task: Fetchable, *, force: bool = False) -> Fetche
         sums = _fetch_into(workspace, task, fresh)
         edited = bool(before) and before not in (sums, recorded) and not force
         if not edited and before != sums:
-            with files.replacing_folder(raw) as folder:
+            with files.atomic_folder(raw) as folder:
                 shutil.copytree(fresh, folder, dirs_exist_ok=True)
     if not edited:
         _record(workspace, task.name, sums)

@@ -13,7 +13,7 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
-from tiltyard.errors import DataError, shown
+from tiltyard.errors import DataError, format_value
 
 MAX_ENTRY_BYTES = 5000  # a path of 4096 and a hash
 IGNORED = {"Cf", "Cn", "Mn"}  # Unicode categories: format characters, unassigned ones, and combining marks
@@ -56,12 +56,12 @@ def refuse_links(folder: Path, paths: list[tuple[str, ...]]) -> None:
 
 def _entry(entry: Any, what: str) -> tuple[tuple[str, ...], str]:
     if not isinstance(entry, dict) or not {"md5", "relpath"} <= entry.keys():
-        raise DataError(f"{what}: expected md5 and relpath of each file; received {shown(entry)}", HINT)
+        raise DataError(f"{what}: expected md5 and relpath of each file; received {format_value(entry)}", HINT)
     path, md5 = entry["relpath"], entry["md5"]
     if not isinstance(md5, str) or not HASH.fullmatch(md5):
-        raise DataError(f"{what}: expected a hash of 32 digits; received {shown(md5)}", HINT)
+        raise DataError(f"{what}: expected a hash of 32 digits; received {format_value(md5)}", HINT)
     if not isinstance(path, str) or not all(map(_is_safe, path.split("/"))):
-        raise DataError(f"{what}: expected paths inside of the folder; received {shown(path)}", HINT)
+        raise DataError(f"{what}: expected paths inside of the folder; received {format_value(path)}", HINT)
     return tuple(path.split("/")), md5
 
 
@@ -89,10 +89,10 @@ def _refuse_collisions(paths: list[tuple[str, ...]], what: str) -> None:
     for parts in paths:
         key = tuple(unicodedata.normalize("NFC", part).casefold() for part in parts)
         if key in folded:
-            raise DataError(f"{what}: expected each path once; received {shown('/'.join(parts))} again", HINT)
+            raise DataError(f"{what}: expected each path once; received {format_value('/'.join(parts))} again", HINT)
         folded[key] = parts
     for parts in folded:
         for depth in range(1, len(parts)):
             if parts[:depth] in folded:
                 path = "/".join(folded[parts[:depth]])
-                raise DataError(f"{what}: expected a file or a folder; received {shown(path)} as both", HINT)
+                raise DataError(f"{what}: expected a file or a folder; received {format_value(path)} as both", HINT)

@@ -38,7 +38,7 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
         **({"folds": folds} if folds else {}),
     }
     history = files.read_json(train / "training.json")["history"]
-    with files.replacing_folder(workspace.out(task.name, "evaluate")) as folder:
+    with files.atomic_folder(workspace.out(task.name, "evaluate")) as folder:
         files.write_json(folder / "report.json", content)
         predictions.save(folder / "predictions.npz")
         _write_plots(folder / "plots", task.evaluator.plots(predictions), history)

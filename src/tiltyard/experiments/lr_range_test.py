@@ -35,7 +35,7 @@ def range_test(workspace: Workspace, task: Task) -> dict[str, Any]:
     rows = list(_smoothed(_losses(task, opened(workspace, task))))
     suggested = suggest(rows)
     result = {"suggested": suggested, "set": task.train.rate, "rows": rows}
-    with files.replacing_folder(workspace.out(task.name, "range_test")) as folder:
+    with files.atomic_folder(workspace.out(task.name, "range_test")) as folder:
         files.write_json(folder / "range_test.json", result)
         matplotlib_figures.save(matplotlib_figures.learning_rate_plot(rows, suggested), folder / "range_test.png")
     return result

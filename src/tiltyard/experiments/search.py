@@ -42,7 +42,7 @@ def search(workspace: Workspace, task: Task, trials: int, jobs: int, report: Pri
     progress = workers.run_workers(study.folder, jobs, _run_worker, str(workspace.root), task.name, trials)
     _report_trials(task, study, trials, progress, report)
     result = _result(task, study)
-    with files.replacing_folder(workspace.out(task.name, "search")) as folder:
+    with files.atomic_folder(workspace.out(task.name, "search")) as folder:
         files.write_json(folder / "search.json", result)
         matplotlib_figures.save(plots.search_history(result), folder / "search.png")
     return result

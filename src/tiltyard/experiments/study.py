@@ -35,7 +35,7 @@ def study(workspace: Workspace, name: str, plan: Plan, jobs: int, report: Print)
     for count, run in enumerate(train_missing(workspace, plan.task, runs, jobs), start=finished + 1):
         report(f"{count} of {len(runs)}: {_run_line(task, run, read(workspace, plan.task, run))}")
     result = _result(workspace, name, plan, runs)
-    with files.replacing_folder(workspace.study(name)) as folder:
+    with files.atomic_folder(workspace.study(name)) as folder:
         files.write_json(folder / "study.json", result)
         files.write_text(folder / "study.md", to_markdown(result, "values.png", "curves.png"))
         matplotlib_figures.save(plots.variant_values(result["variants"], result["metric"]), folder / "values.png")

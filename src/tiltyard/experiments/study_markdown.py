@@ -15,19 +15,19 @@ def to_markdown(result: Result, values: str, curves: str) -> str:
     """Return the page."""
     plan, metric = result["plan"], result["metric"]
     rows = f"{plan['rows']:,} training rows" if plan["rows"] else "all training rows"
-    fixed = "".join(f", {markdown.text(f'{key}: {yaml_value(value)}')}" for key, value in plan["set"].items())
+    fixed = "".join(f", {markdown.escape(f'{key}: {yaml_value(value)}')}" for key, value in plan["set"].items())
     validation_rows = _validation_rows(result)
     return "\n".join(
         [
-            f"### {markdown.text(result['title'])}",
+            f"### {markdown.escape(result['title'])}",
             "",
             f"Task `{result['task']}`, {rows}, {plan['repeat']} seeds{fixed}. The {metric} is that of{validation_rows}",
             "validation rows at the epoch that was best on them; test rows were not used. Intervals are over seeds.",
             "",
             *table(result),
             "",
-            *(f"- {markdown.text(variant['sentence'])}." for variant in result["variants"][1:]),
-            *(f"- {markdown.text(text)}." for text in failures(result)),
+            *(f"- {markdown.escape(variant['sentence'])}." for variant in result["variants"][1:]),
+            *(f"- {markdown.escape(text)}." for text in failures(result)),
             *_multiple_comparisons_warning(result),
             "",
             f"![{metric} by variant]({values})",
@@ -50,7 +50,7 @@ def table(result: Result) -> list[str]:
         mean = "-" if one["mean"] is None else f"**{one['mean']:.4g}**"
         ends = "{:.4g} to {:.4g}".format(*one["interval"]) if one["interval"] else "-"
         epoch = "-" if one["epochs"] is None else f"{one['epochs']:.1f}"
-        lines.append(f"| {markdown.text(one['name'])} | {mean} | {ends} | {epoch} | {one['seconds']:.1f} |")
+        lines.append(f"| {markdown.escape(one['name'])} | {mean} | {ends} | {epoch} | {one['seconds']:.1f} |")
     return lines
 
 

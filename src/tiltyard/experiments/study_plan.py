@@ -12,7 +12,7 @@ from pydantic import Field
 
 from tiltyard.config import loader, safe_yaml
 from tiltyard.config.overrides import yaml_value
-from tiltyard.errors import TaskError, listed
+from tiltyard.errors import TaskError, join_first
 from tiltyard.settings import Settings
 
 
@@ -47,7 +47,7 @@ class Plan(Settings):
         names = [variant.name for variant in found]
         if len(found) < 2 or len({*names}) < len(names):
             raise TaskError(
-                f"study: expected two variants or more, each once; received {listed(names) if names[0] else 'none'}",
+                f"study: expected 2 or more variants, each once; received {join_first(names) if names[0] else 'none'}",
                 hint="name them: --vary train.optimizer=sgd,adam",
             )
         return found

@@ -53,7 +53,7 @@ def explain(
         "exhibits": figures,
         "left_out": left_out,
     }
-    with files.replacing_folder(workspace.out(task.name, "explain")) as folder:
+    with files.atomic_folder(workspace.out(task.name, "explain")) as folder:
         files.write_json(folder / "explain.json", content)
     return content
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard.arrays import Array, Rows, count, take
+from tiltyard.arrays import Array, Rows, row_count, take_rows
 from tiltyard.config.task import Task
 from tiltyard.evaluation.simple_model import SimpleModel
 from tiltyard.files import Json
@@ -120,7 +120,7 @@ def latency_ms(predictor: Predictor, rows: Rows) -> float:
     times: list[float] = []
     end = time.perf_counter() + SECONDS
     while len(times) < WARM + ANSWERS and (time.perf_counter() < end or len(times) <= WARM):
-        row = take(rows, np.array([len(times) % count(rows)]))
+        row = take_rows(rows, np.array([len(times) % row_count(rows)]))
         start = time.perf_counter()
         predictor.outputs(row)
         times.append(1000 * (time.perf_counter() - start))

@@ -46,7 +46,7 @@ def compact(workspace: Workspace, task: Task) -> int:
                 if not closed:
                     continue
                 if not (target := path.with_suffix(".parquet")).exists():
-                    with files.replacing(target) as temporary:
+                    with files.atomic_file(target) as temporary:
                         pq.write_table(_table(task, kind, path), temporary)
                 path.unlink()
                 done += 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tiltyard import files
-from tiltyard.arrays import Array, Rows, count
+from tiltyard.arrays import Array, Rows, row_count
 
 
 class ColumnSpill:
@@ -29,7 +29,7 @@ class ColumnSpill:
             self.types[name] = np.promote_types(self.types.get(name, values.dtype), values.dtype)
             with path.open("ab") as file:
                 np.save(file, values, allow_pickle=False)
-        self.ends.append(self.ends[-1] + count(rows))
+        self.ends.append(self.ends[-1] + row_count(rows))
 
     def column(self, name: str, index: Array) -> Iterator[Array]:
         """Yield some rows of one column, chunk by chunk; `index` is sorted."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tiltyard import files, plugins
-from tiltyard.arrays import Array, Rows, count
+from tiltyard.arrays import Array, Rows, row_count
 from tiltyard.config.task import Task
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation import array_file
@@ -28,7 +28,7 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
     raw = workspace.raw(task.name)
     with (
         open_spill(workspace.state(task.name, "prepare")) as spill,
-        files.replacing_folder(workspace.out(task.name, "prepare")) as folder,
+        files.atomic_folder(workspace.out(task.name, "prepare")) as folder,
     ):
         keys, truth = _spill(modality.chunks(task, raw), spill, task.split.seed)
         inputs = split_inputs(task, keys, lambda name: modality.raw_column(task, raw, name))
@@ -77,6 +77,6 @@ def _write_test(path: Path, spill: ColumnSpill, truth: Array, index: Array) -> s
 def _encoded(encoder: Encoder, spill: ColumnSpill, index: Array) -> Iterator[Array]:
     """Encode rows in batches: one category may become a thousand features."""
     for rows in spill.rows(index):
-        for start in range(0, count(rows), ENCODE_ROWS):
+        for start in range(0, row_count(rows), ENCODE_ROWS):
             batch = {name: values[start : start + ENCODE_ROWS] for name, values in rows.items()}
             yield encoder.pack(encoder.encode(batch))

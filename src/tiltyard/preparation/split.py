@@ -15,7 +15,7 @@ import numpy as np
 
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Split, Task
-from tiltyard.errors import DataError, listed, shown
+from tiltyard.errors import DataError, format_value, join_first
 from tiltyard.modeling.columns._datetime_format import times
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _parse_parts(cells: pd.Series[Any], where: str) -> Array:
     """Return the part of each row; refuse other words."""
     words = {word: parse_part(str(word)) for word in cells.unique()}
     if unknown := [str(word) for word, part in words.items() if not part]:
-        text = f"received {listed(sorted(unknown))} in {where}"
+        text = f"received {join_first(sorted(unknown))} in {where}"
         raise DataError(f"split: expected train, validation or test for each row; {text}")
     return cells.map(words).to_numpy(dtype=np.str_)
 
@@ -102,9 +102,10 @@ def _parse_times(cells: pd.Series[Any], name: str, date_format: str | None) -> A
     """Return times as numbers; refuse other values."""
     found = times(cells, date_format)
     if found.isna().any():
-        place = int(found.isna().to_numpy().argmax())
+        row = int(found.isna().to_numpy().argmax())
+        value = format_value(cells.iloc[row])
         raise DataError(
-            f"split.by: {name}: expected a number or a date in every row; row {place} holds {shown(cells.iloc[place])}",
+            f"split.by: {name}: expected a number or a date in every row; row {row} holds {value}",
             hint="if it is a date in another format, set split.format, such as '%d.%m.%Y'",
         )
     return found.to_numpy()

@@ -53,7 +53,7 @@ def create_key(workspace: Workspace, name: str) -> tuple[Path, Path]:
         )
     if not private.is_file():
         with contextlib.suppress(FileExistsError):  # created by another process meanwhile
-            files.write_private(private, _generate_key(), replace=False)
+            files.write_private_file(private, _generate_key(), replace=False)
     line = _public_line(_read_private(private), name)
     if public.is_file() and _public_bytes_of_file(public) != _public_bytes(_read_private(private)):
         raise RegistryError(

@@ -45,7 +45,7 @@ def predict_file(workspace: Workspace, task: Task, source: Path, target: Path) -
     texts = [name for name, column in task.columns.items() if column.spelled]
     table = table_reader.open_table(source, task.source.dialect, texts)
     table_reader.require_columns(source, task.columns, table.layout.columns)
-    with files.replacing(target) as path, WRITERS[target.suffix](path) as write, _progress(source, table) as tell:
+    with files.atomic_file(target) as path, WRITERS[target.suffix](path) as write, _progress(source, table) as tell:
         with ExitStack() as stack:
             refuse: Write | None = None
             for part in table.parts(rows=ROWS_PER_PART):
@@ -71,7 +71,7 @@ def rejected_path(target: Path) -> Path:
 
 
 def _replacing(stack: ExitStack, path: Path) -> Path:
-    return stack.enter_context(files.replacing(path))
+    return stack.enter_context(files.atomic_file(path))
 
 
 def _require_predictions(source: Path, done: int, refused: int, rejects: Path) -> None:
@@ -107,7 +107,7 @@ def _refusal_reason(column: Column, cell: object) -> str:
 
 
 def _progress(source: Path, table: table_reader.TableFile) -> Any:
-    return progress.watched(source.name, table.layout.rows, 0, "rows")
+    return progress.progress_bar(source.name, table.layout.rows, 0, "rows")
 
 
 def _add_predictions(part: pd.DataFrame, predictions: list[Any], source: Path) -> pd.DataFrame:

@@ -99,7 +99,7 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
         }
         arrays = {f"now{place}": np.array(variable) for place, variable in enumerate(_variables(self.model))}
         arrays |= {f"best{place}": weight for place, weight in enumerate(self.best)}
-        with files.replacing(self.path) as temporary:
+        with files.atomic_file(self.path) as temporary:
             np.savez(temporary, allow_pickle=False, facts=np.array(json.dumps(facts)), **arrays)
 
 

@@ -45,7 +45,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     body, record = fit_all(task, parts, place)
     ends = _ends(task.target.interval, parts, body) if task.target.interval else None
     model = network.build_inference(task.model, body, parts.encoder, ends)
-    with files.replacing_folder(workspace.out(task.name, "train")) as folder:
+    with files.atomic_folder(workspace.out(task.name, "train")) as folder:
         parts.encoder.save(folder / "encoder.json")
         if folds:
             held_out.save(folder / "folds.npz", folds)

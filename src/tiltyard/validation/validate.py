@@ -25,7 +25,7 @@ def validate(workspace: Workspace, task: Task) -> Validation:
     expected = {f"columns (implied {i})": e for i, e in enumerate(form.implied_expectations(task))}
     expected |= {f"expect[{i}]": e for i, e in enumerate(task.expect)}
     docs = workspace.out(task.name, "docs")
-    with files.replacing_folder(docs) as folder:
+    with files.atomic_folder(docs) as folder:
         gx = data_docs.context()
         suite = [resolve(key, expectation, facts.columns) for key, expectation in expected.items()]
         rows, found = evaluate(gx, task.name, suite, facts)
@@ -38,7 +38,7 @@ def validate(workspace: Workspace, task: Task) -> Validation:
             hint=f"look at {(docs / 'index.html').relative_to(workspace.root)}; then fix the data, "
             f"or fetch it again: tiltyard fetch --force {task.name}",
         )
-    with files.replacing_folder(workspace.out(task.name, "validate")) as folder:
+    with files.atomic_folder(workspace.out(task.name, "validate")) as folder:
         files.write_json(folder / "result.json", validation.to_json())
     return validation
 

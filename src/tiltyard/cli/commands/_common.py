@@ -42,10 +42,10 @@ def run_locked(tasks: tuple[str, ...], action: Callable[[Workspace, Task], Any])
 
 def _locked(action: Callable[[Workspace, Task], Any], *, reading: bool = False) -> Callable[[Workspace, Task], Any]:
     """Return the action so that it holds the task's lock: a shared one for reading, else an exclusive one."""
-    from tiltyard.processes import alone
+    from tiltyard.processes import task_lock
 
     def with_lock(workspace: Workspace, task: Task) -> Any:
-        with alone(workspace, task.name, reading=reading):
+        with task_lock(workspace, task.name, reading=reading):
             return action(workspace, task)
 
     return with_lock
@@ -90,7 +90,7 @@ def exit_with(status: int) -> None:
 
 def print_error(error: TiltyardError) -> None:
     """Print an error message and its hint."""
-    color = False if progress.plain() else None  # click has no context any more that would hold this setting
+    color = False if progress.without_colour() else None  # click has no context any more that would hold this setting
     click.echo(click.style("error: ", fg="red", bold=True) + error.message, err=True, color=color)
     if error.hint:
         click.echo(click.style("next:  ", fg="cyan", bold=True) + error.hint, err=True, color=color)

@@ -30,7 +30,7 @@ def explain(task: str, rows: tuple[int, ...], only: tuple[str, ...], as_json: bo
     from tiltyard.explain.explain import ExplainRequest
     from tiltyard.explain.explain import explain as action
 
-    with environment.native_redirected(find_workspace().log("explain")):
+    with environment.redirect_native_output(find_workspace().log("explain")):
         result = run_task_read_locked(
             task, lambda w, t: action(w, t, ExplainRequest(rows, only), lambda text: click.echo(text, err=True))
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from tiltyard.arrays import empty
+from tiltyard.arrays import is_missing
 from tiltyard.data.tables.column_types import CODE
 from tiltyard.modeling.columns._datetime_format import DATES, DatetimeFormat, spelling_of
 from tiltyard.modeling.columns.boolean import Boolean
@@ -45,7 +45,7 @@ class ColumnProfile:
 
 def profile_column(name: str, cells: Sequence[object]) -> ColumnProfile:
     """Profile all cells of a column; try types from the most specific to the most general."""
-    known = [cell for cell in cells if not empty(cell)]
+    known = [cell for cell in cells if not is_missing(cell)]
     for infer in (_boolean, _number, _date, _names_or_text):
         if found := infer(known):
             kind, values, column = found

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tiltyard import files
-from tiltyard.arrays import empty
+from tiltyard.arrays import is_missing
 from tiltyard.config import loader, task_list
 from tiltyard.config.draft import images, time_series, yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile, profile_column
 from tiltyard.config.draft.leakage import leakage_score
 from tiltyard.data import table_reader
 from tiltyard.data.sources.file import File
-from tiltyard.errors import DataError, RequestError, TaskError, listed
+from tiltyard.errors import DataError, RequestError, TaskError, join_first
 from tiltyard.modeling.columns.base import Column
 from tiltyard.workspace import Workspace
 
@@ -109,7 +109,7 @@ def _draft_table(workspace: Workspace, request: DraftRequest) -> _Draft:
     problem = request.problem or ("forecasting" if request.time and truth.kind == "number" else _problem(truth))
     if problem == "classification":
         frame[request.target] = labels
-    rows = frame[~frame[request.target].map(empty)]
+    rows = frame[~frame[request.target].map(is_missing)]
     _require_rows(rows, request.data, request.target)
     traits = [_profile_feature(rows, other, request) for other in frame.columns if other != request.target]
     if timeline := _find_timeline(request, rows, traits, truth, problem):
@@ -141,7 +141,7 @@ def _read(workspace: Workspace, request: DraftRequest) -> tuple[table_reader.Loa
         (path,) = Path(temporary).iterdir()
         table = table_reader.read(path)
         if not request.target:
-            text = f"expected the column to predict; the table has {listed([*table.frame.columns])}"
+            text = f"expected the column to predict; the table has {join_first([*table.frame.columns])}"
             raise TaskError(f"{Path(request.data).name}: {text}", hint="name it: --target")
         asked = [request.target, *request.drop, *filter(None, [request.time, request.group])]
         table_reader.require_columns(Path(request.data), asked, list(table.frame.columns))
@@ -270,7 +270,7 @@ def _sections(
 
 def _example(profile: ColumnProfile, cells: list[object]) -> Any:
     """Return an example value as a client would send it."""
-    cell = next(cell for cell in cells if not empty(cell))
+    cell = next(cell for cell in cells if not is_missing(cell))
     if profile.kind == "number":
         number = _rounded(float(str(cell)), yaml_text.build_column(profile))
         return int(number) if number.is_integer() else number

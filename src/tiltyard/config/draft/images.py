@@ -17,7 +17,7 @@ from tiltyard.data.images import zip_archive
 from tiltyard.data.images.files import ImageFiles
 from tiltyard.data.images.labels import SPLIT_FOLDERS, guess
 from tiltyard.data.sources.images import Images, LabelledImage
-from tiltyard.errors import DataError, listed
+from tiltyard.errors import DataError, join_first
 from tiltyard.modeling.columns.image import Image
 from tiltyard.workspace import Workspace
 
@@ -100,10 +100,10 @@ def _read_sizes(found: ImageProfile, image_files: ImageFiles, selected: Sequence
         found.bytes[:] = [max([len(content), *found.bytes])]
     if not found.sizes:
         raise DataError(
-            f"{image_files.path.name}: expected whole PNG or JPEG files; none can be opened: {listed(broken)}"
+            f"{image_files.path.name}: expected whole PNG or JPEG files; none can be opened: {join_first(broken)}"
         )
     if broken:
-        found.notes.append(f"{len(broken):,} images cannot be opened and will stop the pipeline: {listed(broken)}")
+        found.notes.append(f"{len(broken):,} images cannot be opened and will stop the pipeline: {join_first(broken)}")
 
 
 def profiles(found: ImageProfile) -> list[ColumnProfile]:

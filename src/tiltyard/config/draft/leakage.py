@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tiltyard.arrays import Array, empty
+from tiltyard.arrays import Array, is_missing
 from tiltyard.modeling.columns.base import unit
 from tiltyard.modeling.metrics import scores
 
@@ -67,7 +67,7 @@ def _rank_correlation(one: Array, other: Array) -> float:
 def _numbers(cells: Sequence[object]) -> Array:
     """Return numbers, or codes of names in alphabetical order; missing values become less than the minimum."""
     try:
-        numbers = np.array([np.nan if empty(cell) else float(str(cell)) for cell in cells])
+        numbers = np.array([np.nan if is_missing(cell) else float(str(cell)) for cell in cells])
     except ValueError:
         return _codes(cells).astype(np.float64)
     filled: Array = np.nan_to_num(numbers, nan=float(np.nanmin(numbers, initial=0.0)) - 1)
@@ -75,6 +75,6 @@ def _numbers(cells: Sequence[object]) -> Array:
 
 
 def _codes(cells: Sequence[object]) -> Array:
-    names = ["" if empty(cell) else str(cell) for cell in cells]
+    names = ["" if is_missing(cell) else str(cell) for cell in cells]
     places = {name: place for place, name in enumerate(sorted(set(names)))}
     return np.array([places[name] for name in names])

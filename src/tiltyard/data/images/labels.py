@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tiltyard.arrays import empty
+from tiltyard.arrays import is_missing
 from tiltyard.data.images.files import ImageFiles
-from tiltyard.errors import DataError, listed
+from tiltyard.errors import DataError, join_first
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ class ImageLabels:
         if missing := [name for name in columns if name not in frame.columns]:
             text = f"expected the columns {', '.join(missing)}; received {', '.join(map(str, frame.columns))}"
             raise DataError(f"{table}: {text}", hint="name them: source.file_column and source.label_column")
-        names, labels = (["" if empty(cell) else str(cell).strip() for cell in frame[name]] for name in columns)
+        names, labels = (["" if is_missing(cell) else str(cell).strip() for cell in frame[name]] for name in columns)
         return cls(table, list(zip(names, labels, strict=True)))
 
     def match(self, images: Sequence[str]) -> dict[str, str]:
@@ -47,7 +47,7 @@ class ImageLabels:
             short = name.replace("\\", "/").removeprefix("./")
             matches = by_name.get((folder / short).as_posix()) or by_name.get(short) or []
             if len(matches) > 1:
-                text = f"{name} may be {listed(matches)}"
+                text = f"{name} may be {join_first(matches)}"
                 raise DataError(f"{self.table}: expected names of one file each; {text}", hint="write the folder, too")
             if matches and matches[0] in found:
                 raise DataError(f"{self.table}: expected one row for each image; received {name} twice")
@@ -56,7 +56,7 @@ class ImageLabels:
             else:
                 lost.append(name or "an empty name")
         if lost:
-            text = f"{len(lost):,} rows without one: {listed(lost)}"
+            text = f"{len(lost):,} rows without one: {join_first(lost)}"
             raise DataError(
                 f"{self.table}: expected a file for each row; {text}", hint="add the files, or drop the rows"
             )
@@ -73,7 +73,7 @@ def guess(tree: ImageFiles, images: Sequence[str], target: str) -> dict[str, str
         named = next((str(name) for name in frame.columns if _names_images(frame[name], table, images)), None)
         if named:
             return {"labels": table, "file_column": named, "label_column": _label(frame, table, named, target)}
-    text = f"expected each image in the folder of its class, or a table of labels; received {listed(images)}"
+    text = f"expected each image in the folder of its class, or a table of labels; received {join_first(images)}"
     raise DataError(f"{tree.path.name}: {text}", hint="see `kind: images` in: tiltyard schema")
 
 
@@ -90,7 +90,7 @@ def _label(frame: pd.DataFrame, table: str, named: str, target: str) -> str:
     likely = [name for name in others if name.lower() in LABEL_COLUMNS] if len(others) > 1 else others
     if target in others or len(likely) == 1:
         return target if target in others else likely[0]
-    raise DataError(f"{table}: expected one column of labels; received {listed(others)}", hint="name it: --target")
+    raise DataError(f"{table}: expected one column of labels; received {join_first(others)}", hint="name it: --target")
 
 
 def read(table: str, tree: ImageFiles, root: Path) -> pd.DataFrame:

@@ -15,7 +15,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg")  # that the image modality reads
 
 def write(path: Path, pictures: Iterable[tuple[str, bytes]], notes: Sequence[str] = ()) -> None:
     """Write images under names such as CLASS/NAME.png, in the given order; validation later reports the notes."""
-    with files.replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+    with files.atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, content in pictures:
             archive.writestr(zipfile.ZipInfo(name, FIXED_TIME), content)
         archive.comment = "\n".join(notes).encode()[:65_535]

@@ -105,7 +105,7 @@ def _request_rest(url: str, part: Path, *, verifiable: bool) -> bool:
             _version_file(part).write_text(_version(response), encoding="utf-8")
         length = response.headers.get("Content-Length")
         total = None if length is None else start + int(length)
-        with progress.watched(PurePosixPath(urlsplit(url).path).name, total, start) as report:
+        with progress.progress_bar(PurePosixPath(urlsplit(url).path).name, total, start) as report:
             done = _copy(response, file, start, report)
     return total is None or done == total
 

@@ -20,7 +20,7 @@ from tiltyard.data.images.files import ImageFiles
 from tiltyard.data.images.labels import ImageLabels
 from tiltyard.data.sources._location import FileLocation
 from tiltyard.data.sources.base import Source
-from tiltyard.errors import DataError, SourceError, listed
+from tiltyard.errors import DataError, SourceError, join_first
 from tiltyard.workspace import Workspace
 
 MAX_NAMED = 5  # in one sentence
@@ -97,10 +97,10 @@ class Images(FileLocation, Source):
     def _require_labels(self, files: ImageFiles, unlabelled: list[str]) -> None:
         """Raise if images have no label."""
         if unlabelled and self.labels:
-            text = f"{len(unlabelled):,} without one: {listed(unlabelled)}"
+            text = f"{len(unlabelled):,} without one: {join_first(unlabelled)}"
             raise DataError(f"{self.labels}: expected a label for each image; {text}", "add rows, or drop the files")
         if unlabelled:
-            text = f"{len(unlabelled):,} in none: {listed(unlabelled)}"
+            text = f"{len(unlabelled):,} in none: {join_first(unlabelled)}"
             hint = "put them into folders named after their classes, or name a table: source.labels"
             raise DataError(f"{files.path.name}: expected each image in the folder of its class; {text}", hint=hint)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from tiltyard import environment
-from tiltyard.arrays import Array, Rows, take
+from tiltyard.arrays import Array, Rows, take_rows
 from tiltyard.config.task import Task
 from tiltyard.figures import Figure
 from tiltyard.modeling.inference.predictor import Predictor
@@ -84,7 +84,7 @@ class ExplainedModel:
     def row(self, place: int) -> Row:
         """Return the test row at an index."""
         index = np.array([place])
-        return Row(int(self.test.number[place]), take(self.test.rows, index), self.test.truth[index])
+        return Row(int(self.test.number[place]), take_rows(self.test.rows, index), self.test.truth[index])
 
     def encode(self, row: Row) -> Array:
         """Return the encoded features of a row: (1, ...)."""

@@ -13,7 +13,7 @@ from tiltyard.explain.math.heatmap import signed_overlay
 from tiltyard.explain.math.linear_surrogate import LinearFit, fit, proximity
 from tiltyard.explain.math.masking import PatchMask, WordMask
 from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
-from tiltyard.figures import Figure, bars, largest, pictures, words
+from tiltyard.figures import Figure, bars, largest_bars, pictures, words
 from tiltyard.modeling.columns.number import Number
 from tiltyard.preparation.training_rows import sample_rows
 
@@ -47,7 +47,7 @@ def _table(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
     encoded, (others, _) = model.encode(row)[0], sample_rows(model.data.train, BACKGROUND_ROWS)
     rows, changes = perturb_table(model, encoded, others)
     found = fit(changes, output(rows), proximity(np.linalg.norm(changes, axis=1), changes.shape[1]))
-    values, more = largest(dict(zip(model.data.encoder.spans, found.slopes.tolist(), strict=True)))
+    values, more = largest_bars(dict(zip(model.data.encoder.spans, found.slopes.tolist(), strict=True)))
     what = output.describe(model.task.target)
     text = (
         f"The change of {what} if a number rises by one deviation of the training rows, or another value is replaced "

@@ -9,7 +9,7 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod
-from tiltyard.figures import Figure, bars, largest
+from tiltyard.figures import Figure, bars, largest_bars
 
 REPETITIONS = 5
 
@@ -27,7 +27,7 @@ class Permutation(ExplanationMethod):
         """Yield one bar for each column, the most important first."""
         found = {name: _losses(model, span) for name, span in model.data.encoder.spans.items()}
         metric = _lower_first(model.task.metric.title)
-        values, more = largest({n: (float(np.mean(lost)), min(lost), max(lost)) for n, lost in found.items()})
+        values, more = largest_bars({n: (float(np.mean(lost)), min(lost), max(lost)) for n, lost in found.items()})
         text = (
             f"How much worse {metric} gets on validation rows when a column's values are shuffled; "
             f"minimum and maximum of {REPETITIONS} repetitions. Correlated columns can replace each other.{more}"

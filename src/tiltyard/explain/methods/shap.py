@@ -13,7 +13,7 @@ from tiltyard.explain.math.explained_output import ExplainedOutput
 from tiltyard.explain.math.masking import WordMask
 from tiltyard.explain.math.shapley import coalition_count, mix_rows, shapley
 from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
-from tiltyard.figures import LONGEST, Figure, bars, largest, points, words
+from tiltyard.figures import MAX_BARS, Figure, bars, largest_bars, points, words
 from tiltyard.modeling.columns.number import Number
 from tiltyard.preparation.training_rows import sample_rows
 
@@ -45,7 +45,7 @@ class Shap(ExplanationMethod):
             return
         features, found = _sample_validation(model), _shap_values(model)
         sizes = dict(zip(model.data.encoder.spans, np.abs(found).mean(axis=0).tolist(), strict=True))
-        values, more = largest(sizes)
+        values, more = largest_bars(sizes)
         output_name = "the predicted label's probability" if model.task.classes else model.task.target.column
         text = f"How much a column moves {output_name}, up or down, on average over {len(found)} validation rows.{more}"
         yield bars("Mean Shapley values", text, _axis(model), values)
@@ -119,9 +119,9 @@ def _game(output: Callable[[Array], Array], row: Array, other: Array, spans: lis
 
 def _sum_small(values: dict[str, float]) -> tuple[dict[str, float], str]:
     """Sum parts that are too small to show, so that the bars add up; if all fit, keep their order."""
-    if len(values) <= LONGEST:
+    if len(values) <= MAX_BARS:
         return values, ""
-    kept, more = largest(values)
+    kept, more = largest_bars(values)
     left = {name: value for name, value in values.items() if name not in kept}
     return kept | ({f"the {len(left)} others": sum(left.values())} if left else {}), more
 

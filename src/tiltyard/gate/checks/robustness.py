@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tiltyard.arrays import Array, take
+from tiltyard.arrays import Array, take_rows
 from tiltyard.evaluation import perturbation
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
 from tiltyard.gate.duel import Ask, Duel
@@ -44,7 +44,7 @@ class Robustness(Check):
 
 def _disturbed(duel: Duel, ask: Ask, places: Array) -> dict[str, tuple[Array, float]]:
     """Return the outputs for each kind of perturbation that the columns allow, and the largest loss allowed."""
-    gate, columns, rows = duel.task.gate, duel.task.columns, take(duel.rows, places)
+    gate, columns, rows = duel.task.gate, duel.task.columns, take_rows(duel.rows, places)
     generator = np.random.default_rng(duel.task.split.seed)
     found: dict[str, tuple[Array, float]] = {}
     if (noisy := perturbation.add_noise(rows, columns, gate.noise, generator)) is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tiltyard.arrays import Array, Fitted, empty
+from tiltyard.arrays import Array, Fitted, is_missing
 from tiltyard.errors import DataError, RequestError
 from tiltyard.expectation import Expectation
 from tiltyard.settings import Settings
@@ -113,7 +113,7 @@ class Column(Settings):
 
     def read(self, cells: Sequence[object]) -> list[object]:
         """Convert cells of a file to what a client would send; leave bad ones for `parse` to refuse."""
-        return [None if empty(cell) else cell for cell in cells]
+        return [None if is_missing(cell) else cell for cell in cells]
 
     def facts(self, cells: Sequence[object]) -> list[Any]:
         """Convert cells of a file to what validation checks."""

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from tiltyard.arrays import Array, Fitted, empty, side_by_side
-from tiltyard.errors import RequestError, shown
-from tiltyard.expectation import Expectation, among, present
+from tiltyard.arrays import Array, Fitted, is_missing, stack_columns
+from tiltyard.errors import RequestError, format_value
+from tiltyard.expectation import Expectation, in_set, not_null
 from tiltyard.modeling.columns.base import PLAIN, Column, Scale
 
 SPELLED = {
@@ -32,11 +32,11 @@ class Boolean(Column):
 
     def expectations(self, name: str) -> list[Expectation]:
         """True or false, in every row if none may be missing."""
-        return [*([present(name)] if self.missing == "refuse" else []), among(name, [True, False])]
+        return [*([not_null(name)] if self.missing == "refuse" else []), in_set(name, [True, False])]
 
     def read(self, cells: Sequence[object]) -> list[object]:
         """Know the usual spellings, whatever their case."""
-        return [None if empty(cell) else SPELLED.get(str(cell).strip().lower(), cell) for cell in cells]
+        return [None if is_missing(cell) else SPELLED.get(str(cell).strip().lower(), cell) for cell in cells]
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Take true, false, 1 and 0, their spellings in files, and null if it may be missing."""
@@ -44,7 +44,7 @@ class Boolean(Column):
         for i, value in enumerate(known):
             good = type(value) is bool or (type(value) is int and value in (0, 1))
             if not good and not (value is None and self.missing == "bucket"):
-                text = f"expected true or false; received {shown(value)}"
+                text = f"expected true or false; received {format_value(value)}"
                 raise RequestError("wrong_type", text, f"instances[{i}].{name}")
         return np.array(known, dtype=np.float64)
 
@@ -55,7 +55,7 @@ class Boolean(Column):
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Return 1 or 0, and a flag if values may be missing."""
         missing = np.isnan(values)
-        return side_by_side([np.where(missing, 0, values), *([missing] if self.missing == "bucket" else [])])
+        return stack_columns([np.where(missing, 0, values), *([missing] if self.missing == "bucket" else [])])
 
     def scaling(self, fitted: Fitted) -> list[Scale]:
         """Flags stay as they are."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiltyard.arrays import Array, Fitted, empty
-from tiltyard.errors import RequestError, shown
-from tiltyard.expectation import Expectation, among, present
+from tiltyard.arrays import Array, Fitted, is_missing
+from tiltyard.errors import RequestError, format_value
+from tiltyard.expectation import Expectation, in_set, not_null
 from tiltyard.modeling.columns.base import PLAIN, Column, Scale, tidy
 
 if TYPE_CHECKING:
@@ -71,13 +71,13 @@ class Category(Column):
     def expectations(self, name: str) -> list[Expectation]:
         """A value in every row if none may be missing, and a known one if others are refused."""
         return [
-            *([present(name)] if self.missing == "refuse" else []),
-            *([among(name, self.names)] if self.unseen == "refuse" else []),
+            *([not_null(name)] if self.missing == "refuse" else []),
+            *([in_set(name, self.names)] if self.unseen == "refuse" else []),
         ]
 
     def read(self, cells: Sequence[object]) -> list[object]:
         """Return text for everything."""
-        return [None if empty(cell) else _name(cell) for cell in cells]
+        return [None if is_missing(cell) else _name(cell) for cell in cells]
 
     def facts_of_cells(self, cells: pd.Series) -> pd.Series:
         """Names are what they are."""
@@ -89,21 +89,21 @@ class Category(Column):
         for i, value in enumerate(values):
             if error := self._complaint(value, known):
                 raise RequestError(*error, f"instances[{i}].{name}")
-        return np.array(["" if empty(value) else str(value) for value in values], dtype=np.str_)
+        return np.array(["" if is_missing(value) else str(value) for value in values], dtype=np.str_)
 
     def _complaint(self, value: object, known: set[str]) -> tuple[str, str] | None:
         """Return what is wrong with a value, code first; blank text is the same as null, as in a file."""
-        if empty(value):
-            text = f"expected text or a whole number; received {shown(value)}"
+        if is_missing(value):
+            text = f"expected text or a whole number; received {format_value(value)}"
             return ("wrong_type", text) if self.missing == "refuse" else None
         if not isinstance(value, str | int) or isinstance(value, bool):
-            return "wrong_type", f"expected text or a whole number; received {shown(value)}"
+            return "wrong_type", f"expected text or a whole number; received {format_value(value)}"
         if isinstance(value, int) and abs(value) >= 2**63:
             return "out_of_bounds", "expected a whole number of at most 64 bits"
         if isinstance(value, str) and len(value) > LONGEST:
             return "too_long", f"expected at most {LONGEST} characters; received {len(value)}"
         if self.unseen == "refuse" and str(value) not in known:
-            return "unseen", f"expected one of {', '.join(self.names)}; received {shown(value)}"
+            return "unseen", f"expected one of {', '.join(self.names)}; received {format_value(value)}"
         return None
 
     def fit(self, values: Array) -> Fitted:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiltyard.arrays import Array, Fitted, empty, side_by_side
-from tiltyard.errors import RequestError, shown
-from tiltyard.expectation import Expectation, matching, present
+from tiltyard.arrays import Array, Fitted, is_missing, stack_columns
+from tiltyard.errors import RequestError, format_value
+from tiltyard.expectation import Expectation, matches_regex, not_null
 from tiltyard.modeling.columns._datetime_format import DatetimeFormat
 from tiltyard.modeling.columns.base import PLAIN, Column, Scale, distinct, learned, scale, tidy
 
@@ -58,12 +58,12 @@ class Date(Column):
 
     def expectations(self, name: str) -> list[Expectation]:
         """A value in every row if none may be missing, spelled as the format says."""
-        spelled = matching(name, f"^{self._spelling.pattern}$")
-        return [*([present(name)] if self.missing == "refuse" else []), spelled]
+        spelled = matches_regex(name, f"^{self._spelling.pattern}$")
+        return [*([not_null(name)] if self.missing == "refuse" else []), spelled]
 
     def read(self, cells: Sequence[object]) -> list[object]:
         """Return text for everything."""
-        return [None if empty(cell) else str(cell).strip() for cell in cells]
+        return [None if is_missing(cell) else str(cell).strip() for cell in cells]
 
     def seconds(self, values: Sequence[object]) -> float:
         """A format is looked through for each."""
@@ -77,9 +77,9 @@ class Date(Column):
             field = f"instances[{i}].{name}"
             if moment is None and not (value is None and self.missing == "median"):
                 code = "bad_date" if isinstance(value, str) else "wrong_type"
-                raise RequestError(code, f"expected a date as {self.format}; received {shown(value)}", field)
+                raise RequestError(code, f"expected a date as {self.format}; received {format_value(value)}", field)
             if moment and first and last and not first <= moment <= last:
-                text = f"expected {' to '.join(self.bounds or ())}; received {shown(value)}"
+                text = f"expected {' to '.join(self.bounds or ())}; received {format_value(value)}"
                 raise RequestError("out_of_bounds", text, field)
             moments.append(moment)
         return np.array(moments, dtype="datetime64[us]")
@@ -113,7 +113,7 @@ class Date(Column):
         filled = _filled(values, fitted)
         cycles = [wave(2 * np.pi * CYCLES[name](filled)) for name in self._cycles for wave in (np.sin, np.cos)]
         flags = [np.isnat(values)] if self.missing == "median" else []
-        return side_by_side([*_passed(filled, fitted), *cycles, *flags])
+        return stack_columns([*_passed(filled, fitted), *cycles, *flags])
 
     @property
     def _cycles(self) -> list[str]:

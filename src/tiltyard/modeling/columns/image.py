@@ -19,7 +19,7 @@ from pydantic import Field
 from tiltyard import deadline
 from tiltyard.arrays import Array, Fitted
 from tiltyard.errors import RequestError
-from tiltyard.expectation import Expectation, among, between
+from tiltyard.expectation import Expectation, between, in_set
 from tiltyard.modeling.columns import _image_file
 from tiltyard.modeling.columns.base import Column, Plain, Scale
 
@@ -62,10 +62,10 @@ class Image(Column):
     def expectations(self, name: str) -> list[Expectation]:
         """Every file can be decoded, has the size unless it is brought to that, and is there once."""
         if self.resize:
-            return [among("decodes", [True]), UNIQUE]
+            return [in_set("decodes", [True]), UNIQUE]
         size = {"height": self.height, "width": self.width, "channels": self.channels}
         exact = [between(fact, (value, value)) for fact, value in size.items()]
-        return [among("decodes", [True]), *exact, UNIQUE]
+        return [in_set("decodes", [True]), *exact, UNIQUE]
 
     @property
     def in_cells(self) -> bool:
@@ -78,7 +78,7 @@ class Image(Column):
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Refuse what is no picture of this size."""
-        found = deadline.paced(values)
+        found = deadline.stepwise(values)
         return np.stack([self._one(value, f"instances[{i}].{name}") for i, value in enumerate(found)])
 
     def _one(self, value: object, field: str) -> Array:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiltyard.arrays import Array, Fitted, empty, side_by_side
-from tiltyard.errors import RequestError, shown
-from tiltyard.expectation import Expectation, between, present
+from tiltyard.arrays import Array, Fitted, is_missing, stack_columns
+from tiltyard.errors import RequestError, format_value
+from tiltyard.expectation import Expectation, between, not_null
 from tiltyard.modeling.columns.base import PLAIN, Column, Plain, Scale, learned, scale
 from tiltyard.settings import Bounds
 
@@ -67,7 +67,7 @@ class Number(Column):
         """A value in every row if none may be missing, within the bounds."""
         bounded = self.bounds or self.log
         return [
-            *([present(name)] if self.missing == "refuse" else []),
+            *([not_null(name)] if self.missing == "refuse" else []),
             *([between(name, self.limits)] if bounded else []),
         ]
 
@@ -86,7 +86,7 @@ class Number(Column):
         allowed = {float, int, NoneType} if self.missing == "median" else {float, int}
         if not allowed.issuperset(map(type, values)):
             i = next(i for i, value in enumerate(values) if type(value) not in allowed)
-            text = f"expected a number; received {shown(values[i])}"
+            text = f"expected a number; received {format_value(values[i])}"
             raise RequestError("wrong_type", text, f"instances[{i}].{name}")
         numbers, (low, high) = _floats(values), self.limits
         for i in np.flatnonzero(~((numbers >= low) & (numbers <= high))).tolist():  # NaN is refused here, too
@@ -137,7 +137,7 @@ class Number(Column):
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Return one float32 a row, and a flag if values may be missing."""
         flags = [np.isnan(values)] if self.missing == "median" else []
-        return side_by_side([self._feature(values, fitted), *flags])
+        return stack_columns([self._feature(values, fitted), *flags])
 
     def scaling(self, fitted: Fitted) -> list[Scale]:
         """Those of the feature; the flag stays as it is."""
@@ -157,7 +157,7 @@ class Number(Column):
 
 def _number(cell: object) -> object:
     """Read a number as files spell it, whatever type their reader made of it."""
-    if empty(cell):
+    if is_missing(cell):
         return None
     if isinstance(cell, bool) or (isinstance(cell, str) and "_" in cell):  # 1_000 is Python's own spelling
         return cell

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from tiltyard.arrays import Array, Fitted
-from tiltyard.errors import RequestError, shown
+from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation
 from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN, learned
 from tiltyard.modeling.columns.base import PLAIN, Column, Scale
@@ -54,7 +54,9 @@ class Prose(Column):
     def _one(self, value: object, field: str) -> tuple[str, int, float, int]:
         wish = {"prompt": value} if isinstance(value, str) else value
         if not isinstance(wish, dict) or not isinstance(wish.get("prompt"), str):
-            raise RequestError("wrong_type", f'expected text or {{"prompt": "..."}}; received {shown(value)}', field)
+            raise RequestError(
+                "wrong_type", f'expected text or {{"prompt": "..."}}; received {format_value(value)}', field
+            )
         if strange := wish.keys() - KEYS:
             raise RequestError("unknown_field", f"expected {', '.join(sorted(KEYS))}", f"{field}.{min(strange)}")
         text = clean(wish["prompt"].encode("utf-8", "replace").decode())[-self.length :]
@@ -114,7 +116,9 @@ def ids(texts: Array, known: dict[str, int], length: int) -> Array:
 
 def _number(value: object, bounds: tuple[float, float], field: str, *, whole: bool = False) -> float:
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-        raise RequestError("wrong_type", f"expected a {'whole ' * whole}number; received {shown(value)}", field)
+        raise RequestError("wrong_type", f"expected a {'whole ' * whole}number; received {format_value(value)}", field)
     if not bounds[0] <= value <= bounds[1]:  # NaN is refused here too
-        raise RequestError("out_of_bounds", f"expected {bounds[0]} to {bounds[1]}; received {shown(value)}", field)
+        raise RequestError(
+            "out_of_bounds", f"expected {bounds[0]} to {bounds[1]}; received {format_value(value)}", field
+        )
     return value

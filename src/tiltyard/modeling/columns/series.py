@@ -10,8 +10,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from tiltyard.arrays import Array, Fitted
-from tiltyard.errors import RequestError, shown
-from tiltyard.expectation import Expectation, among, between, present
+from tiltyard.errors import RequestError, format_value
+from tiltyard.expectation import Expectation, between, in_set, not_null
 from tiltyard.modeling.columns.base import Column, Plain, Scale, scale
 from tiltyard.modeling.columns.number import Number
 from tiltyard.settings import Bounds
@@ -62,9 +62,9 @@ class Series(Column):
 
     def expectations(self, name: str) -> list[Expectation]:
         """A value at every step, within the bounds; times that rise by equal steps."""
-        gaps = among("gap", [1.0]) if self.steps == "equal" else between("gap", (1e-6, 1e12))
-        times = [present(self.order), gaps] if self.order else []
-        return [*times, present(name), *([between(name, self.bounds)] if self.bounds else [])]
+        gaps = in_set("gap", [1.0]) if self.steps == "equal" else between("gap", (1e-6, 1e12))
+        times = [not_null(self.order), gaps] if self.order else []
+        return [*times, not_null(name), *([between(name, self.bounds)] if self.bounds else [])]
 
     def read(self, cells: Sequence[object]) -> list[object]:
         """Return numbers: a cell is one step, of which windows are made later."""
@@ -81,7 +81,7 @@ class Series(Column):
         for i, value in enumerate(values):
             field = f"instances[{i}].{name}"
             if not isinstance(value, list):
-                raise RequestError("wrong_type", f"expected a list of numbers; received {shown(value)}", field)
+                raise RequestError("wrong_type", f"expected a list of numbers; received {format_value(value)}", field)
             if len(value) != self.window:
                 raise RequestError("wrong_shape", f"expected {self.window} numbers; received {len(value)}", field)
             self._check(number, value, name, field)

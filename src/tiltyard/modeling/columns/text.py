@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from tiltyard.arrays import Array, Fitted, empty
-from tiltyard.errors import RequestError, shown
-from tiltyard.expectation import Expectation, present
+from tiltyard.arrays import Array, Fitted, is_missing
+from tiltyard.errors import RequestError, format_value
+from tiltyard.expectation import Expectation, not_null
 from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN, learned
 from tiltyard.modeling.columns.base import PLAIN, Column, Scale
 
@@ -58,11 +58,11 @@ class Text(Column):
 
     def expectations(self, name: str) -> list[Expectation]:
         """A text in every row, if none may be missing."""
-        return [present(name)] if self.missing == "refuse" else []
+        return [not_null(name)] if self.missing == "refuse" else []
 
     def read(self, cells: Sequence[object]) -> list[object]:
         """Return text for everything."""
-        return [None if empty(cell) else str(cell) for cell in cells]
+        return [None if is_missing(cell) else str(cell) for cell in cells]
 
     def seconds(self, values: Sequence[object]) -> float:
         """Most for characters that are made of several."""
@@ -75,7 +75,7 @@ class Text(Column):
             words = self._words(value) if isinstance(value, str) else []
             if not words and (self.missing == "refuse" or not isinstance(value, str | None)):
                 code = "no_words" if isinstance(value, str) else "wrong_type"
-                raise RequestError(code, f"expected text; received {shown(value)}", f"instances[{i}].{name}")
+                raise RequestError(code, f"expected text; received {format_value(value)}", f"instances[{i}].{name}")
             texts.append(self._glue.join(words).encode())
         return np.array(texts, dtype=np.bytes_)
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tiltyard.arrays import Array, Rows, count
+from tiltyard.arrays import Array, Rows, row_count
 from tiltyard.figures import Figure
 from tiltyard.modeling.evaluators import _label_figures
 from tiltyard.modeling.evaluators.base import Evaluator
@@ -83,7 +83,7 @@ class Classification(Evaluator):
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
         """Return the class frequencies of the training rows for every row; its label is the majority class."""
         shares = np.bincount(train.astype(np.int64)) / len(train)
-        return np.tile(shares, (count(rows), 1))
+        return np.tile(shares, (row_count(rows), 1))
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
         """Return the confusion matrix, a table by class, and the rows whose true label got the least probability."""

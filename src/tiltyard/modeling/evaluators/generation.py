@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array, Rows
-from tiltyard.figures import Figure, spread
+from tiltyard.figures import Figure, histogram
 from tiltyard.modeling.evaluators.base import TRUTH, Evaluator
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.ngram import Ngram
@@ -79,7 +79,9 @@ class Generation(Evaluator):
         """Return a histogram of the perplexity of windows."""
         found = {"model": _each(predictions.outputs), "baseline": _each(predictions.baseline)}
         return [
-            spread("Perplexity of a window", "How many characters the model wavers between, window by window.", found)
+            histogram(
+                "Perplexity of a window", "How many characters the model wavers between, window by window.", found
+            )
         ]
 
 

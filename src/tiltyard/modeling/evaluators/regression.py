@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tiltyard.arrays import Array, Rows, count
-from tiltyard.figures import Figure, points, spread
+from tiltyard.arrays import Array, Rows, row_count
+from tiltyard.figures import Figure, histogram, points
 from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.metrics import scores
 from tiltyard.modeling.metrics.base import Metric
@@ -46,7 +46,7 @@ class Regression(Evaluator):
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
         """Return the best constant of the training rows, for every row: absolute errors are least from the median."""
-        return np.full((count(rows), 1), np.median(train) if metric == "mae" else train.mean())
+        return np.full((row_count(rows), 1), np.median(train) if metric == "mae" else train.mean())
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
         """Return the rows with the largest and with the smallest errors."""
@@ -83,7 +83,7 @@ def compared(truth: Array, value: Array, target: str) -> list[Figure]:
             {"": (value, missed)},
             level=0,
         ),
-        spread(
+        histogram(
             "Errors",
             f"Predicted minus actual, by test rows; {np.mean(missed):.3g} on the average.",
             {"errors": missed},

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tiltyard.arrays import Array, Rows, count
-from tiltyard.figures import Figure, spread
+from tiltyard.arrays import Array, Rows, row_count
+from tiltyard.figures import Figure, histogram
 from tiltyard.modeling.evaluators.base import TRUTH, Evaluator
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.predictions import Predictions
@@ -49,7 +49,7 @@ class Translation(Evaluator):
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
         """Return the most frequent training text for every row."""
         values, counts = np.unique(train, return_counts=True)
-        return judged([str(values[counts.argmax()])] * count(rows), rows[TRUTH], "characters")
+        return judged([str(values[counts.argmax()])] * row_count(rows), rows[TRUTH], "characters")
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
         """Return the wrong texts, those with the most edits first."""
@@ -78,4 +78,4 @@ class Translation(Evaluator):
             name: judged["edits"]
             for name, judged in (("model", predictions.outputs), ("baseline", predictions.baseline))
         }
-        return [spread("Edits", "From the answer to the truth: insertions, deletions and changes.", found)]
+        return [histogram("Edits", "From the answer to the truth: insertions, deletions and changes.", found)]

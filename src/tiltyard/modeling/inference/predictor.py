@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiltyard import deadline, files
-from tiltyard.arrays import Array, Rows, count, take
+from tiltyard.arrays import Array, Rows, row_count, take_rows
 from tiltyard.errors import RegistryError, TrainingError
 from tiltyard.modeling.inference.encoder import Encoder
 
@@ -85,7 +85,7 @@ class Predictor:
         name, most = self.input, BATCH
         if len(features) * (width := features.shape[1]) ** 2 > PAIRS and self.encoder.vocabulary_size:
             most = max(1, min(BATCH, PAIRS // width**2))
-        if deadline.limited():
+        if deadline.is_limited():
             most = min(most, STOPPABLE)
         elif len(features) <= most:  # the usual case of a request, where microseconds count
             whole: Array = self.session.run(None, {name: features.astype(np.float32, copy=False)})[0]
@@ -93,7 +93,7 @@ class Predictor:
         parts = [features[start : start + most] for start in range(0, len(features), most)]
         outputs: list[Array] = [
             self.session.run(None, {name: part.astype(np.float32, copy=False)})[0]
-            for part in deadline.paced(parts or [features])
+            for part in deadline.stepwise(parts or [features])
         ]
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
@@ -131,5 +131,5 @@ class Predictor:
 
 
 def _parts(rows: Rows) -> Iterator[Rows]:
-    for start in range(0, count(rows), BATCH):
-        yield take(rows, np.arange(start, min(start + BATCH, count(rows))))
+    for start in range(0, row_count(rows), BATCH):
+        yield take_rows(rows, np.arange(start, min(start + BATCH, row_count(rows))))

@@ -50,7 +50,7 @@ class Generation(Problem):
         wishes = rows[name].copy()
         chances = [np.random.default_rng(seed) for seed in wishes["seed"]]
         written = [""] * len(wishes)
-        for step in deadline.paced(range(int(wishes["length"].max()))):
+        for step in deadline.stepwise(range(int(wishes["length"].max()))):
             guesses = run({name: wishes})
             for i in np.flatnonzero(wishes["length"] > step):
                 last = len(str(wishes["text"][i])) - 1

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tiltyard import plugins
-from tiltyard.arrays import Array, Rows, empty
+from tiltyard.arrays import Array, Rows, is_missing
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
-from tiltyard.errors import DataError, RequestError, shown
-from tiltyard.expectation import Expectation, among, between, present, row_count
+from tiltyard.errors import DataError, RequestError, format_value
+from tiltyard.expectation import Expectation, between, in_set, not_null, row_count
 from tiltyard.modeling.columns.base import distinct
 from tiltyard.modeling.columns.number import LARGEST
 
@@ -78,9 +78,9 @@ class Modality(ABC):
 
     def _target_expectations(self, task: Task) -> list[Expectation]:
         name, bounds = task.target.column, task.target.bounds
-        expected = [present(name)] if name not in task.columns else []
+        expected = [not_null(name)] if name not in task.columns else []
         expected += [between(name, bounds)] if bounds else []
-        return expected + ([among(name, task.target.labels)] if task.target.labels else [])
+        return expected + ([in_set(name, task.target.labels)] if task.target.labels else [])
 
     def raw_file(self, folder: Path) -> Path:
         """Return the raw file; raise a DataError if it is missing or not the only one."""
@@ -121,11 +121,11 @@ def parse_target(task: Task, values: Sequence[object]) -> Array:
 def _parse_texts(task: Task, values: Sequence[object]) -> Array:
     """Return target texts without surrounding blanks; refuse empty ones and those that are too long."""
     max_steps = task.target.length or 0
-    texts = ["" if empty(value) else str(value).strip() for value in values]
+    texts = ["" if is_missing(value) else str(value).strip() for value in values]
     for row, text in enumerate(texts):
         length = len(text.split()) if task.target.by == "words" else len(text)
         if not 1 <= length <= max_steps:
-            name, received = task.target.column, f"{length} {task.target.by}: {shown(text)}" if text else "none"
+            name, received = task.target.column, f"{length} {task.target.by}: {format_value(text)}" if text else "none"
             raise DataError(
                 f"target.length: {name}: expected 1 to {max_steps} {task.target.by}; row {row} holds {received}"
             )

@@ -92,7 +92,7 @@ def main() -> None:
 
 def _result(job: Job, model: LoadedModel) -> Result:
     try:
-        with deadline.until(min(job.until, time.monotonic() + job.seconds)):
+        with deadline.limit_until(min(job.until, time.monotonic() + job.seconds)):
             return _compute(model, job)
     except OutOfTimeError as error:
         return NeedsMoreTime(error.seconds)

@@ -18,7 +18,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 
 from tiltyard import files
-from tiltyard.errors import PackageError, shown
+from tiltyard.errors import PackageError, format_value
 from tiltyard.registry import rollout
 from tiltyard.registry.pointer import read
 from tiltyard.serving.http import app as api
@@ -229,7 +229,9 @@ def _version(path: Path) -> str:
     """Return the version that a pointer names, validated, since it becomes part of a path."""
     if VERSION.fullmatch(version := read(path).version):
         return version
-    raise PackageError(f"{path.name}: expected a version of twelve digits from 0 to f; received {shown(version)}")
+    raise PackageError(
+        f"{path.name}: expected a version of twelve digits from 0 to f; received {format_value(version)}"
+    )
 
 
 def _load_verified(folder: Path, files_digest: str = "") -> LoadedModel:

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from tiltyard.errors import RequestError, shown
+from tiltyard.errors import RequestError, format_value
 from tiltyard.modeling.columns.number import LARGEST
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests.json_body import decode
@@ -42,7 +42,7 @@ def require_json(kind: str) -> None:
     """Refuse media types other than JSON, such as those that a form on another web page can send (CSRF)."""
     if kind.partition(";")[0].strip().lower() != JSON_TYPE:
         raise RequestError(
-            "unsupported_type", f"expected content-type: {JSON_TYPE}; received {shown(kind)}", status=415
+            "unsupported_type", f"expected content-type: {JSON_TYPE}; received {format_value(kind)}", status=415
         )
 
 
@@ -102,17 +102,17 @@ def _parse_item(model: LoadedModel, item: object, field: str) -> tuple[Truth, st
             raise RequestError("missing_field", ITEM, f"{field}.{key}")
     name, place = item["id"], item.get("instance", 0)
     if not isinstance(name, str) or not REQUEST_ID.fullmatch(name):
-        text = f"expected the x-request-id of the response; received {shown(name)}"
+        text = f"expected the x-request-id of the response; received {format_value(name)}"
         raise RequestError("wrong_type", text, f"{field}.id")
     most = model.predictor.encoder.max_instances
     if type(place) is float and place.is_integer():  # JSON has no difference between 2.0 and 2
         place = int(place)
     if type(place) is not int or not 0 <= place < most:
-        text = f"expected an index from 0 to {most - 1}; received {shown(place)}"
+        text = f"expected an index from 0 to {most - 1}; received {format_value(place)}"
         raise RequestError("out_of_bounds", text, f"{field}.instance")
     token = item.get("token", "")
     if not isinstance(token, str) or not (TOKEN.fullmatch(token) or "token" not in item):
-        text = f"expected the x-feedback-token of the response; received {shown(token)}"
+        text = f"expected the x-feedback-token of the response; received {format_value(token)}"
         raise RequestError("wrong_type", text, f"{field}.token")
     return Truth(name, place, _parse_truth(model, item["truth"], f"{field}.truth")), token
 
@@ -127,13 +127,13 @@ def _parse_truth(model: LoadedModel, value: object, field: str) -> Any:
     if encoder.classes:
         if (label := next((one for one in _label_spellings(value) if one in encoder.classes), None)) is not None:
             return label
-        text = f"expected one of {', '.join(encoder.classes)}; received {shown(value)}"
+        text = f"expected one of {', '.join(encoder.classes)}; received {format_value(value)}"
         raise RequestError("unknown_label", text, field)
     steps = _forecast_steps(model.schema["prediction"])
     if not steps:
         return _parse_number(value, field)
     if not isinstance(value, list) or len(value) != steps:
-        raise RequestError("wrong_shape", f"expected a list of {steps} numbers; received {shown(value)}", field)
+        raise RequestError("wrong_shape", f"expected a list of {steps} numbers; received {format_value(value)}", field)
     return [_parse_number(one, f"{field}[{place}]") for place, one in enumerate(value)]
 
 
@@ -157,5 +157,5 @@ def _forecast_steps(schema: dict[str, Any]) -> int:
 
 def _parse_number(value: object, field: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
-        raise RequestError("wrong_type", f"expected a finite number; received {shown(value)}", field)
+        raise RequestError("wrong_type", f"expected a finite number; received {format_value(value)}", field)
     return float(value)

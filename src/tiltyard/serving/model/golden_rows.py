@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiltyard.arrays import Array, take
+from tiltyard.arrays import Array, take_rows
 from tiltyard.errors import PackageError
 from tiltyard.modeling.inference.predictor import Predictor
 
@@ -25,7 +25,7 @@ def choose_golden_rows(predictor: Predictor, test: TestRows, outputs: Array) -> 
     `outputs` is what the evaluation recorded. A model whose outputs differ now is refused.
     """
     chosen = np.unique(np.linspace(0, len(test.number) - 1, MAX_ROWS).astype(int))
-    rows = take(test.rows, chosen)
+    rows = take_rows(test.rows, chosen)
     again = predictor.condensed(rows, test.truth[chosen])
     if not _same(again, outputs[chosen]):
         task = predictor.encoder.task

@@ -33,7 +33,7 @@ def card(task: Task, report: Json, training: Json, device: Json) -> str:
         "Provenance": _provenance(task.model, report, training),
     }
     text = "\n\n".join(f"## {title}\n\n{content}" for title, content in sections.items())
-    return f"# {markdown.text(task.title)}\n\n{text}\n"
+    return f"# {markdown.escape(task.title)}\n\n{text}\n"
 
 
 def ran_on(train: Path) -> Json:
@@ -82,10 +82,10 @@ def _figure(metric: Metric, name: str, report: Json) -> Json:
 
 def _purpose(task: Task) -> str:
     before, _, after = task.kind.purpose(task.target).partition(f"`{task.target.column}`")
-    named = markdown.code(task.target.column) if after else ""
-    purpose = f"{markdown.text(before)} {named}{markdown.text(after)}".strip()
+    named = markdown.inline_code(task.target.column) if after else ""
+    purpose = f"{markdown.escape(before)} {named}{markdown.escape(after)}".strip()
     return f"Model `{task.name}` answers with {purpose}. It takes:\n\n" + "\n".join(
-        f"- {markdown.code(name)}: {markdown.text(_column(column))}" for name, column in task.columns.items()
+        f"- {markdown.inline_code(name)}: {markdown.escape(_column(column))}" for name, column in task.columns.items()
     )
 
 
@@ -98,9 +98,9 @@ def _data(source: Source, split: Split, report: Json) -> str:
     rows = ", ".join(f"{count} {part}" for part, count in report["rows"].items())
     told = ", ".join(f"{key} {value}" for key, value in source.model_dump(mode="json").items())
     return (
-        f"Source: {markdown.text(told)}. Rows: {rows}; split {split.kind}, seed {split.seed}. "
+        f"Source: {markdown.escape(told)}. Rows: {rows}; split {split.kind}, seed {split.seed}. "
         "The test rows were sealed before training and used for the figures below alone."
-        + "".join(f" **Note: {markdown.text(note)}.**" for note in report.get("notes", ()))
+        + "".join(f" **Note: {markdown.escape(note)}.**" for note in report.get("notes", ()))
     )
 
 
@@ -124,7 +124,7 @@ def _slices(title: str, found: list[Json] | None) -> str:
         )
     lines = [f"| slice | rows | {title} |", "|---|---|---|"]
     return "\n".join(
-        [*lines, *(f"| {markdown.text(one['slice'])} | {one['rows']} | {one['value']:.4g} |" for one in found)]
+        [*lines, *(f"| {markdown.escape(one['slice'])} | {one['rows']} | {one['value']:.4g} |" for one in found)]
     )
 
 
@@ -141,7 +141,7 @@ def _cost(device: Json) -> str:
 
 def _use(title: str, metric: str) -> str:
     return (
-        f"For instances like those it was trained on: {markdown.text(title.lower())}. Whether it is good enough "
+        f"For instances like those it was trained on: {markdown.escape(title.lower())}. Whether it is good enough "
         f"for what its answers lead to is for those to say who use it; the gate held it to {metric.lower()}."
     )
 
@@ -164,4 +164,4 @@ def _provenance(model: Model, report: Json, training: Json) -> str:
         "training": f"{training['epochs']} epochs, best {training['best_epoch']}, seed {training['seed']}",
         "parameters": training["parameters"],
     }
-    return "\n".join(f"- {name}: {markdown.text(value)}" for name, value in facts.items())
+    return "\n".join(f"- {name}: {markdown.escape(value)}" for name, value in facts.items())

@@ -66,7 +66,7 @@ def write(workspace: Workspace, task: Task, folder: Path, evaluated: Evaluated) 
     train, (report, test) = workspace.out(task.name, "train"), evaluated
     training, predictor = files.read_json(train / "training.json"), Predictor.load(train)
     predictions, known = workspace.out(task.name, "evaluate") / "predictions.npz", workspace.out(task.name, "prepare")
-    with files.replacing_folder(folder) as target:
+    with files.atomic_folder(folder) as target:
         for name in ("model.onnx", "encoder.json"):
             shutil.copy(train / name, target)
         files.write_json(target / "schema.json", schema(task, predictor.encoder, report))

@@ -57,7 +57,7 @@ def attributions(model: LoadedModel, instances: object, predictions: list[Any]) 
     reader = model.predictor.encoder
     background, rows = (reader.encode(reader.parse(some)) for some in (model.background, instances))
     labels = [reader.classes.index(one["label"]) if reader.classes else None for one in predictions]
-    each = deadline.paced([*zip(labels, rows, strict=True)])
+    each = deadline.stepwise([*zip(labels, rows, strict=True)])
     found = [_explain_row(ExplainedOutput(model.predictor, label), row, background) for label, row in each]
     for place, one in enumerate(found):
         if not all(map(math.isfinite, one["contributions"].values())):

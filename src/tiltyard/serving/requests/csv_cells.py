@@ -14,7 +14,7 @@ from typing import Any
 from tiltyard.data.tables.column_types import BOOLEANS, CODE, ColumnType, styles
 from tiltyard.data.tables.dialect import Dialect
 from tiltyard.data.tables.type_inference import choose
-from tiltyard.errors import RequestError, shown
+from tiltyard.errors import RequestError, format_value
 
 DELIMITERS = (",", ";", "\t", "|")  # the comma first: it is the standard of text/csv
 BLANKS = ' "\t\x0b\x0c\x1c\x1d\x1e\x1f'  # in ASCII; quotes may enclose line breaks
@@ -73,7 +73,7 @@ def _read_header(text: str, names: Collection[str], dialect: Dialect) -> tuple[s
         if all(name in places for name in names):
             if len(places) < len(header):
                 twice = next(name for place, name in enumerate(header) if places[name] != place)
-                raise RequestError("malformed_csv", f"expected each column once; received {shown(twice)} twice")
+                raise RequestError("malformed_csv", f"expected each column once; received {format_value(twice)} twice")
             return delimiter, places, rows
     lost = next(name for name in names if not first or name not in first[1])
     raise RequestError("missing_field", f"expected the columns {', '.join(names)}", lost)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tiltyard.errors import RequestError, shown
+from tiltyard.errors import RequestError, format_value
 
 NON_FINITE = re.compile(rb"[\[:,\s]-?(NaN|Infinity)\b")
 EXPLAIN = "explain"
@@ -50,7 +50,7 @@ def parse_json(body: bytes, single: str = "") -> PredictRequest:
     if content.get("signature_name", "serving_default") != "serving_default":
         raise RequestError("unknown_signature", "expected serving_default, the only one", "signature_name", 404)
     if not isinstance(explain := content.get(EXPLAIN, False), bool):
-        raise RequestError("wrong_type", f"expected true or false; received {shown(explain)}", EXPLAIN)
+        raise RequestError("wrong_type", f"expected true or false; received {format_value(explain)}", EXPLAIN)
     if ("instances" in content) == ("inputs" in content):
         raise RequestError("missing_field", EXPECTED, "instances")
     if "instances" in content:

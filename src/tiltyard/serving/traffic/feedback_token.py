@@ -77,7 +77,7 @@ def read_secret(folder: Path) -> bytes:
     path = folder / ".secret"
     with files.locked(folder / ".secret.lock"):
         if not path.exists():
-            files.write_private(path, secrets.token_bytes(SECRET_BYTES), replace=True)
+            files.write_private_file(path, secrets.token_bytes(SECRET_BYTES), replace=True)
         found = path.read_bytes()
     if len(found) != SECRET_BYTES:
         raise WorkspaceError(

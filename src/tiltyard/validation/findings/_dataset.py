@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiltyard import plugins
-from tiltyard.arrays import Array, Rows, empty, take
+from tiltyard.arrays import Array, Rows, is_missing, take_rows
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns.number import Number
@@ -128,7 +128,7 @@ def _truth(task: Task, frame: pd.DataFrame) -> Array | None:
         return None
     cells = frame[task.target.column]
     if task.target.labels:
-        return np.array(["" if empty(cell) else str(cell) for cell in cells.tolist()], dtype=np.str_)
+        return np.array(["" if is_missing(cell) else str(cell) for cell in cells.tolist()], dtype=np.str_)
     numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64)
     if task.target.threshold is None:
         return numbers
@@ -166,6 +166,6 @@ def _window_targets(subject: CheckedData, windows: int) -> Array:
 
 
 def _rows(subject: CheckedData, places: Array) -> tuple[Rows, Array]:
-    rows = take(subject.parsed, places)
+    rows = take_rows(subject.parsed, places)
     truth = np.empty(0) if subject.truth is None else subject.truth[places]
     return rows, np.unique(truth, return_inverse=True)[1] if subject.task.classes else truth

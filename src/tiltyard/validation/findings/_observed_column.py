@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from tiltyard.arrays import Array, empty
+from tiltyard.arrays import Array, is_missing
 from tiltyard.errors import RequestError
 from tiltyard.modeling.columns.base import Column
 
@@ -36,7 +36,7 @@ class ObservedColumn:
     @property
     def missing(self) -> Array:
         """Which cells are empty."""
-        return np.fromiter((empty(cell) for cell in self.cells), dtype=bool, count=len(self.cells))
+        return np.fromiter((is_missing(cell) for cell in self.cells), dtype=bool, count=len(self.cells))
 
     @property
     def known(self) -> Array:
@@ -75,7 +75,7 @@ def _refusal(column: Column, cell: object, place: int) -> Refusal | None:
     try:
         column.parse([cell], "")
     except RequestError as error:
-        return Refusal(place, "missing" if empty(cell) else error.code, error.message)
+        return Refusal(place, "missing" if is_missing(cell) else error.code, error.message)
     return None
 
 

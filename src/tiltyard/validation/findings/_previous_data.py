@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tiltyard import files
-from tiltyard.arrays import Array, take
+from tiltyard.arrays import Array, take_rows
 from tiltyard.modeling.columns.base import PLAIN
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation.array_file import open_part, sample_blocks
@@ -62,7 +62,7 @@ def _comparisons(workspace: Workspace, subject: CheckedData) -> list[Comparison]
     features, answers = open_part(folder / "train.npz")
     parts = sample_blocks(len(answers))
     old, answers = (np.concatenate([rows[part] for part in parts]) for rows in (features, answers))
-    new = encoder.encode(take(subject.parsed, train))
+    new = encoder.encode(take_rows(subject.parsed, train))
     truth = np.array(encoder.classes)[answers] if encoder.classes else answers.astype(np.float64)
     target = Comparison(subject.task.target.column, truth, subject.truth[train], NAMES)
     return [*(_side_by_side(encoder, old, new) if subject.task.form == "table" else []), target]

@@ -7,18 +7,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tiltyard.errors import NAMED, listed
+from tiltyard.errors import MAX_LISTED, join_first
 from tiltyard.validation.findings._dataset import CheckedData
 
 __all__ = [
+    "MAX_LISTED",
     "MIN_COPIES",
     "MIN_ROWS",
-    "NAMED",
     "RANKS",
     "Finding",
     "Found",
     "Severity",
-    "listed",
+    "join_first",
     "ranked",
     "share",
     "without",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import NAMED, Finding, Found, listed
+from tiltyard.validation.findings.base import MAX_LISTED, Finding, Found, join_first
 
 MAX_COLUMNS_SHOWN = 20  # in one sentence
 
@@ -27,8 +27,10 @@ class Columns(Finding):
         wanted = [*subject.task.columns, *([] if subject.reference else [subject.task.target.column])]
         missing = [name for name in wanted if name not in there]
         among = f"among the {len(there):,} columns: {', '.join(there[:MAX_COLUMNS_SHOWN])}"
-        if len(missing) > NAMED:
-            text = f"{len(missing):,} of {len(wanted):,} columns are missing: {listed(missing)}; expected them {among}"
+        if len(missing) > MAX_LISTED:
+            text = (
+                f"{len(missing):,} of {len(wanted):,} columns are missing: {join_first(missing)}; expected them {among}"
+            )
             yield self.found("critical", "", text, "see whether this is the right file, and has a header")
             return
         for name in missing:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tiltyard.errors import shown
+from tiltyard.errors import format_value
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, share, without
 
@@ -27,7 +27,7 @@ class Constant(Finding):
             if not len(known) or rows < MIN_ROWS:
                 continue
             values, counts = np.unique(known, return_counts=True)
-            value, most = shown(values[counts.argmax()].item()), int(counts.max())
+            value, most = format_value(values[counts.argmax()].item()), int(counts.max())
             if len(values) == 1 and most == rows:
                 text = f"always {value} in {rows:,} rows; expected at least two values"
                 yield self.found("warning", name, text, without(subject, name))

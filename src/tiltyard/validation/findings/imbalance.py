@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import Finding, Found, listed, share
+from tiltyard.validation.findings.base import Finding, Found, join_first, share
 
 MAX_RATIO = 10  # of the largest class to the smallest
 MIN_TEST_ROWS = 5  # of a class; with fewer its recall is unreliable
@@ -46,7 +46,7 @@ class Imbalance(Finding):
         least = math.ceil(MIN_TEST_ROWS / subject.task.split.test)
         small = sorted((count, label) for label, count in counts.items() if count < least)
         if small:
-            named = listed([f"{label} with {count:,} rows" for count, label in small])
+            named = join_first([f"{label} with {count:,} rows" for count, label in small])
             text = f"{len(small):,} of {len(counts):,} classes are small: {named}; expected at least {least:,}, "
             hint = "collect more of them, or join them with others in the source"
             yield self.found(

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from tiltyard.arrays import Array, take
+from tiltyard.arrays import Array, take_rows
 from tiltyard.errors import DataError
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, Severity, listed, share
+from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, Severity, join_first, share
 
 MAX_ROWS = 3_000  # so that it takes a second or two
 MAX_CLASSES = 20
@@ -40,7 +40,7 @@ class LabelNoise(Finding):
         doubted = _doubted(features, labels)
         if len(doubted) >= MIN_DOUBTED:
             text = f"{share(len(doubted), len(places))} examined rows seem to have another label: rows "
-            text += listed(subject.named(places[doubted]))
+            text += join_first(subject.named(places[doubted]))
             hint = "look at these rows; correct those that are wrong"
             severity: Severity = "warning" if len(doubted) > WARNING_SHARE * len(places) else "note"
             yield self.found(severity, subject.task.target.column, f"{text}; expected fewer than {MIN_DOUBTED}", hint)
@@ -50,7 +50,7 @@ def _features(subject: CheckedData, places: Array) -> Array | None:
     """Return the standardised features of training; None unless the data are a table."""
     if subject.task.form != "table" or subject.truth is None:
         return None
-    rows = take(subject.parsed, places)
+    rows = take_rows(subject.parsed, places)
     codes = np.unique(subject.truth[places], return_inverse=True)[1]
     try:
         encoder = subject.task.encoder().fit(subject.task.target, rows, codes)

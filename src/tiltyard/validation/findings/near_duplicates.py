@@ -9,7 +9,7 @@ import numpy as np
 
 from tiltyard.validation.findings import _row_hashes
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import MIN_COPIES, Finding, Found, listed, share
+from tiltyard.validation.findings.base import MIN_COPIES, Finding, Found, join_first, share
 
 
 class NearDuplicates(Finding):
@@ -31,6 +31,6 @@ class NearDuplicates(Finding):
         chance = int(np.any([_row_hashes.repeated(key) for key in _row_hashes.shuffled_hashes(subject)], axis=0).sum())
         if found > MIN_COPIES + 3 * chance:
             rows = subject.named(np.flatnonzero(near))
-            text = f"{share(found, len(near))} rows nearly equal another one, such as rows {listed(rows)}; "
+            text = f"{share(found, len(near))} rows nearly equal another one, such as rows {join_first(rows)}; "
             hint = "if they are one observation recorded twice, keep one of each"
             yield self.found("warning", "", f"{text}expected {chance} by chance", hint)

@@ -11,7 +11,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.modeling.columns.number import Number
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, listed
+from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, join_first
 
 MAX_DISTANCE = 10  # from the quartiles, in interquartile ranges
 MAX_SHARE = 0.02  # of the rows; more frequent values are part of the distribution
@@ -37,14 +37,14 @@ class Outliers(Finding):
                     yield self._report_outliers(subject, name, far)
 
     def _report_codes(self, subject: CheckedData, name: str, codes: dict[float, int]) -> Found:
-        shown = listed([f"{code:g} in {rows:,} rows" for code, rows in codes.items()])
+        shown = join_first([f"{code:g} in {rows:,} rows" for code, rows in codes.items()])
         text = f"{shown}; {_expected_range(subject, name)}"
         return self.found("warning", name, text, "if it means a missing value, add it to source.read.na")
 
     def _report_outliers(self, subject: CheckedData, name: str, far: Array) -> Found:
         values = subject.columns[name].parsed
         rows = [f"{values[place]:g} in row {subject.row(place)}" for place in far]
-        text = f"{listed(rows)}; {_expected_range(subject, name)}"
+        text = f"{join_first(rows)}; {_expected_range(subject, name)}"
         return self.found("note", name, text, f"correct them, or set columns.{name}.clip: [0.01, 0.99]")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tiltyard.modeling.columns.image import Image
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import Finding, Found, listed, share
+from tiltyard.validation.findings.base import Finding, Found, join_first, share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ class Pictures(Finding):
         odd = frame[(frame[["width", "height", "channels"]].to_numpy() != wanted).any(axis=1)]
         if len(odd) and not column.resize:
             sizes = Counter(zip(*(odd[name].astype(int) for name in ("width", "height", "channels")), strict=True))
-            shown = listed([f"{'x'.join(map(str, size))} ({count:,})" for size, count in sizes.most_common()])
+            shown = join_first([f"{'x'.join(map(str, size))} ({count:,})" for size, count in sizes.most_common()])
             text = f"{self._some(odd, frame)} have another size: {shown}; expected {'x'.join(map(str, wanted))}"
             yield self.found(
                 "critical", name, text, "set `resize: true` in the column, or its height, width and channels"
@@ -61,4 +61,4 @@ class Pictures(Finding):
             yield self.found("warning", target, text, "keep each under its true label")
 
     def _some(self, frame: pd.DataFrame, whole: pd.DataFrame) -> str:
-        return f"{share(len(frame), len(whole))} images ({listed(frame['path'].tolist())})"
+        return f"{share(len(frame), len(whole))} images ({join_first(frame['path'].tolist())})"

@@ -9,7 +9,7 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import Finding, Found, listed, share
+from tiltyard.validation.findings.base import Finding, Found, join_first, share
 
 
 class Target(Finding):
@@ -37,7 +37,7 @@ class Target(Finding):
         name, classes, bounds = subject.task.target.column, subject.task.classes, subject.task.target.bounds
         if classes and (strange := sorted(set(truth.tolist()) - set(classes))):
             rows = int(np.isin(truth, strange).sum())
-            text = f"{share(rows, len(truth))} rows have {listed(strange)}; expected one of {listed(classes)}"
+            text = f"{share(rows, len(truth))} rows have {join_first(strange)}; expected one of {join_first(classes)}"
             yield self.found("critical", name, text, "correct the labels, or add them to target.classes")
         if bounds and not classes and (outside := int(((truth < bounds[0]) | (truth > bounds[1])).sum())):
             text = f"{share(outside, len(truth))} rows are outside; expected {bounds[0]:g} to {bounds[1]:g}"

@@ -12,7 +12,7 @@ from tiltyard.arrays import Array
 from tiltyard.modeling.columns.text import TOKEN, Text
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings._observed_column import ObservedColumn
-from tiltyard.validation.findings.base import MIN_COPIES, Finding, Found, listed, share
+from tiltyard.validation.findings.base import MIN_COPIES, Finding, Found, join_first, share
 
 MIN_CHARACTERS = 3
 MAX_TRUNCATED = 0.1  # share of the texts
@@ -39,7 +39,7 @@ class Texts(Finding):
         short = np.flatnonzero(np.array(bare) < MIN_CHARACTERS)
         if len(short) >= MIN_COPIES:
             text = f"{share(len(short), len(bare))} texts have fewer than {MIN_CHARACTERS} characters, such as rows "
-            text += listed(subject.named(short))
+            text += join_first(subject.named(short))
             yield self.found("note", name, f"{text}; expected words", "see whether these rows are intended")
 
     def _long(self, name: str, column: ObservedColumn, settings: Text) -> Iterator[Found]:
@@ -59,7 +59,7 @@ class Texts(Finding):
         text = (
             f"{share(int(again.sum()), len(keys))} texts equal another except for punctuation and digits, such as rows "
         )
-        text += listed(subject.named(np.flatnonzero(again))) + "; expected each once"
+        text += join_first(subject.named(np.flatnonzero(again))) + "; expected each once"
         hint = "keep one of each, so that no test row is known from training"
         across = int(np.isin(keys[subject.parts["test"]], keys[subject.parts["train"]]).sum()) if subject.parts else 0
         text += f"; {across:,} of the test rows have such a copy among the training rows" if across else ""

@@ -12,7 +12,7 @@ from tiltyard.config.draft.column_profile import profile_column
 from tiltyard.modeling.columns.date import Date
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings._observed_column import observe
-from tiltyard.validation.findings.base import Finding, Found, listed, share
+from tiltyard.validation.findings.base import Finding, Found, join_first, share
 
 MAX_GAP = 20  # in median steps
 HEAD = 200  # cells by which a column that is not in the task is recognised as dates
@@ -48,7 +48,7 @@ class Time(Finding):
         }
         for place, (what, (where, hint)) in enumerate(kinds.items()):
             if where.any() and (equal or place < 2):  # steps that need only rise may have any length
-                text = f"{share(int(where.sum()), len(gap))} rows {what}: {listed(np.flatnonzero(where).tolist())}"
+                text = f"{share(int(where.sum()), len(gap))} rows {what}: {join_first(np.flatnonzero(where).tolist())}"
                 yield self.found("critical", order, f"{text}; expected {'equal' if equal else 'rising'} steps", hint)
 
     def _order(self, subject: CheckedData, name: str, values: Array) -> Iterator[Found]:

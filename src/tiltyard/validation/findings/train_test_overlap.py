@@ -10,7 +10,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.validation.findings import _row_hashes
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import MIN_COPIES, Finding, Found, listed, share
+from tiltyard.validation.findings.base import MIN_COPIES, Finding, Found, join_first, share
 
 
 class TrainTestOverlap(Finding):
@@ -34,7 +34,7 @@ class TrainTestOverlap(Finding):
         found = int(near.sum())
         if found >= MIN_COPIES and found > MIN_COPIES + 3 * chance:
             rows = subject.named(subject.parts["test"][near])
-            text = f"{share(found, len(near))} test rows nearly equal a training row: rows {listed(rows)}; "
+            text = f"{share(found, len(near))} test rows nearly equal a training row: rows {join_first(rows)}; "
             hint = "keep one of each pair, so that no test row is known from training"
             yield self.found("warning", "", f"{text}expected {chance} by chance", hint)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import Found, Severity, listed, share
+from tiltyard.validation.findings.base import Found, Severity, join_first, share
 from tiltyard.validation.findings.wrong_types import WrongTypes
 
 WARNING_SHARE = 0.01  # of the new rows
@@ -38,7 +38,7 @@ class Unseen(WrongTypes):
             return
         names, counts = np.unique(new, return_counts=True)
         first = [str(one) for one in names[np.argsort(-counts, kind="stable")]]
-        text = f"{share(len(new), rows)} rows have names that no training row has: {listed(first)}"
+        text = f"{share(len(new), rows)} rows have names that no training row has: {join_first(first)}"
         severity: Severity = "warning" if len(new) > WARNING_SHARE * rows else "note"
         yield self.found(severity, name, f"{text}; expected none", "train again with rows that have them")
 
