@@ -20,8 +20,7 @@ from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.expectation import Expectation
 from tiltyard.preparation.modalities.base import RawTable
-from tiltyard.validation import data_docs
-from tiltyard.validation.suite import evaluate, resolve
+from tiltyard.validation.suite import evaluate, gx_context, resolve, validate_frame
 from tiltyard.workspace import Workspace
 
 TEXTS = ("country", "plan", "device", "city", "code", "born", "joined", "seen", "active", "mobile", "left")
@@ -50,14 +49,14 @@ def _checks(task: Task, folder: Path) -> dict[str, Any]:
     parts = list(look.chunks(look.columns))
     frame = pd.concat(parts)
     facts = RawTable(look.columns, [], lambda names: (part[[*names]] for part in parts))
-    gx = data_docs.context()
+    gx = gx_context()
     suite = [resolve(str(place), one, look.columns) for place, one in enumerate(expected)]
     rival = schema(expected)
     times = 3 if len(frame) <= 1_000_000 else 1
     return {
         "pandera": _seconds(times, lambda: rival.validate(frame, lazy=True)),
         "tiltyard": _seconds(times, lambda: evaluate(gx, "wide", suite, facts)),
-        "stock": _seconds(1, lambda: data_docs.evaluate(gx, "wide", [one.gx_expectation for one in suite], frame)),
+        "stock": _seconds(1, lambda: validate_frame(gx, "wide", [one.gx_expectation for one in suite], frame)),
     }
 
 

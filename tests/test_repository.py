@@ -172,7 +172,7 @@ def test_what_does_not_measure_depends_on_nothing_that_measures(verb: str) -> No
 def test_the_service_imports_nothing_that_measures_or_draws() -> None:
     """It needs no metrics, baselines, plots or figures; distances between samples are for its gauges of drift."""
     measuring = {name for name in imports.of_the_service() if f"src/tiltyard/{name}".startswith(MEASURING)}
-    assert measuring == {"modeling/metrics/distance.py"}
+    assert measuring == {"modeling/metrics/drift_distance.py"}
 
 
 def test_every_problem_has_an_evaluator() -> None:

@@ -20,6 +20,7 @@ from tiltyard.config import loader
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.gate.promote import promote
 from tiltyard.registry.registry import Registry
+from tiltyard.registry.rollback import restore_previous
 from tiltyard.workspace import Workspace
 
 
@@ -202,7 +203,7 @@ def test_a_version_that_was_rolled_back_stays_back(iris: Project) -> None:
     promote(workspace, task)
     good = use_challenger(workspace, "good")
     promote(workspace, task)
-    Registry(workspace).rollback("iris")
+    restore_previous(workspace, "iris")
     verdict = promote(workspace, task)
     assert (verdict.verdict, champion(workspace)) == ("HOLD", weak)
     assert "was rolled back by" in verdict.reasons[0]

@@ -24,7 +24,7 @@ from tiltyard.modeling.columns import base
 from tiltyard.modeling.columns.number import LARGEST, Number
 from tiltyard.modeling.evaluators.forecasting import Forecasting
 from tiltyard.modeling.inference import reference
-from tiltyard.modeling.metrics import bootstrap, curves, distance, scores
+from tiltyard.modeling.metrics import bootstrap, curves, drift_distance, scores
 from tiltyard.preparation.modalities import base as form
 from tiltyard.report import page
 from tiltyard.validation.findings import _row_hashes, outliers
@@ -119,10 +119,10 @@ def test_the_share_explained_does_not_depend_on_the_unit(unit: float) -> None:
 def test_skew_between_extreme_samples_is_finite(sample: Array) -> None:
     """Against itself nothing is apart; against others there is a number."""
     for other in (sample, -sample, np.zeros(30)):
-        for apart in distance.drift_distances(sample, other):
+        for apart in drift_distance.drift_distances(sample, other):
             assert math.isfinite(apart.value)
             assert 0 <= apart.chance <= 1
-    assert {apart.value for apart in distance.drift_distances(sample, sample)} == {0.0}
+    assert {apart.value for apart in drift_distance.drift_distances(sample, sample)} == {0.0}
 
 
 def test_a_reference_of_extreme_numbers_counts_every_row(parsed: Array) -> None:

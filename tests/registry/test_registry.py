@@ -20,7 +20,7 @@ from tiltyard.registry.ledger import Ledger
 from tiltyard.registry.provenance import provenance
 from tiltyard.registry.queries import history, status, why
 from tiltyard.registry.registry import Registry, champion_history, rolled_back
-from tiltyard.registry.rollback import rollback
+from tiltyard.registry.rollback import restore_previous, rollback
 from tiltyard.report.report import report
 from tiltyard.workspace import Workspace
 
@@ -181,7 +181,7 @@ def test_rollback_passes_over_a_package_that_is_gone(workspace: Workspace) -> No
     """A champion whose package is missing is skipped."""
     crown(workspace, "a", "b", "c")
     workspace.package("iris", "b").rmdir()
-    assert Registry(workspace).rollback("iris").version == "a"
+    assert restore_previous(workspace, "iris").version == "a"
 
 
 def test_rollback_says_when_all_packages_are_gone(workspace: Workspace) -> None:
@@ -189,14 +189,14 @@ def test_rollback_says_when_all_packages_are_gone(workspace: Workspace) -> None:
     crown(workspace, "a", "b")
     workspace.package("iris", "a").rmdir()
     with pytest.raises(RegistryError, match="before b to roll back to: the packages of a are not here"):
-        Registry(workspace).rollback("iris")
+        restore_previous(workspace, "iris")
     assert champion(workspace) == "b"
 
 
 def test_rollback_needs_a_champion(workspace: Workspace) -> None:
     """Without a champion the error says how to get one."""
     with pytest.raises(RegistryError, match="no champion of iris to roll back") as caught:
-        Registry(workspace).rollback("iris")
+        restore_previous(workspace, "iris")
     assert caught.value.hint == "make one: tiltyard run iris"
 
 
@@ -204,7 +204,7 @@ def test_a_version_that_was_rolled_back_is_known_until_promoted_again(workspace:
     """A rolled-back version is listed until it is promoted again."""
     crown(workspace, "a", "b")
     registry = Registry(workspace)
-    registry.rollback("iris")
+    restore_previous(workspace, "iris")
     assert rolled_back(registry.decisions("iris")).keys() == {"b"}
     registry.promote(decide("b", before="a"))
     assert rolled_back(registry.decisions("iris")) == {}

@@ -12,9 +12,8 @@ import pytest
 from tiltyard.errors import TaskError
 from tiltyard.expectation import Expectation
 from tiltyard.preparation.modalities.base import RawTable
-from tiltyard.validation import data_docs
 from tiltyard.validation.streaming import MAX_KEPT, StreamingExpectation
-from tiltyard.validation.suite import ExpectationOutcome, evaluate, resolve
+from tiltyard.validation.suite import ExpectationOutcome, evaluate, gx_context, resolve, validate_frame
 
 ROWS = 300
 X = {"column": "x"}
@@ -69,7 +68,7 @@ WHOLE: list[tuple[str, dict[str, Any]]] = [
 @pytest.fixture(scope="module")
 def gx() -> Any:
     """A Great Expectations context."""
-    return data_docs.context()
+    return gx_context()
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +104,7 @@ def test_parts_are_judged_as_the_whole(
     """Success, counts, shares, and the first unexpected rows equal those of the whole table."""
     gx_expectation = resolve("key", Expectation(expectation=name, arguments=arguments), [*frame.columns]).gx_expectation
     assert StreamingExpectation.supports(gx_expectation) == ((name, arguments) not in WHOLE)
-    (whole,) = data_docs.evaluate(gx, "whole", [gx_expectation], frame)
+    (whole,) = validate_frame(gx, "whole", [gx_expectation], frame)
     found = judged(gx, frame, size, name, arguments)
     assert found.result.success == whole.success
     expected, received = whole.to_json_dict()["result"], found.result.to_json_dict()["result"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.modeling.columns.base import unit
-from tiltyard.modeling.metrics.distance import drift_distances
+from tiltyard.modeling.metrics.drift_distance import drift_distances
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,6 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -20,7 +19,6 @@ from tiltyard.errors import RegistryError
 from tiltyard.registry import manifest, pointer, signing
 from tiltyard.registry.decision import Decision, first_error
 from tiltyard.registry.ledger import CHAIN, SIGNATURE, SIGNER, Ledger
-from tiltyard.registry.provenance import provenance
 from tiltyard.workspace import Workspace
 
 CHAMPION_VERDICTS = {"PROMOTE", "ROLLBACK"}  # verdicts that make a version champion
@@ -192,35 +190,6 @@ class Registry:
         if path.is_file():
             files.write_json(path, {**files.read_json(path), "ledger": {"hashes": hashes}})
 
-    def rollback(self, task: str) -> Decision:
-        """Return to the previous champion whose package is still there."""
-        with self.lock(task):
-            self.repair(task)
-            champion = self.champion(task)
-            if champion is None:
-                raise RegistryError(f"no champion of {task} to roll back", hint=f"make one: tiltyard run {task}")
-            earlier = self._previous_champion(champion)
-            decision = _rollback_decision(champion, earlier, provenance(self.workspace))
-            self.promote(decision)
-            return decision
-
-    def _previous_champion(self, champion: Champion) -> Decision:
-        """Return the decision that made the previous version champion."""
-        before = [
-            decision
-            for decision in champion_history(self.decisions(champion.task))
-            if decision.version != champion.version
-        ]
-        for decision in reversed(before):
-            if self.workspace.package(champion.task, decision.version).is_dir():
-                return decision
-        known = ", ".join(decision.version for decision in before)
-        gone = f"the packages of {known} are not here" if known else "it is the first"
-        raise RegistryError(
-            f"no champion of {champion.task} before {champion.version} to roll back to: {gone}",
-            hint="get them from the remote: dvc pull" if known else "",
-        )
-
 
 def _pointer_decision(path: Path, found: pointer.Pointer) -> Decision:
     """Return the decision in a pointer."""
@@ -268,15 +237,3 @@ def rolled_back(decisions: list[Decision]) -> dict[str, Decision]:
         if decision.verdict in {"PROMOTE", "ROLLBACK"}:
             found.pop(decision.version, None)
     return found
-
-
-def _rollback_decision(champion: Champion, earlier: Decision, source: dict[str, Any]) -> Decision:
-    """Return the rollback decision; its metrics are those of the version that returns."""
-    evidence = {name: earlier.evidence[name] for name in ("package", "code") if name in earlier.evidence}
-    kept = earlier.model_dump(
-        exclude={"id", "time", "verdict", "champion", "reasons", "checks", "evidence"} | set(source)
-    )
-    reason = f"rolled back from {champion.version} to {earlier.version} by {source['who']}"
-    return Decision(
-        **{**kept, **source}, verdict="ROLLBACK", champion=champion.version, reasons=[reason], evidence=evidence
-    )

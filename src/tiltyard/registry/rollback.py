@@ -1,15 +1,60 @@
-"""Rollback: serve the previous champion again."""
+"""The command rollback: the previous champion serves again."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from tiltyard.config.task import Task
+from tiltyard.errors import RegistryError
 from tiltyard.registry import signing
 from tiltyard.registry.decision import Decision
-from tiltyard.registry.registry import Registry
+from tiltyard.registry.provenance import provenance
+from tiltyard.registry.registry import Champion, Registry, champion_history
 from tiltyard.workspace import Workspace
 
 
 def rollback(workspace: Workspace, task: Task) -> Decision:
     """Make the previous champion serve again; the decision's `version` returns, its `champion` is replaced."""
     signing.require_key(workspace, task.name, required=task.gate.signed)
-    return Registry(workspace).rollback(task.name)
+    return restore_previous(workspace, task.name)
+
+
+def restore_previous(workspace: Workspace, task: str) -> Decision:
+    """Return to the previous champion whose package is still there."""
+    registry = Registry(workspace)
+    with registry.lock(task):
+        registry.repair(task)
+        champion = registry.champion(task)
+        if champion is None:
+            raise RegistryError(f"no champion of {task} to roll back", hint=f"make one: tiltyard run {task}")
+        earlier = _previous_champion(workspace, registry, champion)
+        decision = _decision(champion, earlier, provenance(workspace))
+        registry.promote(decision)
+        return decision
+
+
+def _previous_champion(workspace: Workspace, registry: Registry, champion: Champion) -> Decision:
+    """Return the decision that made the previous version champion."""
+    history = champion_history(registry.decisions(champion.task))
+    before = [decision for decision in history if decision.version != champion.version]
+    for decision in reversed(before):
+        if workspace.package(champion.task, decision.version).is_dir():
+            return decision
+    known = ", ".join(decision.version for decision in before)
+    gone = f"the packages of {known} are not here" if known else "it is the first"
+    raise RegistryError(
+        f"no champion of {champion.task} before {champion.version} to roll back to: {gone}",
+        hint="get them from the remote: dvc pull" if known else "",
+    )
+
+
+def _decision(champion: Champion, earlier: Decision, source: dict[str, Any]) -> Decision:
+    """Return the rollback decision; its metrics are those of the version that returns."""
+    evidence = {name: earlier.evidence[name] for name in ("package", "code") if name in earlier.evidence}
+    kept = earlier.model_dump(
+        exclude={"id", "time", "verdict", "champion", "reasons", "checks", "evidence"} | set(source)
+    )
+    reason = f"rolled back from {champion.version} to {earlier.version} by {source['who']}"
+    return Decision(
+        **{**kept, **source}, verdict="ROLLBACK", champion=champion.version, reasons=[reason], evidence=evidence
+    )

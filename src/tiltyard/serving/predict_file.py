@@ -49,7 +49,7 @@ def predict_file(workspace: Workspace, task: Task, source: Path, target: Path) -
         with ExitStack() as stack:
             refuse: Write | None = None
             for part in table.parts(rows=ROWS_PER_PART):
-                good, bad = split_rows(task, part, source)
+                good, bad = separate_rows(task, part, source)
                 if len(good):
                     rows = {name: parse_column(task, name, good[name]) for name in task.columns}
                     write(_add_predictions(good, served.predictor.respond(rows), source))
@@ -80,7 +80,7 @@ def _require_predictions(source: Path, done: int, refused: int, rejects: Path) -
         raise RequestError("no_instances", f"expected rows in {source}; {text}", "--csv")
 
 
-def split_rows(task: Task, part: pd.DataFrame, source: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def separate_rows(task: Task, part: pd.DataFrame, source: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the valid rows; and the invalid ones, with their number in the file and the reason."""
     if taken := {REASON_COLUMN, ROW_COLUMN} & set(part.columns):
         raise DataError(f"{source.name}: expected no column {min(taken)}, a name reserved for rejected rows")

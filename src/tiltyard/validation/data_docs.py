@@ -1,18 +1,15 @@
-"""Great Expectations: its context, the Data Docs pages, and expectations that need whole columns."""
+"""Data Docs: the HTML pages of Great Expectations about validation results."""
 
 from __future__ import annotations
 
 import copy
-import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiltyard.validation.streaming import FORMAT
-
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 LOOKALIKES = {  # harmless characters that look like those with a meaning in HTML
@@ -23,28 +20,6 @@ LOOKALIKES = {  # harmless characters that look like those with a meaning in HTM
     ord("'"): "\N{PRIME}",
     ord("`"): "\N{PRIME}",
 }
-
-
-def context() -> Any:
-    """Return a Great Expectations context without files, progress bars and telemetry."""
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    import great_expectations
-
-    gx = great_expectations.get_context(mode="ephemeral")
-    gx.variables.progress_bars = {"globally": False}
-    return gx
-
-
-def evaluate(gx: Any, name: str, expectations: list[Any], frame: pd.DataFrame) -> list[Any]:
-    """Validate whole columns; return the result of each expectation, in any order."""
-    from great_expectations import ExpectationSuite
-
-    asset = gx.data_sources.add_or_update_pandas(name).add_dataframe_asset("raw")
-    data = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
-    results: list[Any] = data.validate(
-        ExpectationSuite(name=name, expectations=expectations), result_format=FORMAT
-    ).results
-    return results
 
 
 def write(gx: Any, name: str, results: list[Any], folder: Path) -> None:

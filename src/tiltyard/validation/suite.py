@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tiltyard.errors import TaskError
 from tiltyard.expectation import Expectation
 from tiltyard.preparation.modalities.base import RawTable
-from tiltyard.validation import data_docs
-from tiltyard.validation.streaming import StreamingExpectation, row_name
+from tiltyard.validation.streaming import FORMAT, StreamingExpectation, row_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,8 +40,8 @@ class ResolvedExpectation:
     def columns(self) -> list[str]:
         """The columns that it names; empty if it concerns the whole table, or has a row condition."""
         arguments = self.expectation.arguments
-        row_name = [arguments[name] for name in arguments if name.startswith("column")]
-        names = [one for some in row_name for one in (some if isinstance(some, list | tuple) else [some])]
+        values = [arguments[name] for name in arguments if name.startswith("column")]
+        names = [one for some in values for one in (some if isinstance(some, list | tuple) else [some])]
         return [] if "row_condition" in arguments else sorted({one for one in names if isinstance(one, str)})
 
     def columns_needed(self, facts: RawTable) -> list[str]:
@@ -131,6 +130,28 @@ def _add_rows(part: pd.DataFrame, streams: dict[str, StreamingExpectation], suit
             raise one.error(error) from None
 
 
+def gx_context() -> Any:
+    """Return a Great Expectations context without files, progress bars and telemetry."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations
+
+    gx = great_expectations.get_context(mode="ephemeral")
+    gx.variables.progress_bars = {"globally": False}
+    return gx
+
+
+def validate_frame(gx: Any, name: str, expectations: list[Any], frame: pd.DataFrame) -> list[Any]:
+    """Validate whole columns; return the result of each expectation, in any order."""
+    from great_expectations import ExpectationSuite
+
+    asset = gx.data_sources.add_or_update_pandas(name).add_dataframe_asset("raw")
+    data = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
+    results: list[Any] = data.validate(
+        ExpectationSuite(name=name, expectations=expectations), result_format=FORMAT
+    ).results
+    return results
+
+
 def _with_whole_columns(
     gx: Any, name: str, suite: list[ResolvedExpectation], facts: RawTable
 ) -> Iterator[ExpectationOutcome]:
@@ -138,9 +159,9 @@ def _with_whole_columns(
     import pandas as pd
 
     for _, some in groupby(sorted(suite, key=lambda one: one.columns), key=lambda one: one.columns):
-        gx_expectation = [*some]
-        frame = pd.concat(facts.chunks(gx_expectation[0].columns_needed(facts)))
-        for result in data_docs.evaluate(gx, name, [one.gx_expectation for one in gx_expectation], frame):
+        group = [*some]
+        frame = pd.concat(facts.chunks(group[0].columns_needed(facts)))
+        for result in validate_frame(gx, name, [one.gx_expectation for one in group], frame):
             places = result.result.get("partial_unexpected_index_list") or []
             yield ExpectationOutcome(result, [row_name(frame, place) for place in places])
 

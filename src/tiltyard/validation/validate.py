@@ -10,7 +10,7 @@ from tiltyard import files, plugins
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
 from tiltyard.validation import data_docs
-from tiltyard.validation.suite import ExpectationOutcome, ResolvedExpectation, evaluate, resolve
+from tiltyard.validation.suite import ExpectationOutcome, ResolvedExpectation, evaluate, gx_context, resolve
 from tiltyard.workspace import Workspace
 
 
@@ -26,7 +26,7 @@ def validate(workspace: Workspace, task: Task) -> Validation:
     expected |= {f"expect[{i}]": e for i, e in enumerate(task.expect)}
     docs = workspace.out(task.name, "docs")
     with files.atomic_folder(docs) as folder:
-        gx = data_docs.context()
+        gx = gx_context()
         suite = [resolve(key, expectation, facts.columns) for key, expectation in expected.items()]
         rows, found = evaluate(gx, task.name, suite, facts)
         data_docs.write(gx, task.name, [found[one.key].result for one in suite], folder)

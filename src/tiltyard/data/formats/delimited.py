@@ -13,7 +13,7 @@ from tiltyard.data.formats.base import Format, Layout, unique_names
 from tiltyard.data.tables import archive
 from tiltyard.data.tables.column_types import convert, styles
 from tiltyard.data.tables.csv_lines import CsvLines
-from tiltyard.data.tables.dialect import guess_delimiter, has_header, split_rows
+from tiltyard.data.tables.dialect import guess_delimiter, has_header, split_cells
 from tiltyard.data.tables.text_encoding import Utf8Stream
 from tiltyard.data.tables.type_inference import TypeInference, infer
 from tiltyard.errors import DataError
@@ -62,7 +62,7 @@ class Delimited(Format):
 
     def _survey_as(self, head: str, delimiter: str, *, quoted: bool) -> Layout:
         """Make the first pass with a given delimiter and handling of quotes."""
-        rows = split_rows(head, delimiter, quoted=quoted)
+        rows = split_cells(head, delimiter, quoted=quoted)
         if not rows:
             raise self.error("expected a header and rows; the file is empty")
         header = has_header(rows) if self.dialect.header is None else self.dialect.header

@@ -70,7 +70,7 @@ def guess_delimiter(head: str, usual: str) -> str:
     """Return the delimiter by which most of the first lines have as many cells as the first, and more than one."""
 
     def regular(delimiter: str) -> float:
-        counts = [len(row) for row in split_rows(head, delimiter)]
+        counts = [len(row) for row in split_cells(head, delimiter)]
         return counts.count(counts[0]) / len(counts) if counts and counts[0] > 1 else 0.0
 
     candidates = {delimiter: regular(delimiter) for delimiter in (*DELIMITERS, usual)}
@@ -92,7 +92,7 @@ def has_header(rows: list[list[str]]) -> bool:
     return len(counted) == len(numbers) > 1 and all(b - a == 1 for a, b in pairwise(counted))
 
 
-def split_rows(head: str, delimiter: str, *, quoted: bool = True) -> list[list[str]]:
+def split_cells(head: str, delimiter: str, *, quoted: bool = True) -> list[list[str]]:
     """Split the first lines into cells; skip empty lines."""
     return [row for row in csv_reader(io.StringIO(head, newline=""), delimiter, quoted=quoted) if row]
 

@@ -14,7 +14,7 @@ from tiltyard.arrays import Array
 from tiltyard.modeling.columns.base import PLAIN
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.modeling.metrics.distance import BINS, Distance, psi
+from tiltyard.modeling.metrics.drift_distance import BINS, Distance, psi
 
 PLACES = 20  # one-hot flags counted separately; all others are counted together
 
@@ -74,7 +74,7 @@ def count(spread: Spread, values: Array) -> Array:
 
 
 def distance(spread: Spread, values: Array) -> Distance:
-    """Return the distances of values from the training rows, with their p-values."""
+    """Return the PSI of values against the training rows."""
     old, new = np.array(spread["counts"]), count(spread, values)
     used = (old + new) > 0
     return psi(old[used], new[used])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from tiltyard.modeling.metrics.distance import Distance, drift_distances
+from tiltyard.modeling.metrics.drift_distance import Distance, drift_distances
 from tiltyard.validation.findings._dataset import CheckedData, Comparison
 from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found
 
