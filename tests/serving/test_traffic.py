@@ -71,7 +71,7 @@ def test_a_canary_answers_its_share_of_clients(served_project: Kept) -> None:
         for share in (0.05, 0.2, 0.5, 1.0):
             begin(served_project, "canary", share)
             found = app.state.splits["iris"]
-            places = [found.place(f"user-{number}".encode()) for number in range(4000)]
+            places = [found.position(f"user-{number}".encode()) for number in range(4000)]
             now = {number for number, place in enumerate(places) if place < share}
             assert abs(len(now) - 4000 * share) <= 4 * np.sqrt(4000 * share * (1 - share))
             assert before <= now
@@ -120,7 +120,7 @@ def test_another_challenger_tries_other_clients(served_project: Kept) -> None:
     begin(served_project, "canary", 0.1, 2)
     other = served_project[2].state.splits["iris"]
     names = [str(number).encode() for number in range(2000)]
-    both = sum(one.place(name) < 0.1 and other.place(name) < 0.1 for name in names)
+    both = sum(one.position(name) < 0.1 and other.position(name) < 0.1 for name in names)
     assert 4 <= both <= 40
 
 
@@ -299,7 +299,7 @@ def test_the_command_sets_shows_and_ends(served_project: Kept, monkeypatch: pyte
 def test_sampling_costs_no_draw_and_is_exact() -> None:
     """Sampling records a tenth of all requests, whichever path they take, without a draw for each."""
     recorder = Recorder(Path("nowhere"), 0.1)
-    app = SimpleNamespace(arms={}, recorder=recorder)
+    app = SimpleNamespace(splits={}, recorder=recorder)
     taken = sum(
         recorder.is_sampled() if not traffic_split.is_bypassed(app, "iris") else not recorder.skip()
         for _ in range(50_000)
@@ -307,7 +307,7 @@ def test_sampling_costs_no_draw_and_is_exact() -> None:
     assert abs(taken - 5000) < 4 * np.sqrt(50_000 * 0.1 * 0.9)
     app.recorder = None
     assert traffic_split.is_bypassed(app, "iris")
-    app.arms = {"iris": None}
+    app.splits = {"iris": None}
     assert not traffic_split.is_bypassed(app, "iris")
     assert not any(Recorder(Path("nowhere")).is_sampled() for _ in range(100))
     assert all(Recorder(Path("nowhere"), 1.0).is_sampled() for _ in range(100))

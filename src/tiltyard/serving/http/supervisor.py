@@ -14,10 +14,7 @@ from socket import socket
 from uvicorn.config import STARTUP_FAILURE, Config
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = (
-    1.0,
-    30.0,
-)  # before a failed start is retried: doubled each time
+MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 1.0, 30.0  # before a failed start is retried: doubled each time
 MAX_START_SECONDS = 300.0  # for a worker to load its models before it counts as hanging
 
 log = logging.getLogger("bentoml.tiltyard")
