@@ -6,8 +6,6 @@ import base64
 import io
 import json
 import math
-import struct
-import zlib
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hostile_images import bomb
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
@@ -299,14 +298,6 @@ def png(height: int, width: int, mode: str = "L") -> bytes:
     file = io.BytesIO()
     Pillow.new(mode, (width, height), 7).save(file, "PNG")
     return file.getvalue()
-
-
-def bomb() -> bytes:
-    """Return a small PNG that says it is huge."""
-    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", b""), (b"IEND", b""))
-    parts = (struct.pack(">I", len(c)) + t + c + struct.pack(">I", zlib.crc32(t + c)) for t, c in chunks)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def send(content: bytes) -> list[object]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from hostile_images import bomb
 from workspaces import edit_task, fetch_raw
 
 from tiltyard import files
@@ -195,6 +196,15 @@ def test_a_picture_is_named_by_its_path(workspace: Workspace) -> None:
     results = files.read_json(workspace.out("digits", "docs") / "result.json")["expectations"]
     twice = next(result for result in results if result["column"] == "digest")
     assert [row["path"] for row in twice["unexpected"]] == ["0/0000.png", "4/again.png"]
+
+
+def test_an_image_bomb_is_reported_as_one_that_cannot_be_decoded(workspace: Workspace) -> None:
+    """A small PNG with a header of 100,000 x 100,000 pixels fails the expectation, and nothing is raised by Pillow."""
+    fetch_raw(workspace, "digits")
+    with zipfile.ZipFile(workspace.raw("digits") / "images.zip", "a") as archive:
+        archive.writestr("3/bomb.png", bomb())
+    with pytest.raises(DataError, match=r"decodes: .*1 row: 3/bomb\.png"):
+        run(workspace, "digits")
 
 
 def test_a_gap_in_a_series_is_found(workspace: Workspace) -> None:

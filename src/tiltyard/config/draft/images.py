@@ -18,7 +18,7 @@ from tiltyard.data.images.files import ImageFiles
 from tiltyard.data.images.labels import SPLIT_FOLDERS, guess
 from tiltyard.data.sources.images import Images, LabelledImage
 from tiltyard.errors import DataError, join_first
-from tiltyard.modeling.columns.image import Image
+from tiltyard.modeling.columns.image import Image, decode_errors
 from tiltyard.workspace import Workspace
 
 COLUMN = "image"
@@ -93,7 +93,7 @@ def _read_sizes(found: ImageProfile, image_files: ImageFiles, selected: Sequence
             with Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"]) as opened:
                 found.sizes[(opened.width, opened.height, len(opened.getbands()))] += 1
                 found.modes.add(opened.mode)
-        except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError, Pillow.DecompressionBombWarning):
+        except decode_errors(ValueError):
             broken.append(image.name)
             continue
         found.first[:] = found.first or [content]

@@ -20,7 +20,7 @@ from tiltyard import deadline
 from tiltyard.arrays import Array, Fitted
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, between, in_set
-from tiltyard.modeling.columns import _image_file
+from tiltyard.modeling.columns import _image_sanitizer
 from tiltyard.modeling.columns.base import Column, Plain, Scale
 
 if TYPE_CHECKING:
@@ -106,12 +106,9 @@ class Image(Column):
     def open(self, content: bytes) -> Array:
         """Decode a PNG or JPEG file; the size is read, and refused, before any pixel is (no image bombs)."""
         from PIL import Image as Pillow
-        from PIL import UnidentifiedImageError
 
-        bombs = (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning)
-        broken = (UnidentifiedImageError, OSError, SyntaxError, EOFError, *DEFECTS, *bombs)
         size = (self.width, self.height)
-        content, scans = _image_file.stripped(content)
+        content, scans = _image_sanitizer.stripped(content)
         try:
             file = Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"])
             self._insist_on_size(file.width, file.height)
@@ -120,7 +117,7 @@ class Image(Column):
             if picture.size != size:  # its arithmetic is of whole numbers: the same on every machine
                 picture = picture.resize(size, Pillow.Resampling.BILINEAR)
             pixels = np.asarray(picture, dtype=np.float32)
-        except broken:
+        except decode_errors():
             raise ValueError("expected a whole PNG or JPEG file") from None
         return pixels.reshape(self.shape)
 
@@ -162,6 +159,15 @@ class Image(Column):
         flat = values[..., 0] if self.channels == 1 else values
         result: list[Any] = flat.tolist()
         return result
+
+
+def decode_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return what Pillow raises for files that are damaged or bombs, and more."""
+    from PIL import Image as Pillow
+    from PIL import UnidentifiedImageError
+
+    bombs = (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning)
+    return (UnidentifiedImageError, OSError, SyntaxError, EOFError, *DEFECTS, *bombs, *more)
 
 
 def eight_bits(picture: Pillow.Image) -> Pillow.Image:

@@ -16,7 +16,7 @@ from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
 from tiltyard.data.images import zip_archive
 from tiltyard.errors import DataError
-from tiltyard.modeling.columns.image import LARGEST
+from tiltyard.modeling.columns.image import LARGEST, decode_errors
 from tiltyard.modeling.columns.image import Image as ImageColumn
 from tiltyard.preparation.modalities.base import Modality, parse_target
 from tiltyard.preparation.split import PART_COLUMN
@@ -115,6 +115,6 @@ def _facts(path: str, content: bytes, target: str) -> dict[str, Any]:
         if image.width * image.height <= LARGEST:
             pixels = np.asarray(image)
             facts |= {"decodes": True, "darkest": int(pixels.min()), "brightest": int(pixels.max())}
-    except (OSError, SyntaxError, ValueError):
+    except decode_errors(ValueError):
         pass  # `decodes` stays False, and an expectation reports all such images
     return facts

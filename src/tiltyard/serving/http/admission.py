@@ -6,22 +6,21 @@ import asyncio
 import contextlib
 import itertools
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.http import api_keys
+from tiltyard.serving.http.api_keys import Headers
 from tiltyard.serving.http.limits import Limits
 
 if TYPE_CHECKING:
     from tiltyard.serving.http.connection import BoundedConnection
     from tiltyard.serving.http.prometheus import RequestMetrics
 
-BEARER_PREFIX = b"bearer "
 EVICTION_BATCH = 64  # connections chosen at once, since choosing sorts all of them
 MAX_UNSENT_BYTES = 128_000_000  # of all responses that clients do not read
 MAX_BUFFERED_BYTES = 256_000_000  # of all request bodies in memory
-Headers = Iterable[tuple[bytes, bytes]]
 
 
 class AdmissionControl:
@@ -36,10 +35,7 @@ class AdmissionControl:
 
     def authenticate(self, headers: Headers) -> str:
         """Return the name of a request's API key, empty if none is required; raise RequestError if it is unknown."""
-        name = api_keys.find_name(self.limits.keys, _api_key(headers)) if self.limits.keys else ""
-        if self.limits.keys and not name:
-            raise RequestError("unknown_key", "expected a key: Authorization: Bearer KEY", status=401)
-        return name
+        return api_keys.authenticate(self.limits.keys, headers) if self.limits.keys else ""
 
     @property
     def is_full(self) -> bool:
@@ -93,16 +89,6 @@ class AdmissionControl:
         waiting.sort(key=lambda one: one.waiting_since)
         self.evictable = [one for one in itertools.islice(waiting, EVICTION_BATCH) if one is not connection][::-1]
         (self.evictable.pop() if self.evictable else connection).transport.abort()
-
-
-def _api_key(headers: Headers) -> str:
-    """Return the API key of a request from either of the two usual headers."""
-    for name, value in headers:
-        if name == b"authorization" and value[: len(BEARER_PREFIX)].lower() == BEARER_PREFIX:
-            return str(value[len(BEARER_PREFIX) :].strip(), "latin-1")
-        if name == b"x-api-key":
-            return str(value.strip(), "latin-1")
-    return ""
 
 
 READS_PER_TURN = 4  # connections read before the event loop handles other events

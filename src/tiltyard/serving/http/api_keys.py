@@ -1,4 +1,4 @@
-"""API keys: a file with a line for each key, the name of its owner and the SHA-256 of the key."""
+"""API keys: authentication of requests, by a file with a name and the SHA-256 of a key in each line."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from tiltyard import files
-from tiltyard.errors import WorkspaceError
+from tiltyard.errors import RequestError, WorkspaceError
 
 LINE = re.compile(r"([\w.@-]+) ([0-9a-f]{64})")
 NAME = re.compile(r"[\w.@-]{1,100}")
+BEARER_PREFIX = b"bearer "
+Headers = Iterable[tuple[bytes, bytes]]
 
 
 def add(path: Path, name: str) -> str:
@@ -44,6 +47,23 @@ def read(path: Path) -> dict[str, str]:
     if not found:
         raise WorkspaceError(f"{path}: expected at least one key; received none", hint)
     return found
+
+
+def authenticate(known: dict[str, str], headers: Headers) -> str:
+    """Return the name of the owner of a request's key; raise RequestError if the key is missing or unknown."""
+    if name := find_name(known, _api_key(headers)):
+        return name
+    raise RequestError("unknown_key", "expected a key: Authorization: Bearer KEY", status=401)
+
+
+def _api_key(headers: Headers) -> str:
+    """Return the API key of a request from either of the two usual headers."""
+    for name, value in headers:
+        if name == b"authorization" and value[: len(BEARER_PREFIX)].lower() == BEARER_PREFIX:
+            return str(value[len(BEARER_PREFIX) :].strip(), "latin-1")
+        if name == b"x-api-key":
+            return str(value.strip(), "latin-1")
+    return ""
 
 
 def find_name(known: dict[str, str], key: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tiltyard.serving.http.admission import Headers
+from tiltyard.serving.http.api_keys import Headers
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import table_body
 from tiltyard.serving.requests.predict_request import MAX_INLINE_BYTES

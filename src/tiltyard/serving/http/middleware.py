@@ -11,8 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.http import page
-from tiltyard.serving.http.admission import AdmissionControl, Headers
+from tiltyard.serving.http.admission import AdmissionControl
 from tiltyard.serving.http.answered_request import AnsweredRequest
+from tiltyard.serving.http.api_keys import Headers
 from tiltyard.serving.http.health import MONITORING_PATHS
 from tiltyard.serving.http.prometheus import RequestMetrics
 from tiltyard.serving.http.routing import error_response

@@ -16,7 +16,7 @@ from PIL import ImageFile, PngImagePlugin
 
 from tiltyard import deadline
 from tiltyard.deadline import OutOfTimeError
-from tiltyard.modeling.columns import _image_file
+from tiltyard.modeling.columns import _image_sanitizer
 from tiltyard.modeling.columns.image import Image
 
 UNPACKED = zlib.compress(bytes(1_000_000), 9)
@@ -97,7 +97,7 @@ def test_padding_between_segments_is_dropped() -> None:
     """Pillow takes a step of Python for each byte of it."""
     whole = encoded(COLOURS, "JPEG")
     padded = whole[:2] + b"\xff" * 100_000 + whole[2:]
-    assert len(_image_file.stripped(padded).content) <= len(whole)
+    assert len(_image_sanitizer.stripped(padded).content) <= len(whole)
     assert np.array_equal(COLUMN.open(padded), COLUMN.open(whole))
 
 
@@ -126,7 +126,7 @@ def test_the_cost_of_scans_is_known_before_they_are_decoded(monkeypatch: pytest.
     loaded: list[object] = []
     monkeypatch.setattr(ImageFile.ImageFile, "load", loaded.append)
     few, many = progressive(2000, 0), progressive(2000, 50)
-    assert _image_file.stripped(many).scans == _image_file.stripped(few).scans + 50
+    assert _image_sanitizer.stripped(many).scans == _image_sanitizer.stripped(few).scans + 50
     with deadline.limit_until(time.monotonic() + 0.3), pytest.raises(OutOfTimeError):
         column.open(many)
     assert loaded == []
@@ -154,7 +154,7 @@ def test_what_colours_mean_is_kept(mode: str) -> None:
     Pillow.fromarray(COLOURS).convert(mode).save(file, "JPEG", quality=100)
     with (
         Pillow.open(io.BytesIO(file.getvalue())) as right,
-        Pillow.open(io.BytesIO(_image_file.stripped(file.getvalue()).content)) as found,
+        Pillow.open(io.BytesIO(_image_sanitizer.stripped(file.getvalue()).content)) as found,
     ):
         assert np.array_equal(np.asarray(found), np.asarray(right))
         assert found.mode == right.mode
