@@ -94,7 +94,7 @@ def test_a_task_file_is_not_overwritten(workspace: Workspace, table: Path) -> No
     assert "--force" in caught.value.hint
     assert workspace.task_file("churn").read_bytes() == before
     draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone", drop=("age",)), force=True)
-    assert "left out: age: as asked" in workspace.task_file("churn").read_text(encoding="utf-8")
+    assert "left out: age: dropped by --drop" in workspace.task_file("churn").read_text(encoding="utf-8")
     assert (workspace.root / "params.yaml").read_text(encoding="utf-8").count("churn") == 1
 
 

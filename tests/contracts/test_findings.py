@@ -190,7 +190,7 @@ def test_a_date_that_follows_another_is_doubted(workspace: Workspace) -> None:
     ("columns", "task", "wanted"),
     [
         ({"again": "yes"}, {}, "always yes; expected at least two values"),
-        ({"again": [None] * 9 + ["yes", "no", "yes"] * 297}, {}, "9 of 900 (1.0%) rows have none"),
+        ({"again": [None] * 9 + ["yes", "no", "yes"] * 297}, {}, "9 of 900 (1.0%) rows have no readable target"),
         ({}, {"target": {"column": "age", "bounds": [0, 60]}}, "rows are outside; expected 0 to 60"),
     ],
 )

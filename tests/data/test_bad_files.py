@@ -52,7 +52,7 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     "a header alone": (f"{HEAD}\n", "expected rows; received a header alone"),
     "a target of one value": (
         lines(HEAD, [r.replace("no", "yes") for r in ROWS]),
-        "expected 2 to 1000 labels .* received 1",
+        "expected 2 to 1000 labels; received 1",
     ),
     "two rows": (lines(HEAD, ROWS[:2]), "expected 10 rows or more with a known answer; received 2"),
     "no table at all": (bytes(range(256)) * 9, "table.csv: "),
@@ -102,7 +102,7 @@ def test_what_cannot_be_read_is_refused(workspace: Workspace, content: str | byt
                     for size in range(20000, 0, -1)
                 ],
             ),
-            {"name": "10,000 names in 20,000 rows: too many to learn from"},
+            {"name": "10,000 categories in 20,000 rows: too many to learn from"},
         ),
     ],
     ids=["dates in three spellings", "ten thousand categories"],

@@ -130,7 +130,7 @@ def test_the_commands_print_what_people_and_programs_read(workspace: Workspace) 
     assert "1 rows added: row 4" in told
     assert "2 rows removed: row 4, 5" in told
     first = _names(workspace)[0]
-    assert f"is version {first}" in run.invoke(cli, ["data", "checkout", "iris", first[:6]]).output
+    assert f"is restored to version {first}" in run.invoke(cli, ["data", "checkout", "iris", first[:6]]).output
 
 
 def test_rows_with_a_name_are_matched_by_it() -> None:

@@ -298,11 +298,11 @@ def _retry_while_locked(workspace: Workspace, call: Callable[[], T]) -> T:
                 time.sleep(stages.PAUSE)
 
 
-def _lock_holder(workspace: Workspace, complaint: str) -> str:
+def _lock_holder(workspace: Workspace, message: str) -> str:
     """Return which process holds a lock: DVC names it in the error message, or in the lock file."""
     import psutil
 
-    if named := LOCK_HOLDER.search(complaint):
+    if named := LOCK_HOLDER.search(message):
         return f"{named[2]} (process {named[1]})"
     try:
         number = int((workspace.root / ".dvc" / "tmp" / "lock").read_text(encoding="utf-8"))
@@ -364,8 +364,8 @@ def _silence_loggers() -> None:
 def _as_tiltyard_error(error: BaseException) -> TiltyardError:
     """Return an error of DVC as a TiltyardError, with a hint."""
     for one in (error, error.__cause__):
-        if isinstance(one, OSError) and (told := from_os_error(one)):
-            return told
+        if isinstance(one, OSError) and (disk_error := from_os_error(one)):
+            return disk_error
     text = " ".join(str(error).split())
     hint = "ask DVC for its state: dvc status"
     if "missing data 'source'" in text:

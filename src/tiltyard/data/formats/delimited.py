@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 HEAD_BYTES = 1 << 18  # used to guess the dialect
 BLOCK_BYTES = 1 << 22  # of a batch; no row may be longer
 DELIMITER_NAMES = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
-HINT = "mend these lines, or name the delimiter: source.read.delimiter in the task file"
+HINT = "correct these lines, or name the delimiter: source.read.delimiter in the task file"
 
 
 class Delimited(Format):

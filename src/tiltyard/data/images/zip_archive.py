@@ -13,10 +13,10 @@ FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # a zip file stores times; a fixed one keeps
 SUFFIXES = (".png", ".jpg", ".jpeg")  # that the image modality reads
 
 
-def write(path: Path, pictures: Iterable[tuple[str, bytes]], notes: Sequence[str] = ()) -> None:
+def write(path: Path, images: Iterable[tuple[str, bytes]], notes: Sequence[str] = ()) -> None:
     """Write images under names such as CLASS/NAME.png, in the given order; validation later reports the notes."""
     with files.atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name, content in pictures:
+        for name, content in images:
             archive.writestr(zipfile.ZipInfo(name, FIXED_TIME), content)
         archive.comment = "\n".join(notes).encode()[:65_535]
         archive.close()  # before the file is synced and renamed
