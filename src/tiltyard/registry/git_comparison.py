@@ -132,7 +132,7 @@ def _object_hash(name: str, kind: str, content: bytes) -> str:
     """Hash an object as git does, with the algorithm of its name."""
     whole = f"{kind} {len(content)}\0".encode() + content
     if len(name) == 40:
-        return hashlib.sha1(whole, usedforsecurity=False).hexdigest()  # git's choice
+        return hashlib.sha1(whole, usedforsecurity=False).hexdigest()  # SHA-1 is what git uses
     return hashlib.sha256(whole).hexdigest()
 
 

@@ -25,7 +25,7 @@ class Encoder:
     problem: Problem
     columns: dict[str, Column]
     fitted: dict[str, Fitted]
-    target: Fitted  # fitted from the targets: mean and std of a number, ids of words
+    target: Fitted  # fitted to the targets: mean and standard deviation of a number, or ids of tokens
     classes: list[str]
     bare: bool  # an instance is the bare value (an image, a series, a text), not an object of named features
     max_instances: int
