@@ -1,7 +1,7 @@
 """Compare ledgers, heads, pointers and public keys with those of a git commit.
 
-Anyone with write access can rewrite a ledger, its head and the pointer consistently. A commit that others have, too,
-stays as it was.
+Anyone with write access can rewrite a ledger, its head and the pointer consistently. A commit that others
+have, too, cannot be changed unnoticed.
 """
 
 from __future__ import annotations
