@@ -60,7 +60,7 @@ def read(path: Path) -> Plan:
     if not path.is_file():
         raise TaskError(f"no study {path}: expected a file such as studies/optimizers.yaml, or the name of a task")
     content = loader.read(path, str(path))
-    return loader.build(Plan, content, str(path), hint="see studies/ for some that work")
+    return loader.build(Plan, content, str(path), hint="see studies/ for examples")
 
 
 def from_cli(
