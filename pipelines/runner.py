@@ -1,4 +1,4 @@
-"""Prefect's runner, stopped by a signal: the run in progress ends with it, and the deployment is paused."""
+"""Prefect's runner with handling of signals: a signal ends the run in progress and pauses the deployment."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-GRACE = 4.0  # seconds for a run to end by itself; then it is killed, and the next one goes on where it was
-PATIENCE = 20.0  # seconds for the server to note the end
-PAUSE = 0.2  # seconds between two looks
+GRACE = 4.0  # seconds for a run to end by itself; then it is killed, and the next run resumes it
+PATIENCE = 20.0  # seconds for the server to record the end
+PAUSE = 0.2  # seconds between two checks
 
 
 def serve(made: RunnerDeployment, ready: Callable[[], None]) -> int:
-    """Serve a deployment until a signal comes; return its number."""
+    """Serve a deployment until a signal arrives; return the signal's number."""
     return asyncio.run(_serve(made, ready))
 
 
 class _Runner(Runner):
-    """A runner that puts signals in a queue.
+    """A runner that puts signals into a queue.
 
-    Prefect's own handler of SIGTERM calls `stop` without awaiting it and raises SystemExit in the midst of the loop:
-    runs stay noted as running, some go on, and now and then a thread of AnyIO waits for ever, and the process for it.
+    Prefect's own handler of SIGTERM calls `stop` without awaiting it and raises SystemExit inside the event loop: runs
+    stay recorded as running, some continue, and sometimes a thread of AnyIO waits forever, and the process with it.
     """
 
     def __init__(self, heard: Callable[[int], None]) -> None:
@@ -40,7 +40,7 @@ class _Runner(Runner):
         self._heard = heard
 
     def handle_sigterm(self, *_args: Any, **_kwargs: Any) -> None:
-        """Do what is done for SIGINT, too."""
+        """Handle SIGTERM like SIGINT."""
         self._heard(signal.SIGTERM)
 
 
@@ -52,20 +52,20 @@ async def _serve(made: RunnerDeployment, ready: Callable[[], None]) -> int:
         ready()
         await asyncio.wait({serving, signalled}, return_when=asyncio.FIRST_COMPLETED)
         if not signalled.done():
-            await serving  # raises why it ended
+            await serving  # raises the error that ended it
         await _end(runner, serving, told)
         return signalled.result()
 
 
 @contextlib.contextmanager
 def _hearing() -> Iterator[tuple[asyncio.Queue[int], Callable[[int], None]]]:
-    """Have signals put in a queue; after that, one ends the process at once."""
+    """Put signals into a queue during the block; afterwards a signal ends the process at once."""
     loop, told = asyncio.get_running_loop(), asyncio.Queue[int]()
 
     def hear(number: int, _frame: object = None) -> None:
         loop.call_soon_threadsafe(told.put_nowait, number)
 
-    # a shell has what it starts in the background ignore SIGINT
+    # processes that a shell starts in the background ignore SIGINT
     numbers = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     for number in numbers:
         signal.signal(number, hear)
@@ -77,25 +77,25 @@ def _hearing() -> Iterator[tuple[asyncio.Queue[int], Callable[[int], None]]]:
 
 
 async def _end(runner: Runner, serving: asyncio.Task[None], told: asyncio.Queue[int]) -> None:
-    """Cancel the run in progress; a second signal, or the end of its time, kills it."""
+    """Cancel the run in progress; kill it after a second signal or when its time is up."""
     stopping, again = asyncio.create_task(_stop(runner, serving)), asyncio.create_task(told.get())
     await asyncio.wait({stopping, again}, timeout=GRACE, return_when=asyncio.FIRST_COMPLETED)
     again.cancel()
     try:
         async with asyncio.timeout(PATIENCE):
             while not (stopping.done() and serving.done()):
-                _kill_runs()  # one that began as it was stopped, too
+                _kill_runs()  # also one that began meanwhile
                 await asyncio.wait({stopping, serving}, timeout=PAUSE)
             await stopping
             await serving
     except Exception as error:  # noqa: BLE001 - whatever a client may raise
-        reason = str(error) or f"no answer within {PATIENCE:g} seconds"
-        hint = "start the schedule again when the server answers, and end it: else starts pile up there"
-        raise WorkspaceError(f"Prefect's server did not note the end of the schedule: {reason}", hint) from None
+        reason = str(error) or f"no response within {PATIENCE:g} seconds"
+        hint = "when the server responds again, start and end the schedule once more, or starts pile up"
+        raise WorkspaceError(f"Prefect's server did not record the end of the schedule: {reason}", hint) from None
 
 
 async def _stop(runner: Runner, serving: asyncio.Task[None]) -> None:
-    """Stop a runner, which must have started for that."""
+    """Stop a runner, once it has started."""
     while not runner.started and not serving.done():  # noqa: ASYNC110 - it sets no event
         await asyncio.sleep(PAUSE)
     if runner.started:
@@ -103,7 +103,7 @@ async def _stop(runner: Runner, serving: asyncio.Task[None]) -> None:
 
 
 def _kill_runs() -> None:
-    """Kill the processes of runs: all that this one has started, but its server."""
+    """Kill the processes of runs: all children of this process except its server."""
     kept = {process.pid for process in server.OWN_SERVER}
     for child in psutil.Process().children():
         if child.pid not in kept:

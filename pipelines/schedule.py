@@ -1,4 +1,4 @@
-"""Schedules: the road as a Prefect deployment that starts by the clock."""
+"""Schedules: the pipeline as a Prefect deployment that starts at given times (cron)."""
 
 from __future__ import annotations
 
@@ -38,31 +38,31 @@ UNFINISHED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
 
 def schedule(workspace: Workspace, names: list[str], cron: str, timezone: str, ready: Callable[[], None]) -> int:
-    """Serve the deployment until a signal comes, and return its number; each run is a process of its own."""
+    """Serve the deployment until a signal arrives; return the signal's number. Each run is a separate process."""
     server.wait_until_ready()
     for name in names:
-        task_list.add(workspace, name)  # a stage is made for it
+        task_list.add(workspace, name)  # so that DVC has stages for it
     made = deployment(workspace, names, cron, timezone)
     with _only(workspace, str(made.name)):
-        if server.OWN_SERVER:  # on another one they may be alive
+        if server.OWN_SERVER:  # with another server, unfinished runs may still be alive
             release(str(made.name))
         return runner.serve(made, ready)
 
 
 @contextlib.contextmanager
 def _only(workspace: Workspace, name: str) -> Iterator[None]:
-    """Be the only one who starts these tasks by the clock; the system frees the lock of one that died."""
-    short = hashlib.sha256(name.encode()).hexdigest()[:12]  # many names are longer than a file's may be
+    """Hold the lock of this schedule, which only one process may serve; the lock of a process that died is free."""
+    short = hashlib.sha256(name.encode()).hexdigest()[:12]  # the names of many tasks may be too long for a file name
     path = workspace.work_lock(f"schedule-{short}")
     with files.claimed(path) as mine:
         if not mine:
-            hint = "end the other `tiltyard schedule` first; a run that must not wait for the clock: tiltyard run"
-            raise TiltyardError(f"{name} is scheduled already, by another process", hint)
+            hint = "end the other `tiltyard schedule` first; or start a run now: tiltyard run"
+            raise TiltyardError(f"{name} is scheduled already by another process", hint)
         yield
 
 
 def release(name: str) -> None:
-    """Let go of what runs held that ended with their server, as in a power cut: nobody starts this deployment now."""
+    """Mark runs that died with their server, as in a power cut, as crashed, and free their concurrency slots."""
     with get_client(sync_client=True) as client:
         try:
             found = client.read_deployment_by_name(f"road/{name}")
@@ -81,7 +81,7 @@ def release(name: str) -> None:
 
 
 def deployment(workspace: Workspace, names: list[str], cron: str, timezone: str = "UTC") -> RunnerDeployment:
-    """Return when the road is to be run; a start that falls into a run that still goes on is left out."""
+    """Return the deployment of the pipeline for some tasks; a start during a running run is skipped."""
     clock = _clock(cron, timezone)
     for name in names:
         loader.load(workspace, name)
@@ -89,7 +89,7 @@ def deployment(workspace: Workspace, names: list[str], cron: str, timezone: str 
         name="-".join(names),
         parameters={"root": str(workspace.root), "names": names},
         schedule=clock,
-        paused=False,  # ended, it leaves the deployment paused, so that no starts pile up
+        paused=False,  # the end of a schedule pauses it, so that no starts pile up
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         description=f"{', '.join(names)} at {cron} {timezone}",
     )
@@ -97,7 +97,7 @@ def deployment(workspace: Workspace, names: list[str], cron: str, timezone: str 
 
 
 def _clock(cron: str, timezone: str) -> Schedule:
-    """Refuse a time that cannot be meant now, not when the server meets it."""
+    """Return the Prefect schedule; raise TiltyardError if cron expression or time zone is invalid."""
     try:
         CronSchedule(cron=cron, timezone=timezone)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""A temporary Prefect server for the time of a run, started before Prefect is imported so that both load in parallel.
+"""A temporary Prefect server for a run, started before Prefect is imported, so that both load in parallel.
 
 Prefect would start a server by itself only at the first flow, and that server would outlive a killed run.
 """

@@ -17,9 +17,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 def unpacked(wheel: Path) -> Path:
-    """Unpack a wheel beside it, once, since Python keeps no bytecode of an archive; return what to import from.
+    """Unpack a wheel once into a folder beside it, since Python caches no bytecode of archives; return the folder.
 
-    Where nothing may be written, that is the wheel itself.
+    Return the wheel itself if the folder cannot be written.
     """
     folder = wheel.with_suffix("")
     if not folder.is_dir():
@@ -30,7 +30,7 @@ def unpacked(wheel: Path) -> Path:
     return folder if folder.is_dir() else wheel
 
 
-# A Bento holds the code that it was packaged with as a wheel, which BentoML installs when it makes an image.
+# A Bento holds the code that it was packaged with as a wheel, which BentoML installs when it builds a container image.
 for path in Path(__file__).parent.glob("wheels/tiltyard-*.whl"):
     installed = f"{path.name.removesuffix('-py3-none-any.whl')}.dist-info"
     if not any(Path(place, installed).is_dir() for place in sys.path):

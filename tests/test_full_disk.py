@@ -99,7 +99,7 @@ def test_a_disk_that_is_full(words: str, folder: str, named: str, tmp_path: Path
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout
     assert f"error: no room left on the disk of {tmp_path / named}" in done.stderr
-    assert "next:  see what takes most: du -sh" in done.stderr
+    assert "next:  see what uses the space: du -sh" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -123,7 +123,7 @@ def test_no_room_for_a_version(folder: str, tmp_path: Path) -> None:
     first, _, then = done.stdout.partition("stored\n")
     assert first.splitlines()[0] == "ended with 1", done
     assert f"error: no room left on the disk of {place}" in done.stderr
-    assert "next:  see what takes most: du -sh" in done.stderr
+    assert "next:  see what uses the space: du -sh" in done.stderr
     assert "Traceback" not in done.stderr
     assert ".tmp" not in first
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The moment by which the work in hand must be done. Long work asks at each step, and before it begins a long one."""
+"""Deadlines: limit the time of a block of work, which checks the deadline before each long step."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 Step = TypeVar("Step")
-_until: ContextVar[float] = ContextVar("until", default=math.inf)  # by the monotonic clock, which processes share
+_until: ContextVar[float] = ContextVar("until", default=math.inf)  # of the monotonic clock, which all processes share
 
 
 class OutOfTimeError(Exception):
-    """The work cannot be done in time; `seconds` is what it would still take, as far as that is known."""
+    """The work cannot be done in time; `seconds` is an estimate of the time that it still needs, 0 if unknown."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -23,7 +23,7 @@ class OutOfTimeError(Exception):
 
 @contextlib.contextmanager
 def limit_until(moment: float) -> Iterator[None]:
-    """Limit the work in this block."""
+    """Set the deadline of the work in this block."""
     token = _until.set(moment)
     try:
         yield
@@ -32,12 +32,12 @@ def limit_until(moment: float) -> Iterator[None]:
 
 
 def is_limited() -> bool:
-    """Whether the work in hand has a limit."""
+    """Return whether the current work has a deadline."""
     return _until.get() < math.inf
 
 
 def stepwise(steps: Sequence[Step]) -> Iterator[Step]:
-    """Go through steps that take about as long as each other, and stop as soon as the last would end too late."""
+    """Yield steps of about equal duration; raise OutOfTimeError as soon as the last one would end too late."""
     begun = time.monotonic()
     for done, step in enumerate(steps):
         check((time.monotonic() - begun) / done * (len(steps) - done) if done else 0.0)
@@ -45,6 +45,6 @@ def stepwise(steps: Sequence[Step]) -> Iterator[Step]:
 
 
 def check(seconds: float = 0.0) -> None:
-    """Stop here if work of so many seconds would end too late."""
+    """Raise OutOfTimeError if work of this many seconds would end after the deadline."""
     if time.monotonic() + seconds > _until.get():
         raise OutOfTimeError(seconds)

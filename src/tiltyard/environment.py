@@ -1,6 +1,6 @@
-"""What keeps tools quiet: settings that they must see before they are imported, and a cover for native libraries.
+"""Environment of other tools: variables that they read when they are imported, and redirection of their output.
 
-No telemetry, and state kept inside the project.
+Telemetry is off, and their state is kept inside the project.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from tiltyard.workspace import Workspace
 
 
 def configure_tools(workspace: Workspace) -> None:
-    """Set what is not already set; child processes inherit it."""
+    """Set the variables that are not set yet; child processes inherit them."""
     settings = {
         "DVC_NO_ANALYTICS": "1",
         "DO_NOT_TRACK": "1",
-        "BENTOML_DO_NOT_TRACK": "True",  # the word: "1" does nothing
+        "BENTOML_DO_NOT_TRACK": "True",  # "1" has no effect
         "BENTOML_HOME": str(workspace.bentos),
-        "OTEL_SDK_DISABLED": "true",  # a tenth of each request's time, even without an exporter
+        "OTEL_SDK_DISABLED": "true",  # it takes a tenth of each request's time, even without an exporter
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # DO_NOT_TRACK alone does not stop Prefect
         "PREFECT_HOME": str(workspace.prefect),
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # the default of 20 strikes on a busy machine
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # its log goes to its server all the same
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # the default of 20 is too short on a busy machine
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # its server receives the log nevertheless
         "GX_ANALYTICS_ENABLED": "false",
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
@@ -36,7 +36,7 @@ def configure_tools(workspace: Workspace) -> None:
 
 @contextlib.contextmanager
 def suppress_native_output() -> Iterator[None]:
-    """Drop what native libraries write to stderr as they are loaded; TensorFlow heeds no setting before it is."""
+    """Discard what native libraries write to stderr while they are loaded: TensorFlow reads its settings too late."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -47,12 +47,12 @@ def suppress_native_output() -> Iterator[None]:
         os.close(nowhere)
 
 
-LONG_LOG = 1 << 20  # bytes: a longer log is begun anew
+LONG_LOG = 1 << 20  # bytes: a longer log is overwritten
 
 
 @contextlib.contextmanager
 def redirect_output(log: Path, only: Sequence[int] = (1, 2)) -> Iterator[TextIO]:
-    """Send the output of this process, its children and native libraries to a file; yield the stderr from before."""
+    """Redirect the output of this process, its children and native libraries to a file; yield the original stderr."""
     log.parent.mkdir(parents=True, exist_ok=True)
     long = log.is_file() and log.stat().st_size > LONG_LOG
     _flush()
@@ -72,13 +72,13 @@ def redirect_output(log: Path, only: Sequence[int] = (1, 2)) -> Iterator[TextIO]
 
 @contextlib.contextmanager
 def redirect_native_output(log: Path) -> Iterator[None]:
-    """Send what native libraries write to a file, whenever they do; what Python writes to stderr still gets there."""
+    """Redirect what native libraries write to stderr to a file; Python still writes to the original stderr."""
     with redirect_output(log, only=(2,)) as stream, contextlib.redirect_stderr(stream):
         yield
 
 
 def _stream(descriptor: int) -> contextlib.AbstractContextManager[TextIO]:
-    """Open what was stderr; a test or an embedding program may have put another object in its place."""
+    """Open the original stderr; a test or an embedding program may have replaced sys.stderr by another object."""
     try:
         if sys.stderr.fileno() == 2:
             return open(descriptor, "w", 1, encoding=sys.stderr.encoding, errors="replace", closefd=False)

@@ -1,16 +1,16 @@
-"""Every error a user can cause, as one tree; the command line prints them without a traceback.
+"""The exceptions that users can cause, as one tree; the command line prints them without a traceback.
 
 TiltyardError
 ├── WorkspaceError      not inside a project, or a part of it is missing
-├── TaskError           a task file that cannot be meant
-├── SourceError         raw data that cannot be had
-├── DataError           data that fails its expectations
-├── SealError           the sealed test part was changed
+├── TaskError           an invalid task file
+├── SourceError         raw data that cannot be fetched or read
+├── DataError           data that fails its expectations or cannot be used
+├── SealError           the sealed test rows were changed
 ├── StageError          a stage that crashed, with the end of its log
-├── TrainingError       a training that diverged, or an export without parity
-├── RegistryError       a champion, version or ledger that is not there or not whole
-├── PackageError        a packaged service that does not start or answers wrongly
-└── RequestError        an instance that the model cannot take (a 4xx over REST)
+├── TrainingError       a training that diverged, or an export that predicts differently
+├── RegistryError       a champion, version or ledger that is missing or damaged
+├── PackageError        a packaged service that does not start or predicts differently
+└── RequestError        an invalid request (a status of 4xx over REST)
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-MAX_LISTED = 5  # rows, values or files that a sentence names
+MAX_LISTED = 5  # rows, values or files that a message names
 MAX_VALUE_LENGTH = 100  # characters of a value in a message
 
 
 class TiltyardError(Exception):
-    """What was wrong, what was expected, what was received; `hint` is what to type next."""
+    """Base class: `message` has what was wrong, expected and received; `hint` is what to do next."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -42,7 +42,7 @@ class WorkspaceError(TiltyardError):
 
 
 class TaskError(TiltyardError):
-    """A task file holds something that cannot be meant."""
+    """A task file is invalid."""
 
 
 class SourceError(TiltyardError):
@@ -50,15 +50,15 @@ class SourceError(TiltyardError):
 
 
 class DataError(TiltyardError):
-    """Data fails its expectations, or cannot be split as asked."""
+    """Data fails its expectations, or cannot be parsed or split."""
 
 
 class SealError(TiltyardError):
-    """The sealed test part is not the one that was recorded."""
+    """The test rows differ from the sealed ones."""
 
 
 class StageError(TiltyardError):
-    """A stage ended without an error of ours: `log` holds the last lines that it wrote."""
+    """A stage crashed without an error message of Tiltyard; `log` holds the last lines of its output."""
 
     def __init__(self, message: str, hint: str = "", log: Sequence[str] = ()) -> None:
         super().__init__(message, hint)
@@ -74,11 +74,11 @@ class RegistryError(TiltyardError):
 
 
 class PackageError(TiltyardError):
-    """A packaged service did not start, or answered otherwise than the evaluation."""
+    """A packaged service did not start, or its predictions differ from those of the evaluation."""
 
 
 class RequestError(TiltyardError):
-    """An instance the model cannot take: a code, a sentence and the field at fault."""
+    """An invalid request: an error code, a message, the invalid field, and the HTTP status."""
 
     def __init__(self, code: str, message: str, field: str = "", status: int = 400) -> None:
         super().__init__(message)
@@ -87,45 +87,45 @@ class RequestError(TiltyardError):
         self.status = status
 
     def body(self) -> dict[str, dict[str, str]]:
-        """Return the one shape in which every refusal is sent."""
+        """Return the JSON body of the error, which has the same format for all errors."""
         return {"error": {"code": self.code, "message": self.message, "field": self.field}}
 
 
 def join_first(items: Sequence[object]) -> str:
-    """Name the first few."""
+    """Return the first items, separated by commas, and the number of the others."""
     more = f" and {len(items) - MAX_LISTED:,} more" if len(items) > MAX_LISTED else ""
     return ", ".join(str(item) for item in items[:MAX_LISTED]) + more
 
 
 def format_value(value: object) -> str:
-    """Spell a refused value as JSON would, and not at full length if it is long."""
+    """Return a refused value as text for a message: null, true and false as in JSON, long values cut off."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     try:
         text = repr(value)
-    except ValueError:  # Python spells no whole number of more than 4300 digits
+    except ValueError:  # Python does not convert integers of more than 4300 digits
         return "a huge number"
     return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}..."
 
 
 def from_os_error(error: OSError) -> WorkspaceError | None:
-    """Return in our words that a disk or a folder takes no more; None if that is not what an error is about."""
+    """Return a WorkspaceError for a full disk or a missing permission; None for other errors."""
     if isinstance(error, shutil.Error):
         error = _first(error)
-    names = [name for name in (error.filename2, error.filename) if isinstance(name, str | bytes)]  # to before from
+    names = [name for name in (error.filename2, error.filename) if isinstance(name, str | bytes)]  # the target first
     path = Path(os.fsdecode(names[0])) if names else Path()
-    place = next(one for one in (path, *path.parents, Path()) if os.access(one, os.F_OK))  # half a file is gone by now
+    place = next(one for one in (path, *path.parents, Path()) if os.access(one, os.F_OK))  # partial files are gone
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        hint = "see what takes most: du -sh .tiltyard out data .dvc/cache; then: dvc gc --workspace"
+        hint = "see what uses the space: du -sh .tiltyard out data .dvc/cache; then: dvc gc --workspace"
         return WorkspaceError(f"no room left on the disk{f' of {place}' if names else ''}", hint)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        hint = f"see who may write there: ls -ld {shlex.quote(str(place))}; work in a copy, or as who owns it"
+        hint = f"see who may write there: ls -ld {shlex.quote(str(place))}; work in a copy, or as its owner"
         return WorkspaceError(f"{place} cannot be used: {error.strerror}", hint)
     return None
 
 
 def _first(error: shutil.Error) -> OSError:
-    """Return the first of the errors that copying a folder gathered: from, to and text of each, without its number."""
+    """Return the first error of a list of copy errors; only its text holds the error number."""
     with contextlib.suppress(IndexError, TypeError, ValueError):
         _, path, text = error.args[0][0]
         if number := re.search(r"\[Errno (\d+)\]", str(text)):

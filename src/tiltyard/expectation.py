@@ -1,4 +1,4 @@
-"""The type of an expectation: what validation asks of raw data, by Great Expectations' own names."""
+"""Expectations of raw data, with the names and arguments of Great Expectations."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tiltyard.settings import Settings
 class Expectation(Settings):
     """One expectation of a task file, or one implied by a column."""
 
-    expectation: str = Field(pattern="^expect_[a-z_]+$", description="Its snake-case name.")
+    expectation: str = Field(pattern="^expect_[a-z_]+$", description="Name in snake case.")
     severity: Literal["critical", "warning"] = Field("critical", description="critical stops; warning is reported.")
-    arguments: dict[str, Any] = Field(default_factory=dict, description="As Great Expectations names them.")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="Arguments of Great Expectations.")
 
 
 def not_null(column: str) -> Expectation:
@@ -29,7 +29,7 @@ def between(column: str, bounds: tuple[float, float]) -> Expectation:
 
 
 def in_set(column: str, values: list[Any]) -> Expectation:
-    """Expect every value to be one of a few."""
+    """Expect every value to be in a list."""
     arguments = {"column": column, "value_set": values}
     return Expectation(expectation="expect_column_values_to_be_in_set", arguments=arguments)
 
@@ -41,7 +41,7 @@ def row_count(bounds: tuple[int, int]) -> Expectation:
 
 
 def matches_regex(column: str, pattern: str) -> Expectation:
-    """Expect every value to look like a regular expression."""
+    """Expect every value to match a regular expression."""
     return Expectation(
         expectation="expect_column_values_to_match_regex", arguments={"column": column, "regex": pattern}
     )

@@ -1,6 +1,6 @@
-"""Figures as data: curves, bars, tables and pictures that a page draws and programs can read.
+"""Figures as data: plots, tables and images, which the report draws and other programs can read as JSON.
 
-Each function makes one kind of it; `text` says what is seen and how to read it, in a sentence or two.
+Each function returns one kind of figure; `text` explains in a sentence or two what it shows and how to read it.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from tiltyard.files import Json
 Kind = Literal["lines", "points", "bars", "matrix", "table", "pictures", "words"]
 Told = TypeVar("Told", float, tuple[float, float, float])
 
-MAX_POINTS = 1500  # points that can be told apart on a page
-MAX_BARS = 30  # bars under which one still finds what one looks for
-DIGITS = 6  # of a number that is only looked at
+MAX_POINTS = 1500  # in a scatter plot: more cannot be distinguished
+MAX_BARS = 30  # in a bar chart: more are hard to read
+DIGITS = 6  # significant digits of a number in a plot
 BINS = 30  # of a histogram
-MIN_DRAWN = 1e-300  # an axis has no round marks for numbers nearer to zero
+MIN_DRAWN = 1e-300  # smaller numbers are drawn as 0, since axes have no ticks for them
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A title, a sentence, and what is drawn."""
+    """A figure: its title, a text that explains it, its kind, and its data."""
 
     title: str
     text: str
@@ -39,9 +39,10 @@ class Figure:
 
 
 def lines(title: str, text: str, axes: tuple[str, str], curves: Mapping[str, Mapping[str, Any]], **more: Any) -> Figure:
-    """Return curves by name, each with `x` and `y`, and `dashed` if it is only there to compare with.
+    """Return a line plot of curves by name, each with `x` and `y`; `dashed` marks a reference curve.
 
-    More: `band` with `x`, `low` and `high`; `marks`, each with `x` and `name`; `log` or `log_x` for an axis of powers.
+    Options: `band` with `x`, `low` and `high`; `marks`, each with `x` and `name`; `log` or `log_x` for a logarithmic
+    axis.
     """
     drawn = [{"name": name, **{key: _plain(one) for key, one in curve.items()}} for name, curve in curves.items()]
     band = {key: _plain(one) for key, one in more.pop("band", {}).items()}
@@ -53,9 +54,9 @@ def lines(title: str, text: str, axes: tuple[str, str], curves: Mapping[str, Map
 def points(
     title: str, text: str, axes: tuple[str, str], groups: Mapping[str, tuple[Array, Array]], **more: Any
 ) -> Figure:
-    """Return points by the name of their group, as two arrays; of very many only some, evenly chosen.
+    """Return a scatter plot of groups by name, two arrays each; of very many points, an even sample.
 
-    More: `level` or `diagonal`, a line to compare with.
+    Options: `level` or `diagonal`, a reference line.
     """
     most = max(MAX_POINTS // max(len(groups), 1), 2)
     drawn = [{"name": name, "x": _some(x, most), "y": _some(y, most)} for name, (x, y) in groups.items()]
@@ -63,7 +64,7 @@ def points(
 
 
 def histogram(title: str, text: str, values: Mapping[str, Array]) -> Figure:
-    """Return how often which value occurs, several kinds over each other; the last one dashed."""
+    """Return histograms of several sets of values over each other; the last one is dashed."""
     edges = _edges(np.concatenate([*values.values()]).astype(np.float64))
     drawn = {}
     for place, (name, some) in enumerate(values.items(), 1):
@@ -74,7 +75,7 @@ def histogram(title: str, text: str, values: Mapping[str, Array]) -> Figure:
 
 
 def _edges(values: Array) -> Array:
-    """Return the edges of equal bins from the least value to the largest; around one value alone, or nearly so."""
+    """Return the edges of equal bins from minimum to maximum; around the value if all are nearly equal."""
     low, high = float(values.min()), float(values.max())
     least = BINS * 2 * math.ulp(max(abs(low), abs(high)))  # narrower bins have no width in a float
     if high - low < least:
@@ -86,7 +87,7 @@ def _edges(values: Array) -> Array:
 
 
 def bars(title: str, text: str, axis: str, values: Mapping[str, float | tuple[float, float, float]]) -> Figure:
-    """Return a bar a name, from zero to its value; or its value with both ends of an interval."""
+    """Return a bar chart: a bar for each name, or a value with the bounds of its interval."""
     drawn = []
     for name, value in values.items():
         middle, *ends = value if isinstance(value, tuple) else (value,)
@@ -96,7 +97,7 @@ def bars(title: str, text: str, axis: str, values: Mapping[str, float | tuple[fl
 
 
 def largest_bars(values: Mapping[str, Told]) -> tuple[dict[str, Told], str]:
-    """Keep the bars that can be read on a page, the longest first; and say how many there were, if not all are kept."""
+    """Return the largest bars, sorted, and a sentence with the number of all bars if some are left out."""
     order = sorted(values, key=lambda name: -abs(_middle(values[name])))
     kept = {name: values[name] for name in order[:MAX_BARS]}
     return kept, "" if len(kept) == len(values) else f" Of {len(values)} the {MAX_BARS} largest are shown."
@@ -109,9 +110,9 @@ def _middle(value: Any) -> float:
 def matrix(
     title: str, text: str, axes: tuple[str, str], names: tuple[Sequence[str], Sequence[str]], values: Array, **more: Any
 ) -> Figure:
-    """Return a number for each pair of names, rows first; `axes` says what runs down and what runs across.
+    """Return a matrix: a number for each pair of names, rows first; `axes` are the titles of rows and columns.
 
-    More: `by_row`, if a shade is to be a share of its row.
+    Option: `by_row`, to shade a cell by its share of the row.
     """
     down, across = names
     data = {"down": axes[0], "across": axes[1], "rows": [*down], "columns": [*across], "values": _plain(values)}
@@ -119,7 +120,7 @@ def matrix(
 
 
 def table(title: str, text: str, records: Sequence[Mapping[str, Any]]) -> Figure:
-    """Return records that share their keys; a cell may be None, and one that begins with data:image/ is a picture."""
+    """Return a table of records with the same keys; a cell may be None, or an image that begins with data:image/."""
     columns = [*records[0]] if records else []
     return Figure(
         title, text, "table", {"columns": columns, "rows": [[one[key] for key in columns] for one in records]}
@@ -127,19 +128,19 @@ def table(title: str, text: str, records: Sequence[Mapping[str, Any]]) -> Figure
 
 
 def pictures(title: str, text: str, shown: Mapping[str, Array]) -> Figure:
-    """Return pictures by their captions: (height, width) or (height, width, 3), from 0 to 255."""
+    """Return images by caption: (height, width) or (height, width, 3), with values from 0 to 255."""
     return Figure(
         title, text, "pictures", {"pictures": [{"name": name, "src": png(one)} for name, one in shown.items()]}
     )
 
 
 def words(title: str, text: str, told: Sequence[tuple[str, float]]) -> Figure:
-    """Return words in their order, each with a weight that may be negative, and that is shown as a shade."""
+    """Return words in order, each with a weight, which may be negative and is shown as a shade."""
     return Figure(title, text, "words", {"words": [{"word": word, "weight": float(weight)} for word, weight in told]})
 
 
 def png(picture: Array) -> str:
-    """Spell a picture as an address that holds it whole."""
+    """Return an image as a data URL of a PNG file."""
     from PIL import Image
 
     values = np.clip(np.rint(np.asarray(picture, dtype=np.float64)), 0, 255).astype(np.uint8)
@@ -156,7 +157,7 @@ def _some(values: Array, most: int) -> list[Any]:
 
 
 def _plain(values: Any) -> Any:
-    """Turn arrays into lists, without digits that nobody can see; what is no finite number is None."""
+    """Convert arrays to lists with few significant digits; NaN and infinities become None."""
     if isinstance(values, np.ndarray):
         values = values.tolist()
     if isinstance(values, list | tuple):

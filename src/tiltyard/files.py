@@ -1,7 +1,7 @@
-"""Files that are whole or not there: every write goes to a temporary name, is synced, then renamed.
+"""Atomic files and folders: every write goes to a temporary name, is synced to disk, then renamed. Also file locks.
 
-What is temporary is locked by its owner. The kernel frees the lock of a process that is killed, so whoever next needs a
-temporary of the same kind sees what was left behind, and removes it.
+A temporary file is locked by its owner. The kernel frees the lock if the process is killed, so the next process that
+needs a temporary file of the same kind recognises the remains and removes them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-Json = dict[str, Any]  # what a file or a message with a JSON object is read as
-TEMPORARY = re.compile(r"\..+-[0-9a-f]{32}(\.[^.]+)?")  # what is written here, until it is whole
+Json = dict[str, Any]  # a JSON object of a file or a message
+TEMPORARY = re.compile(r"\..+-[0-9a-f]{32}(\.[^.]+)?")  # names of temporary files and folders
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Return a temporary file beside `path` (same suffix); it takes the place of `path` when the block ends."""
+    """Yield a temporary file beside `path` with the same suffix; it replaces `path` when the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _temporary(path.parent, f".{path.stem}-", path.suffix, Path.touch) as temporary:
         yield temporary
@@ -37,7 +37,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Return an empty folder; its content becomes `path` when the block ends without an error."""
+    """Yield an empty folder; it replaces `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _temporary(path.parent, f".{path.name}-", "", Path.mkdir) as temporary:
         yield temporary
@@ -48,14 +48,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def temporary_folder(name: str) -> Iterator[Path]:
-    """Return an empty folder of our own where the system keeps temporary files; it goes when the block ends."""
+    """Yield an empty private folder in the system's folder of temporary files; it is removed when the block ends."""
     with _temporary(Path(tempfile.gettempdir()), f"{name}-", "", lambda path: path.mkdir(0o700)) as folder:
         yield folder
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock while the block runs; who comes second waits, and nobody waits for a process that died."""
+    """Hold a lock during the block; other processes wait. The lock of a process that died is free."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with path.open("w") as file:
@@ -67,7 +67,7 @@ def locked(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def claimed(path: Path) -> Iterator[bool]:
-    """Hold a lock while the block runs if nobody has it, without waiting; say whether it was free."""
+    """Hold a lock during the block if it is free, without waiting; yield whether it was free."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         try:
@@ -79,16 +79,16 @@ def claimed(path: Path) -> Iterator[bool]:
 
 
 def is_at(path: Path, file: IO[Any]) -> bool:
-    """Return whether an open file is the one at a path: a lock on a file that was removed keeps nobody out."""
+    """Return whether an open file is the one at a path: a lock on a removed file excludes no other process."""
     with contextlib.suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     return False
 
 
 def write_private_file(path: Path, content: bytes, *, replace: bool) -> None:
-    """Write a file that only its owner may read at any moment, whole or not at all.
+    """Write a file atomically that only its owner can ever read.
 
-    Raise FileExistsError if there is one and `replace` is false, also if it came while this one was written.
+    Raise FileExistsError if it exists and `replace` is false, also if it was created meanwhile.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _temporary(path.parent, f".{path.stem}-", path.suffix, lambda made: made.touch(0o600)) as temporary:
@@ -97,7 +97,7 @@ def write_private_file(path: Path, content: bytes, *, replace: bool) -> None:
 
 
 def _put(temporary: Path, path: Path, place: Callable[[Path, Path], object]) -> None:
-    """Let a file that is written take its place, in a way that survives a power cut."""
+    """Sync a written file to disk and move it to its path, so that it survives a power cut."""
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     place(temporary, path)
@@ -106,14 +106,14 @@ def _put(temporary: Path, path: Path, place: Callable[[Path, Path], object]) -> 
 
 @contextlib.contextmanager
 def _temporary(parent: Path, start: str, end: str, make: Callable[[Path], None]) -> Iterator[Path]:
-    """Make and lock something that is removed at the end, and first what killed processes left of the same kind."""
+    """Create and lock a temporary file or folder, and remove it at the end; first remove those of killed processes."""
     _sweep(parent, re.compile(f"{re.escape(start)}[0-9a-f]{{32}}{re.escape(end)}"))
     path, lock = _locked(lambda: parent / f"{start}{uuid.uuid4().hex}{end}", make)
     try:
         yield path
     except OSError as error:
         if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            error.filename = str(path)  # a write names no file
+            error.filename = str(path)  # errors of a write name no file
         raise
     finally:
         _remove(path)
@@ -121,13 +121,13 @@ def _temporary(parent: Path, start: str, end: str, make: Callable[[Path], None])
 
 
 def _locked(named: Callable[[], Path], make: Callable[[Path], None]) -> tuple[Path, int]:
-    """Make a temporary and lock it; before the lock holds another process may remove it, then make one more."""
+    """Create a temporary file and lock it; retry if another process removed it before it was locked."""
     while True:
         path = named()
         make(path)
         with contextlib.suppress(FileNotFoundError):
             lock = os.open(path, os.O_RDONLY)
-            with contextlib.suppress(OSError):  # a file system without locks: nobody can lock it to remove it, either
+            with contextlib.suppress(OSError):  # a file system without locks: no other process can lock and remove it
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if path.exists():
                 return path, lock
@@ -135,15 +135,15 @@ def _locked(named: Callable[[], Path], make: Callable[[Path], None]) -> tuple[Pa
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove what killed processes left of anything that they were to write into a folder; others go on writing."""
+    """Remove temporary files that killed processes left in a folder; those of running processes stay."""
     if folder.is_dir():
         _sweep(folder, TEMPORARY)
 
 
 def _sweep(parent: Path, names: re.Pattern[str]) -> None:
-    """Remove the temporaries of some names that belong to us and that no living process has locked."""
+    """Remove temporary files of this user with matching names, unless a running process has locked them."""
     for path in [path for path in parent.iterdir() if names.fullmatch(path.name)]:
-        with contextlib.suppress(OSError):  # held, gone, or no business of ours
+        with contextlib.suppress(OSError):  # locked, removed, or of another user
             lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -161,7 +161,7 @@ def _remove(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename inside `folder` survive a power cut."""
+    """Sync a folder to disk, so that a rename inside it survives a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -170,23 +170,23 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, whole or not at all."""
+    """Write bytes to a file atomically."""
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write `content` to `path` as UTF-8, whole or not at all."""
+    """Write text in UTF-8 to a file atomically."""
     write_bytes(path, content.encode())
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as readable JSON; NaN and infinities are refused, since JSON has none."""
+    """Write indented JSON to a file atomically; raise ValueError for NaN and infinities, which JSON lacks."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def open_regular(path: Path) -> io.BufferedReader:
-    """Open a regular file for reading; refuse anything else, since opening a FIFO waits for a writer without end."""
+    """Open a regular file for reading; refuse other kinds, since opening a FIFO would wait for a writer forever."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(handle).st_mode
     if stat.S_ISREG(mode):
@@ -209,7 +209,7 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(content: bytes) -> Any:
-    """Read JSON in UTF-8; refuse an object that has a key twice: other programs would read the other value."""
+    """Read JSON in UTF-8; refuse an object with a repeated key, of which other programs may read the other value."""
     return json.loads(content.decode(), object_pairs_hook=_unique)
 
 
@@ -223,13 +223,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def file_digest(path: Path) -> bytes:
-    """Hash the content of one file, without holding it in memory."""
+    """Return the SHA-256 of a file, without reading it into memory as a whole."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
 def sha256(*paths: Path) -> str:
-    """Hash files, or all files below folders, by relative name and content."""
+    """Return the SHA-256 of files, or of all files below folders: their relative paths and contents."""
     digest = hashlib.sha256()
     for path in paths:
         inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]

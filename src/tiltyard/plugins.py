@@ -1,6 +1,6 @@
 """Plug-ins by file name: `modeling/columns/number.py` holds the class `Number`; adding a file adds a plug-in.
 
-In a folder of plug-ins, base.py holds what they have in common, and files that begin with `_` are no plug-ins.
+In a folder of plug-ins, base.py holds the base class, and files that begin with `_` are not plug-ins.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FOLDERS = {
 
 
 def names(folder: str) -> list[str]:
-    """List the plug-ins of a kind."""
+    """Return the names of the plug-ins in a folder."""
     package = importlib.import_module(f"tiltyard.{FOLDERS[folder]}")
     found = (module.name for module in pkgutil.iter_modules(package.__path__))
     return sorted(name for name in found if name != "base" and not name.startswith("_"))
@@ -46,6 +46,6 @@ def load(folder: str, name: str) -> Any:
 
 
 def union(folder: str, key: str) -> Any:
-    """Return the type 'any plug-in of this folder', told apart by the value of `key`."""
+    """Return the union of all plug-ins of a folder as a type, discriminated by the value of `key`."""
     classes = [load(folder, name) for name in names(folder)]
     return Annotated[reduce(or_, classes), Field(discriminator=key)] if len(classes) > 1 else classes[0]

@@ -1,4 +1,4 @@
-"""How a run and its stages talk: output goes to a file, an error comes back whole, no stage outlives its run."""
+"""Stages as child processes of a run, and task locks: redirected output, errors passed back, no orphans."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from typing import TextIO
 from tiltyard import errors, files, progress
 from tiltyard.workspace import Workspace
 
-RUN = "TILTYARD_RUN"  # in the environment of a stage: the lock that its run holds as long as it lives
-LOCK_SECONDS = 24 * 3600.0  # seconds that one waits for another, who may be training
-PAUSE = 0.3  # seconds between two looks
+RUN = "TILTYARD_RUN"  # environment variable of a stage: the path of the lock that its run holds while it lives
+LOCK_SECONDS = 24 * 3600.0  # seconds to wait for another process, which may be training
+PAUSE = 0.3  # seconds between two attempts
 LOG_LINES = 15  # lines of a log that are shown after a crash
 
 
 @contextlib.contextmanager
 def task_lock(workspace: Workspace, task: str, *, reading: bool = False) -> Iterator[None]:
-    """Work on a task as the only one, after whoever does now; the lock of a process that died is free.
+    """Hold the lock of a task, exclusive or for `reading` shared; wait until it is free.
 
-    Those who only read what a run makes may do so together; a run waits for them, and they for it.
+    The lock of a process that died is free. Several readers can hold it together, but not with a writer.
     """
-    if _inside or "DVC_STAGE" in os.environ:  # who runs this stage holds it, or DVC's own locks do the same
+    if _inside or "DVC_STAGE" in os.environ:  # the run holds it, or DVC has locks of its own
         yield
         return
     path = workspace.work_lock(task)
@@ -37,7 +37,7 @@ def task_lock(workspace: Workspace, task: str, *, reading: bool = False) -> Iter
         with path.open("a+", encoding="utf-8") as file:
             _wait_for(file, task, fcntl.LOCK_SH if reading else fcntl.LOCK_EX)
             if not files.is_at(path, file):
-                continue  # whoever held it has removed the task, and the file with it
+                continue  # the process that held it has removed the task and this file
             file.truncate(0)
             file.write(f"{' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])} (process {os.getpid()})")
             file.flush()
@@ -46,7 +46,7 @@ def task_lock(workspace: Workspace, task: str, *, reading: bool = False) -> Iter
 
 
 def _wait_for(file: TextIO, task: str, kind: int) -> None:
-    """Lock a file when its holder has let go of it."""
+    """Lock a file as soon as its holder releases it; show the holder meanwhile."""
     end = time.monotonic() + LOCK_SECONDS
     with progress.show_waiting() as wait:
         while True:
@@ -56,28 +56,28 @@ def _wait_for(file: TextIO, task: str, kind: int) -> None:
                 file.seek(0)
                 holder = file.read() or "another process"
                 if time.monotonic() > end:
-                    hint = f"when it has ended, try again; or end it, and type: tiltyard run {task}"
-                    raise errors.WorkspaceError(f"{task}: still worked on by {holder}", hint) from None
+                    hint = f"wait until it has ended, or end it; then type: tiltyard run {task}"
+                    raise errors.WorkspaceError(f"{task}: still locked by {holder}", hint) from None
                 wait(holder)
                 time.sleep(PAUSE)
             else:
                 return
 
 
-_held: set[TextIO] = set()  # the locks of stages that run now
-_inside: list[Path] = []  # the lock of the run that this process is a stage of
+_held: set[TextIO] = set()  # locks of running stages
+_inside: list[Path] = []  # the lock of the run, if this process is a stage
 
 
 def end_all() -> None:
     """End every stage that this process has started."""
     for lock in list(_held):
-        with contextlib.suppress(ValueError):  # it ended by itself meanwhile, and its file is closed
+        with contextlib.suppress(ValueError):  # it has ended by itself meanwhile, and its file is closed
             fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 @contextlib.contextmanager
 def supervised(workspace: Workspace, verb: str, task: str) -> Iterator[dict[str, str]]:
-    """Hold the lock that a stage watches; give the environment in which to start it."""
+    """Hold the lock that a stage watches; yield the environment variables to start it with."""
     lock = _file(workspace, verb, task, f"{os.getpid()}.lock")
     for left in ("error.json", "log"):
         _file(workspace, verb, task, left).unlink(missing_ok=True)
@@ -97,7 +97,7 @@ def supervised(workspace: Workspace, verb: str, task: str) -> Iterator[dict[str,
 
 @contextlib.contextmanager
 def as_stage() -> Iterator[None]:
-    """Run a command; as a stage of a run, send output to a file, leave an error there, and die when the run dies."""
+    """Run a command; in a stage, redirect output to a log, store an error in a file, and end when the run dies."""
     if RUN not in os.environ:
         yield
         return
@@ -114,25 +114,25 @@ def as_stage() -> Iterator[None]:
 
 
 def die_with_parent(lock: Path, log: Path) -> None:
-    """Die with who holds the lock, and write to the log what would be printed."""
+    """End this process when the lock is released, and redirect its output to the log."""
     end_with_parent(lambda: _wait_until_free(lock), lambda: os._exit(1))
     with log.open("wb") as file:
-        for stream in (1, 2):  # the descriptors, not sys.stdout: native libraries print too
+        for stream in (1, 2):  # descriptors, not sys.stdout, since native libraries print, too
             os.dup2(file.fileno(), stream)
 
 
 def end_with_parent(wait: Callable[[], object], end: Callable[[], object]) -> None:
-    """Wait in a thread until the parent is gone, by a lock, a pipe or a handle; then end this process."""
+    """Start a thread that waits for the end of the parent by a lock, pipe or handle, and then ends this process."""
     threading.Thread(target=lambda: (wait(), end()), daemon=True).start()
 
 
 def terminate() -> None:
-    """Ask this process to end in its own way, as SIGTERM from outside would."""
+    """Send SIGTERM to this process, so that it shuts down in its usual way."""
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def stage_error(workspace: Workspace, verb: str, task: str) -> errors.TiltyardError:
-    """Return the error that a stage left; if it left none, its last line."""
+    """Return the error that a stage stored; without one, a StageError with the last line of its log."""
     path = _file(workspace, verb, task, "error.json")
     if path.is_file():
         left = files.read_json(path)
@@ -142,7 +142,7 @@ def stage_error(workspace: Workspace, verb: str, task: str) -> errors.TiltyardEr
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     lines = [line for line in text.splitlines() if line.strip()][-LOG_LINES:]
     last = f"; last log line: {lines[-1].strip()}" if lines else ""
-    hint = f"run it alone to see more: tiltyard {verb} {task}"
+    hint = f"to see more, run the stage alone: tiltyard {verb} {task}"
     return errors.StageError(f"{verb} of {task} exited without an error message{last}", hint, lines)
 
 
@@ -151,6 +151,6 @@ def _file(workspace: Workspace, verb: str, task: str, suffix: str) -> Path:
 
 
 def _wait_until_free(lock: Path) -> None:
-    """Wait for the lock, which is free when the run is dead; two runs of one stage would overwrite each other."""
+    """Wait until the run releases its lock or dies; an orphaned stage would overwrite the files of the next run."""
     with lock.open() as file:
         fcntl.flock(file, fcntl.LOCK_SH)

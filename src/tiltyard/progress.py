@@ -1,4 +1,4 @@
-"""Progress of what may take long: nothing for two seconds, then a bar, or a line now and then where no terminal is."""
+"""Progress of long work: nothing for two seconds, then a bar on a terminal, or occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-QUIET_SECONDS = 2.0  # seconds without a word
-SECONDS_A_LINE = 5.0  # where there is no terminal to redraw
+QUIET_SECONDS = 2.0  # before progress is shown
+SECONDS_A_LINE = 5.0  # between lines if there is no terminal
 
-# Within a run its table shows the progress: two bars on one terminal would overwrite each other.
+# During a run its table shows the progress, since two bars on one terminal would overwrite each other.
 LISTENER: ContextVar[Callable[[str], None] | None] = ContextVar("LISTENER", default=None)
 
 
 def without_colour() -> bool:
-    """Return whether output should hold no colours: NO_COLOR is set, or the terminal cannot show any."""
+    """Return whether output should be without colours: NO_COLOR is set, or the terminal does not support them."""
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
 
 def console(*, stderr: bool = False, width: int | None = None) -> Console:
-    """Return the console that tables and bars are printed on."""
+    """Return the console for tables and bars."""
     from rich.console import Console
 
     return Console(stderr=stderr, width=width, color_system=None if without_colour() else "auto")
@@ -34,15 +34,15 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
 
 @contextlib.contextmanager
 def show_waiting() -> Iterator[Callable[[str], None]]:
-    """Yield what is to be called at each look with who is waited for; it is said once, and taken back at the end."""
+    """Yield a function that shows which process is waited for; it shows it once, and clears it at the end."""
     said = ""
 
     def wait(who: str) -> None:
         nonlocal said
         if listener := LISTENER.get():
-            listener(f"waiting for {who}")  # each time: it may end the wait by an error
+            listener(f"waiting for {who}")  # at each call: it may raise an error to end the wait
         elif not said:
-            print(f"waiting for {who}", file=sys.stderr, flush=True)  # noqa: T201 - where no run shows it
+            print(f"waiting for {who}", file=sys.stderr, flush=True)  # noqa: T201 - outside of a run
         said = who
 
     try:
@@ -54,7 +54,7 @@ def show_waiting() -> Iterator[Callable[[str], None]]:
 
 @contextlib.contextmanager
 def status(text: str) -> Iterator[Callable[[], None]]:
-    """Show a line on a terminal until the function that is yielded is called, or the block ends."""
+    """Show a line on a terminal until the yielded function is called or the block ends."""
     terminal = console(stderr=True)
     shown = terminal.is_terminal and not terminal.is_dumb_terminal
 
@@ -75,7 +75,7 @@ def status(text: str) -> Iterator[Callable[[], None]]:
 
 @contextlib.contextmanager
 def progress_bar(name: str, total: int | None, done: int, unit: str = "MB") -> Iterator[Callable[[int], None]]:
-    """Return what is to be told how many bytes are there, or how many of another unit."""
+    """Yield a function to call with the number of bytes, or of another unit, that are done."""
     from rich.progress import (
         BarColumn,
         DownloadColumn,

@@ -1,4 +1,4 @@
-"""The base of everything that is read from a task file: frozen, and nothing unknown is let through."""
+"""Base class of all sections of a task file: immutable, strict, and without unknown keys."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-# YAML and JSON have lists only; the numbers inside are as strict as everywhere.
+# Accept a list as a tuple, since YAML and JSON have lists only; the numbers inside stay strict.
 Bounds = Annotated[tuple[float, float], Field(strict=False)]
 
 
 class Settings(BaseModel):
-    """A part of a task file."""
+    """A section of a task file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True)
 
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown_keys(cls, data: Any) -> Any:
-        """Return which keys there are, and which one was probably meant; pydantic's own message does neither."""
+        """Raise an error for an unknown key with the known keys and a similar one, which pydantic's message lacks."""
         for key in data if isinstance(data, dict) else ():
             if key not in cls.model_fields:
                 near = difflib.get_close_matches(str(key), cls.model_fields, n=1)

@@ -1,4 +1,4 @@
-"""The only place that spells a path: a workspace is the project folder that holds `tasks/` and `dvc.yaml`."""
+"""The workspace: all paths of a project, which is a folder with `tasks/` and `dvc.yaml`."""
 
 from __future__ import annotations
 
@@ -29,111 +29,111 @@ class Workspace:
         )
 
     def task_file(self, task: str) -> Path:
-        """Where the task's one YAML file is."""
+        """Return the YAML file of a task."""
         return self.root / "tasks" / f"{task}.yaml"
 
     def tasks(self) -> list[str]:
-        """The names of all tasks, sorted."""
+        """Return the names of all tasks, sorted."""
         found = (self.root / "tasks").glob("*.yaml")
-        return sorted(path.stem for path in found if not path.name.startswith("."))  # as a kill may leave one
+        return sorted(path.stem for path in found if not path.name.startswith("."))  # left by a killed process
 
     @property
     def params(self) -> Path:
-        """What dvc.yaml reads: the roster of tasks."""
+        """The file with the list of tasks, which dvc.yaml reads."""
         return self.root / "params.yaml"
 
     @property
     def params_lock(self) -> Path:
-        """The file that is locked while the roster may change; no task can have this name."""
+        """The lock of the list of tasks; no task can have this name."""
         return self.root / ".tiltyard" / "locks" / "params.yaml.lock"
 
     def raw(self, task: str) -> Path:
-        """Where the raw files of a task lie, as they were fetched."""
+        """Return the folder of a task's raw files."""
         return self.root / "data" / "raw" / task
 
     def versions(self, task: str) -> Path:
-        """Every version of the raw data, a line each."""
+        """Return the list of versions of a task's raw data."""
         return self.root / "data" / "versions" / f"{task}.jsonl"
 
     def seal(self, task: str) -> Path:
-        """Where the hash of the test part is recorded."""
+        """Return the file with the hashes of a task's sealed test rows."""
         return self.root / "data" / "seals" / f"{task}.json"
 
     def out(self, task: str, verb: str) -> Path:
-        """Where a verb leaves what it made for a task."""
+        """Return the output folder of a stage."""
         return self.root / "out" / task / verb
 
     def logs(self, task: str) -> Path:
-        """Where TensorBoard finds the runs of a task."""
+        """Return the TensorBoard folder of a task."""
         return self.root / "logs" / task
 
     def state(self, task: str, verb: str) -> Path:
-        """Where a verb keeps what it needs to go on after a kill."""
+        """Return the folder in which a stage keeps the state that it resumes from."""
         return self.root / ".tiltyard" / "state" / task / verb
 
     def search(self, task: str) -> Path:
-        """The database of the trials of a search."""
+        """Return the database with the trials of a hyperparameter search."""
         return self.root / ".tiltyard" / "search" / f"{task}.db"
 
     def cells(self, task: str) -> Path:
-        """Where studies of a task keep each training that they made."""
+        """Return the folder with the results of each training of a task's studies."""
         return self.root / ".tiltyard" / "studies" / task
 
     def study(self, name: str) -> Path:
-        """Where a study leaves its table and its pictures."""
+        """Return the folder with the table and plots of a study."""
         return self.root / "out" / "studies" / name
 
     @property
     def durations(self) -> Path:
-        """How long each step of each task took, by which a run estimates what is left."""
+        """The file with the durations of steps, from which a run estimates the time left."""
         return self.root / ".tiltyard" / "durations.json"
 
     def log(self, command: str) -> Path:
-        """Where a command sends what libraries print, so that it does not disturb the terminal."""
+        """Return the log with the output of libraries, which would disturb the terminal."""
         return self.root / ".tiltyard" / "logs" / f"{command}.log"
 
     @property
     def report(self) -> Path:
-        """The static site about all tasks."""
+        """The folder of the HTML report."""
         return self.root / "out" / "report"
 
     def champion(self, task: str) -> Path:
-        """The pointer to the version in production."""
+        """Return the champion pointer of a task."""
         return self.root / "serving" / "champions" / f"{task}.json"
 
     def traffic(self, task: str) -> Path:
-        """The challenge of a task, while one runs: which version gets a share or a copy of its requests."""
+        """Return the rollout file of a task, which exists while a shadow or canary runs."""
         return self.root / "serving" / "traffic" / f"{task}.json"
 
     @property
     def records(self) -> Path:
-        """What the service recorded of each task: its answers, and the truths that came later."""
+        """The folder of recorded predictions, and of the ground truth sent later."""
         return self.root / ".tiltyard" / "records"
 
     def ledger(self, task: str) -> Path:
-        """Every decision about a task, a line each."""
+        """Return the ledger of a task."""
         return self.root / "serving" / "ledger" / f"{task}.jsonl"
 
     @property
     def signers(self) -> Path:
-        """The public keys of those who may sign decisions, NAME.pub each."""
+        """The folder of the public keys of signers, NAME.pub each."""
         return self.root / "serving" / "signers"
 
     def lock(self, task: str) -> Path:
-        """The file that is locked while the champion of a task may change."""
+        """Return the lock of a task's registry: champion, ledger and rollout."""
         return self.root / ".tiltyard" / "locks" / f"{task}.lock"
 
     def work_lock(self, task: str) -> Path:
-        """The file that is locked by who works on a task: a run, or one of its verbs by hand."""
+        """Return the lock of a task's outputs, held by a run or by a single command."""
         return self.root / ".tiltyard" / "locks" / f"{task}.work"
 
     def package(self, task: str, version: str) -> Path:
-        """Where a packaged version lies: the files that are served."""
+        """Return the package folder of a version."""
         return self.root / "serving" / "packages" / task / version
 
     @property
     def downloads(self) -> Path:
-        """What was downloaded, by checksum, and what half of it is there."""
+        """The folder of downloads, complete and partial ones."""
         return self.root / ".tiltyard" / "downloads"
 
     @property
@@ -148,5 +148,5 @@ class Workspace:
 
     @property
     def service(self) -> Path:
-        """The one service that serves any champion."""
+        """The BentoML service file, which serves any champion."""
         return self.root / "serving" / "service.py"

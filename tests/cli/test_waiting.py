@@ -214,7 +214,7 @@ def test_a_deleted_lock_file_is_locked_anew(small: Workspace, monkeypatch: pytes
     try:
         wait_for((small.root / "two").exists)
         monkeypatch.setattr(processes, "LOCK_SECONDS", 0.0)
-        with pytest.raises(WorkspaceError, match=rf"a: still worked on by .*process {two.pid}"):
+        with pytest.raises(WorkspaceError, match=rf"a: still locked by .*process {two.pid}"):
             processes.task_lock(small, "a").__enter__()
     finally:
         (small.root / "slow").unlink()
@@ -242,7 +242,7 @@ def test_commands_wait_for_the_lock_of_their_task(
     with processes.task_lock(workspace, "iris"):
         done = CliRunner().invoke(cli, words.split())
     assert isinstance(done.exception, WorkspaceError)
-    assert "iris: still worked on by" in done.exception.message
+    assert "iris: still locked by" in done.exception.message
     after = {path: path.stat().st_mtime_ns for path in workspace.root.rglob("*") if ".tiltyard" not in path.parts}
     assert after == before
 
@@ -253,7 +253,7 @@ def test_a_wait_has_an_end(small: Workspace, monkeypatch: pytest.MonkeyPatch) ->
     with processes.task_lock(small, "a"):
         with processes.task_lock(small, "b"):
             pass
-        with pytest.raises(WorkspaceError, match=rf"a: still worked on by .*process {os.getpid()}") as caught:
+        with pytest.raises(WorkspaceError, match=rf"a: still locked by .*process {os.getpid()}") as caught:
             processes.task_lock(small, "a").__enter__()
     assert "tiltyard run a" in caught.value.hint
     with processes.task_lock(small, "a"):

@@ -141,7 +141,7 @@ SPOILED: list[tuple[str, Any, str]] = [
     ("columns.petal_width", {"type": "nosuch"}, "columns.petal_width: type: expected one of boolean, .*'nosuch'"),
     ("columns.petal_width", {"type": "category", "values": [1.5]}, "values.0: expected text or a valid integer"),
     ("target.classes", ["a"], r"target.classes: expected at least 2 items; received \['a'\]"),
-    ("expect", [{"expectation": "Foo"}], "expect.0.expectation: expected text that looks like "),
+    ("expect", [{"expectation": "Foo"}], "expect.0.expectation: expected text that matches "),
     ("rows", [1, 2, 3], "rows: expected at most 2 items"),
     ("train.schedule", {"kind": "cosin"}, r"train.schedule: kind: expected one of .*did you mean 'cosine'\?"),
     ("model.units", "many", "model.units: expected a list; received 'many'"),

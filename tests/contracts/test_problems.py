@@ -57,7 +57,7 @@ def test_forecasts_fit_the_schema_that_clients_are_told(horizon: int, ends: bool
         (
             "forecasting",
             {"unit": "", "horizon": 3, "interval": 0.8},
-            "the next 3 values of `progression`, each with the two ends that 80% of the true values lie between",
+            "the next 3 values of `progression`, each with a prediction interval of 80%",
         ),
     ],
 )

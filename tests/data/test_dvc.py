@@ -93,7 +93,7 @@ def test_a_stage_that_crashes_gives_its_last_line(small: Workspace) -> None:
         StageError, match=r"validate of a exited .*; last log line: RuntimeError: out of the blue"
     ) as caught:
         dvc.run_stage(small, "validate", "a")
-    assert caught.value.hint == "run it alone to see more: tiltyard validate a"
+    assert caught.value.hint == "to see more, run the stage alone: tiltyard validate a"
     assert caught.value.log[0] == "a word on the way"
     assert caught.value.log[-1] == "RuntimeError: out of the blue"
 

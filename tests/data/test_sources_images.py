@@ -203,7 +203,7 @@ def test_an_encrypted_archive_is_refused(workspace: Workspace, bring: Callable[.
     content[place + 8] |= 1
     content[6] |= 1
     path.write_bytes(content)
-    with pytest.raises(TiltyardError, match=r"not encrypted; a/1\.png wants a password"):
+    with pytest.raises(TiltyardError, match=r"not encrypted; a/1\.png requires a password"):
         bring(path)
 
 

@@ -55,7 +55,7 @@ CASES: dict[str, Callable[[], Duel]] = {
     "calibration": lambda: build_duel(
         cancer(), DecisionTreeClassifier(random_state=0), metric="accuracy", calibration=0.03
     ),
-    "model_card": lambda: _facts(empty=["Figures"]),
+    "model_card": lambda: _facts(empty=["Metrics"]),
     "champion": lambda: build_duel(cancer(), linear_model(cancer()), linear_model(cancer())),
     "collapse": lambda: build_duel(cancer(), linear_model(cancer()), min_recall=0.97),
     "drift": lambda: build_duel(

@@ -161,19 +161,19 @@ def test_two_labels_of_three_have_a_mean() -> None:
     assert [*figures(alone)] == ["Confusion", "Calibration"]
 
 
-@pytest.mark.parametrize(("labels", "what"), [(2, "yes"), (3, "the likeliest label")])
+@pytest.mark.parametrize(("labels", "what"), [(2, "yes"), (3, "the predicted label")])
 def test_calibration_is_of_the_second_label_or_the_likeliest(labels: int, what: str) -> None:
-    """Of ten rows that state 80 % nine come true; beside them the line of an honest model."""
+    """Of ten rows with a predicted probability of 80 %, nine are right; the line shows perfect calibration."""
     shares = np.array([[0.2, 0.8], [0.9, 0.1]] if labels == 2 else [[0.1, 0.8, 0.1], [0.8, 0.1, 0.1]])
     truth = np.array([1] * 9 + [0] + ([0] * 10 if labels == 2 else [0] * 9 + [2]))
     outputs = np.repeat(shares, 10, axis=0)
     shown = figures(Predictions(truth, outputs, outputs, np.arange(20), ["no", "yes", "maybe"][:labels]))["Calibration"]
-    model, honest = shown.data["lines"]
+    model, calibrated = shown.data["lines"]
     assert (model["x"], model["y"], model["rows"]) == (
         ([0.1, 0.8], [0, 0.9], [10, 10]) if labels == 2 else ([0.8], [0.9], [20])
     )
     assert model["dots"] is True
-    assert honest == {"name": "honest", "x": [0, 1], "y": [0, 1], "dashed": True}
+    assert calibrated == {"name": "calibrated", "x": [0, 1], "y": [0, 1], "dashed": True}
     assert f"How often {what} is right" in shown.text
     assert shown.data["square"] is True
 

@@ -106,7 +106,7 @@ def test_what_a_confusion_matrix_tells() -> None:
         "precision": 0.9,
         "F1": 0.818,
         "prevalence": 0.6,
-        "error of the commoner label": 0.4,
+        "error of the more frequent label": 0.4,
     }
     assert told == pytest.approx(expected, abs=5e-4)
 
@@ -116,7 +116,7 @@ def test_the_hundred_patients() -> None:
     told = binary_metrics(np.array([[98, 0], [1, 1]]))
     assert told["accuracy"] == pytest.approx(0.99)
     assert told["recall (true positive rate)"] == pytest.approx(0.5)
-    assert told["error of the commoner label"] == pytest.approx(0.02)
+    assert told["error of the more frequent label"] == pytest.approx(0.02)
     assert Classification.metrics["balanced_accuracy"].score(
         np.array([0] * 98 + [1, 1]), np.array([[1.0, 0.0]] * 99 + [[0.0, 1.0]]), {}
     ) == pytest.approx(0.75)
@@ -149,7 +149,7 @@ def test_residuals_by_hand() -> None:
     assert both.data["groups"] == [{"name": "", "x": [2, 2, 3], "y": [1, 2, 4]}]
     assert residuals.data["groups"] == [{"name": "", "x": [2, 2, 3], "y": [1, 0, -1]}]
     assert sum(errors.data["lines"][0]["y"]) == 2 * 3
-    assert errors.text.endswith("; 0 on the average.")
+    assert errors.text.endswith("; 0 on average.")
 
 
 def test_largest_and_smallest_errors_by_hand() -> None:

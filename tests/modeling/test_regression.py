@@ -60,7 +60,7 @@ def test_points_are_compared_with_the_line_where_the_model_is_right() -> None:
     told: dict[str, Any] = both.data
     assert (told["diagonal"], told["x"], told["y"]) == (True, "Predicted y (cm)", "Actual y (cm)")
     assert (residuals.data["level"], residuals.data["x"]) == (0, "Predicted y (cm)")
-    assert errors.text == f"Predicted minus actual, by test rows; {MISSED.mean():.3g} on the average."
+    assert errors.text == f"Predicted minus actual, by test rows; {MISSED.mean():.3g} on average."
     assert [one.title for one in compared(MADE.truth, MADE.outputs[:, 0], "y")] == [
         "Predicted and actual",
         "Residuals",

@@ -256,7 +256,7 @@ def test_rows_may_follow_each_other_without_a_time(tmp_path: Path) -> None:
     assert windows["sold"][0].tolist() == [0, 1, 2, 3, 4, 5]
     assert truth[:3].tolist() == [6, 0, 1]
     (tmp_path / "other").mkdir()
-    with pytest.raises(TaskError, match="order: expected the column of times, by which groups are put together"):
+    with pytest.raises(TaskError, match="order: expected the column of times, by which groups are aligned"):
         _task(tmp_path / "other", rows, {"sold": {"order": None, "group": "shop"}})
 
 

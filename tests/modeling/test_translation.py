@@ -26,7 +26,7 @@ def test_letters_get_ids_behind_those_of_signs() -> None:
     assert fitted == {"ids": {"b": END + 1, "a": END + 2}, "by": "characters", "steps": 4}
     encoder: Any = SimpleNamespace(target=fitted)
     assert Translation().units(TARGET, "softmax", encoder) == 5
-    with pytest.raises(DataError, match=r"target\.length: expected the longest answer"):
+    with pytest.raises(DataError, match=r"target\.length: expected the maximum number of tokens"):
         Translation().fit(Target(column="iso"), np.array(["a"]))
 
 

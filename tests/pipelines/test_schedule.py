@@ -156,7 +156,7 @@ def test_a_server_that_does_not_note_the_end_is_reported(monkeypatch: pytest.Mon
         silent: Any = SimpleNamespace(started=True, astop=lambda: asyncio.sleep(60))
         await runner._end(silent, asyncio.create_task(asyncio.sleep(60)), asyncio.Queue())
 
-    with pytest.raises(TiltyardError, match=r"did not note the end of the schedule: no answer within 0\.3 seconds"):
+    with pytest.raises(TiltyardError, match=r"did not record the end of the schedule: no response within 0\.3 seconds"):
         asyncio.run(ended())
     assert killed
 

@@ -82,7 +82,7 @@ def test_it_asks_before_it_does(reigning: Workspace) -> None:
     assert "keeps    serving/ledger/iris.jsonl" in told.stderr
     mute = CliRunner().invoke(main.cli, ["remove", "iris"], input="")
     assert mute.exit_code == 2
-    assert "--yes: expected where no terminal can be asked" in mute.stderr
+    assert "--yes: required without a terminal" in mute.stderr
     assert left(reigning) == before
     assert CliRunner().invoke(main.cli, ["remove", "iris"], input="y\n").exit_code == 0
     assert not reigning.task_file("iris").exists()

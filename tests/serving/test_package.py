@@ -291,12 +291,12 @@ def test_a_build_that_fails_is_told(fresh: Workspace, iris: Task) -> None:
         package.package(fresh, iris)
 
 
-def test_card_has_figures_and_no_empty_section(space: Workspace, iris: Task) -> None:
+def test_card_has_metrics_and_no_empty_section(space: Workspace, iris: Task) -> None:
     """Every section has text, and the gate's metric stands beside the baseline."""
     text = (space.package("iris", package.package(space, iris)) / "card.md").read_text()
     sections = text.split("\n## ")[1:]
     assert [section.splitlines()[0] for section in sections] == [
-        *("What it does", "Intended use", "Limits", "Data", "Figures", "Slices", "Time and energy", "Provenance"),
+        *("What it does", "Intended use", "Limits", "Data", "Metrics", "Slices", "Time and energy", "Provenance"),
     ]
     assert all(len(section.split("\n\n", 1)[1].strip()) > 40 for section in sections)
     assert "| Balanced accuracy (mean recall over the classes) (gate) |" in text

@@ -323,7 +323,7 @@ def test_a_challenge_is_read_strictly(tmp_path: Path) -> None:
     twice = json.dumps(whole).replace("{", '{"share": 0.01, ')
     for content in ('{"task": "iris", "share": 2}', twice, "[" * 9999, "\ud800".encode("utf-8", "surrogatepass"), "7"):
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        with pytest.raises(RegistryError, match="is not a challenge") as caught:
+        with pytest.raises(RegistryError, match="is not a rollout") as caught:
             rollout.read(path)
         assert caught.value.hint == "end it: tiltyard traffic iris --off"
 

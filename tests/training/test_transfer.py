@@ -75,7 +75,7 @@ def test_a_base_that_cannot_be_taken_is_refused_in_a_sentence(trained_project: W
     _second(trained_project, TAKEN | {"base": "nobody"})
     assert "TrainingError: model.base: expected a trained task; nobody has no model" in _refusal(trained_project)
     edit_task(trained_project, "few", {"model.base": "iris"})
-    assert "base: expected pictures of (4,), as iris takes them; received (8, 8, 1)" in _refusal(trained_project)
+    assert "base: expected images of (4,), as in iris; received (8, 8, 1)" in _refusal(trained_project)
     edit_task(trained_project, "few", {"model.base": {"family": "mlp"}})
     assert "base: expected convolutions; it has none" in _refusal(trained_project)
 
@@ -151,7 +151,7 @@ def _without_network(folder: str) -> None:
 
 def test_weights_that_cannot_be_downloaded_are_refused_in_a_sentence(tmp_path: Path) -> None:
     """Without a way to the network, it says which weights are missing."""
-    with pytest.raises(TrainingError, match=r"imagenet weights of vgg16 cannot be had"):
+    with pytest.raises(TrainingError, match=r"imagenet weights of vgg16 cannot be loaded"):
         run_in_process(_without_network, str(tmp_path))
 
 

@@ -68,7 +68,7 @@ def _expected(problem: Any) -> str:
     if kind in ("too_short", "too_long", "string_too_short", "string_too_long"):
         return _length(kind, context)
     if kind == "string_pattern_mismatch":
-        return f"expected text that looks like {context['pattern']}"
+        return f"expected text that matches {context['pattern']}"
     text = str(problem["msg"])
     for begin in ("Value error, ", "Assertion failed, "):
         text = text.removeprefix(begin)

@@ -47,7 +47,7 @@ def _objects(out: Output) -> dict[str, Path]:
 
 
 def _in_remote(repo: Repo, out: Output, digests: Iterable[str]) -> set[str]:
-    """Return the hashes that the remote has; none for a remote that keeps versions by itself, as DVC sends it all."""
+    """Return the hashes that the remote has; empty for a version-aware remote, to which DVC sends everything."""
     from dvc_data.hashfile.db import get_index
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.status import status
@@ -83,7 +83,7 @@ def damage_error(root: Path, damaged: Damaged) -> DataError:
 
 
 def _repair_command(root: Path, paths: list[Path], lost: list[Path]) -> str:
-    """Return the command for the first file; raw data of which no copy is whole must be fetched again."""
+    """Return the command for the first file; raw data without an undamaged copy must be fetched again."""
     parts = paths[0].parts
     if parts[:2] == ("data", "raw"):
         return f"tiltyard fetch {'--force ' if root / paths[0] in lost else ''}{parts[2]}"

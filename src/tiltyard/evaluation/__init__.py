@@ -1,5 +1,5 @@
-"""Metrics of a trained model on the test part, by slices, under perturbation, and beside a simple model.
+"""Evaluation: metrics of a trained model on the sealed test rows, by slice, under perturbation, and of a simple model.
 
-Nothing here decides; that is the gate.
+Nothing here decides about promotion: the gate does.
 Start with evaluate.py.
 """

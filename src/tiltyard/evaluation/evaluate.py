@@ -61,7 +61,7 @@ def past(task: Task, test: TestRows) -> Rows:
 
 
 def _measured(task: Task, predictions: Predictions, rows: Rows, learned: tuple[Array, Array]) -> dict[str, Any]:
-    """Return the metrics. The same model and rows give the same report, so it has no timestamps or durations.
+    """Return the metrics; without timestamps or durations, so that the same model and rows give the same report.
 
     `learned` is the truth of the training rows and the outputs for them.
     """

@@ -11,7 +11,7 @@ from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.problems.classification import probabilities
 
-STEPS = 8  # random directions, of which the worst counts: ONNX gives no gradients
+STEPS = 8  # random directions, of which the worst counts: ONNX has no gradients
 MISSING = 0.1  # share of values that are masked
 WIDEST = 255.0  # of a pixel
 

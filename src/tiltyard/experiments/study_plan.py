@@ -29,11 +29,13 @@ class Plan(Settings):
 
     task: str
     title: str = ""
-    variants: dict[str, dict[str, Any]] = Field(default_factory=dict, description="By name: keys and their values.")
-    vary: dict[str, list[Any]] = Field(default_factory=dict, description="By key: values; all are put together.")
+    variants: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Variants by name: keys and their values."
+    )
+    vary: dict[str, list[Any]] = Field(default_factory=dict, description="Values by key; a grid of all combinations.")
     set: dict[str, Any] = Field(default_factory=dict, description="Keys that are the same in all variants.")
-    repeat: int = Field(5, ge=2, le=100, description="Seeds a variant: train.seed of the task and those behind it.")
-    rows: int | None = Field(None, ge=10, description="Training rows to use; of validation rows, their share or 1,000.")
+    repeat: int = Field(5, ge=2, le=100, description="Number of seeds: train.seed of the task and those after it.")
+    rows: int | None = Field(None, ge=10, description="Training rows to use; validation rows in proportion.")
 
     def all_variants(self) -> list[Variant]:
         """Return the product of named variants and varied values; the first is the reference."""
@@ -58,7 +60,7 @@ def read(path: Path) -> Plan:
     if not path.is_file():
         raise TaskError(f"no study {path}: expected a file such as studies/optimizers.yaml, or the name of a task")
     content = loader.read(path, str(path))
-    return loader.build(Plan, content, str(path), hint="see studies/ for some that work")
+    return loader.build(Plan, content, str(path), hint="see studies/ for examples")
 
 
 def from_cli(

@@ -1,5 +1,5 @@
-"""What a model reads, answers, is and is scored by: columns, problems, models, inference, metrics and evaluators.
+"""Machine learning models: columns (features), problems (targets), model families, inference, metrics and evaluators.
 
-Nothing here knows a task file, a project folder or the service.
+Nothing here depends on task files, a project folder or the service.
 Start with problems/base.py and inference/encoder.py.
 """

@@ -85,7 +85,7 @@ def split_inputs(task: Task, key: Array, cells: Callable[[str], pd.Series[Any]])
 
 
 def parse_part(name: str) -> str:
-    """Return the part that a word stands for, such as val for validation; empty if it stands for none."""
+    """Return the part that a word means, such as validation for val; empty for other words."""
     return next((part for part, words in PART_NAMES.items() if name.strip().lower() in words), "")
 
 

@@ -1,7 +1,7 @@
 """Compare ledgers, heads, pointers and public keys with those of a git commit.
 
-Anyone with write access can rewrite a ledger, its head and the pointer consistently. A commit that others have, too,
-stays as it was.
+Anyone with write access can rewrite a ledger, its head and the pointer consistently. A commit that others
+have, too, cannot be changed unnoticed.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _object_hash(name: str, kind: str, content: bytes) -> str:
     """Hash an object as git does, with the algorithm of its name."""
     whole = f"{kind} {len(content)}\0".encode() + content
     if len(name) == 40:
-        return hashlib.sha1(whole, usedforsecurity=False).hexdigest()  # git's choice
+        return hashlib.sha1(whole, usedforsecurity=False).hexdigest()  # SHA-1 is what git uses
     return hashlib.sha256(whole).hexdigest()
 
 

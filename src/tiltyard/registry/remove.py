@@ -82,7 +82,7 @@ def _outputs(workspace: Workspace, name: str) -> list[Path]:
 
 
 def _records(workspace: Workspace, name: str) -> list[Path]:
-    """List what no command can make again: data, seals, ledger, packages, recorded predictions."""
+    """List data, seals, ledger, packages and recorded predictions, which no command can create again."""
     raw, ledger = workspace.raw(name), workspace.ledger(name)
     return [
         *dict.fromkeys([ledger, *sorted(ledger.parent.glob(f"{name}.*"))]),  # and its head

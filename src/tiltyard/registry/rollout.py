@@ -1,4 +1,4 @@
-"""A rollout (canary or shadow): a challenger gets a share of a task's requests, or a copy of them."""
+"""Rollouts (canary or shadow): a challenger receives a share of a task's requests, or a copy of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read(path: Path) -> Rollout | None:
         received = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     except (ValueError, RecursionError) as error:
         received = f"expected one JSON object; {error}"
-    raise RegistryError(f"{path} is not a challenge: {received}", hint=f"end it: tiltyard traffic {path.stem} --off")
+    raise RegistryError(f"{path} is not a rollout: {received}", hint=f"end it: tiltyard traffic {path.stem} --off")
 
 
 def require_proof(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Verify a champion: hash ledger, package, data and code again, and measure the metrics again."""
+"""Verify champions: check hashes and signatures of ledger, package, data and code, and compute the metrics again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tiltyard.workspace import Workspace
 
 State = Literal["same", "changed", "unknown"]
 Row = dict[str, Any]
-CHALLENGE_VERDICTS = {"CHALLENGE", "END", *CHAMPION_VERDICTS}  # each of them ends an earlier challenge
+CHALLENGE_VERDICTS = {"CHALLENGE", "END", *CHAMPION_VERDICTS}  # each of them ends an earlier rollout
 
 
 class VerifyResult(NamedTuple):
@@ -40,7 +40,7 @@ class VerifyResult(NamedTuple):
     fault: bool = False  # causes exit status 1; a changed state always does
 
     def row(self) -> Row:
-        """Return it as commands print it."""
+        """Return the result as a row for output."""
         return {**self._asdict(), "fault": self.fault or self.state == "changed"}
 
 
@@ -94,7 +94,7 @@ def _task_results(workspace: Workspace, name: str, task: Task | None, commit: Co
 
 
 def _known_tasks(workspace: Workspace) -> set[str]:
-    """Return all tasks with a pointer, ledger, head or challenge."""
+    """Return all tasks with a pointer, ledger, head or rollout."""
     pointers, ledgers = workspace.champion("any").parent, workspace.ledger("any").parent
     found = [*ledgers.glob("[!.]*.jsonl"), *ledgers.glob("[!.]*.head")]
     found += [*pointers.glob("[!.]*.json"), *workspace.traffic("any").parent.glob("[!.]*.json")]
@@ -239,7 +239,7 @@ def _compare_hashes(what: str, expected: str | None, received: str | None) -> Ve
 
 
 def _challenge_results(workspace: Workspace, task: str) -> Iterator[VerifyResult]:
-    """Yield a row for the challenge of a task and one for its package; nothing without a challenge."""
+    """Yield a row for the rollout of a task and one for its package; nothing without a rollout."""
     path = workspace.traffic(task)
     if not os.path.lexists(path):
         return
@@ -250,7 +250,7 @@ def _challenge_results(workspace: Workspace, task: str) -> Iterator[VerifyResult
         yield VerifyResult("challenge", "changed", str(error))
         return
     if found is None:
-        yield VerifyResult("challenge", "changed", f"{path} is not a challenge: expected a regular file")
+        yield VerifyResult("challenge", "changed", f"{path} is not a rollout: expected a regular file")
         return
     summary = f"{found.way} of {found.version}, share {found.share:g}"
     if start is None:
@@ -262,7 +262,7 @@ def _challenge_results(workspace: Workspace, task: str) -> Iterator[VerifyResult
 
 
 def _start_decision(workspace: Workspace, task: str, found: Rollout) -> Decision | None:
-    """Return the decision that started a challenge, unless it ended or started differently."""
+    """Return the decision that started a rollout; None if the rollout has ended or started differently."""
     decisions = [one for one in Registry(workspace).decisions(task) if one.verdict in CHALLENGE_VERDICTS]
     last = decisions[-1] if decisions else None
     if last is None or last.verdict != "CHALLENGE" or (last.task, last.version) != (found.task, found.version):

@@ -19,8 +19,8 @@ AHEAD = 4  # batches that are prefetched
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     """Features, targets and weights; with a seed, they are shuffled in each epoch.
 
-    Features that are too large for memory stay in their file. To shuffle them row by row would mean to read each row by
-    itself; so blocks of neighbours are shuffled, and then the rows of as many blocks as memory may hold at a time.
+    Features that are too large for memory stay in their file. Shuffling single rows would need a read for each, so
+    blocks of adjacent rows are shuffled, and then the rows of as many blocks as fit into memory.
     """
 
     def __init__(

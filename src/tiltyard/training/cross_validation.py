@@ -44,12 +44,12 @@ def _plain(task: Task) -> Task:
 
 
 def _all(parts: TrainingRows) -> tuple[Array, Array]:
-    """Concatenate training and validation rows."""
+    """Return training and validation rows together; raise if they do not fit into memory."""
     (first, known), (second, later) = parts.train, parts.validation
     if not isinstance(first, np.ndarray) or not isinstance(second, np.ndarray):
         raise DataError(
             "train.folds: expected rows that fit into memory",
-            hint="remove train.folds: with so many rows one validation part is as precise",
+            hint="remove train.folds: with so many rows, a single validation part is precise enough",
         )
     return np.concatenate([first, second]), np.concatenate([known, later])
 
@@ -83,14 +83,14 @@ def _rank(features: Array, strata: Array, seed: int) -> Array:
 
 
 def _dealt(number: Array, count: int, stop: int) -> Iterator[Fold]:
-    """Hold out the rows of this fold; use one in `stop` of the others for early stopping."""
+    """Yield the row indices of each fold: training, early stopping (one row in `stop`), held out."""
     turn, later = number % count, (number // count + 1) % stop == 0
     for fold in range(count):
         yield tuple(np.flatnonzero(rows) for rows in ((turn != fold) & ~later, (turn != fold) & later, turn == fold))
 
 
 def _in_time(rows: int, count: int, share: float, reach: int) -> Iterator[Fold]:
-    """Hold out one block after the other and train on the rows before; skip `reach` rows that share values."""
+    """Yield the row indices of each fold: a held-out block, and rows before it except `reach` that share values."""
     edges = np.linspace(0, rows, count + 2).astype(int)[1:]
     for start, end in itertools.pairwise(edges):
         known = start - reach

@@ -91,7 +91,7 @@ def build_inference(
 ) -> keras.Model:
     """Append the conversion back to the target's units; this model is exported.
 
-    `ends` is what a forecast may miss by, below and above, at each step.
+    `ends` are the offsets of a forecast's lower and upper bound at each step.
     """
     import keras
 

@@ -53,7 +53,7 @@ class Objective:
     def loss(self) -> Any:
         """Return the name of the loss in Keras, which differs for label indices and one-hot labels.
 
-        Of texts, steps behind the end count nothing.
+        Steps after the end of a text have no weight.
         """
         if self.of_texts:
             return _of_steps

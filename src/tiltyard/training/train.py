@@ -147,11 +147,11 @@ def device() -> dict[str, str]:
 def residual_quantiles(missed: Array, share: float) -> tuple[Array, Array]:
     """Return the offsets of the lower and upper end of the interval, from errors of shape (rows, steps).
 
-    Of n rows the k-th smallest and largest are taken so that a new row like them lies between with at least that
-    chance, whatever the errors are spread like: the split-conformal rule. Rows of a series are only nearly alike, so
-    the report says how many test values did.
+    Split conformal prediction: of n sorted errors, the k-th smallest and largest are the bounds, so that a new row lies
+    between them with at least this probability, whatever the distribution. Rows of a series are not exchangeable, so
+    the report has the coverage on test rows.
     """
     rows = len(missed)
-    outside = math.floor((1 - share) / 2 * (rows + 1))  # on either side; 0 if there are too few rows to be that sure
+    outside = math.floor((1 - share) / 2 * (rows + 1))  # rows on either side; 0 if rows are too few
     ordered = np.sort(missed, axis=0)
     return ordered[max(outside, 1) - 1], ordered[rows - max(outside, 1)]

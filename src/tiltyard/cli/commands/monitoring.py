@@ -10,7 +10,7 @@ from tiltyard.cli.commands._common import JSON, TASK, print_json, run_task
 @click.command()
 @TASK
 @click.option("--shadow", metavar="VERSION", help="Send it a copy of requests; its predictions are only recorded.")
-@click.option("--canary", metavar="VERSION", help="Let it answer a share of clients, always the same ones.")
+@click.option("--canary", metavar="VERSION", help="Let it respond to a share of clients, always the same ones.")
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), help="Share of clients; default for a shadow: 1.")
 @click.option("--off", is_flag=True, help="Send all requests to the champion only.")
 @JSON

@@ -126,7 +126,7 @@ def verify(tasks: tuple[str, ...], against: str | None, as_json: bool) -> None:
     r"""Verify champions: hash their files and measure their metrics again; exits with 1 if anything has changed.
 
     \b
-    tiltyard verify iris                       ledger, signatures, package, challenge, data, code, figures
+    tiltyard verify iris                       ledger, signatures, package, rollout, data, code, metrics
     tiltyard verify --against origin/main      all tasks, compared also with the ledgers in git
     """
     from tiltyard.cli.output import tables

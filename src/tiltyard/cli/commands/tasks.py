@@ -91,7 +91,7 @@ def _confirmed(question: str) -> bool:
     except click.Abort:
         if sys.stdin.isatty():
             raise
-        raise click.UsageError("--yes: expected where no terminal can be asked") from None
+        raise click.UsageError("--yes: required without a terminal, which could ask for confirmation") from None
 
 
 @click.command()

@@ -93,7 +93,7 @@ class _Zip(ImageFiles):
     def read(self, name: str) -> bytes:
         member = self.file.getinfo(name)
         if member.flag_bits & 1:
-            text = f"expected files that are not encrypted; {name} wants a password"
+            text = f"expected files that are not encrypted; {name} requires a password"
             raise DataError(f"{self.path.name}: {text}", hint="unpack it to a folder, and name that")
         if member.file_size > MAX_FILE_BYTES:
             self.refuse(name, member.file_size)

@@ -81,7 +81,7 @@ def guess_delimiter(head: str, usual: str) -> str:
 def has_header(rows: list[list[str]]) -> bool:
     """Return whether the first row is a header.
 
-    It is not if one of its numbers stands above numbers only; but headers that count, such as 2019, 2020, are headers.
+    A row with a number above a column of numbers is no header, unless its numbers are consecutive, such as 2019, 2020.
     """
     first, *others = rows
     numbers = [place for place, cell in enumerate(first) if _number(cell)]

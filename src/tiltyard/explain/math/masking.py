@@ -1,6 +1,6 @@
 """Masking for perturbation-based explanations: remove words from a text, grey out patches of an image.
 
-The mask of what is kept is boolean, (rows, pieces).
+A mask is boolean, (rows, pieces): True for kept pieces.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Explanation methods, one in each file: SHAP, LIME, Grad-CAM, permutation importance, ...
 
-A method returns figures and writes no page.
+A method returns figures as data and draws nothing.
 Start with base.py.
 """

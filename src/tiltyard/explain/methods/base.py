@@ -73,7 +73,7 @@ class ExplainedModel:
 
     @cached_property
     def context(self) -> Context:
-        """What the metric needs to know of the training rows."""
+        """Values from the training rows that the metric needs."""
         return self.task.evaluator.context(self.data.train[1])
 
     @property

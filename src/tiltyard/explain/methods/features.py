@@ -69,7 +69,7 @@ def _most_varied(model: ExplainedModel, layer: HiddenLayer) -> Array:
 
 
 def _unit_gradient(model: ExplainedModel, layer: HiddenLayer) -> Any:
-    """Return the gradient before the activation function: an inactive unit would have no gradient behind a ReLU."""
+    """Return the gradient before the activation function: an inactive unit has no gradient after a ReLU."""
     from tiltyard.explain.math.gradients import value_and_gradient
     from tiltyard.explain.math.network_view import mean_activation
 

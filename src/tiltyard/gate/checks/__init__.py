@@ -1,5 +1,5 @@
 """Checks of the gate, one a file: champion, baseline, slices, drift, latency, fairness, ...
 
-A check gives an outcome, and decides nothing alone.
+A check returns an outcome; judge.py decides the verdict.
 Start with base.py.
 """

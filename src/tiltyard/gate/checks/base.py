@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 from tiltyard.gate.duel import Duel
 from tiltyard.modeling.metrics.bootstrap import Gain
 
-# HOLD: the champion is not beaten, or not surely. REJECT: unfit for production, whoever is champion.
+# HOLD: not proven to be better than the champion. REJECT: unfit for production, whatever the champion is.
 Severity = Literal["HOLD", "REJECT"]
 
 

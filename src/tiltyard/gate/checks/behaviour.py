@@ -58,7 +58,7 @@ def _changed(duel: Duel, rule: Rule) -> tuple[Rows, Array]:
 
 
 def _answers(task: Task, rule: Rule, outputs: Array) -> Array:
-    """Return one number per row: the prediction, the probability of a label, or the index of the likeliest label."""
+    """Return one number per row: the prediction, the probability of a label, or the index of the predicted label."""
     if not task.classes:
         return outputs.reshape(len(outputs), -1)[:, 0].astype(np.float64)
     shares = probabilities(outputs).astype(np.float64)

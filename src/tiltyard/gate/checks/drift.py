@@ -16,7 +16,7 @@ class Drift(Check):
     code: ClassVar = "drift"
     title: ClassVar = "was trained on data like recent inputs"
     severity: ClassVar = "HOLD"
-    repeatable: ClassVar = False  # more is recorded
+    repeatable: ClassVar = False  # since more inputs are recorded over time
 
     def observe(self, duel: Duel) -> Observation:
         """Require every column of the inputs recorded lately to be distributed like its training rows."""

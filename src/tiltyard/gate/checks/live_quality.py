@@ -17,7 +17,7 @@ class LiveQuality(Check):
     code: ClassVar = "live_quality"
     title: ClassVar = "is not worse on live traffic"
     severity: ClassVar = "HOLD"
-    repeatable: ClassVar = False  # more truths come
+    repeatable: ClassVar = False  # since more ground truth arrives over time
 
     def observe(self, duel: Duel) -> Observation:
         """Require the interval of the gain to reach zero: no significant loss."""

@@ -1,5 +1,5 @@
-"""Types of columns, one a file: what values are valid, and how they become numbers.
+"""Types of columns, one in each file: validation of values, and encoding as features.
 
-A column knows no other column and no model.
+A column does not depend on other columns or on models.
 Start with base.py.
 """

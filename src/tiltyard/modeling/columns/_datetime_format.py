@@ -18,7 +18,7 @@ MONTHS = (
 )
 SHORT = tuple(name[:3] for name in MONTHS)
 DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])  # of each month
-DATES = (  # formats that are tried where none is named
+DATES = (  # formats that are tried if the task names none
     "%Y-%m-%d",
     "%Y-%m-%d %H:%M:%S",
     "%Y-%m-%dT%H:%M:%S",
@@ -29,7 +29,7 @@ DATES = (  # formats that are tried where none is named
     "%m/%d/%y",
     "%Y-%m",
 )
-Directive = tuple[str, Callable[[datetime], str]]  # its pattern, and how it is written
+Directive = tuple[str, Callable[[datetime], str]]  # its regular expression, and the function that formats it
 
 DIRECTIVES: dict[str, Directive] = {
     "Y": ("[0-9]{4}", lambda t: f"{t.year:04}"),
@@ -46,22 +46,22 @@ DIRECTIVES: dict[str, Directive] = {
     "f": ("[0-9]{1,9}", lambda t: f"{t.microsecond:06}"),
     "z": ("(?:Z|[+-][0-9]{2}:?[0-9]{2})", lambda _: "Z"),
 }
-# Nothing is guessed: each of these wants one of those beside it, from every group.
+# Each of these directives needs one directive of every group, so that no part of a time has to be guessed.
 NEEDS = {"d": ["mbB"], "H": ["d"], "I": ["d", "p"], "p": ["I"], "M": ["HI"], "S": ["M"], "f": ["S"], "z": ["M"]}
 
-FULL = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2}  # directives that are digits, at their full length
+FULL = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2}  # directives that are digits only, with their full length
 
 
 class DatetimeFormat:
-    """A validated format."""
+    """A validated format of dates and times, for parsing and formatting."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.pieces = re.split("%(.?)", text, flags=re.DOTALL)  # plain text and directives in turn
+        self.pieces = re.split("%(.?)", text, flags=re.DOTALL)  # plain text and directives alternate
         self.letters = set(self.pieces[1::2])
         if complaint := self._complaint():
             raise ValueError(f"format: {complaint}; received {text!r}")
-        self.pattern = self._pattern("{}")  # what a moment looks like, without groups
+        self.pattern = self._pattern("{}")  # regular expression of a text in this format, without groups
         self.reader = re.compile(self._pattern("(?P<{letter}>{})"))
 
     def _complaint(self) -> str:
@@ -93,7 +93,7 @@ class DatetimeFormat:
             return None
 
     def read_all(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.datetime64]]:
-        """Return the moments of many texts; NaT also where one is not spelled at full length, which `read` may know."""
+        """Parse many texts at once; NaT also for texts without leading zeros, which `read` can parse."""
         unknown = np.full(len(texts), "NaT", dtype="datetime64[us]")
         if not texts or not self.letters <= FULL.keys():
             return unknown
@@ -106,7 +106,7 @@ class DatetimeFormat:
         return np.where(good & _real(parts), _moments(parts), unknown) if parts else unknown
 
     def _cut(self, signs: Any) -> tuple[Any, dict[str, Any]]:
-        """Cut texts, a row of signs each, into numbers; say which texts look right. Nothing if none can."""
+        """Split texts, one row of bytes each, into numbers; also return which texts match. Empty if none can match."""
         widths = [FULL[piece] if place % 2 else len(piece) for place, piece in enumerate(self.pieces)]
         good, parts = np.ones(len(signs), dtype=bool), {}
         if sum(widths) != signs.shape[1] or not self.text.isascii():
@@ -129,7 +129,7 @@ class DatetimeFormat:
 
 
 def spelling_of(texts: Sequence[str]) -> str:
-    """Return the first common format that all texts match, or an empty text."""
+    """Return the first common format that all texts match; empty <<CONFLICT OURS:an empty text ||BASE:None ||THEIRS:if there is none>>."""
     if not texts or not all(any(map(str.isdigit, text)) for text in texts[:10]):
         return ""
     different = dict.fromkeys(texts)
@@ -158,7 +158,7 @@ def _moments(parts: dict[str, Any]) -> Any:
 
 
 def _moment(found: dict[str, str]) -> datetime:
-    moment = datetime(  # noqa: DTZ001 - in UTC, or where it was noted
+    moment = datetime(  # noqa: DTZ001 - in UTC, or without a time zone
         _year(found),
         _month(found),
         int(found.get("d", 1)),
@@ -171,7 +171,7 @@ def _moment(found: dict[str, str]) -> datetime:
 
 
 def _year(found: dict[str, str]) -> int:
-    """Return the year; two digits from 69 on are of the last century, as in POSIX."""
+    """Return the year; two digits from 69 to 99 mean 1969 to 1999, as in POSIX."""
     if "Y" in found:
         return int(found["Y"])
     return int(found["y"]) + (1900 if int(found["y"]) >= 69 else 2000)
@@ -202,7 +202,7 @@ def _offset(text: str) -> timedelta:
 
 
 def times(cells: pd.Series[Any], spelled: str | None = None) -> pd.Series[float]:
-    """Return times as numbers that rise by equal steps: months, if all fall on the same day of theirs."""
+    """Return times as numbers: months if all dates are on the same day of the month, so that steps are equal."""
     import pandas as pd
 
     numbers = pd.to_numeric(cells, errors="coerce")

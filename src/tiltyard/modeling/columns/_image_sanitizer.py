@@ -1,7 +1,7 @@
-"""Sanitise PNG and JPEG files before decoding: drop metadata, bound the number of parts and scans.
+"""Sanitise PNG and JPEG files before decoding: drop metadata, and limit the number of parts and scans.
 
-Profiles, texts and other metadata may unpack to a thousand times their size, and a progressive JPEG may pass over all
-of its pixels with every few bytes.
+Profiles, texts and other metadata may unpack to a thousand times their size, and each scan of a progressive JPEG
+takes few bytes but time for all pixels.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"  # how a file begins
-CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}  # of a PNG: what its pixels are made of
-METADATA = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # segments of a JPEG; E0 and EE say what its colours mean
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"  # magic numbers
+CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}  # of a PNG: those that determine its pixels
+METADATA = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # segments of a JPEG; E0 and EE are kept, since they define its colours
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 ARITHMETIC = {
     0xC9,
@@ -23,13 +23,13 @@ ARITHMETIC = {
     0xCF,
 }  # rare codings in which a byte may hold thousands of values
 BARE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
-MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # those beside the restarts within a scan
+MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # all but the restart markers within a scan
 MOST = 1000  # parts of a file, plus one per 256 bytes of a PNG
 SCANS = 64  # of a JPEG; encoders write 1, or about 10
 
 
 class ImageFile(NamedTuple):
-    """A file that decodes to the same pixels, and its number of scans."""
+    """A file without metadata that decodes to the same pixels, and its number of scans."""
 
     content: bytes
     scans: int = 1
@@ -61,7 +61,7 @@ def _chunks(content: bytes) -> Iterator[bytes]:
 
 
 def _jpeg(content: bytes) -> ImageFile:
-    """Drop metadata and padding in front of the first scan, and count the scans."""
+    """Drop metadata and padding before the first scan, and count the scans."""
     kept, scans, begun = [JPEG], 0, len(content)
     for count, (code, start, end) in enumerate(_segments(content)):
         if count >= MOST:
@@ -78,7 +78,7 @@ def _jpeg(content: bytes) -> ImageFile:
 
 
 def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield the marker of each segment of a JPEG, and where the segment begins and ends."""
+    """Yield the marker, start and end of each segment of a JPEG."""
     place = len(JPEG)
     while found := MARKER.search(content, place):
         code, place = found[0][1], found.end()

@@ -25,12 +25,12 @@ PLAIN: Scale = (0.0, 1.0)  # for flags and cycles, which are not scaled
 
 @dataclass(frozen=True)
 class Plain:
-    """Values that are finite numbers within bounds, single or nested in a shape, and that are features as they are."""
+    """Values that are encoded unchanged: finite numbers within bounds, single or in nested lists of one shape."""
 
     low: float
     high: float
     shape: tuple[int, ...] = ()  # of a value
-    feature: tuple[int, ...] = ()  # of what the model reads
+    feature: tuple[int, ...] = ()  # of its encoded features
 
 
 def scale(values: Array) -> Scale:
@@ -40,22 +40,22 @@ def scale(values: Array) -> Scale:
 
 
 def unit(values: Array) -> float:
-    """Return a power of two near the largest value: dividing by it loses nothing, and squares stay within a float."""
+    """Return a power of two near the largest value: dividing by it is exact, and prevents an overflow of squares."""
     largest = float(np.nanmax(np.abs(values), initial=0.0))
     return math.ldexp(1.0, math.frexp(largest)[1] - 1) if 0 < largest < math.inf else 1.0
 
 
 def learned(values: Array) -> Array:
-    """Raise DataError if the training rows have no value."""
+    """Return the values; raise DataError if there are none, that is if the training rows have no value."""
     if not len(values):
         raise DataError("expected a value in some training row; all are missing", hint="leave the column out")
     return values
 
 
 def distinct(cells: pd.Series) -> tuple[Array, list[object]] | None:
-    """Return each cell's place among the distinct ones, and those; None where unlike cells are equal, as 1 and True.
+    """Return each cell's index among the distinct values, and these; None if cells of different types may be equal.
 
-    What is worked out cell by cell need be worked out for these alone: by the code that answers requests, and fast.
+    So the slow code that parses requests cell by cell runs for distinct values only.
     """
     import pandas as pd
 
@@ -66,7 +66,7 @@ def distinct(cells: pd.Series) -> tuple[Array, list[object]] | None:
 
 
 def tidy(cells: pd.Series) -> bool:
-    """Return whether a column of a file is text without blanks around, missing cells aside."""
+    """Return whether a column of a file is text without surrounding blanks; missing cells are ignored."""
     import pandas as pd
 
     if not isinstance(cells.dtype, pd.StringDtype):
@@ -76,26 +76,26 @@ def tidy(cells: pd.Series) -> bool:
 
 
 class Column(Settings):
-    """One column of a task file; plug-ins in columns/ say what each type means.
+    """A column of a task file; each plug-in in columns/ implements one type.
 
-    In parsed values a missing one is NaN, NaT or an empty text.
+    A missing value is parsed as NaN, NaT or an empty text.
     """
 
-    spelled: ClassVar[bool] = True  # whether cells of a file are wanted as they are spelled, and not as numbers
+    spelled: ClassVar[bool] = True  # whether cells of a file are parsed as text, not as numbers
 
-    repeats: ClassVar[bool] = False  # whether there are few values, each of which comes often
+    repeats: ClassVar[bool] = False  # whether the same few values occur often, so that caching them pays
 
-    seconds_a_byte: ClassVar[float] = 5e-7  # of JSON: what it takes to read many small values
+    seconds_a_byte: ClassVar[float] = 5e-7  # of JSON: the time to parse many small values
 
     type: str
 
     @abstractmethod
     def expectations(self, name: str) -> list[Expectation]:
-        """Return what validation may expect of the raw values (or, for images, of their facts)."""
+        """Return the expectations of the raw values (for images: of their facts) that the settings imply."""
 
     @property
     def in_cells(self) -> bool:
-        """Whether one cell of a table holds a value."""
+        """Whether a value fits into one cell of a table."""
         return True
 
     def seconds(self, values: Sequence[object]) -> float:
@@ -103,20 +103,20 @@ class Column(Settings):
         return 1e-6 * len(values)
 
     def decodes(self, values: Sequence[object]) -> bool:
-        """Whether some of these values are files that native code has to decode."""
+        """Return whether some of these values are files that native code has to decode."""
         return False
 
     @property
     def plain(self) -> Plain | None:
-        """What a whole request of them can be checked and encoded by at once; None if they need a closer look."""
+        """Bounds and shape for encoding all values of a request at once; None if each must be parsed by itself."""
         return None
 
     def read(self, cells: Sequence[object]) -> list[object]:
-        """Convert cells of a file to what a client would send; leave bad ones for `parse` to refuse."""
+        """Convert cells of a file to JSON values as a client would send them; `parse` refuses invalid ones."""
         return [None if is_missing(cell) else cell for cell in cells]
 
     def facts(self, cells: Sequence[object]) -> list[Any]:
-        """Convert cells of a file to what validation checks."""
+        """Convert cells of a file to the values that validation checks."""
         return self.read(cells)
 
     @abstractmethod
@@ -124,7 +124,7 @@ class Column(Settings):
         """Parse JSON values, one per instance; raise a RequestError that names the field."""
 
     def facts_of_cells(self, cells: pd.Series) -> pd.Series:
-        """Return the facts about a whole column of a file."""
+        """Convert a whole column of a file to the values that validation checks."""
         import pandas as pd
 
         if not (found := distinct(cells)):
@@ -133,13 +133,13 @@ class Column(Settings):
         return pd.Series(self.facts(values)).take(places).set_axis(cells.index)
 
     def parse_cells(self, cells: pd.Series, name: str) -> Array:
-        """Read and parse a whole column of a file; a refusal is that of `parse`, and names the row."""
+        """Read and parse a whole column of a file; raise the error of `parse`, which names the row."""
         if found := distinct(cells):
             places, values = found
             try:
                 return self.parse(self.read(values), name)[places]
             except RequestError:
-                pass  # the first bad row, not the first bad value, is to be named
+                pass  # parse all rows, so that the error names the first invalid row
         return self.parse(self.read(cells.tolist()), name)
 
     @abstractmethod
@@ -155,7 +155,7 @@ class Column(Settings):
         """Encode parsed values as float32, one row each."""
 
     def pack(self, features: Array) -> Array:
-        """Return encoded features of a file as they are kept for training, where that takes less room than float32."""
+        """Return encoded features in the type in which they are stored for training, if it is smaller than float32."""
         return features
 
     @abstractmethod
@@ -166,7 +166,7 @@ class Column(Settings):
         """
 
     def vocabulary_size(self, fitted: Fitted) -> int:
-        """Return how many ids there are where features are ids and no quantities; 0 elsewhere."""
+        """Return the number of ids if features are ids, else 0."""
         return 0
 
     @abstractmethod

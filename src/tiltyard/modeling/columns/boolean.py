@@ -1,4 +1,4 @@
-"""Boolean column: encoded as 1 or 0; files may spell it in several ways."""
+"""Boolean column: encoded as 1 or 0; files may write true and false in several ways."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class Boolean(Column):
 
     type: Literal["boolean"] = "boolean"
     missing: Literal["refuse", "bucket"] = Field(
-        "refuse", description="What to do with null or an empty cell: refuse it, or give it a feature of its own."
+        "refuse", description="What to do with null or an empty cell: refuse it, or encode it as an extra feature."
     )
 
     def expectations(self, name: str) -> list[Expectation]:
-        """True or false, in every row if none may be missing."""
+        """Expect true or false, in every row unless values may be missing."""
         return [*([not_null(name)] if self.missing == "refuse" else []), in_set(name, [True, False])]
 
     def read(self, cells: Sequence[object]) -> list[object]:
-        """Know the usual spellings, whatever their case."""
+        """Convert the usual words for true and false, in upper or lower case."""
         return [None if is_missing(cell) else SPELLED.get(str(cell).strip().lower(), cell) for cell in cells]
 
     def parse(self, values: Sequence[object], name: str) -> Array:
-        """Take true, false, 1 and 0, their spellings in files, and null if it may be missing."""
+        """Parse true, false, 1, 0, the words that files use, and null if values may be missing."""
         known = [SPELLED.get(value.strip().lower(), value) if isinstance(value, str) else value for value in values]
         for i, value in enumerate(known):
             good = type(value) is bool or (type(value) is int and value in (0, 1))
@@ -49,22 +49,22 @@ class Boolean(Column):
         return np.array(known, dtype=np.float64)
 
     def fit(self, values: Array) -> Fitted:
-        """Nothing."""
+        """Return nothing: there is nothing to fit."""
         return {}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
-        """Return 1 or 0, and a flag if values may be missing."""
+        """Return 1 or 0, and a missing-value flag if values may be missing."""
         missing = np.isnan(values)
         return stack_columns([np.where(missing, 0, values), *([missing] if self.missing == "bucket" else [])])
 
     def scaling(self, fitted: Fitted) -> list[Scale]:
-        """Flags stay as they are."""
+        """Return no scaling, since the features are flags."""
         return [PLAIN] * (2 if self.missing == "bucket" else 1)
 
     def json_schema(self) -> dict[str, Any]:
-        """True or false, 1 or 0, or as files spell them."""
+        """Return the schema: true or false, 1 or 0, or the words that files use."""
         return {"enum": [True, False, 1, 0, *SPELLED, *([None] if self.missing == "bucket" else [])]}
 
     def to_json(self, values: Array) -> list[Any]:
-        """True, false or null."""
+        """Return true, false or null."""
         return [None if math.isnan(value) else bool(value) for value in values]

@@ -17,9 +17,9 @@ from tiltyard.modeling.columns.base import PLAIN, Column, Scale, tidy
 if TYPE_CHECKING:
     import pandas as pd
 
-LONGEST = 1000  # characters: numpy gives every row of a request the room of the longest one
-MOST = 1000  # places, since every row has a feature for each
-USUAL = 50  # places, if the task says nothing
+LONGEST = 1000  # characters: numpy stores each row of a request with the width of the longest one
+MOST = 1000  # names, since every row has a feature for each
+USUAL = 50  # learned names, if the task sets no number
 
 
 class Category(Column):
@@ -32,22 +32,22 @@ class Category(Column):
         None,
         min_length=1,
         exclude_if=lambda values: values is None,
-        description="The values that may occur; if left out, the commonest of the training rows are learned.",
+        description="The values that may occur; if unset, the most frequent ones of the training rows are learned.",
     )
     unseen: Literal["refuse", "bucket"] = Field(
-        "refuse", description="What to do with any other value when serving: refuse it, or treat all such as one."
+        "refuse", description="What to do with an unseen value when serving: refuse it, or encode all of them as one."
     )
     missing: Literal["refuse", "bucket"] = Field(
         "refuse",
         exclude_if="refuse".__eq__,
-        description="What to do with null or an empty cell: refuse it, or give it a place of its own.",
+        description="What to do with null or an empty cell: refuse it, or encode it as a category of its own.",
     )
     top: int | None = Field(
         None,
         ge=1,
         le=MOST,
         exclude_if=lambda top: top is None,
-        description=f"How many values are learned if none are named; {USUAL} if unset.",
+        description=f"How many values are learned if `values` is unset; {USUAL} if unset.",
     )
 
     @model_validator(mode="after")
@@ -55,36 +55,36 @@ class Category(Column):
         if self.values is None and self.unseen == "refuse":
             raise ValueError("values: expected the values that may occur, or `unseen: bucket` to learn them")
         if self.values is not None and self.top is not None:
-            raise ValueError("top: expected only where values are learned; here they are named")
+            raise ValueError("top: expected only if values are learned; `values` names them")
         if len(self.names) > MOST:
             text = f"expected at most {MOST}; received {len(self.names)}"
-            raise ValueError(f"values: {text}: leave them out, with `unseen: bucket` and `top: {USUAL}`")
+            raise ValueError(f"values: {text}: leave `values` out, and set `unseen: bucket` and `top: {USUAL}`")
         if "" in self.names or len(set(self.names)) < len(self.names):
             raise ValueError(f"values: expected each name once, and none empty; received {self.values}")
         return self
 
     @property
     def names(self) -> list[str]:
-        """The values as text, since a CSV file does not tell 1 from '1'; none if they are learned."""
+        """The values as text, since a CSV file does not distinguish 1 from '1'; empty if they are learned."""
         return [str(value) for value in self.values or ()]
 
     def expectations(self, name: str) -> list[Expectation]:
-        """A value in every row if none may be missing, and a known one if others are refused."""
+        """Expect a value in every row unless it may be missing, and a known one if unseen values are refused."""
         return [
             *([not_null(name)] if self.missing == "refuse" else []),
             *([in_set(name, self.names)] if self.unseen == "refuse" else []),
         ]
 
     def read(self, cells: Sequence[object]) -> list[object]:
-        """Return text for everything."""
+        """Return every cell as text."""
         return [None if is_missing(cell) else _name(cell) for cell in cells]
 
     def facts_of_cells(self, cells: pd.Series) -> pd.Series:
-        """Names are what they are."""
+        """Return the names unchanged."""
         return cells if tidy(cells) else super().facts_of_cells(cells)
 
     def parse(self, values: Sequence[object], name: str) -> Array:
-        """Refuse a value that is not in the list, unless the column keeps a bucket for such."""
+        """Parse names; refuse one that is not in the list, unless the column has a bucket for unseen values."""
         known = set(self.names)
         for i, value in enumerate(values):
             if error := self._complaint(value, known):
@@ -92,7 +92,7 @@ class Category(Column):
         return np.array(["" if is_missing(value) else str(value) for value in values], dtype=np.str_)
 
     def _complaint(self, value: object, known: set[str]) -> tuple[str, str] | None:
-        """Return what is wrong with a value, code first; blank text is the same as null, as in a file."""
+        """Return the error code and the message for an invalid value; blank text counts as null, as in a file."""
         if is_missing(value):
             text = f"expected text or a whole number; received {format_value(value)}"
             return ("wrong_type", text) if self.missing == "refuse" else None
@@ -107,11 +107,11 @@ class Category(Column):
         return None
 
     def fit(self, values: Array) -> Fitted:
-        """Learn the commonest values unless the task names them; of equally common ones the first by name."""
+        """Learn the most frequent values unless the task names them; ties in alphabetical order."""
         return self.fit_parts([values])
 
     def fit_parts(self, parts: Iterable[Array]) -> Fitted:
-        """Count in each part, since all texts together may be long."""
+        """Count names part by part, since all of them together may not fit into memory."""
         if self.values is not None:
             return {}
         counts: Counter[str] = Counter()
@@ -122,7 +122,7 @@ class Category(Column):
         return {"values": ranked[: self.top or USUAL]}
 
     def _places(self, fitted: Fitted) -> list[str | None]:
-        """List what each feature stands for: a name, None for the unseen, '' for the missing."""
+        """Return the name of each feature: None for unseen values, '' for missing ones."""
         named: list[str | None] = [*(fitted["values"] if self.values is None else self.names)]
         return [
             *named,
@@ -131,7 +131,7 @@ class Category(Column):
         ]
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
-        """Return a feature of 0 and 1 for each value, one more for unseen and one for missing ones if kept apart."""
+        """Return the one-hot encoding, with a feature for unseen and one for missing values if the settings say so."""
         places = {name: place for place, name in enumerate(self._places(fitted))}
         other = places.get(None, -1)
         index = np.array([places.get(value, other) for value in values.tolist()], dtype=np.int64)
@@ -139,11 +139,11 @@ class Category(Column):
         return encoded
 
     def scaling(self, fitted: Fitted) -> list[Scale]:
-        """Flags stay as they are."""
+        """Return no scaling, since the features are flags."""
         return [PLAIN] * len(self._places(fitted))
 
     def json_schema(self) -> dict[str, Any]:
-        """One of the values, or any if there is a bucket."""
+        """Return the schema: one of the values, or any text if there is a bucket."""
         null = ["null"] if self.missing == "bucket" else []
         if self.unseen == "bucket":
             named = {"examples": self.values} if self.values else {}
@@ -151,13 +151,13 @@ class Category(Column):
         return {"enum": [*(self.values or ()), *([None] if null else [])]}
 
     def to_json(self, values: Array) -> list[Any]:
-        """The values as the task spells them, and null for missing ones."""
+        """Return the values as the task file writes them, and null for missing ones."""
         spelled: dict[str, Any] = {"": None, **dict(zip(self.names, self.values or (), strict=True))}
         return [spelled.get(value, value) for value in values.tolist()]
 
 
 def _name(cell: object) -> str:
-    """Undo what typed files make of names: 1.0 of a 1 in a column with empty cells, True of a true."""
+    """Return the name that a typed file has changed: 1 for 1.0 (in a column with empty cells), true for True."""
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     return str(cell).lower() if isinstance(cell, bool) else str(cell)

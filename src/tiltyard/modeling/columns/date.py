@@ -18,7 +18,7 @@ from tiltyard.modeling.columns.base import PLAIN, Column, Scale, distinct, learn
 if TYPE_CHECKING:
     import pandas as pd
 
-USUAL = "%Y-%m-%d"  # the one spelling that JSON Schema knows
+USUAL = "%Y-%m-%d"  # the only format that JSON Schema defines
 
 Span = Annotated[tuple[str, str], Field(strict=False)]
 
@@ -29,9 +29,7 @@ class Date(Column):
     seconds_a_byte: ClassVar[float] = 1e-6
 
     type: Literal["date"] = "date"
-    format: str = Field(
-        USUAL, description="How it is spelled, of %Y %y %m %b %B %d %H %I %p %M %S %f %z; months in English."
-    )
+    format: str = Field(USUAL, description="The format, of %Y %y %m %b %B %d %H %I %p %M %S %f %z; months in English.")
     bounds: Span | None = Field(None, description="First and last date allowed, in the same format.")
     missing: Literal["refuse", "median"] = Field(
         "refuse",
@@ -40,10 +38,10 @@ class Date(Column):
 
     @model_validator(mode="after")
     def _consistent(self) -> Date:
-        DatetimeFormat(self.format)  # refuses one that cannot be meant
+        DatetimeFormat(self.format)  # raises for an invalid one
         first, last = self._limits
         if first is None or last is None or first >= last:
-            raise ValueError(f"bounds: expected two dates as {self.format}, the first first; received {self.bounds}")
+            raise ValueError(f"bounds: expected two dates as {self.format}, earlier first; received {self.bounds}")
         return self
 
     @property
@@ -57,20 +55,20 @@ class Date(Column):
         return self._spelling.read(self.bounds[0]), self._spelling.read(self.bounds[1])
 
     def expectations(self, name: str) -> list[Expectation]:
-        """A value in every row if none may be missing, spelled as the format says."""
+        """Expect dates in the format, in every row unless they may be missing."""
         spelled = matches_regex(name, f"^{self._spelling.pattern}$")
         return [*([not_null(name)] if self.missing == "refuse" else []), spelled]
 
     def read(self, cells: Sequence[object]) -> list[object]:
-        """Return text for everything."""
+        """Return every cell as text."""
         return [None if is_missing(cell) else str(cell).strip() for cell in cells]
 
     def seconds(self, values: Sequence[object]) -> float:
-        """A format is looked through for each."""
+        """Estimate the seconds to parse values: each is matched with the format."""
         return 8e-6 * len(values)
 
     def parse(self, values: Sequence[object], name: str) -> Array:
-        """Refuse what is no date in the format, within the bounds."""
+        """Parse dates in the format; refuse other texts, and dates out of bounds."""
         spelling, (first, last), moments = self._spelling, self._limits, []
         for i, value in enumerate(values):
             moment = spelling.read(value) if isinstance(value, str) else None
@@ -85,11 +83,11 @@ class Date(Column):
         return np.array(moments, dtype="datetime64[us]")
 
     def facts_of_cells(self, cells: pd.Series) -> pd.Series:
-        """Text is what it is."""
+        """Return the texts unchanged."""
         return cells if tidy(cells) else super().facts_of_cells(cells)
 
     def parse_cells(self, cells: pd.Series, name: str) -> Array:
-        """Read dates that are spelled at full length all at once; if any is not, or is refused, all one by one."""
+        """Parse all dates at once if all have full length and are valid; otherwise one by one, for the error."""
         if tidy(cells) and (found := distinct(cells)):
             places, values = found
             known = np.array([isinstance(value, str) for value in values], dtype=bool)
@@ -102,7 +100,7 @@ class Date(Column):
         return super().parse_cells(cells, name)
 
     def fit(self, values: Array) -> Fitted:
-        """Learn the first moment, the one in the middle, and the scale of days and years."""
+        """Learn the first and the median date, and the scale of days and years."""
         known = np.sort(learned(values[~np.isnat(values)]))
         fitted: Fitted = {"first": str(known[0]), "median": str(known[len(known) // 2])}
         scales = [scale(feature) for feature in _passed(_filled(values, fitted), fitted)]
@@ -117,24 +115,24 @@ class Date(Column):
 
     @property
     def _cycles(self) -> list[str]:
-        """The cycles about which the format has something to say."""
+        """Return the cycles that the format determines: the time of day only if it has hours."""
         letters = self._spelling.letters
         return [name for name, any_of in (("year", "mbB"), ("week", "d"), ("day", "HI")) if letters & set(any_of)]
 
     def scaling(self, fitted: Fitted) -> list[Scale]:
-        """Those of days and years; cycles and flag stay as they are."""
+        """Return the scaling of days and years; cycles and flag are not scaled."""
         others = 2 * len(self._cycles) + (self.missing == "median")
         return [*zip(fitted["mean"], fitted["std"], strict=True), *[PLAIN] * others]
 
     def json_schema(self) -> dict[str, Any]:
-        """Text in the format."""
+        """Return the schema: text in the format."""
         kind = "string" if self.missing == "refuse" else ["string", "null"]
         text = f"{self.format}, {' to '.join(self.bounds)}" if self.bounds else self.format
         usual = {"format": "date"} if self.format == USUAL else {}
         return {"type": kind, "pattern": f"^{self._spelling.pattern}$", **usual, "description": text}
 
     def to_json(self, values: Array) -> list[Any]:
-        """Text in the format, and null for missing ones."""
+        """Return text in the format, and null for missing dates."""
         spelling = self._spelling
         return [None if moment is None else spelling.spell(moment) for moment in values.tolist()]
 
@@ -144,7 +142,7 @@ def _filled(values: Array, fitted: Fitted) -> Array:
 
 
 def _passed(moments: Array, fitted: Fitted) -> tuple[Array, Array]:
-    """Return days since the first training moment, and the year."""
+    """Return the days since the first training date, and the year."""
     days = (moments - np.datetime64(fitted["first"], "us")) / np.timedelta64(1, "D")
     return days, moments.astype("datetime64[Y]").astype(np.int64) + 1970.0
 
@@ -153,7 +151,7 @@ def _days(moments: Array) -> Array:
     return moments.astype("datetime64[D]")
 
 
-# How much of a cycle has passed, from 0 to 1. The first day of 1970 was a Thursday.
+# The share of a cycle that has passed, from 0 to 1. The first day of 1970 was a Thursday.
 CYCLES: dict[str, Callable[[Array], Array]] = {
     "year": lambda moments: moments.astype("datetime64[M]").astype(np.int64) % 12 / 12,
     "week": lambda moments: (_days(moments).astype(np.int64) + 3) % 7 / 7,

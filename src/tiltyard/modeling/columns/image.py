@@ -1,6 +1,6 @@
-"""A picture: sent as nested lists, or as PNG or JPEG in base 64; encoded as height x width x channels.
+"""Image column: nested lists, or PNG or JPEG in Base64; encoded as height x width x channels.
 
-Files of another size are refused, or brought to that of the column, by the same code in training and serving.
+Files of another size are refused or resized, by the same code in training and serving.
 """
 
 from __future__ import annotations
@@ -27,40 +27,40 @@ if TYPE_CHECKING:
     from PIL import Image as Pillow
 
 MODES = {1: "L", 3: "RGB"}
-LARGEST = 4096 * 4096  # pixels; beyond it a picture counts as one that cannot be decoded
-PIXEL = 2e-8  # seconds that it takes to decode one and to bring it to another size
-SCAN = 2e-9  # seconds that a scan of a JPEG takes for each, however few its bytes are
+LARGEST = 4096 * 4096  # pixels; a larger image counts as one that cannot be decoded
+PIXEL = 2e-8  # seconds to decode and resize a pixel
+SCAN = 2e-9  # seconds for each pixel in each scan of a JPEG, however few its bytes are
 NUMBERS = {int, float}
-DEFECTS = (AssertionError, AttributeError, LookupError, TypeError, struct.error)  # of Pillow, at damaged files
+DEFECTS = (AssertionError, AttributeError, LookupError, TypeError, struct.error)  # by Pillow, for damaged files
 UNIQUE = Expectation(
     expectation="expect_column_values_to_be_unique", severity="warning", arguments={"column": "digest"}
 )
 
 
 class Image(Column):
-    """A column of pictures with values from 0 to 255."""
+    """A column of images with values from 0 to 255."""
 
     type: Literal["image"] = "image"
     height: int = Field(ge=1, le=4096)
     width: int = Field(ge=1, le=4096)
     channels: Literal[1, 3] = 1
-    # Not written where it is off: encoder.json, and with it a model's version, is what it was before.
+    # Not written if it is off, so that encoder.json, and with it a model's version, stays the same.
     resize: bool = Field(
-        False, exclude_if=not_, description="Bring files of any size and colour to this one; it may stretch them."
+        False, exclude_if=not_, description="Resize files to this size and convert colours; it may distort them."
     )
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Height, width, channels."""
+        """The shape: height, width, channels."""
         return (self.height, self.width, self.channels)
 
     @property
     def plain(self) -> Plain:
-        """Pixels as nested lists; a single channel is not nested again."""
+        """Bounds and shape of nested lists; a single channel has no list of its own."""
         return Plain(0, 255, self.shape if self.channels > 1 else self.shape[:2], self.shape)
 
     def expectations(self, name: str) -> list[Expectation]:
-        """Every file can be decoded, has the size unless it is brought to that, and is there once."""
+        """Expect files that can be decoded, have the size unless they are resized, and occur once."""
         if self.resize:
             return [in_set("decodes", [True]), UNIQUE]
         size = {"height": self.height, "width": self.width, "channels": self.channels}
@@ -69,15 +69,15 @@ class Image(Column):
 
     @property
     def in_cells(self) -> bool:
-        """A cell is less, or no place for it."""
+        """No: an image does not fit into one cell."""
         return False
 
     def decodes(self, values: Sequence[object]) -> bool:
-        """A file is an object."""
+        """Return whether a value is an object, that is a file in Base64."""
         return any(isinstance(value, dict) for value in values)
 
     def parse(self, values: Sequence[object], name: str) -> Array:
-        """Refuse what is no picture of this size."""
+        """Parse images; refuse other values, and images of another size."""
         found = deadline.stepwise(values)
         return np.stack([self._one(value, f"instances[{i}].{name}") for i, value in enumerate(found)])
 
@@ -87,7 +87,7 @@ class Image(Column):
         if not (_nested(value, self.shape) or (self.channels == 1 and _nested(value, self.shape[:2]))):
             raise RequestError("wrong_shape", f"expected numbers nested as {list(self.shape)}", field)
         pixels = np.array(value)
-        if pixels.dtype.kind not in "iuf":  # a whole number of more than 64 bits
+        if pixels.dtype.kind not in "iuf":  # an integer of more than 64 bits
             raise RequestError("out_of_bounds", "expected values from 0 to 255", field)
         if not np.all((pixels >= 0) & (pixels <= 255)):  # NaN is refused here too
             raise RequestError("out_of_bounds", "expected values from 0 to 255", field)
@@ -99,12 +99,12 @@ class Image(Column):
         try:
             return self.open(base64.b64decode(value["b64"], validate=True))
         except binascii.Error:
-            raise RequestError("bad_base64", "expected base 64 in 'b64'", field) from None
+            raise RequestError("bad_base64", "expected Base64 in 'b64'", field) from None
         except ValueError as error:
             raise RequestError("bad_image", str(error), field) from None
 
     def open(self, content: bytes) -> Array:
-        """Decode a PNG or JPEG file; the size is read, and refused, before any pixel is (no image bombs)."""
+        """Decode a PNG or JPEG file; a wrong size is refused before pixels are decoded (decompression bombs)."""
         from PIL import Image as Pillow
 
         size = (self.width, self.height)
@@ -112,9 +112,9 @@ class Image(Column):
         try:
             file = Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"])
             self._insist_on_size(file.width, file.height)
-            deadline.check(file.width * file.height * (PIXEL + scans * SCAN))  # a few bytes may be millions of pixels
+            deadline.check(file.width * file.height * (PIXEL + scans * SCAN))  # few bytes may be many pixels
             picture = eight_bits(file).convert(MODES[self.channels])
-            if picture.size != size:  # its arithmetic is of whole numbers: the same on every machine
+            if picture.size != size:  # integer arithmetic: the same result on every machine
                 picture = picture.resize(size, Pillow.Resampling.BILINEAR)
             pixels = np.asarray(picture, dtype=np.float32)
         except decode_errors():
@@ -128,7 +128,7 @@ class Image(Column):
             raise ValueError(f"expected at most {LARGEST:,} pixels; received {width}x{height}")
 
     def fit(self, values: Array) -> Fitted:
-        """Learn the highest value in use, so that the model can scale to 0..1."""
+        """Learn the largest pixel value, by which the model scales to 0..1."""
         return {"mean": 0.0, "std": float(values.max()) or 1.0}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
@@ -136,26 +136,26 @@ class Image(Column):
         return values.astype(np.float32)
 
     def pack(self, features: Array) -> Array:
-        """A pixel of a file is a byte: a quarter of the room, and nothing is lost."""
+        """Return pixels as bytes, a quarter of the size, without loss."""
         return features.astype(np.uint8)
 
     def scaling(self, fitted: Fitted) -> list[Scale]:
-        """One for all pixels."""
+        """Return one scaling for all pixels."""
         return [(fitted["mean"], fitted["std"])]
 
     def json_schema(self) -> dict[str, Any]:
-        """Nested lists, or a PNG."""
+        """Return the schema: nested lists, or a PNG or JPEG file in Base64."""
         size = f"{self.height} rows of {self.width} pixels, {self.channels} channel(s), 0 to 255"
         nested: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 255}
         for length in reversed(self.shape if self.channels > 1 else self.shape[:2]):
             nested = {"type": "array", "items": nested, "minItems": length, "maxItems": length}
         nested["description"] = size
         png = {"type": "object", "properties": {"b64": {"type": "string"}}, "required": ["b64"]}
-        file = "a PNG or JPEG of any size in base 64" if self.resize else "a PNG in base 64"
+        file = "a PNG or JPEG of any size in Base64" if self.resize else "a PNG in Base64"
         return {"oneOf": [nested, {**png, "additionalProperties": False, "description": file}]}
 
     def to_json(self, values: Array) -> list[Any]:
-        """Nested lists; a single channel is not nested again."""
+        """Return nested lists; a single channel has no list of its own."""
         flat = values[..., 0] if self.channels == 1 else values
         result: list[Any] = flat.tolist()
         return result
@@ -171,13 +171,13 @@ def decode_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
 
 
 def eight_bits(picture: Pillow.Image) -> Pillow.Image:
-    """Return a picture of grey or of colours from 0 to 255, as a viewer on a white page would show it.
+    """Return an image in 8-bit grey or RGB, as it looks on a white background.
 
-    Pillow alone cuts greys of 16 bits off at 255, and shows the colour that stands behind what is transparent.
+    Pillow alone clips 16-bit grey at 255, and shows the hidden colour of transparent pixels.
     """
     from PIL import Image as Pillow
 
-    if picture.mode.startswith("I"):  # 0 to 65,535; PNG has no deeper ones
+    if picture.mode.startswith("I"):  # 0 to 65,535: the greatest depth of PNG
         pixels = np.asarray(picture, dtype=np.float64) / 257
         return Pillow.fromarray(np.rint(pixels).clip(0, 255).astype(np.uint8))
     if picture.has_transparency_data:
@@ -188,7 +188,7 @@ def eight_bits(picture: Pillow.Image) -> Pillow.Image:
 
 
 def _nested(value: object, shape: tuple[int, ...]) -> bool:
-    """Return whether these are numbers in lists of this shape, before numpy makes room for whatever else it is."""
+    """Return whether these are numbers in nested lists of this shape; checked before numpy allocates memory."""
     if type(value) is not list or len(value) != shape[0]:
         return False
     return NUMBERS.issuperset(map(type, value)) if len(shape) == 1 else all(_nested(one, shape[1:]) for one in value)

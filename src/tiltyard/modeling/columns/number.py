@@ -1,4 +1,4 @@
-"""Numeric column: encoding only imputes, clips or takes the logarithm if configured; the model scales."""
+"""Numeric column: encoding only imputes, clips or takes the logarithm if configured; scaling is part of the model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tiltyard.settings import Bounds
 if TYPE_CHECKING:
     import pandas as pd
 
-LARGEST = 3.4028234e38  # what float32, the model's type, can hold
+LARGEST = 3.4028234e38  # the largest value of float32, the model's type
 
 
 class Number(Column):
@@ -30,8 +30,8 @@ class Number(Column):
 
     type: Literal["number"] = "number"
     bounds: Bounds | None = Field(None, description="Lowest and highest value allowed.")
-    unit: str = Field("", description="For people: what one is.")
-    # A setting that is off is not written: encoder.json, and with it a model's version, is what it was before.
+    unit: str = Field("", description="The unit, shown to people.")
+    # A setting that is off is not written, so that encoder.json, and with it a model's version, stays the same.
     missing: Literal["refuse", "median"] = Field(
         "refuse",
         exclude_if="refuse".__eq__,
@@ -40,7 +40,7 @@ class Number(Column):
     clip: Bounds | None = Field(
         None, exclude_if=not_, description="Quantiles of the training rows, such as [0.01, 0.99], to clip values to."
     )
-    log: bool = Field(False, exclude_if=not_, description="Learn from log(1 + value): for skewed numbers from 0 up.")
+    log: bool = Field(False, exclude_if=not_, description="Learn from log(1 + value): for skewed numbers.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Number:
@@ -49,22 +49,22 @@ class Number(Column):
         if self.clip and not 0 <= self.clip[0] < self.clip[1] <= 1:
             raise ValueError(f"clip: expected two quantiles from 0 to 1, the lower first; received {list(self.clip)}")
         if self.log and self.limits[0] < 0:
-            raise ValueError(f"log: expected bounds from 0 up; received {self.limits[0]:g}")
+            raise ValueError(f"log: expected bounds of at least 0; received {self.limits[0]:g}")
         return self
 
     @property
     def limits(self) -> Bounds:
-        """The lowest and the highest value that can be taken."""
+        """The lowest and the highest value that is accepted."""
         low, high = self.bounds or (0.0 if self.log else -LARGEST, LARGEST)
         return max(low, -LARGEST), min(high, LARGEST)
 
     @property
     def plain(self) -> Plain | None:
-        """Numbers as they are, unless a setting asks for more."""
+        """Bounds of the numbers; None if a setting changes or replaces values."""
         return None if self.missing == "median" or self.clip or self.log else Plain(*self.limits)
 
     def expectations(self, name: str) -> list[Expectation]:
-        """A value in every row if none may be missing, within the bounds."""
+        """Expect values within the bounds, in every row unless they may be missing."""
         bounded = self.bounds or self.log
         return [
             *([not_null(name)] if self.missing == "refuse" else []),
@@ -72,17 +72,17 @@ class Number(Column):
         ]
 
     def read(self, cells: Sequence[object]) -> list[object]:
-        """Return numbers for what spells one."""
-        if set(map(type, cells)) == {float}:  # as they come from a column without text: ten times faster
+        """Return cells as numbers where they can be read as such."""
+        if set(map(type, cells)) == {float}:  # a column without text: ten times faster
             return [None if cell != cell else cell for cell in cells]  # noqa: PLR0124 - NaN
         return [cell if type(cell) is int else _number(cell) for cell in cells]
 
     def facts(self, cells: Sequence[object]) -> list[Any]:
-        """Count what is no number as missing, so that validation finds it by row."""
+        """Return numbers, with other values as missing, so that validation reports their rows."""
         return [value if type(value) in (float, int) else None for value in self.read(cells)]
 
     def parse(self, values: Sequence[object], name: str) -> Array:
-        """Refuse what is no finite number within the bounds."""
+        """Parse numbers; refuse other values, and numbers out of bounds."""
         allowed = {float, int, NoneType} if self.missing == "median" else {float, int}
         if not allowed.issuperset(map(type, values)):
             i = next(i for i, value in enumerate(values) if type(value) not in allowed)
@@ -95,18 +95,18 @@ class Number(Column):
         return numbers
 
     def facts_of_cells(self, cells: pd.Series) -> pd.Series:
-        """Numbers are what they are."""
+        """Return numbers unchanged."""
         return cells if cells.dtype.kind in "if" else super().facts_of_cells(cells)
 
     def parse_cells(self, cells: pd.Series, name: str) -> Array:
-        """Look at all numbers at once; if any is to be refused, look again one by one."""
+        """Check all numbers at once; if any is invalid, check one by one for the error."""
         if cells.dtype.kind in "if":
             numbers, (low, high) = cells.to_numpy(np.float64), self.limits
             good = (numbers >= low) & (numbers <= high)
             if self.missing == "median":
                 good |= np.isnan(numbers)
             if good.all():
-                return np.where(np.isnan(numbers), np.nan, numbers)  # of one sign: rows are told apart by their bytes
+                return np.where(np.isnan(numbers), np.nan, numbers)  # one bit pattern of NaN: rows are hashed
         return super().parse_cells(cells, name)
 
     def _refuse(self, value: float, field: str) -> None:
@@ -118,7 +118,7 @@ class Number(Column):
         raise RequestError("out_of_bounds", f"expected {low:g} to {high:g}; received {value:g}", field)
 
     def fit(self, values: Array) -> Fitted:
-        """Learn the median and the quantiles if asked for, then mean and deviation of the feature they lead to."""
+        """Learn the median and the quantiles if configured, then mean and standard deviation of the feature."""
         known, fitted = learned(values[~np.isnan(values)]), {}
         if self.missing == "median":
             fitted["median"] = float(np.median(known))
@@ -135,31 +135,31 @@ class Number(Column):
         return np.log1p(values) if self.log else values
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
-        """Return one float32 a row, and a flag if values may be missing."""
+        """Return one number for each row, and a missing-value flag if values may be missing."""
         flags = [np.isnan(values)] if self.missing == "median" else []
         return stack_columns([self._feature(values, fitted), *flags])
 
     def scaling(self, fitted: Fitted) -> list[Scale]:
-        """Those of the feature; the flag stays as it is."""
+        """Return the scaling of the feature; the flag is not scaled."""
         return [(fitted["mean"], fitted["std"]), *([PLAIN] if self.missing == "median" else [])]
 
     def json_schema(self) -> dict[str, Any]:
-        """A number within its bounds, or null if one may be missing."""
+        """Return the schema: a number within the bounds, or null if values may be missing."""
         low, high = self.limits
         limits = {"minimum": low, "maximum": high} if self.bounds or self.log else {}
         kind = "number" if self.missing == "refuse" else ["number", "null"]
         return {"type": kind, **limits, **({"description": self.unit} if self.unit else {})}
 
     def to_json(self, values: Array) -> list[Any]:
-        """Plain numbers, and null for missing ones."""
+        """Return numbers, and null for missing ones."""
         return [None if math.isnan(value) else value for value in values.tolist()]
 
 
 def _number(cell: object) -> object:
-    """Read a number as files spell it, whatever type their reader made of it."""
+    """Return a number from a cell of any type; other cells unchanged."""
     if is_missing(cell):
         return None
-    if isinstance(cell, bool) or (isinstance(cell, str) and "_" in cell):  # 1_000 is Python's own spelling
+    if isinstance(cell, bool) or (isinstance(cell, str) and "_" in cell):  # Python would accept 1_000
         return cell
     try:
         number = float(cell)  # type: ignore[arg-type]
@@ -169,7 +169,7 @@ def _number(cell: object) -> object:
 
 
 def _floats(values: Sequence[object]) -> Array:
-    """Turn whole numbers too large for a float into infinity, which is refused like any other; null into NaN."""
+    """Convert null to NaN, and integers that are too large for a float to infinity, which is refused."""
     try:
         return np.array(values, dtype=np.float64)
     except OverflowError:

@@ -15,18 +15,18 @@ from tiltyard.expectation import Expectation
 from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN, learned
 from tiltyard.modeling.columns.base import PLAIN, Column, Scale
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but line ends and tabs
-LONGEST = 2000  # characters of an answer
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # control characters other than line ends and tabs
+LONGEST = 2000  # characters of a generated text
 KEYS = {"prompt", "length", "temperature", "seed"}
 
 
 class Prose(Column):
-    """Characters in their order. A row is a window, and what a client may ask for beside it."""
+    """A sequence of characters. A row is a window of text; in requests also length, temperature and seed."""
 
     seconds_a_byte: ClassVar[float] = 2e-6
 
     type: Literal["prose"] = "prose"
-    length: int = Field(128, ge=2, le=10_000, description="How many characters are read to guess the next one.")
+    length: int = Field(128, ge=2, le=10_000, description="How many characters are read to predict the next one.")
     at_least: int = Field(1, ge=1, description="Training rows that a character must occur in; others are unknown.")
 
     @property
@@ -34,58 +34,58 @@ class Prose(Column):
         return [("text", f"U{self.length}"), ("length", "i4"), ("temperature", "f8"), ("seed", "i8")]
 
     def expectations(self, name: str) -> list[Expectation]:
-        """Nothing beyond what reading it has refused: a line may be empty, and of any length."""
+        """Expect nothing: lines may be empty and of any length, and reading the file checks the rest."""
         return []
 
     def windows(self, texts: Sequence[str]) -> Array:
-        """Return windows of a file as rows: the request that asks for what follows them."""
+        """Return windows of a file as rows, with the default options of a request."""
         return np.array([(text, 1, 0.0, 0) for text in texts], dtype=self._layout)
 
     @property
     def in_cells(self) -> bool:
-        """A cell is less, or no place for it."""
+        """No: a long text does not fit into one cell."""
         return False
 
     def parse(self, values: Sequence[object], name: str) -> Array:
-        """Read prompts: a text, or an object that also says how long the answer shall be, how bold, and its seed."""
+        """Parse prompts: a text, or an object with the prompt and optional length, temperature and seed."""
         rows = [self._one(value, f"instances[{i}].{name}") for i, value in enumerate(values)]
         return np.array(rows, dtype=self._layout)
 
     def _one(self, value: object, field: str) -> tuple[str, int, float, int]:
-        wish = {"prompt": value} if isinstance(value, str) else value
-        if not isinstance(wish, dict) or not isinstance(wish.get("prompt"), str):
+        options = {"prompt": value} if isinstance(value, str) else value
+        if not isinstance(options, dict) or not isinstance(options.get("prompt"), str):
             raise RequestError(
                 "wrong_type", f'expected text or {{"prompt": "..."}}; received {format_value(value)}', field
             )
-        if strange := wish.keys() - KEYS:
+        if strange := options.keys() - KEYS:
             raise RequestError("unknown_field", f"expected {', '.join(sorted(KEYS))}", f"{field}.{min(strange)}")
-        text = clean(wish["prompt"].encode("utf-8", "replace").decode())[-self.length :]
+        text = clean(options["prompt"].encode("utf-8", "replace").decode())[-self.length :]
         if not text:
             raise RequestError("no_words", "expected a prompt of at least one character", field)
-        length = _number(wish.get("length", 200), (1, LONGEST), f"{field}.length", whole=True)
-        temperature = _number(wish.get("temperature", 0.7), (0, 10), f"{field}.temperature")
-        seed = _number(wish.get("seed", 0), (0, 2**31), f"{field}.seed", whole=True)
+        length = _number(options.get("length", 200), (1, LONGEST), f"{field}.length", whole=True)
+        temperature = _number(options.get("temperature", 0.7), (0, 10), f"{field}.temperature")
+        seed = _number(options.get("seed", 0), (0, 2**31), f"{field}.seed", whole=True)
         return text, int(length), float(temperature), int(seed)
 
     def fit(self, values: Array) -> Fitted:
-        """Learn the characters."""
+        """Learn the characters that occur in the training rows."""
         ranked = learned((str(text) for text in values["text"]), self.at_least)
         return {"ids": {character: place for place, character in enumerate(ranked, start=UNKNOWN + 1)}}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
-        """Return the ids, padded behind; float32 holds them exactly."""
+        """Return the ids of the characters, padded at the end; float32 holds them exactly."""
         return ids(values["text"], fitted["ids"], self.length).astype(np.float32)
 
     def scaling(self, fitted: Fitted) -> list[Scale]:
-        """Ids are no quantities: they stay as they are."""
+        """Return no scaling, since the features are ids."""
         return [PLAIN]
 
     def vocabulary_size(self, fitted: Fitted) -> int:
-        """The characters, the unknown one, the padding."""
+        """Return the number of characters, with unknown and padding."""
         return len(fitted["ids"]) + 2
 
     def json_schema(self) -> dict[str, Any]:
-        """A text, or an object."""
+        """Return the schema: a text, or an object with options."""
         text = {"type": "string", "minLength": 1}
         properties = {
             "prompt": text,
@@ -93,11 +93,11 @@ class Prose(Column):
             "temperature": {"type": "number", "minimum": 0, "maximum": 10, "default": 0.7},
             "seed": {"type": "integer", "minimum": 0, "maximum": 2**31, "default": 0},
         }
-        wish = {"type": "object", "properties": properties, "required": ["prompt"], "additionalProperties": False}
-        return {"oneOf": [text, wish]}
+        request = {"type": "object", "properties": properties, "required": ["prompt"], "additionalProperties": False}
+        return {"oneOf": [text, request]}
 
     def to_json(self, values: Array) -> list[Any]:
-        """Objects, with all that was asked for."""
+        """Return objects with the prompt and all options."""
         return [dict(zip(("prompt", "length", "temperature", "seed"), row, strict=True)) for row in values.tolist()]
 
 
@@ -107,7 +107,7 @@ def clean(text: str) -> str:
 
 
 def ids(texts: Array, known: dict[str, int], length: int) -> Array:
-    """Return the id of each character, a text a row."""
+    """Return the id of each character, with one row for each text."""
     found = np.full((len(texts), length), PAD, dtype=np.int32)
     for row, text in zip(found, texts.tolist(), strict=True):
         row[: len(text)] = [known.get(character, UNKNOWN) for character in text]

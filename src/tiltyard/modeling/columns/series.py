@@ -18,65 +18,65 @@ from tiltyard.settings import Bounds
 
 
 class Series(Column):
-    """A column whose rows follow each other in time."""
+    """A column of a time series."""
 
     spelled: ClassVar = False
 
     type: Literal["series"] = "series"
-    window: int = Field(ge=1, description="How many values a forecast looks back on.")
-    order: str | None = Field(None, description="The raw column that holds the time; that of the rows if unset.")
+    window: int = Field(ge=1, description="How many past values a forecast is based on.")
+    order: str | None = Field(None, description="The raw column with the times; if unset, rows are in order of time.")
     bounds: Bounds | None = Field(None, description="Lowest and highest value allowed.")
-    # A setting that is off is not written: encoder.json, and with it a model's version, is what it was before.
+    # A setting that is off is not written, so that encoder.json, and with it a model's version, stays the same.
     steps: Literal["equal", "rising"] = Field(
-        "equal", exclude_if="equal".__eq__, description="How time must go on: calendar months count as equal."
+        "equal", exclude_if="equal".__eq__, description="Steps of time; calendar months count as equal."
     )
     format: str | None = Field(
-        None, exclude_if=not_, description="How `order` spells a time, such as %d.%m.%Y, if not as ISO does."
+        None, exclude_if=not_, description="The format of times in `order`, such as %d.%m.%Y, if not ISO 8601."
     )
-    group: str | None = Field(None, exclude_if=not_, description="The raw column that tells series from each other.")
+    group: str | None = Field(None, exclude_if=not_, description="The raw column that names the series of each row.")
     season: int | None = Field(
-        None, ge=1, exclude_if=not_, description="The baseline answers the value so many steps before; 1 if unset."
+        None, ge=1, exclude_if=not_, description="The baseline predicts the value so many steps before; 1 if unset."
     )
     log: bool = Field(False, exclude_if=not_, description="Learn from log(1 + value).")
     relative: bool = Field(
-        False, exclude_if=not_, description="Learn changes from the last value, so that a trend may leave its range."
+        False, exclude_if=not_, description="Learn differences from the last value, to follow a trend."
     )
 
     @model_validator(mode="after")
     def _consistent(self) -> Series:
         if self.group and not self.order:
-            raise ValueError("order: expected the column of times, by which groups are put together; received none")
+            raise ValueError("order: expected the column of times, by which groups are aligned; received none")
         if self.season and self.season > self.window:
             raise ValueError(f"season: expected at most {self.window}, the window; received {self.season}")
         return self
 
     @property
     def plain(self) -> Plain | None:
-        """Windows of numbers as they are, unless logarithms are asked for."""
+        """Bounds and shape of windows; None if logarithms are learned."""
         return None if self.log else Plain(*Number(bounds=self.bounds).limits, (self.window,), (self.window, 1))
 
     def naive(self, windows: Array, horizon: int) -> Array:
-        """Return what the baseline answers for each step ahead: the last value, or that of a season before."""
+        """Return the naive forecast for each step: the last value, or the value one season before."""
         season = self.season or 1
         return windows[:, [self.window - season + step % season for step in range(horizon)]]
 
     def expectations(self, name: str) -> list[Expectation]:
-        """A value at every step, within the bounds; times that rise by equal steps."""
+        """Expect a value within the bounds in every row, and times in equal or rising steps."""
         gaps = in_set("gap", [1.0]) if self.steps == "equal" else between("gap", (1e-6, 1e12))
         times = [not_null(self.order), gaps] if self.order else []
         return [*times, not_null(name), *([between(name, self.bounds)] if self.bounds else [])]
 
     def read(self, cells: Sequence[object]) -> list[object]:
-        """Return numbers: a cell is one step, of which windows are made later."""
+        """Return cells as numbers: each is one time step; windows are formed later."""
         return Number().read(cells)
 
     @property
     def in_cells(self) -> bool:
-        """A cell is less, or no place for it."""
+        """No: a cell holds one step, not a window."""
         return False
 
     def parse(self, values: Sequence[object], name: str) -> Array:
-        """Refuse what is no list of `window` finite numbers within the bounds."""
+        """Parse windows; refuse other values than lists of `window` finite numbers within the bounds."""
         number = Number(bounds=self.bounds, log=self.log)
         for i, value in enumerate(values):
             field = f"instances[{i}].{name}"
@@ -95,7 +95,7 @@ class Series(Column):
             raise RequestError(error.code, error.message, field + place) from None
 
     def fit(self, values: Array) -> Fitted:
-        """Learn mean and standard deviation over all windows."""
+        """Learn mean and standard deviation of all values."""
         mean, std = scale(self._learned(values))
         return {"mean": mean, "std": std}
 
@@ -108,15 +108,15 @@ class Series(Column):
         return logarithms
 
     def scaling(self, fitted: Fitted) -> list[Scale]:
-        """One for all steps."""
+        """Return one scaling for all steps."""
         return [(fitted["mean"], fitted["std"])]
 
     def json_schema(self) -> dict[str, Any]:
-        """A list of `window` numbers."""
+        """Return the schema: a list of `window` numbers."""
         item = Number(bounds=self.bounds, log=self.log).json_schema()
         return {"type": "array", "items": item, "minItems": self.window, "maxItems": self.window}
 
     def to_json(self, values: Array) -> list[Any]:
-        """Lists of numbers."""
+        """Return lists of numbers."""
         result: list[Any] = values.tolist()
         return result

@@ -19,16 +19,14 @@ from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN, learned
 from tiltyard.modeling.columns.base import PLAIN, Column, Scale
 
 LONGEST = 40  # characters of a word
-# Control characters part words. Marks, currency signs, emoji and the characters of scripts without spaces between words
-# stand for themselves. The rest makes words. As ranges, so that each version of Python cuts texts alike.
+# Control characters separate words. Punctuation, currency signs, emoji and characters of scripts without spaces are
+# words of their own. These are ranges, so that every version of Python splits texts in the same way.
 MARKS = (
     r"!-/:-@\[-`{-~\u00a1-\u00bf\u00d7\u00f7\u2000-\u206f\u20a0-\u20cf\u2100-\u2bff\u3000-\u30ff\u3400-\u9fff"
     r"\uf900-\ufaff\U0001f000-\U0001faff\U00020000-\U0003ffff"
 )
-MOST = (
-    30  # marks on a character, as in Unicode's Stream-Safe Text Format: sorting them takes the square of their number
-)
-SIGNS = re.compile(rf"[\W\uff9e\uff9f]{{{MOST + 1},}}")  # all marks are among them; the two letters become marks
+MOST = 30  # marks on a character, as in Unicode's Stream-Safe Text Format: sorting them takes quadratic time
+SIGNS = re.compile(rf"[\W\uff9e\uff9f]{{{MOST + 1},}}")  # matches all marks, and two letters that NFKC turns into marks
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 TOKEN = re.compile(rf"[{MARKS}]|[^\s\x00-\x1f\x7f-\x9f{MARKS}]{{1,{LONGEST}}}")
 
@@ -39,37 +37,37 @@ class Text(Column):
     seconds_a_byte: ClassVar[float] = 2e-6
 
     type: Literal["text"] = "text"
-    vocabulary: int = Field(10_000, ge=1, le=1_000_000, description="How many words are learned, the commonest first.")
+    vocabulary: int = Field(10_000, ge=1, le=1_000_000, description="How many of the most frequent words are learned.")
     length: int = Field(120, ge=1, le=10_000, description="How many words of a text are read.")
-    # Not written where it is the default: encoder.json, and with it a model's version, is what it was before.
+    # Defaults are not written, so that encoder.json, and with it a model's version, stays the same.
     by: Literal["words", "characters"] = Field(
-        "words", exclude_if="words".__eq__, description="What a text is read by; length and vocabulary count these."
+        "words", exclude_if="words".__eq__, description="Unit of a token; length and vocabulary count tokens."
     )
     keep: Literal["first", "last"] = Field(
         "first",
         exclude_if="first".__eq__,
-        description="Of a text that is longer, the words to read: of reviews, the last.",
+        description="Which words of a longer text are read: last suits reviews.",
     )
-    lower: bool = Field(True, description="Take upper case for lower case.")
+    lower: bool = Field(True, description="Convert to lower case.")
     at_least: int = Field(2, ge=1, description="Training rows that a word must occur in; all others count as unknown.")
     missing: Literal["refuse", "empty"] = Field(
-        "refuse", description="What to do with null, an empty cell or a text without words: refuse it, or answer it."
+        "refuse", description="What to do with null or a text without words: refuse it, or read it as an empty text."
     )
 
     def expectations(self, name: str) -> list[Expectation]:
-        """A text in every row, if none may be missing."""
+        """Expect a text in every row, unless texts may be missing."""
         return [not_null(name)] if self.missing == "refuse" else []
 
     def read(self, cells: Sequence[object]) -> list[object]:
-        """Return text for everything."""
+        """Return every cell as text."""
         return [None if is_missing(cell) else str(cell) for cell in cells]
 
     def seconds(self, values: Sequence[object]) -> float:
-        """Most for characters that are made of several."""
+        """Estimate the seconds to parse texts; composed characters take longest."""
         return 2e-6 * sum(3 + len(value) for value in values if isinstance(value, str))
 
     def parse(self, values: Sequence[object], name: str) -> Array:
-        """Keep of each text what a model may see, as UTF-8: words with a space between them."""
+        """Parse texts to the words that the model reads, joined by blanks, in UTF-8."""
         texts = []
         for i, value in enumerate(values):
             words = self._words(value) if isinstance(value, str) else []
@@ -80,7 +78,7 @@ class Text(Column):
         return np.array(texts, dtype=np.bytes_)
 
     def _words(self, text: str) -> list[str]:
-        text = text.encode("utf-8", "replace").decode()  # JSON may hold half a character
+        text = text.encode("utf-8", "replace").decode()  # JSON may hold lone surrogates
         text = normalized(text)
         text = normalized(text.lower()) if self.lower else text
         if self.by == "characters":
@@ -98,12 +96,12 @@ class Text(Column):
         return text.split() if self.by == "words" else [*text]
 
     def fit(self, values: Array) -> Fitted:
-        """Learn the words that occur in the most rows; of equally common ones the first by name."""
+        """Learn the words that occur in the most rows; ties in alphabetical order."""
         ranked = learned(map(self._split, values), self.at_least, self.vocabulary)
         return {"ids": {word: place for place, word in enumerate(ranked, start=UNKNOWN + 1)}}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
-        """Return the padded ids; float32 holds them exactly. A text without words is one unknown word."""
+        """Return padded ids, which float32 holds exactly; a text without words is one unknown word."""
         encoded = np.full((len(values), self.length), PAD, dtype=np.float32)
         for row, value in zip(encoded, values, strict=True):
             ids = [fitted["ids"].get(word, UNKNOWN) for word in self._split(value)] or [UNKNOWN]
@@ -111,31 +109,31 @@ class Text(Column):
         return encoded
 
     def scaling(self, fitted: Fitted) -> list[Scale]:
-        """Ids are no quantities: they stay as they are."""
+        """Return no scaling, since the features are ids."""
         return [PLAIN]
 
     def vocabulary_size(self, fitted: Fitted) -> int:
-        """The words, the unknown one, the padding."""
+        """Return the number of words, with unknown and padding."""
         return len(fitted["ids"]) + 2
 
     def json_schema(self) -> dict[str, Any]:
-        """Text."""
+        """Return the schema: text, or null if texts may be missing."""
         return {"type": "string" if self.missing == "refuse" else ["string", "null"]}
 
     def to_json(self, values: Array) -> list[Any]:
-        """The words that were kept."""
+        """Return the texts with the words that were kept."""
         return [value.decode() for value in values.tolist()]
 
 
 def normalized(text: str) -> str:
-    """Return a text in NFKC, with the first 30 of the marks on a character: languages need fewer than ten."""
+    """Return a text in NFKC with at most 30 marks on a character; languages need fewer than ten."""
     if not text.isascii():
         text = SIGNS.sub(lambda found: "".join(_bounded(found[0])), text)
     return unicodedata.normalize("NFKC", text)
 
 
 def _bounded(signs: str) -> Iterator[str]:
-    """Yield signs without the marks that are too many in a row."""
+    """Yield characters, with at most MOST consecutive marks."""
     marks = 0
     for sign in signs:
         marks = marks + 1 if unicodedata.combining(unicodedata.normalize("NFKD", sign)[0]) else 0

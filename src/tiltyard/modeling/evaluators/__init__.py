@@ -1,4 +1,4 @@
-"""Evaluators, one for each problem: its metrics, its baseline, and what a report shows of predictions.
+"""Evaluators, one for each problem: metrics, baseline, and the tables and plots of a report.
 
 Neither preparation, training nor the service imports them.
 Start with base.py.

@@ -15,14 +15,14 @@ from tiltyard.modeling.metrics.classification import binary_metrics, finite, mat
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.classification import probabilities
 
-DRAWN, POINTS = 6, 200  # most curves in a plot, and most points of each
+DRAWN, POINTS = 6, 200  # maximum number of curves in a plot, and of points of a curve
 NOTHING = curves.Roc(
     np.array([np.inf, 0.0]), np.array([0.0, 1.0]), np.array([0.0, 1.0])
-)  # if all rows are of one class
+)  # no curves if all rows have the same class
 
 
 def drawn(predictions: Predictions) -> list[Figure]:
-    """Return the matrix, then the curves."""
+    """Return the confusion matrix, then the curves."""
     return [_confusion(predictions), *_readings(predictions), *_curves(predictions), _calibration(predictions)]
 
 
@@ -32,12 +32,12 @@ def mean_roc(predictions: Predictions) -> curves.Roc:
 
 
 def rocs(predictions: Predictions) -> dict[str, curves.Roc]:
-    """Return the curve of each class against the others; of two classes only the second's: they are mirrored."""
+    """Return the ROC curve of each class against the others; of two classes only that of the second."""
     return {name: curves.roc(inside, score) for name, inside, score in _against(predictions)}
 
 
 def _against(predictions: Predictions) -> Iterator[tuple[str, Array, Array]]:
-    """Yield each class that has rows and others: its name, which rows are of it, and the probability that they got."""
+    """Yield name, membership of rows and probabilities of each class for which there are rows of it and of others."""
     shares, truth = probabilities(predictions.outputs).astype(np.float64), predictions.truth.astype(np.int64)
     for place, name in enumerate(predictions.classes):
         inside = truth == place
@@ -48,7 +48,7 @@ def _against(predictions: Predictions) -> Iterator[tuple[str, Array, Array]]:
 def _confusion(predictions: Predictions) -> Figure:
     return figures.matrix(
         "Confusion",
-        "Test rows by actual and predicted label; the shade is the share of the actual label's rows.",
+        "Test rows by actual and predicted label; the shade is the share of rows with that actual label.",
         ("Actual", "Predicted"),
         (predictions.classes, predictions.classes),
         matrix(predictions.truth, predictions.outputs),
@@ -61,12 +61,12 @@ def _readings(predictions: Predictions) -> list[Figure]:
     if len(predictions.classes) != 2:
         return []
     told = binary_metrics(matrix(predictions.truth, predictions.outputs))
-    text = f"Where {predictions.classes[1]} is what is looked for."
+    text = f"{predictions.classes[1]} counts as the positive class."
     return [figures.table("Read off the matrix", text, [{"figure": n, "value": finite(v)} for n, v in told.items()])]
 
 
 def _curves(predictions: Predictions) -> list[Figure]:
-    """Draw the ROC and precision-recall curves of each class, of many classes the worst ones."""
+    """Return ROC and precision-recall curves of each class, or of the worst ones if there are many."""
     found = rocs(predictions)
     if not found:
         return []
@@ -81,14 +81,14 @@ def _curves(predictions: Predictions) -> list[Figure]:
     return [
         figures.lines(
             "ROC",
-            f"What is found over what is falsely alarmed, at every threshold: {some}, with the area below.",
+            f"True positive rate by false positive rate, at every threshold: {some}, with the area under the curve.",
             ("False positive rate", "True positive rate"),
             roc,
             square=True,
         ),
         figures.lines(
             "Precision and recall",
-            f"How much of what is found is right, over how much is found: {some}, with the mean precision.",
+            f"Precision by recall, at every threshold: {some}, with the average precision.",
             ("Recall", "Precision"),
             {f"{name}, {precise[name].average:.3f}": _precise(precise[name]) for name in names},
             square=True,
@@ -108,18 +108,18 @@ def _precise(curve: curves.Precision) -> dict[str, Any]:
 
 
 def _calibration(predictions: Predictions) -> Figure:
-    """Draw the calibration curve of the likeliest label, or of the second of two classes."""
+    """Return the calibration curve of the predicted label, or of the second of two classes."""
     shares, truth = probabilities(predictions.outputs).astype(np.float64), predictions.truth.astype(np.int64)
     two = len(predictions.classes) == 2
     stated, came = (shares[:, 1], truth == 1) if two else (shares.max(axis=1), shares.argmax(axis=1) == truth)
-    found, what = curves.calibration(came, stated), predictions.classes[1] if two else "the likeliest label"
+    found, what = curves.calibration(came, stated), predictions.classes[1] if two else "the predicted label"
     return figures.lines(
         "Calibration",
-        f"How often {what} is right among answers that are about as sure; on the line a stated 70 % means 70 %.",
-        ("Stated probability", "Came true"),
+        f"How often {what} is right, by its predicted probability; on the line, 70 % of predictions at 70 % are right.",
+        ("Predicted probability", "Observed frequency"),
         {
             "model": {"x": found.stated, "y": found.came, "rows": found.rows, "dots": True},
-            "honest": {"x": [0, 1], "y": [0, 1], "dashed": True},
+            "calibrated": {"x": [0, 1], "y": [0, 1], "dashed": True},
         },
         square=True,
     )

@@ -10,13 +10,13 @@ from tiltyard.figures import Figure
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.predictions import Predictions
 
-TRUTH = "truth"  # name of the truth in the rows given to a baseline that is scored step by step
+TRUTH = "truth"  # name of the truth in the rows of a baseline that is evaluated step by step
 
 
 class Evaluator(ABC):
-    """How predictions of a problem are measured; plug-ins in evaluators/ have the name of the problem.
+    """The evaluation of a problem; each plug-in in evaluators/ has the name of its problem.
 
-    `truth` and `outputs` are as the problem has them: outputs of the model, or what it makes of them for metrics.
+    `truth` and `outputs` are those of the problem: outputs of the model, or the result of `condense`.
     """
 
     metrics: ClassVar[dict[str, Metric]]
@@ -24,7 +24,7 @@ class Evaluator(ABC):
 
     @abstractmethod
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
-        """Return the outputs of the baseline: a constant or a past value."""
+        """Return the outputs of the baseline for rows, from the training targets: a constant or a past value."""
 
     def context(self, train: Array) -> dict[str, float]:
         """Return the context that metrics need from the training targets; empty by default."""
@@ -40,7 +40,7 @@ class Evaluator(ABC):
 
     @abstractmethod
     def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
-        """Return the data behind the plots of DVC, by name: columns that become a CSV file."""
+        """Return the data for plots of DVC by name: columns that are written to a CSV file."""
 
     @abstractmethod
     def figures(self, predictions: Predictions) -> list[Figure]:

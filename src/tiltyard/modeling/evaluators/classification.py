@@ -33,43 +33,43 @@ METRICS: dict[str, Metric] = {
         "Accuracy",
         _of_matrix(scores.accuracy),
         higher_is_better=True,
-        meaning="how often the likeliest label is the right one",
+        meaning="the share of rows whose most probable label is correct",
     ),
     "balanced_accuracy": Metric(
         "Balanced accuracy (mean recall over the classes)",
         _of_matrix(scores.balanced_accuracy),
         higher_is_better=True,
-        meaning="how often a row of a class is found, all classes counting alike",
+        meaning="the share of a class's rows that get its label, averaged over the classes",
     ),
     "macro_f1": Metric(
         "Macro F1 (mean over the classes)",
         _of_matrix(scores.macro_f1),
         higher_is_better=True,
-        meaning="how well labels are found without false alarms, all classes counting alike",
+        meaning="the harmonic mean of precision and recall, averaged over the classes",
     ),
     "log_loss": Metric(
         "Log loss",
         _of_shares(scores.log_loss),
         higher_is_better=False,
-        meaning="how surprising the right labels are to the model; 0 if it was sure of each",
+        meaning="the negative logarithm of the true label's probability, on average; 0 if all probabilities are 1",
     ),
     "brier": Metric(
         "Brier score",
         _of_shares(scores.brier),
         higher_is_better=False,
-        meaning="how far the probabilities lie from what came, squared; 0 if each was sure and right",
+        meaning="the squared difference between probabilities and true labels; 0 if all are certain and correct",
     ),
     "calibration_error": Metric(
         "Expected calibration error",
         _of_shares(scores.ece),
         higher_is_better=False,
-        meaning="how far being sure lies from being right, among answers that are as sure",
+        meaning="the difference between confidence and accuracy, among predictions of similar confidence",
     ),
     "roc_auc": Metric(
         "ROC AUC (mean over the classes)",
         _of_shares(scores.roc_auc),
         higher_is_better=True,
-        meaning="how often a row of a class is held likelier to be of it than one that is not",
+        meaning="the chance that a row of a class gets a higher probability of it than a row of another class",
     ),
 }
 
@@ -78,7 +78,7 @@ class Classification(Evaluator):
     """The baseline predicts the class frequencies."""
 
     metrics: ClassVar = METRICS
-    baseline_title: ClassVar = "how frequent each class is in the training rows"
+    baseline_title: ClassVar = "the class frequencies of the training rows"
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
         """Return the class frequencies of the training rows for every row; its label is the majority class."""
@@ -86,7 +86,7 @@ class Classification(Evaluator):
         return np.tile(shares, (row_count(rows), 1))
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
-        """Return the confusion matrix, a table by class, and the rows whose true label got the least probability."""
+        """Return the confusion matrix, a table by class, and the most confident wrong predictions."""
         table = matrix(predictions.truth, predictions.outputs)
         return {
             "confusion": table.tolist(),
@@ -95,7 +95,7 @@ class Classification(Evaluator):
         }
 
     def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
-        """Return actual and predicted label of every row, and the curves for DVC to draw, the mean over classes."""
+        """Return actual and predicted label of every row, and the ROC curve averaged over the classes."""
         names = np.array(predictions.classes)
         predicted = names[probabilities(predictions.outputs).argmax(axis=1)]
         actual = names[predictions.truth.astype(np.int64)]
@@ -111,7 +111,7 @@ class Classification(Evaluator):
 
 
 def _by_class(table: Array, classes: list[str]) -> list[dict[str, Any]]:
-    """Return a line a class; a ratio over nothing is None."""
+    """Return a record for each class; a ratio is None if its denominator is 0."""
     columns = {"precision": scores.precision(table), "recall": scores.recall(table), "f1": scores.f1(table)}
     return [
         {

@@ -16,17 +16,17 @@ from tiltyard.modeling.metrics import scores
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.predictions import Predictions
 
-SHOWN = 200  # most steps in a plot
-LEAST = 1e-200  # least naive error to divide by; less may give infinity
+SHOWN = 200  # maximum number of steps in a plot
+LEAST = 1e-200  # smallest naive error to divide by; a smaller one may give infinity
 
 
 def ahead(outputs: Array) -> Array:
-    """Return the forecasts alone: (rows, steps)."""
+    """Return the forecasts without their intervals: (rows, steps)."""
     return outputs[:, 0] if outputs.ndim == 3 else outputs
 
 
 def _of_all(score: Callable[[Array, Array], float]) -> Callable[[Array, Array, Context], float]:
-    """Measure all steps alike."""
+    """Return a score function that treats all steps alike."""
     return lambda truth, outputs, _: score(truth.ravel(), ahead(outputs).ravel())
 
 
@@ -41,29 +41,29 @@ METRICS: dict[str, Metric] = {
         "MASE (error over that of the naive forecast in training)",
         _mase,
         higher_is_better=False,
-        meaning="the mean miss over that of answering with the last value; below 1 is better than that",
+        meaning="the mean absolute error divided by that of the naive forecast; below 1 it is better than naive",
     ),
 }
 
 
 class Forecasting(Regression):
-    """The baseline is persistence: the last value, or that of a season before."""
+    """The baseline is the naive forecast: the last value, or the value one season before."""
 
     metrics: ClassVar = METRICS
-    baseline_title: ClassVar = "the last value seen, or that a season before"
+    baseline_title: ClassVar = "the last value, or the value one season before (naive forecast)"
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
-        """Return the naive forecasts, which are what the rows hold here."""
+        """Return the naive forecasts, which `rows` holds."""
         (naive,) = rows.values()
         return naive.astype(np.float64)
 
     def context(self, train: Array) -> dict[str, float]:
-        """Return the mean absolute error of the naive forecast over the training targets, which follow each other."""
+        """Return the mean absolute error of the naive forecast on the training targets, which are consecutive."""
         naive = float(np.mean(np.abs(np.diff(train, axis=0)))) if len(train) > 1 else 0.0
         return {"naive_mae": naive if naive > LEAST else 1.0}
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
-        """Return the largest and smallest errors of any step; each step by itself, if there are several or ends."""
+        """Return the largest and smallest errors, and metrics by step if there are several steps or intervals."""
         details, steps = super().details(_flat(predictions)), _steps(predictions)
         if len(steps) == 1 and predictions.outputs.ndim == 2:
             return details
@@ -72,7 +72,7 @@ class Forecasting(Regression):
         return {**details, "by_step": steps}
 
     def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
-        """Return truth, forecast and baseline of the first step in time, and the residuals of all."""
+        """Return truth, forecast and baseline of the first step, and the residuals of all steps."""
         series = {
             "row": predictions.number,
             "actual": predictions.truth.reshape(len(predictions.truth), -1)[:, 0].astype(np.float64),
@@ -93,7 +93,7 @@ class Forecasting(Regression):
 
 
 def _course(predictions: Predictions) -> Figure:
-    """Draw truth, forecast one step ahead, and baseline."""
+    """Return a plot of truth, one-step forecast and baseline."""
     truth = predictions.truth.reshape(len(predictions.truth), -1)[-SHOWN:, 0]
     value, rows = ahead(predictions.outputs)[-SHOWN:, 0], np.arange(len(predictions.truth))[-SHOWN:]
     band = {}
@@ -102,7 +102,7 @@ def _course(predictions: Predictions) -> Figure:
         band = {"band": {"x": rows, "low": low.astype(np.float64), "high": high.astype(np.float64)}}
     return lines(
         "Forecast",
-        f"The last {len(rows)} test rows: what came, what was forecast, and the baseline.",
+        f"The last {len(rows)} test rows: true value, forecast and baseline.",
         ("Test row", predictions.target),
         {
             "actual": {"x": rows, "y": truth.astype(np.float64)},
@@ -114,11 +114,11 @@ def _course(predictions: Predictions) -> Figure:
 
 
 def _by_step(steps: list[dict[str, Any]]) -> Figure:
-    """Draw the error by forecast step."""
+    """Return a plot of the error by forecast step."""
     places = [step["step"] for step in steps]
     return lines(
         "Error by step",
-        "By how far ahead the forecast looks, beside the baseline's.",
+        "Error by forecast step, of model and baseline.",
         ("Steps ahead", "Root mean squared error"),
         {
             "forecast": {"x": places, "y": [step["rmse"] for step in steps]},
@@ -129,13 +129,13 @@ def _by_step(steps: list[dict[str, Any]]) -> Figure:
 
 
 def _placed(record: dict[str, Any], steps: int) -> dict[str, Any]:
-    """Separate the row from the step, which `_flat` numbered consecutively."""
+    """Split the numbers of `_flat` into row and step."""
     row, step = divmod(record.pop("row"), steps)
     return {"row": row, "step": step + 1, **record}
 
 
 def _flat(predictions: Predictions) -> Predictions:
-    """Return each step of each row as a row of one number, numbered through."""
+    """Return one row for each step of each row, numbered consecutively."""
     steps = ahead(predictions.outputs).shape[1]
     return dataclasses.replace(
         predictions,
@@ -147,7 +147,7 @@ def _flat(predictions: Predictions) -> Predictions:
 
 
 def _steps(predictions: Predictions) -> list[dict[str, Any]]:
-    """Measure each step: model, baseline, and coverage of the interval."""
+    """Return metrics by step: of model and baseline, and the coverage of the interval."""
     value, truth = ahead(predictions.outputs), predictions.truth.reshape(len(predictions.truth), -1)
     rows = []
     for step in range(value.shape[1]):

@@ -33,19 +33,19 @@ METRICS: dict[str, Metric] = {
         "Perplexity per character",
         _perplexity,
         higher_is_better=False,
-        meaning="between how many characters, equally likely, the model is in doubt",
+        meaning="the number of equally probable characters that would be as uncertain as the model's prediction",
     ),
     "bits": Metric(
         "Bits per character",
         _bits,
         higher_is_better=False,
-        meaning="how surprising each next character is to the model",
+        meaning="the negative binary logarithm of the next character's probability, on average",
     ),
     "accuracy": Metric(
         "Accuracy (next character)",
         _hits,
         higher_is_better=True,
-        meaning="how often the likeliest next character is the right one",
+        meaning="the share of characters whose most probable prediction is correct",
     ),
 }
 
@@ -54,10 +54,10 @@ class Generation(Evaluator):
     """The baseline is a trigram model."""
 
     metrics: ClassVar = METRICS
-    baseline_title: ClassVar = "how often a character follows the two before it in the training rows"
+    baseline_title: ClassVar = "the next character by its counts after the two before it (trigram model)"
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
-        """Return the scores of the trigram model, in the form of the model's."""
+        """Return the trigram model's values for the metrics, in the same form as those of the model."""
         (texts,) = [values["text"] for name, values in rows.items() if name != TRUTH]
         return Ngram(map(str, train)).judged(texts, rows[TRUTH])
 
@@ -69,7 +69,7 @@ class Generation(Evaluator):
         return {"worst": [{"row": int(n), "perplexity": float(p), "text": str(text)} for n, p, text in rows]}
 
     def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
-        """Return the perplexity of every window, in their order."""
+        """Return the perplexity of every window, in order."""
         model, baseline = _each(predictions.outputs), _each(predictions.baseline)
         return {
             "perplexity": {"row": predictions.number.tolist(), "model": model.tolist(), "baseline": baseline.tolist()}
@@ -80,7 +80,9 @@ class Generation(Evaluator):
         found = {"model": _each(predictions.outputs), "baseline": _each(predictions.baseline)}
         return [
             histogram(
-                "Perplexity of a window", "How many characters the model wavers between, window by window.", found
+                "Perplexity of a window",
+                "The perplexity is the number of equally probable characters of the same uncertainty.",
+                found,
             )
         ]
 

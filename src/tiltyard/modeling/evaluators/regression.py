@@ -21,19 +21,19 @@ METRICS: dict[str, Metric] = {
         "Root mean squared error (RMSE)",
         lambda t, o, _: scores.rmse(t, o[:, 0]),
         higher_is_better=False,
-        meaning="by how much answers miss, large misses weighing more",
+        meaning="the typical error of a prediction; large errors weigh more",
     ),
     "mae": Metric(
         "Mean absolute error (MAE)",
         lambda t, o, _: scores.mae(t, o[:, 0]),
         higher_is_better=False,
-        meaning="by how much answers miss on average",
+        meaning="the mean absolute error of predictions",
     ),
     "r2": Metric(
         "R² (variance explained)",
         lambda t, o, _: scores.r2(t, o[:, 0]),
         higher_is_better=True,
-        meaning="the share of what makes rows differ that the answers account for",
+        meaning="the share of the variance that predictions explain",
     ),
 }
 
@@ -42,10 +42,10 @@ class Regression(Evaluator):
     """The baseline is the best constant."""
 
     metrics: ClassVar = METRICS
-    baseline_title: ClassVar = "the mean of the training rows; their median where absolute errors decide"
+    baseline_title: ClassVar = "the mean of the training rows (their median for absolute errors)"
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
-        """Return the best constant of the training rows, for every row: absolute errors are least from the median."""
+        """Return the best constant for every row: the mean of the training rows, or the median for absolute errors."""
         return np.full((row_count(rows), 1), np.median(train) if metric == "mae" else train.mean())
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Regression(Evaluator):
         return {"residuals": {"predicted": value.tolist(), "residual": residual.tolist()}}
 
     def figures(self, predictions: Predictions) -> list[Figure]:
-        """Return plots: predicted over actual, residuals and their histogram."""
+        """Return plots: predicted by actual value, residuals, and their histogram."""
         return compared(predictions.truth, predictions.outputs[:, 0], predictions.target)
 
 
@@ -71,21 +71,21 @@ def compared(truth: Array, value: Array, target: str) -> list[Figure]:
     return [
         points(
             "Predicted and actual",
-            "A point a test row; on the line the model is right.",
+            "Each point is a test row; on the line the prediction is exact.",
             (f"Predicted {target}", f"Actual {target}"),
             {"": (value, truth)},
             diagonal=True,
         ),
         points(
             "Residuals",
-            "A model that has learned everything leaves a shapeless cloud around zero.",
+            "Without structure around zero, the model has learned what the features can explain.",
             (f"Predicted {target}", "Predicted minus actual"),
             {"": (value, missed)},
             level=0,
         ),
         histogram(
             "Errors",
-            f"Predicted minus actual, by test rows; {np.mean(missed):.3g} on the average.",
+            f"Predicted minus actual, by test rows; {np.mean(missed):.3g} on average.",
             {"errors": missed},
         ),
     ]

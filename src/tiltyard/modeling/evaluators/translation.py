@@ -26,16 +26,16 @@ def _edits(_: Array, judged: Array, __: Context) -> float:
 
 METRICS: dict[str, Metric] = {
     "exact": Metric(
-        "Exact match (whole answers)",
+        "Exact match (whole texts)",
         _exact,
         higher_is_better=True,
-        meaning="how often the whole answer is right, to the letter",
+        meaning="the share of rows whose predicted text equals the true text",
     ),
     "error_rate": Metric(
         "Token error rate (edits per step of the truth)",
         _edits,
         higher_is_better=False,
-        meaning="how many edits make the answers right, for each step of the right ones",
+        meaning="the number of edits from predicted to true texts, divided by the tokens of the true texts",
     ),
 }
 
@@ -44,7 +44,7 @@ class Translation(Evaluator):
     """The baseline always predicts the same text."""
 
     metrics: ClassVar = METRICS
-    baseline_title: ClassVar = "the answer that is commonest in the training rows"
+    baseline_title: ClassVar = "the most frequent text of the training rows"
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
         """Return the most frequent training text for every row."""
@@ -78,4 +78,4 @@ class Translation(Evaluator):
             name: judged["edits"]
             for name, judged in (("model", predictions.outputs), ("baseline", predictions.baseline))
         }
-        return [histogram("Edits", "From the answer to the truth: insertions, deletions and changes.", found)]
+        return [histogram("Edits", "Insertions, deletions and substitutions between predicted and true text.", found)]

@@ -25,9 +25,9 @@ class Encoder:
     problem: Problem
     columns: dict[str, Column]
     fitted: dict[str, Fitted]
-    target: Fitted  # fitted from the targets: mean and std of a number, ids of words
+    target: Fitted  # fitted to the targets: mean and standard deviation of a number, or ids of tokens
     classes: list[str]
-    bare: bool  # an instance is the value itself (an image, a series, a text), not an object of named features
+    bare: bool  # an instance is the bare value (an image, a series, a text), not an object of named features
     max_instances: int
     read: dict[str, Any] = field(default_factory=dict)  # how the task reads text files; a CSV body is read the same way
 
@@ -94,7 +94,7 @@ class Encoder:
         return max(column.vocabulary_size(self.fitted[name]) for name, column in self.columns.items())
 
     def to_json(self, rows: Rows) -> list[Any]:
-        """Turn rows back into instances."""
+        """Convert rows back to instances."""
         return self.joined({name: column.to_json(rows[name]) for name, column in self.columns.items()})
 
     def joined(self, values: dict[str, list[Any]]) -> list[Any]:
@@ -104,11 +104,11 @@ class Encoder:
         return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
 
     def answer(self, outputs: Array) -> list[Any]:
-        """Turn the model's outputs into predictions."""
+        """Convert the model's outputs to predictions."""
         return self.problem.answer(outputs, self.classes)
 
     def json_schema(self) -> dict[str, Any]:
-        """Describe one instance."""
+        """Return the JSON Schema of an instance."""
         schemas = {name: column.json_schema() for name, column in self.columns.items()}
         if self.bare:
             return next(iter(schemas.values()))
@@ -155,7 +155,7 @@ def _fit(column: Column, parts: Iterable[Array], name: str) -> Fitted:
 
 
 def _bare(column: Column, instances: Sequence[object], name: str) -> Array:
-    """Parse values of a single column: the field in errors is `instances[i]`, without a name."""
+    """Parse bare values of a single column: the field in errors is `instances[i]`, without a name."""
     try:
         return column.parse(instances, name)
     except RequestError as error:

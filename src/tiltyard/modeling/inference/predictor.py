@@ -1,4 +1,4 @@
-"""Predictor: an ONNX model with its encoder, as it is judged, packaged and served."""
+"""Predictor: an ONNX model with its encoder, for evaluation and serving alike."""
 
 from __future__ import annotations
 

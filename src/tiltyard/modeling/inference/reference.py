@@ -1,7 +1,7 @@
 """Drift reference: histograms of the training rows by column, small enough for the package.
 
-Columns are looked at as the encoder gives them, for training rows are kept so: of numbers the feature itself, missing
-ones apart; of flags which one is up; of a picture or a series its mean; of a text its length.
+Columns are compared in encoded form, as training rows are stored: numbers by their feature, with missing ones apart;
+one-hot flags by their index; images and series by their mean; texts by their length.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Metrics and what is computed from them: scores, curves, bootstrap intervals, distances between samples.
+"""Metrics: scores, curves, bootstrap intervals, and distances between samples.
 
-Metrics get arrays, and know neither models nor files.
+Functions take arrays and do not depend on models or files.
 Start with scores.py.
 """

@@ -1,8 +1,8 @@
 """Percentile bootstrap: confidence intervals of metrics and of gains over the test rows.
 
-Rows are drawn one by one with replacement, so an interval holds for rows that are independent given the features.
-Of many rows fewer are drawn, for time would grow without telling more: what m rows move by, n rows move by the root of
-m/n of it.
+Rows are drawn one by one with replacement, so an interval is valid for rows that are independent given the features.
+Of many rows, only a part (m of n) is drawn to save time; the width of the interval is then scaled by the square root of
+m/n.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Bootstrap:
     def gain(self, metric: Metric, score: Callable[[Array, Array], float], new: Array, old: Array) -> Gain:
         """Compare the outputs of two models by `score(outputs, places)`.
 
-        Both meet the same rows in each resample, so luck with the rows cancels out.
+        Both models are measured on the same rows in each resample, so the choice of rows cancels out.
         """
         gains = [metric.gain(score(new, places), score(old, places)) for places in self._resamples()]
         everything = np.arange(self.rows)

@@ -28,7 +28,7 @@ def binary_metrics(table: Array) -> dict[str, float]:
         "precision": (found, found + alarms),
         "F1": (2 * found, 2 * found + alarms + missed),
         "prevalence": (ill, rows),
-        "error of the commoner label": (min(ill, well), rows),
+        "error of the more frequent label": (min(ill, well), rows),
     }
     return {name: part / whole if whole else float("nan") for name, (part, whole) in figures.items()}
 

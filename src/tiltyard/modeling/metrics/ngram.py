@@ -58,7 +58,7 @@ class Ngram:
         return best
 
     def judged(self, texts: Array, truth: Array) -> Array:
-        """Return what `generation` measures: for each row the sum of surprise, the hits and the characters."""
+        """Return for each row the sum of negative log probabilities, the correct characters and all characters."""
         known: dict[tuple[str, str], tuple[float, bool]] = {}
         rows = []
         for text, ahead in zip(texts.tolist(), truth.tolist(), strict=True):

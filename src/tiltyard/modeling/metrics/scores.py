@@ -29,7 +29,7 @@ def rmse(truth: Array, value: Array) -> float:
 
 
 def r2(truth: Array, value: Array) -> float:
-    """Return R², the share of variance explained; 0 if the truth is constant and missed."""
+    """Return R², the share of variance explained; 0 if the truth is constant and not predicted exactly."""
     spread, error = float(np.var(truth.astype(np.float64))), mse(truth, value)
     if not spread > SMALLEST:  # squares of small numbers underflow; R² does not depend on the unit
         scaled = unit(np.concatenate([truth, value]).astype(np.float64))
@@ -89,7 +89,7 @@ def brier(truth: Array, probabilities: Array) -> float:
 def ece(truth: Array, probabilities: Array) -> float:
     """Return the expected calibration error over ten bins of equal size.
 
-    Rows are parted by how sure the likeliest label is, into parts of as many rows each.
+    Rows are sorted by the probability of the predicted label and divided into bins of equal counts.
     """
     sure = probabilities.max(axis=1).astype(np.float64)
     right = (probabilities.argmax(axis=1) == truth).astype(np.float64)

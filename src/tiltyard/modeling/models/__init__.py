@@ -1,5 +1,5 @@
-"""Model families, one a file: the layers that are built from the model section of a task file.
+"""Model families, one in each file: settings of the `model:` section of a task file, and the layers that they build.
 
-A family trains nothing and reads no data.
+A family does not train and reads no data.
 Start with base.py, then mlp.py.
 """

@@ -19,20 +19,20 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Weighted(Model):
-    """How weights begin, and what keeps them small."""
+    """Initialisation, regularisation and norm constraint of weights."""
 
-    initializer: Initializer | None = Field(None, description="Of the weights of hidden layers; Keras' own if unset.")
+    initializer: Initializer | None = Field(None, description="For weights of hidden layers; Keras' default if unset.")
     l1: float = Field(0.0, ge=0, description="Penalty on the sum of absolute weights.")
     l2: float = Field(0.0, ge=0, description="Penalty on the sum of squared weights.")
-    max_norm: float | None = Field(None, gt=0, description="Longest vector of weights into a unit.")
+    max_norm: float | None = Field(None, gt=0, description="Maximum norm of the weights of a unit.")
 
     def weights(self, *parts: str, incoming: int = 1) -> dict[str, Any]:
-        """Return the keyword arguments of a layer for its weights, whose first `incoming` axes lead into a unit."""
+        """Return keyword arguments for the weights of a layer; the first `incoming` axes are inputs of a unit."""
         from keras import constraints, regularizers
 
         options: dict[str, Any] = {}
         for part in parts or ("kernel",):
-            axes = [*range(incoming - 1 if part == "depthwise" else incoming)]  # a map of its own for each map
+            axes = [*range(incoming - 1 if part == "depthwise" else incoming)]  # one filter for each input map
             if self.initializer:
                 options[f"{part}_initializer"] = self.initializer
             if self.l1 or self.l2:
@@ -45,15 +45,15 @@ class Weighted(Model):
 class DenseLayers(Weighted):
     """Dense layers, each with its activation, batch norm and dropout."""
 
-    normal_dense: ClassVar[bool] = True  # whether `batch_norm` is meant for dense layers
+    normal_dense: ClassVar[bool] = True  # whether `batch_norm` applies to dense layers
 
     activation: Activation = "relu"
-    slope: float | None = Field(None, ge=0, description="Of leaky_relu below 0; Keras' own, 0.2, if unset.")
-    batch_norm: bool = Field(default=False, description="Behind each hidden layer; of pictures, each convolution.")
-    dropout: Share | list[Share] = Field(0.0, description="Behind each hidden layer; or a list with one for each.")
+    slope: float | None = Field(None, ge=0, description="Slope of leaky_relu below 0; 0.2, as in Keras, if unset.")
+    batch_norm: bool = Field(default=False, description="After each hidden layer; for images, each convolution.")
+    dropout: Share | list[Share] = Field(0.0, description="After each hidden layer; or a list with one for each.")
 
     def stacked(self, x: keras.KerasTensor, widths: list[int], before: int = 0) -> keras.KerasTensor:
-        """Stack one dense layer a width; `before` of the listed dropouts belong to layers before them."""
+        """Add one dense layer for each width; the first `before` listed dropouts belong to earlier layers."""
         from keras import layers
 
         for place, width in enumerate(widths, start=before):
@@ -65,19 +65,19 @@ class DenseLayers(Weighted):
         return x
 
     def activated(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Apply the activation as a layer of its own; of maps, all places share a learned slope."""
+        """Apply the activation as a separate layer; the positions of a feature map share a learned slope."""
         from keras import layers, ops
 
         if self.activation == "prelu":
             return layers.PReLU(shared_axes=[*range(1, len(x.shape) - 1)] or None)(x)
-        if self.activation == "gelu":  # by tanh: the exact one does not survive the export to ONNX
+        if self.activation == "gelu":  # the tanh approximation: the exact one cannot be exported to ONNX
             return ops.gelu(x, approximate=True)
         if self._is_layer:
             return layers.LeakyReLU(self.slope)(x)
         return layers.Activation(self.activation)(x)
 
     def dropped(self, x: keras.KerasTensor, place: int, places: int) -> keras.KerasTensor:
-        """Drop units behind one of so many hidden layers."""
+        """Apply dropout after the hidden layer at an index, of so many layers."""
         from keras import layers
 
         if isinstance(self.dropout, list) and len(self.dropout) != places:
@@ -87,22 +87,22 @@ class DenseLayers(Weighted):
 
     @property
     def _is_layer(self) -> bool:
-        """Whether the activation is more than a name that another layer may hold."""
+        """Whether the activation needs a layer of its own, not only a name."""
         return self.activation in ("prelu", "gelu") or (self.activation == "leaky_relu" and self.slope is not None)
 
 
 class ConvLayers(DenseLayers):
-    """Convolutions over pictures, each with batch norm, activation and spatial dropout."""
+    """Convolutions of images, each with batch norm, activation and spatial dropout."""
 
     normal_dense: ClassVar = False
 
-    dropout: Share | list[Share] = Field(0.0, description="Behind each dense layer; or a list with one for each.")
-    spatial_dropout: Share = Field(0.0, description="Share of whole maps that is dropped behind each convolution.")
+    dropout: Share | list[Share] = Field(0.0, description="After each dense layer; or a list with one for each.")
+    spatial_dropout: Share = Field(0.0, description="Share of feature maps dropped after each convolution.")
 
     def convolution(
         self, x: keras.KerasTensor, filters: int, kernel: int, *, active: bool = True, **options: Any
     ) -> keras.KerasTensor:
-        """Convolve, keeping the size unless told otherwise; batch norm has a bias, so that none other is needed."""
+        """Add a convolution, by default with `same` padding; it has no bias before batch norm, which has one."""
         from keras import layers
 
         options = {"padding": "same", "use_bias": not self.batch_norm, **options}
@@ -110,7 +110,7 @@ class ConvLayers(DenseLayers):
         return self.finished(x, active=active)
 
     def finished(self, x: keras.KerasTensor, *, active: bool = True) -> keras.KerasTensor:
-        """Put behind a convolution what belongs there."""
+        """Add batch norm, activation and spatial dropout after a convolution."""
         from keras import layers
 
         x = layers.BatchNormalization()(x) if self.batch_norm else x
@@ -119,11 +119,11 @@ class ConvLayers(DenseLayers):
 
 
 class WidthScaled(ConvLayers):
-    """A large network of the literature, which can be made thinner, and ready for small pictures."""
+    """A published large network, with options for fewer filters and for small images."""
 
-    width: float = Field(1.0, gt=0, le=4, description="Share of the original's filters.")
-    small: bool = Field(default=False, description="Let the first layers keep the size: for pictures of 32x32 or so.")
+    width: float = Field(1.0, gt=0, le=4, description="Number of filters relative to the original.")
+    small: bool = Field(default=False, description="First layers keep the size: for images of about 32x32.")
 
     def scaled(self, filters: int) -> int:
-        """Return the number of filters; an even one, since some networks go in two halves."""
+        """Return the scaled number of filters; it is even, since some networks split them into halves."""
         return max(2, 2 * round(filters * self.width / 2))

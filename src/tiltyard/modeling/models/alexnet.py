@@ -1,4 +1,4 @@
-"""AlexNet: five convolutions in two halves that meet in the third, then two wide dense layers."""
+"""AlexNet: five convolutions, some of them grouped in two halves, then two wide dense layers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 class Alexnet(WidthScaled):
-    """As Krizhevsky, Sutskever and Hinton drew it in 2012, but without the normalisation over neighbouring maps."""
+    """The network of Krizhevsky, Sutskever and Hinton (2012), without local response normalisation."""
 
     forms: ClassVar = ("image",)
 
     family: Literal["alexnet"]
-    halves: bool = Field(default=True, description="Layers 2, 4 and 5 see half of the maps each, as on two cards.")
+    halves: bool = Field(default=True, description="Grouped convolutions in layers 2, 4 and 5, as on two GPUs.")
     units: list[int] = Field([4096, 4096], description="Width of each dense layer.")
-    dropout: Share | list[Share] = Field(0.5, description="Behind each dense layer; or a list with one for each.")
+    dropout: Share | list[Share] = Field(0.5, description="After each dense layer; or a list with one for each.")
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
-        """Pooling overlaps: 3x3, every second place."""
+        """Build the layers; pooling overlaps: 3x3 with a stride of 2."""
         from keras import layers
 
         kernel, strides = (3, 1) if self.small else (11, 4)
@@ -38,7 +38,7 @@ class Alexnet(WidthScaled):
         return self.stacked(layers.Flatten()(x), self.units)
 
     def _two(self, x: keras.KerasTensor, filters: int, kernel: int) -> keras.KerasTensor:
-        """Convolve each half of the maps by itself; a grouped convolution would not survive the export to ONNX."""
+        """Convolve each half of the maps separately; grouped convolutions cannot be exported to ONNX."""
         from keras import layers
 
         if not self.halves:

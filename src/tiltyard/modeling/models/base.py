@@ -1,4 +1,4 @@
-"""The Model base class: the settings of a model family, which build its Keras layers."""
+"""Base class of model families: their settings, and the Keras layers built from them."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ Output = Literal["linear", "sigmoid", "softmax"]
 
 
 class Model(Settings):
-    """The `model:` section of a task file; plug-ins in models/ say what each family means."""
+    """The `model:` section of a task file; each plug-in in models/ implements one family."""
 
-    forms: ClassVar[tuple[str, ...]]  # the forms of data it can read
-    translates: ClassVar[bool] = False  # whether it writes texts, and nothing else
+    forms: ClassVar[tuple[str, ...]]  # the modalities that it can read
+    translates: ClassVar[bool] = False  # whether it predicts texts (sequence to sequence), and only texts
 
     family: str
-    output: Output | None = Field(None, description="Activation of the last layer; the problem's usual one if unset.")
+    output: Output | None = Field(None, description="Activation of the last layer; the problem's default if unset.")
 
     @abstractmethod
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
-        """Stack the family's layers on the features; `head` comes after them.
+        """Build the family's hidden layers on the features; `head` adds the output layer.
 
-        `vocabulary_size` says how many ids there are, for families that read ids. What the features do not fit is a
-        ValueError whose first line says why.
+        `vocabulary_size` is the number of ids, for families that read ids. Raise ValueError if layers and features do
+        not fit; its first line is the reason.
         """
 
     @property
     def steps(self) -> bool:
-        """Return whether it returns every step and is causal."""
+        """Whether its output has every time step and is causal, as text generation needs it."""
         return False
 
     def translate(
@@ -46,7 +46,7 @@ class Model(Settings):
         raise ValueError(f"{self.family} does not translate")
 
     def unroll(self, body: keras.Model, steps: int) -> keras.Model:
-        """Return the inference model, which decodes step by step."""
+        """Build the inference model, which decodes step by step."""
         raise ValueError(f"{self.family} does not translate")
 
     def head(self, x: keras.KerasTensor, units: int, activation: str) -> keras.KerasTensor:
@@ -58,9 +58,9 @@ class Model(Settings):
 
     @property
     def taken_up(self) -> str:
-        """Return the base task of transfer learning, or None."""
+        """The base task of transfer learning; empty if there is none."""
         return ""
 
     def inherit(self, workspace: Workspace) -> dict[str, Any]:
-        """Resolve the base model before `build`; return what to record about it."""
+        """Find the base model before `build`; return its provenance for the record of the training."""
         return {}

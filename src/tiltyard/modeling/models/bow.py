@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 class Bow(DenseLayers):
-    """An embedding, averaged over the words that are there."""
+    """An embedding, averaged over the words of a text."""
 
     forms: ClassVar = ("text",)
 
     family: Literal["bow"]
-    embedding: int = Field(32, ge=1, description="Length of a word's vector.")
-    units: list[int] = Field([32], description="Width of each dense layer behind the mean.")
-    dropout: Share | list[Share] = Field(0.0, description="Of the mean, and behind each dense layer.")
+    embedding: int = Field(32, ge=1, description="Length of a word vector.")
+    units: list[int] = Field([32], description="Width of each dense layer after the mean.")
+    dropout: Share | list[Share] = Field(0.0, description="Of the mean, and after each dense layer.")
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
-        """Id 0 is padding and has no part in the mean; the encoder sees to it that no text is all padding."""
+        """Build the layers; padding (id 0) is not averaged, and the encoder ensures that no text is all padding."""
         from keras import layers
 
         x = layers.Embedding(vocabulary_size, self.embedding, mask_zero=True)(features)

@@ -16,29 +16,29 @@ Padding = Literal["same", "valid"]
 
 
 class Block(Settings):
-    """Some convolutions of one width, then pooling and dropout."""
+    """Convolutions with the same number of filters, then pooling and dropout."""
 
     filters: int = Field(ge=1)
     convolutions: int = Field(1, ge=1)
     kernel: int | None = Field(None, ge=1, description="The model's if unset.")
     padding: Padding | None = Field(None, description="The model's if unset.")
-    pool: int | Literal["none"] = Field(2, description="By what each side shrinks behind the convolutions.")
+    pool: int | Literal["none"] = Field(2, description="Pooling factor of each side after the convolutions.")
     dropout: Share = Field(0.0, description="Behind the pooling.")
 
 
 class Cnn(ConvLayers):
-    """Blocks, then the maps in a row or the mean of each, then dense layers."""
+    """Convolutional blocks, flattened or averaged maps, then dense layers."""
 
     forms: ClassVar = ("image",)
 
     family: Literal["cnn"]
-    filters: list[int] = Field([32, 64], min_length=1, description="Filters of each block, where `blocks` is not set.")
-    blocks: list[Block] = Field([], description="Each block in full, in the place of `filters`.")
+    filters: list[int] = Field([32, 64], min_length=1, description="Filters of each block, if `blocks` is not set.")
+    blocks: list[Block] = Field([], description="All settings of each block, instead of `filters`.")
     kernel: int = Field(3, ge=1)
-    padding: Padding = Field("same", description="same: with zeros around, so that the size stays; valid: without.")
+    padding: Padding = Field("same", description="same: zero padding, which keeps the size; valid: none.")
     pooling: Literal["max", "average"] = "max"
-    ending: Literal["flatten", "average"] = Field("flatten", description="Of the maps: all of each, or its mean.")
-    units: list[int] = Field([64], description="Width of each dense layer behind the blocks.")
+    ending: Literal["flatten", "average"] = Field("flatten", description="Flatten the maps, or pool them globally.")
+    units: list[int] = Field([64], description="Width of each dense layer after the blocks.")
 
     @model_validator(mode="after")
     def _one_way(self) -> Cnn:
@@ -47,7 +47,7 @@ class Cnn(ConvLayers):
         return self
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
-        """Blocks, flatten or average, dense layers with dropout."""
+        """Build the blocks, flatten or average, then dense layers with dropout."""
         from keras import layers
 
         x = features

@@ -11,7 +11,7 @@ from tiltyard.modeling.models._layers import Share, WidthScaled
 if TYPE_CHECKING:
     import keras
 
-# Filters of each block: 1x1; 3x3 and 5x5, each behind the fewer of a 1x1 before it; 1x1 behind the pooling.
+# Filters of each block: 1x1; 3x3 and 5x5, each after a 1x1 with fewer filters; 1x1 after the pooling.
 BLOCKS = (
     ((64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64)),
     (
@@ -26,16 +26,16 @@ BLOCKS = (
 
 
 class Inception(WidthScaled):
-    """As Szegedy and others drew it in 2014, without the two outputs half-way, which only training needed."""
+    """The network of Szegedy et al. (2014), without the two auxiliary classifiers."""
 
     forms: ClassVar = ("image",)
 
     family: Literal["inception"]
-    units: list[int] = Field([], description="Width of each dense layer behind the mean of each map.")
-    dropout: Share | list[Share] = Field(0.4, description="Of the means, and behind each dense layer.")
+    units: list[int] = Field([], description="Width of each dense layer after global pooling.")
+    dropout: Share | list[Share] = Field(0.4, description="After global pooling and each dense layer.")
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
-        """Nine blocks in three groups, with pooling between them."""
+        """Build nine blocks in three groups, with pooling between the groups."""
         from keras import layers
 
         x = self._start(features)
@@ -47,7 +47,7 @@ class Inception(WidthScaled):
         return self.stacked(self.dropped(x, 0, 1 + len(self.units)), self.units, before=1)
 
     def _start(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Bring a large picture to an eighth of its size; a small one keeps half."""
+        """Add the first layers: they reduce a large image to an eighth of its size, a small one to half."""
         from keras import layers
 
         kernel, strides = (3, 1) if self.small else (7, 2)
@@ -57,7 +57,7 @@ class Inception(WidthScaled):
         return layers.MaxPooling2D(3, 2, padding="same")(x)
 
     def _block(self, x: keras.KerasTensor, *filters: int) -> keras.KerasTensor:
-        """Put four views of the same maps side by side."""
+        """Add a block: four parallel branches on the same maps, concatenated."""
         from keras import layers
 
         one, before_three, three, before_five, five, behind_pool = filters

@@ -1,4 +1,4 @@
-"""LeNet-5, as it is taught with Keras, or as LeCun, Bottou, Bengio and Haffner drew it in 1998."""
+"""LeNet-5: the simplified form that is usual with Keras, or that of LeCun, Bottou, Bengio and Haffner (1998)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tiltyard.modeling.models._layers import Activation, ConvLayers
 if TYPE_CHECKING:
     import keras
 
-SIDE = 32  # pixels; smaller pictures get a black frame
-# Which of the 6 maps before it each of the 16 maps of the third layer sees (table I of the paper).
+SIDE = 32  # pixels; smaller images are padded with black
+# The maps among the 6 of the layer before that each of the 16 maps of the third layer reads (table I of the paper).
 SEEN = (
     *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
     *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5)),
@@ -28,11 +28,13 @@ class Lenet5(ConvLayers):
 
     family: Literal["lenet5"]
     form: Literal["keras", "paper"] = Field("keras", description="paper: sparse third layer, learned pooling, codes.")
-    codes: Literal["fixed", "trainable"] = Field("fixed", description="The paper's code of each class, of +1 and -1.")
+    codes: Literal["fixed", "trainable"] = Field(
+        "fixed", description="The paper's output code of each class, of +1 and -1."
+    )
     activation: Activation = "tanh"
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
-        """Both forms have the same sizes."""
+        """Build the hidden layers; both forms have layers of the same sizes."""
         from keras import layers
 
         x = self._framed(features)
@@ -50,7 +52,7 @@ class Lenet5(ConvLayers):
         return x
 
     def head(self, x: keras.KerasTensor, units: int, activation: str) -> keras.KerasTensor:
-        """In the paper, the output is the distance from the code of each class; here, a softmax of its negative."""
+        """Add the output layer: a softmax of the negative distances from the codes of the classes (RBF units)."""
         from keras import initializers, layers, ops
 
         if not self._paper:
@@ -66,7 +68,7 @@ class Lenet5(ConvLayers):
             dtype="float32",
             name="codes",
         )
-        # |x - code|^2 = |x|^2 - 2 x code + |code|^2; the codes themselves are what the layer makes of the unit vectors
+        # |x - code|^2 = |x|^2 - 2 x code + |code|^2; the outputs of the layer for unit vectors are the codes
         unit = ops.sum(ops.zeros_like(x), axis=0, keepdims=True) + np.eye(x.shape[-1], dtype=np.float32)
         length = ops.sum(ops.square(codes(unit)), axis=0)
         distance = ops.sum(ops.square(x), axis=1, keepdims=True) - 2.0 * codes(x) + length
@@ -84,21 +86,21 @@ class Lenet5(ConvLayers):
         return layers.ZeroPadding2D(frame)(x) if any(missing) else x
 
     def _pooled(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Halve; in the paper each map also has a gain and a bias of its own before it is squashed."""
+        """Pool by 2; in the paper's form each map also has a gain, a bias and an activation."""
         from keras import layers
 
         x = layers.AveragePooling2D(2)(x)
         return _squashed(layers.DepthwiseConv2D(1, depthwise_initializer="ones")(x)) if self._paper else x
 
     def _of(self, x: keras.KerasTensor, seen: tuple[int, ...]) -> keras.KerasTensor:
-        """Make one map of those that it sees; a grouped convolution would not survive the export to ONNX."""
+        """Convolve some of the maps to one map; grouped convolutions cannot be exported to ONNX."""
         from keras import ops
 
         return self.convolution(ops.take(x, list(seen), axis=-1), 1, 5, padding="valid", active=False)
 
 
 def _squashed(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Bend as in the paper: 1 at 1 and -1 at -1."""
+    """Apply the paper's scaled tanh, which is 1 at 1 and -1 at -1."""
     from keras import ops
 
     return 1.7159 * ops.tanh(x * (2 / 3))

@@ -21,7 +21,7 @@ class Mlp(DenseLayers):
     units: list[int] = Field([64, 32], description="Width of each hidden layer.")
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
-        """Flatten, then one dense layer a width."""
+        """Build: flatten, then one dense layer for each width."""
         from keras import layers
 
         return self.stacked(layers.Flatten()(features), self.units)

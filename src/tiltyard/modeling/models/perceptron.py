@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class Perceptron(Weighted):
-    """The output layer alone; its weights are the ones that are initialised and kept small."""
+    """Only an output layer; the settings of weights apply to it."""
 
     forms: ClassVar = ("table", "image", "series")
 
     family: Literal["perceptron"]
-    powers: int = Field(1, ge=1, le=5, description="Up to which power each feature goes in: 2 adds squares.")
-    crossed: bool = Field(default=False, description="Add the product of each two features.")
+    powers: int = Field(1, ge=1, le=5, description="Highest power of each feature: 2 adds squares.")
+    crossed: bool = Field(default=False, description="Add the product of each pair of features.")
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
-        """Put features, powers and products side by side."""
+        """Build the concatenation of features, powers and products."""
         from keras import layers, ops
 
         x = layers.Flatten()(features)
@@ -34,7 +34,7 @@ class Perceptron(Weighted):
         return layers.Concatenate()(terms) if len(terms) > 1 else x
 
     def head(self, x: keras.KerasTensor, units: int, activation: str) -> keras.KerasTensor:
-        """The one layer there is."""
+        """Add the output layer, with the settings of weights."""
         from keras import layers
 
         return layers.Dense(units, activation=activation, dtype="float32", name="output", **self.weights())(x)

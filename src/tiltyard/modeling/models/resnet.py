@@ -13,20 +13,24 @@ if TYPE_CHECKING:
 
 
 class Resnet(WidthScaled):
-    """As He and others drew them in 2015: ResNet-50 by default; `small` with other blocks, those for CIFAR-10."""
+    """The networks of He et al. (2015): ResNet-50 by default; those for CIFAR-10 with `small` and other blocks."""
 
     forms: ClassVar = ("image",)
 
     family: Literal["resnet"]
-    blocks: list[int] = Field([3, 4, 6, 3], min_length=1, description="Blocks of each stage; all but the first halve.")
-    filters: int = Field(64, ge=1, description="Of the first stage; each further one has twice as many.")
-    bottleneck: bool = Field(default=True, description="1x1, 3x3, 1x1 to four times the filters; else 3x3, 3x3.")
-    units: list[int] = Field([], description="Width of each dense layer behind the mean of each map.")
+    blocks: list[int] = Field(
+        [3, 4, 6, 3], min_length=1, description="Blocks of each stage; all stages but the first halve the size."
+    )
+    filters: int = Field(64, ge=1, description="Filters of the first stage; each further one has twice as many.")
+    bottleneck: bool = Field(
+        default=True, description="Blocks of 1x1, 3x3 and 1x1 to four times the filters; else of 3x3 and 3x3."
+    )
+    units: list[int] = Field([], description="Width of each dense layer after global pooling.")
     batch_norm: bool = True
-    dropout: Share | list[Share] = Field(0.0, description="Of the means, and behind each dense layer.")
+    dropout: Share | list[Share] = Field(0.0, description="After global pooling and each dense layer.")
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
-        """Stages of blocks, then the mean of each map."""
+        """Build stages of blocks, then global average pooling and dense layers."""
         from keras import layers
 
         filters = self.scaled(self.filters)
@@ -41,7 +45,7 @@ class Resnet(WidthScaled):
         return self.stacked(self.dropped(x, 0, 1 + len(self.units)), self.units, before=1)
 
     def _block(self, x: keras.KerasTensor, filters: int, strides: int) -> keras.KerasTensor:
-        """Add to the input what the convolutions make of it; a 1x1 convolution brings it to their shape if need be."""
+        """Add a residual block; a 1x1 convolution adapts the shape of the shortcut if necessary."""
         from keras import layers
 
         wide = 4 * filters if self.bottleneck else filters
@@ -49,7 +53,7 @@ class Resnet(WidthScaled):
         change = x
         for place, (count, kernel) in enumerate(kernels, start=1):
             step, active = strides if place == 1 else 1, place < len(kernels)
-            # the original has biases, although batch norm makes up for them: its count of parameters is well known
+            # as in the original, convolutions have biases even before batch norm, so that its parameter count is met
             change = self.convolution(change, count, kernel, strides=step, active=active, use_bias=True)
         if strides > 1 or x.shape[-1] != wide:
             x = self.convolution(x, wide, 1, strides=strides, active=False, use_bias=True)

@@ -13,27 +13,29 @@ if TYPE_CHECKING:
 
 
 class Rnn(DenseLayers):
-    """Stacked recurrent layers, then dense ones. The recurrence keeps the activations that cuDNN needs."""
+    """Stacked recurrent layers, then dense layers. Recurrent layers keep the activations that cuDNN needs."""
 
     forms: ClassVar = ("series", "text", "prose", "image")
 
     family: Literal["rnn"]
     cell: Literal["simple", "lstm", "gru"] = "lstm"
     units: list[int] = Field([32], min_length=1, description="Width of each recurrent layer.")
-    bidirectional: bool = Field(default=False, description="Read from both ends, each with the widths of `units`.")
-    attention: bool = Field(default=False, description="Hand on a learned mean of all steps, not the last one.")
-    whole: bool = Field(default=False, description="Hand on all steps, as prose needs it, and not the last one.")
-    dense: list[int] = Field([], description="Width of each dense layer behind them.")
-    embedding: int = Field(32, ge=1, description="Length of a word's vector, for texts.")
-    frame: int = Field(1, ge=1, description="How many neighbouring values of a series are one step.")
+    bidirectional: bool = Field(default=False, description="Read in both directions, each with the widths of `units`.")
+    attention: bool = Field(
+        default=False, description="Pass on a learned mean of all steps (attention), not the last step."
+    )
+    whole: bool = Field(default=False, description="Pass on all steps, not the last one: required for prose.")
+    dense: list[int] = Field([], description="Width of each dense layer after them.")
+    embedding: int = Field(32, ge=1, description="Length of a word vector, for texts.")
+    frame: int = Field(1, ge=1, description="How many consecutive values of a series form one step.")
 
     @property
     def steps(self) -> bool:
-        """Only what is read from one end knows nothing of what comes later."""
+        """Whether it returns all steps and reads in one direction, so that no step depends on later ones."""
         return self.whole and not (self.bidirectional or self.attention)
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
-        """All recurrent layers but the last hand on whole sequences."""
+        """Build the layers; all recurrent layers but the last return sequences."""
         x, there = self._steps(features, vocabulary_size)
         hidden = len(self.units) + len(self.dense)
         for place, width in enumerate(self.units):
@@ -43,14 +45,14 @@ class Rnn(DenseLayers):
         return self.stacked(x, self.dense, before=len(self.units))
 
     def _steps(self, features: keras.KerasTensor, words: int) -> tuple[keras.KerasTensor, keras.KerasTensor | None]:
-        """Return (rows, steps, numbers), and which steps are there where some are padding."""
+        """Return the input as (rows, steps, features), and the mask of steps that are not padding."""
         from keras import layers, ops
 
         if words:
             return layers.Embedding(words, self.embedding, mask_zero=True)(features), ops.not_equal(features, 0.0)
         steps, numbers = features.shape[1], features.shape[2] * (features.shape[3:] or (1,))[0]
         if steps % self.frame:
-            raise ValueError(f"frame: expected a part of {steps}, the steps there are; received {self.frame}")
+            raise ValueError(f"frame: expected a divisor of {steps}, the number of steps; received {self.frame}")
         same = self.frame == 1 and len(features.shape) == 3
         return features if same else layers.Reshape((steps // self.frame, self.frame * numbers))(features), None
 
@@ -63,7 +65,7 @@ class Rnn(DenseLayers):
 
 
 def _attended(x: keras.KerasTensor, there: keras.KerasTensor | None) -> keras.KerasTensor:
-    """Weigh the steps by a score of each that is learned; what is not there weighs nothing."""
+    """Return the mean of the steps weighted by learned scores; padding has no weight."""
     from keras import layers, ops
 
     score = layers.Dense(1, dtype="float32")(layers.Dense(x.shape[-1], activation="tanh")(x))

@@ -1,7 +1,7 @@
 """Sequence-to-sequence model: recurrent encoder and decoder, with optional attention.
 
-While it learns, the writer is told the right step before (teacher forcing). What is exported writes by itself: as many
-steps as an answer may have, each given the likeliest one before, all inside one graph.
+In training, the decoder reads the true token before each step (teacher forcing). The exported model decodes greedily:
+one graph with all steps, each of which reads the most probable token of the step before.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
 
 class Seq2Seq(Weighted):
-    """Reader and writer of one width; with attention, each step of the writer weighs all steps of the reader."""
+    """Encoder (reader) and decoder (writer); with attention, each decoder step weighs all encoder steps."""
 
     forms: ClassVar = ("text",)
     translates: ClassVar = True
 
     family: Literal["seq2seq"]
     cell: Literal["lstm", "gru"] = "lstm"
-    units: int = Field(64, ge=1, description="Width of reader and writer.")
-    embedding: int = Field(32, ge=1, description="Length of the vector of a word or character, on both sides.")
-    bidirectional: bool = Field(default=False, description="Read from both ends; the writer is twice as wide.")
-    attention: bool = Field(default=False, description="Let the writer look back at every step that was read.")
-    dropout: Share = Field(0.0, description="Behind the reader and behind the writer.")
+    units: int = Field(64, ge=1, description="Width of encoder and decoder.")
+    embedding: int = Field(32, ge=1, description="Length of token vectors, on both sides.")
+    bidirectional: bool = Field(default=False, description="Read in both directions; the decoder is twice as wide.")
+    attention: bool = Field(default=False, description="Let the decoder attend to all encoder steps.")
+    dropout: Share = Field(0.0, description="After the encoder and after the decoder.")
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
-        """Without an answer to write there is nothing to build."""
-        raise ValueError("seq2seq answers texts: expected problem: translation")
+        """Raise ValueError: the family is for translation only."""
+        raise ValueError("seq2seq predicts texts: expected problem: translation")
 
     def translate(
         self, source: keras.KerasTensor, before: keras.KerasTensor, sizes: tuple[int, int]
     ) -> keras.KerasTensor:
-        """Read ids, 0 being padding, and write along the right answer; `sizes` count the ids of both sides."""
+        """Build encoder and decoder for training; id 0 is padding, `sizes` are the numbers of ids of both sides."""
         from keras import layers
 
         pair = _Pair(self, self._made(sizes))
@@ -48,7 +48,7 @@ class Seq2Seq(Weighted):
         return pair.attend(written, read, there)
 
     def unroll(self, body: keras.Model, steps: int) -> keras.Model:
-        """Return the model that writes by itself, out of the layers of the one that was trained."""
+        """Build the inference model, which decodes greedily, from the layers of the trained one."""
         import keras
 
         names = ["source", "reader", "target", "writer", *(["attention"] if self.attention else []), "output"]
@@ -60,7 +60,7 @@ class Seq2Seq(Weighted):
             step, states = pair.step(before, states)
             step = pair.layers["output"](pair.attend(step[:, None], read, there))
             written.append(step)
-            _, likeliest = keras.ops.top_k(step[:, 0], 1)  # argmax does not survive the export to ONNX
+            _, likeliest = keras.ops.top_k(step[:, 0], 1)  # argmax cannot be exported to ONNX
             before = keras.ops.cast(likeliest[:, 0], "float32")
         return keras.Model(source, keras.ops.concatenate(written, axis=1))
 
@@ -82,14 +82,14 @@ class Seq2Seq(Weighted):
 
 
 class _Pair:
-    """The layers of reader and writer, and how they work together."""
+    """The layers of encoder and decoder, and the steps that training and inference share."""
 
     def __init__(self, settings: Seq2Seq, layers: dict[str, Any]) -> None:
         self.settings = settings
         self.layers = layers
 
     def read(self, source: keras.KerasTensor) -> tuple[Any, list[Any], Any]:
-        """Return what was read at each step, the state at the end, and which steps are no padding."""
+        """Return the encoder's output at each step, its final state, and the mask of steps that are not padding."""
         from keras import layers, ops
 
         read, *states = self.layers["reader"](self.layers["source"](source))
@@ -100,12 +100,12 @@ class _Pair:
         return layers.Dropout(rate)(read) if rate else read, states, ops.not_equal(source, 0.0)
 
     def step(self, before: keras.KerasTensor, states: list[Any]) -> tuple[Any, list[Any]]:
-        """Write one step: the writer's own cell, without the loop around it."""
+        """Decode one step with the decoder's cell; return its output and state."""
         written, states = self.layers["writer"].cell(self.layers["target"](before), states)
         return written, [*states] if isinstance(states, list | tuple) else [states]
 
     def attend(self, written: Any, read: Any, there: Any) -> Any:
-        """Put beside each written step the mean of what was read, weighed by likeness."""
+        """Return decoder steps combined with the encoder's steps weighted by similarity (dot-product attention)."""
         from keras import ops
 
         if not self.settings.attention:

@@ -18,31 +18,31 @@ if TYPE_CHECKING:
 
     from tiltyard.workspace import Workspace
 
-# What `weights: imagenet` knows: the modules of keras.applications and the functions in them.
+# Networks for `weights_of: imagenet`: modules of keras.applications and their functions.
 NETWORKS = {"vgg16": "VGG16", "vgg19": "VGG19", "resnet50": "ResNet50", "xception": "Xception"}
-MEANS = np.array([103.939, 116.779, 123.68], dtype=np.float32)  # of blue, green, red, which all but xception take off
+MEANS = np.array([103.939, 116.779, 123.68], dtype=np.float32)  # of blue, green, red, subtracted for all but xception
 
 
 class Transfer(DenseLayers):
-    """The convolutions of a base, frozen but for the last blocks, then dense layers."""
+    """The convolutions of a base network, frozen except for the last blocks, then dense layers."""
 
     forms: ClassVar = ("image",)
 
     family: Literal["transfer"]
     base: str | SerializeAsAny[Model] = Field(
-        description="A trained task, whose weights it takes; or a family's settings, which stay as they begin."
+        description="A trained task, for its weights; or the settings of a family, for random weights."
     )
     weights_of: Literal["task", "imagenet"] = Field("task", description="imagenet: base is vgg16, resnet50, ...")
-    unfreeze: int = Field(0, ge=0, description="How many of the last blocks learn; a block is all at one size.")
-    ending: Literal["flatten", "average"] = Field("flatten", description="Of the maps: all of each, or its mean.")
-    units: list[int] = Field([512], description="Width of each dense layer behind the base.")
+    unfreeze: int = Field(0, ge=0, description="How many of the last blocks are trained: layers of one size.")
+    ending: Literal["flatten", "average"] = Field("flatten", description="Flatten the maps, or pool them globally.")
+    units: list[int] = Field([512], description="Width of each dense layer after the base.")
 
     _donor: Path | None = PrivateAttr(None)
 
     @field_validator("base", mode="before")
     @classmethod
     def _settings(cls, base: Any) -> Any:
-        """Read settings as those of the family that they name."""
+        """Validate settings by the family that they name."""
         if not isinstance(base, dict):
             return base
         known = [name for name in plugins.names("models") if "image" in plugins.load("models", name).forms]
@@ -59,11 +59,11 @@ class Transfer(DenseLayers):
 
     @property
     def taken_up(self) -> str:
-        """The base, if it is a task."""
+        """The base task; empty if the base is not a task."""
         return self.base if isinstance(self.base, str) and self.weights_of == "task" else ""
 
     def inherit(self, workspace: Workspace) -> dict[str, Any]:
-        """Find the trained base, and give its version."""
+        """Find the trained base; return its name and version for the record of the training."""
         if not self.taken_up:
             return {"base": {"imagenet": self.base}} if isinstance(self.base, str) else {}
         from tiltyard.modeling.inference.predictor import version
@@ -78,7 +78,7 @@ class Transfer(DenseLayers):
         return {"base": {"task": self.base, "version": version(folder)}}
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
-        """The base ends where its last maps are made."""
+        """Build the base up to its last feature maps, then the dense layers."""
         from keras import layers
 
         x, trunk = self._trunk(features)
@@ -88,7 +88,7 @@ class Transfer(DenseLayers):
         return self.stacked(x, self.units)
 
     def _trunk(self, features: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.Model]:
-        """Return the base, and the features as it wants them."""
+        """Return the features as the base expects them, and the base."""
         import keras
 
         if isinstance(self.base, Model):
@@ -97,16 +97,16 @@ class Transfer(DenseLayers):
         if self.weights_of == "imagenet":
             return _imagenet(self.base, features)
         if self._donor is None:
-            raise TrainingError(f"model.base: the weights of {self.base} were not looked for before building")
+            raise TrainingError(f"model.base: call inherit before build: it finds the weights of {self.base}")
         donor = keras.saving.load_model(self._donor, compile=False)
         if donor.input_shape != features.shape:
             taken, given = donor.input_shape[1:], features.shape[1:]
-            raise ValueError(f"base: expected pictures of {taken}, as {self.base} takes them; received {given}")
+            raise ValueError(f"base: expected images of {taken}, as in {self.base}; received {given}")
         return features, cut(donor, donor.get_layer("standard").output)
 
 
 def cut(model: keras.Model, start: keras.KerasTensor) -> keras.Model:
-    """Return what lies between the start and the last maps."""
+    """Return the part of a model from `start` to its last feature maps."""
     import keras
 
     maps = [layer for layer in model.layers if len(layer.output.shape) == 4]
@@ -116,7 +116,7 @@ def cut(model: keras.Model, start: keras.KerasTensor) -> keras.Model:
 
 
 def freeze(trunk: keras.Model, blocks: int) -> None:
-    """Let the last blocks learn and nothing else: batch norm keeps its statistics, and nothing is dropped."""
+    """Make only the last blocks trainable; batch norm keeps its statistics, and dropout is switched off."""
     from keras import layers
 
     heavy = [layer for layer in trunk.layers if layer.weights]
@@ -129,7 +129,7 @@ def freeze(trunk: keras.Model, blocks: int) -> None:
 
 
 def _imagenet(name: str, features: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.Model]:
-    """Take a network of keras.applications with the weights that it downloads; pixels go in as it learned them."""
+    """Return features scaled as in ImageNet training, and a network of keras.applications with its weights."""
     import keras
 
     module = getattr(keras.applications, name)
@@ -137,11 +137,11 @@ def _imagenet(name: str, features: keras.KerasTensor) -> tuple[keras.KerasTensor
     try:
         trunk = getattr(module, NETWORKS[name])(include_top=False, weights="imagenet", input_shape=x.shape[1:])
     except Exception as error:
-        if isinstance(error, ValueError):  # a picture that is too small for it
+        if isinstance(error, ValueError):  # the image is too small for the network
             raise
         raise TrainingError(
-            f"model.weights_of: the imagenet weights of {name} cannot be had: {' '.join(str(error).split())[:200]}",
-            hint="try again with a way to the network, or name a task of yours that is trained: model.base: TASK",
+            f"model.weights_of: the imagenet weights of {name} cannot be loaded: {' '.join(str(error).split())[:200]}",
+            hint="try again with access to the internet, or use a trained task of this project: model.base: TASK",
         ) from None
     if name == "xception":
         return x * 2.0 - 1.0, trunk

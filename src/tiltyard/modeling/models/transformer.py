@@ -12,24 +12,24 @@ from tiltyard.modeling.models._layers import DenseLayers, Share
 if TYPE_CHECKING:
     import keras
 
-LONGEST_WAVE = 10_000.0  # steps, of the slowest sinusoid
+LONGEST_WAVE = 10_000.0  # steps: the period of the slowest sinusoid
 
 
 class Transformer(DenseLayers):
-    """Attention and two dense layers a block, each added to its input; normalised before, which needs no warm-up."""
+    """Blocks of attention and two dense layers with residual connections; pre-norm, which needs no warm-up."""
 
     forms: ClassVar = ("text", "prose")
 
     family: Literal["transformer"]
-    embedding: int = Field(32, ge=2, description="Length of a word's vector, and of each step in every block.")
+    embedding: int = Field(32, ge=2, description="Length of token vectors, in all blocks.")
     positions: Literal["learned", "sinusoidal", "none"] = "learned"
     blocks: int = Field(1, ge=1)
-    heads: int = Field(2, ge=1, description="Parts of the vectors that attend by themselves.")
-    hidden: int = Field(64, ge=1, description="Width of the dense layer inside each block.")
-    causal: bool = Field(default=False, description="Let each step see none that comes after it.")
-    pool: Literal["mean", "last", "none"] = Field("mean", description="Of the steps that are there; none: keep all.")
-    units: list[int] = Field([], description="Width of each dense layer behind the blocks.")
-    dropout: Share | list[Share] = Field(0.0, description="In each block and behind each dense layer; or a list.")
+    heads: int = Field(2, ge=1, description="Number of attention heads.")
+    hidden: int = Field(64, ge=1, description="Width of the hidden dense layer in each block.")
+    causal: bool = Field(default=False, description="Mask later steps.")
+    pool: Literal["mean", "last", "none"] = Field("mean", description="How steps are combined; none: keep all.")
+    units: list[int] = Field([], description="Width of each dense layer after the blocks.")
+    dropout: Share | list[Share] = Field(0.0, description="In each block and after each dense layer; or a list.")
 
     @model_validator(mode="after")
     def _even(self) -> Transformer:
@@ -39,11 +39,11 @@ class Transformer(DenseLayers):
 
     @property
     def steps(self) -> bool:
-        """Causal blocks, of which all steps are kept."""
+        """Whether it returns all steps and is causal."""
         return self.causal and self.pool == "none"
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
-        """Id 0 is padding: no step looks at it, and it has no part in what is handed on."""
+        """Build the layers; padding (id 0) is masked in attention and pooling."""
         from keras import layers, ops
 
         there = ops.not_equal(features, 0.0)
@@ -55,7 +55,7 @@ class Transformer(DenseLayers):
         return self.stacked(x, self.units, before=self.blocks)
 
     def _placed(self, x: keras.KerasTensor, features: keras.KerasTensor) -> keras.KerasTensor:
-        """Add what tells a step where it stands."""
+        """Add the positional encoding."""
         from keras import layers, ops
 
         if self.positions == "none":
@@ -80,7 +80,7 @@ class Transformer(DenseLayers):
         return x + self.dropped(y, place, dropped)
 
     def _pooled(self, x: keras.KerasTensor, there: keras.KerasTensor) -> keras.KerasTensor:
-        """Return the mean of the steps that are there, or the last of them, or all."""
+        """Return the mean of the steps that are not padding, the last of them, or all steps."""
         from keras import layers, ops
 
         if self.pool == "mean":
@@ -89,4 +89,4 @@ class Transformer(DenseLayers):
             return x
         share = ops.cast(there, x.dtype)
         after = ops.concatenate([share[:, 1:], ops.zeros_like(share[:, :1])], axis=1)
-        return ops.sum(x * (share - after)[:, :, None], axis=1)  # 1 where the next step is not there
+        return ops.sum(x * (share - after)[:, :, None], axis=1)  # 1 where the next step is padding

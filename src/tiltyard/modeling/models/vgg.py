@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     import keras
 
 FILTERS = (64, 128, 256, 512, 512)
-CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # with the dense layers, 16 and 19 have weights
+CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # 16 and 19 layers with weights, dense layers included
 
 
 class Vgg(WidthScaled):
-    """As Simonyan and Zisserman drew it in 2014."""
+    """The network of Simonyan and Zisserman (2014)."""
 
     forms: ClassVar = ("image",)
 
     family: Literal["vgg"]
     depth: Literal[16, 19] = 16
     units: list[int] = Field([4096, 4096], description="Width of each dense layer.")
-    dropout: Share | list[Share] = Field(0.5, description="Behind each dense layer; or a list with one for each.")
+    dropout: Share | list[Share] = Field(0.5, description="After each dense layer; or a list with one for each.")
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
-        """Five blocks, each halving the picture."""
+        """Build five blocks, each of which halves the size, then dense layers."""
         from keras import layers
 
         x = features

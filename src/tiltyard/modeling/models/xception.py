@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 class Xception(WidthScaled):
-    """As Chollet drew it in 2016."""
+    """The network of Chollet (2016)."""
 
     forms: ClassVar = ("image",)
 
     family: Literal["xception"]
-    blocks: int = Field(8, ge=0, description="Blocks in the middle, which keep the size.")
-    units: list[int] = Field([], description="Width of each dense layer behind the mean of each map.")
+    blocks: int = Field(8, ge=0, description="Number of blocks of the middle flow, which keep the size.")
+    units: list[int] = Field([], description="Width of each dense layer after global pooling.")
     batch_norm: bool = True
-    dropout: Share | list[Share] = Field(0.0, description="Of the means, and behind each dense layer.")
+    dropout: Share | list[Share] = Field(0.0, description="After global pooling and each dense layer.")
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
-        """Three blocks that halve the picture, those in the middle, one more that halves, two convolutions."""
+        """Build entry flow (three halving blocks), middle flow, and exit flow (a halving block, two convolutions)."""
         from keras import layers
 
         x = self.convolution(features, self.scaled(32), 3, strides=1 if self.small else 2, padding="valid")
@@ -40,16 +40,16 @@ class Xception(WidthScaled):
         return self.stacked(self.dropped(x, 0, 1 + len(self.units)), self.units, before=1)
 
     def _halving(self, x: keras.KerasTensor, *filters: int, first: bool = False) -> keras.KerasTensor:
-        """Convolve twice and halve; the short cut halves by itself."""
+        """Add a residual block that halves the size: two convolutions and pooling, with a strided shortcut."""
         from keras import layers
 
         short = self.convolution(x, self.scaled(filters[-1]), 1, strides=2, active=False)
-        # what comes into the very first block was activated just before
+        # the input of the first block is activated already
         x = self._separable(self._convolved(x, filters[0]), *filters[1:]) if first else self._separable(x, *filters)
         return layers.Add()([layers.MaxPooling2D(3, 2, padding="same")(x), short])
 
     def _separable(self, x: keras.KerasTensor, *filters: int) -> keras.KerasTensor:
-        """Activate, then convolve, as often as there are filters named."""
+        """Add an activation and a separable convolution for each number of filters."""
         for count in filters:
             x = self._convolved(self.activated(x), count)
         return x

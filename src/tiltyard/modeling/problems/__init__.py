@@ -1,5 +1,5 @@
-"""Problems, one a file: what is learned, and how an output becomes an answer.
+"""Problems, one in each file: targets, output layers and losses, and conversion of outputs to predictions.
 
-A problem knows no model, and measures nothing: that is for evaluators.
+A problem does not depend on models, and computes no metrics: evaluators do.
 Start with base.py.
 """

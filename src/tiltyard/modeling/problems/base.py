@@ -14,41 +14,41 @@ from tiltyard.errors import RequestError
 from tiltyard.modeling.columns.base import Column
 from tiltyard.settings import Bounds, Settings
 
-Run = Callable[[Rows], Array]  # runs the model: parsed rows to outputs
+Run = Callable[[Rows], Array]  # runs the model on parsed rows and returns its outputs
 
 
 class Target(Settings):
-    """What is to be predicted."""
+    """The `target:` section of a task file: the column to predict, and how it is learned."""
 
     column: str
     classes: list[str] | None = Field(None, min_length=2, description="The labels, for classification.")
-    bounds: Bounds | None = Field(None, description="Lowest and highest value that is believed.")
-    threshold: float | None = Field(None, description="For a number and two classes: the second from here up.")
-    horizon: int = Field(1, ge=1, le=1000, description="How many steps of a series are forecast at once.")
+    bounds: Bounds | None = Field(None, description="Lowest and highest plausible value.")
+    threshold: float | None = Field(None, description="Two classes from a number: the second class begins here.")
+    horizon: int = Field(1, ge=1, le=1000, description="How many time steps are forecast at once.")
     interval: float | None = Field(
-        None, gt=0, lt=1, description="Of forecasts: answer also the two ends that this share of values lie between."
+        None, gt=0, lt=1, description="Forecasts: predict an interval that holds this share of values."
     )
     rise: bool = Field(
-        default=False, description="Of two classes of a series: the second if the value at the horizon is higher."
+        default=False, description="Series with two classes: the second if the value at the horizon is higher."
     )
-    log: bool = Field(default=False, description="Learn the logarithm of 1 + the number; answers are in its own unit.")
+    log: bool = Field(default=False, description="Learn log(1 + value); predictions are in the original unit.")
     unit: str = ""
-    length: int | None = Field(None, ge=1, le=1000, description="Of texts: the most steps of an answer.")
-    by: Literal["words", "characters"] = Field("characters", description="Of texts: what a step is.")
+    length: int | None = Field(None, ge=1, le=1000, description="Texts: maximum number of tokens of a prediction.")
+    by: Literal["words", "characters"] = Field("characters", description="Texts: what a token is.")
 
     @property
     def labels(self) -> list[str]:
-        """What the data may hold; none if it holds numbers."""
+        """The labels; empty if the target is a number or a text."""
         return [] if self.threshold is not None or self.rise else self.classes or []
 
     @property
     def told(self) -> str:
-        """Its name and unit."""
+        """The name and the unit of the target."""
         return f"{self.column} ({self.unit})" if self.unit else self.column
 
 
 class FittedEncoder(Protocol):
-    """The part of an encoder that a problem reads: columns and fitted state."""
+    """The part of an encoder that problems use: columns and fitted state."""
 
     @property
     def columns(self) -> Mapping[str, Column]:
@@ -74,13 +74,13 @@ class FittedEncoder(Protocol):
 class Problem(ABC):
     """A kind of learning problem: plug-ins in problems/ define targets and predictions, those in evaluators/ metrics.
 
-    `truth` is one number a row: the value itself, or the place of the label among the classes; or several, or a text.
-    `outputs` is what the ONNX model gives, (rows, units), or what `condense` makes of it.
+    `truth` has for each row a number, the index of a label among the classes, several numbers, or a text. `outputs` are
+    the outputs of the ONNX model, (rows, units), or the result of `condense`.
     """
 
     losses: ClassVar[
         dict[str, tuple[str, ...]]
-    ]  # output activation -> losses that go with it; the first of each is usual
+    ]  # output activation -> losses that it allows; the first of each is the default
     targets: ClassVar[str]  # "number", "label" or "text"
 
     @abstractmethod
@@ -100,9 +100,9 @@ class Problem(ABC):
         return outputs
 
     def respond(self, encoder: FittedEncoder, run: Run, rows: Rows) -> list[Any]:
-        """Predict the rows of a request by running the model, once by default.
+        """Predict the rows of a request; by default, run the model once.
 
-        Values so large that it overflows are refused, since JSON has no infinity.
+        Raise RequestError if outputs overflow, since JSON has no infinity.
         """
         outputs = run(rows)
         if not np.isfinite(outputs).all():
@@ -116,7 +116,7 @@ class Problem(ABC):
 
     @abstractmethod
     def purpose(self, target: Target) -> str:
-        """Describe the predictions for the model card."""
+        """Return a phrase that describes the predictions, for the model card."""
 
     @abstractmethod
     def json_schema(self, target: Target) -> dict[str, Any]:

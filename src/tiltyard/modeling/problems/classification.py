@@ -17,11 +17,11 @@ class Classification(Problem):
     targets: ClassVar = "label"
 
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
-        """One unit per class, or a single sigmoid."""
+        """Return one unit per class, or 1 for a sigmoid."""
         return 1 if output == "sigmoid" else len(_classes(target))
 
     def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
-        """The label and each class's probability."""
+        """Return label and probabilities of each row."""
         shares = probabilities(outputs)
         return [
             {"label": classes[place], "probabilities": dict(zip(classes, row, strict=True))}
@@ -29,11 +29,11 @@ class Classification(Problem):
         ]
 
     def purpose(self, target: Target) -> str:
-        """A label."""
+        """Return a phrase such as: the label of `species`, one of a, b, with probabilities."""
         return f"the label of `{target.column}`, one of {', '.join(_classes(target))}, with probabilities"
 
     def json_schema(self, target: Target) -> dict[str, Any]:
-        """An object of the label and all probabilities."""
+        """Return the schema: an object with label and probabilities."""
         classes, share = _classes(target), {"type": "number", "minimum": 0, "maximum": 1}
         shares = {"type": "object", "properties": dict.fromkeys(classes, share), "required": classes}
         properties = {"label": {"enum": classes}, "probabilities": shares}

@@ -1,6 +1,6 @@
 """Forecasting: predict the next values of a series from a window of past ones.
 
-Outputs are (rows, steps ahead), or (rows, 3, steps ahead) where each forecast has a lower and an upper end.
+Outputs are (rows, steps), or (rows, 3, steps) if each forecast has a lower and an upper bound.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ class Forecasting(Regression):
     """One linear output per step."""
 
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
-        """One unit per step ahead."""
+        """Return one unit per time step."""
         return target.horizon
 
     def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
-        """A number, or a list of as many as the horizon has; with ends, an object of three lists."""
+        """Return a number or a list of numbers for each row; with intervals, an object with three lists."""
         if outputs.ndim == 3:
             return [dict(zip(ENDS, row, strict=True)) for row in outputs.astype(np.float64).tolist()]
         answers: list[Any] = outputs.astype(np.float64).tolist()
         return [row[0] for row in answers] if outputs.shape[1] == 1 else answers
 
     def purpose(self, target: Target) -> str:
-        """The next values."""
+        """Return a phrase such as: the next 3 values of `price`."""
         steps, share = target.horizon, target.interval
         what = "the next value" if steps == 1 else f"the next {steps} values"
-        ends = f", each with the two ends that {share:.0%} of the true values lie between" if share else ""
+        ends = f", each with a prediction interval of {share:.0%}" if share else ""
         unit = f" ({target.unit})" if target.unit else ""
         return f"{what} of `{target.column}`{unit}{ends}"
 
     def json_schema(self, target: Target) -> dict[str, Any]:
-        """As `answer` gives it."""
+        """Return the schema of what `answer` returns."""
         number, steps = super().json_schema(target), target.horizon
         several = {"type": "array", "items": number, "minItems": steps, "maxItems": steps}
         if target.interval:

@@ -1,7 +1,7 @@
 """Text generation: predict the next character, and sample texts from a prompt.
 
-What is measured of a row are three numbers: the sum of surprise over its characters, how many were guessed, and how
-many there are.
+Metrics use three numbers for each row: the sum of the negative log probabilities of its characters, how many were
+predicted correctly, and how many there are.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tiltyard.modeling.columns._vocabulary import UNKNOWN
 from tiltyard.modeling.columns.prose import Prose, ids
 from tiltyard.modeling.problems.base import FittedEncoder, Problem, Run, Target
 
-LEAST = 1e-12  # stands for a probability that float32 rounded to zero
+LEAST = 1e-12  # replaces a probability that float32 rounded to zero
 
 
 class Generation(Problem):
@@ -26,16 +26,16 @@ class Generation(Problem):
     targets: ClassVar = "text"
 
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
-        """One unit per id."""
+        """Return one unit per id."""
         return encoder.vocabulary_size
 
     def ids(self, encoder: FittedEncoder, truth: Array) -> Array:
-        """Those of the text's own characters."""
+        """Return the ids of the text's characters."""
         name, column = _prose(encoder)
         return ids(truth, encoder.fitted[name]["ids"], column.length)
 
     def condense(self, encoder: FittedEncoder, truth: Array, outputs: Array) -> Array:
-        """Surprise, hits, characters."""
+        """Return the sum of negative log probabilities, the correct characters, and all characters of each row."""
         right = self.ids(encoder, truth)
         there = right > 0
         given = np.take_along_axis(outputs, right[:, :, None].astype(np.int64), axis=2)[:, :, 0]
@@ -60,15 +60,15 @@ class Generation(Problem):
         return self.answer(np.array(written, dtype=np.str_), [])
 
     def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
-        """What was written."""
+        """Return the generated texts."""
         return [str(text) for text in outputs]
 
     def purpose(self, target: Target) -> str:
-        """Text."""
-        return "text that goes on from a prompt, drawn character by character"
+        """Return the phrase for text generation."""
+        return "text that continues a prompt, sampled character by character"
 
     def json_schema(self, target: Target) -> dict[str, Any]:
-        """Text."""
+        """Return the schema: text."""
         return {"type": "string"}
 
 
@@ -79,7 +79,7 @@ def _prose(encoder: FittedEncoder) -> tuple[str, Prose]:
 
 
 def _draw(guesses: Array, temperature: float, chance: np.random.Generator) -> int:
-    """Sample the id of a character: the likeliest at temperature 0, more random at a higher one."""
+    """Sample the id of a character: the most probable one at temperature 0, more random at a higher one."""
     logs = np.log(np.maximum(guesses[UNKNOWN + 1 :].astype(np.float64), LEAST))
     if temperature == 0:
         return int(logs.argmax()) + UNKNOWN + 1

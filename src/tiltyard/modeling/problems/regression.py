@@ -24,20 +24,20 @@ class Regression(Problem):
         return fitted | ({"log": [float(values.min()), float(values.max()) + 1]} if target.log else {})
 
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
-        """One."""
+        """Return 1."""
         return 1
 
     def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
-        """One number an instance."""
+        """Return a number for each instance."""
         values: list[Any] = outputs[:, 0].tolist()
         return values
 
     def purpose(self, target: Target) -> str:
-        """A number."""
+        """Return a phrase such as: the number `price` (EUR)."""
         return f"the number `{target.column}`{_unit(target)}"
 
     def json_schema(self, target: Target) -> dict[str, Any]:
-        """A number."""
+        """Return the schema: a number."""
         return {"type": "number", "description": f"{target.column} {target.unit}".strip()}
 
 

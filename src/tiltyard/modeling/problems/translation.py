@@ -1,7 +1,7 @@
 """Translation: from one text to another, such as date formats or short phrases.
 
-What is measured of a row is the answer itself, whether it is right, how many edits it is from the truth, and how long
-that is.
+Metrics use for each row: the predicted text, whether it is correct, its edit distance from the true text, and the
+length of the true text.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ class Translation(Problem):
 
     def fit(self, target: Target, truth: Array) -> Fitted:
         """Fit the vocabulary of the target; each text ends with an end token."""
-        if target.length is None:  # a task file is refused without it
-            raise DataError("target.length: expected the longest answer")
+        if target.length is None:  # the loader requires it
+            raise DataError("target.length: expected the maximum number of tokens of a target text")
         ranked = learned((split(str(text), target.by) for text in truth), 1)
         ids = {word: place for place, word in enumerate(ranked, start=END + 1)}
         return {"ids": ids, "by": target.by, "steps": target.length + 1}
 
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
-        """One an id."""
+        """Return one unit per id."""
         return len(encoder.target["ids"]) + END + 1
 
     def ids(self, encoder: FittedEncoder, truth: Array) -> Array:
-        """Those of the answer, its end, then padding."""
+        """Return the ids of the target text, END, then padding."""
         known, steps = encoder.target["ids"], encoder.target["steps"]
         found = np.full((len(truth), steps), PAD, dtype=np.int32)
         for row, text in zip(found, truth.tolist(), strict=True):
@@ -46,23 +46,23 @@ class Translation(Problem):
         return found
 
     def condense(self, encoder: FittedEncoder, truth: Array, outputs: Array) -> Array:
-        """The target texts and their ids."""
+        """Return text, correctness, edit distance and length for each row."""
         return judged(_texts(encoder, outputs), truth, encoder.target["by"])
 
     def respond(self, encoder: FittedEncoder, run: Run, rows: Rows) -> list[Any]:
-        """The likeliest word at each step, which the model has been given when it chose the next."""
+        """Return the greedily decoded text of each row; the model decodes inside its graph."""
         return self.answer(np.array(_texts(encoder, run(rows)), dtype=np.str_), [])
 
     def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
-        """Texts."""
+        """Return the predicted texts."""
         return [str(text) for text in outputs]
 
     def purpose(self, target: Target) -> str:
-        """A text."""
+        """Return a phrase such as: the text `iso`."""
         return f"the text `{target.column}`"
 
     def json_schema(self, target: Target) -> dict[str, Any]:
-        """Text."""
+        """Return the schema: text."""
         return {"type": "string"}
 
 
@@ -72,7 +72,7 @@ def split(text: str, by: str) -> list[str]:
 
 
 def judged(answers: list[str], truth: Array, by: str) -> Array:
-    """Measure answers, a row each."""
+    """Return text, correctness, edit distance and length for each row, for the metrics."""
     width = max(1, *map(len, answers), *map(len, truth.tolist()))
     found = np.zeros(len(answers), dtype=[("text", f"U{width}"), *((name, "f8") for name in MEASURES)])
     for row, (answer, right) in enumerate(zip(answers, truth.tolist(), strict=True)):
@@ -93,7 +93,7 @@ def edits(one: list[str], other: list[str]) -> int:
 
 
 def _texts(encoder: FittedEncoder, outputs: Array) -> list[str]:
-    """Decode the likeliest ids up to the end token."""
+    """Decode the most probable ids up to the end token."""
     known = {place: word for word, place in encoder.target["ids"].items()}
     glue = " " if encoder.target["by"] == "words" else ""
     texts = []

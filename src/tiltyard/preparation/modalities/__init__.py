@@ -1,5 +1,5 @@
-"""Modalities, one a file: table, image, text, prose, series; how raw files become rows.
+"""Modalities, one in each file: table, image, text, prose, series. They read raw files and return rows.
 
-A modality knows no model.
+A modality does not depend on models.
 Start with base.py.
 """

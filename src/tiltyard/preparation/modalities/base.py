@@ -1,4 +1,4 @@
-"""The base class of modalities: how raw files become a table for validation, and rows to learn from."""
+"""Base class of modalities: read raw files as a table for validation, and as rows for training."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class RawTable:
     """The table that expectations check, before it is read: its columns, and a reader of chunks."""
 
     columns: list[str]
-    repairs: list[str]  # descriptions of values that were corrected while reading
+    repairs: list[str]  # repairs made while reading, in sentences
     chunks: Callable[[Sequence[str]], Iterator[pd.DataFrame]]  # rows are numbered across chunks; memory is bounded
 
 
 class Modality(ABC):
-    """How raw data of one modality are read; each plug-in in this folder is one."""
+    """Base class of modalities: how raw data are read; each plug-in in this folder implements one."""
 
     file: ClassVar[str]  # the raw file; a table may have any readable suffix
 

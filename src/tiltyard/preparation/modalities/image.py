@@ -57,7 +57,7 @@ class Image(Modality):
             yield {name: images}, parse_target(task, [_label(path) for path, _ in files])
 
     def raw_column(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
-        """Return the part in each image's file name, for a split of kind given."""
+        """Return the part that each image's file name holds, for `split.kind: given`."""
         import pandas as pd
 
         with zipfile.ZipFile(self.raw_file(folder)) as archive:

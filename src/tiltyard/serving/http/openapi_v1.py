@@ -32,7 +32,7 @@ PUBLIC_PATHS = {
     "/livez": "Is alive",
     "/readyz": "Is ready",
     "/metrics": "Metrics for Prometheus",
-}  # to everyone, key or not
+}  # with or without an API key
 VERSION = {"type": "string", "pattern": "^[0-9a-f]{12}$"}
 STATE = {"const": "AVAILABLE"}
 STATUS = object_schema(

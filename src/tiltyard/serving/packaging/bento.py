@@ -1,4 +1,4 @@
-"""Bentos: one for each packaged version, whole or not in the project's store."""
+"""Build Bentos with BentoML: one for each packaged version, moved into the project's store when it is complete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from tiltyard.serving import variables
 from tiltyard.serving.packaging import wheel
 from tiltyard.workspace import Workspace
 
-# Builds what one line of its standard input says, and ends when that closes: with us, however we end.
+# Reads the build settings from one line of standard input, builds, and ends when that input closes: so it never
+# outlives the process that started it, even if that process is killed.
 BUILD = """\
 import json, os, sys, threading
 settings = json.loads(sys.stdin.readline())
@@ -27,19 +28,19 @@ threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start
 import bentoml
 bentoml.bentos.build(**settings)
 """
-LAST = 15  # lines of a log worth showing
+LAST = 15  # lines of a log that are shown in an error
 
 
 def folder(workspace: Workspace, task: str, version: str) -> Path:
-    """Where BentoML looks for TASK:VERSION."""
+    """Return the folder in which BentoML looks for TASK:VERSION."""
     return workspace.bentos / "bentos" / task / version
 
 
 def build(workspace: Workspace, task: str, version: str) -> None:
     """Build TASK:VERSION in a store of its own, then move it into the project's store in one step."""
     state = workspace.state(task, "package")
-    shutil.rmtree(state, ignore_errors=True)  # what a kill left
-    place = state / secrets.token_hex(4)  # into which nothing that outlived a kill writes
+    shutil.rmtree(state, ignore_errors=True)  # left by a killed process
+    place = state / secrets.token_hex(4)  # a new name, so that no process of a killed build writes into it
     context, store = place / "context", place / "store"
     _fill(workspace, context, task, version)
     code = wheel.write(context / "wheels")
@@ -55,14 +56,14 @@ def build(workspace: Workspace, task: str, version: str) -> None:
 
 
 def _fill(workspace: Workspace, context: Path, task: str, version: str) -> None:
-    """Lay out the service and the model."""
+    """Copy the service and the package into the build context."""
     shutil.copytree(workspace.package(task, version), context / "packages" / task / version)
     manifest.write(context / "packages" / task / version)
     shutil.copy(workspace.service, context / "service.py")
 
 
 def _settings(context: Path, task: str, version: str, requirements: str) -> dict[str, Any]:
-    """Return what BentoML is to build; as text, not by file names, since it refuses paths with a hidden part."""
+    """Return the build settings of BentoML; requirements are text, since it refuses file paths with a hidden part."""
     return {
         "service": "service:Tiltyard",
         "name": task,
@@ -70,14 +71,14 @@ def _settings(context: Path, task: str, version: str, requirements: str) -> dict
         "labels": {"task": task, "version": version},
         "description": (context / "packages" / task / version / "card.md").read_text(encoding="utf-8"),
         "include": ["service.py", "wheels/*.whl", "packages/**"],
-        "python": {"packages": [requirements], "lock_packages": False},  # it is a lock already
+        "python": {"packages": [requirements], "lock_packages": False},  # the requirements are a lock file already
         "docker": {"python_version": "3.11"},
         "build_ctx": str(context),
     }
 
 
 def _run_build(context: Path, store: Path, settings: dict[str, Any]) -> None:
-    """Build in a process of its own: BentoML changes folder and import path while it does."""
+    """Build in a separate process, since BentoML changes the working directory and the import path."""
     store.mkdir(parents=True)
     log = store.with_name("build.log")
     with log.open("wb") as said:
@@ -89,7 +90,7 @@ def _run_build(context: Path, store: Path, settings: dict[str, Any]) -> None:
             stdout=said,
             stderr=subprocess.STDOUT,
         )
-    with contextlib.suppress(BrokenPipeError), process:  # it failed before it was told
+    with contextlib.suppress(BrokenPipeError), process:  # it failed before it read the settings
         assert process.stdin is not None  # noqa: S101 - for the type checker
         process.stdin.write(json.dumps(settings).encode() + b"\n")
         process.stdin.flush()
@@ -102,7 +103,7 @@ def _run_build(context: Path, store: Path, settings: dict[str, Any]) -> None:
 
 
 def clean() -> dict[str, str]:
-    """Return the environment for a process that may see only what is packaged."""
+    """Return environment variables for a process that must see nothing but the packaged code."""
     dropped = {
         "PYTHONPATH",
         *variables.SERVICE_VARIABLES,

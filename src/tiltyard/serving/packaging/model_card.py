@@ -1,4 +1,4 @@
-"""The model card: what a packaged version is, how good it is and on what, and where its use ends."""
+"""Model card of a packaged version: purpose, intended use, limits, data, metrics, slices, cost and provenance."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.metrics.base import Metric
 from tiltyard.modeling.models.base import Model
 
-WATTS = 10.0  # of one busy core, with what it needs around it: a guess of the right size
+WATTS = 10.0  # of one busy core with memory and cooling: a rough estimate
 
 
 def card(task: Task, report: Json, training: Json, device: Json) -> str:
-    """Write the card as markdown, from the task and what training and evaluation recorded."""
+    """Return the card as Markdown, from the task and the records of training and evaluation."""
     metrics = task.evaluator.metrics
     deciding = metrics[task.gate.metric]
     sections = {
@@ -27,7 +27,7 @@ def card(task: Task, report: Json, training: Json, device: Json) -> str:
         "Intended use": _use(task.title, deciding.title),
         "Limits": _limits(task.serve.max_instances),
         "Data": _data(task.source, task.split, report),
-        "Figures": _figures(metrics, task.gate, report),
+        "Metrics": _figures(metrics, task.gate, report),
         "Slices": _slices(deciding.title, report.get("slices")),
         "Time and energy": _cost(device),
         "Provenance": _provenance(task.model, report, training),
@@ -37,20 +37,20 @@ def card(task: Task, report: Json, training: Json, device: Json) -> str:
 
 
 def ran_on(train: Path) -> Json:
-    """Read what training ran on and how long it took, if that is here."""
+    """Return the device and the duration of the training; empty if they were not recorded."""
     path = train / "device.json"
     content: Json = files.read_json(path) if path.is_file() else {}
     return content
 
 
 def empty(text: str) -> list[str]:
-    """Name the sections of a card that say nothing."""
+    """Return the titles of the empty sections of a card."""
     sections = (section.partition("\n") for section in text.split("\n## ")[1:])
     return [title for title, _, content in sections if not content.strip()]
 
 
 def summary(task: Task, report: Json) -> Json:
-    """Return as JSON what the service's page says of a version."""
+    """Return the card of a version as JSON, for the web page of the service."""
     target, evaluator = task.target, task.evaluator
     return {
         "purpose": task.kind.purpose(target),
@@ -68,7 +68,7 @@ def summary(task: Task, report: Json) -> Json:
 
 
 def _figure(metric: Metric, name: str, report: Json) -> Json:
-    """Return a metric with what it means, beside the baseline's; one without an interval has none to show."""
+    """Return a metric with its meaning, interval (None if it was not computed) and the baseline's value."""
     return {
         "name": name,
         "title": metric.title,
@@ -84,7 +84,7 @@ def _purpose(task: Task) -> str:
     before, _, after = task.kind.purpose(task.target).partition(f"`{task.target.column}`")
     named = markdown.inline_code(task.target.column) if after else ""
     purpose = f"{markdown.escape(before)} {named}{markdown.escape(after)}".strip()
-    return f"Model `{task.name}` answers with {purpose}. It takes:\n\n" + "\n".join(
+    return f"Model `{task.name}` predicts {purpose}. Its inputs are:\n\n" + "\n".join(
         f"- {markdown.inline_code(name)}: {markdown.escape(_column(column))}" for name, column in task.columns.items()
     )
 
@@ -99,13 +99,13 @@ def _data(source: Source, split: Split, report: Json) -> str:
     told = ", ".join(f"{key} {value}" for key, value in source.model_dump(mode="json").items())
     return (
         f"Source: {markdown.escape(told)}. Rows: {rows}; split {split.kind}, seed {split.seed}. "
-        "The test rows were sealed before training and used for the figures below alone."
+        "The test rows were sealed before training and used only for the metrics below."
         + "".join(f" **Note: {markdown.escape(note)}.**" for note in report.get("notes", ()))
     )
 
 
 def _figures(metrics: Mapping[str, Metric], gate: Gate, report: Json) -> str:
-    """Draw up each metric beside the baseline; a metric without an interval has none to show."""
+    """Return a table of the metrics with their intervals, and the baseline's values."""
     lines = ["| metric | model | interval | baseline |", "|---|---|---|---|"]
     for name, value in report["metrics"].items():
         low, high = report["intervals"].get(name) or (None, None)
@@ -117,11 +117,9 @@ def _figures(metrics: Mapping[str, Metric], gate: Gate, report: Json) -> str:
 
 
 def _slices(title: str, found: list[Json] | None) -> str:
-    """Draw up the gate's metric, which has this title, by slice, where the task names some."""
+    """Return a table of the gate's metric, which has this title, by slice; a sentence if there are no slices."""
     if not found:
-        return (
-            "The task names no slices, or none has rows enough: whom the model serves worse than others is not known."
-        )
+        return "The task names no slices, or none has enough rows: whether it is worse for some groups is not known."
     lines = [f"| slice | rows | {title} |", "|---|---|---|"]
     return "\n".join(
         [*lines, *(f"| {markdown.escape(one['slice'])} | {one['rows']} | {one['value']:.4g} |" for one in found)]
@@ -129,20 +127,20 @@ def _slices(title: str, found: list[Json] | None) -> str:
 
 
 def _cost(device: Json) -> str:
-    """Return what training took; the energy is worked out from processor time, and said to be."""
+    """Return duration and energy of the training; the energy is an estimate from processor time."""
     seconds, busy = device.get("seconds"), device.get("processor_seconds")
     if seconds is None or busy is None:
-        return "Not known: not recorded when it was trained, or not here."
-    power = f"about {busy * WATTS / 3600:.2g} Wh at {WATTS:g} W a core, by processor time and not by a meter"
-    more = " The card's own energy is not counted." if device.get("device") == "gpu" else ""
+        return "Not known: it was not recorded during training, or the record is not here."
+    power = f"about {busy * WATTS / 3600:.2g} Wh, estimated from processor time at {WATTS:g} W per core"
+    more = " The energy of the GPU is not counted." if device.get("device") == "gpu" else ""
     where = f"{device.get('backend')} on {device.get('device')}"
-    return f"Trained in {seconds:.3g} s ({where}) with {busy:.3g} s of processors: {power}.{more}"
+    return f"Trained in {seconds:.3g} s ({where}) with {busy:.3g} s of processor time: {power}.{more}"
 
 
 def _use(title: str, metric: str) -> str:
     return (
-        f"For instances like those it was trained on: {markdown.escape(title.lower())}. Whether it is good enough "
-        f"for what its answers lead to is for those to say who use it; the gate held it to {metric.lower()}."
+        f"For instances like those it was trained on: {markdown.escape(title.lower())}. The gate judged it by "
+        f"{metric.lower()}; users must decide whether that is enough for the decisions that they base on predictions."
     )
 
 
@@ -150,7 +148,7 @@ def _limits(instances: int) -> str:
     return (
         f"A request with a missing or unknown field, "
         f"a value outside the bounds above, or more than {instances} instances is refused. "
-        "Inside the bounds but far from the training rows the answer is an extrapolation, and is not marked as one."
+        "Predictions for values within the bounds but far from the training rows are extrapolations and not marked."
     )
 
 

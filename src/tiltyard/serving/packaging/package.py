@@ -1,4 +1,4 @@
-"""The verb package: put what evaluation judged into a Bento, and prove that the Bento answers as it did."""
+"""The command package: build a Bento of the evaluated model, and verify that it predicts what the evaluation did."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)
 
 
 def package(workspace: Workspace, task: Task, evaluated: Evaluated | None = None) -> str:
-    """Make and prove the package of what was evaluated, unless it is there; give its version.
+    """Package and smoke-test the evaluated version unless that was done already; return the version.
 
-    What the caller has read of the evaluation is not read again.
+    Pass `evaluated` if the evaluation was read already.
     """
     evaluated = evaluated or read_evaluated(workspace, task)
     version: str = evaluated.report["version"]
@@ -52,7 +52,7 @@ def package(workspace: Workspace, task: Task, evaluated: Evaluated | None = None
     log.info("%s: start it and replay golden rows", task.name)
     rows = files.read_json(folder / "golden.json")
     difference = smoke_test.prove(workspace, task.name, version, rows)
-    if not proven.is_file():  # else it was pulled from the remote, as it was proven
+    if not proven.is_file():  # otherwise it was pulled from the remote, where only tested packages are
         proof = _proof(task.name, version, len(rows["instances"]), difference)
         files.write_json(proven, {**proof, manifest.FILES_KEY: manifest.hashes(folder)})
     if not pointer.is_file():
@@ -61,8 +61,8 @@ def package(workspace: Workspace, task: Task, evaluated: Evaluated | None = None
 
 
 def write(workspace: Workspace, task: Task, folder: Path, evaluated: Evaluated) -> None:
-    """Write the package folder of what was judged, whole or not at all."""
-    files.remove_abandoned(folder.parent)  # of other versions, too: one that was killed may never come again
+    """Write the package folder of the evaluated version atomically."""
+    files.remove_abandoned(folder.parent)  # of other versions, too: they may never be packaged again
     train, (report, test) = workspace.out(task.name, "train"), evaluated
     training, predictor = files.read_json(train / "training.json"), Predictor.load(train)
     predictions, known = workspace.out(task.name, "evaluate") / "predictions.npz", workspace.out(task.name, "prepare")
@@ -76,22 +76,22 @@ def write(workspace: Workspace, task: Task, folder: Path, evaluated: Evaluated) 
 
 
 def _reference(known: Path, encoder: Encoder) -> dict[str, Any]:
-    """Return how the training rows are spread, or as many of them as findings look at."""
+    """Return the drift reference: histograms of the training rows, or of a sample of them."""
     features, answers = open_part(known)
     return reference(encoder, np.concatenate([features[part] for part in sample_blocks(len(answers))]))
 
 
 def _outputs(predictions: Path, test: TestRows) -> Array:
-    """Read the outputs that evaluation recorded, which must be for the rows of the test part."""
+    """Return the outputs that the evaluation recorded; raise PackageError if they are not for these test rows."""
     with np.load(predictions, allow_pickle=False) as arrays:
         if not np.array_equal(arrays["number"], test.number):
-            raise PackageError("predictions.npz is about other rows than the test part")
+            raise PackageError("predictions.npz is about other rows than the sealed test rows")
         outputs: Array = arrays["outputs"]
         return outputs
 
 
 def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, Any]:
-    """Describe a version to its clients."""
+    """Return schema.json: instances, predictions, limits, metrics and card, as clients of the service read them."""
     return {
         "task": task.name,
         "title": task.title,
@@ -107,6 +107,6 @@ def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, An
 
 
 def _proof(task: str, version: str, rows: int, difference: float) -> dict[str, Any]:
-    """Return what was proven, and with which tools."""
+    """Return the content of proven.json: what was tested, and with which versions of the tools."""
     tools = {name: importlib.metadata.version(name) for name in ("bentoml", "onnxruntime", "numpy")}
     return {"bento": f"{task}:{version}", "rows": rows, "largest_difference": difference, "with": tools}

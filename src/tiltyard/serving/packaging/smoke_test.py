@@ -1,4 +1,4 @@
-"""A trial: a Bento is started as in production, on a free loopback port, and asked what the evaluation was asked."""
+"""Smoke test of a Bento: start it as in production on a free loopback port, and replay golden rows over REST."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from tiltyard.workspace import Workspace
 READY = 90.0  # seconds: two processes import BentoML and open the model, on a machine that may be busy
 ANSWER = 30.0
 STOP = 10.0
-FAILED = "Application startup failed"  # uvicorn's words; BentoML would start the worker again and again
-# Ends the server and its workers when this process ends, however it ends: our end of its standard input then closes.
+FAILED = "Application startup failed"  # uvicorn's message; BentoML would restart the worker for ever
+# Ends the server and its workers when standard input closes, which happens when this process ends or is killed.
 SUPERVISOR = """\
 import os, signal, subprocess, sys, threading
 def end_all():
     sys.stdin.buffer.read()
     import psutil
-    server.send_signal(signal.SIGSTOP)  # so that it starts no other
-    for worker in psutil.Process(server.pid).children(recursive=True):  # BentoML gives each a group of its own
+    server.send_signal(signal.SIGSTOP)  # so that it starts no other worker
+    for worker in psutil.Process(server.pid).children(recursive=True):  # each has a process group of its own
         worker.kill()
     os.killpg(0, signal.SIGKILL)
 server = subprocess.Popen([sys.executable, *sys.argv[1:]], stdin=subprocess.DEVNULL)
-signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server stops in its own way, and is waited for
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server handles it; this process waits for the server
 threading.Thread(target=end_all, daemon=True).start()
 os._exit(abs(server.wait()))
 """
@@ -46,7 +46,7 @@ os._exit(abs(server.wait()))
 
 @dataclass(frozen=True)
 class Server:
-    """A running service: where it listens, and what it says."""
+    """A running service: its process, URL and log."""
 
     process: subprocess.Popen[bytes]
     url: str
@@ -62,35 +62,35 @@ class Server:
         return self.process.poll() is not None or FAILED in self.log.read_text(encoding="utf-8", errors="replace")
 
     def ask(self, path: str, body: Any = None) -> Any:
-        """Get a path, or post to it if there is a body; anything but an answer is a PackageError."""
+        """Send a GET request, or a POST request with a body; return the response's JSON, or raise PackageError."""
         data = None if body is None else json.dumps(body).encode()
         try:
             with urllib.request.urlopen(self.url + path, data, timeout=ANSWER) as response:  # noqa: S310 - our own URL
                 return json.loads(response.read() or b"null")
         except urllib.error.HTTPError as error:
-            raise PackageError(f"the package refused {path}: {error.read().decode(errors='replace')}") from None
+            raise PackageError(f"the service refused {path}: {error.read().decode(errors='replace')}") from None
         except (OSError, ValueError) as error:
-            raise PackageError(f"the package gave no answer to {path}: {error}\n{self.last()}") from None
+            raise PackageError(f"the service did not respond to {path}: {error}\n{self.last()}") from None
 
 
 def prove(workspace: Workspace, task: str, version: str, golden: dict[str, Any]) -> float:
-    """Replay golden rows over REST; give the largest difference from the evaluation, or raise PackageError."""
+    """Start the Bento and replay its golden rows; return the largest difference from the evaluation."""
     with started(workspace, task, version) as server:
         return replay(server, task, version, golden)
 
 
 def replay(server: Server, task: str, version: str, golden: dict[str, Any]) -> float:
-    """Ask a running service what the evaluation was asked; give the largest difference, or raise PackageError."""
+    """Predict golden rows with a running service; return the largest difference, or raise PackageError."""
     model = server.ask(f"/v1/models/{task}")
     if model["version"] != version:
-        raise PackageError(f"expected {task} version {version}; the package says {model['version']}")
+        raise PackageError(f"expected {task} version {version}; the packaged service reports {model['version']}")
     answer = server.ask(f"/v1/models/{task}:predict", {"instances": golden["instances"]})
     return assert_close(golden["predictions"], answer["predictions"])
 
 
 @contextlib.contextmanager
 def started(workspace: Workspace, task: str, version: str) -> Iterator[Server]:
-    """Start TASK:VERSION with only the packaged code on its path; it is stopped, and left as small as it was built."""
+    """Start TASK:VERSION with only the packaged code on its path; stop it at the end, and remove what it unpacked."""
     folder = bento.folder(workspace, task, version)
     arguments = ["-m", "bentoml", "serve", str(folder)]
     try:
@@ -103,14 +103,14 @@ def started(workspace: Workspace, task: str, version: str) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def running(arguments: list[str], environment: dict[str, str], folder: Path) -> Iterator[Server]:
-    """Run a service on a free port, its log and its home in a folder; whatever happens, it is stopped."""
+    """Run a service on a free port, with its log and home in a folder; stop it at the end, also after an error."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", SUPERVISOR, *arguments, "--host", "127.0.0.1", "--port", str(port)],
-            env={**environment, "BENTOML_HOME": str(folder)},  # a service empties the metrics of others in its home
-            cwd=folder,  # holds nothing that could be imported instead of what is packaged
+            env={**environment, "BENTOML_HOME": str(folder)},  # a service deletes the metrics of others there
+            cwd=folder,  # holds no code that could be imported instead of the packaged code
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -125,7 +125,7 @@ def running(arguments: list[str], environment: dict[str, str], folder: Path) -> 
 
 
 def wait(server: Server) -> None:
-    """Wait until it is ready, it has failed, or the time is up."""
+    """Wait until the service is ready; raise PackageError if it fails or takes too long."""
     deadline = time.monotonic() + READY
     while time.monotonic() < deadline:
         if server.failed():
@@ -137,7 +137,7 @@ def wait(server: Server) -> None:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all it started: politely, then not."""
+    """End a process and its children: by SIGTERM first, then by SIGKILL."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):

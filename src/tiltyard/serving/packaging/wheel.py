@@ -1,4 +1,4 @@
-"""The code of a Bento: what the service needs of this package, as a wheel."""
+"""Build the wheel of a Bento: the packages of tiltyard that the service needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import tiltyard
 
 SOURCE = Path(tiltyard.__file__).parent
-PACKAGES = ("data", "explain", "modeling", "registry", "serving")  # with the files at the root, all that is served
+PACKAGES = ("data", "explain", "modeling", "registry", "serving")  # and the files at the root
 TAG = "py3-none-any"
 DATE = (1980, 1, 1, 0, 0, 0)  # of each file, so that the same code gives the same bytes
 
@@ -19,7 +19,8 @@ DATE = (1980, 1, 1, 0, 0, 0)  # of each file, so that the same code gives the sa
 def write(folder: Path) -> Path:
     """Write the wheel of the code that is running; its version ends with a hash of the code.
 
-    It is no work for a build backend, which only a checkout has. It names no dependencies: the Bento has a lock.
+    It is written without a build backend, which an installed package lacks. It names no dependencies: the Bento has a
+    lock file.
     """
     files = {f"tiltyard/{path.relative_to(SOURCE).as_posix()}": path.read_bytes() for path in _files()}
     code = hashlib.sha256(_record(files)).hexdigest()[:12]
@@ -39,7 +40,7 @@ def write(folder: Path) -> Path:
 
 
 def _files() -> list[Path]:
-    """List the files at the root and those of the packages, without what Python and editors leave."""
+    """Return the files at the root and in the packages, without caches and hidden files."""
     inside = (path for name in PACKAGES for path in (SOURCE / name).rglob("*"))
     found = (path for path in (*SOURCE.glob("*"), *inside) if path.is_file())
     parts = {path: path.relative_to(SOURCE).parts for path in found}
@@ -47,14 +48,14 @@ def _files() -> list[Path]:
 
 
 def _record(files: dict[str, bytes]) -> bytes:
-    """Return the lines by which an installer checks files."""
+    """Return the lines of RECORD, by which an installer verifies the files."""
     hashes = {name: base64.urlsafe_b64encode(hashlib.sha256(files[name]).digest()).rstrip(b"=") for name in files}
     return b"".join(b"%s,sha256=%s,%d\n" % (name.encode(), hashes[name], len(files[name])) for name in files)
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
-    """Return the head of a file in the archive: one that everybody may read."""
+    """Return the header of a file in the archive, with mode 644."""
     entry = zipfile.ZipInfo(name, DATE)
-    entry.create_system = 3  # Unix, wherever it is written
+    entry.create_system = 3  # Unix, on every system
     entry.external_attr = 0o100644 << 16
     return entry

@@ -1,4 +1,4 @@
-"""Export of a trained network to ONNX, in a form that does not depend on names or order.
+"""Export of a trained network to ONNX in a canonical form, in which equal models are equal files.
 
 Nothing here runs in the service.
 Start with export.py.
