@@ -129,7 +129,7 @@ class DatetimeFormat:
 
 
 def spelling_of(texts: Sequence[str]) -> str:
-    """Return the first common format that all texts match; empty <<CONFLICT OURS:an empty text ||BASE:None ||THEIRS:if there is none>>."""
+    """Return the first common format that all texts match; empty if there is none."""
     if not texts or not all(any(map(str.isdigit, text)) for text in texts[:10]):
         return ""
     different = dict.fromkeys(texts)
