@@ -21,7 +21,7 @@ def write(way: str, target: Path) -> None:
         (made / "whole.txt" if made.is_dir() else made).write_text("whole")
 
 
-@pytest.mark.parametrize(("way", "name"), [("replacing", "docs [1].json"), ("replacing_folder", "docs")])
+@pytest.mark.parametrize(("way", "name"), [("atomic_file", "docs [1].json"), ("atomic_folder", "docs")])
 def test_what_a_kill_left_goes_at_the_next_write(tmp_path: Path, way: str, name: str) -> None:
     """Of the same target alone; what a process that lives is writing stays, and so do other hidden files."""
     target, others = tmp_path / name, {".docs-mine", ".docs", f".other-{32 * 'a'}"}
@@ -45,7 +45,7 @@ def test_a_link_that_is_named_like_a_temporary_is_not_followed(tmp_path: Path) -
     precious.mkdir()
     (precious / "file.txt").write_text("mine")
     (tmp_path / f".docs-{32 * '0'}").symlink_to(precious)
-    write("replacing_folder", tmp_path / "docs")
+    write("atomic_folder", tmp_path / "docs")
     assert (precious / "file.txt").read_text() == "mine"
 
 
@@ -56,7 +56,7 @@ def test_writers_at_once_do_not_remove_what_others_write(tmp_path: Path) -> None
     def often() -> None:
         try:
             for _ in range(60):
-                write("replacing", target)
+                write("atomic_file", target)
         except OSError as error:
             failures.append(error)
 
@@ -96,13 +96,13 @@ def test_a_temporary_that_is_removed_before_its_lock_holds_is_made_again(tmp_pat
 def test_a_block_that_fails_leaves_all_as_it_was(tmp_path: Path) -> None:
     """The old content stays, and nothing temporary."""
     target = tmp_path / "docs"
-    write("replacing_folder", target)
+    write("atomic_folder", target)
     with pytest.raises(ValueError, match="no"), files.atomic_folder(target):
         raise ValueError("no")
     assert [path.name for path in tmp_path.rglob("*")] == ["docs", "whole.txt"]
 
 
-@pytest.mark.parametrize("way", ["replacing", "replacing_folder"])
+@pytest.mark.parametrize("way", ["atomic_file", "atomic_folder"])
 def test_what_kills_left_goes_whatever_it_was_to_be(tmp_path: Path, way: str) -> None:
     """Of all targets in a folder; what a living process writes stays, and so does what is named otherwise."""
     others = {".gitignore", ".one-2.json", f"one-{32 * '0'}", f".one-{31 * '0'}"}

@@ -168,11 +168,11 @@ def test_killed_while_it_gathers_nothing_is_lost_or_doubled(served_project: Kept
     path.write_bytes(content)
     assert records.read(space, task, "answers").num_rows == 5
     assert records.compact(space, task) == 1
-    with half_written("replacing", path.with_suffix(".parquet")) as (killed, left):
+    with half_written("atomic_file", path.with_suffix(".parquet")) as (killed, left):
         killed.kill()
         killed.wait()
         assert left.suffix == ".parquet"
-    with half_written("replacing", path.with_name("other.parquet")) as (alive, kept_one):
+    with half_written("atomic_file", path.with_name("other.parquet")) as (alive, kept_one):
         assert records.compact(space, task) == 0
         assert records.read(space, task, "answers").num_rows == 5
         assert {one.name for one in path.parent.iterdir()} == {path.with_suffix(".parquet").name, kept_one.name}

@@ -179,11 +179,11 @@ def test_a_clone_pulls_the_package(space: Workspace, iris: Task, tmp_path: Path)
 def test_what_others_write_is_left_alone(tiny_workspace: Workspace, tmp_path: Path) -> None:
     """A version that a living process writes stays beside a new one; what a killed one left of any version goes."""
     folder, task = tmp_path / "iris" / "new", loader.load(tiny_workspace, "iris")
-    with half_written("replacing_folder", folder.with_name("old")) as (killed, left):
+    with half_written("atomic_folder", folder.with_name("old")) as (killed, left):
         killed.kill()
         killed.wait()
         assert left.is_dir()
-    with half_written("replacing_folder", folder.with_name("other")) as (alive, half):
+    with half_written("atomic_folder", folder.with_name("other")) as (alive, half):
         package.write(tiny_workspace, task, folder, read_evaluated(tiny_workspace, task))
         assert {path.name for path in folder.parent.iterdir()} == {"new", half.name}
         alive.communicate("")
