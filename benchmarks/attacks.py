@@ -1,9 +1,9 @@
-"""One kind of hostile client at a time, eight of them, against a real service: what a plain request then waits for.
+"""Benchmark of denial-of-service attacks: latency of ordinary requests while eight hostile clients of one kind attack.
 
-    tiltyard run; python benchmarks/attacks.py [--seconds N] [--files N] [--only WORDS] [--against FOLDER]
+tiltyard run; python benchmarks/attacks.py [--seconds N] [--files N] [--only WORDS] [--against FOLDER]
 
-FOLDER is the source tree of another version of this project: its service is attacked in the same way, by turns. Writes
-the second part of benchmarks/HOSTILE.md. Everything stays on loopback, and ends by itself.
+FOLDER is the source tree of another version of this project, whose service is attacked in the same way, alternately.
+Writes the second part of benchmarks/HOSTILE.md. All traffic stays on the loopback interface.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ Send = Callable[[int, float], None]  # to a port, until a moment
 
 @dataclass
 class Waited:
-    """What became of the plain requests while an attack went on, in seconds, and of the service's memory."""
+    """Result of an attack: latencies of ordinary requests in seconds, and memory of the service."""
 
     seconds: list[float] = field(default_factory=list)
     lost: int = 0  # without an answer, or with another than 200
@@ -65,7 +65,7 @@ class Waited:
 
     @property
     def row(self) -> str:
-        """A row of the table."""
+        """Return a row of the table."""
         if self.died or not self.seconds:
             return f"ended | | {self.lost} | {self.before:.0f} | {self.most:.0f} | "
         ranked = sorted(self.seconds)
@@ -75,13 +75,13 @@ class Waited:
 
 
 def post(path: str, content: bytes, kind: str = "application/json") -> bytes:
-    """Return the bytes of a request."""
+    """Return the bytes of a POST request."""
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n\r\n"
     return head.encode() + content
 
 
 def asking(*wires: bytes) -> Send:
-    """Ask one request after the other over one connection, and wait for each answer."""
+    """Send requests one after the other over one connection, and wait for each response."""
 
     def send(port: int, end: float) -> None:
         turn = itertools.cycle(wires)
@@ -97,7 +97,7 @@ def asking(*wires: bytes) -> Send:
 
 
 def flooding(begin: bytes, again: bytes, most: int) -> Send:
-    """Send as much as is taken, and read nothing."""
+    """Send as fast as the service accepts, and read no response."""
 
     def send(port: int, end: float) -> None:
         while time.monotonic() < end:
@@ -114,7 +114,7 @@ def flooding(begin: bytes, again: bytes, most: int) -> Send:
 
 
 def leaving(wire: bytes) -> Send:
-    """Ask from an address of one's own, and close each connection without waiting for the answer."""
+    """Send requests from a separate address, and close each connection without waiting for the response."""
 
     def send(port: int, end: float) -> None:
         source = (f"127.0.{os.getpid() % 200}.{os.getpid() // 200 % 250 + 2}", 0)
@@ -130,7 +130,7 @@ def leaving(wire: bytes) -> Send:
 
 
 def holding(begin: bytes, again: bytes, each: int, pause: float) -> Send:
-    """Hold many connections, and send some more on each now and then, as much as is taken."""
+    """Hold many connections open, and send a few bytes on each from time to time, as many as are accepted."""
 
     def send(port: int, end: float) -> None:
         held: list[socket.socket] = []
@@ -153,7 +153,7 @@ def holding(begin: bytes, again: bytes, each: int, pause: float) -> Send:
 
 
 def attacks(song: str) -> dict[str, Send]:
-    """Return all kinds by name."""
+    """Return all kinds of attacks by name."""
     flower = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
     plain = json.dumps({"instances": [flower]}).encode()
     one = post("/v1/models/iris:predict", plain)
@@ -204,13 +204,13 @@ def _picture() -> str:
 
 
 def _nested() -> bytes:
-    """Return a body of 16 kB whose one tensor is nested deeper than its shape."""
+    """Return a body of 16 kB with a tensor that is nested deeper than its shape."""
     data = b",".join([b"[" * 18 + b"1" + b"]" * 18] * 420)
     return b'{"inputs": [{"name": "a", "shape": [1], "datatype": "FP64", "data": [%s]}]}' % data
 
 
 def _profiles() -> bytes:
-    """Return a body with a small picture beside which profiles unpack to 184 MB."""
+    """Return a body with a small image whose colour profiles unpack to 184 MB."""
     content = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0))
     content += _chunk(b"iCCP", b"a\0\0" + zlib.compress(b"\0" * 1_000_000, 9)) * 184
     content += _chunk(b"IDAT", zlib.compress(b"\0" * 72)) + _chunk(b"IEND", b"")
@@ -222,7 +222,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def damaged(seed: int, count: int) -> Iterator[bytes]:
-    """Return Parquet files of several shapes with some bytes changed, cut, doubled or taken from each other."""
+    """Return Parquet files of several shapes with some bytes changed, removed, doubled or exchanged."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -248,7 +248,7 @@ def damaged(seed: int, count: int) -> Iterator[bytes]:
 
 
 def measured(server: smoke_test.Server, send: Send, seconds: float) -> Waited:
-    """Ask a plain request again and again while eight clients attack."""
+    """Send ordinary requests repeatedly while eight clients attack."""
     port, found = int(server.url.rpartition(":")[2]), Waited()
     found.before = found.most = look(server.process.pid).mib
     end = time.monotonic() + seconds
@@ -273,7 +273,7 @@ def measured(server: smoke_test.Server, send: Send, seconds: float) -> Waited:
 
 
 def _ask(port: int, wire: bytes, end: float, found: Waited) -> None:
-    """Use one connection for some requests, as clients do."""
+    """Send some requests over one connection, as ordinary clients do."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
             for _ in range(50):
@@ -293,7 +293,7 @@ def _ask(port: int, wire: bytes, end: float, found: Waited) -> None:
 
 
 def fuzzed(server: smoke_test.Server, count: int) -> dict[str, int]:
-    """Send damaged Parquet files, one after the other over four connections; count what is answered."""
+    """Send damaged Parquet files over four connections; count the responses."""
     import httpx
 
     found: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""The bare script that the road is measured against: the same layers, data, batches and stopping, and nothing else."""
+"""Plain training script with the same layers, data, batches and early stopping, as a reference for the pipeline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tiltyard.workspace import Workspace
 
 
 def main(root: str, name: str) -> None:
-    """Fit prepared rows; keep the best weights in memory; save the model."""
+    """Fit prepared rows, keep the best weights in memory, and save the model."""
     workspace = Workspace(Path(root))
     task = loader.load(workspace, name)
     parts = TrainingRows.load(workspace.out(name, "prepare"))

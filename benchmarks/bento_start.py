@@ -1,8 +1,9 @@
-"""The size of Bentos and the start of their services: python benchmarks/bento_start.py NAME=FOLDER ... prints a table.
+"""Benchmark of Bentos: size, and start time of their services.
 
-By turns, each from a new copy of the folder: a first start, then a second one, and both with PYTHONDONTWRITEBYTECODE=1.
-Seconds are of processors, of the whole process with its children until it was ready, had answered and was stopped,
-since others may compute beside it; and of the clock until it was ready.
+python benchmarks/bento_start.py NAME=FOLDER ... prints a table. Bentos are measured alternately, each from a new copy
+of the folder: a first and a second start, and both with PYTHONDONTWRITEBYTECODE=1. Processor seconds are those of the
+process and its children until it was ready, responded and stopped, since the machine may be busy; wall-clock seconds
+are those until it was ready.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ STARTS = ("first", "second", "first, no bytecode", "second, no bytecode")
 
 
 def seconds(folder: Path, home: Path, bytecode: str) -> tuple[float, float]:
-    """Start the service of a Bento, and stop it; return the seconds of processors and of the clock."""
+    """Start and stop the service of a Bento; return its processor and wall-clock seconds."""
     before, begun = _used(), time.perf_counter()
     environment = {**bento.clean(), "PYTHONDONTWRITEBYTECODE": bytecode}
     with smoke_test.running(["-m", "bentoml", "serve", str(folder)], environment, home) as server:
@@ -37,7 +38,7 @@ def _used() -> float:
 
 
 def starts(folder: Path) -> list[tuple[float, float]]:
-    """Measure one of each kind of start."""
+    """Measure one start of each kind."""
     found = []
     for bytecode in ("", "1"):
         with tempfile.TemporaryDirectory() as place:
@@ -48,7 +49,7 @@ def starts(folder: Path) -> list[tuple[float, float]]:
 
 
 def size(folder: Path) -> str:
-    """Return how many files a Bento has, and how large they are together."""
+    """Return the number and the total size of the files of a Bento."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.parent.name != "__pycache__"]
     return f"{len(files)} | {sum(path.stat().st_size for path in files) / 1e6:.3f}"
 

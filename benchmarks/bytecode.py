@@ -1,7 +1,8 @@
-"""What a start costs with and without compiled modules: python benchmarks/bytecode.py writes benchmarks/BYTECODE.md.
+"""Benchmark of start times with and without cached bytecode.
 
-Processor seconds, since others may compute beside it. The environment is left alone: Python looks for bytecode in a
-folder that is empty, as where nothing may be written, or filled by a run before.
+python benchmarks/bytecode.py writes benchmarks/BYTECODE.md. It measures processor seconds, since the machine may be
+busy. The environment is not changed: Python looks for bytecode in a folder that is empty, as on a read-only file
+system, or filled by an earlier run.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def seconds(command: list[str], folder: str, *, write: bool = False) -> float:
 
 
 def row(name: str, command: list[str]) -> str:
-    """Measure a command in both ways, by turns."""
+    """Measure a command in both ways, alternately."""
     with tempfile.TemporaryDirectory() as empty, tempfile.TemporaryDirectory() as full:
         once = seconds(command, full, write=True)
         pairs = [(seconds(command, empty), seconds(command, full)) for _ in range(TIMES)]
@@ -44,7 +45,7 @@ def row(name: str, command: list[str]) -> str:
 
 
 def main() -> None:
-    """Write the table; `tiltyard fetch iris` must have been run."""
+    """Write the table; requires an earlier `tiltyard fetch iris`."""
     rows = [row(name, command) for name, command in COMMANDS.items()]
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     text = f"""# Starting with and without bytecode

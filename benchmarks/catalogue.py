@@ -1,10 +1,10 @@
-"""The catalogue's tables on real data: ours beside the notes', the baseline's and boosted trees', into docs/RESULTS.md.
+"""Benchmark of the catalogue's tables on real data: our models, published results, baseline and boosted trees.
 
-    TILTYARD_MIRROR=... python benchmarks/catalogue.py [TASK]...
+TILTYARD_MIRROR=... python benchmarks/catalogue.py [TASK]...
 
-Each task goes down the road several times: with seeds 0, 1, 2 of training on one split, or, where test rows are few,
-over as many splits as ten. All models of a line learned from the same rows and are measured on the same test rows. What
-was measured is kept in benchmarks/catalogue.json, so that one task can be measured anew.
+Writes docs/RESULTS.md. Each task runs through the pipeline several times: with training seeds 0, 1 and 2 on one split
+or, if test rows are few, on up to ten splits. All models of a line are trained on the same rows and measured on the
+same test rows. Results are kept in benchmarks/catalogue.json, so that single tasks can be measured again.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ SPAM = ("free", "win", "won", "prize", "claim", "urgent", "txt", "call now", "ca
 
 @dataclass(frozen=True)
 class Goal:
-    """What the notes report, and another model to beat where they name one."""
+    """The published result, and another model to compare with, if there is one."""
 
     data: str
     target: str
@@ -74,7 +74,7 @@ GOALS = {
 
 
 def main(names: list[str]) -> None:
-    """Measure the named tasks, or all, and write the page anew from all that is known."""
+    """Measure the named tasks, or all; write the page from all results."""
     kept: dict[str, Any] = files.read_json(KEPT) if KEPT.is_file() else {}
     for name in names or GOALS:
         runs = [_run(name, seed) for seed in range(_times(name))]
@@ -90,13 +90,13 @@ def main(names: list[str]) -> None:
 
 
 def _write(kept: dict[str, Any]) -> None:
-    """Write the page from what was measured."""
+    """Write the page from the results."""
     lines = [_line(name, kept[name]) for name in GOALS if name in kept]
     page.write("Tables, and a short series", "\n".join([HEAD, *lines, "", *_rejections(kept)]))
 
 
 def _rejections(kept: dict[str, Any]) -> list[str]:
-    """Return why the gate rejected: of each task the reasons of the first run that was."""
+    """Return the reasons of rejections: for each task those of its first rejected run."""
     told = ["What was rejected, and why:", ""]
     for name, known in kept.items():
         runs = known["runs"]
@@ -115,7 +115,7 @@ def _rows(name: str) -> int:
 
 
 def _run(name: str, seed: int) -> dict[str, Any]:
-    """Go from fetching to the verdict in a project of its own; give each model's value, and what it took."""
+    """Run a task from fetch to verdict in a temporary project; return the value and cost of each model."""
     with tempfile.TemporaryDirectory() as folder:
         space = Workspace(Path(folder))
         environment.configure_tools(space)
@@ -147,7 +147,7 @@ def _run(name: str, seed: int) -> dict[str, Any]:
 
 
 def _edits(name: str) -> int:
-    """Count the lines that were changed by hand in the draft, other than title and checksum."""
+    """Count the lines of the draft that were edited by hand, except title and checksum."""
     goal = GOALS[name]
     with tempfile.TemporaryDirectory() as folder:
         space = Workspace(Path(folder))
@@ -161,7 +161,7 @@ def _edits(name: str) -> int:
 
 
 def _others(space: Workspace, task: Task, metric: str, context: Any) -> dict[str, float]:
-    """Fit scikit-learn's boosted trees, and the rival that the notes name, to the training rows."""
+    """Fit scikit-learn's boosted trees and the other published model to the training rows."""
     folder = space.out(task.name, "prepare")
     encoder = Encoder.load(folder / "encoder.json")
     features, truth = array_file.read_part(folder / "train.npz")
@@ -189,7 +189,7 @@ Fit = Callable[[Array, Array, Array], Array]
 
 
 def _boosted(task: Task) -> Fit:
-    """Return boosted trees at their defaults; a logarithm is learned where we learn one."""
+    """Return boosted trees with default settings; with a logarithm of the target where the task learns one."""
     from sklearn import ensemble
 
     def fit(features: Array, truth: Array, asked: Array) -> Array:
@@ -218,7 +218,7 @@ def _linear(task: Task) -> Fit:
 
 
 def _words(ids: Array, encoder: Encoder) -> Array:
-    """Count words: of texts as ids, trees learn nothing."""
+    """Count words, since trees cannot learn from token ids."""
     counts = np.zeros((len(ids), encoder.vocabulary_size), dtype=np.float32)
     for row, places in enumerate(np.asarray(ids, dtype=np.int64).reshape(len(ids), -1)):
         np.add.at(counts[row], places, 1)

@@ -1,4 +1,4 @@
-"""Hostile bodies, dealt from what a served model says of itself: JSON, tensors, tables and pictures gone wrong."""
+"""Hostile request bodies for fuzzing, generated from the schema of a served model: JSON, tensors, tables and images."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ WRONG = (
 
 @dataclass(frozen=True)
 class Model:
-    """A served model, as it tells of itself."""
+    """A served model with its metadata."""
 
     name: str
     schema: dict[str, Any]  # of /v1/models/NAME/schema
@@ -52,18 +52,18 @@ class Model:
 
     @property
     def rows(self) -> dict[str, Any]:
-        """A good body of V1."""
+        """Return a valid body of V1."""
         return {"instances": [self.schema["example"]]}
 
     @property
     def parts(self) -> dict[str, Any]:
-        """The example by the names of inputs."""
+        """Return the example by input name."""
         example = self.schema["example"]
         return example if isinstance(example, dict) else {self.inputs[0]["name"]: example}
 
     @property
     def tensors(self) -> dict[str, Any]:
-        """A good body of V2."""
+        """Return a valid body of V2."""
         return {"inputs": [self._tensor(one, self.parts[one["name"]]) for one in self.inputs]}
 
     def _tensor(self, one: dict[str, Any], value: Any) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Body:
-    """What is posted to a model."""
+    """A body to post to a model."""
 
     protocol: str  # V1 or V2
     content: bytes
@@ -84,13 +84,13 @@ def _json(content: bytes, protocol: str = "V1") -> Body:
 
 
 def _good(dice: Random, model: Model) -> tuple[str, Any]:
-    """Choose a good body of either protocol, by rows or by columns."""
+    """Choose a valid body of either protocol, by row or by column."""
     columns = {"inputs": {name: [value] for name, value in model.parts.items()}}
     return dice.choice([("V1", model.rows), ("V1", columns), ("V2", model.tensors)])
 
 
 def _holes(value: Any) -> Iterator[Any]:
-    """Yield the value with a hole in the place of each of its parts, itself among them."""
+    """Yield copies of a value with a placeholder for each of its parts, and for the whole."""
     yield HOLE
     if isinstance(value, dict):
         for key, part in value.items():
@@ -102,21 +102,21 @@ def _holes(value: Any) -> Iterator[Any]:
 
 
 def wrong_value(dice: Random, model: Model) -> Body:
-    """Something else in some place, or a key that is none."""
+    """Return a body with a wrong value somewhere, or with an unknown key."""
     protocol, body = _good(dice, model)
     text = json.dumps(dice.choice([*_holes(body)])).encode()
     return _json(text.replace(f'"{HOLE}"'.encode(), dice.choice(WRONG)), protocol)
 
 
 def truncated(dice: Random, model: Model) -> Body:
-    """The beginning of a good body."""
+    """Return the beginning of a valid body."""
     protocol, body = _good(dice, model)
     text = json.dumps(body).encode()
     return _json(text[: dice.randrange(len(text))], protocol)
 
 
 def overwritten(dice: Random, model: Model) -> Body:
-    """A good body, some bytes of it by chance."""
+    """Return a valid body with some bytes overwritten at random."""
     protocol, body = _good(dice, model)
     text = bytearray(json.dumps(body).encode())
     for _ in range(dice.randint(1, 8)):
@@ -125,12 +125,12 @@ def overwritten(dice: Random, model: Model) -> Body:
 
 
 def noise(dice: Random, _: Model) -> Body:
-    """Bytes."""
+    """Return random bytes."""
     return _json(dice.randbytes(dice.choice([0, 1, 10, 1000, 100_000])), dice.choice(["V1", "V2"]))
 
 
 def said_twice(dice: Random, model: Model) -> Body:
-    """The same key several times, with other values."""
+    """Return a body with the same key several times and different values."""
     protocol, body = _good(dice, model)
     text, other = json.dumps(body).encode(), dice.choice(WRONG)
     key = dice.choice([b'"instances"', b'"inputs"', b'"name"', json.dumps(next(iter(model.parts))).encode()])
@@ -138,7 +138,7 @@ def said_twice(dice: Random, model: Model) -> Body:
 
 
 def too_many(dice: Random, model: Model) -> Body:
-    """More instances than are allowed, or a body that is larger than that."""
+    """Return a body with too many instances, or one that is too large."""
     most = model.schema["limits"]["max_instances"]
     if dice.random() < 0.2:
         return _json(b" " * (model.schema["limits"]["max_body_bytes"] + dice.randint(0, 1)))
@@ -147,7 +147,7 @@ def too_many(dice: Random, model: Model) -> Body:
 
 
 def squeezed(dice: Random, model: Model) -> Body:
-    """A few bytes that say they are many: nothing is unpacked."""
+    """Return a small compressed body that claims to be large; the service must not unpack it."""
     text = json.dumps(model.rows).encode() + b" " * dice.choice([0, 10**6, 10**7])
     kind = dice.choice(["gzip", "deflate", "br", "zstd", "identity, gzip", "x"])
     packed = gzip.compress(text, 1) if "gzip" in kind else zlib.compress(text, 1)
@@ -155,7 +155,7 @@ def squeezed(dice: Random, model: Model) -> Body:
 
 
 def picture(dice: Random, _: Model) -> Body:
-    """Pictures of giant size, of wrong kinds, cut, or that lie about their length."""
+    """Return a body with an image of giant size, of a wrong kind, truncated, or with a false length."""
     width, height = dice.choice([(8, 8), (1, 1), (0, 0), (30_000, 30_000), (2**31 - 1, 2**31 - 1), (28, 28)])
     content = png(width, height, dice)
     if dice.random() < 0.3:
@@ -170,7 +170,7 @@ def picture(dice: Random, _: Model) -> Body:
 
 
 def png(width: int, height: int, dice: Random) -> bytes:
-    """Return a PNG file that says it has this size, and holds some zeros."""
+    """Return a PNG file that declares this size and holds some zeros."""
     head = struct.pack(">IIBBBBB", width, height, dice.choice([1, 8, 16]), dice.choice([0, 2, 3, 6]), 0, 0, 0)
     chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(bytes(dice.choice([0, 72, 10**6])))), (b"IEND", b"")]
     if dice.random() < 0.3:  # texts are unpacked, too
@@ -183,7 +183,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def table(dice: Random, model: Model) -> Body:
-    """CSV: without a header, with too many cells, quotes that do not end, NUL, cells of any length."""
+    """Return CSV without a header, with too many cells, unclosed quotes, NUL, or cells of any length."""
     names = [*model.parts]
     cells = [
         dice.choice(["1", "", "x", "1e999", "nan", '"', '"a\nb"', "\0", "9" * 5000, "x" * 200_000, "é"]) for _ in names
@@ -197,21 +197,21 @@ def table(dice: Random, model: Model) -> Body:
 
 
 def wide(dice: Random, model: Model) -> Body:
-    """CSV with columns by the thousand, some of them twice."""
+    """Return CSV with thousands of columns, some of them repeated."""
     names = [f"c{place}" for place in range(dice.choice([1_000, 20_000]))] + [*model.parts] * dice.choice([1, 2])
     dice.shuffle(names)
     return Body("V1", f"{','.join(names)}\n{','.join(['1'] * len(names))}".encode(), {"Content-Type": "text/csv"})
 
 
 def explained(dice: Random, model: Model) -> Body:
-    """Explanations of many instances, asked for by an escaped key."""
+    """Return a request for explanations of many instances, with an escaped key."""
     key = dice.choice(["explain", "\\u0065xplain", "\\u0065\\u0078plain"])
     rows = json.dumps([model.schema["example"]] * dice.choice([1, 64, 65]))
     return Body("V1", f'{{"instances": {rows}, "{key}": true}}'.encode(), {"Content-Type": JSON})
 
 
 def tensors(dice: Random, model: Model) -> Body:
-    """Bytes behind JSON, and headers and parameters that lie about how many."""
+    """Return a body with binary data after the JSON, and with false lengths in headers and parameters."""
     body = model.tensors
     body["outputs"] = [{"name": "label", "parameters": {"binary_data": dice.choice([True, 1, "x"])}}][
         : dice.randint(0, 1)
@@ -238,7 +238,7 @@ def tensors(dice: Random, model: Model) -> Body:
 
 
 def strange_request(dice: Random, model: Model) -> Body:
-    """A good V2 request with an id, parameters and outputs that nobody asks for."""
+    """Return a valid V2 request with an unusual id, parameters and outputs."""
     body = model.tensors
     body["id"] = dice.choice(["\ud800", "\0", "x" * 100_000, 7, None, "a"])
     body["parameters"] = dice.choice([{}, {"binary_data_output": True}, {"binary_data_output": "x"}, [], {"a": {}}])
@@ -248,7 +248,7 @@ def strange_request(dice: Random, model: Model) -> Body:
 
 
 def parquet(dice: Random, model: Model) -> Body:
-    """Parquet: good, overwritten, cut, of wrong types, or with more in it than it says."""
+    """Return a Parquet file: valid, overwritten, truncated, of wrong types, or with more content than declared."""
     content = bytearray(dice.choice([_parquet_good, _parquet_heavy, _parquet_nested, _parquet_liar])(dice, model))
     begin = dice.choice([0, len(content) // 2])  # the footer is what the parser trusts
     for _ in range(dice.choice([0, 0, 1, 4, 40])):
@@ -273,7 +273,7 @@ def _parquet_good(dice: Random, model: Model) -> bytes:
 
 
 def _parquet_heavy(dice: Random, model: Model) -> bytes:
-    """One text, kept once, that stands in every row."""
+    """Return a file with one long text, stored once, that occurs in every row."""
     import pyarrow as pa
 
     text, rows = "1" * dice.choice([1_000_000, 10_000_000]), dice.choice([1, 1000])
@@ -282,13 +282,13 @@ def _parquet_heavy(dice: Random, model: Model) -> bytes:
 
 
 def _parquet_nested(dice: Random, model: Model) -> bytes:
-    """A row of millions of values that are alike."""
+    """Return a file with one row of millions of equal values."""
     values = dice.choice([2, 1_000_000])
     return _written({name: [[1] * values] for name in model.parts}, "snappy")
 
 
 def _parquet_liar(dice: Random, model: Model) -> bytes:
-    """A million rows whose footer says in some places, or in all, that it is one."""
+    """Return a file of a million rows whose footer declares, in some places or all, that there is one."""
     content = _written(dict.fromkeys(model.parts, np.ones(MILLION)), "snappy")
     places = [match.start() for match in re.finditer(re.escape(_varint(MILLION)), content)]
     if dice.random() < 0.5:  # of the file and of its group, not of its columns
@@ -302,7 +302,7 @@ MILLION = 1_000_003
 
 
 def _varint(number: int) -> bytes:
-    """Spell a number as the footer does: doubled, seven bits a byte."""
+    """Encode a number as in the footer: zigzag, seven bits in each byte."""
     number *= 2
     return bytes([number & 127 | 128, number >> 7 & 127 | 128, number >> 14])
 

@@ -1,10 +1,9 @@
-"""The catalogue's pictures, series and texts on real data, beside the notes' figures, into docs/RESULTS.md.
+"""Benchmark of the catalogue's images, series and texts on real data, with published results.
 
-    TILTYARD_MIRROR=... python benchmarks/deep.py [--seeds N] [TASK]...
+TILTYARD_MIRROR=... python benchmarks/deep.py [--seeds N] [TASK]...
 
-Each task goes from its source to the gate's verdict in a project of its own. What was measured is kept in
-benchmarks/deep.json after each run: the script goes on where it was stopped, and measures anew what its task file no
-longer says.
+Writes docs/RESULTS.md. Each task runs from its source to the gate's verdict in a temporary project. Results are kept in
+benchmarks/deep.json after each run: an interrupted script resumes, and measures again the tasks whose file changed.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Goal:
-    """What the notes report, what we mean to reach, and what is to be said beside the figure."""
+    """The published result, the value to reach, and a remark."""
 
     notes: str
     goal: str = "-"
@@ -73,7 +72,7 @@ GOALS = {
 
 
 def main() -> None:
-    """Measure what is not known yet, then write the section from all that is."""
+    """Measure what is missing, then write the section from all results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tasks", nargs="*", metavar="TASK")
     parser.add_argument("--seeds", type=int, default=1)
@@ -101,7 +100,7 @@ def _keep(kept: dict[str, list[Json]], name: str, runs: list[Json]) -> None:
 
 
 def _space() -> Workspace:
-    """Make a project that has the tasks alone."""
+    """Create a project with these tasks only."""
     space = Workspace(PLACE)
     environment.configure_tools(space)
     for path in (page.ROOT / "tasks").glob("*.yaml"):
@@ -110,7 +109,7 @@ def _space() -> Workspace:
 
 
 def _sign(space: Workspace, name: str) -> str:
-    """Name a task by what it says, and by what the task says whose training it takes up."""
+    """Return the hash of a task's settings that affect its training, base task included."""
     content = yaml.safe_load(space.task_file(name).read_text(encoding="utf-8"))
     for unread in ("title", "gate", "serve"):
         content.pop(unread, None)
@@ -120,7 +119,7 @@ def _sign(space: Workspace, name: str) -> str:
 
 
 def _run(space: Workspace, name: str, seed: int) -> Json:
-    """Go from the source to the verdict; give what was measured."""
+    """Run a task from source to verdict; return the results."""
     task = loader.load(space, name)
     task = task.model_copy(update={"train": task.train.model_copy(update={"seed": seed})})
     raw.fetch(space, task)
@@ -146,7 +145,7 @@ def _run(space: Workspace, name: str, seed: int) -> Json:
 
 
 def _judged(space: Workspace, task: Task) -> Json:
-    """Evaluate what is trained, and let the gate say what it thinks of it; a row's time wants an idle machine."""
+    """Evaluate the trained model and judge it; latency is reliable on an idle machine only."""
     report, verdict = evaluate.evaluate(space, task), promote.promote(space, task, dry_run=True)
     metric = task.gate.metric
     return {

@@ -1,13 +1,13 @@
-"""Seconds an epoch against the plainest `model.fit` on arrays, same model, rows and batches, into benchmarks/EPOCHS.md.
+"""Benchmark of seconds per epoch against plain `model.fit` on arrays, with the same model, rows and batches.
 
-    TILTYARD_MIRROR=... python benchmarks/epochs.py [--rows N] [--rounds N] [TASK]...
+TILTYARD_MIRROR=... python benchmarks/epochs.py [--rows N] [--rounds N] [TASK]...
 
-Lines of tasks that are not named stay.
+Writes benchmarks/EPOCHS.md; lines of tasks that are not named stay.
 
-Both train for five epochs, by turns, each in a process of its own. An epoch is timed from the end of the one before to
-its own, so with its validation and all that is done between epochs; the first, in which things are compiled, is left
-out. Of each of the other four the fastest of all rounds counts, since neighbours on the machine only ever slow one
-down. Augmentation is off, since plain arrays have none.
+Both train for five epochs, alternately, each in a separate process. An epoch is timed from the end of the previous one,
+so with validation and everything between epochs; the first, which includes compilation, is left out. Of each other
+epoch the fastest round counts, since other processes can only slow it down. Augmentation is off, since plain arrays
+have none.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ EPOCHS = 5
 
 
 def main() -> None:
-    """Measure each task by turns, and write the table."""
+    """Measure each task alternately, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tasks", nargs="*", metavar="TASK")
     parser.add_argument("--rows", type=int, default=8000)
@@ -60,13 +60,13 @@ def main() -> None:
 
 
 def _known(name: str) -> str:
-    """Return the line of a task that was measured before."""
+    """Return the line of a task from an earlier run."""
     lines = TARGET.read_text(encoding="utf-8").splitlines() if TARGET.is_file() else []
     return next((line for line in lines if line.startswith(f"| `{name}` |")), "")
 
 
 def _line(space: Workspace, name: str, rows: int, rounds: int) -> str:
-    """Prepare some rows of a task, and time both ways by turns, each time in a process of its own."""
+    """Prepare some rows of a task, and time both ways alternately, each time in a separate process."""
     environment.configure_tools(space)
     task = _shortened(space, name, rows)
     raw.fetch(space, task)
@@ -86,7 +86,7 @@ def _line(space: Workspace, name: str, rows: int, rounds: int) -> str:
 
 
 def _shortened(space: Workspace, name: str, rows: int) -> Task:
-    """Write the task with few rows, and nothing that arrays alone have not."""
+    """Write the task with few rows, and without settings that plain arrays lack."""
     content = yaml.safe_load((page.ROOT / "tasks" / f"{name}.yaml").read_text(encoding="utf-8"))
     content["split"]["rows"], content["rows"] = rows, [rows, 10**9]
     if content["source"]["kind"] in ("keras", "images"):
@@ -113,7 +113,7 @@ def _ours(task: Task, parts: TrainingRows, tell: Callable[..., None]) -> None:
 
 
 def _plain(task: Task, parts: TrainingRows, tell: Callable[..., None]) -> None:
-    """Do what a notebook does: arrays of float32, no seed, nothing watched, nothing kept."""
+    """Train as a notebook would: float32 arrays, no seed, no monitoring, no checkpoints."""
     import keras
 
     from tiltyard.training import network

@@ -1,9 +1,9 @@
-"""How good the gate's own judgement is, by pairs of models whose true difference is known; writes benchmarks/GATE.md.
+"""Benchmark of the gate: error rate and power of its decisions, on pairs of models with a known true difference.
 
-    python benchmarks/gate.py [--pairs N] [--rows N] [--seed N]
+python benchmarks/gate.py [--pairs N] [--rows N] [--seed N]
 
-Models are drawn, not trained: each answers with what is there to be known plus errors of its own, some of which it
-shares with the other, as models of the same data do. The gate's own code judges them, bootstrap and all.
+Writes benchmarks/GATE.md. Outputs of models are simulated: each is the best prediction plus errors, part of which
+both models share, as models of the same data do. The gate's own code judges them, bootstrap included.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CHECKS = (Champion, Mcnemar)
 
 @dataclass(frozen=True)
 class Setting:
-    """What is drawn: a task's metric, how many rows, and how large the errors of both models are."""
+    """The simulation: metric of the task, number of rows, and size of the errors of both models."""
 
     task: str
     metric: str
@@ -53,14 +53,14 @@ class Setting:
     corrected: bool = True  # for having looked before
 
     def judged_by(self, seed: int) -> Task:
-        """Return the task with such a gate, and a seed of its own: it decides which resamples the bootstrap draws."""
+        """Return the task with this gate and a seed, which determines the bootstrap resamples."""
         task = loader.load(Workspace(page.ROOT), self.task)
         gate = task.gate.model_copy(update={"metric": self.metric, "minimum_gain": self.least})
         return task.model_copy(update={"gate": gate, "split": task.split.model_copy(update={"seed": seed})})
 
 
 def drawn(setting: Setting, seed: int) -> Iterator[tuple[Array, Array]]:
-    """Yield the truth of sealed rows with the champion's outputs, then with those of ever new challengers."""
+    """Yield the truth of sealed rows with the champion's outputs, then with those of new challengers."""
     generator = np.random.default_rng(seed)
     rows, classes = setting.rows, 3
     shared = math.sqrt(SHARED) * generator.standard_normal((rows, classes))
@@ -76,7 +76,7 @@ def drawn(setting: Setting, seed: int) -> Iterator[tuple[Array, Array]]:
 
 
 def duels(setting: Setting, seed: int) -> Iterator[Duel]:
-    """Let one challenger after another meet the same champion on the same rows."""
+    """Yield duels of one challenger after another with the same champion on the same rows."""
     task, models = setting.judged_by(seed), drawn(setting, seed)
     truth, champion = next(models)
     for look, (_, outputs) in enumerate(models):
@@ -84,7 +84,7 @@ def duels(setting: Setting, seed: int) -> Iterator[Duel]:
 
 
 def wins(duel: Duel) -> bool:
-    """Return whether the checks that look at the champion let a challenger through."""
+    """Return whether the challenger passes the checks that compare it with the champion."""
     return all(check().outcome(duel).state != "failed" for check in CHECKS)
 
 
@@ -94,26 +94,26 @@ def once(setting: Setting, seed: int) -> bool:
 
 
 def first(setting: Setting, seed: int) -> int:
-    """Judge one after another, and say which was the first to win; 0 if none did."""
+    """Judge one challenger after another; return the number of the first to win, 0 if none does."""
     return next((look for look, duel in enumerate(duels(setting, seed), 1) if wins(duel)), 0)
 
 
 def spread(setting: Setting, seed: int) -> float:
-    """Return the gain that such rows show four times in five."""
+    """Return the gain that so many rows detect with a power of 80 %."""
     gain = next(duels(setting, seed)).over_champion
     assert gain is not None  # noqa: S101 - there is a champion
     return gain.seen(0.95)
 
 
 def gained(setting: Setting, better: float, seed: int) -> float:
-    """Return the true gain, by very many rows."""
+    """Return the true gain, measured on very many rows."""
     task, models = setting.judged_by(seed), drawn(replace(setting, rows=400_000, better=better), seed)
     (truth, old), (_, new) = next(models), next(models)
     return task.metric.gain(*(task.metric.score(truth, outputs, {}) for outputs in (new, old)))
 
 
 def reaching(setting: Setting, gain: float, seed: int) -> float:
-    """Find by how much smaller errors lead to a gain."""
+    """Return the reduction of errors that leads to a gain."""
     low, high = 0.0, 0.9
     for _ in range(12):
         middle = (low + high) / 2
@@ -122,7 +122,7 @@ def reaching(setting: Setting, gain: float, seed: int) -> float:
 
 
 def measured(setting: Setting, pool: ProcessPoolExecutor, pairs: int, seed: int) -> dict[str, Any]:
-    """Return the shares of challengers that win: equal ones, equal ones again and again, better ones."""
+    """Return the shares of challengers that win: equal ones, equal ones repeatedly, better ones."""
     all_seeds, few = range(seed, seed + pairs), range(seed, seed + max(pairs // 4, 1))
 
     def told(ask: Callable[[Setting, int], Any], what: Setting, of: range = all_seeds) -> Array:

@@ -1,7 +1,7 @@
-"""10,000 hostile requests against the champions over loopback: no 5xx, no crash, memory flat; benchmarks/HOSTILE.md.
+"""Benchmark of robustness: 10,000 hostile requests over loopback must cause no 5xx, no crash and no memory growth.
 
-Run `tiltyard run` first; then `python benchmarks/hostile.py [--requests N] [--seed N]`. Nothing is sent anywhere else.
-A request may take 5 seconds here; a 503 for one that takes longer is let pass where the client drips, no other 5xx.
+Run `tiltyard run` first; then `python benchmarks/hostile.py [--requests N] [--seed N]`. Writes benchmarks/HOSTILE.md.
+A request may take 5 seconds here; a 503 after that is accepted if the client sends slowly, any other 5xx is not.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ SECONDS = "5"  # TILTYARD_TIMEOUT
 
 @dataclass
 class Outcome:
-    """What became of the requests."""
+    """Counts of responses and faults."""
 
     statuses: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))  # by kind
     faults: list[str] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)  # before, and after each part
 
     def note(self, request: Request, answers: list[int]) -> None:
-        """Count a request; an answer that is missing, or a 5xx that is not the timeout's, is a fault."""
+        """Count a request; a missing response is a fault, and so is a 5xx other than that of the timeout."""
         self.statuses[request.kind].update(map(str, answers) if answers else ["none"])
         wrong = [status for status in answers if status >= 500 and not (status == 503 and request.drips)]
         if wrong or len(answers) < request.answers:
@@ -53,14 +53,14 @@ class Outcome:
 
     @property
     def growth(self) -> float:
-        """How many times as much memory there is in the last fifth of the looks as in the second, on the average."""
+        """Return the mean memory in the last fifth of the samples, divided by that in the second fifth."""
         fifth = max(1, len(self.seen) // 5)
         early, late = self.seen[fifth : 2 * fifth], self.seen[-fifth:]
         return sum(seen.mib for seen in late) / sum(seen.mib for seen in early)
 
 
 def hammer(server: smoke_test.Server, golden: dict[str, Any], count: int, seed: int) -> Outcome:
-    """Send requests; afterwards the same processes must be there, ready, and answer golden rows as before."""
+    """Send requests; then check that the same processes are ready and predict golden rows as before."""
     dice, outcome, port = Random(seed), Outcome(), int(server.url.rpartition(":")[2])  # noqa: S311 - no secret
     models = [_model(server, name) for name in golden]
     outcome.seen.append(look(server.process.pid))
@@ -84,7 +84,7 @@ def _model(server: smoke_test.Server, name: str) -> Model:
 
 
 def main() -> None:
-    """Serve the champions, hammer, write."""
+    """Serve the champions, send the requests, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
@@ -109,7 +109,7 @@ def main() -> None:
 
 
 def told(outcome: Outcome, count: int, seed: int) -> str:
-    """Draw up what became of the requests."""
+    """Return the summary of the outcome."""
     sums = Counter[str]()
     for counts in outcome.statuses.values():
         sums.update(counts)

@@ -1,10 +1,11 @@
-"""Whether tests see faults in the code that judges: mutants of it are run against them; writes benchmarks/MUTANTS.md.
+"""Mutation testing of the code that judges models: run tests against mutants; writes benchmarks/MUTANTS.md.
 
-    python benchmarks/mutants.py [--minutes N] [--most N] [--seed N] [MODULE ...]
+python benchmarks/mutants.py [--minutes N] [--most N] [--seed N] [MODULE ...]
 
-A mutant is a copy of the project with one small fault (mutations.py), drawn by the seed. It is killed if a test of the
-files that cover its module fails, and survives otherwise. Why a survivor is no fault is in mutants.json, in a remark
-that begins with "none". The score is the share of killed ones among the faults; the share among all is beside it.
+A mutant is a copy of the project with one small fault (mutations.py), chosen by the seed. It is killed if a test of the
+files that cover its module fails, and survives otherwise. mutants.json explains why a survivor is equivalent, in a
+remark that begins with "none". The score is the share of killed mutants among those that are not equivalent; the share
+among all is given, too.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ PATIENCE = 3  # times what the tests take without a fault, and a minute: whoever
 
 @dataclass(frozen=True)
 class Tried:
-    """A mutant, and what became of it."""
+    """A mutant and its result."""
 
     module: str
     mutation: Mutation
@@ -84,13 +85,13 @@ class Tried:
 
     @property
     def key(self) -> str:
-        """Name it for the remarks: by what it says, since lines move."""
+        """Return the key of its remark: the changed text, since line numbers change."""
         one = self.mutation
         return f"{self.module}: {one.before} -> {one.after} in {one.text}"
 
 
 def main() -> None:
-    """Draw mutants, try them until the time is over, and write what survived."""
+    """Choose mutants, test them until the time is over, and write the survivors."""
     asked = _asked()
     drawn = sorted(_made(asked.modules or [*COVERED]), key=lambda one: _place(one, asked.seed))
     until, tried = time.monotonic() + 60 * asked.minutes, list[Tried]()
@@ -116,18 +117,18 @@ def _asked() -> argparse.Namespace:
 
 
 def _place(one: tuple[str, Mutation], seed: int) -> str:
-    """Return the place of a mutant in the order of a seed, which stays when other code changes."""
+    """Return the position of a mutant in the order of a seed, which does not depend on other code."""
     module, mutation = one
     return hashlib.sha256(f"{seed} {module} {mutation.text} {mutation.before} {mutation.after}".encode()).hexdigest()
 
 
 def _made(places: list[str]) -> list[tuple[str, Mutation]]:
-    """Make all mutants of modules and folders."""
+    """Return all mutants of modules and folders."""
     return [(name, one) for name in modules(places) for one in mutations(_path(name).read_text(encoding="utf-8"))]
 
 
 def modules(places: list[str]) -> list[str]:
-    """List modules and those in folders."""
+    """Return modules and those in folders."""
     found = []
     for path in map(_path, places):
         found += sorted(path.glob("*.py")) if path.is_dir() else [path]
@@ -139,7 +140,7 @@ def _path(place: str) -> Path:
 
 
 def _copied(folder: Path) -> Path:
-    """Copy what git knows of, as it is now: a fault must not stay in anybody's files."""
+    """Copy the files that git tracks, in their current state, so that no mutant can stay in the working tree."""
     command = ["git", "-C", str(page.ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
         if (page.ROOT / name).is_file():
@@ -149,7 +150,7 @@ def _copied(folder: Path) -> Path:
 
 
 def _tried(project: Path, module: str, mutation: Mutation, limits: dict[str, float]) -> Tried:
-    """Put the fault in, run the tests, and take it out."""
+    """Insert the fault, run the tests, and remove it."""
     path = project / PACKAGE / module
     right, tests = path.read_text(encoding="utf-8"), tests_of(module)
     for test in tests:
@@ -163,12 +164,12 @@ def _tried(project: Path, module: str, mutation: Mutation, limits: dict[str, flo
 
 
 def tests_of(module: str) -> tuple[str, ...]:
-    """Return the test files that must see a fault of a module, by its own name or that of its folder."""
+    """Return the test files that cover a module, by its name or that of its folder."""
     return COVERED[module if module in COVERED else module.rpartition("/")[0]]
 
 
 def _seconds(project: Path, test: str) -> float:
-    """Time a test file without a fault; if it fails, no mutant can be judged by it."""
+    """Time a test file without a fault; raise if it fails, since it can then judge no mutant."""
     began = time.monotonic()
     if _ran(project, (test,), 3600) != "survives":
         raise SystemExit(f"tests/{test} fails without a fault")
@@ -176,7 +177,7 @@ def _seconds(project: Path, test: str) -> float:
 
 
 def _ran(project: Path, tests: tuple[str, ...], seconds: float) -> str:
-    """Run test files, which all import the copy; say how it ended."""
+    """Run test files on the copy; return how they ended."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
     command += ["-m", "not smoke and not catalogue and not jax", *(f"tests/{name}" for name in tests)]
     paths = [str(project / name) for name in ("src", "", "tests", "benchmarks")]
@@ -194,7 +195,7 @@ def _ran(project: Path, tests: tuple[str, ...], seconds: float) -> str:
 
 
 def _page(tried: list[Tried], population: int, asked: argparse.Namespace) -> str:
-    """Write the score, a table by module, and every survivor with what was found about it."""
+    """Return the page: score, table by module, and each survivor with its remark."""
     alive = [one for one in tried if one.end == "survives"]
     remarks = files.read_json(REMARKS) if REMARKS.is_file() else {}
     same = sum(remarks.get(one.key, "").startswith("none") for one in alive)

@@ -1,8 +1,8 @@
-"""Small faults that a programmer might make, put into a module one at a time, for benchmarks/mutants.py.
+"""Mutation operators: small faults that a programmer might make, for benchmarks/mutants.py.
 
-Left as they are: types, decorators, documentation, and `strict=True` of `zip`, which only says that lengths are equal
-where they always are: no input tells it from `strict=False`, and a test would have to break the code elsewhere. The -1
-of a `reshape` may lose its sign, but becomes no other negative number: numpy takes any for a length that it works out.
+Not mutated: types, decorators, documentation, and `strict=True` of `zip`, which only asserts that lengths are equal: no
+input distinguishes it from `strict=False`. The -1 of a `reshape` may lose its sign, but does not become another
+negative number, since numpy treats all of them alike.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SMALL = 10  # integers up to here are counts and places, which are easily one of
 
 @dataclass(frozen=True)
 class Mutation:
-    """One fault: where it is, how the place read before and after, and the whole module with it."""
+    """One fault: its place, the text before and after, and the whole mutated module."""
 
     line: int
     text: str  # of the line
@@ -52,7 +52,7 @@ class Mutation:
 
 
 def mutations(source: str) -> Iterator[Mutation]:
-    """Make every fault of a module, one after another."""
+    """Return all faults of a module."""
     lines = source.splitlines()
     for place, (node, _) in enumerate(_slots(ast.parse(source))):
         line = getattr(node, "lineno", 1)
@@ -74,7 +74,7 @@ def _told(node: ast.AST) -> str:
 
 
 def _slots(parent: ast.AST) -> Iterator[tuple[ast.AST, Put]]:
-    """Yield each node that computes something, with a function that replaces it."""
+    """Yield each expression node with a function that replaces it."""
     if isinstance(parent, ast.If) and "TYPE_CHECKING" in ast.unparse(parent.test):
         return
     for field, value in ast.iter_fields(parent):
@@ -144,7 +144,7 @@ def _expressions(node: ast.expr) -> Iterator[ast.AST]:
 
 
 def _texts(node: ast.BinOp) -> bool:
-    """Return whether an operator joins texts or paths: any other one would fail the first test."""
+    """Return whether an operator joins texts or paths: any other operator would fail at once."""
     return any(isinstance(one, ast.Constant) and isinstance(one.value, str) for one in ast.walk(node))
 
 

@@ -1,4 +1,4 @@
-"""docs/RESULTS.md in sections: each script that measures writes its own anew and leaves the others as they are."""
+"""Sections of docs/RESULTS.md: each benchmark script rewrites its own section and keeps the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TITLE = "# Results on real data"
 
 
 def write(title: str, text: str) -> None:
-    """Put a section in the place of the one with the same title, or behind all others."""
+    """Replace the section with the same title, or append it."""
     whole = RESULTS.read_text(encoding="utf-8") if RESULTS.is_file() else TITLE
     head, *sections = whole.strip().split("\n## ")
     known = {section.partition("\n")[0]: section for section in sections}
@@ -23,5 +23,5 @@ def write(title: str, text: str) -> None:
 
 
 def machine() -> str:
-    """Return what was measured on."""
+    """Return a description of the machine."""
     return f"{platform.machine()}, {os.cpu_count()} cores, no GPU"

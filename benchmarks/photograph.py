@@ -1,4 +1,4 @@
-"""Pictures of the report for docs/report: a real browser opens the site that `tiltyard report` wrote.
+"""Screenshots of the report for docs/report, taken with a browser from the output of `tiltyard report`.
 
 python benchmarks/photograph.py [SITE]      out/report if no folder is named
 """
@@ -37,7 +37,7 @@ SHOTS = {
 
 
 def main(site: Path) -> None:
-    """Take all of them."""
+    """Take all screenshots."""
     TARGET.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, open_browser(Path(folder)) as browser:
         for name, (file, part, width, scheme) in SHOTS.items():
@@ -48,7 +48,7 @@ def main(site: Path) -> None:
 
 
 def _take(browser: Browser, part: str, path: Path) -> None:
-    """Photograph one part of a page, if it is long its beginning."""
+    """Take a screenshot of a part of a page; of a long one, its beginning."""
     box = browser.script(f"JSON.parse(JSON.stringify(document.querySelector('{part}').getBoundingClientRect()))")
     clip = {"x": box["left"], "y": box["top"], "width": box["width"], "height": min(box["height"], MOST), "scale": 1}
     shot = browser.call("Page.captureScreenshot", captureBeyondViewport=True, format="png", clip=clip)

@@ -1,4 +1,4 @@
-"""Raw data for what is measured: fetched, and recorded as a version as `tiltyard fetch` does, but without DVC."""
+"""Raw data for benchmarks: fetch and record a version like `tiltyard fetch`, but without DVC."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tiltyard.workspace import Workspace
 
 
 def fetch(space: Workspace, task: Task) -> None:
-    """Bring the files; the gate asks which version it was."""
+    """Fetch the files and record their version, which the gate needs."""
     with files.atomic_folder(space.raw(task.name)) as folder:
         task.source.fetch(folder, space)
     nowhere = Pointer(md5=f"{0:032x}.dir", size=1, nfiles=1)

@@ -1,4 +1,4 @@
-"""What pandera makes of the same checks: with a table that it reads whole, as its users do, or with rows in memory."""
+"""Run the same checks with pandera: on a table that it reads as a whole, or on rows in memory."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ TEXTS = ("country", "plan", "device", "city", "code", "born", "joined", "seen", 
 
 
 def main(root: str, mode: str) -> None:
-    """Do one of the two; print what came out as JSON."""
+    """Do one of the two; print the result as JSON."""
     workspace = Workspace(Path(root))
     task = loader.load(workspace, "wide")
     print(json.dumps((_whole if mode == "whole" else _checks)(task, workspace.raw("wide"))))
 
 
 def _whole(task: Task, folder: Path) -> dict[str, Any]:
-    """Read and validate, as a script would."""
+    """Read and validate a table as a script would."""
     form = plugins.load("modalities", task.form)()
     frame = _read(form.raw_file(folder))
     schema([*form.implied_expectations(task), *task.expect]).validate(frame, lazy=True)
@@ -42,7 +42,7 @@ def _whole(task: Task, folder: Path) -> dict[str, Any]:
 
 
 def _checks(task: Task, folder: Path) -> dict[str, Any]:
-    """Time the checks alone, on rows that are in memory: pandera's, ours, and Great Expectations' as it comes."""
+    """Time only the checks, on rows in memory: pandera's, ours, and Great Expectations' own."""
     form = plugins.load("modalities", task.form)()
     expected = [*form.implied_expectations(task), *task.expect]
     look = form.raw_table(task, folder)
@@ -71,7 +71,7 @@ def _seconds(times: int, do: Callable[[], Any]) -> float:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """Read with the fastest reader that pandas has; booleans as validation sees them."""
+    """Read with the fastest reader of pandas, with booleans as in validation."""
     types = dict.fromkeys(TEXTS, "str")
     frame = pd.read_csv(path, engine="pyarrow", dtype=types) if path.suffix == ".csv" else pd.read_parquet(path)
     frame = frame.astype(types)
@@ -82,7 +82,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def schema(expectations: list[Expectation]) -> pa.DataFrameSchema:
-    """Return each expectation as pandera has it."""
+    """Return the expectations as a pandera schema."""
     columns: dict[str, list[Any]] = {}
     whole, required = [], set()
     for expectation in expectations:

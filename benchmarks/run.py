@@ -1,6 +1,6 @@
-"""All measurements, one after the other, into benchmarks/RESULTS.md; `make bench` runs this on an idle machine.
+"""Run the main benchmarks and write benchmarks/RESULTS.md; `make bench` runs this on an idle machine.
 
-The road is measured in a project of its own in a temporary folder, so that nothing here is touched.
+The pipeline is measured in a temporary project.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PROJECT = ("tasks", "dvc.yaml", "params.yaml", ".dvcignore", ".dvc/config", "ser
 
 
 def main() -> None:
-    """Measure and write; the file is written once all is measured."""
+    """Run all benchmarks, then write the file."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         _copy(root)
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _copy(root: Path) -> None:
-    """Copy the tracked files that a project is made of."""
+    """Copy the tracked files of the project."""
     command = ["git", "-C", str(ROOT), "ls-files", "--", *PROJECT]
     for name in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
         files.write_bytes(root / name, (ROOT / name).read_bytes())
@@ -65,7 +65,7 @@ def _head() -> str:
 
 
 def _road(root: Path) -> str:
-    """Each task alone, from source to champion, against the bare fit of the same rows; then what is fixed."""
+    """Measure each task from source to champion, and a plain fit of the same rows; then the fixed costs."""
     lines = ["| task | bare fit, s | road, s | whole command, s | road / bare |", "|---|--:|--:|--:|--:|"]
     fixed = []
     for name in task_list.listed(Workspace(root)):
@@ -84,7 +84,7 @@ def _road(root: Path) -> str:
 
 
 def _idle(root: Path) -> str:
-    """What it costs to find that nothing is to be done."""
+    """Measure a run in which nothing has to be done."""
     rows = [
         ("`tiltyard --help`", 9, ("tiltyard", "--help")),
         ("`tiltyard status`", 5, ("tiltyard", "status")),

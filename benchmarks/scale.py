@@ -1,8 +1,8 @@
-"""How seconds and memory grow with rows: generated tables of 20 columns down the road, written to benchmarks/SCALE.md.
+"""Benchmark of scaling: time and memory of each stage by number of rows, on generated tables of 20 columns.
 
-`python benchmarks/scale.py [ROWS]...` measures each verb in a process of its own, in a temporary project. Beside it
-stands pandera with the same checks on the same rows, left out if it is not there: `uv pip install --group bench` brings
-it, and the next `make` takes it away.
+`python benchmarks/scale.py [ROWS]...` writes benchmarks/SCALE.md. Each stage runs in a separate process, in a temporary
+project. pandera runs the same checks on the same rows if it is installed: `uv pip install --group bench` installs it,
+and the next `make` removes it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ FORMATS = ("csv", "parquet")
 
 @dataclass(frozen=True)
 class Figure:
-    """One command on one table."""
+    """The measurement of one command on one table."""
 
     suffix: str
     rows: int
@@ -55,7 +55,7 @@ class Figure:
 
 
 def main(arguments: list[str]) -> None:
-    """Measure and write; the file is written once all is measured."""
+    """Run all measurements, then write the file."""
     sizes = [int(float(argument)) for argument in arguments] or list(ROWS)
     with tempfile.TemporaryDirectory() as compiled:
         ENVIRONMENT["PYTHONPYCACHEPREFIX"] = compiled
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _measured(suffix: str, rows: int) -> Iterator[Figure]:
-    """Take one table down the road, in a project that is gone afterwards."""
+    """Run the pipeline on one table in a temporary project."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         table = root / f"wide.{suffix}"
@@ -92,7 +92,7 @@ def _project(root: Path, table: Path, rows: int) -> None:
 
 
 def _run(root: Path, command: list[str]) -> tuple[float, float, float, str]:
-    """Run a command; give seconds, those of processors, the highest sum of resident memory, and its last line."""
+    """Run a command; return wall-clock and processor seconds, peak resident memory, and its last line."""
     start, before, peak = time.perf_counter(), _busy(), 0
     with tempfile.TemporaryFile("w+") as out:
         process = psutil.Popen(command, cwd=root, env=ENVIRONMENT, stdout=out, stderr=subprocess.STDOUT)
@@ -108,13 +108,13 @@ def _run(root: Path, command: list[str]) -> tuple[float, float, float, str]:
 
 
 def _busy() -> float:
-    """Return the processor time of all processes that this one has started and that have ended."""
+    """Return the processor time of all ended child processes."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def _resident(process: psutil.Process) -> int:
-    """Sum the resident memory of a process and those below it; what they share counts twice."""
+    """Return the resident memory of a process and its descendants; shared pages count for each of them."""
     total = 0
     for one in [process, *process.children(recursive=True)]:
         try:
@@ -164,7 +164,7 @@ def _cell(figure: Figure) -> str:
 
 
 def _slope(figures: list[Figure]) -> str:
-    """Fit a line through the logarithms."""
+    """Return the slope of a line through the logarithms."""
     some = [figure for figure in figures if figure.rows >= SLOPED]
     if len(some) < 2:
         return "-"
@@ -175,7 +175,7 @@ def _slope(figures: list[Figure]) -> str:
 
 
 def _versus(figures: list[Figure]) -> str:
-    """Compare the verb with a script around pandera."""
+    """Compare the stage with a script around pandera."""
     found = {(figure.what, figure.rows): figure for figure in figures}
     rivals = [figure for figure in figures if figure.what == "pandera"]
     if not rivals:

@@ -1,4 +1,4 @@
-"""The ways to serve that benchmarks/serving.py compares: how each is started, and what it is asked."""
+"""The services that benchmarks/serving.py compares: how each is started, and the requests that it receives."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _named(name: str, rows: Any) -> Any:
 
 
 def _tensor(_: str, rows: Any) -> Any:
-    """Write the same in the Open Inference Protocol."""
+    """Return the same in the Open Inference Protocol."""
     data = np.array(rows, dtype=np.float32)
     shape = {"name": "x", "shape": list(data.shape), "datatype": "FP32"}
     return {"inputs": [{**shape, "data": data.ravel().tolist()}]}
@@ -47,7 +47,7 @@ def _tensor(_: str, rows: Any) -> Any:
 
 @dataclass(frozen=True)
 class Service:
-    """One way to serve; `wrap` makes the body of a request for a model of some rows."""
+    """A service; `wrap` returns the body of a request for a model and some rows."""
 
     name: str
     command: list[str]
@@ -58,12 +58,12 @@ class Service:
     workers: int = 1  # of ours; the others have one
 
     def body(self, name: str, rows: dict[bool, list[Any]]) -> bytes:
-        """Return what to send for rows, of which there are two spellings: features, and as a client has them."""
+        """Return the body for rows, which are given both as encoded features and as a client sends them."""
         return msgspec.json.encode(self.wrap(name, rows[self.own]))
 
 
 def ours() -> list[Service]:
-    """Both ways to start ours, and the first with a worker for each core."""
+    """Return both ways to start our service, and the first one with a worker for each core."""
     predict = "/v1/models/{name}:predict"
     bento = [*BENTO, "service:Tiltyard", "--working-dir", str(page.ROOT / "serving"), *AT]
     listen = [sys.executable, *serve.ARGUMENTS, *AT]
@@ -75,7 +75,7 @@ def ours() -> list[Service]:
 
 
 def peers(python: str, home: Path) -> list[Service]:
-    """What others do with the same files."""
+    """Return other frameworks with the same files."""
     ml = [python, str(PEERS / "ml_server.py"), "{port}", str(home / "mlserver")]
     lit = [python, str(PEERS / "lit.py"), "{port}"]
     api, naive = ([*BENTO, f"bento:{name}", "--working-dir", str(PEERS), *AT] for name in ("Api", "Naive"))
@@ -90,7 +90,7 @@ def peers(python: str, home: Path) -> list[Service]:
 
 
 def environment(workspace: Workspace, folders: dict[str, Path], home: Path) -> dict[str, str]:
-    """Return what each is told to serve."""
+    """Return the environment variables of a service."""
     own = {f"TILTYARD_{name}": value for name, value in serve.fixed_packages(folders).items()}
     onnx = {name: str(folder / "model.onnx") for name, folder in folders.items()}
     keras = {name: str(workspace.out(name, "train") / "model.keras") for name in folders}
@@ -108,7 +108,7 @@ def environment(workspace: Workspace, folders: dict[str, Path], home: Path) -> d
 
 @contextlib.contextmanager
 def running(service: Service, given: dict[str, str], home: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """Keep a service running until it is not needed; give its address and its process."""
+    """Run a service during the block; yield its address and process."""
     home.mkdir(parents=True, exist_ok=True)
     port = str(smoke_test.free_port())
     address = f"http://127.0.0.1:{port}"

@@ -1,14 +1,13 @@
-"""Requests a second with wrk: ours, what others do with the same ONNX files, and `model.predict`; SERVING.md.
+"""Benchmark of serving: requests per second with wrk, for our service and other frameworks with the same ONNX files.
 
-    tiltyard run; python benchmarks/serving.py [--peers PYTHON] [--rounds N] [--seconds N]
+tiltyard run; python benchmarks/serving.py [--peers PYTHON] [--rounds N] [--seconds N]
 
-PYTHON is one whose environment holds mlserver, litserve, onnxruntime, msgspec, httptools and uvloop: the first two do
-not go with what a project of ours needs.
+Writes benchmarks/SERVING.md. PYTHON belongs to an environment with mlserver, litserve, onnxruntime, msgspec, httptools
+and uvloop: the first two conflict with the requirements of this project.
 
-All services are up at once, each with one worker if nothing else is said, and are asked by turns, so that what slows
-the machine down slows all of them; of the rounds the median counts. Peers get features that are encoded already and
-check nothing, or the types of JSON alone; ours gets named values, checks each, counts the request, and answers with
-labels.
+All services run at once, with one worker each unless stated otherwise, and are measured alternately, so that a slow
+machine affects all of them; the median of the rounds counts. Other frameworks receive encoded features and check
+nothing or only JSON types; our service receives named values, checks each, counts the request and returns labels.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ Figures = dict[tuple[str, str], list[wrk.Figure]]  # by service and task
 
 
 def main() -> None:
-    """Start all, ask all by turns, write the tables."""
+    """Start all services, measure them alternately, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", default="python3", metavar="PYTHON")
     parser.add_argument("--rounds", type=int, default=3)
@@ -74,7 +73,7 @@ def main() -> None:
 def _all(
     stack: contextlib.ExitStack, given: dict[str, str], folders: dict[str, Path], wanted: list[Service]
 ) -> Iterator[tuple[Service, str]]:
-    """Start every service and ask it once for each task; one that cannot be started is told and left out."""
+    """Start every service and request each task once; report and skip a service that cannot be started."""
     for service in wanted:
         home = Path(given["BENTOML_HOME"]) / service.name.replace(" ", "_")
         try:
@@ -90,7 +89,7 @@ def _all(
 
 
 def _spellings(folder: Path, rows: int) -> dict[bool, list[Any]]:
-    """Return the example so many times: as a client has it (True), and as features."""
+    """Return the example so many times: as a client sends it (True), and as encoded features."""
     encoder = Encoder.load(folder / "encoder.json")
     example = [files.read_json(folder / "schema.json")["example"]]
     return {True: example * rows, False: encoder.encode(encoder.parse(example)).tolist() * rows}
@@ -105,7 +104,7 @@ def _asking(service: Service, address: str, name: str, folder: Path, seconds: fl
 
 
 def _starts(given: dict[str, str], home: Path) -> list[str]:
-    """Start ours some times with four champions: the median of seconds until ready, and what all processes hold."""
+    """Start our service several times with four champions; return the median seconds until ready, and the memory."""
     lines = ["| service | ready after, s | resident, MiB |", "|---|--:|--:|"]
     for service in services.ours():
         seconds, resident = [], []
@@ -120,7 +119,7 @@ def _starts(given: dict[str, str], home: Path) -> list[str]:
 
 
 def _page(usual: Figures, many: Figures, rows: Figures, started: list[str]) -> str:
-    """Draw up the tables."""
+    """Return the tables."""
     said = f"Measured by `benchmarks/serving.py` on {datetime.now(UTC):%Y-%m-%d}: {page.machine()}, wrk beside it."
     why = (__doc__ or "").split("\n\n")[3].strip().replace("\n", " ")
     parts = ["# Serving", f"{said} {why}"]

@@ -1,8 +1,8 @@
-"""A service at 70 % of what it can do, for ten minutes: no growth, no error; writes benchmarks/SOAK.md.
+"""Soak test: ten minutes at 70 % of the service's capacity, without memory growth or errors; writes benchmarks/SOAK.md.
 
-Run `tiltyard run` first; then `python benchmarks/soak.py [--minutes N] [--task NAME]` on an idle machine. wrk finds the
-capacity. Then requests go out by the clock, whether or not the answers before them are there (an open loop), and are
-timed from when they were due. Client and service share the machine, so the load is 70 % of what both can do together.
+Run `tiltyard run` first; then `python benchmarks/soak.py [--minutes N] [--task NAME]` on an idle machine. wrk measures
+the capacity. Requests are then sent at fixed times, whether or not earlier responses have arrived (open loop), and
+latency counts from these times. Client and service share the machine, so the load is 70 % of what both can do together.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SCRIPT = 'wrk.method = "POST"\nwrk.body = [==[{body}]==]\nwrk.headers["Content-T
 
 @dataclass
 class Tenth:
-    """What was heard in a tenth of the time."""
+    """Measurements of a tenth of the time."""
 
     seconds: list[float] = field(default_factory=list)
     errors: int = 0
@@ -49,25 +49,25 @@ class Tenth:
 
 
 class Client(asyncio.Protocol):
-    """A connection on which requests wait for their answers in turn."""
+    """A connection with requests that wait for their responses in order."""
 
     def __init__(self, tenths: list[Tenth]) -> None:
         self.tenths, self.due, self.data = tenths, deque[tuple[float, int]](), b""
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to write."""
+        """Store the transport."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - it is one of TCP
         self.transport = transport
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Count what is not answered any more."""
+        """Count the requests without a response."""
         self.transport = None
         for _, place in self.due:
             self.tenths[place].errors += 1
 
     def ask(self, request: bytes, due: float, place: int) -> None:
-        """Send a request that was due at a moment, in a tenth."""
+        """Send a request with its scheduled time, in a tenth."""
         if self.transport is None:
             self.tenths[place].errors += 1
             return
@@ -75,7 +75,7 @@ class Client(asyncio.Protocol):
         self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        """Time each answer that is whole by now."""
+        """Time each response that is complete."""
         self.data += data
         while (end := self.data.find(b"\r\n\r\n")) >= 0:
             head = self.data[:end].lower()
@@ -89,7 +89,7 @@ class Client(asyncio.Protocol):
 
 
 async def soaked(server: smoke_test.Server, request: bytes, rate: float, seconds: float) -> list[Tenth]:
-    """Send requests by the clock; look at the service once a second."""
+    """Send requests at their scheduled times; sample the service once a second."""
     tenths = [Tenth() for _ in range(TENTHS)]
     loop, port = asyncio.get_running_loop(), int(server.url.rpartition(":")[2])
     clients = [(await loop.create_connection(lambda: Client(tenths), "127.0.0.1", port))[1] for _ in range(CONNECTIONS)]
@@ -113,7 +113,7 @@ async def soaked(server: smoke_test.Server, request: bytes, rate: float, seconds
 
 
 def capacity(server: smoke_test.Server, path: str, body: str, seconds: int) -> float:
-    """Find how many requests a second the service answers to 16 clients that wait for nothing else."""
+    """Measure how many requests per second the service handles for 16 concurrent clients."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "post.lua")
         script.write_text(SCRIPT.replace("{body}", body), encoding="utf-8")
@@ -126,7 +126,7 @@ def capacity(server: smoke_test.Server, path: str, body: str, seconds: int) -> f
 
 
 def main() -> None:
-    """Serve the champion of a task, find the capacity, soak, judge, write."""
+    """Serve the champion of a task, measure the capacity, run the soak test, judge and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--task", default="iris")
@@ -149,7 +149,7 @@ def main() -> None:
 
 
 def told(given: argparse.Namespace, tenths: list[Tenth], most: float) -> tuple[str, list[str]]:
-    """Draw up the tenths, and say what is not as it should be."""
+    """Return the table of tenths, and a sentence about faults."""
     lines = ["| minutes | requests | errors | p50 ms | p99 ms | max ms | MiB | open files |", "|---|" + "--:|" * 7]
     each, memory = given.minutes / TENTHS, [float(np.mean([seen.mib for seen in tenth.seen])) for tenth in tenths]
     for place, tenth in enumerate(tenths):

@@ -1,9 +1,9 @@
-"""The notes' studies, from studies/*.yaml into docs/studies, and their sentences into docs/RESULTS.md.
+"""Run the studies of studies/*.yaml; write their pages to docs/studies and their sentences to docs/RESULTS.md.
 
-    TILTYARD_MIRROR=... nice python benchmarks/studies.py [STUDY]...
+TILTYARD_MIRROR=... nice python benchmarks/studies.py [STUDY]...
 
-Each study is what `tiltyard study studies/NAME.yaml --into docs/studies` makes, in .tiltyard/measured, so that nothing
-of the project is fetched or prepared anew. What was trained there before is not trained again.
+Each study is that of `tiltyard study studies/NAME.yaml --into docs/studies`, in a separate project,
+.tiltyard/measured, so that the data of this project stay unchanged. Earlier trainings there are not repeated.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PAGES = ROOT / "docs" / "studies"
 
 
 def main() -> None:
-    """Run the named studies, or all; those that were not run now keep their lines."""
+    """Run the named studies, or all; keep the lines of the others."""
     place = Workspace(ROOT / ".tiltyard" / "measured")
     place.root.mkdir(parents=True, exist_ok=True)
     if not (place.root / "tasks").exists():

@@ -1,4 +1,4 @@
-"""A running service as the system sees it: its processes, their memory, their open files."""
+"""Measure a running service from outside: processes, memory and open files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Seen:
-    """All processes of a service at one moment; what they share counts in each."""
+    """All processes of a service at one time; shared pages count for each of them."""
 
     processes: tuple[int, ...]
     mib: float
@@ -20,7 +20,7 @@ class Seen:
 
 
 def look(pid: int) -> Seen:
-    """Look at a process and all that it started."""
+    """Measure a process and its descendants."""
     root = psutil.Process(pid)
     found = [root, *root.children(recursive=True)]
     memory, files = 0, 0

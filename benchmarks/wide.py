@@ -1,4 +1,4 @@
-"""A generated table of 20 columns of every type, as long as wanted, and the task that goes with it."""
+"""Generated table with 20 columns of all types and any number of rows, and its task file."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def task(table: Path, rows: int) -> dict[str, Any]:
 
 
 def write(path: Path, rows: int) -> None:
-    """Write a table, block by block; without quotes, as most CSV files are."""
+    """Write a table block by block; without quotes, as in most CSV files."""
     blocks = _blocks(rows)
     first = next(blocks)
     with path.open("wb") as file, _writer(path.suffix, file, first.schema) as writer:
@@ -138,5 +138,5 @@ def _moments(chance: np.random.Generator, n: int) -> pa.Array:
 
 
 def _missing(chance: np.random.Generator, values: Any) -> pa.Array:
-    """Take some values away."""
+    """Remove some values."""
     return pc.if_else(pa.array(chance.random(len(values)) < 0.02), None, pa.array(values))

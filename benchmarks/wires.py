@@ -1,4 +1,4 @@
-"""Hostile requests as bytes on a socket: hostile bodies well wrapped, and what is wrong with the wrapping itself."""
+"""Hostile HTTP requests as bytes on a socket: valid requests with hostile bodies, and malformed HTTP."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ METHODS = ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT
 
 @dataclass(frozen=True)
 class Request:
-    """Bytes for one connection, and what is known of the answer."""
+    """Bytes for one connection, and the expected kind of response."""
 
     kind: str
     wire: bytes
@@ -32,7 +32,7 @@ class Request:
 
 
 def dealt(dice: Random, models: list[Model]) -> Request:
-    """Deal a request: three in four have a hostile body, the others are hostile below it."""
+    """Return a random request: three in four have a hostile body, the others are malformed HTTP."""
     model = dice.choice(models)
     if dice.random() < 0.75:
         make = dice.choice(BODIES)
@@ -53,7 +53,7 @@ def _good(model: Model, **headers: str) -> bytes:
 
 
 def lengths(dice: Random, model: Model) -> Request:
-    """A length that is not that of the body."""
+    """Return a request with a wrong Content-Length."""
     content = json.dumps(model.rows).encode()
     said = dice.choice(
         ["0", "1", str(len(content) + 9), "-1", "1e3", "9" * 30, "x", "0x10", "+5", "5, 5", "5\r\nContent-Length: 6"]
@@ -62,7 +62,7 @@ def lengths(dice: Random, model: Model) -> Request:
 
 
 def chunks(dice: Random, model: Model) -> Request:
-    """A body in pieces, well or badly cut, or with a length beside it."""
+    """Return a chunked body, valid or malformed, or with a Content-Length, too."""
     content, head = (
         json.dumps(model.rows).encode(),
         {"Transfer-Encoding": dice.choice(["chunked", "chunked, gzip", "x"])},
@@ -77,7 +77,7 @@ def chunks(dice: Random, model: Model) -> Request:
 
 
 def lines(dice: Random, model: Model) -> Request:
-    """A first line that is none."""
+    """Return an invalid request line."""
     line = dice.choice(
         [
             *(f"{method} /v1/models/{model.name}:predict HTTP/1.1".encode() for method in METHODS),
@@ -102,7 +102,7 @@ def lines(dice: Random, model: Model) -> Request:
 
 
 def paths(dice: Random, model: Model) -> Request:
-    """Paths that lead out of a folder, or nowhere."""
+    """Return paths that lead out of a folder or nowhere."""
     tricks = [
         *(
             "../../etc/passwd",
@@ -143,7 +143,7 @@ def paths(dice: Random, model: Model) -> Request:
 
 
 def headers(dice: Random, model: Model) -> Request:
-    """Many, long, strange, or none."""
+    """Return many, long, strange or no headers."""
     strange = {
         "X-Request-Id": dice.choice(["x" * 70, "\x01", "a b", "../..", ""]),
         "Authorization": dice.choice(["Bearer", "Bearer \xff", "Basic x", "x" * 5000]),
@@ -162,14 +162,14 @@ def headers(dice: Random, model: Model) -> Request:
 
 
 def pipelined(dice: Random, model: Model) -> Request:
-    """Several at once, the last perhaps not whole."""
+    """Return several requests at once, the last one perhaps incomplete."""
     several, last = dice.choice([2, 5, 20]), dice.choice([b"", _good(model)[:-5], b"\0\0\0", b"GET / HTTP/1.1\r\n"])
     answers = several if last[:1] != b"\0" else 0  # what is no HTTP spoils what was read with it
     return Request("pipelined", _good(model) * several + last, answers)
 
 
 def offers(dice: Random, model: Model) -> Request:
-    """A good request that offers to go on in another protocol, perhaps twice."""
+    """Return a valid request that offers an upgrade to another protocol."""
     name = dice.choice(["Upgrade", "upgrade", "UPGRADE", "uPgRaDe"])
     wire = _good(model, Connection="Upgrade, HTTP2-Settings", **{name: dice.choice(["h2c", "websocket", "x"])})
     several = dice.choice([1, 2])
@@ -177,7 +177,7 @@ def offers(dice: Random, model: Model) -> Request:
 
 
 def trailers(dice: Random, model: Model) -> Request:
-    """A body in chunks with something behind it, or with much beside it."""
+    """Return a chunked body with trailers or chunk extensions."""
     content = json.dumps(model.rows).encode()
     long = [b"a: b\r\n" * 5000, b"a: " + b"b" * 50_000 + b"\r\n"]
     behind = dice.choice([b"X-API-Key: x\r\n", b"Content-Length: 5\r\n", *long])
@@ -188,7 +188,7 @@ def trailers(dice: Random, model: Model) -> Request:
 
 
 def endless(dice: Random, model: Model) -> Request:
-    """A head that is too long, or a part of a head without end."""
+    """Return a head that is too long, or that never ends."""
     begin = _good(model).partition(b"\r\n\r\n")[0] + b"\r\n"
     more = [b"a: b\r\n" * 50_000, b"a: " + b"b" * 300_000, b"a" * 300_000, b"a: b\r\n" * 200 + b"\r\n"]
     long = b"GET /" + b"a" * dice.choice([9_000, 300_000])
@@ -196,19 +196,19 @@ def endless(dice: Random, model: Model) -> Request:
 
 
 def half_closed(dice: Random, model: Model) -> Request:
-    """A client that closes its sending side behind its last request."""
+    """Return a request after which the client closes its sending side."""
     several = dice.choice([1, 3])
     return Request("half_closed", _good(model) * several, several, closes=True)
 
 
 def left(dice: Random, model: Model) -> Request:
-    """A client that breaks the connection before, in the middle of, or behind its request."""
+    """Return a request before, during or after which the client disconnects."""
     wire = _good(model)
     return Request("left", wire[: dice.choice([0, 1, 30, len(wire) - 3, len(wire)])], reset=True)
 
 
 def slow(dice: Random, model: Model) -> Request:
-    """A head or a body in drips that never ends."""
+    """Return a head or a body that is sent slowly and never ends."""
     wire = _good(model)
     return Request("slow", wire[: dice.choice([40, wire.index(b"\r\n\r\n") + 10])], drips=8)
 
@@ -223,7 +223,7 @@ WRAPPINGS: tuple[Callable[[Random, Model], Request], ...] = (
 
 
 def sent(port: int, request: Request) -> list[int]:
-    """Send a request over a connection of its own; give the statuses of the answers, of which there may be none."""
+    """Send a request over a new connection; return the statuses of the responses, if any."""
     with socket.create_connection(("127.0.0.1", port), timeout=ANSWER) as connection:
         with contextlib.suppress(OSError):  # it is refused before all is read: the answer may be there
             _send(connection, request)
@@ -244,7 +244,7 @@ def _send(connection: socket.socket, request: Request) -> None:
 
 
 def _received(connection: socket.socket, request: Request) -> list[int]:
-    """Read until all answers are there that must come; one more is waited for where that is not sure."""
+    """Read until all expected responses have arrived; if one more is possible, wait for it."""
     data = b""
     connection.settimeout(ANSWER if request.answers else SLOW if request.drips else PATIENCE)
     with contextlib.suppress(OSError):
@@ -254,7 +254,7 @@ def _received(connection: socket.socket, request: Request) -> list[int]:
 
 
 def statuses(data: bytes) -> list[int]:
-    """Find the statuses in what came: each answer of ours is a head, and as many bytes as it says."""
+    """Return the statuses in the received bytes: each response is a head and a body of Content-Length bytes."""
     found = []
     while data.startswith(b"HTTP/1.") and b"\r\n\r\n" in data:
         head, _, data = data.partition(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""wrk, asked for a POST and read: requests a second, latency, and whatever was no 200."""
+"""Run wrk with POST requests and parse its output: requests per second, latency, and responses other than 200."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ end
 
 @dataclass(frozen=True)
 class Figure:
-    """What wrk saw."""
+    """The results of wrk."""
 
     per_second: float
     p50: float  # milliseconds
@@ -34,7 +34,7 @@ class Figure:
 
 
 def measure(url: str, body: bytes, clients: int, seconds: float) -> Figure:
-    """Keep clients asking the same for some seconds, after one that warm it up."""
+    """Send the same request from several clients for some seconds, after a warm-up."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "body").write_bytes(body)
         script = Path(folder) / "post.lua"

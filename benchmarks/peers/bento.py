@@ -1,4 +1,4 @@
-"""BentoML's ordinary API around the same session, and around model.predict of the Keras file."""
+"""Peer for the serving benchmark: BentoML's usual API with an ONNX session, or with model.predict of Keras."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from session import answered, opened
 
 @bentoml.service(name="api")
 class Api:
-    """The ONNX session behind an endpoint."""
+    """The ONNX session as an endpoint."""
 
     def __init__(self) -> None:
-        """Open every model."""
+        """Open all models."""
         self.models = opened()
 
     @bentoml.api  # type: ignore[untyped-decorator]
     def predict(self, name: str, instances: list[Any]) -> list[Any]:
-        """Answer encoded features."""
+        """Predict encoded features."""
         return answered(self.models[name], instances)
 
 
 @bentoml.service(name="naive")
 class Naive:
-    """model.predict behind an endpoint: the way as first written by most. Models are named in KERAS_MODELS."""
+    """model.predict as an endpoint, the usual first implementation. KERAS_MODELS names the models."""
 
     def __init__(self) -> None:
-        """Load every model."""
+        """Load all models."""
         import keras
 
         files = json.loads(os.environ["KERAS_MODELS"])
@@ -37,7 +37,7 @@ class Naive:
 
     @bentoml.api  # type: ignore[untyped-decorator]
     def predict(self, name: str, instances: list[Any]) -> list[Any]:
-        """Answer encoded features: even the encoding is left to the client."""
+        """Predict encoded features; even encoding is left to the client."""
         import numpy as np
 
         answer: list[Any] = self.models[name].predict(np.array(instances, dtype="float32"), verbose=0).tolist()

@@ -1,4 +1,4 @@
-"""The usual FastAPI app around the same session: the body is a pydantic model, so its types are checked."""
+"""Peer for the serving benchmark: the usual FastAPI app, which checks the types of bodies by pydantic."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ app = FastAPI()
 
 
 class Body(BaseModel):
-    """Encoded features: numbers, however deep."""
+    """Encoded features: numbers, nested to any depth."""
 
     instances: list[Any]
 
 
 class Answer(BaseModel):
-    """What the model gives."""
+    """The outputs of the model."""
 
     predictions: list[Any]
 
 
 @app.post("/predict/{name}")
 async def predict(name: str, body: Body) -> Answer:
-    """Answer encoded features."""
+    """Predict encoded features."""
     return Answer(predictions=answered(models[name], body.instances))
 
 
 @app.get("/readyz")
 async def ready() -> str:
-    """Say so."""
+    """Return that the service is ready."""
     return ""

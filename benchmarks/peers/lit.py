@@ -1,4 +1,4 @@
-"""LitServe around the same session: python lit.py PORT. It reads annotations, so they cannot be text."""
+"""Peer for the serving benchmark: LitServe: python lit.py PORT. It evaluates annotations, so they cannot be text."""
 
 import sys
 from typing import Any
@@ -15,15 +15,15 @@ class Peer(litserve.LitAPI):  # type: ignore[misc]
         self.models = opened()
 
     def decode_request(self, request: dict[str, Any]) -> dict[str, Any]:
-        """JSON is all that there is to decode."""
+        """Return the decoded JSON unchanged."""
         return request
 
     def predict(self, asked: dict[str, Any]) -> list[Any]:
-        """Answer encoded features."""
+        """Predict encoded features."""
         return answered(self.models[asked["name"]], asked["instances"])
 
     def encode_response(self, output: list[Any]) -> dict[str, Any]:
-        """Name them."""
+        """Return the outputs with their names."""
         return {"predictions": output}
 
 

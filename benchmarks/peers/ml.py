@@ -1,4 +1,4 @@
-"""MLServer around the same session, by its own protocol, V2."""
+"""Peer for the serving benchmark: an MLServer runtime with the Open Inference Protocol (V2)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from session import answered, opened
 
 
 class Peer(MLModel):  # type: ignore[misc]
-    """One model by its name in model-settings.json."""
+    """One model, named in model-settings.json."""
 
     async def load(self) -> bool:
-        """Open it."""
+        """Open the model."""
         self.session: Any = opened()[self.name]
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """Answer encoded features."""
+        """Predict encoded features."""
         import numpy as np
 
         features = NumpyCodec.decode_input(payload.inputs[0])

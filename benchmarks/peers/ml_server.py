@@ -1,4 +1,4 @@
-"""MLServer around the same session: python ml_server.py PORT FOLDER. It reads its settings from files."""
+"""Start MLServer for the serving benchmark: python ml_server.py PORT FOLDER. It reads its settings from files."""
 
 from __future__ import annotations
 

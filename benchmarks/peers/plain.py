@@ -1,4 +1,4 @@
-"""The bare app: Starlette, msgspec and the ONNX session, without a single check."""
+"""Peer for the serving benchmark: Starlette, msgspec and the ONNX session, without any check."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ models = opened()
 
 
 async def predict(request: Request) -> Response:
-    """Answer encoded features."""
+    """Predict encoded features."""
     instances = msgspec.json.decode(await request.body())["instances"]
     answer = {"predictions": answered(models[request.path_params["name"]], instances)}
     return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
 async def ready(_: Request) -> Response:
-    """Say so."""
+    """Return that the service is ready."""
     return Response("\n")
 
 

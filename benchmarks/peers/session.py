@@ -1,4 +1,4 @@
-"""What all peers share: the same ONNX files, opened as ours are, and asked with features that are encoded already."""
+"""Shared by all peers: ONNX sessions, opened as in the service, which predict encoded features."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def opened() -> dict[str, Any]:
-    """Open what PEER_MODELS names, as JSON: name to file."""
+    """Open the models that PEER_MODELS names, as JSON from name to file."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -20,7 +20,7 @@ def opened() -> dict[str, Any]:
 
 
 def answered(session: Any, instances: Any) -> list[Any]:
-    """Ask a model; nothing is checked."""
+    """Run a model without any check."""
     features = np.array(instances, dtype=np.float32)
     outputs: list[Any] = session.run(None, {session.get_inputs()[0].name: features})[0].tolist()
     return outputs

@@ -127,7 +127,7 @@ def test_a_report_of_two_labels_shows_what_the_matrix_tells() -> None:
     truth, outputs = np.array([0, 0, 1, 1]), np.eye(3)[[0, 1, 1, 1]]
     made = Predictions(truth, outputs[:, :2], outputs[:, :2], np.arange(4), ["no", "yes"], "y")
     (table,) = [one for one in _label_figures.drawn(made) if one.kind == "table"]
-    assert table.text == "Where yes is what is looked for."
+    assert table.text == "yes counts as the positive class."
     assert dict(table.data["rows"]) == binary_metrics(np.array([[1, 1], [0, 2]]))
     three = Predictions(truth, outputs, outputs, np.arange(4), ["a", "b", "c"], "y")
     assert not [one for one in _label_figures.drawn(three) if one.kind == "table"]
