@@ -242,7 +242,7 @@ def test_a_horizon_is_for_series_alone(tmp_path: Path) -> None:
     space = new_workspace(tmp_path)
     for name, value in (("horizon", 3), ("interval", 0.8)):
         edit_task(space, "diabetes", {f"target.{name}": value})
-        with pytest.raises(TaskError, match=f"target.{name}: expected for a series alone"):
+        with pytest.raises(TaskError, match=f"target.{name}: expected only for a series"):
             loader.load(space, "diabetes")
         edit_task(space, "diabetes", {f"target.{name}": None})
 

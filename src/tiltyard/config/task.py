@@ -126,7 +126,7 @@ class Task(Settings):
 
     @property
     def evaluator(self) -> Evaluator:
-        """What measures it: the evaluator plug-in of its problem."""
+        """The evaluator plug-in of its problem."""
         evaluator: Evaluator = plugins.load("evaluators", self.problem)()
         return evaluator
 

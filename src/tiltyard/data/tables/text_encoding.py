@@ -41,7 +41,7 @@ class Utf8Stream(io.RawIOBase):
 
     @property
     def repairs(self) -> list[str]:
-        """How the bytes were changed, in sentences."""
+        """The changes of the bytes, in sentences."""
         repairs = ["byte order mark dropped"] if self.mark else []
         repairs += ["decoded as utf-16"] if self.encoding == "utf-16" else []
         if self.first_cp1252_lines and not self.has_utf8:

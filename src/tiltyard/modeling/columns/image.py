@@ -69,7 +69,7 @@ class Image(Column):
 
     @property
     def in_cells(self) -> bool:
-        """No: an image does not fit into one cell."""
+        """False, since an image does not fit into one cell."""
         return False
 
     def decodes(self, values: Sequence[object]) -> bool:

@@ -43,7 +43,7 @@ class Prose(Column):
 
     @property
     def in_cells(self) -> bool:
-        """No: a long text does not fit into one cell."""
+        """False, since a long text does not fit into one cell."""
         return False
 
     def parse(self, values: Sequence[object], name: str) -> Array:

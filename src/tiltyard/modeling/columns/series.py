@@ -72,7 +72,7 @@ class Series(Column):
 
     @property
     def in_cells(self) -> bool:
-        """No: a cell holds one step, not a window."""
+        """False, since a cell holds one step, not a window."""
         return False
 
     def parse(self, values: Sequence[object], name: str) -> Array:

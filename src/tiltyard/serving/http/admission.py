@@ -76,7 +76,7 @@ class AdmissionControl:
         return self.unsent <= MAX_UNSENT_BYTES
 
     def evict_if_full(self, connection: BoundedConnection) -> None:
-        """If there are too many connections, close the longest idle one; never one that waits for a response."""
+        """Close the longest idle connection if there are too many, but never one that waits for a response."""
         if len(connection.connections) <= self.limits.connections:
             return
         while self.evictable:

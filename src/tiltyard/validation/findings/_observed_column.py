@@ -35,7 +35,7 @@ class ObservedColumn:
 
     @property
     def missing(self) -> Array:
-        """Which cells are empty."""
+        """The mask of empty cells."""
         return np.fromiter((is_missing(cell) for cell in self.cells), dtype=bool, count=len(self.cells))
 
     @property
