@@ -235,7 +235,7 @@ def test_explain_sends_output_of_libraries_to_its_log(trained_project: Workspace
         words, cwd=trained_project.root, env=verbose, capture_output=True, text=True, check=True, timeout=300
     )
     lines = [line for line in done.stderr.splitlines() if line]
-    assert lines[:1] == ["iris: what the answer is sensitive to"]
+    assert lines[:1] == ["iris: saliency: gradient of the prediction"]
     assert [line.partition(":")[0] for line in lines[1:]] == ["written"]
     assert "absl" in trained_project.log("explain").read_text(encoding="utf-8")
 
@@ -246,7 +246,7 @@ def test_native_output_goes_to_a_file_and_pythons_does_not(tmp_path: Path) -> No
 import os, sys
 from pathlib import Path
 from tiltyard import environment as quiet
-with quiet.native_redirected(Path("a.log")):
+with quiet.redirect_native_output(Path("a.log")):
     os.write(2, b"native")
     print("python", file=sys.stderr)
 print("after", file=sys.stderr)

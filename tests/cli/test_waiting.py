@@ -29,14 +29,14 @@ RUN = """
 from pathlib import Path
 from tiltyard.data import dvc as store
 from tiltyard.workspace import Workspace
-print(store.stage(Workspace(Path.cwd()), "validate", "a"))
+print(store.run_stage(Workspace(Path.cwd()), "validate", "a"))
 """
 LOCK = """
 import sys, time
 from pathlib import Path
 from tiltyard import processes as stage
 from tiltyard.workspace import Workspace
-with stage.alone(Workspace(Path.cwd()), "a", reading="reading" in sys.argv):
+with stage.task_lock(Workspace(Path.cwd()), "a", reading="reading" in sys.argv):
     Path(sys.argv[1]).touch()
     while Path("slow").exists():
         time.sleep(0.02)

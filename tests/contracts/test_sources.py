@@ -29,7 +29,7 @@ def test_a_source_writes_its_forms_file_twice_the_same(task_name: str, tmp_path:
         task.source.fetch(folder, Workspace(ROOT))
         digests.append(files.sha256(folder))
     assert digests[0] == digests[1]
-    assert [plugins.load("modalities", task.form)().open(folder)] == list(folder.iterdir())
+    assert [plugins.load("modalities", task.form)().raw_file(folder)] == list(folder.iterdir())
 
 
 def test_every_source_is_tested(source_name: str) -> None:

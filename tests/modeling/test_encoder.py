@@ -67,7 +67,7 @@ def test_other_rows_than_training_teach_nothing(workspace: Workspace, make: type
     task = make(workspace)
     form = plugins.load("modalities", task.form)()
     rows, truth = form.rows(task, workspace.raw(task.name))
-    train = split_rows(task.split, SplitInputs(row_keys(rows, task.split.seed)), truth, form.reach(task))["train"]
+    train = split_rows(task.split, SplitInputs(row_keys(rows, task.split.seed)), truth, form.overlap(task))["train"]
     saved = encoder_of(workspace, task)
     assert task.encoder().fit(task.target, take_rows(rows, train), truth[train]).fitted == saved.fitted
     assert task.encoder().fit(task.target, rows, truth).fitted != saved.fitted

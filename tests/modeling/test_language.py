@@ -291,13 +291,13 @@ def test_made_dates_are_true(workspace: Workspace, tmp_path: Path) -> None:
         (DAYS, {"target.length": None}, "expected for translation a column of text, and target.length"),
         (DAYS, {"model": {"family": "bow"}}, "model.family: expected seq2seq for translation; received bow"),
         (DAYS, {"problem": "generation"}, "problem: expected generation for prose and only then"),
-        (DAYS, {"train.members": 2}, "train.members: expected for numbers and labels alone"),
+        (DAYS, {"train.members": 2}, "train.members: expected only for numbers and labels"),
         (TALE, {"model.whole": False}, "model: expected for prose, and only for it, rnn with whole: true"),
         (TALE, {"model.bidirectional": True}, "model: expected for prose"),
         (TALE, {"model": {"family": "transformer"}}, "model: expected for prose"),
         (TALE, {"split.kind": "random"}, "split.kind: expected chronological for prose"),
         (TALE, {"target.column": "other"}, "target.column: expected text, the text to continue; received other"),
-        (TALE, {"train.folds": 3}, "train.folds: expected for numbers and labels alone"),
+        (TALE, {"train.folds": 3}, "train.folds: expected only for numbers and labels"),
     ],
 )
 def test_texts_that_cannot_be_meant_are_refused(tmp_path: Path, content: Json, changes: Json, said: str) -> None:

@@ -49,7 +49,7 @@ def test_a_missing_number_is_of_no_class(workspace: Workspace) -> None:
     ("target", "said"),
     [
         ({"threshold": 140, "classes": ["a", "b", "c"]}, "target.threshold: expected two classes"),
-        ({"threshold": 140, "classes": ["a", "b"], "log": True}, "target.log: expected for numbers alone"),
+        ({"threshold": 140, "classes": ["a", "b"], "log": True}, "target.log: expected only for numbers"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(workspace: Workspace, target: dict[str, Any], said: str) -> None:

@@ -213,7 +213,7 @@ with RunProgress(workspace, ["a", "b", "c", "d"], ("validate", "train"), 2) as b
             os.write(2, b"NOISE of a library")
             warnings.warn("NOISE of a warning")
             print("NOISE of a print")
-            board.end(name, step, store.stage(workspace, step, name))
+            board.end(name, step, store.run_stage(workspace, step, name))
     list(pool.map(run_steps, "abcd"))
 print("the results")
 """

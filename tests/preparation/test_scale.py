@@ -20,7 +20,7 @@ from tiltyard.data.formats import delimited
 from tiltyard.preparation.modalities import table
 from tiltyard.workspace import Workspace
 import wide
-wide.BLOCK, table.CHUNK_ROWS, delimited.BLOCK = 10_000, 1 << 14, 1 << 20
+wide.BLOCK, table.CHUNK_ROWS, delimited.BLOCK_BYTES = 10_000, 1 << 14, 1 << 20
 room, verb, peaks = *sys.argv[1].split("."), []
 for rows in (50_000, 50_000, 600_000):
     root = Path(sys.argv[2]) / str(len(peaks))

@@ -62,7 +62,7 @@ def test_clean_data_exit_with_zero() -> None:
     """Clean data have no findings, and the exit code is 0."""
     result = CliRunner().invoke(cli, ["check", "shop"])
     assert result.exit_code == 0
-    assert result.output == "shop: 900 rows: nothing found\n"
+    assert result.output == "shop: 900 rows: no findings\n"
 
 
 def test_something_critical_exits_with_one(shop: Workspace) -> None:

@@ -53,7 +53,7 @@ def search(task: str, trials: int, jobs: int, apply: bool, as_json: bool) -> Non
 @click.command()
 @click.argument("task", metavar="TASK|FILE")
 @click.option("--vary", multiple=True, metavar="KEY=VALUE,...", help="Values to try; several keys make a grid.")
-@click.option("--set", "fixed", multiple=True, metavar="KEY=VALUE", help="A setting for all variants.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting for all variants.")
 @click.option("--repeat", type=click.IntRange(2), help="Seeds for each variant; 5 if the file names no number.")
 @click.option(
     "--rows",
