@@ -199,8 +199,8 @@ def test_watching_changes_nothing(done: Workspace) -> None:
 def test_the_report_says_what_was_found(done: Workspace) -> None:
     """Verdict and reason, the curves of gradients, the second start, folds and members stand in the page."""
     for name, words in {
-        "twice": ["Training", "a new optimizer, and the weights of epoch", "<h3>Gradients</h3>"],
-        "several": ["Members", "correlation of their errors"],
+        "twice": ["Training", "a new optimizer and the weights of epoch", "<h3>Gradients</h3>"],
+        "several": ["Ensemble members", "correlation of their errors"],
         "folded": ["Cross-validation", "3 folds of the training and validation rows"],
     }.items():
         task = loader.load(done, name)
