@@ -56,7 +56,7 @@ COVERED: dict[str, tuple[str, ...]] = {
     "preparation/prepare.py": (*SPLIT, "gate/test_judge.py"),
     "preparation/split.py": SPLIT,
     "modeling/metrics/scores.py": ("modeling/test_metrics.py", "contracts/test_evaluators.py"),
-    "modeling/metrics/classification.py": (
+    "modeling/metrics/confusion_matrix.py": (
         *("modeling/test_classification.py", "modeling/test_metrics.py", "modeling/test_curves.py"),
         *("contracts/test_evaluators.py", *CHECKS, "evaluation/test_evaluate.py"),
     ),

@@ -23,7 +23,7 @@ from prefect.schedules import Cron
 from prefect.states import Crashed
 from pydantic import ValidationError
 
-from pipelines import runner, server
+from pipelines import schedule_runner, server
 from pipelines.flow import pipeline_flow
 from tiltyard import files
 from tiltyard.config import loader, task_list
@@ -46,7 +46,7 @@ def schedule(workspace: Workspace, names: list[str], cron: str, timezone: str, r
     with _only(workspace, str(made.name)):
         if server.OWN_SERVER:  # with another server, unfinished runs may still be alive
             release(str(made.name))
-        return runner.serve(made, ready)
+        return schedule_runner.serve(made, ready)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ import psutil
 import pytest
 from workspaces import ROOT, WITH_SIGINT, edit_task
 
-from pipelines import runner, schedule
+from pipelines import schedule, schedule_runner
 from pipelines.schedule import deployment
 from tiltyard.errors import TaskError, TiltyardError
 from tiltyard.workspace import Workspace
@@ -147,14 +147,14 @@ def test_a_signal_ends_the_schedule_and_its_run(workspace: Workspace, word: str 
 
 def test_a_server_that_does_not_note_the_end_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """The schedule ends all the same, and says what is left to do."""
-    monkeypatch.setattr(runner, "GRACE", 0.1)
-    monkeypatch.setattr(runner, "PATIENCE", 0.3)
+    monkeypatch.setattr(schedule_runner, "GRACE", 0.1)
+    monkeypatch.setattr(schedule_runner, "PATIENCE", 0.3)
     killed: list[None] = []
-    monkeypatch.setattr(runner, "_kill_runs", lambda: killed.append(None))
+    monkeypatch.setattr(schedule_runner, "_kill_runs", lambda: killed.append(None))
 
     async def ended() -> None:
         silent: Any = SimpleNamespace(started=True, astop=lambda: asyncio.sleep(60))
-        await runner._end(silent, asyncio.create_task(asyncio.sleep(60)), asyncio.Queue())
+        await schedule_runner._end(silent, asyncio.create_task(asyncio.sleep(60)), asyncio.Queue())
 
     with pytest.raises(TiltyardError, match=r"did not record the end of the schedule: no response within 0\.3 seconds"):
         asyncio.run(ended())

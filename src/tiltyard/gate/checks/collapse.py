@@ -9,7 +9,7 @@ import numpy as np
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation
 from tiltyard.gate.duel import Duel
 from tiltyard.modeling.metrics import scores
-from tiltyard.modeling.metrics.classification import matrix
+from tiltyard.modeling.metrics.confusion_matrix import matrix
 
 
 class Collapse(Check):
