@@ -239,7 +239,7 @@ def test_the_page_of_the_service(browser: Browser, spoiled: Workspace) -> None:
         assert IMAGE in harmless(browser, f"http://{place}/", drawn)
         browser.script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         browser.script("document.querySelector('#shop form').requestSubmit()")
-        browser.until("/Answered by version|Refused/.test(document.querySelector('#shop').textContent)")
+        browser.until("/Predicted by version|Refused/.test(document.querySelector('#shop').textContent)")
         browser.script("new Promise((good) => setTimeout(good, 150))")
         assert browser.script("window.hacked === undefined")
         assert browser.script(LIVE) == []
