@@ -236,7 +236,7 @@ def test_a_search_finds_a_rate_that_learns_and_prunes_those_that_do_not(
     before = yaml.safe_load(workspace.task_file("iris").read_text())
     done = CliRunner().invoke(cli, ["search", "iris", "--trials", "8", "--apply"])
     assert done.exit_code == 0
-    for told in ("\n8 of 8: ", "luck is in it", "sealed test rows were not looked at"):
+    for told in ("\n8 of 8: ", "expect a worse value on new rows", "sealed test rows were not used"):
         assert told in done.output
     result = files.read_json(workspace.out("iris", "search") / "search.json")
     best = result["best"]["values"]
