@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from workspaces import main
 
 from tiltyard.cli import main as cli
+from tiltyard.cli.output import tables
 from tiltyard.errors import TiltyardError
 from tiltyard.workspace import Workspace
 
@@ -255,3 +256,9 @@ print("after", file=sys.stderr)
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stderr == "python\nafter\n"
     assert (tmp_path / "a.log").read_text(encoding="utf-8") == "native"
+
+
+def test_no_table_of_checks_is_printed_where_none_ran(capsys: pytest.CaptureFixture[str]) -> None:
+    """A verdict that needed no check, as of the champion itself, has no empty table."""
+    tables.print_checks([])
+    assert capsys.readouterr().out == ""

@@ -54,7 +54,9 @@ def _console() -> Console:
 
 
 def print_checks(outcomes: Sequence[dict[str, Any]]) -> None:
-    """Print the result of each check. Old ledgers hold no text for a check that passed."""
+    """Print the result of each check; nothing if none ran. Old ledgers hold no text for a check that passed."""
+    if not outcomes:
+        return
     names = ("observed", "limit", "rows")
     print_table(
         ["check", "outcome", *names, "why"],
