@@ -167,7 +167,7 @@ def _others(space: Workspace, task: Task, metric: str, context: Any) -> dict[str
     features, truth = array_file.read_part(folder / "train.npz")
     test = sealed_test.read_test(space, task.name, task.columns)
     asked = encoder.encode(test.rows)
-    if task.form == "text":
+    if task.modality == "text":
         features, asked = _words(features, encoder), _words(asked, encoder)
     features, asked = (np.asarray(part).reshape(len(part), -1) for part in (features, asked))
     truth = np.asarray(truth)

@@ -35,17 +35,17 @@ def main(root: str, mode: str) -> None:
 
 def _whole(task: Task, folder: Path) -> dict[str, Any]:
     """Read and validate a table as a script would."""
-    form = plugins.load("modalities", task.form)()
-    frame = _read(form.raw_file(folder))
-    schema([*form.implied_expectations(task), *task.expect]).validate(frame, lazy=True)
+    modality = plugins.load("modalities", task.modality)()
+    frame = _read(modality.raw_file(folder))
+    schema([*modality.implied_expectations(task), *task.expect]).validate(frame, lazy=True)
     return {"version": pandera.__version__}
 
 
 def _checks(task: Task, folder: Path) -> dict[str, Any]:
     """Time only the checks, on rows in memory: pandera's, ours, and Great Expectations' own."""
-    form = plugins.load("modalities", task.form)()
-    expected = [*form.implied_expectations(task), *task.expect]
-    look = form.raw_table(task, folder)
+    modality = plugins.load("modalities", task.modality)()
+    expected = [*modality.implied_expectations(task), *task.expect]
+    look = modality.raw_table(task, folder)
     parts = list(look.chunks(look.columns))
     frame = pd.concat(parts)
     facts = RawTable(look.columns, [], lambda names: (part[[*names]] for part in parts))

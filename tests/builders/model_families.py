@@ -42,20 +42,20 @@ def build_model(content: Json, shape: tuple[int, ...], units: int = 1, output: s
     return keras.Model(features, family.head(x, units, output))
 
 
-def draw_features(shape: tuple[int, ...], form: str, rows: int = 32) -> Array:
+def draw_features(shape: tuple[int, ...], modality: str, rows: int = 32) -> Array:
     """Return random features: word ids of texts of all lengths, or numbers."""
     chance = np.random.default_rng(0)
-    if form != "text":
+    if modality != "text":
         return chance.random((rows, *shape), dtype=np.float32)
     ids = chance.integers(1, VOCABULARY, (rows, *shape))
     return np.where(np.arange(shape[0]) < chance.integers(1, shape[0] + 1, (rows, 1)), ids, 0).astype(np.float32)
 
 
-def train_and_export(content: Json, shape: tuple[int, ...], form: str, folder: str, *, onnx: bool = True) -> Json:
+def train_and_export(content: Json, shape: tuple[int, ...], modality: str, folder: str, *, onnx: bool = True) -> Json:
     """Build, train, save, load and export a model; return losses and differences."""
     import keras
 
-    model, x, y = model_and_data(content, shape, form)
+    model, x, y = model_and_data(content, shape, modality)
     loss = "sparse_categorical_crossentropy" if model.output_shape[-1] > 1 else "mse"
     eagerly = keras.backend.backend() == "tensorflow"  # so few steps are not worth the tracing
     model.compile("adam", loss, run_eagerly=eagerly)
@@ -66,13 +66,13 @@ def train_and_export(content: Json, shape: tuple[int, ...], form: str, folder: s
     return seen
 
 
-def model_and_data(content: Json, shape: tuple[int, ...], form: str) -> tuple[keras.Model, Array, Array]:
+def model_and_data(content: Json, shape: tuple[int, ...], modality: str) -> tuple[keras.Model, Array, Array]:
     """Return a model of a family, features and targets."""
     heads = {"lenet5": (4, "softmax"), "seq2seq": (VOCABULARY, "softmax")}
     model = build_model(
-        content, shape, *heads.get(content["family"], (1, "linear")), VOCABULARY if form == "text" else 0
+        content, shape, *heads.get(content["family"], (1, "linear")), VOCABULARY if modality == "text" else 0
     )
-    x = draw_features(shape, form)
+    x = draw_features(shape, modality)
     if len(model.output_shape) == 3:
         return model, x, x[:, -OUTPUT_STEPS:]
     target = x.reshape(len(x), -1).mean(axis=1) + 1

@@ -143,7 +143,7 @@ def test_texts_alone_are_a_text_task(workspace: Workspace) -> None:
     frame.to_csv(workspace.root / "sms.tsv", sep="\t", index=False)
     draft.draft_task(workspace, "spam", DraftRequest("sms.tsv", "spam"))
     task = loader.load(workspace, "spam")
-    assert (task.form, task.model.family) == ("text", "bow")
+    assert (task.modality, task.model.family) == ("text", "bow")
 
 
 def test_labels_are_taken_as_they_are_spelled(workspace: Workspace) -> None:

@@ -51,7 +51,7 @@ def test_serving_encodes_as_training_did(workspace: Workspace, task: Task) -> No
     """Training rows sent as a client would send them encode to the very bits that training saw; so does the example."""
     prepare.prepare(workspace, task)
     encoder = Encoder.load(workspace.out(task.name, "prepare") / "encoder.json")
-    rows, _ = plugins.load("modalities", task.form)().rows(task, workspace.raw(task.name))
+    rows, _ = plugins.load("modalities", task.modality)().rows(task, workspace.raw(task.name))
     some = {name: values[:ROWS] for name, values in rows.items()}
     again = encoder.parse(encoder.to_json(some))
     assert row_count(again) == min(ROWS, row_count(rows))

@@ -50,10 +50,10 @@ PARAMETERS = {
 
 
 def _case(name: str) -> tuple[dict[str, Any], tuple[int, ...], str]:
-    """Return settings of a family, and shape and form of what it reads."""
-    form = plugins.load("models", name).forms[0]
-    shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer"} else SHAPES[form]
-    return {"family": name, **SMALL.get(name, {})}, shape, form
+    """Return settings of a family, and shape and modality of what it reads."""
+    modality = plugins.load("models", name).modalities[0]
+    shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer"} else SHAPES[modality]
+    return {"family": name, **SMALL.get(name, {})}, shape, modality
 
 
 def test_a_family_keeps_its_promises(model_name: str, tmp_path: Path) -> None:

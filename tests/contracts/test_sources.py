@@ -1,4 +1,4 @@
-"""What every source owes: the same settings give the same bytes, in the file that the task's form reads."""
+"""What every source owes: the same settings give the same bytes, in the file that the task's modality reads."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_source_writes_its_forms_file_twice_the_same(task_name: str, tmp_path:
         task.source.fetch(folder, Workspace(ROOT))
         digests.append(files.sha256(folder))
     assert digests[0] == digests[1]
-    assert [plugins.load("modalities", task.form)().raw_file(folder)] == list(folder.iterdir())
+    assert [plugins.load("modalities", task.modality)().raw_file(folder)] == list(folder.iterdir())
 
 
 def test_every_source_is_tested(source_name: str) -> None:

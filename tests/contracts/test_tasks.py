@@ -45,7 +45,7 @@ def test_serving_encodes_as_training_did(workspace: Workspace, task_name: str) -
     prepare.prepare(workspace, task)
     folder = workspace.out(task_name, "prepare")
     encoder = Encoder.load(folder / "encoder.json")
-    rows, _ = plugins.load("modalities", task.form)().rows(task, workspace.raw(task_name))
+    rows, _ = plugins.load("modalities", task.modality)().rows(task, workspace.raw(task_name))
     some = {name: values[:64] for name, values in rows.items()}
     again = encoder.parse(encoder.to_json(some))
     assert row_count(again) == 64

@@ -25,11 +25,11 @@ ALONE = ("perceptron",)  # without hidden layers
 LARGE = (32, 32, 1)
 
 
-def _walked(content: dict[str, Any], shape: tuple[int, ...], form: str) -> dict[str, Any]:
+def _walked(content: dict[str, Any], shape: tuple[int, ...], modality: str) -> dict[str, Any]:
     """Open a model of a family; return what was found."""
     from tiltyard.explain.math.network_view import open_network
 
-    model, rows, _ = model_and_data(content, shape, form)
+    model, rows, _ = model_and_data(content, shape, modality)
     rows = rows[:4]
     labels = model.output_shape[-1] > 1
     inside = open_network(model, labels=labels)
@@ -43,20 +43,20 @@ def _walked(content: dict[str, Any], shape: tuple[int, ...], form: str) -> dict[
     if inside.feature_maps:
         (maps,) = inside.activations(rows, [inside.feature_maps[1]])
         found["maps"] = float(np.abs(inside.feature_map_gradients(maps, rows, places)[1]).max())
-    return {**found, "hidden": len(inside.hidden), "slope": float(np.abs(slopes).max()), "form": form}
+    return {**found, "hidden": len(inside.hidden), "slope": float(np.abs(slopes).max()), "form": modality}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_can_be_walked_through(name: str) -> None:
     """Outputs equal the model's; there are hidden layers; gradients by inputs and feature maps are finite."""
-    form = plugins.load("models", name).forms[0]
-    shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer"} else SHAPES[form]
-    found = run_in_process(_walked, {"family": name, **SMALL.get(name, {})}, shape, form)
+    modality = plugins.load("models", name).modalities[0]
+    shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer"} else SHAPES[modality]
+    found = run_in_process(_walked, {"family": name, **SMALL.get(name, {})}, shape, modality)
     assert found["difference"] < 1e-5
     assert found["hidden"] > 0
     assert 0 < found["slope"] < np.inf
-    assert form != "image" or 0 < found["maps"] < np.inf
+    assert modality != "image" or 0 < found["maps"] < np.inf
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ def encoder_of(space: Workspace, task: Task) -> Encoder:
 
 def all_rows(space: Workspace, task: Task) -> Rows:
     """Read the raw data."""
-    rows: Rows = plugins.load("modalities", task.form)().rows(task, space.raw(task.name))[0]
+    rows: Rows = plugins.load("modalities", task.modality)().rows(task, space.raw(task.name))[0]
     return rows
 
 
@@ -65,9 +65,9 @@ def test_scaling_is_that_of_the_features_of_the_training_rows(workspace: Workspa
 def test_other_rows_than_training_teach_nothing(workspace: Workspace, make: type) -> None:
     """Fitted to the training rows alone, an encoder is the one that was saved; fitted to all, it is another."""
     task = make(workspace)
-    form = plugins.load("modalities", task.form)()
-    rows, truth = form.rows(task, workspace.raw(task.name))
-    train = split_rows(task.split, SplitInputs(row_keys(rows, task.split.seed)), truth, form.overlap(task))["train"]
+    modality = plugins.load("modalities", task.modality)()
+    rows, truth = modality.rows(task, workspace.raw(task.name))
+    train = split_rows(task.split, SplitInputs(row_keys(rows, task.split.seed)), truth, modality.overlap(task))["train"]
     saved = encoder_of(workspace, task)
     assert task.encoder().fit(task.target, take_rows(rows, train), truth[train]).fitted == saved.fitted
     assert task.encoder().fit(task.target, rows, truth).fitted != saved.fitted

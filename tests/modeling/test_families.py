@@ -108,7 +108,7 @@ def test_the_networks_of_the_catalogue_have_the_parameters_it_names() -> None:
     assert run_in_process(_counts) == {name: [total, learn] for name, (*_, total, learn) in COUNTS.items()}
 
 
-# What a family can be beyond its default: settings, and form and shape of what it reads.
+# What a family can be beyond its default: settings, and modality and shape of what it reads.
 VARIANTS: dict[str, tuple[str, str, tuple[int, ...]]] = {
     "gru of pictures": ("{family: rnn, cell: gru, dense: [4]}", "image", (8, 8, 2)),
     "rnn of framed series": ("{family: rnn, cell: simple, frame: 4}", "series", (12, 2)),
@@ -140,8 +140,8 @@ VARIANTS: dict[str, tuple[str, str, tuple[int, ...]]] = {
 
 def _vary(folder: str) -> dict[str, float]:
     found = {}
-    for name, (text, form, shape) in VARIANTS.items():
-        seen = train_and_export(yaml.safe_load(text), shape, form, folder)
+    for name, (text, modality, shape) in VARIANTS.items():
+        seen = train_and_export(yaml.safe_load(text), shape, modality, folder)
         found[name] = max(seen["parity"], seen["reloaded"])
     return found
 

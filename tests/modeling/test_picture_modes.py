@@ -89,8 +89,8 @@ def test_training_reads_greys_of_16_bits_as_the_service_does(workspace: Workspac
         for number in range(10):
             archive.writestr(f"{number}/deep.png", file.getvalue())
     task = loader.load(workspace, "digits")
-    form = plugins.load("modalities", "image")()
-    rows, _ = form.rows(task, Path(workspace.raw("digits")))
+    modality = plugins.load("modalities", "image")()
+    rows, _ = modality.rows(task, Path(workspace.raw("digits")))
     (column,) = task.columns.values()
     sent = column.parse([{"b64": base64.b64encode(file.getvalue()).decode()}], "x")
     assert np.array_equal(rows["image"][0], sent[0])

@@ -116,14 +116,14 @@ def test_windows_stay_within_their_group(tmp_path: Path) -> None:
     """No window holds values of two shops; rows are in the order of time, and borders leave out enough of them."""
     group = {"group": "shop"}
     space, task = _task(tmp_path, _shops(), {"sold": group, "price": group})
-    form = Series()
-    rows, truth = form.rows(task, space.raw("shop"))
+    modality = Series()
+    rows, truth = modality.rows(task, space.raw("shop"))
     assert rows["sold"].shape == (2 * (120 - 6), 6)
     assert (np.ptp(rows["sold"], axis=1) == 5).all()
     assert np.array_equal(truth, rows["sold"][:, -1] + 1)
     assert np.array_equal(truth % 1000, np.repeat(np.arange(6, 120), 2))
     assert set(zip(rows["price"][:, 0], truth // 1000, strict=True)) == {(10, 0), (20, 1)}
-    assert form.overlap(task) == 12
+    assert modality.overlap(task) == 12
     assert all(outcome.success for outcome in validate.validate(space, task).outcomes)
 
 

@@ -57,7 +57,7 @@ def task_of(workspace: Workspace, column: Column) -> Task:
 
 def recorded(workspace: Workspace, task: Task, values: list[Any], *, closed: bool) -> list[Any]:
     """Record instances, each in a request of its own, and return them as read back."""
-    instances = [value if task.form != "table" else {"x": value} for value in values]
+    instances = [value if task.modality != "table" else {"x": value} for value in values]
     folder = workspace.records / task.name / "answers"
     folder.mkdir(parents=True)
     lines = [

@@ -25,7 +25,7 @@ from tiltyard.modeling.columns.number import LARGEST, Number
 from tiltyard.modeling.evaluators.forecasting import Forecasting
 from tiltyard.modeling.inference import reference
 from tiltyard.modeling.metrics import bootstrap, curves, drift_distance, scores
-from tiltyard.preparation.modalities import base as form
+from tiltyard.preparation.modalities import base as modality
 from tiltyard.report import page
 from tiltyard.validation.findings import _row_hashes, outliers
 
@@ -230,7 +230,7 @@ def test_a_target_that_no_model_can_answer_is_refused(value: float) -> None:
     task = duels.duel_task(duels.diabetes())
     for cells in (pd.Series([1.0, value]), pd.Series([1.0, value], dtype=object)):
         with pytest.raises(DataError, match=r"at most 3\.4\S+, either sign, in every row; row 1 holds -?\d"):
-            form.parse_target_column(task, cells)
+            modality.parse_target_column(task, cells)
 
 
 def test_a_naive_error_next_to_nothing_is_not_divided_by() -> None:

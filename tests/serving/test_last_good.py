@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -313,8 +314,14 @@ def _answers(url: str, count: int) -> set[tuple[int, Any]]:
 
 
 def _workers(parent: psutil.Process) -> list[psutil.Process]:
-    children = [child for child in parent.children() if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    return [child for child in parent.children() if "spawn_main" in _command(child)]
+
+
+def _command(process: psutil.Process) -> str:
+    """Return the command line of a process, or nothing if it has ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
 
 
 def _until(holds: Callable[[], bool]) -> None:

@@ -75,8 +75,8 @@ def test_loops_are_spelled_alike_whatever_they_come_as(tmp_path: Path) -> None:
     import onnxruntime
 
     run_in_process(_export, str(tmp_path))
-    for name, (_, shape, form) in RECURRENT.items():
-        x, path = draw_features(shape, form), tmp_path / f"{name}.onnx"
+    for name, (_, shape, modality) in RECURRENT.items():
+        x, path = draw_features(shape, modality), tmp_path / f"{name}.onnx"
         before = onnxruntime.InferenceSession(path).run(None, {"features": x})[0]
         spelled = set()
         for seed in range(5):

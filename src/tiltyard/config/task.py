@@ -113,13 +113,13 @@ class Task(Settings):
     )
 
     @property
-    def form(self) -> str:
+    def modality(self) -> str:
         """The modality of its raw data: table, image, series, prose or text."""
         types = {column.type for column in self.columns.values()}
-        return next((form for form in ("image", "series", "prose", "text") if form in types), "table")
+        return next((modality for modality in ("image", "series", "prose", "text") if modality in types), "table")
 
     @property
-    def kind(self) -> Problem:
+    def problem_type(self) -> Problem:
         """The problem plug-in."""
         problem: Problem = plugins.load("problems", self.problem)()
         return problem
@@ -138,13 +138,13 @@ class Task(Settings):
     @property
     def output(self) -> Output:
         """The activation of the output layer."""
-        usual: Any = next(iter(self.kind.losses))
+        usual: Any = next(iter(self.problem_type.losses))
         return self.model.output or usual
 
     @property
     def loss(self) -> str:
         """The loss function."""
-        return self.train.loss or self.kind.losses[self.output][0]
+        return self.train.loss or self.problem_type.losses[self.output][0]
 
     @property
     def classes(self) -> list[str]:
@@ -156,12 +156,12 @@ class Task(Settings):
         read = self.source.dialect.model_dump(mode="json", include={"delimiter", "decimal", "thousands", "na"})
         return Encoder(
             task=self.name,
-            problem=self.kind,
+            problem=self.problem_type,
             columns=dict(self.columns),
             fitted={},
             target={},
             classes=self.classes,
-            bare=self.form != "table" and len(self.columns) == 1,
+            bare=self.modality != "table" and len(self.columns) == 1,
             max_instances=self.serve.max_instances,
             read={key: value for key, value in read.items() if value is not None},
         )
@@ -180,11 +180,11 @@ class Task(Settings):
 
 
 def _columns(task: Task) -> str:
-    if task.form == "series":
+    if task.modality == "series":
         return _series(task)
-    if task.form != "table" and len(task.columns) > 1:
-        return f"columns: expected the {task.form} column alone; received {', '.join(task.columns)}"
-    if task.form != "prose" and task.target.column in task.columns:
+    if task.modality != "table" and len(task.columns) > 1:
+        return f"columns: expected the {task.modality} column alone; received {', '.join(task.columns)}"
+    if task.modality != "prose" and task.target.column in task.columns:
         return f"columns.{task.target.column}: expected features only; this is the target"
     return ""
 
@@ -206,14 +206,14 @@ def _series(task: Task) -> str:
 
 
 def _target(task: Task) -> str:
-    if (task.kind.targets == "label") != bool(task.classes):
-        wanted = "the list of labels" if task.kind.targets == "label" else "none"
+    if (task.problem_type.targets == "label") != bool(task.classes):
+        wanted = "the list of labels" if task.problem_type.targets == "label" else "none"
         return f"target.classes: expected {wanted} for {task.problem}; received {task.target.classes}"
     if len(set(task.classes)) < len(task.classes):
         return f"target.classes: expected each label once; received {task.classes}"
     if task.target.threshold is not None and len(task.classes) != 2:
         return f"target.threshold: expected two classes, below and above the threshold; received {task.target.classes}"
-    if task.target.log and task.kind.targets != "number":
+    if task.target.log and task.problem_type.targets != "number":
         return f"target.log: expected only for numbers; received true for {task.problem}"
     return _problem(task)
 
@@ -221,14 +221,14 @@ def _target(task: Task) -> str:
 def _problem(task: Task) -> str:
     if task.target.rise:
         return ""
-    for problem, form in (("forecasting", "series"), ("generation", "prose")):
-        if (task.problem == problem) != (task.form == form):
-            return f"problem: expected {problem} for {form} and only then; received {task.problem}"
-    if task.problem == "translation" and (task.form != "text" or not task.target.length):
+    for problem, modality in (("forecasting", "series"), ("generation", "prose")):
+        if (task.problem == problem) != (task.modality == modality):
+            return f"problem: expected {problem} for {modality} and only then; received {task.problem}"
+    if task.problem == "translation" and (task.modality != "text" or not task.target.length):
         return "problem: expected for translation a column of text, and target.length; received " + (
-            f"{task.form} columns" if task.form != "text" else "no target.length"
+            f"{task.modality} columns" if task.modality != "text" else "no target.length"
         )
-    if task.form == "prose" and task.target.column not in task.columns:
+    if task.modality == "prose" and task.target.column not in task.columns:
         return f"target.column: expected {', '.join(task.columns)}, the text to continue; received {task.target.column}"
     return ""
 
@@ -236,7 +236,7 @@ def _problem(task: Task) -> str:
 def _forecast(task: Task) -> str:
     given = {"horizon": task.target.horizon > 1, "interval": bool(task.target.interval), "rise": task.target.rise}
     for name, asked in given.items():
-        if asked and task.form != "series":
+        if asked and task.modality != "series":
             return f"target.{name}: expected only for a series; received {getattr(task.target, name)}"
     if task.target.rise and (task.problem != "classification" or len(task.classes) != 2):
         return f"target.rise: expected for classification with two classes; received {task.problem}, {task.classes}"
@@ -248,12 +248,12 @@ def _forecast(task: Task) -> str:
 def _split(task: Task) -> str:
     if task.split.kind == "stratified" and not task.classes:
         return "split.kind: expected random or chronological, since there are no classes; received stratified"
-    if task.form in ("series", "prose") and task.split.kind != "chronological":
-        return f"split.kind: expected chronological for {task.form}; received {task.split.kind}"
-    if task.split.kind == "given" and task.form != "image" and not task.split.by:
+    if task.modality in ("series", "prose") and task.split.kind != "chronological":
+        return f"split.kind: expected chronological for {task.modality}; received {task.split.kind}"
+    if task.split.kind == "given" and task.modality != "image" and not task.split.by:
         return "split.by: expected the column that holds train, validation or test for each row; received none"
-    if (task.split.by or task.split.group) and task.form not in ("table", "text"):
-        return f"split: expected by and group only for rows of a table; received them for {task.form} columns"
+    if (task.split.by or task.split.group) and task.modality not in ("table", "text"):
+        return f"split: expected by and group only for rows of a table; received them for {task.modality} columns"
     return ""
 
 
@@ -268,15 +268,18 @@ def _family(task: Task) -> str:
 
 
 def _fit(task: Task) -> str:
-    if task.form not in task.model.forms:
-        return f"model.family: {task.model.family} takes {' or '.join(task.model.forms)}; received {task.form} columns"
+    if task.modality not in task.model.modalities:
+        wanted = " or ".join(task.model.modalities)
+        return f"model.family: {task.model.family} takes {wanted}; received {task.modality} columns"
     channels = getattr(next(iter(task.columns.values())), "channels", 0)
-    if text := incompatibility(task.train, task.form, channels, task.classes):
+    if text := incompatibility(task.train, task.modality, channels, task.classes):
         return text
-    if task.output not in task.kind.losses:
-        return f"model.output: expected {' or '.join(task.kind.losses)} for {task.problem}; received {task.output}"
-    if task.loss not in task.kind.losses[task.output]:
-        allowed = " or ".join(task.kind.losses[task.output])
+    if task.output not in task.problem_type.losses:
+        return (
+            f"model.output: expected {' or '.join(task.problem_type.losses)} for {task.problem}; received {task.output}"
+        )
+    if task.loss not in task.problem_type.losses[task.output]:
+        allowed = " or ".join(task.problem_type.losses[task.output])
         return f"train.loss: expected {allowed} with a {task.output} output; received {task.loss}"
     if task.output == "sigmoid" and len(task.classes) != 2:
         return f"model.output: expected softmax for {len(task.classes)} classes; received sigmoid, which is for 2"
@@ -284,7 +287,7 @@ def _fit(task: Task) -> str:
 
 
 def _folds(task: Task) -> str:
-    if task.kind.targets not in ("number", "label"):
+    if task.problem_type.targets not in ("number", "label"):
         for name, asked in (("folds", task.train.folds), ("members", task.train.members > 1)):
             if asked:
                 return f"train.{name}: expected only for numbers and labels; received it for {task.problem}"
@@ -315,7 +318,7 @@ def _gate(task: Task) -> str:
             if name not in task.evaluator.metrics:
                 known = ", ".join(task.evaluator.metrics)
                 return f"gate.{key}: expected one of {known} for {task.problem}; received {name}"
-    return task.gate.find_mismatch(task.columns, task.classes, task.kind.targets)
+    return task.gate.find_mismatch(task.columns, task.classes, task.problem_type.targets)
 
 
 def _example(task: Task) -> str:

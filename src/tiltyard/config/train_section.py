@@ -149,20 +149,20 @@ CLIP_ARGUMENTS = {
 }  # key -> argument of Keras
 
 
-def incompatibility(train: Train, form: str, channels: int, classes: list[str]) -> str:
+def incompatibility(train: Train, modality: str, channels: int, classes: list[str]) -> str:
     """Return the first setting that conflicts with the rest of the task: key, expected, received; or empty."""
-    return _augment(train, form, channels, classes) or _labels(train, classes)
+    return _augment(train, modality, channels, classes) or _labels(train, classes)
 
 
-def _augment(train: Train, form: str, channels: int, classes: list[str]) -> str:
+def _augment(train: Train, modality: str, channels: int, classes: list[str]) -> str:
     augment = train.augment or Augment()
-    if form != "image" and train.augment and (augment.image_changes or not augment.mixup):
-        return f"train.augment: expected only for images, except mixup; received {form} columns"
+    if modality != "image" and train.augment and (augment.image_changes or not augment.mixup):
+        return f"train.augment: expected only for images, except mixup; received {modality} columns"
     if (augment.saturation or augment.hue) and channels != 3:
         return f"train.augment: expected saturation and hue for 3 channels; received {channels}"
     if augment.mixup and not classes:
         return "train.augment.mixup: expected only for classification, since it mixes labels; the target is a number"
-    if augment.mixup and form == "text":
+    if augment.mixup and modality == "text":
         return "train.augment.mixup: expected for images and tables; received text, whose ids cannot be mixed"
     return ""
 

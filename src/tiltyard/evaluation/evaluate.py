@@ -57,7 +57,7 @@ def past(task: Task, test: TestRows) -> Rows:
     name, column = task.target.column, task.columns.get(task.target.column)
     if isinstance(column, Series) and task.problem == "forecasting":
         return {name: column.naive(test.rows[name], task.target.horizon)}
-    return {**test.rows, TRUTH: test.truth} if task.kind.targets == "text" else test.rows
+    return {**test.rows, TRUTH: test.truth} if task.problem_type.targets == "text" else test.rows
 
 
 def _measured(task: Task, predictions: Predictions, rows: Rows, learned: tuple[Array, Array]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class SimpleModel:
 
 def simple(task: Task, parts: tuple[Part, Part], features: Array, context: Context) -> SimpleModel | None:
     """Fit both to the training rows; predict with the better one on the validation rows. None if none applies."""
-    if task.kind.targets == "text" or task.target.interval or task.form in ("text", "prose"):
+    if task.problem_type.targets == "text" or task.target.interval or task.modality in ("text", "prose"):
         return None
     train, validation = map(_first, parts)
     if train[0].shape[1] > WIDEST:

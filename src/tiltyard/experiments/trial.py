@@ -105,7 +105,7 @@ def _validation_score(task: Task, data: TrainingRows, network_body: keras.Model,
         features = features[:][:, : model.input_shape[1]]  # the rest is decoder input, used in training only
     predictions, start = [], 0
     for outputs in network.predict_batches(model, features):
-        predictions.append(task.kind.condense(data.encoder, truth[start : start + len(outputs)], outputs))
+        predictions.append(task.problem_type.condense(data.encoder, truth[start : start + len(outputs)], outputs))
         start += len(outputs)
     value = task.metric.score(truth, np.concatenate(predictions), context)
     return value if math.isfinite(value) else None

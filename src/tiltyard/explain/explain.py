@@ -100,7 +100,7 @@ def _rows(model: ExplainedModel, requested: Sequence[int]) -> list[Row]:
 def _largest_errors(model: ExplainedModel) -> list[int]:
     from tiltyard.evaluation.perturbation import missed
 
-    if model.task.kind.targets == "text":
+    if model.task.problem_type.targets == "text":
         return [0]
     outputs = model.predictor.condensed(model.test.rows, model.test.truth)
     order = np.argsort(-missed(model.test.truth, outputs, labels=bool(model.task.classes)), kind="stable")

@@ -62,7 +62,7 @@ def build_duel(workspace: Workspace, task: Task, report: Json, test: TestRows, c
         live=_live(workspace, task, report["version"], champion.version) if champion else None,
         simple=simple(task, (learned, later), predictor.encoder.encode(test.rows), context),
         rows=test.rows,
-        ask=None if task.kind.targets == "text" else predictor.outputs,
+        ask=None if task.problem_type.targets == "text" else predictor.outputs,
         **_drift(workspace, task, predictor.encoder, features),
         facts=_facts(workspace, task, report),
         approvals=approvers(Registry(workspace), task.name, report["version"], signed=task.gate.signed),
@@ -82,7 +82,7 @@ def uses(decisions: list[Decision], report: Json) -> int:
 
 def _live(workspace: Workspace, task: Task, new: str, old: str) -> LiveComparison | None:
     """Compare both models with live ground truth, if the challenger ran as shadow or canary."""
-    if task.kind.targets == "text" or not (workspace.records / task.name / "truths").is_dir():
+    if task.problem_type.targets == "text" or not (workspace.records / task.name / "truths").is_dir():
         return None
     return compare(load_live_quality(workspace, task), new, old)
 

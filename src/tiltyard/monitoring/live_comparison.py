@@ -86,7 +86,7 @@ def _unpaired(found: LiveQuality, new: pd.DataFrame, old: pd.DataFrame) -> Gain:
 def agreement(found: LiveQuality, new: str, old: str) -> dict[str, float] | None:
     """Return the agreement of two versions on the same rows: the share of equal labels, or distances of numbers."""
     both = found.predictions_of(new).merge(found.predictions_of(old), on=ROW_KEYS, suffixes=("", "_old"))
-    if not len(both) or found.task.kind.targets == "text":
+    if not len(both) or found.task.problem_type.targets == "text":
         return None
     one, other = (outputs_of(found.task, both, column) for column in ("answer", "answer_old"))
     if found.task.classes:

@@ -56,7 +56,7 @@ def _drift(workspace: Workspace, task: Task, version: str) -> dict[str, Any]:
 
 def drift_unavailable(task: Task, rows: list[Any]) -> str:
     """Return why the drift of recorded rows cannot be measured; an empty text if it can."""
-    if task.form == "image":
+    if task.modality == "image":
         return "images are not recorded"
     return "" if len(rows) >= MIN_ROWS else f"expected {MIN_ROWS} recorded instances; received {len(rows)}"
 
@@ -115,6 +115,6 @@ def _quality(workspace: Workspace, found: LiveQuality, version: str) -> dict[str
     """Return the live metric of a version with that of its evaluation."""
     schema, metric = workspace.package(found.task.name, version) / "schema.json", found.task.gate.metric
     evaluated = files.read_json(schema)["metrics"].get(metric) if schema.is_file() else None
-    measured = None if found.task.kind.targets == "text" else found.quality(version)
+    measured = None if found.task.problem_type.targets == "text" else found.quality(version)
     known = {"truths": len(found.with_truth(version)), "value": None, "low": None, "high": None}
     return {"version": version, "metric": metric, **(measured or known), "evaluated": evaluated}

@@ -121,7 +121,7 @@ def _prompt(text: str) -> Any:
 
 def _single_column(task: Task) -> str:
     """Return the name of the only column if instances are its bare values, or an empty text."""
-    return next(iter(task.columns)) if task.form != "table" and len(task.columns) == 1 else ""
+    return next(iter(task.columns)) if task.modality != "table" and len(task.columns) == 1 else ""
 
 
 def _table(task: Task, kind: str, path: Path | None) -> pa.Table:
@@ -186,7 +186,7 @@ def _predictions(task: Task, answers: list[Any]) -> pa.Array:
     """Return the label or number of each prediction; `record.answer` has the whole prediction."""
     import pyarrow as pa
 
-    if task.kind.targets == "number":
+    if task.problem_type.targets == "number":
         return pa.array([one if isinstance(one, int | float) else None for one in answers], pa.float64())
     return pa.array([one.get("label") if isinstance(one, dict) else str(one) for one in answers], pa.string())
 

@@ -37,7 +37,7 @@ def traffic(workspace: Workspace, task: Task) -> dict[str, Any]:
 def _report(found: LiveQuality, running: Rollout) -> dict[str, Any]:
     """Return traffic and latency of both arms, their agreement, and the comparison by ground truth."""
     new, old = running.version, running.champion
-    comparison = None if found.task.kind.targets == "text" else compare(found, new, old)
+    comparison = None if found.task.problem_type.targets == "text" else compare(found, new, old)
     return {
         "arms": [row for row in found.arms() if row["version"] in (new, old)],
         "agreement": agreement(found, new, old),

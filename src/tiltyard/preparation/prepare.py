@@ -24,7 +24,7 @@ ENCODE_ROWS = 1 << 14  # rows of one batch
 
 def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[str, Any]:
     """Write train, validation and test parts and the encoder; return row counts and hashes."""
-    modality = plugins.load("modalities", task.form)()
+    modality = plugins.load("modalities", task.modality)()
     raw = workspace.raw(task.name)
     with (
         open_spill(workspace.state(task.name, "prepare")) as spill,

@@ -47,7 +47,7 @@ def predict_csv(workspace: Workspace, task: Task, path: Path, rejected: Path | N
         try:
             predictions += _predict_part(served, part, start)
         except RequestError:
-            if not rejected or task.form == "series":
+            if not rejected or task.modality == "series":
                 raise
             predictions += _predict_each(served, part, start, refused)
     if rejected and refused:
@@ -95,7 +95,7 @@ def _as_list(task: Task, content: object) -> object:
     depth, inner = 0, content
     while isinstance(inner, list) and inner:
         depth, inner = depth + 1, inner[0]
-    single = {"series": 1, "image": 2}.get(task.form)
+    single = {"series": 1, "image": 2}.get(task.modality)
     return [content] if isinstance(content, dict | str) or depth == single else content
 
 
@@ -116,7 +116,7 @@ def _with_place(error: RequestError, field: str) -> RequestError:
 
 def _read_instances(task: Task, path: Path) -> list[Any]:
     """Read the instances of a CSV file by the rules of `prepare`; ignore other columns, such as the target."""
-    if task.form == "image":
+    if task.modality == "image":
         raise RequestError("wrong_type", "expected a table or a series; images go by --json", "--csv")
     try:
         texts = [name for name, column in task.columns.items() if column.spelled]
@@ -125,7 +125,7 @@ def _read_instances(task: Task, path: Path) -> list[Any]:
         text = str(error).removeprefix(f"{path.name}: ")
         raise RequestError("unreadable", f"cannot read {path}: {text}", "--csv") from None
     values = {name: column.read(frame[name].tolist()) for name, column in task.columns.items()}
-    if task.form == "table":
+    if task.modality == "table":
         return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
     ((name, column),) = task.columns.items()
-    return [values[name][-getattr(column, "window", 0) :]] if task.form == "series" else values[name]
+    return [values[name][-getattr(column, "window", 0) :]] if task.modality == "series" else values[name]

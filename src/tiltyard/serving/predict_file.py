@@ -36,9 +36,9 @@ def predict_file(workspace: Workspace, task: Task, source: Path, target: Path) -
     if target.suffix not in WRITERS:
         expected = ", ".join(WRITERS)
         raise RequestError("wrong_type", f"--out: expected a file of {expected}; received {target.name}", "--out")
-    if task.form not in ("table", "text"):
+    if task.modality not in ("table", "text"):
         raise RequestError(
-            "wrong_type", f"--out: expected a task with tables or texts; {task.name} has {task.form} data"
+            "wrong_type", f"--out: expected a task with tables or texts; {task.name} has {task.modality} data"
         )
     served, done, refused = load_champion(workspace, task), 0, 0
     rejects = rejected_path(target)

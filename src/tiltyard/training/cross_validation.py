@@ -58,7 +58,7 @@ def _folds(task: Task, features: Array, truth: Array) -> Iterator[Fold]:
     """Yield training, early-stopping and held-out rows of each fold."""
     count, share = task.train.folds or 2, task.split.validation / (1 - task.split.test)
     if task.split.kind == "chronological":
-        reach = plugins.load("modalities", task.form)().overlap(task)
+        reach = plugins.load("modalities", task.modality)().overlap(task)
         folds = _in_time(len(truth), count, share, reach)
     else:
         strata = truth if task.classes and task.split.kind != "random" else np.zeros(len(truth), dtype=np.int64)

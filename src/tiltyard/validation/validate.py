@@ -20,9 +20,9 @@ def validate(workspace: Workspace, task: Task) -> Validation:
     Data Docs contain times, so they are not an output of the stage: out/TASK/docs holds them with a copy of
     result.json, also if the data fail and the stage has no output.
     """
-    form = plugins.load("modalities", task.form)()
-    facts = form.raw_table(task, workspace.raw(task.name))
-    expected = {f"columns (implied {i})": e for i, e in enumerate(form.implied_expectations(task))}
+    modality = plugins.load("modalities", task.modality)()
+    facts = modality.raw_table(task, workspace.raw(task.name))
+    expected = {f"columns (implied {i})": e for i, e in enumerate(modality.implied_expectations(task))}
     expected |= {f"expect[{i}]": e for i, e in enumerate(task.expect)}
     docs = workspace.out(task.name, "docs")
     with files.atomic_folder(docs) as folder:

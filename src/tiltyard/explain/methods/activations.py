@@ -25,7 +25,7 @@ class Activations(ExplanationMethod):
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require a hidden layer, and a truth to group rows by."""
-        if model.task.kind.targets == "text":
+        if model.task.problem_type.targets == "text":
             return f"{model.task.name} predicts texts, which cannot group rows"
         if len(model.validation[1]) < MIN_ROWS:
             return f"{len(model.validation[1])} validation rows are too few for a plot"

@@ -29,7 +29,7 @@ class Adversarial(ExplanationMethod):
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require a column that can change by a little."""
-        if model.task.kind.targets == "text" or model.data.encoder.vocabulary_size:
+        if model.task.problem_type.targets == "text" or model.data.encoder.vocabulary_size:
             return f"{model.task.name} reads texts, whose words cannot change by a little"
         movable = perturbation_budget(model.data.encoder).step.any()
         return "" if movable else f"no column of {model.task.name} can change by a little"
@@ -51,7 +51,7 @@ class Adversarial(ExplanationMethod):
             f"{_half_lost(model, sizes, curves['PGD'])}"
         )
         yield lines("Adversarial examples", text, (_unit(model), model.task.metric.title), drawn)
-        if model.task.form == "image" and model.task.classes:
+        if model.task.modality == "image" and model.task.classes:
             yield from _examples(model, attack, features, truth)
 
     def of_row(self, model: ExplainedModel, row: Row) -> Iterator[Figure]:
@@ -72,11 +72,11 @@ def _sample_validation(model: ExplainedModel) -> tuple[Array, Array]:
 
 
 def _sizes(model: ExplainedModel) -> tuple[float, ...]:
-    return PIXEL_SIZES if model.task.form == "image" else DEVIATION_SIZES
+    return PIXEL_SIZES if model.task.modality == "image" else DEVIATION_SIZES
 
 
 def _unit(model: ExplainedModel) -> str:
-    return "size of the change, of 255" if model.task.form == "image" else "size of the change, in deviations"
+    return "size of the change, of 255" if model.task.modality == "image" else "size of the change, in deviations"
 
 
 def _loss_target(model: ExplainedModel, truth: Array) -> Array:

@@ -118,6 +118,6 @@ class ConvolutionMethod(ExplanationMethod):
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require both."""
-        if model.task.form != "image":
+        if model.task.modality != "image":
             return f"{model.task.name} has no images"
         return "" if model.network_view.convolutions else "the model has no convolutions"

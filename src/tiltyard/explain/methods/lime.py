@@ -31,14 +31,14 @@ class Lime(ExplanationMethod):
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require numeric outputs, and a table, text or image."""
-        if model.task.kind.targets == "text":
+        if model.task.problem_type.targets == "text":
             return "LIME needs a numeric output; a predicted text is none"
-        return "for the steps of a series use occlusion and shap" if model.task.form == "series" else ""
+        return "for the steps of a series use occlusion and shap" if model.task.modality == "series" else ""
 
     def of_row(self, model: ExplainedModel, row: Row) -> Iterator[Figure]:
         """Yield one figure, by the modality."""
         output = ExplainedOutput.for_row(model.predictor, model.encode(row))
-        show = {"table": _table, "text": _text, "image": _image}[model.task.form]
+        show = {"table": _table, "text": _text, "image": _image}[model.task.modality]
         yield show(model, output, row)
 
 

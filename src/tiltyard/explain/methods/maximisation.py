@@ -24,13 +24,13 @@ class Maximisation(ExplanationMethod):
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require continuous inputs that can be drawn: images or series."""
-        if model.task.form not in ("image", "series") or model.data.encoder.vocabulary_size:
+        if model.task.modality not in ("image", "series") or model.data.encoder.vocabulary_size:
             return f"{model.task.name} has neither images nor a series"
         return ""
 
     def of_model(self, model: ExplainedModel) -> Iterator[Figure]:
         """Yield an image for each class, or the windows of a series with the lowest and highest prediction."""
-        if model.task.form == "series":
+        if model.task.modality == "series":
             yield _windows(model)
             return
         names = [f"class {name}" for name in model.task.classes[:MAX_CLASSES]] or ["largest number"]

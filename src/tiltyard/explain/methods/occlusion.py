@@ -28,14 +28,14 @@ class Occlusion(ExplanationMethod):
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require an image, text or series, and numeric outputs."""
-        if model.task.kind.targets == "text":
+        if model.task.problem_type.targets == "text":
             return "occlusion needs a numeric output; a predicted text is none"
-        return "for the columns of a table use shap and permutation" if model.task.form == "table" else ""
+        return "for the columns of a table use shap and permutation" if model.task.modality == "table" else ""
 
     def of_row(self, model: ExplainedModel, row: Row) -> Iterator[Figure]:
         """Yield one figure, by the modality."""
         output = ExplainedOutput.for_row(model.predictor, model.encode(row))
-        yield {"text": _text, "image": _image, "series": _series}[model.task.form](model, output, row)
+        yield {"text": _text, "image": _image, "series": _series}[model.task.modality](model, output, row)
 
 
 def _text(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:

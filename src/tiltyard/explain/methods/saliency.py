@@ -26,7 +26,7 @@ class Saliency(ExplanationMethod):
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require a single score, and embedded words if the model reads words."""
-        if model.task.kind.targets == "text":
+        if model.task.problem_type.targets == "text":
             return f"{model.task.name} predicts texts, which have no single score"
         if model.data.encoder.vocabulary_size and not model.network_view.embedding:
             return "the model reads word ids without an embedding, and ids have no gradient"
@@ -38,9 +38,9 @@ class Saliency(ExplanationMethod):
             return
         found = np.abs(_scaled_gradients(model, model.validation[0][:MAX_ROWS])).mean(axis=0)
         text = f"{_description(model)} Mean magnitude over {min(MAX_ROWS, len(model.validation[0]))} validation rows."
-        if model.task.form == "image":
+        if model.task.modality == "image":
             yield pictures("Mean saliency", text, {"all classes": to_colours(found.max(axis=-1))})
-        elif model.task.form == "series":
+        elif model.task.modality == "series":
             yield lines("Mean saliency", text, ("step", "change of the prediction"), _by_step(model, found))
         else:
             yield bars("Mean saliency", text, "change of the prediction", _by_column(model, found))
@@ -52,11 +52,11 @@ class Saliency(ExplanationMethod):
             yield words("Saliency", text, _by_word(model, row))
             return
         plain, smooth = np.abs(_scaled_gradients(model, features))[0], _smooth(model, features)
-        if model.task.form == "image":
+        if model.task.modality == "image":
             maps = {"plain": to_colours(plain.max(axis=-1)), "smooth": to_colours(smooth.max(axis=-1))}
             text = f"{text} Smooth is the mean over {NOISY_COPIES} noisy copies."
             yield pictures("Saliency", text, {"image": features[0], **maps})
-        elif model.task.form == "series":
+        elif model.task.modality == "series":
             curves = {**_by_step(model, plain, " plain"), **_by_step(model, smooth, " smooth")}
             text = f"{text} Smooth is the mean over {NOISY_COPIES} noisy copies."
             yield lines("Saliency", text, ("step", "change of the prediction"), curves)
@@ -70,7 +70,7 @@ def _description(model: ExplainedModel) -> str:
     if model.data.encoder.vocabulary_size:
         return f"How much each word moves {output}, up or down: gradient times word vector."
     what, unit = {"image": ("pixel", "grey level"), "series": ("step", "deviation")}.get(
-        model.task.form, ("column", "deviation")
+        model.task.modality, ("column", "deviation")
     )
     return f"The change of {output} with each {what}, up or down, by {unit}."
 
@@ -96,7 +96,7 @@ def _scaled_gradients(model: ExplainedModel, features: Array, label: Array | Non
 
 def _smooth(model: ExplainedModel, features: Array) -> Array:
     """Return the mean over noisy copies; the label stays that of the row itself."""
-    value_range = np.ptp(features) if model.task.form == "image" else 1.0
+    value_range = np.ptp(features) if model.task.modality == "image" else 1.0
     noise = model.generator.standard_normal((NOISY_COPIES, *features.shape[1:]))
     label = np.repeat(model.network_view.top_outputs(features), NOISY_COPIES)
     found = _scaled_gradients(model, features + NOISE * value_range * _scale(model) * noise, label)
@@ -105,7 +105,7 @@ def _smooth(model: ExplainedModel, features: Array) -> Array:
 
 def _scale(model: ExplainedModel) -> Any:
     """Return the unit of each feature: a grey level for images, a deviation otherwise."""
-    return 1.0 if model.task.form == "image" else np.array(model.data.encoder.scaling()[1])
+    return 1.0 if model.task.modality == "image" else np.array(model.data.encoder.scaling()[1])
 
 
 def _by_word(model: ExplainedModel, row: Row) -> list[tuple[str, float]]:

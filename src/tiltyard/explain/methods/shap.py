@@ -35,13 +35,15 @@ class Shap(ExplanationMethod):
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require numeric outputs, and a table, series or text."""
-        if model.task.kind.targets == "text":
+        if model.task.problem_type.targets == "text":
             return "SHAP needs a numeric output; a predicted text is none"
-        return "pixels have no names; for image patches use lime and occlusion" if model.task.form == "image" else ""
+        return (
+            "pixels have no names; for image patches use lime and occlusion" if model.task.modality == "image" else ""
+        )
 
     def of_model(self, model: ExplainedModel) -> Iterator[Figure]:
         """Yield mean absolute Shapley values, and a dependence plot of the most important number."""
-        if model.task.form != "table":
+        if model.task.modality != "table":
             return
         features, found = _sample_validation(model), _shap_values(model)
         sizes = dict(zip(model.data.encoder.spans, np.abs(found).mean(axis=0).tolist(), strict=True))
@@ -58,7 +60,7 @@ class Shap(ExplanationMethod):
         """Yield the contribution of each part; base and contributions add up to the prediction."""
         output = ExplainedOutput.for_row(model.predictor, model.encode(row))
         output_name = output.describe(model.task.target)
-        if model.task.form == "text":
+        if model.task.modality == "text":
             yield _words(model, output, row)
             return
         spans = _spans(model)
@@ -92,7 +94,7 @@ def _sample_validation(model: ExplainedModel) -> Array:
 
 def _spans(model: ExplainedModel) -> Spans:
     """Return for each part its slice of the flattened row."""
-    if model.task.form == "table":
+    if model.task.modality == "table":
         return model.data.encoder.spans
     steps, width = model.validation[0].shape[1:]
     wide = -(-steps // MAX_STRETCHES)
@@ -128,7 +130,7 @@ def _sum_small(values: dict[str, float]) -> tuple[dict[str, float], str]:
 
 def _name_with_value(model: ExplainedModel, row: Row, name: str) -> str:
     """Return the name of a column with its value."""
-    if name not in row.values or model.task.form != "table":
+    if name not in row.values or model.task.modality != "table":
         return name
     value = model.task.columns[name].to_json(row.values[name])[0]
     shown = f"{value:.6g}" if isinstance(value, float) else "missing" if value in (None, "") else str(value)

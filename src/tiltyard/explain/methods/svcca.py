@@ -24,7 +24,7 @@ class Svcca(ExplanationMethod):
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require a hidden layer and a single output."""
-        if model.task.kind.targets == "text":
+        if model.task.problem_type.targets == "text":
             return f"{model.task.name} predicts texts: its layers work step by step"
         return "" if model.network_view.hidden else "the model has no hidden layer to compare"
 

@@ -33,7 +33,7 @@ class SvccaEpochs(ExplanationMethod):
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require hidden layers, and a training that can be repeated here."""
-        if model.task.kind.targets == "text":
+        if model.task.problem_type.targets == "text":
             return f"{model.task.name} predicts texts: its layers work step by step"
         if model.task.train.mixed_precision:
             return "it was trained in mixed precision, which is not repeated here"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Alexnet(WidthScaled):
     """The network of Krizhevsky, Sutskever and Hinton (2012), without local response normalisation."""
 
-    forms: ClassVar = ("image",)
+    modalities: ClassVar = ("image",)
 
     family: Literal["alexnet"]
     halves: bool = Field(default=True, description="Grouped convolutions in layers 2, 4 and 5, as on two GPUs.")

@@ -20,7 +20,7 @@ Output = Literal["linear", "sigmoid", "softmax"]
 class Model(Settings):
     """The `model:` section of a task file; each plug-in in models/ implements one family."""
 
-    forms: ClassVar[tuple[str, ...]]  # the modalities that it can read
+    modalities: ClassVar[tuple[str, ...]]  # the modalities that it can read
     translates: ClassVar[bool] = False  # whether it predicts texts (sequence to sequence), and only texts
 
     family: str

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Bow(DenseLayers):
     """An embedding, averaged over the words of a text."""
 
-    forms: ClassVar = ("text",)
+    modalities: ClassVar = ("text",)
 
     family: Literal["bow"]
     embedding: int = Field(32, ge=1, description="Length of a word vector.")

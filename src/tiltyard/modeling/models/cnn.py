@@ -29,7 +29,7 @@ class Block(Settings):
 class Cnn(ConvLayers):
     """Convolutional blocks, flattened or averaged maps, then dense layers."""
 
-    forms: ClassVar = ("image",)
+    modalities: ClassVar = ("image",)
 
     family: Literal["cnn"]
     filters: list[int] = Field([32, 64], min_length=1, description="Filters of each block, if `blocks` is not set.")

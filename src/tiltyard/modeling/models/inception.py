@@ -28,7 +28,7 @@ BLOCKS = (
 class Inception(WidthScaled):
     """The network of Szegedy et al. (2014), without the two auxiliary classifiers."""
 
-    forms: ClassVar = ("image",)
+    modalities: ClassVar = ("image",)
 
     family: Literal["inception"]
     units: list[int] = Field([], description="Width of each dense layer after global pooling.")

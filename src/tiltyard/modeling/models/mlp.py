@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Mlp(DenseLayers):
     """Dense layers of the given widths."""
 
-    forms: ClassVar = ("table", "image", "series")
+    modalities: ClassVar = ("table", "image", "series")
 
     family: Literal["mlp"]
     units: list[int] = Field([64, 32], description="Width of each hidden layer.")

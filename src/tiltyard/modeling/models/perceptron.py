@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Perceptron(Weighted):
     """Only an output layer; the settings of weights apply to it."""
 
-    forms: ClassVar = ("table", "image", "series")
+    modalities: ClassVar = ("table", "image", "series")
 
     family: Literal["perceptron"]
     powers: int = Field(1, ge=1, le=5, description="Highest power of each feature: 2 adds squares.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Resnet(WidthScaled):
     """The networks of He et al. (2015): ResNet-50 by default; those for CIFAR-10 with `small` and other blocks."""
 
-    forms: ClassVar = ("image",)
+    modalities: ClassVar = ("image",)
 
     family: Literal["resnet"]
     blocks: list[int] = Field(

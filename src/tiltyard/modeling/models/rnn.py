@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Rnn(DenseLayers):
     """Stacked recurrent layers, then dense layers. Recurrent layers keep the activations that cuDNN needs."""
 
-    forms: ClassVar = ("series", "text", "prose", "image")
+    modalities: ClassVar = ("series", "text", "prose", "image")
 
     family: Literal["rnn"]
     cell: Literal["simple", "lstm", "gru"] = "lstm"

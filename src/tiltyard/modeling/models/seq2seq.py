@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Seq2Seq(Weighted):
     """Encoder (reader) and decoder (writer); with attention, each decoder step weighs all encoder steps."""
 
-    forms: ClassVar = ("text",)
+    modalities: ClassVar = ("text",)
     translates: ClassVar = True
 
     family: Literal["seq2seq"]

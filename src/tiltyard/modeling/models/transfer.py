@@ -26,7 +26,7 @@ MEANS = np.array([103.939, 116.779, 123.68], dtype=np.float32)  # of blue, green
 class Transfer(DenseLayers):
     """The convolutions of a base network, frozen except for the last blocks, then dense layers."""
 
-    forms: ClassVar = ("image",)
+    modalities: ClassVar = ("image",)
 
     family: Literal["transfer"]
     base: str | SerializeAsAny[Model] = Field(
@@ -45,7 +45,7 @@ class Transfer(DenseLayers):
         """Validate settings by the family that they name."""
         if not isinstance(base, dict):
             return base
-        known = [name for name in plugins.names("models") if "image" in plugins.load("models", name).forms]
+        known = [name for name in plugins.names("models") if "image" in plugins.load("models", name).modalities]
         if base.get("family") not in known or base["family"] == "transfer":
             others = ", ".join(name for name in known if name != "transfer")
             raise ValueError(f"expected the family {others}; received {base.get('family')}")

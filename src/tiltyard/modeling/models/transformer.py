@@ -18,7 +18,7 @@ LONGEST_WAVE = 10_000.0  # steps: the period of the slowest sinusoid
 class Transformer(DenseLayers):
     """Blocks of attention and two dense layers with residual connections; pre-norm, which needs no warm-up."""
 
-    forms: ClassVar = ("text", "prose")
+    modalities: ClassVar = ("text", "prose")
 
     family: Literal["transformer"]
     embedding: int = Field(32, ge=2, description="Length of token vectors, in all blocks.")

@@ -18,7 +18,7 @@ CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # 16 and 19 layers wi
 class Vgg(WidthScaled):
     """The network of Simonyan and Zisserman (2014)."""
 
-    forms: ClassVar = ("image",)
+    modalities: ClassVar = ("image",)
 
     family: Literal["vgg"]
     depth: Literal[16, 19] = 16

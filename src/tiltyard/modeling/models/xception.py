@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Xception(WidthScaled):
     """The network of Chollet (2016)."""
 
-    forms: ClassVar = ("image",)
+    modalities: ClassVar = ("image",)
 
     family: Literal["xception"]
     blocks: int = Field(8, ge=0, description="Number of blocks of the middle flow, which keep the size.")

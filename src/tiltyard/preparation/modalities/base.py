@@ -97,15 +97,15 @@ class Modality(ABC):
 
 def version_reader(task: Task) -> Callable[[Path], pd.DataFrame]:
     """Return a function that reads a folder of raw data for a comparison of versions."""
-    modality: Modality = plugins.load("modalities", task.form)()
-    if task.form == "image":
+    modality: Modality = plugins.load("modalities", task.modality)()
+    if task.modality == "image":
         return lambda folder: modality.facts(task, folder)
     return lambda folder: table_reader.read(modality.raw_file(folder), task.source.dialect).frame
 
 
 def parse_target(task: Task, values: Sequence[object]) -> Array:
     """Return the truth: numbers, label indices, or texts."""
-    if task.kind.targets == "text":
+    if task.problem_type.targets == "text":
         return _parse_texts(task, values)
     if not task.target.labels:
         numbers = _parse_numbers(task, values)
@@ -150,7 +150,7 @@ def _parse_numbers(task: Task, values: Sequence[object] | Array) -> Array:
 
 def parse_target_column(task: Task, cells: pd.Series) -> Array:
     """Return the truth of a whole column of a file."""
-    if task.kind.targets == "text":
+    if task.problem_type.targets == "text":
         return parse_target(task, cells.tolist())
     if task.classes and (found := distinct(cells)):
         places, values = found

@@ -50,7 +50,7 @@ class Image(Modality):
     def chunks(self, task: Task, folder: Path) -> Iterator[tuple[Rows, Array]]:
         """Yield images in chunks."""
         ((name, column),) = task.columns.items()
-        assert isinstance(column, ImageColumn)  # noqa: S101 - for the type checker: a task's form is its column's
+        assert isinstance(column, ImageColumn)  # noqa: S101 - for the type checker: a task's modality is its column's
         remaining = self._files(folder)
         while files := [*itertools.islice(remaining, CHUNK_IMAGES)]:
             images = np.stack([_decode(column, path, content) for path, content in files])

@@ -33,7 +33,7 @@ class Prose(Modality):
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
         """Return consecutive windows; each character but the first is predicted once."""
         ((name, column),) = task.columns.items()
-        assert isinstance(column, ProseColumn)  # noqa: S101 - for the type checker: a task's form is its column's
+        assert isinstance(column, ProseColumn)  # noqa: S101 - for the type checker: a task's modality is its column's
         text, length = self._text(folder), column.length
         starts = range(0, len(text) - length, length)
         if not starts:

@@ -93,4 +93,4 @@ def _text_columns(task: Task) -> list[str]:
 
 
 def _target_is_text(task: Task) -> bool:
-    return bool(task.target.labels) or task.kind.targets == "text"
+    return bool(task.target.labels) or task.problem_type.targets == "text"

@@ -53,7 +53,7 @@ def summary(task: Task, report: Json) -> Json:
     """Return the card of a version as JSON, for the web page of the service."""
     target, evaluator = task.target, task.evaluator
     return {
-        "purpose": task.kind.purpose(target),
+        "purpose": task.problem_type.purpose(target),
         "target": {"column": target.column, "unit": target.unit, "interval": target.interval},
         "figures": [
             {**_figure(evaluator.metrics[name], name, report), "decides": name == task.gate.metric}
@@ -81,7 +81,7 @@ def _figure(metric: Metric, name: str, report: Json) -> Json:
 
 
 def _purpose(task: Task) -> str:
-    before, _, after = task.kind.purpose(task.target).partition(f"`{task.target.column}`")
+    before, _, after = task.problem_type.purpose(task.target).partition(f"`{task.target.column}`")
     named = markdown.inline_code(task.target.column) if after else ""
     purpose = f"{markdown.escape(before)} {named}{markdown.escape(after)}".strip()
     return f"Model `{task.name}` predicts {purpose}. Its inputs are:\n\n" + "\n".join(

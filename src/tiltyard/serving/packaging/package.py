@@ -98,7 +98,7 @@ def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, An
         "version": report["version"],
         "problem": task.problem,
         "instance": encoder.json_schema(),
-        "prediction": task.kind.json_schema(task.target),
+        "prediction": task.problem_type.json_schema(task.target),
         "limits": {"max_instances": task.serve.max_instances, "max_body_bytes": task.serve.max_body_bytes},
         "example": task.serve.example,
         "metrics": report["metrics"],

@@ -88,27 +88,30 @@ class CheckedData:
 
 def of_task(task: Task, folder: Path) -> CheckedData:
     """Return the raw data of a task."""
-    form = plugins.load("modalities", task.form)()
-    return _split(_read_sample(task, form, folder), form, folder)
+    modality = plugins.load("modalities", task.modality)()
+    return _split(_read_sample(task, modality, folder), modality, folder)
 
 
 def of_file(task: Task, path: Path, reference: CheckedData) -> CheckedData:
     """Return new data from a file."""
-    form = plugins.load("modalities", task.form)()
+    modality = plugins.load("modalities", task.modality)()
     if not path.is_file():
         raise DataError(f"no file {path}", hint=f"name one: tiltyard check {task.name} --against new.csv")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         suffixes = "".join(path.suffixes[-2:])
-        name = form.file if task.form in ("image", "series") else f"table{suffixes}"
+        name = modality.file if task.modality in ("image", "series") else f"table{suffixes}"
         (folder / name).symlink_to(path.resolve())
-        drawn = _read_sample(task, form, folder)
+        drawn = _read_sample(task, modality, folder)
     return CheckedData(**{**vars(drawn), "reference": reference})
 
 
-def _read_sample(task: Task, form: Modality, folder: Path) -> CheckedData:
-    sample = draw(task, form, folder)
-    frame, whole = sample.frame, task.form in ("image", "prose")  # their frame holds facts about images, not features
+def _read_sample(task: Task, modality: Modality, folder: Path) -> CheckedData:
+    sample = draw(task, modality, folder)
+    frame, whole = (
+        sample.frame,
+        task.modality in ("image", "prose"),
+    )  # their frame holds facts about images, not features
     columns = {name: _seen(task, name, frame) for name in task.columns if name in frame and not whole}
     return CheckedData(task, frame, sample.rows, sample.repairs, sample.hashes, columns, _truth(task, frame))
 
@@ -116,7 +119,7 @@ def _read_sample(task: Task, form: Modality, folder: Path) -> CheckedData:
 def _seen(task: Task, name: str, frame: pd.DataFrame) -> ObservedColumn:
     """Parse a column; for a series, each value on its own."""
     column = task.columns[name]
-    if task.form == "series":
+    if task.modality == "series":
         column = Number(bounds=getattr(column, "bounds", None))
     return observe(column, frame[name].tolist(), name)
 
@@ -124,7 +127,7 @@ def _seen(task: Task, name: str, frame: pd.DataFrame) -> ObservedColumn:
 def _truth(task: Task, frame: pd.DataFrame) -> Array | None:
     import pandas as pd
 
-    if task.target.column not in frame or task.target.rise or task.kind.targets == "text":
+    if task.target.column not in frame or task.target.rise or task.problem_type.targets == "text":
         return None
     cells = frame[task.target.column]
     if task.target.labels:
@@ -136,11 +139,11 @@ def _truth(task: Task, frame: pd.DataFrame) -> Array | None:
     return np.where(np.isnan(numbers), "", np.where(numbers >= task.target.threshold, high, low))
 
 
-def _split(subject: CheckedData, form: Modality, folder: Path) -> CheckedData:
+def _split(subject: CheckedData, modality: Modality, folder: Path) -> CheckedData:
     """Split the readable rows as `prepare` does; for a sample, approximately."""
     try:
-        if subject.task.form == "series":
-            rows, truth = form.rows(subject.task, folder)
+        if subject.task.modality == "series":
+            rows, truth = modality.rows(subject.task, folder)
             places = _window_targets(subject, len(truth))
         else:
             places = subject.readable
@@ -152,7 +155,7 @@ def _split(subject: CheckedData, form: Modality, folder: Path) -> CheckedData:
     try:
         key = row_keys(rows, subject.task.split.seed)
         marks = split_inputs(subject.task, key, lambda name: subject.frame[name].iloc[places])
-        parts = split_rows(subject.task.split, marks, truth, form.overlap(subject.task))
+        parts = split_rows(subject.task.split, marks, truth, modality.overlap(subject.task))
     except DataError as error:
         return CheckedData(**{**vars(subject), "unsplit": error.message})
     return CheckedData(**{**vars(subject), "parts": {name: places[part] for name, part in parts.items()}})

@@ -53,7 +53,7 @@ def _prepared(workspace: Workspace, task: str) -> dict[str, Any] | None:
 def _comparisons(workspace: Workspace, subject: CheckedData) -> list[Comparison]:
     """Encode the present training rows as those of the last training, and compare both by column."""
     folder = workspace.out(subject.task.name, "prepare")
-    if not subject.parts or subject.truth is None or subject.task.form not in ("table", "text"):
+    if not subject.parts or subject.truth is None or subject.task.modality not in ("table", "text"):
         return []
     train = subject.parts["train"]
     encoder = Encoder.load(folder / "encoder.json")
@@ -65,7 +65,7 @@ def _comparisons(workspace: Workspace, subject: CheckedData) -> list[Comparison]
     new = encoder.encode(take_rows(subject.parsed, train))
     truth = np.array(encoder.classes)[answers] if encoder.classes else answers.astype(np.float64)
     target = Comparison(subject.task.target.column, truth, subject.truth[train], NAMES)
-    return [*(_side_by_side(encoder, old, new) if subject.task.form == "table" else []), target]
+    return [*(_side_by_side(encoder, old, new) if subject.task.modality == "table" else []), target]
 
 
 def _side_by_side(encoder: Encoder, old: Array, new: Array) -> list[Comparison]:

@@ -31,14 +31,14 @@ class Sample:
     hashes: tuple[Array, Array] | None = None  # of every row of a table: of the features, and of features and target
 
 
-def draw(task: Task, form: Modality, folder: Path) -> Sample:
+def draw(task: Task, modality: Modality, folder: Path) -> Sample:
     """Return a sample of a table, with labels as text; or all facts about images or series, as in validation."""
-    if task.form in ("image", "series"):
-        frame = form.facts(task, folder)
+    if task.modality in ("image", "series"):
+        frame = modality.facts(task, folder)
         return Sample(frame, len(frame), frame.attrs.get("repairs", []))
     texts = [name for name, column in task.columns.items() if column.spelled]
     texts += [task.target.column] if task.target.labels else []
-    table = table_reader.open_table(form.raw_file(folder), task.source.dialect, texts)
+    table = table_reader.open_table(modality.raw_file(folder), task.source.dialect, texts)
     return _drawn(task, table)
 
 

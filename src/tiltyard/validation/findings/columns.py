@@ -21,7 +21,7 @@ class Columns(Finding):
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
         """Compare names, and suggest a similar one; many missing columns suggest a wrong file."""
-        if subject.task.form == "image":
+        if subject.task.modality == "image":
             return
         there = [str(name) for name in subject.frame.columns]
         wanted = [*subject.task.columns, *([] if subject.reference else [subject.task.target.column])]

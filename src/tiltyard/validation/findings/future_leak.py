@@ -25,7 +25,7 @@ class FutureLeak(Finding):
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
         """Compare the split with the dates, and dates with each other."""
-        if subject.task.form != "table" or subject.rows < MIN_ROWS:
+        if subject.task.modality != "table" or subject.rows < MIN_ROWS:
             return
         found = dates(subject)
         if subject.task.split.kind != "chronological":

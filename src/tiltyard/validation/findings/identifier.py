@@ -24,7 +24,7 @@ class Identifier(Finding):
         """Look for unique names, numbers that count rows, and mostly unique numbers called an id."""
         for name, column in subject.columns.items():
             known = column.known
-            if subject.task.form != "table" or len(known) < MIN_ROWS or known.dtype.kind not in "fU":
+            if subject.task.modality != "table" or len(known) < MIN_ROWS or known.dtype.kind not in "fU":
                 continue
             different = len(np.unique(known))
             if _named(name, column, different, len(known)) or _counting(subject, column, different):

@@ -48,7 +48,7 @@ class LabelNoise(Finding):
 
 def _features(subject: CheckedData, places: Array) -> Array | None:
     """Return the standardised features of training; None unless the data are a table."""
-    if subject.task.form != "table" or subject.truth is None:
+    if subject.task.modality != "table" or subject.truth is None:
         return None
     rows = take_rows(subject.parsed, places)
     codes = np.unique(subject.truth[places], return_inverse=True)[1]

@@ -23,7 +23,7 @@ class Leak(Finding):
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
         """Measure each feature by rank correlation and a small tree."""
-        if subject.truth is None or subject.task.form != "table":
+        if subject.truth is None or subject.task.modality != "table":
             return
         labels = bool(subject.task.classes)
         known = np.flatnonzero(subject.truth != "" if labels else np.isfinite(subject.truth))

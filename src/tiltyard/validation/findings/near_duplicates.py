@@ -20,7 +20,7 @@ class NearDuplicates(Finding):
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
         """Compare rounded rows with the number of matches by chance; exact duplicates are another finding."""
-        keys = _row_hashes.row_hashes(subject) if subject.task.form == "table" else []
+        keys = _row_hashes.row_hashes(subject) if subject.task.modality == "table" else []
         if not keys or subject.hashes is None:
             return
         exact = _row_hashes.repeated(subject.hashes[0])[subject.frame.index.to_numpy()]

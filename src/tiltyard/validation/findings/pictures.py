@@ -23,7 +23,7 @@ class Pictures(Finding):
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
         """Examine the facts about images that validation uses."""
-        if subject.task.form != "image":
+        if subject.task.modality != "image":
             return
         frame, ((name, column),) = subject.frame, subject.task.columns.items()
         assert isinstance(column, Image)  # noqa: S101 - for the type checker

@@ -27,9 +27,9 @@ class Time(Finding):
 
     def look(self, subject: CheckedData) -> Iterator[Found]:
         """Check the steps of a series, or the dates of a table that is split by time."""
-        if subject.task.form == "series":
+        if subject.task.modality == "series":
             yield from self._series(subject)
-        elif subject.task.split.kind == "chronological" and subject.task.form == "table":
+        elif subject.task.split.kind == "chronological" and subject.task.modality == "table":
             found = dates(subject)
             if found and not subject.task.split.by and not any(_rises(values) for values in found.values()):
                 yield from self._order(subject, *next(iter(found.items())))

@@ -26,7 +26,7 @@ class TrainTestOverlap(Finding):
             text = subject.unsplit if whole else f"a sample cannot be split: {subject.unsplit}"
             hint = "remove repeated rows, or change the split"
             yield self.found("critical" if whole else "note", "", text, hint)
-        keys = _row_hashes.row_hashes(subject) if subject.parts and subject.task.form == "table" else []
+        keys = _row_hashes.row_hashes(subject) if subject.parts and subject.task.modality == "table" else []
         if not keys or not subject.parts:
             return
         near = _near(keys, subject.parts)
