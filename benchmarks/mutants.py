@@ -1,6 +1,6 @@
 """Mutation testing of the code that judges models: run tests against mutants; writes benchmarks/MUTANTS.md.
 
-python benchmarks/mutants.py [--minutes N] [--most N] [--seed N] [MODULE ...]
+python benchmarks/mutants.py [--minutes N] [--most N] [--jobs N] [--seed N] [MODULE ...]
 
 A mutant is a copy of the project with one small fault (mutations.py), chosen by the seed. It is killed if a test of the
 files that cover its module fails, and survives otherwise. mutants.json explains why a survivor is equivalent, in a
@@ -12,19 +12,20 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import page
 from mutations import Mutation, mutations
+from warm_tests import Run, warm_tests
 
 from tiltyard import files
 
@@ -72,6 +73,7 @@ COVERED: dict[str, tuple[str, ...]] = {
         "modeling/test_language.py",
     ),
 }
+NEXT = threading.Lock()  # held to take the next mutant
 PATIENCE = 3  # times what the tests take without a fault, and a minute: whoever takes longer hangs, which is seen
 
 
@@ -94,23 +96,33 @@ def main() -> None:
     """Choose mutants, test them until the time is over, and write the survivors."""
     asked = _asked()
     drawn = sorted(_made(asked.modules or [*COVERED]), key=lambda one: _place(one, asked.seed))
-    until, tried = time.monotonic() + 60 * asked.minutes, list[Tried]()
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        project = _copied(Path(folder))
-        limits = dict[str, float]()
-        for module, mutation in drawn[: asked.most]:
-            if time.monotonic() > until:
-                break
-            tried.append(_tried(project, module, mutation, limits))
-            print(f"{len(tried)} {tried[-1].end}: {tried[-1].key}", flush=True)
+    waiting, until = iter(drawn[: asked.most]), time.monotonic() + 60 * asked.minutes
+    tried = list[Tried]()
+    with ThreadPoolExecutor(asked.jobs) as threads:
+        for job in [threads.submit(_try_all, waiting, until, tried) for _ in range(asked.jobs)]:
+            job.result()
     if not asked.modules:
-        files.write_text(TARGET, _page(tried, len(drawn), asked))
+        files.write_text(TARGET, _page(sorted(tried, key=lambda one: one.key), len(drawn), asked))
+
+
+def _try_all(waiting: Iterator[tuple[str, Mutation]], until: float, tried: list[Tried]) -> None:
+    """Take mutants that wait until none is left or the time is over; append how each ended."""
+    limits = dict[str, float]()
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder, warm_tests(_copied(Path(folder))) as run:
+        while time.monotonic() < until:
+            with NEXT:
+                found = next(waiting, None)
+            if not found:
+                return
+            tried.append(_tried(run, Path(folder), *found, limits))
+            print(f"{len(tried)} {tried[-1].end}: {tried[-1].key}", flush=True)
 
 
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no mutant later (default: 60)")
     parser.add_argument("--most", type=int, default=60, help="mutants (default: 60)")
+    parser.add_argument("--jobs", type=int, default=2, help="mutants at once (default: 2)")
     parser.add_argument("--seed", type=int, default=0, help="which are drawn (default: 0)")
     parser.add_argument("modules", nargs="*", help="of these only, and write nothing: gate.py, checks")
     return parser.parse_args()
@@ -149,16 +161,16 @@ def _copied(folder: Path) -> Path:
     return folder
 
 
-def _tried(project: Path, module: str, mutation: Mutation, limits: dict[str, float]) -> Tried:
+def _tried(run: Run, project: Path, module: str, mutation: Mutation, limits: dict[str, float]) -> Tried:
     """Insert the fault, run the tests, and remove it."""
-    path = project / PACKAGE / module
-    right, tests = path.read_text(encoding="utf-8"), tests_of(module)
-    for test in tests:
-        if test not in limits:
-            limits[test] = _seconds(project, test)
+    path, names = project / PACKAGE / module, tests_of(module)
+    right = path.read_text(encoding="utf-8")
+    for name in names:
+        if name not in limits:
+            limits[name] = _seconds(run, name)
     path.write_text(mutation.source, encoding="utf-8")
     try:
-        return Tried(module, mutation, _ran(project, tests, 60 + PATIENCE * sum(limits[test] for test in tests)))
+        return Tried(module, mutation, run(names, 60 + PATIENCE * sum(limits[name] for name in names)))
     finally:
         path.write_text(right, encoding="utf-8")
 
@@ -168,30 +180,12 @@ def tests_of(module: str) -> tuple[str, ...]:
     return COVERED[module if module in COVERED else module.rpartition("/")[0]]
 
 
-def _seconds(project: Path, test: str) -> float:
+def _seconds(run: Run, name: str) -> float:
     """Time a test file without a fault; raise if it fails, since it can then judge no mutant."""
     began = time.monotonic()
-    if _ran(project, (test,), 3600) != "survives":
-        raise SystemExit(f"tests/{test} fails without a fault")
+    if run((name,), 3600) != "survives":
+        raise SystemExit(f"tests/{name} fails without a fault")
     return time.monotonic() - began
-
-
-def _ran(project: Path, tests: tuple[str, ...], seconds: float) -> str:
-    """Run test files on the copy; return how they ended."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-    command += ["-m", "not smoke and not catalogue and not jax", *(f"tests/{name}" for name in tests)]
-    paths = [str(project / name) for name in ("src", "", "tests", "benchmarks")]
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])])
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(
-        command, cwd=project, env=environment, start_new_session=True, stdout=quiet, stderr=quiet
-    ) as process:
-        try:
-            return "survives" if process.wait(seconds) == 0 else "killed"
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            return "hangs"
 
 
 def _page(tried: list[Tried], population: int, asked: argparse.Namespace) -> str:

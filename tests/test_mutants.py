@@ -9,6 +9,7 @@ from pathlib import Path
 import mutants
 import pytest
 from mutations import Mutation, mutations
+from warm_tests import warm_tests
 from workspaces import ROOT
 
 from tiltyard import files
@@ -58,7 +59,8 @@ def test_a_mutant_ends_as_the_tests_say(line: str, end: str, tmp_path: Path) -> 
     (tmp_path / "pyproject.toml").write_text("", encoding="utf-8")
     test = f"import threading\nwait = threading.Event().wait\ndef test():\n    {line}\n"
     (tmp_path / "tests" / "test_it.py").write_text(test, encoding="utf-8")
-    assert mutants._ran(tmp_path, ("test_it.py",), 5 if end == "hangs" else 60) == end
+    with warm_tests(tmp_path, ("pytest",)) as run:
+        assert run(("test_it.py",), 5 if end == "hangs" else 60) == end
 
 
 def test_every_module_has_tests_that_exist() -> None:
