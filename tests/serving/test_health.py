@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -78,6 +81,18 @@ def test_a_failure_is_not_kept(written: Written, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(ZeroDivisionError):
             asyncio.run(text.respond(None))  # type: ignore[arg-type]
     assert asyncio.run(_asked(text, written, 1)) == {b"1"}
+
+
+def test_a_worker_that_is_starting_or_was_killed_leaves_the_metrics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is still empty is left out, and so is one that is removed while the metrics are rendered."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    program = "import prometheus_client as p; p.Gauge('ready', 'Ready', multiprocess_mode='livemin').set(7)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    (tmp_path / "counter_1.db").touch()
+    (tmp_path / "gauge_livemin_2.db").symlink_to("gone")
+    assert b"\nready 7.0\n" in health._render()
 
 
 @pytest.mark.parametrize(

@@ -275,13 +275,16 @@ def test_workers_that_are_gone_leave_the_metrics(service: tuple[smoke_test.Serve
         parent.send_signal(signal.SIGHUP)
     _until(lambda: not set(before) & set(_workers(parent)) and len(_workers(parent)) == 2)
     replaced = time.time()
-    _until(lambda: _looked(server.url) > replaced)
+    _until(lambda: _last_check(server.url) > replaced, lambda: httpx.get(f"{server.url}/metrics", timeout=60).text)
+    assert "Traceback" not in server.log.read_text()
 
 
-def _looked(url: str) -> float:
-    text = httpx.get(f"{url}/metrics", timeout=60).text
-    found = re.findall(r"^tiltyard_champions_looked_timestamp_seconds (\S+)$", text, re.MULTILINE)
-    return float(found[0]) if found else 0.0  # no live worker has checked yet
+def _last_check(url: str) -> float:
+    """Return the time of the earliest last check of a worker for champions, or 0 if none has checked yet."""
+    response = httpx.get(f"{url}/metrics", timeout=60)
+    assert response.status_code == 200, response.text
+    found = re.findall(r"^tiltyard_champions_looked_timestamp_seconds (\S+)$", response.text, re.MULTILINE)
+    return float(found[0]) if found else 0.0
 
 
 @pytest.mark.smoke
@@ -324,8 +327,9 @@ def _command(process: psutil.Process) -> str:
     return ""
 
 
-def _until(holds: Callable[[], bool]) -> None:
+def _until(holds: Callable[[], bool], state: Callable[[], str] = str) -> None:
+    """Wait until a condition holds; after 90 seconds fail, and show the state."""
     deadline = time.monotonic() + 90
     while not holds():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, state()
         time.sleep(0.1)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -66,10 +69,31 @@ class MetricsEndpoint:
 
 def _render() -> bytes:
     import prometheus_client as prometheus
-    from prometheus_client import multiprocess
 
     registry: Any = prometheus.REGISTRY
     if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = prometheus.CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+        registry.register(_WorkerMetrics(Path(folder)))
     return prometheus.generate_latest(registry)
+
+
+class _WorkerMetrics:
+    """The metrics of all workers, from the files that they share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def collect(self) -> Iterable[Any]:
+        """Merge the files, except empty ones: of a worker that is creating the file, or was killed meanwhile."""
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        begun = [str(path) for path in self.folder.glob("*.db") if _size(path)]
+        merged: Iterable[Any] = MultiProcessCollector.merge(begun)  # type: ignore[no-untyped-call]
+        return merged
+
+
+def _size(path: Path) -> int:
+    """Return the size of a file, or 0 if it is gone: the gauges of dead workers are removed."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
