@@ -59,7 +59,7 @@ def test_a_mutant_ends_as_the_tests_say(line: str, end: str, tmp_path: Path) -> 
     (tmp_path / "pyproject.toml").write_text("", encoding="utf-8")
     test = f"import threading\nwait = threading.Event().wait\ndef test():\n    {line}\n"
     (tmp_path / "tests" / "test_it.py").write_text(test, encoding="utf-8")
-    with warm_tests(tmp_path, ("pytest",)) as run:
+    with warm_tests(tmp_path, ()) as run:
         assert run(("test_it.py",), 5 if end == "hangs" else 60) == end
 
 
