@@ -102,7 +102,7 @@ def spread(setting: Setting, seed: int) -> float:
     """Return the gain that so many rows detect with a power of 80 %."""
     gain = next(duels(setting, seed)).over_champion
     assert gain is not None  # noqa: S101 - there is a champion
-    return gain.seen(0.95)
+    return gain.detectable_gain(0.95)
 
 
 def gained(setting: Setting, better: float, seed: int) -> float:

@@ -64,7 +64,7 @@ def pipeline_flow(root: str, names: list[str]) -> Any:
                     futures[name] = pool.submit(_invalid_task_file, name, display, error)
                     continue
                 task = loader.load(workspace, name)
-                base = futures.get(task.model.taken_up)
+                base = futures.get(task.model.base_task)
                 futures[name] = pool.submit(contextvars.copy_context().run, _run_task, workspace, task, display, base)
             rows = [future.result() for future in futures.values()]
         if any(row.ok for row in rows):
@@ -150,7 +150,7 @@ def _record_result(workspace: Workspace, row: TaskOutcome, step: str, result: An
         row.value, row.baseline = report["metrics"][row.metric], report["baseline"][row.metric]
     elif step == "promote":
         unchanged = result.version == result.champion  # the champion was trained again
-        row.verdict, row.reasons = result.word, [] if unchanged else result.reasons
+        row.verdict, row.reasons = result.shown_verdict, [] if unchanged else result.reasons
         row.next = next_steps(workspace, loader.load(workspace, row.task), result)
 
 

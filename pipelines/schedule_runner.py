@@ -35,50 +35,50 @@ class _Runner(Runner):
     stay recorded as running, some continue, and sometimes a thread of AnyIO waits forever, and the process with it.
     """
 
-    def __init__(self, heard: Callable[[int], None]) -> None:
+    def __init__(self, received: Callable[[int], None]) -> None:
         super().__init__()
-        self._heard = heard
+        self._received = received
 
     def handle_sigterm(self, *_args: Any, **_kwargs: Any) -> None:
         """Handle SIGTERM like SIGINT."""
-        self._heard(signal.SIGTERM)
+        self._received(signal.SIGTERM)
 
 
 async def _serve(made: RunnerDeployment, ready: Callable[[], None]) -> int:
-    with _hearing() as (told, hear):
-        runner = _Runner(hear)
+    with _signal_queue() as (signals, enqueue):
+        runner = _Runner(enqueue)
         await runner.aadd_deployment(made)
-        serving, signalled = asyncio.create_task(runner.start()), asyncio.create_task(told.get())
+        serving, signalled = asyncio.create_task(runner.start()), asyncio.create_task(signals.get())
         ready()
         await asyncio.wait({serving, signalled}, return_when=asyncio.FIRST_COMPLETED)
         if not signalled.done():
             await serving  # raises the error that ended it
-        await _end(runner, serving, told)
+        await _end(runner, serving, signals)
         return signalled.result()
 
 
 @contextlib.contextmanager
-def _hearing() -> Iterator[tuple[asyncio.Queue[int], Callable[[int], None]]]:
+def _signal_queue() -> Iterator[tuple[asyncio.Queue[int], Callable[[int], None]]]:
     """Put signals into a queue during the block; afterwards a signal ends the process at once."""
-    loop, told = asyncio.get_running_loop(), asyncio.Queue[int]()
+    loop, signals = asyncio.get_running_loop(), asyncio.Queue[int]()
 
-    def hear(number: int, _frame: object = None) -> None:
-        loop.call_soon_threadsafe(told.put_nowait, number)
+    def enqueue(number: int, _frame: object = None) -> None:
+        loop.call_soon_threadsafe(signals.put_nowait, number)
 
     # processes that a shell starts in the background ignore SIGINT
     numbers = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     for number in numbers:
-        signal.signal(number, hear)
+        signal.signal(number, enqueue)
     try:
-        yield told, hear
+        yield signals, enqueue
     finally:
         for number in numbers:
             signal.signal(number, signal.SIG_DFL)
 
 
-async def _end(runner: Runner, serving: asyncio.Task[None], told: asyncio.Queue[int]) -> None:
+async def _end(runner: Runner, serving: asyncio.Task[None], signals: asyncio.Queue[int]) -> None:
     """Cancel the run in progress; kill it after a second signal or when its time is up."""
-    stopping, again = asyncio.create_task(_stop(runner, serving)), asyncio.create_task(told.get())
+    stopping, again = asyncio.create_task(_stop(runner, serving)), asyncio.create_task(signals.get())
     await asyncio.wait({stopping, again}, timeout=GRACE, return_when=asyncio.FIRST_COMPLETED)
     again.cancel()
     try:

@@ -94,7 +94,7 @@ def promote(root: str, name: str) -> Verdict:
     ):
         verdict = action(workspace, wanted)
     artifacts.create_verdict_text(name, verdict.verdict, verdict.reasons)
-    if not verdict.told:
+    if not verdict.recorded:
         artifacts.create_report_link(workspace, wanted)
     return verdict
 

@@ -27,7 +27,7 @@ class Screen:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self.drawn: list[str] = []
+        self.drawn_lines: list[str] = []
         self.columns = self.size().columns
 
     def size(self) -> os.terminal_size:
@@ -43,13 +43,13 @@ class Screen:
 
     def draw(self, lines: list[str]) -> None:
         """Replace the lines that were drawn before."""
-        parts = [self._back()] if self.drawn else []
+        parts = [self._back()] if self.drawn_lines else []
         skipped = 0
         for number, line in enumerate(lines):
-            if number >= len(self.drawn):
+            if number >= len(self.drawn_lines):
                 parts.append(f"{CURSOR_DOWN.format(skipped)}{line}\n" if skipped else f"{line}\n")
                 skipped = 0
-            elif line == self.drawn[number]:
+            elif line == self.drawn_lines[number]:
                 skipped += 1
             else:
                 parts.append(
@@ -58,26 +58,26 @@ class Screen:
                 skipped = 0
         if skipped:
             parts.append(CURSOR_DOWN.format(skipped))
-        if len(lines) < len(self.drawn):
+        if len(lines) < len(self.drawn_lines):
             parts.append(CLEAR_BELOW)
-        if lines != self.drawn:
+        if lines != self.drawn_lines:
             self._write("".join(parts))
-        self.drawn = lines
+        self.drawn_lines = lines
 
     def erase(self) -> None:
         """Remove the lines and leave the cursor at the first one."""
-        if self.drawn:
+        if self.drawn_lines:
             self._write(self._back() + CLEAR_BELOW)
-            self.drawn = []
+            self.drawn_lines = []
 
     def _back(self) -> str:
         """Return the sequence that moves to the first line; in a narrower terminal, lines may have wrapped."""
         columns, before = self.size().columns, self.columns
         self.columns = columns
         if columns >= before:
-            return CURSOR_UP.format(len(self.drawn))
-        rows = sum(max(1, math.ceil(cell_len(STYLE_SEQUENCE.sub("", line)) / columns)) for line in self.drawn)
-        self.drawn = []
+            return CURSOR_UP.format(len(self.drawn_lines))
+        rows = sum(max(1, math.ceil(cell_len(STYLE_SEQUENCE.sub("", line)) / columns)) for line in self.drawn_lines)
+        self.drawn_lines = []
         return CURSOR_UP.format(rows) + CLEAR_BELOW
 
     def _write(self, text: str) -> None:

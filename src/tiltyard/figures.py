@@ -18,7 +18,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.files import Json
 
-Kind = Literal["lines", "points", "bars", "matrix", "table", "pictures", "words"]
+Kind = Literal["lines", "points", "bars", "matrix", "table", "images", "words"]
 Told = TypeVar("Told", float, tuple[float, float, float])
 
 MAX_POINTS = 1500  # in a scatter plot: more cannot be distinguished
@@ -127,23 +127,21 @@ def table(title: str, text: str, records: Sequence[Mapping[str, Any]]) -> Figure
     )
 
 
-def pictures(title: str, text: str, shown: Mapping[str, Array]) -> Figure:
+def image_figure(title: str, text: str, shown: Mapping[str, Array]) -> Figure:
     """Return images by caption: (height, width) or (height, width, 3), with values from 0 to 255."""
-    return Figure(
-        title, text, "pictures", {"pictures": [{"name": name, "src": png(one)} for name, one in shown.items()]}
-    )
+    return Figure(title, text, "images", {"images": [{"name": name, "src": png(one)} for name, one in shown.items()]})
 
 
-def words(title: str, text: str, told: Sequence[tuple[str, float]]) -> Figure:
+def word_figure(title: str, text: str, told: Sequence[tuple[str, float]]) -> Figure:
     """Return words in order, each with a weight, which may be negative and is shown as a shade."""
     return Figure(title, text, "words", {"words": [{"word": word, "weight": float(weight)} for word, weight in told]})
 
 
-def png(picture: Array) -> str:
+def png(image: Array) -> str:
     """Return an image as a data URL of a PNG file."""
     from PIL import Image
 
-    values = np.clip(np.rint(np.asarray(picture, dtype=np.float64)), 0, 255).astype(np.uint8)
+    values = np.clip(np.rint(np.asarray(image, dtype=np.float64)), 0, 255).astype(np.uint8)
     values = values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else values
     file = io.BytesIO()
     Image.fromarray(values).save(file, "PNG", optimize=True)

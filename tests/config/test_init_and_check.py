@@ -37,7 +37,7 @@ def test_codes_stay_text_and_dates_are_ranged(workspace: Workspace) -> None:
         columns = loader.load(workspace, "codes").model_dump(mode="json")["columns"]
         assert columns["code"] == {"type": "category", "values": ["007", "008", "12"], "unseen": "refuse"}
         assert columns["long"]["values"] == ["12345678901234567890", "12345678901234567891"]
-        assert {seen.name: seen.seen for seen in drafted.traits}["since"] == "01.02.2024 to 05.03.2024"
+        assert {seen.name: seen.value_summary for seen in drafted.traits}["since"] == "01.02.2024 to 05.03.2024"
         fetch_raw(workspace, "codes")
         rows = prepare.prepare(workspace, loader.load(workspace, "codes"))
         assert sum(rows["rows"].values()) == 100

@@ -115,7 +115,7 @@ def test_pictures_of_many_sizes_are_resized(workspace: Workspace) -> None:
     assert made["gate"]["metric"] == "balanced_accuracy"
     assert made["model"]["filters"] == [32, 64, 128, 128]
     task = loader.load(workspace, "pets")
-    assert not [found for found in check.check(workspace, task).findings if found.code == "pictures"]
+    assert not [found for found in check.check(workspace, task).findings if found.code == "images"]
 
 
 def test_serving_resizes_as_training_did(workspace: Workspace) -> None:

@@ -20,7 +20,7 @@ DRAWN = {
     "bars": "bars",
     "matrix": "values",
     "table": "rows",
-    "pictures": "pictures",
+    "images": "images",
     "words": "words",
 }
 SUBJECTS = ("diabetes", "iris", "digits", "sine", "moods")  # tables, pictures, a series, texts

@@ -119,7 +119,7 @@ SPOILED: dict[str, tuple[Callable[[Workspace], Checked], set[str]]] = {
         table(lambda f: (_some(f, "income", 99_999_999) | _some(f, "height", 5e6, 1), {})),
         {"income", "height"},
     ),
-    "pictures": (_pictures, {"image", "label"}),
+    "images": (_pictures, {"image", "label"}),
     "rows": (table(lambda f: f.iloc[:90]), {""}),
     "train_test_overlap": (table(_near_test), {""}),
     "skew": (table(_drifted), {"weight"}),

@@ -26,7 +26,7 @@ def test_answers_are_json(problem_name: str) -> None:
     """What a client receives holds plain numbers and text, one answer an instance."""
     kind = problem(problem_name)
     truth, outputs, _ = case(kind, rows=3)
-    answers = kind.answer(truth if kind.targets == "text" else outputs.astype(np.float32), CLASSES)
+    answers = kind.decode(truth if kind.targets == "text" else outputs.astype(np.float32), CLASSES)
     json.dumps(answers, allow_nan=False)
     assert len(answers) == 3
     assert len(leaves(answers)) in {3, 12}
@@ -40,10 +40,10 @@ def test_forecasts_fit_the_schema_that_clients_are_told(horizon: int, ends: bool
     target = task.target.model_copy(update={"horizon": horizon, "interval": 0.8 if ends else None})
     kind, outputs = problem("forecasting"), np.ones((2, 3, horizon) if ends else (2, horizon))
     schema = kind.json_schema(target)
-    for answer in kind.answer(outputs, []):
+    for answer in kind.decode(outputs, []):
         jsonschema.validate(answer, schema)
-    other = kind.answer(np.ones((1, 3, horizon) if not ends else (1, horizon)), [])[0]
-    for wrong in (other, kind.answer(np.ones((1, horizon + 1)), [])[0]):
+    other = kind.decode(np.ones((1, 3, horizon) if not ends else (1, horizon)), [])[0]
+    for wrong in (other, kind.decode(np.ones((1, horizon + 1)), [])[0]):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(wrong, schema)
 
@@ -73,7 +73,7 @@ def test_answers_fit_their_schema(problem_name: str) -> None:
     target = task.target.model_copy(update={"classes": CLASSES})
     schema = kind.json_schema(target)
     truth, outputs, _ = case(kind, rows=3)
-    for answer in kind.answer(truth if kind.targets == "text" else outputs.astype(np.float32), CLASSES):
+    for answer in kind.decode(truth if kind.targets == "text" else outputs.astype(np.float32), CLASSES):
         jsonschema.validate(answer, schema)
     for wrong in (None, dict[str, Any]()):
         with pytest.raises(jsonschema.ValidationError):

@@ -232,8 +232,8 @@ def test_lime_finds_the_one_patch(space: Workspace) -> None:
     pixels = (np.array([3]), np.array([4]))
     model = picture(space, pixels)
     exhibit = of_row("lime", model, lit(model, (3, 4)))
-    assert [one["name"] for one in exhibit.data["pictures"]] == ["original", "patches"]
-    colours = coloured(exhibit.data["pictures"][1]["src"])
+    assert [one["name"] for one in exhibit.data["images"]] == ["original", "patches"]
+    colours = coloured(exhibit.data["images"][1]["src"])
     assert colours[3, 4] > 100
     assert np.sort(colours.ravel())[-2] < 10
 

@@ -36,7 +36,7 @@ def gain(value: float, low: float, high: float) -> Gain:
         (gain(0.1, 0.0, 0.2), 0.0, "failed", True),
         (gain(0.1, 0.0, 0.2), 0.14, "failed", True),
         (gain(0.1, 0.0, 0.2), 0.15, "failed", False),
-        (gain(0.1, 0.0, 0.2), gain(0.1, 0.0, 0.2).seen(0.95), "failed", False),
+        (gain(0.1, 0.0, 0.2), gain(0.1, 0.0, 0.2).detectable_gain(0.95), "failed", False),
         (gain(0.0, -0.1, 0.1), 0.0, "failed", False),
         (gain(-0.1, -0.2, 0.1), 0.0, "failed", False),
     ],

@@ -128,8 +128,8 @@ def test_far_ends_are_those_of_the_normal_curve() -> None:
 def test_the_gain_that_rows_show_is_shown_by_four_in_five() -> None:
     """At 95 % it is 2.8 deviations: 1.96 to be sure, 0.84 to be so four times in five; and a little more."""
     gain = Gain(0.9, 0.8, 0.1, 0.1 - 1.96, 0.1 + 1.96)
-    assert gain.seen(0.95, 0.8) == pytest.approx(1.96 + 0.84, abs=0.01)
-    assert gain.seen(0.95) == pytest.approx(1.96 + 0.95, abs=0.01)
+    assert gain.detectable_gain(0.95, 0.8) == pytest.approx(1.96 + 0.84, abs=0.01)
+    assert gain.detectable_gain(0.95) == pytest.approx(1.96 + 0.95, abs=0.01)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
@@ -146,14 +146,14 @@ def test_labels_surely_lost_are_no_labels_won(metric: str) -> None:
 def test_slices_are_names_quarters_and_spans() -> None:
     """With what is in them; those of few rows are left out."""
     duel = build_duel(cancer(), linear_model(cancer()))
-    found = {part.name: part.places for part in slices.parts(["side", "worst_area"], duel.task.columns, duel.rows)}
+    found = {part.name: part.indices for part in slices.parts(["side", "worst_area"], duel.task.columns, duel.rows)}
     assert [*found][:2] == ["side large", "side small"]
     assert sum(map(len, found.values())) == 2 * len(duel.truth)
     assert len(found) == 6
     span = Slice(column="worst_area", low=500, high=900)
     (part,) = slices.parts([span], duel.task.columns, duel.rows)
     assert part.name == "worst_area from 500 below 900"
-    assert ((duel.rows["worst_area"][part.places] >= 500) & (duel.rows["worst_area"][part.places] < 900)).all()
+    assert ((duel.rows["worst_area"][part.indices] >= 500) & (duel.rows["worst_area"][part.indices] < 900)).all()
     assert not [*slices.parts([Slice(column="worst_area", high=-1)], duel.task.columns, duel.rows)]
 
 

@@ -92,12 +92,12 @@ def test_a_verdict_holds_for_the_champion_it_was_given_against(iris: Project) ->
     promote(workspace, task)
     use_challenger(workspace, "blind")
     assert promote(workspace, task).champion == weak
-    assert promote(workspace, task).told
+    assert promote(workspace, task).recorded
     good = use_challenger(workspace, "good")
     promote(workspace, task)
     use_challenger(workspace, "blind")
     verdict = promote(workspace, task)
-    assert (verdict.champion, verdict.told) == (good, False)
+    assert (verdict.champion, verdict.recorded) == (good, False)
     assert [line.champion for line in Registry(workspace).decisions("iris")] == [None, weak, weak, good]
 
 

@@ -113,7 +113,7 @@ def test_a_worse_challenger_is_held_with_the_reason(iris: Project) -> None:
     assert gain["value"] < 0
     assert "lost against the champion" in labels
     again = promote(workspace, task)
-    assert (again.reasons, again.outcomes, again.told) == (verdict.reasons, verdict.outcomes, True)
+    assert (again.reasons, again.outcomes, again.recorded) == (verdict.reasons, verdict.outcomes, True)
     assert verdicts(workspace) == ["PROMOTE", "HOLD"]
 
 
@@ -170,7 +170,7 @@ def test_a_slow_answer_is_judged_anew_each_time(iris: Project) -> None:
     first, second = promote(workspace, slow), promote(workspace, slow)
     assert first.verdict == "REJECT"
     assert "expected at most 1e-06 ms" in first.reasons[0]
-    assert not second.told
+    assert not second.recorded
     assert promote(workspace, task).verdict == "PROMOTE"
 
 

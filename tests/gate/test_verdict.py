@@ -51,7 +51,7 @@ def test_the_gravest_failure_decides(outcomes: list[Outcome], word: str) -> None
 @pytest.mark.parametrize(("champion", "word"), [("v1", "unchanged"), ("v2", "HOLD"), (None, "HOLD")])
 def test_a_champion_that_comes_again_is_unchanged(champion: str | None, word: str) -> None:
     """Another version is what the verdict says."""
-    assert Verdict("iris", "HOLD", "v1", champion, ["so"]).word == word
+    assert Verdict("iris", "HOLD", "v1", champion, ["so"]).shown_verdict == word
 
 
 def test_a_verdict_comes_back_out_of_the_ledger() -> None:
@@ -68,5 +68,5 @@ def test_a_verdict_comes_back_out_of_the_ledger() -> None:
     assert (decision.version, decision.who, decision.seed, decision.parameters["name"]) == ("v2", "ann", 0, "duel")
     line = decision.model_dump(mode="json")
     line["checks"] = [{**check, "later": 1} for check in line["checks"]]
-    assert not verdict.told
-    assert Verdict.earlier(Decision.model_validate(line)) == dataclasses.replace(verdict, told=True)
+    assert not verdict.recorded
+    assert Verdict.earlier(Decision.model_validate(line)) == dataclasses.replace(verdict, recorded=True)

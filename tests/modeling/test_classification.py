@@ -39,7 +39,7 @@ def test_one_output_is_the_probability_of_the_second_label() -> None:
     """The first has what is left; an answer is the label with both."""
     outputs = np.array([[0.25], [0.75]])
     assert probabilities(outputs).tolist() == [[0.75, 0.25], [0.25, 0.75]]
-    assert Classification().answer(outputs, ["no", "yes"]) == [
+    assert Classification().decode(outputs, ["no", "yes"]) == [
         {"label": "no", "probabilities": {"no": 0.75, "yes": 0.25}},
         {"label": "yes", "probabilities": {"no": 0.25, "yes": 0.75}},
     ]
@@ -111,7 +111,7 @@ def test_labels_with_rows_have_curves() -> None:
 
 def figures(made: Predictions) -> dict[str, Any]:
     """Return the figures of a report by their titles."""
-    return {one.title: one for one in _label_figures.drawn(made)}
+    return {one.title: one for one in _label_figures.label_figures(made)}
 
 
 @pytest.mark.parametrize(

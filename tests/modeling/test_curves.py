@@ -126,18 +126,18 @@ def test_a_report_of_two_labels_shows_what_the_matrix_tells() -> None:
     """Every figure by its name, of the second label; where there are three labels, there is no such table."""
     truth, outputs = np.array([0, 0, 1, 1]), np.eye(3)[[0, 1, 1, 1]]
     made = Predictions(truth, outputs[:, :2], outputs[:, :2], np.arange(4), ["no", "yes"], "y")
-    (table,) = [one for one in _label_figures.drawn(made) if one.kind == "table"]
+    (table,) = [one for one in _label_figures.label_figures(made) if one.kind == "table"]
     assert table.text == "yes counts as the positive class."
     assert dict(table.data["rows"]) == binary_metrics(np.array([[1, 1], [0, 2]]))
     three = Predictions(truth, outputs, outputs, np.arange(4), ["a", "b", "c"], "y")
-    assert not [one for one in _label_figures.drawn(three) if one.kind == "table"]
+    assert not [one for one in _label_figures.label_figures(three) if one.kind == "table"]
 
 
 def test_the_mean_of_several_curves_stands_out() -> None:
     """The curve of each class is thin, the mean of them strong, and chance is dashed."""
     truth = np.array([0, 1, 2, 0])
     made = Predictions(truth, np.eye(3)[truth], np.eye(3)[truth], np.arange(4), ["a", "b", "c"], "y")
-    (roc,) = [one for one in _label_figures.drawn(made) if one.title == "ROC"]
+    (roc,) = [one for one in _label_figures.label_figures(made) if one.title == "ROC"]
     styles = {line["name"].partition(",")[0]: {*line} & {"strong", "dashed"} for line in roc.data["lines"] if line}
     assert styles == {"a": set(), "b": set(), "c": set(), "mean": {"strong"}, "by chance": {"dashed"}}
     assert all(line.get("strong", True) and line.get("dashed", True) for line in roc.data["lines"])

@@ -26,10 +26,10 @@ NAIVE = datetime(2024, 2, 29, 15, 4, 5, 678900)  # noqa: DTZ001 - moments are na
 def test_a_moment_is_spelled_and_read_back(text: str, spelled: str) -> None:
     """What a format leaves out is lost; the rest comes back."""
     spelling = DatetimeFormat(text)
-    assert spelling.spell(NAIVE) == spelled
+    assert spelling.format(NAIVE) == spelled
     moment = spelling.read(spelled)
     assert moment is not None
-    assert spelling.spell(moment) == spelled
+    assert spelling.format(moment) == spelled
 
 
 @pytest.mark.parametrize(
@@ -111,4 +111,4 @@ def test_any_format_reads_or_is_refused(letters: list[str], between: str, value:
     except ValueError:
         return
     spelling.read(value)
-    assert spelling.read(spelling.spell(NAIVE)) is not None
+    assert spelling.read(spelling.format(NAIVE)) is not None

@@ -32,7 +32,7 @@ def test_a_number_is_one_output() -> None:
     """A float an instance; the schema takes any number, and names it with its unit."""
     kind = Regression()
     assert kind.units(Target(column="y"), "linear", cast("FittedEncoder", None)) == 1
-    assert kind.answer(np.array([[1.5], [2.0]]), []) == [1.5, 2.0]
+    assert kind.decode(np.array([[1.5], [2.0]]), []) == [1.5, 2.0]
     schema = kind.json_schema(Target(column="y", unit="cm"))
     assert schema["description"] == "y cm"
     assert kind.json_schema(Target(column="y"))["description"] == "y"

@@ -271,7 +271,7 @@ def test_a_rise_is_a_label(tmp_path: Path) -> None:
     assert truth.tolist() == [int(sold[end + 1] > sold[end - 1]) for end in range(6, 119)]
     prepare.prepare(space, task)
     encoder = Encoder.load(space.out("shop", "prepare") / "encoder.json")
-    assert encoder.answer(np.array([[0.25, 0.75]]))[0]["label"] == "yes"
+    assert encoder.decode(np.array([[0.25, 0.75]]))[0]["label"] == "yes"
     edit_task(space, "shop", {"problem": "forecasting", "target.classes": None, "gate.metric": "rmse"})
     with pytest.raises(TaskError, match=r"target\.rise: expected for classification with two classes"):
         loader.load(space, "shop")

@@ -54,7 +54,7 @@ def test_a_challenger_that_is_worse_live_is_held(rivals: tuple[Workspace, Task, 
     assert (verdict.verdict, verdict.version) == ("HOLD", new)
     assert "by 300 truths of the same requests" in verdict.reasons[0]
     assert "expected an interval that reaches zero" in verdict.reasons[0]
-    assert not judge(workspace, task).told
+    assert not judge(workspace, task).recorded
     champion = Registry(workspace).champion("iris")
     assert champion is not None
     assert champion.version == old

@@ -168,7 +168,7 @@ def test_bars_of_extreme_numbers_are_drawn(sample: Array, capsys: pytest.Capture
     """In a terminal and as shaded words."""
     explanations._print_bars([{"name": str(place), "value": value} for place, value in enumerate(sample.tolist())])
     assert capsys.readouterr().out
-    told = figures.words("Words", "", [("word", value) for value in sample.tolist()])
+    told = figures.word_figure("Words", "", [("word", value) for value in sample.tolist()])
     assert "nan" not in page._render_words(told.data)
 
 

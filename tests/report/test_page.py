@@ -30,13 +30,15 @@ def test_an_image_must_be_embedded() -> None:
     good = figures.png(np.zeros((2, 2)))
     assert f'src="{good}"' in site.render_table([{"x": good}])
     assert 'src=""' in site.render_table([{"x": "data:image/svg+xml,<svg onload=alert(1)>"}])
-    bad = Figure("t", "x.", "pictures", {"pictures": [{"name": "n", "src": "https://example.org/x.png"}]})
+    bad = Figure("t", "x.", "images", {"images": [{"name": "n", "src": "https://example.org/x.png"}]})
     assert "example.org" not in site.render_figures([bad])
 
 
 def test_words_are_shaded_by_weight() -> None:
     """A higher weight has a stronger shade; a negative weight is underlined instead."""
-    drawn = site.render_figures([figures.words("t", "x.", [("good", 2.0), ("some", 1.0), ("bad", -1.0), ("<b>", 0.0)])])
+    drawn = site.render_figures(
+        [figures.word_figure("t", "x.", [("good", 2.0), ("some", 1.0), ("bad", -1.0), ("<b>", 0.0)])]
+    )
     shades = re.findall(r"rgb\(var\(--wash\) / ([\d.]+)\)", drawn)
     assert shades == ["0.55", "0.28"]
     assert drawn.count('class="less"') == 1

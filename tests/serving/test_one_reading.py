@@ -51,9 +51,9 @@ def both(path: Path, text: str, **said: Any) -> tuple[dict[str, Any], dict[str, 
     """Parse text as a training file and as a CSV body; return the outcomes of each column."""
     dialect = Dialect(**said)
     path.write_text(text, encoding="utf-8", newline="")
-    texts = [name for name, column in COLUMNS.items() if column.spelled]
+    texts = [name for name, column in COLUMNS.items() if column.parsed_as_text]
     frame = table_reader.read(path, dialect, list(COLUMNS), texts).frame
-    numbers = {name: not column.spelled for name, column in COLUMNS.items()}
+    numbers = {name: not column.parsed_as_text for name, column in COLUMNS.items()}
     cells = csv_cells.read(text, numbers, 1000, dialect)
     file = {name: outcome(column, frame[name].tolist()) for name, column in COLUMNS.items()}
     return file, {name: outcome(column, cells[name]) for name, column in COLUMNS.items()}

@@ -119,7 +119,7 @@ def test_packaged_code_is_what_runs(space: Workspace, iris: Task, tmp_path: Path
     copy = Workspace(tmp_path / "w")
     version = package.package(copy, iris)
     (code,) = bento.folder(copy, "iris", version).glob("src/wheels/*")
-    sound, wrong = b"problem.answer(outputs,", b"problem.answer(outputs * 1.1,"
+    sound, wrong = b"problem.decode(outputs,", b"problem.decode(outputs * 1.1,"
     with zipfile.ZipFile(code) as wheel:
         content = {name: wheel.read(name).replace(sound, wrong) for name in wheel.namelist()}
     with zipfile.ZipFile(code, "w") as wheel:

@@ -34,7 +34,7 @@ def _looked(folder: str, depth: int, epochs: int, rate: float = 0.01, **dense: A
     vitals = GradientStats(model, "mse", (x[:64], y[:64]), Writer(folder))
     model.fit(x, y, epochs=epochs, callbacks=[vitals], verbose=0)
     vitals.writer.close()
-    return vitals.looks
+    return vitals.snapshots
 
 
 def _all(folder: str) -> dict[str, list[dict[str, Any]]]:

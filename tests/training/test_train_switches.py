@@ -190,9 +190,9 @@ def test_watching_changes_nothing(done: Workspace) -> None:
     """Looked at or not, the model is the same to the byte; only the looks are missing."""
     models = [(done.out(name, "train") / "model.onnx").read_bytes() for name in ("unwatched", "plain")]
     assert models[0] == models[1]
-    assert _record(done, "plain")["diagnosis"]["looks"]
+    assert _record(done, "plain")["diagnosis"]["snapshots"]
     found = _record(done, "unwatched")["diagnosis"]
-    assert found["looks"] == []
+    assert found["snapshots"] == []
     assert found["verdict"] in ("under-fit", "good fit", "over-fit")
 
 

@@ -241,7 +241,7 @@ def test_pictures_and_series_can_be_new_too(workspace: Workspace) -> None:
     with zipfile.ZipFile(workspace.raw("digits") / "images.zip") as old, zipfile.ZipFile(small, "w") as archive:
         archive.writestr("0/a.png", old.read(old.namelist()[5]))
         archive.writestr("0/b.png", b"no picture")
-    assert told(run(workspace, "digits", small)) == [("critical", "pictures", "image")]
+    assert told(run(workspace, "digits", small)) == [("critical", "images", "image")]
     series = workspace.root / "new.csv"
     lines = (workspace.raw("sine") / "series.csv").read_text(encoding="utf-8").splitlines()
     series.write_text("\n".join(lines[:50] + lines[53:]), encoding="utf-8")

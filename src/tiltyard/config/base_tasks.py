@@ -39,7 +39,7 @@ def _base_chain(workspace: Workspace, name: str) -> list[str]:
     """Return a task, its base, the base of that, and so on, up to one whose file is invalid."""
     chain = [name]
     while not loader.find_error(workspace, chain[-1]):
-        base = loader.load(workspace, chain[-1]).model.taken_up
+        base = loader.load(workspace, chain[-1]).model.base_task
         if not base:
             break
         if base in chain:
@@ -54,8 +54,8 @@ def _base_chain(workspace: Workspace, name: str) -> list[str]:
 def is_stale(workspace: Workspace, task: Task) -> bool:
     """Return whether a task was trained from another version of its base, which DVC does not track."""
     record = workspace.out(task.name, "train") / "training.json"
-    if not task.model.taken_up or not record.is_file():
+    if not task.model.base_task or not record.is_file():
         return False
-    base = workspace.out(task.model.taken_up, "train")
+    base = workspace.out(task.model.base_task, "train")
     known: object = files.read_json(record).get("base", {}).get("version")
     return (base / "model.onnx").is_file() and known != version(base)

@@ -48,7 +48,7 @@ class Split(Settings):
     # Not written if unset, so that the parameters of earlier verdicts stay the same.
     format: str | None = Field(
         None,
-        exclude_if=lambda spelled: spelled is None,
+        exclude_if=lambda value: value is None,
         description="The format of times in `by`, such as %d.%m.%Y, if not ISO 8601.",
     )
     group: str | None = Field(None, description="The raw column whose rows stay together: a customer, a patient.")

@@ -49,7 +49,7 @@ def predict(task: Task, predictor: Predictor, test: TestRows, known: Array) -> P
     """Predict the sealed test rows with the model and the baseline, which is fitted to the training rows."""
     outputs = predictor.condensed(test.rows, test.truth)
     baseline = task.evaluator.baseline(known, past(task, test), task.gate.metric)
-    return Predictions(test.truth, outputs, baseline, test.number, task.classes, task.target.told)
+    return Predictions(test.truth, outputs, baseline, test.number, task.classes, task.target.display_name)
 
 
 def past(task: Task, test: TestRows) -> Rows:

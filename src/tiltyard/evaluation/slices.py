@@ -20,7 +20,7 @@ class Part(NamedTuple):
     """A slice: its name and the indices of its rows."""
 
     name: str
-    places: Array
+    indices: Array
 
 
 def parts(wanted: list[str | Slice], columns: Mapping[str, Column], rows: Rows) -> Iterator[Part]:
@@ -34,7 +34,7 @@ def parts(wanted: list[str | Slice], columns: Mapping[str, Column], rows: Rows) 
             found = _quarters(name, values)
         else:
             found = groups(name, column, values)
-        yield from (part for part in found if len(part.places) >= MIN_ROWS)
+        yield from (part for part in found if len(part.indices) >= MIN_ROWS)
 
 
 def groups(name: str, column: Column, values: Array) -> list[Part]:

@@ -29,7 +29,7 @@ def judge(workspace: Workspace, task: Task, evaluated: Evaluated | None = None, 
     fingerprint = _fingerprint(task.gate, report, before)
     verdict = Verdict(task.name, "HOLD", report["version"], before, [], fingerprint=fingerprint)
     if before == verdict.version:
-        return dataclasses.replace(verdict, reasons=[f"version {before} is already the champion"], told=True)
+        return dataclasses.replace(verdict, reasons=[f"version {before} is already the champion"], recorded=True)
     if not again and (known := _known(registry, verdict)):
         return known
     duel = duel_setup.build_duel(workspace, task, report, test, champion)
@@ -48,7 +48,7 @@ def _known(registry: Registry, verdict: Verdict) -> Verdict | None:
             f"version {verdict.version} was rolled back by {back.who} on {back.time}; to judge it again: "
             f"tiltyard promote {verdict.task} --again"
         )
-        return dataclasses.replace(verdict, reasons=[reason], told=True)
+        return dataclasses.replace(verdict, reasons=[reason], recorded=True)
     for decision in reversed(decisions):
         if decision.fingerprint == verdict.fingerprint and decision.verdict in {"HOLD", "REJECT"}:
             known = Verdict.earlier(decision)

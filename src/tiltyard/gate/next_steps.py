@@ -39,10 +39,12 @@ def next_steps(workspace: Workspace, task: Task, verdict: Verdict) -> NextSteps:
     path = workspace.out(name, "train") / "training.json"
     found = files.read_json(path).get("diagnosis") if path.is_file() else None
     fit = [f"fit: {found['verdict']}: {found['reason']}", *found["findings"]] if found else []
-    return NextSteps(fit, {**_looks(name), **_changes(task, found["verdict"] if found else "good fit", failed)})
+    return NextSteps(
+        fit, {**_inspection_commands(name), **_changes(task, found["verdict"] if found else "good fit", failed)}
+    )
 
 
-def _looks(name: str) -> dict[str, str]:
+def _inspection_commands(name: str) -> dict[str, str]:
     return {
         f"tiltyard why {name}": "every check with its values",
         f"tiltyard report {name} --open": "curves, slices and the rows with the largest errors",
@@ -61,4 +63,4 @@ def _changes(task: Task, fit: str, failed: set[str]) -> dict[str, str]:
 
 def status(verdicts: Iterable[Verdict]) -> int:
     """Return the exit code for some verdicts: 4 if any is REJECT, else 3 if any is HOLD, else 0."""
-    return max((STATUS.get(verdict.word, 0) for verdict in verdicts), default=0)
+    return max((STATUS.get(verdict.shown_verdict, 0) for verdict in verdicts), default=0)

@@ -34,7 +34,7 @@ def promote(workspace: Workspace, task: Task, *, dry_run: bool = False, again: b
             package.package(workspace, task, evaluated)  # a fresh clone has the pointer, but no package
             if not there:
                 registry.record_package_hash(task.name)
-        if verdict.told:
+        if verdict.recorded:
             return verdict
         if verdict.verdict == "PROMOTE":
             verdict = _proven(workspace, task, evaluated, verdict)

@@ -25,10 +25,10 @@ class Verdict:
     outcomes: list[Outcome] = field(default_factory=list)
     evidence: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
-    told: bool = False  # already in the ledger, or nothing new
+    recorded: bool = False  # already in the ledger, or nothing new
 
     @property
-    def word(self) -> str:
+    def shown_verdict(self) -> str:
         """Return the verdict to show: "unchanged" if the version is already the champion."""
         return "unchanged" if self.version == self.champion else self.verdict
 
@@ -53,7 +53,7 @@ class Verdict:
         names = ("task", "verdict", "version", "champion", "reasons", "evidence", "fingerprint")
         known = [one.name for one in fields(Outcome)]  # a later release may have written more
         outcomes = [Outcome(**{key: check[key] for key in known if key in check}) for check in decision.checks]
-        return cls(**{name: getattr(decision, name) for name in names}, outcomes=outcomes, told=True)
+        return cls(**{name: getattr(decision, name) for name in names}, outcomes=outcomes, recorded=True)
 
 
 def decide(outcomes: Sequence[Outcome]) -> Word:

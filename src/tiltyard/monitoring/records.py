@@ -125,7 +125,7 @@ def _single_column(task: Task) -> str:
 
 
 def _table(task: Task, kind: str, path: Path | None) -> pa.Table:
-    tables: dict[str, Callable[[Task, list[Line]], pa.Table]] = {"answers": _answers, "truths": _truths}
+    tables: dict[str, Callable[[Task, list[Line]], pa.Table]] = {"answers": _prediction_rows, "truths": _truths}
     return tables[kind](task, [] if path is None else _lines(path))
 
 
@@ -141,7 +141,7 @@ def _lines(path: Path) -> list[Line]:
     return found
 
 
-def _answers(task: Task, lines: list[Line]) -> pa.Table:
+def _prediction_rows(task: Task, lines: list[Line]) -> pa.Table:
     """Return a row for each instance: its features by name, and columns of the record prefixed by `record.`."""
     import pyarrow as pa
 

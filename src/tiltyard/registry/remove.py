@@ -61,7 +61,7 @@ def _remove(workspace: Workspace, name: str, *, everything: bool) -> None:
 
 def _base_task(workspace: Workspace, name: str) -> str:
     """Return the task whose model this one is based on; empty if its file cannot be read."""
-    return "" if loader.find_error(workspace, name) else loader.load(workspace, name).model.taken_up
+    return "" if loader.find_error(workspace, name) else loader.load(workspace, name).model.base_task
 
 
 def _outputs(workspace: Workspace, name: str) -> list[Path]:

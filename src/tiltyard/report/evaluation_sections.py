@@ -125,7 +125,7 @@ def _curve_figures(training: Json) -> list[Figure]:
     epochs = [*range(1, len(history.get("loss", ())) + 1)]
     if not epochs:
         return []
-    snapshots = training.get("diagnosis", {}).get("looks")
+    snapshots = training.get("diagnosis", {}).get("snapshots")
     rest = sorted({name.removeprefix("val_") for name in history} - {"loss"})
     return [
         *(_epoch_figure(name, history, epochs, best) for name in ["loss", *rest] if f"val_{name}" in history),

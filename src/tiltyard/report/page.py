@@ -169,7 +169,7 @@ def _render_figure(one: Figure) -> str:
     """Return tables, images and words as HTML, and the data of other figures as JSON for the scripts."""
     caption = f"<h3>{escape(one.title)}</h3><figcaption>{escape(one.text)}</figcaption>"
     if one.kind in _STATIC_KINDS:
-        whole = "" if one.kind == "pictures" and len(one.data["pictures"]) <= IMAGES_IN_HALF_WIDTH else ' class="whole"'
+        whole = "" if one.kind == "images" and len(one.data["images"]) <= IMAGES_IN_HALF_WIDTH else ' class="whole"'
         return f"<figure{whole}>{caption}{_STATIC_KINDS[one.kind](one.data)}</figure>"
     data = json.dumps(one.data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     plot = f'<div class="plot" role="img" aria-label="{escape(one.title)}: {escape(one.text)}"></div>'
@@ -186,10 +186,10 @@ def _render_images(data: Json) -> str:
     figures = (
         f'<figure><img alt="" src="{_safe_image_source(one["src"])}">'
         f"<figcaption>{escape(one['name'])}</figcaption></figure>"
-        for one in data["pictures"]
+        for one in data["images"]
     )
-    many = " many" if len(data["pictures"]) > MAX_LARGE_IMAGES else ""
-    return f'<div class="pictures{many}">{"".join(figures)}</div>'
+    many = " many" if len(data["images"]) > MAX_LARGE_IMAGES else ""
+    return f'<div class="images{many}">{"".join(figures)}</div>'
 
 
 def _render_words(data: Json) -> str:
@@ -206,7 +206,7 @@ def _render_words(data: Json) -> str:
 
 _STATIC_KINDS: dict[str, Callable[[Json], str]] = {
     "table": _render_table_figure,
-    "pictures": _render_images,
+    "images": _render_images,
     "words": _render_words,
 }
 

@@ -65,7 +65,7 @@ def task_page(workspace: Workspace, task: Task, up: str = INDEX) -> str:
     except TiltyardError as error:  # the pages of other tasks are still written
         return _page_without_metrics(workspace, task, decisions, error.message, up)
     training = files.read_json(workspace.out(task.name, "train") / "training.json")
-    predictions = Predictions.load(out / "predictions.npz", task.classes, task.target.told)
+    predictions = Predictions.load(out / "predictions.npz", task.classes, task.target.display_name)
     judged = [one for one in decisions if one.version == evaluation["version"] and one.verdict not in TRAFFIC_VERDICTS]
     last = judged[-1] if judged else None
     measured = evaluation_sections.sections(task, evaluation, training, predictions, test.rows)

@@ -29,7 +29,7 @@ def predict(workspace: Workspace, task: Task, text: str) -> list[Any]:
     try:
         return load_champion(workspace, task).predict(_as_list(task, content))
     except RequestError as error:
-        raise _with_place(error, error.field) from None
+        raise _with_field(error, error.field) from None
 
 
 def predict_csv(workspace: Workspace, task: Task, path: Path, rejected: Path | None = None) -> list[Any]:
@@ -106,10 +106,10 @@ def _predict_part(served: LoadedModel, rows: list[Any], start: int) -> list[Any]
     except RequestError as error:
         place, _, rest = error.field.removeprefix("instances[").partition("]")
         field = f"row {start + int(place) + 1}{rest}" if place.isdecimal() else error.field
-        raise _with_place(error, field) from None
+        raise _with_field(error, field) from None
 
 
-def _with_place(error: RequestError, field: str) -> RequestError:
+def _with_field(error: RequestError, field: str) -> RequestError:
     """Return the error with its field in the message, since the command line prints the message only."""
     return RequestError(error.code, f"{field}: {error.message}", field)
 
@@ -119,7 +119,7 @@ def _read_instances(task: Task, path: Path) -> list[Any]:
     if task.modality == "image":
         raise RequestError("wrong_type", "expected a table or a series; images go by --json", "--csv")
     try:
-        texts = [name for name, column in task.columns.items() if column.spelled]
+        texts = [name for name, column in task.columns.items() if column.parsed_as_text]
         frame = table_reader.read(path, task.source.dialect, list(task.columns), texts).frame
     except (OSError, DataError) as error:
         text = str(error).removeprefix(f"{path.name}: ")

@@ -42,7 +42,7 @@ def predict_file(workspace: Workspace, task: Task, source: Path, target: Path) -
         )
     served, done, refused = load_champion(workspace, task), 0, 0
     rejects = rejected_path(target)
-    texts = [name for name, column in task.columns.items() if column.spelled]
+    texts = [name for name, column in task.columns.items() if column.parsed_as_text]
     table = table_reader.open_table(source, task.source.dialect, texts)
     table_reader.require_columns(source, task.columns, table.layout.columns)
     with files.atomic_file(target) as path, WRITERS[target.suffix](path) as write, _progress(source, table) as tell:

@@ -40,7 +40,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self.pool = len(self.order)
         if isinstance(self.features, ArrayFile):
             self.pool = max(size, POOL * len(self.features) // max(self.features.nbytes, 1))
-        self.held: tuple[int, Any] = -1, None  # index and features of the pool in memory
+        self.loaded_pool: tuple[int, Any] = -1, None  # index and features of the pool in memory
         self.inside: Any = None  # the order, if TensorFlow shuffles
         if seed is not None:
             self.deal(0)
@@ -62,7 +62,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         """Shuffle for an epoch. A callback calls this: Keras calls the hooks of a dataset more than once per epoch."""
         chance, rows = np.random.default_rng([self.seed or 0, epoch]), len(self.order)
         self.epoch = epoch
-        self.held = -1, None
+        self.loaded_pool = -1, None
         if not isinstance(self.features, ArrayFile):
             self.order = chance.permutation(rows)
             if self.inside is not None:
@@ -77,9 +77,9 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     def fed(self) -> Any:
         """Return the dataset for Keras: these batches, or an equal tf.data pipeline, which is faster."""
         whole = not isinstance(self.features, ArrayFile) and not self.mixup
-        return self._dealt() if whole and keras.backend.backend() == "tensorflow" else self
+        return self._dataset() if whole and keras.backend.backend() == "tensorflow" else self
 
-    def _dealt(self) -> Any:
+    def _dataset(self) -> Any:
         import tensorflow as tf
 
         with tf.device("CPU:0"):
@@ -107,11 +107,11 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def _pool(self, number: int) -> Array:
         """Return the features of one pool, in the order of this epoch."""
-        if self.held[0] != number and isinstance(self.features, ArrayFile):
-            self.held = -1, None  # free it first: two pools would need twice the memory
+        if self.loaded_pool[0] != number and isinstance(self.features, ArrayFile):
+            self.loaded_pool = -1, None  # free it first: two pools would need twice the memory
             rows = self.order[number * self.pool : (number + 1) * self.pool]
-            self.held = number, self.features.take(rows)
-        pool: Array = self.held[1]
+            self.loaded_pool = number, self.features.take(rows)
+        pool: Array = self.loaded_pool[1]
         return pool
 
 

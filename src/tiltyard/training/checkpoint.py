@@ -41,7 +41,7 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
         return len(self.history.get("loss", []))
 
     @property
-    def best_figure(self) -> float:
+    def signed_best(self) -> float:
         """Return the best monitored value, negated if higher is better."""
         return self._signed(self.history[self.monitor][self.best_epoch])
 
@@ -82,7 +82,7 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
         figures = {name: float(value) for name, value in (logs or {}).items()}
         if not all(math.isfinite(figures[name]) for name in ("loss", "val_loss")):
             return  # never resume from a diverged epoch
-        if self.best_epoch < 0 or self._signed(figures[self.monitor]) < self.best_figure:
+        if self.best_epoch < 0 or self._signed(figures[self.monitor]) < self.signed_best:
             self.best, self.best_epoch = [np.array(weight) for weight in self.model.weights], epoch
         for name, value in figures.items():
             self.history.setdefault(name, []).append(value)
@@ -113,6 +113,6 @@ def _memory(callback: keras.callbacks.Callback) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
     for name, value in vars(callback).items():
         plain = value.item() if isinstance(value, np.generic) else value
-        if name == "looks" or plain is None or (isinstance(plain, bool | int | float) and math.isfinite(plain)):
+        if name == "snapshots" or plain is None or (isinstance(plain, bool | int | float) and math.isfinite(plain)):
             numbers[name] = plain
     return numbers

@@ -20,20 +20,20 @@ ROWS = 1000  # of each part that are measured
 
 def baseline_losses(objective: Objective, parts: TrainingRows, body: keras.Model) -> Losses:
     """Measure losses without dropout, augmentation, sample weights or penalties, which the curves include."""
-    constant = _constant(objective, objective.answers(parts.train[1]), body.output_shape[-1])
+    constant = _constant(objective, objective.core_targets(parts.train[1]), body.output_shape[-1])
     (train, train_constant), (later, later_constant) = (
         _losses(objective, body, constant, sample_rows(part, ROWS)) for part in (parts.train, parts.validation)
     )
     return Losses(train, later, train_constant, later_constant)
 
 
-def _constant(objective: Objective, answers: Array, units: int) -> Array:
+def _constant(objective: Objective, targets: Array, units: int) -> Array:
     """Return the label frequencies, or the mean or median of the numbers."""
-    if answers.dtype.kind == "f":
+    if targets.dtype.kind == "f":
         middle = np.median if objective.loss_name == "mae" else np.mean
-        return np.asarray(middle(answers.reshape(len(answers), -1), axis=0), dtype=np.float32)
-    answers = answers[answers != PAD] if objective.of_texts else answers  # padding is not learned
-    shares = np.bincount(answers.ravel(), minlength=max(units, 2)) / answers.size
+        return np.asarray(middle(targets.reshape(len(targets), -1), axis=0), dtype=np.float32)
+    targets = targets[targets != PAD] if objective.of_texts else targets  # padding is not learned
+    shares = np.bincount(targets.ravel(), minlength=max(units, 2)) / targets.size
     return (shares[1:] if units == 1 else shares).astype(np.float32)
 
 
@@ -44,13 +44,13 @@ def _losses(objective: Objective, body: keras.Model, constant: Array, part: tupl
     from tiltyard.training import network
 
     loss = keras.losses.get(objective.loss_name if objective.encoder.classes else objective.loss)
-    answers = objective.answers(part[1])
-    answers = answers.reshape(len(answers), -1)
+    targets = objective.core_targets(part[1])
+    targets = targets.reshape(len(targets), -1)
     sums, start = np.zeros(2), 0
     for outputs in network.predict_batches(body, part[0]):
-        truth = answers[start : start + len(outputs)]
+        truth = targets[start : start + len(outputs)]
         for place, guess in enumerate((outputs, np.broadcast_to(constant, outputs.shape))):
             sums[place] += len(outputs) * float(np.mean(np.asarray(loss(truth, guess))))
         start += len(outputs)
-    mine, simplest = (sums / len(answers)).tolist()
+    mine, simplest = (sums / len(targets)).tolist()
     return mine, simplest

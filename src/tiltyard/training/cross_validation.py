@@ -62,7 +62,7 @@ def _folds(task: Task, features: Array, truth: Array) -> Iterator[Fold]:
         folds = _in_time(len(truth), count, share, reach)
     else:
         strata = truth if task.classes and task.split.kind != "random" else np.zeros(len(truth), dtype=np.int64)
-        folds = _dealt(_rank(features, strata, task.split.seed), count, max(2, round(1 / share)))
+        folds = _k_folds(_rank(features, strata, task.split.seed), count, max(2, round(1 / share)))
     for fold in folds:
         if not all(map(len, fold)):
             raise DataError(f"train.folds: expected rows for every part of {count} folds; received {len(truth)} rows")
@@ -82,7 +82,7 @@ def _rank(features: Array, strata: Array, seed: int) -> Array:
     return number[group]
 
 
-def _dealt(number: Array, count: int, stop: int) -> Iterator[Fold]:
+def _k_folds(number: Array, count: int, stop: int) -> Iterator[Fold]:
     """Yield the row indices of each fold: training, early stopping (one row in `stop`), held out."""
     turn, later = number % count, (number // count + 1) % stop == 0
     for fold in range(count):

@@ -19,7 +19,7 @@ EXPLODED = 100.0  # root mean square of a layer's gradient, where targets are st
 DEAD = 0.5  # share of the units of a layer
 
 Verdict = Literal["under-fit", "good fit", "over-fit"]
-Look = Mapping[str, Any]
+Snapshot = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -37,34 +37,34 @@ class Losses:
         return _share(self.train_baseline - self.train, self.train_baseline)
 
     @property
-    def kept(self) -> float:
+    def generalised(self) -> float:
         """Return the same share on validation rows."""
         return _share(self.validation_baseline - self.validation, self.validation_baseline)
 
 
-def diagnose(losses: Losses, record: Mapping[str, Any], looks: Sequence[Look]) -> dict[str, Any]:
+def diagnose(losses: Losses, record: Mapping[str, Any], snapshots: Sequence[Snapshot]) -> dict[str, Any]:
     """Return the verdict with its reason, the problems found, and the numbers for both."""
     word, reason = verdict(losses, record)
     return {
         "verdict": word,
         "reason": reason,
-        "findings": findings(looks),
+        "findings": findings(snapshots),
         "loss": {name: float(f"{value:.6g}") for name, value in asdict(losses).items()},
-        "looks": list(looks),
+        "snapshots": list(snapshots),
     }
 
 
 def verdict(losses: Losses, record: Mapping[str, Any]) -> tuple[Verdict, str]:
     """Return the fit of the best weights as a verdict and a sentence."""
     best, curve = record["best_epoch"], record["history"]["val_loss"]
-    learned, kept = f"{losses.learned:.0%}", f"{losses.kept:.0%}"
+    learned, kept = f"{losses.learned:.0%}", f"{losses.generalised:.0%}"
     pair = f"{losses.train:.4g} on training rows, {losses.validation:.4g} on validation rows"
     if losses.learned < LEARNED:
         return "under-fit", (
             f"the loss on training rows is {losses.train:.4g}, that of the best constant "
             f"{losses.train_baseline:.4g}: {learned} less; expected at least {LEARNED:.0%} less"
         )
-    if losses.kept < losses.learned * (1 - LOST):
+    if losses.generalised < losses.learned * (1 - LOST):
         return "over-fit", (
             f"it reduces the loss of the best constant by {learned} on training rows and by {kept} on validation rows "
             f"({pair}){_turned(curve, best)}"
@@ -95,23 +95,28 @@ def _late_fall(curve: Sequence[float]) -> float:
     return min(curve[:before]) - min(curve) if before else 0.0
 
 
-def findings(looks: Sequence[Look]) -> list[str]:
+def findings(snapshots: Sequence[Snapshot]) -> list[str]:
     """Return the problems of the network, one sentence each."""
-    found = [_broken(looks), _exploding(looks), _vanishing(looks), *_dead(looks[-1:])]
+    found = [_broken(snapshots), _exploding(snapshots), _vanishing(snapshots), *_dead(snapshots[-1:])]
     return [text for text in found if text]
 
 
-def _broken(looks: Sequence[Look]) -> str:
-    for look in looks:
+def _broken(snapshots: Sequence[Snapshot]) -> str:
+    for snapshot in snapshots:
         for name in ("weights", "gradients"):
-            if broken := [layer for layer, value in look[name].items() if value is None]:
-                return f"NaN or infinite values: the {name} of {', '.join(broken)} at epoch {look['epoch']}"
+            if broken := [layer for layer, value in snapshot[name].items() if value is None]:
+                return f"NaN or infinite values: the {name} of {', '.join(broken)} at epoch {snapshot['epoch']}"
     return ""
 
 
-def _exploding(looks: Sequence[Look]) -> str:
+def _exploding(snapshots: Sequence[Snapshot]) -> str:
     """Check the largest gradient."""
-    seen = [(value, layer, look["epoch"]) for look in looks for layer, value in look["gradients"].items() if value]
+    seen = [
+        (value, layer, snapshot["epoch"])
+        for snapshot in snapshots
+        for layer, value in snapshot["gradients"].items()
+        if value
+    ]
     value, layer, epoch = max(seen, default=(0.0, "", 0))
     if value < EXPLODED:
         return ""
@@ -121,11 +126,11 @@ def _exploding(looks: Sequence[Look]) -> str:
     )
 
 
-def _vanishing(looks: Sequence[Look]) -> str:
+def _vanishing(snapshots: Sequence[Snapshot]) -> str:
     """Compare the gradients of the first and the last layer, as medians over all snapshots."""
     shares, ends = [], ("", "")
-    for look in looks:
-        layers = [(name, value) for name, value in look["gradients"].items() if "embedding" not in name]
+    for snapshot in snapshots:
+        layers = [(name, value) for name, value in snapshot["gradients"].items() if "embedding" not in name]
         if len(layers) > 1 and layers[0][1] is not None and layers[-1][1]:
             shares.append(layers[0][1] / layers[-1][1])
             ends = layers[0][0], layers[-1][0]
@@ -137,18 +142,18 @@ def _vanishing(looks: Sequence[Look]) -> str:
     )
 
 
-def _dead(looks: Sequence[Look]) -> list[str]:
+def _dead(snapshots: Sequence[Snapshot]) -> list[str]:
     return [
-        f"dead units: {share:.0%} of the units of {layer} were zero for every sampled row at epoch {look['epoch']}"
-        for look in looks
-        for layer, share in look["dead"].items()
+        f"dead units: {share:.0%} of the units of {layer} were zero for every sampled row at epoch {snapshot['epoch']}"
+        for snapshot in snapshots
+        for layer, share in snapshot["dead"].items()
         if share > DEAD
     ]
 
 
-def diverged(train: Train, epoch: int, looks: Sequence[Look]) -> TrainingError:
+def diverged(train: Train, epoch: int, snapshots: Sequence[Snapshot]) -> TrainingError:
     """Return the error for a loss that became NaN or infinite."""
-    seen = "".join(f"; {text}" for text in findings(looks))
+    seen = "".join(f"; {text}" for text in findings(snapshots))
     return TrainingError(
         f"training diverged in epoch {epoch}: expected a finite loss; received NaN or infinity{seen}",
         hint=f"lower train.learning_rate (now {train.rate:g}) or set train.clip_norm",

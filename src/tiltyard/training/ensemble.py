@@ -43,14 +43,14 @@ def _slope(mean: Array, outputs: Array, targets: Array) -> Array:
     """Return the gradient by weight: of the squared error for numbers, of the log loss for labels."""
     if targets.dtype.kind == "f":
         return np.asarray((2 * (mean - _shaped(targets)) * outputs).mean(axis=(1, 2)))
-    given, all_given = _given(mean[None], targets)[0], _given(outputs, targets)
+    given, all_given = _label_probabilities(mean[None], targets)[0], _label_probabilities(outputs, targets)
     return np.asarray(-(all_given / np.maximum(given, 1e-7)).mean(axis=1))
 
 
 def correlation(outputs: Array, targets: Array) -> dict[str, Any]:
     """Return the correlation of the members' errors: the lower, the more an ensemble gains."""
     number = targets.dtype.kind == "f"
-    errors = outputs - _shaped(targets) if number else 1 - _given(outputs, targets)
+    errors = outputs - _shaped(targets) if number else 1 - _label_probabilities(outputs, targets)
     table = np.asarray(np.corrcoef(errors.reshape(len(errors), -1).astype(np.float64)))
     others = table[np.triu_indices(len(table), 1)]
     return {"mean": round(float(others.mean()), 4), "table": np.round(table, 4).tolist()}
@@ -61,7 +61,7 @@ def _shaped(targets: Array) -> Array:
     return targets.reshape(len(targets), -1)
 
 
-def _given(outputs: Array, targets: Array) -> Array:
+def _label_probabilities(outputs: Array, targets: Array) -> Array:
     """Return the probability that each member gives to each row's label."""
     if outputs.shape[-1] == 1:
         return np.where(targets == 1, outputs[..., 0], 1 - outputs[..., 0])

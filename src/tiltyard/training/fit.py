@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from tiltyard.training.gradient_stats import GradientStats
 
 
-Tell = Callable[[int, float], None]  # called with an epoch and its validation loss; an exception ends the training
-Show = Callable[[int, "keras.Model"], None]  # called with an epoch and the model at that time
+OnEpochLoss = Callable[
+    [int, float], None
+]  # called with an epoch and its validation loss; an exception ends the training
+OnEpochModel = Callable[[int, "keras.Model"], None]  # called with an epoch and the model at that time
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class RunPaths:
     state: Path
     logs: Path
     title: str
-    tell: Tell | None = None
-    show: Show | None = None
+    tell: OnEpochLoss | None = None
+    show: OnEpochModel | None = None
 
     def inside(self, name: str) -> RunPaths:
         """Return the paths of one fit among several."""
@@ -49,7 +51,7 @@ class FitResult:
 
     body: keras.Model
     record: dict[str, Any]
-    looks: list[dict[str, Any]]
+    snapshots: list[dict[str, Any]]
 
 
 def fit(task: Task, rows: TrainingRows, place: RunPaths) -> FitResult:
@@ -63,20 +65,20 @@ def fit(task: Task, rows: TrainingRows, place: RunPaths) -> FitResult:
     model = network.build_trainer(task.train, body)
     shared = _Shared(Objective.of(task, rows.encoder), rows, place, body, model, task.model.model_dump_json())
     done: list[CheckpointCallback] = []
-    looks: list[dict[str, Any]] = []
+    snapshots: list[dict[str, Any]] = []
     for number, settings in enumerate(task.train.phases):
         one = _Part(shared, settings, number, sum(resume.epoch for resume in done))
         resume, seen = one.run()
         done.append(resume)
-        looks += [{**look, "epoch": look["epoch"] + one.behind} for look in seen]
+        snapshots += [{**snapshot, "epoch": snapshot["epoch"] + one.behind} for snapshot in seen]
         for weight, best in zip(model.weights, _best(done).best, strict=True):
             weight.assign(best)
-    return FitResult(body, _record(task.train, body, done), looks)
+    return FitResult(body, _record(task.train, body, done), snapshots)
 
 
 def _best(done: list[CheckpointCallback]) -> CheckpointCallback:
     """Return the phase with the best weights; of equals the earlier one."""
-    return min(done, key=lambda resume: resume.best_figure)
+    return min(done, key=lambda resume: resume.signed_best)
 
 
 def _record(train: Train, body: keras.Model, done: list[CheckpointCallback]) -> dict[str, Any]:
@@ -133,13 +135,15 @@ class _Part:
         watch.done, watch.best = resume.epoch, resume.best_value
         try:
             if not resume.finished:
-                self._fit([*memorable, *self._rates(), watch, *vitals, resume, *self._told()], resume.epoch)
+                self._fit([*memorable, *self._rates(), watch, *vitals, resume, *self._epoch_callbacks()], resume.epoch)
         finally:
             watch.close()
         if watch.diverged:
-            last = [{"epoch": watch.diverged, **one.look()} for one in vitals]
-            raise diagnosis.diverged(train, watch.diverged, [*(look for one in vitals for look in one.looks), *last])
-        return resume, [look for one in vitals for look in one.looks]
+            last = [{"epoch": watch.diverged, **one.snapshot()} for one in vitals]
+            raise diagnosis.diverged(
+                train, watch.diverged, [*(snapshot for one in vitals for snapshot in one.snapshots), *last]
+            )
+        return resume, [snapshot for one in vitals for snapshot in one.snapshots]
 
     def _compile(self) -> None:
         from tiltyard.training.optimizer import optimizer
@@ -190,7 +194,7 @@ class _Part:
             )
         ]
 
-    def _told(self) -> list[keras.callbacks.Callback]:
+    def _epoch_callbacks(self) -> list[keras.callbacks.Callback]:
         """Report each epoch, without weight penalties, which would make the losses of variants incomparable."""
         import keras
 
@@ -198,13 +202,13 @@ class _Part:
         if not (tell or show):
             return []
 
-        def told(epoch: int, logs: dict[str, float]) -> None:
+        def report_epoch(epoch: int, logs: dict[str, float]) -> None:
             if show:
                 show(self.behind + epoch + 1, shared.body)
             if tell:
                 tell(self.behind + epoch + 1, float(logs["val_loss"]) - sum(map(float, shared.model.losses)))
 
-        return [keras.callbacks.LambdaCallback(on_epoch_end=told)]
+        return [keras.callbacks.LambdaCallback(on_epoch_end=report_epoch)]
 
     def _vitals(self, watch: TrainingMonitor) -> list[GradientStats]:
         import keras

@@ -32,11 +32,11 @@ class GradientStats(keras.callbacks.Callback):  # type: ignore[misc]
         self.probe = _probe(body, {self.names[layer.name]: layer for layer in body.layers if _rectified(layer)}, loss)
         self.rows = rows
         self.writer = writer
-        self.looks: list[dict[str, Any]] = []  # restored in a resumed run
+        self.snapshots: list[dict[str, Any]] = []  # restored in a resumed run
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Take a snapshot of the initial weights."""
-        if not self.looks:
+        if not self.snapshots:
             self._note(0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -46,13 +46,13 @@ class GradientStats(keras.callbacks.Callback):  # type: ignore[misc]
             self._note(done)
 
     def _note(self, epoch: int) -> None:
-        seen = self.look()
-        self.looks.append({"epoch": epoch, **seen})
+        seen = self.snapshot()
+        self.snapshots.append({"epoch": epoch, **seen})
         for name, layers in seen.items():
             for layer, value in layers.items():
                 self.writer.add_scalar(f"{name}/{layer}", math.nan if value is None else value, epoch)
 
-    def look(self) -> dict[str, dict[str, float | None]]:
+    def snapshot(self) -> dict[str, dict[str, float | None]]:
         """Return root mean squares of gradients and weights by layer, and the shares of dead units."""
         fired, slopes = self.probe(*self.rows)
         alive = {name: np.asarray(most).reshape(-1, most.shape[-1]).max(axis=0) > 0 for name, most in fired.items()}
@@ -92,9 +92,9 @@ def _probe(body: keras.Model, rectified: dict[str, keras.layers.Layer], loss: st
     outputs = {name: layer.output for name, layer in rectified.items()}
     model = keras.Model(body.input, {**outputs, ANSWER: body.output})
 
-    def measured(answers: dict[str, Any], truth: Array) -> Any:
+    def measured(targets: dict[str, Any], truth: Array) -> Any:
         # by name, Keras returns the loss per row, and needs targets in the output's shape
-        guess = answers.pop(ANSWER)
+        guess = targets.pop(ANSWER)
         right = keras.ops.reshape(truth, keras.ops.shape(guess)) if guess.shape[-1] == 1 else truth
         return keras.ops.mean(keras.losses.get(loss)(right, guess))
 
@@ -108,11 +108,11 @@ def _by_tape(model: keras.Model, variables: list[Any], measured: Callable[..., A
     @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
     def probe(features: Array, truth: Array) -> tuple[dict[str, Any], Slopes]:
         with tf.GradientTape() as tape:
-            answers = model(features, training=False)
-            loss = measured(answers, truth)
+            targets = model(features, training=False)
+            loss = measured(targets, truth)
         values = [variable.value for variable in variables]
         slopes = tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return answers, [tf.convert_to_tensor(slope) for slope in slopes]  # those of embeddings are sparse
+        return targets, [tf.convert_to_tensor(slope) for slope in slopes]  # those of embeddings are sparse
 
     return lambda features, truth: probe(tf.constant(features), tf.constant(truth))
 
@@ -125,16 +125,16 @@ def _by_function(model: keras.Model, variables: list[Any], measured: Callable[..
     @jax.jit  # type: ignore[untyped-decorator]
     def probe(trained: Slopes, fixed: Slopes, features: Array, truth: Array) -> Any:
         def objective(trained: Slopes) -> Any:
-            answers, _ = model.stateless_call(trained, fixed, features, training=False)
-            return measured(answers, truth), answers
+            targets, _ = model.stateless_call(trained, fixed, features, training=False)
+            return measured(targets, truth), targets
 
         return jax.grad(objective, has_aux=True)(trained)
 
     def run(features: Array, truth: Array) -> tuple[dict[str, Any], Slopes]:
         trained = [variable.value for variable in model.trainable_variables]
         fixed = [variable.value for variable in model.non_trainable_variables]
-        slopes, answers = probe(trained, fixed, features, truth)
-        return answers, [slopes[place] for place in wanted]
+        slopes, targets = probe(trained, fixed, features, truth)
+        return targets, [slopes[place] for place in wanted]
 
     return run
 

@@ -37,14 +37,14 @@ class Objective:
         """Return whether the targets are the steps of a text."""
         return self.encoder.problem.targets == "text"
 
-    def answers(self, truth: Array) -> Array:
+    def core_targets(self, truth: Array) -> Array:
         """Return the targets of the core."""
-        return answers(self.encoder, truth)
+        return encode_targets(self.encoder, truth)
 
     def targets(self, truth: Array) -> Array:
         """Return the training targets: one-hot labels if MixUp mixes them, else the targets of the core."""
         if not self.mixed:
-            return self.answers(truth)
+            return self.core_targets(truth)
         if self.output == "sigmoid":
             return truth.astype(np.float32)
         return np.eye(len(self.encoder.classes), dtype=np.float32)[truth]
@@ -71,7 +71,7 @@ class Objective:
         return balanced
 
 
-def answers(encoder: Encoder, truth: Array) -> Array:
+def encode_targets(encoder: Encoder, truth: Array) -> Array:
     """Return the targets of the core: standardised numbers, label indices, or token ids of a text."""
     if encoder.problem.targets == "text":
         return encoder.problem.ids(encoder, truth)

@@ -21,7 +21,7 @@ from tiltyard.training.constant_baseline import baseline_losses
 from tiltyard.training.cross_validation import cross_validate
 from tiltyard.training.diagnosis import diagnose
 from tiltyard.training.fit import FitResult, RunPaths, fit
-from tiltyard.training.objective import Objective, answers
+from tiltyard.training.objective import Objective, encode_targets
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
             held_out.save(folder / "folds.npz", folds)
         record |= {
             **parts.inherited,
-            "parity": export(model, folder, _asked(parts, model)),
+            "parity": export(model, folder, _parity_rows(parts, model)),
         }
         files.write_json(folder / "training.json", record)
         spent = {"seconds": time.monotonic() - started, "processor_seconds": time.process_time() - busy}
@@ -70,7 +70,7 @@ def opened(workspace: Workspace, task: Task) -> TrainingRows:
     return parts.with_decoder_inputs() if task.model.translates else parts
 
 
-def _asked(parts: TrainingRows, model: keras.Model) -> Array:
+def _parity_rows(parts: TrainingRows, model: keras.Model) -> Array:
     """Return some validation rows as a client sends them, without decoder inputs."""
     rows: Array = parts.validation[0][:PARITY_ROWS].astype(np.float32)
     return rows[:, : model.input_shape[1]]
@@ -92,7 +92,7 @@ def fit_all(task: Task, parts: TrainingRows, place: RunPaths) -> tuple[keras.Mod
     if task.train.members == 1:
         fitted = fit(task, parts, place)
         losses = baseline_losses(Objective.of(task, parts.encoder), parts, fitted.body)
-        found = diagnose(losses, fitted.record, fitted.looks)
+        found = diagnose(losses, fitted.record, fitted.snapshots)
         return fitted.body, {**fitted.record, "diagnosis": found}
     members = []
     for number in range(task.train.members):
@@ -108,8 +108,8 @@ def _joined(
     from tiltyard.training import network
 
     outputs = np.stack([network.outputs(member.body, parts.validation[0]) for member in members])
-    answers = objective.answers(parts.validation[1])
-    shares = ensemble.learn_shares(outputs, answers, blend)
+    targets = objective.core_targets(parts.validation[1])
+    shares = ensemble.learn_shares(outputs, targets, blend)
     body = ensemble.join([member.body for member in members], shares)
     record, names = members[0].record, ("seed", "epochs", "best_epoch", "stopped_early")
     told = [
@@ -120,8 +120,8 @@ def _joined(
         **record,
         "parameters": body.count_params(),
         "members": told,
-        "correlation": ensemble.correlation(outputs, answers),
-        "diagnosis": diagnose(baseline_losses(objective, parts, body), record, members[0].looks),
+        "correlation": ensemble.correlation(outputs, targets),
+        "diagnosis": diagnose(baseline_losses(objective, parts, body), record, members[0].snapshots),
     }
 
 
@@ -130,7 +130,7 @@ def _ends(share: float, parts: TrainingRows, body: keras.Model) -> tuple[Array, 
     from tiltyard.training import network
 
     features, truth = parts.validation
-    missed = answers(parts.encoder, truth).reshape(len(truth), -1) - network.outputs(body, features)
+    missed = encode_targets(parts.encoder, truth).reshape(len(truth), -1) - network.outputs(body, features)
     return residual_quantiles(missed, share)
 
 

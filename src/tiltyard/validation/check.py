@@ -20,7 +20,7 @@ class Checked:
 
     task: str
     rows: int
-    looked_at: int  # the number of rows examined: all, or a sample
+    rows_checked: int  # the number of rows examined: all, or a sample
     repairs: list[str]
     findings: list[Found]
 
@@ -46,7 +46,7 @@ def check(workspace: Workspace, task: Task, against: Path | None = None) -> Chec
         known = _previous_data.previous_data(workspace, subject, data)
         subject = replace(subject, earlier=replace(known, comparisons=(*_parts(subject), *known.comparisons)))
         _previous_data.record(workspace, task.name, data, subject.rows)
-    found = [found for finding in _findings(subject) for found in finding.look(subject)]
+    found = [found for finding in _findings(subject) for found in finding.detect(subject)]
     return Checked(task.name, subject.rows, len(subject.frame), subject.repairs, ranked(found))
 
 

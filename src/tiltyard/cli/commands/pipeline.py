@@ -158,7 +158,7 @@ def promote(tasks: tuple[str, ...], dry_run: bool, again: bool, as_json: bool) -
     if as_json:
         print_json([{**asdict(verdict), "next": asdict(steps)} for verdict, steps in verdicts])
     for verdict, steps in [] if as_json else verdicts:
-        click.echo(f"{verdict.task}: {verdict.word} {verdict.version}")
+        click.echo(f"{verdict.task}: {verdict.shown_verdict} {verdict.version}")
         tables.print_checks([asdict(outcome) for outcome in verdict.outcomes])
         for line in [*verdict.reasons, *steps.fit]:
             click.echo(f"  {line}")

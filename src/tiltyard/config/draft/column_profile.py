@@ -12,7 +12,7 @@ from typing import Any
 
 from tiltyard.arrays import is_missing
 from tiltyard.data.tables.column_types import CODE
-from tiltyard.modeling.columns._datetime_format import DATES, DatetimeFormat, spelling_of
+from tiltyard.modeling.columns._datetime_format import DATES, DatetimeFormat, guess_format
 from tiltyard.modeling.columns.boolean import Boolean
 from tiltyard.modeling.columns.number import Number
 
@@ -34,7 +34,7 @@ class ColumnProfile:
     rows: int
     missing: int
     unique: int
-    seen: str  # the range or some values, as text
+    value_summary: str  # the range or some values, as text
     column: dict[str, Any]  # its settings in a task file
     reason: str = ""  # why to leave it out; empty if it is kept
 
@@ -115,7 +115,7 @@ def _skewed(numbers: list[float]) -> bool:
 
 def _date(known: list[object]) -> Inferred:
     texts = [str(cell) for cell in known]
-    if not (format_text := spelling_of(texts)):
+    if not (format_text := guess_format(texts)):
         return None
     date_format = DatetimeFormat(format_text)
     moments = sorted((moment, text) for text in set(texts) if (moment := date_format.read(text)))

@@ -43,7 +43,7 @@ class GraphWalker:
         self.named: dict[str, Any] = {}
         self.hidden: dict[int, HiddenLayer] = {}
         self.preactivations: dict[int, keras.KerasTensor] = {}  # by id of a softmax's or sigmoid's output: its input
-        self.kept: list[keras.KerasTensor] = []  # keeps tensors alive, so that no id is used twice
+        self.alive_tensors: list[keras.KerasTensor] = []  # keeps tensors alive, so that no id is used twice
         self.feature_maps: CallOutput | None = None
         self.embedding: CallOutput | None = None
 
@@ -80,7 +80,7 @@ class GraphWalker:
         if self.calls == self.perturbed_call:
             self.perturbations.append(keras.Input(output.shape[1:], dtype=output.dtype, name="perturbation"))
             output = AddPerturbation()(output, self.perturbations[0])
-        self.kept.append(output)
+        self.alive_tensors.append(output)
         self._classify(operation, args, output)
         return output
 

@@ -45,12 +45,14 @@ class Activations(ExplanationMethod):
             f"{len(activations)} validation rows by their activations in {name}, grouped by {by}; both axes "
             f"together explain {shares.sum():.0%} of the variance."
         )
-        yield _drawn("Activations by PCA", text, ("first direction", "second direction"), flat, groups)
+        yield _scatter_plot("Activations by PCA", text, ("first direction", "second direction"), flat, groups)
         text = (
             f"The same rows by t-SNE: near neighbours in {name} stay near each other; directions and distances "
             "between groups mean nothing."
         )
-        yield _drawn("Activations by t-SNE", text, ("", ""), neighbours(activations, model.task.train.seed), groups)
+        yield _scatter_plot(
+            "Activations by t-SNE", text, ("", ""), neighbours(activations, model.task.train.seed), groups
+        )
 
 
 def principal(activations: Array) -> tuple[Array, Array]:
@@ -86,5 +88,5 @@ def _groups(model: ExplainedModel, truth: Array) -> dict[str, Array]:
     return {name: place == number for number, name in enumerate(QUARTERS) if (place == number).any()}
 
 
-def _drawn(title: str, text: str, axes: tuple[str, str], flat: Array, groups: dict[str, Array]) -> Figure:
+def _scatter_plot(title: str, text: str, axes: tuple[str, str], flat: Array, groups: dict[str, Array]) -> Figure:
     return points(title, text, axes, {name: (flat[there, 0], flat[there, 1]) for name, there in groups.items()})

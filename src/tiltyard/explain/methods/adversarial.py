@@ -11,7 +11,7 @@ from tiltyard.arrays import Array
 from tiltyard.explain.math.adversarial import AdversarialAttack, perturbation_budget
 from tiltyard.explain.math.heatmap import diverging
 from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
-from tiltyard.figures import Figure, lines, pictures
+from tiltyard.figures import Figure, image_figure, lines
 
 MAX_ROWS = 100
 PIXEL_SIZES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 32.0, 48.0, 64.0)  # of 255
@@ -133,7 +133,7 @@ def _examples(model: ExplainedModel, attack: AdversarialAttack, features: Array,
         shown[f"{name}: difference"] = diverging(moved[0] - one[0])
     if shown:
         text = "Correct predictions that the smallest change makes wrong. The difference is stretched; grey is zero."
-        yield pictures("Adversarial images", text, shown)
+        yield image_figure("Adversarial images", text, shown)
 
 
 def _smallest_flip(attack: AdversarialAttack, features: Array, predicted: Array) -> Array:

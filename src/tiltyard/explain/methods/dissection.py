@@ -11,7 +11,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.explain.math.heatmap import resize
 from tiltyard.explain.methods.base import ConvolutionMethod, ExplainedModel
-from tiltyard.figures import Figure, bars, pictures, table
+from tiltyard.figures import Figure, bars, image_figure, table
 
 FIRING_SHARE = 0.01  # of all positions: a unit fires where its activation is among the highest
 MIN_OVERLAP = 0.04  # intersection over union of a detector, as in the paper
@@ -30,7 +30,7 @@ class Dissection(ConvolutionMethod):
 
         concepts = draw_concepts(model.validation[0].shape[1:], model.generator)
         text = "Drawn images of each concept; the pixels that show it are known."
-        yield pictures("Concepts", text, {name: shown[0] for name, (shown, _) in concepts.items()})
+        yield image_figure("Concepts", text, {name: shown[0] for name, (shown, _) in concepts.items()})
         found = _overlaps(model, concepts)
         best: Counter[str] = Counter()
         for overlaps in found.values():
@@ -53,7 +53,7 @@ def _overlaps(model: ExplainedModel, concepts: dict[str, tuple[Array, Array]]) -
     """Return for each layer the overlap of each unit with each concept: (units, concepts)."""
     layers = model.network_view.convolutions
     names = [[*layers][place] for place in np.unique(np.linspace(0, len(layers) - 1, MAX_LAYERS).astype(int))]
-    shown = np.concatenate([pictures for pictures, _ in concepts.values()])
+    shown = np.concatenate([images for images, _ in concepts.values()])
     masks = np.stack([mask for _, mask in concepts.values()])
     layer_maps = model.network_view.activations(shown, [layers[name].output for name in names])
     return {name: overlaps(maps, masks) for name, maps in zip(names, layer_maps, strict=True)}

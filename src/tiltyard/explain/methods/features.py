@@ -11,7 +11,7 @@ from tiltyard.arrays import Array
 from tiltyard.explain.math.activation_maximization import PIXELS, maximize
 from tiltyard.explain.math.heatmap import diverging
 from tiltyard.explain.methods.base import ConvolutionMethod, ExplainedModel
-from tiltyard.figures import Figure, pictures
+from tiltyard.figures import Figure, image_figure
 
 if TYPE_CHECKING:
     from tiltyard.explain.math.keras_graph import HiddenLayer
@@ -30,7 +30,7 @@ class Features(ConvolutionMethod):
         first, *_ = layers.values()
         if found := _kernels(first):
             text = "The weights of the first convolution: bright is positive, dark negative."
-            yield pictures("Kernels of the first layer", text, found)
+            yield image_figure("Kernels of the first layer", text, found)
         places = np.unique(np.linspace(0, len(layers) - 1, min(MAX_LAYERS, len(layers))).astype(int))
         for place in places:
             name = [*layers][place]
@@ -40,7 +40,7 @@ class Features(ConvolutionMethod):
                 f"Images optimized from noise so that single units of {name} are as active as possible; the units "
                 "whose activations vary most on validation rows. Contrast is stretched."
             )
-            yield pictures(f"Units of {name}, maximized", text, shown)
+            yield image_figure(f"Units of {name}, maximized", text, shown)
 
 
 def _kernels(layer: HiddenLayer) -> dict[str, Array]:

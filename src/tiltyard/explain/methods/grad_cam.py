@@ -10,7 +10,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.explain.math.heatmap import overlay, resize, to_colours
 from tiltyard.explain.methods.base import ConvolutionMethod, ExplainedModel, Row
-from tiltyard.figures import Figure, pictures
+from tiltyard.figures import Figure, image_figure
 
 
 class GradCam(ConvolutionMethod):
@@ -35,7 +35,7 @@ class GradCam(ConvolutionMethod):
             )
             images[f"{label}, overlay"] = overlay(features[0], heat)
         text = "Yellow regions raise the score, black ones do not; regions that lower it are not shown."
-        yield pictures("Grad-CAM", text, images)
+        yield image_figure("Grad-CAM", text, images)
 
 
 def heat_map(model: ExplainedModel, features: Array, index: int) -> Array:

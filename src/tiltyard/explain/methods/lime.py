@@ -13,7 +13,7 @@ from tiltyard.explain.math.heatmap import signed_overlay
 from tiltyard.explain.math.linear_surrogate import LinearFit, fit, proximity
 from tiltyard.explain.math.masking import PatchMask, WordMask
 from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
-from tiltyard.figures import Figure, bars, largest_bars, pictures, words
+from tiltyard.figures import Figure, bars, image_figure, largest_bars, word_figure
 from tiltyard.modeling.columns.number import Number
 from tiltyard.preparation.training_rows import sample_rows
 
@@ -78,7 +78,7 @@ def _text(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
     kept = _sample_masks(model, len(text.pieces), SAMPLES)
     found = _fit_masks(output(text.keep(kept)), kept)
     sentence = f"What each word adds to {output.describe(model.task.target)} close to this text. {_fit_text(found)}"
-    return words("Local surrogate", sentence, [*zip(text.pieces, found.slopes.tolist(), strict=True)])
+    return word_figure("Local surrogate", sentence, [*zip(text.pieces, found.slopes.tolist(), strict=True)])
 
 
 def _image(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
@@ -92,7 +92,7 @@ def _image(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
         f"Patches are greyed out: red ones raise {output.describe(model.task.target)}, blue ones lower it. "
         f"{_fit_text(found)}"
     )
-    return pictures(
+    return image_figure(
         "Local surrogate", sentence, {"original": image, "patches": signed_overlay(image, patches.spread(found.slopes))}
     )
 

@@ -11,7 +11,7 @@ from tiltyard.arrays import Array
 from tiltyard.explain.math.activation_maximization import PIXELS, InputRange, maximize
 from tiltyard.explain.math.heatmap import diverging
 from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod
-from tiltyard.figures import Figure, lines, pictures
+from tiltyard.figures import Figure, image_figure, lines
 
 MAX_CLASSES = 20
 
@@ -40,7 +40,7 @@ class Maximisation(ExplanationMethod):
             "matter; bright pixels raise it by being bright, dark ones by being dark. Contrast is stretched."
         )
         shown = {name: diverging(one - PIXELS.middle) for name, one in zip(names, found, strict=True)}
-        yield pictures("Activation maximization", text, shown)
+        yield image_figure("Activation maximization", text, shown)
 
 
 def _windows(model: ExplainedModel) -> Figure:

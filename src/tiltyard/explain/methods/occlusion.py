@@ -12,7 +12,7 @@ from tiltyard.explain.math.explained_output import ExplainedOutput
 from tiltyard.explain.math.heatmap import signed_overlay
 from tiltyard.explain.math.masking import WordMask
 from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
-from tiltyard.figures import Figure, lines, pictures, words
+from tiltyard.figures import Figure, image_figure, lines, word_figure
 
 PATCHES_PER_SIDE = 8  # a patch is an image's side divided by this
 MAX_PATCH_POSITIONS = 32  # down and across
@@ -43,7 +43,7 @@ def _text(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
     kept = ~np.eye(len(text.pieces), dtype=bool)
     decrease = float(output(model.encode(row))[0]) - output(text.keep(kept))
     sentence = f"The decrease of {name} when a word is removed; below 0 it increases."
-    return words("Occlusion of words", sentence, [*zip(text.pieces, decrease.tolist(), strict=True)])
+    return word_figure("Occlusion of words", sentence, [*zip(text.pieces, decrease.tolist(), strict=True)])
 
 
 def _image(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
@@ -53,7 +53,9 @@ def _image(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
         f"A grey patch slides over the image. Hiding a red region decreases {name}, by up to "
         f"{max(float(decrease.max()), 0):.2g}; hiding a blue one increases it."
     )
-    return pictures("Occlusion by patches", sentence, {"original": image, "decrease": signed_overlay(image, decrease)})
+    return image_figure(
+        "Occlusion by patches", sentence, {"original": image, "decrease": signed_overlay(image, decrease)}
+    )
 
 
 def occlusion_map(output: ExplainedOutput, image: Array, grey: float) -> Array:

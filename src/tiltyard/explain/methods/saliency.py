@@ -10,7 +10,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.explain.math.heatmap import to_colours
 from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
-from tiltyard.figures import Figure, bars, lines, pictures, words
+from tiltyard.figures import Figure, bars, image_figure, lines, word_figure
 from tiltyard.modeling.columns.text import Text
 
 NOISY_COPIES = 24  # of SmoothGrad
@@ -39,7 +39,7 @@ class Saliency(ExplanationMethod):
         found = np.abs(_scaled_gradients(model, model.validation[0][:MAX_ROWS])).mean(axis=0)
         text = f"{_description(model)} Mean magnitude over {min(MAX_ROWS, len(model.validation[0]))} validation rows."
         if model.task.modality == "image":
-            yield pictures("Mean saliency", text, {"all classes": to_colours(found.max(axis=-1))})
+            yield image_figure("Mean saliency", text, {"all classes": to_colours(found.max(axis=-1))})
         elif model.task.modality == "series":
             yield lines("Mean saliency", text, ("step", "change of the prediction"), _by_step(model, found))
         else:
@@ -49,13 +49,13 @@ class Saliency(ExplanationMethod):
         """Yield the plain gradient, and its mean over noisy copies (SmoothGrad)."""
         features, text = model.encode(row), _description(model)
         if model.data.encoder.vocabulary_size:
-            yield words("Saliency", text, _by_word(model, row))
+            yield word_figure("Saliency", text, _word_weights(model, row))
             return
         plain, smooth = np.abs(_scaled_gradients(model, features))[0], _smooth(model, features)
         if model.task.modality == "image":
             maps = {"plain": to_colours(plain.max(axis=-1)), "smooth": to_colours(smooth.max(axis=-1))}
             text = f"{text} Smooth is the mean over {NOISY_COPIES} noisy copies."
-            yield pictures("Saliency", text, {"image": features[0], **maps})
+            yield image_figure("Saliency", text, {"image": features[0], **maps})
         elif model.task.modality == "series":
             curves = {**_by_step(model, plain, " plain"), **_by_step(model, smooth, " smooth")}
             text = f"{text} Smooth is the mean over {NOISY_COPIES} noisy copies."
@@ -108,7 +108,7 @@ def _scale(model: ExplainedModel) -> Any:
     return 1.0 if model.task.modality == "image" else np.array(model.data.encoder.scaling()[1])
 
 
-def _by_word(model: ExplainedModel, row: Row) -> list[tuple[str, float]]:
+def _word_weights(model: ExplainedModel, row: Row) -> list[tuple[str, float]]:
     """Return each word with its weight."""
     ((name, column),) = model.task.columns.items()
     (text,) = column.to_json(row.values[name])

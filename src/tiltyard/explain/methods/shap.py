@@ -13,7 +13,7 @@ from tiltyard.explain.math.explained_output import ExplainedOutput
 from tiltyard.explain.math.masking import WordMask
 from tiltyard.explain.math.shapley import coalition_count, mix_rows, shapley
 from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
-from tiltyard.figures import MAX_BARS, Figure, bars, largest_bars, points, words
+from tiltyard.figures import MAX_BARS, Figure, bars, largest_bars, points, word_figure
 from tiltyard.modeling.columns.number import Number
 from tiltyard.preparation.training_rows import sample_rows
 
@@ -147,7 +147,7 @@ def _words(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
         f"Without any word {output_name} is {base:.4g}, with all of them {base + found.sum():.4g}. "
         "Shaded words raise it, underlined ones lower it."
     )
-    return words("Shapley values of words", sentence, [*zip(text.pieces, found.tolist(), strict=True)])
+    return word_figure("Shapley values of words", sentence, [*zip(text.pieces, found.tolist(), strict=True)])
 
 
 def _dependence(model: ExplainedModel, name: str, features: Array, found: Array) -> Figure:

@@ -26,17 +26,17 @@ class Behaviour(Check):
         """Require each rule of the task to hold on its share of the rows."""
         if not duel.task.gate.behaviours or duel.ask is None:
             raise NotApplicableError("gate.behaviours names no rule")
-        return together([_held(duel, rule, duel.ask) for rule in duel.task.gate.behaviours])
+        return together([_check_rule(duel, rule, duel.ask) for rule in duel.task.gate.behaviours])
 
 
-def _held(duel: Duel, rule: Rule, ask: Ask) -> Observation:
+def _check_rule(duel: Duel, rule: Rule, ask: Ask) -> Observation:
     """Compare the predictions before and after the change with one rule."""
     changed, places = _changed(duel, rule)
     if not len(places):
         text = f"{rule.description}: no row can be changed this way within the bounds; expected at least 1"
         return Observation(False, text, 0.0, rule.share, rows=0)
-    before = _answers(duel.task, rule, duel.challenger)[places]
-    after = _answers(duel.task, rule, ask(changed))[places]
+    before = _scalar_predictions(duel.task, rule, duel.challenger)[places]
+    after = _scalar_predictions(duel.task, rule, ask(changed))[places]
     rose = after - before
     wrong = {"lower": rose < -rule.within, "higher": rose > rule.within, "another": np.abs(rose) > rule.within}
     good = 1 - float(wrong[rule.never].mean())
@@ -57,7 +57,7 @@ def _changed(duel: Duel, rule: Rule) -> tuple[Rows, Array]:
     return {**duel.rows, rule.vary: np.where(inside, new, values)}, np.flatnonzero(inside)
 
 
-def _answers(task: Task, rule: Rule, outputs: Array) -> Array:
+def _scalar_predictions(task: Task, rule: Rule, outputs: Array) -> Array:
     """Return one number per row: the prediction, the probability of a label, or the index of the predicted label."""
     if not task.classes:
         return outputs.reshape(len(outputs), -1)[:, 0].astype(np.float64)

@@ -35,7 +35,7 @@ class Fairness(Check):
             raise NotApplicableError("gate.sensitive names no column")
         for name in gate.sensitive:
             parts = groups(name, duel.task.columns[name], duel.rows[name])
-            rates = _rates(duel, [part for part in parts if len(part.places) >= MIN_ROWS])
+            rates = _rates(duel, [part for part in parts if len(part.indices) >= MIN_ROWS])
             found += [_compared(rate, gate.fairness) for rate in rates]
         if not found:
             raise NotApplicableError(f"no two groups have {MIN_ROWS} sealed rows")
@@ -57,7 +57,7 @@ def _rates(duel: Duel, parts: list[Part]) -> Iterator[Rate]:
         missed = np.abs(
             duel.challenger.reshape(len(duel.truth), -1)[:, 0] - duel.truth.reshape(len(duel.truth), -1)[:, 0]
         )
-        rates = [Rate("mean absolute error", {part.name: float(missed[part.places].mean()) for part in parts})]
+        rates = [Rate("mean absolute error", {part.name: float(missed[part.indices].mean()) for part in parts})]
     else:
         label = probabilities(duel.challenger).argmax(axis=1)
         wanted = [duel.task.gate.favourable] if duel.task.gate.favourable else duel.task.classes
@@ -68,7 +68,7 @@ def _rates(duel: Duel, parts: list[Part]) -> Iterator[Rate]:
 def _of_label(duel: Duel, name: str, label: Array, parts: list[Part]) -> Iterator[Rate]:
     place = duel.task.classes.index(name)
     given, due = label == place, duel.truth == place
-    yield Rate(f"share given {name}", {part.name: float(given[part.places].mean()) for part in parts})
-    rightly = {part.name: given[part.places][due[part.places]] for part in parts}
+    yield Rate(f"share given {name}", {part.name: float(given[part.indices].mean()) for part in parts})
+    rightly = {part.name: given[part.indices][due[part.indices]] for part in parts}
     found = {group: float(rows.mean()) for group, rows in rightly.items() if len(rows) >= MIN_ROWS}
     yield Rate(f"share of {name} found", found)

@@ -34,9 +34,9 @@ def _floor(duel: Duel, part: Part) -> Observation | None:
     floor, metric = duel.task.gate.slice_floor, duel.task.metric
     if floor is None:
         return None
-    value = duel.score(duel.challenger, part.places)
+    value = duel.score(duel.challenger, part.indices)
     most = "at least" if metric.higher_is_better else "at most"
-    rows = len(part.places)
+    rows = len(part.indices)
     text = f"{duel.task.gate.metric} {value:.4g} on the {rows} rows of {part.name}; expected {most} {floor:g}"
     return Observation(metric.gain(value, floor) >= 0, text, value, floor, rows=rows)
 
@@ -45,11 +45,11 @@ def _champion(duel: Duel, part: Part, among: int) -> Observation | None:
     """Compare a slice with the champion; the interval is wider the more slices are compared."""
     if duel.champion is None:
         return None
-    gain = duel.gain(duel.champion, part.places, among=among)
+    gain = duel.gain(duel.champion, part.indices, among=among)
     text = (
-        f"{duel.task.gate.metric} {gain.new:.4g} against the champion's {gain.old:.4g} on the {len(part.places)} rows "
+        f"{duel.task.gate.metric} {gain.new:.4g} against the champion's {gain.old:.4g} on the {len(part.indices)} rows "
         f"of {part.name}; expected a loss of at most {duel.task.gate.slice_loss:g} or one that may be chance"
     )
     good = gain.high >= 0 or gain.value >= -duel.task.gate.slice_loss
     interval = (gain.low, gain.high)
-    return Observation(good, text, gain.value, -duel.task.gate.slice_loss, interval, len(part.places))
+    return Observation(good, text, gain.value, -duel.task.gate.slice_loss, interval, len(part.indices))

@@ -67,7 +67,7 @@ class DatetimeFormat:
     def _complaint(self) -> str:
         """Return why the format is invalid, or an empty text."""
         if not self.letters <= DIRECTIVES.keys():
-            return f"expected directives among {_spelled(DIRECTIVES)}"
+            return f"expected directives among {_join_letters(DIRECTIVES)}"
         if len(self.letters) < len(self.pieces) // 2 or len(self.letters & set("mbB")) > 1:
             return "expected each part of a date once"
         if len(self.letters & set("Yy")) != 1 or len(self.letters & set("HI")) > 1:
@@ -75,7 +75,7 @@ class DatetimeFormat:
         for letter in self.letters & NEEDS.keys():
             for group in NEEDS[letter]:
                 if not self.letters & set(group):
-                    return f"expected {_spelled(group)} beside %{letter}"
+                    return f"expected {_join_letters(group)} beside %{letter}"
         return ""
 
     def _pattern(self, frame: str) -> str:
@@ -121,14 +121,14 @@ class DatetimeFormat:
                 good &= (some == np.frombuffer(piece.encode(), dtype=np.uint8)).all(axis=1)
         return good, parts
 
-    def spell(self, moment: datetime) -> str:
+    def format(self, moment: datetime) -> str:
         """Format a datetime."""
         parts = list(self.pieces)
         parts[1::2] = [DIRECTIVES[letter][1](moment) for letter in self.pieces[1::2]]
         return "".join(parts)
 
 
-def spelling_of(texts: Sequence[str]) -> str:
+def guess_format(texts: Sequence[str]) -> str:
     """Return the first common format that all texts match; empty if there is none."""
     if not texts or not all(any(map(str.isdigit, text)) for text in texts[:10]):
         return ""
@@ -136,7 +136,7 @@ def spelling_of(texts: Sequence[str]) -> str:
     return next((one for one in DATES if all(map(DatetimeFormat(one).read, different))), "")
 
 
-def _spelled(letters: object) -> str:
+def _join_letters(letters: object) -> str:
     return " ".join(f"%{letter}" for letter in letters)  # type: ignore[attr-defined]
 
 
@@ -201,14 +201,14 @@ def _offset(text: str) -> timedelta:
     return timedelta(hours=hours, minutes=minutes) * (-1 if text[0] == "-" else 1)
 
 
-def times(cells: pd.Series[Any], spelled: str | None = None) -> pd.Series[float]:
+def times(cells: pd.Series[Any], datetime_format: str | None = None) -> pd.Series[float]:
     """Return times as numbers: months if all dates are on the same day of the month, so that steps are equal."""
     import pandas as pd
 
     numbers = pd.to_numeric(cells, errors="coerce")
     if not numbers.isna().all():
         return numbers
-    moments = pd.to_datetime(cells, errors="coerce", format=spelled or "ISO8601")
+    moments = pd.to_datetime(cells, errors="coerce", format=datetime_format or "ISO8601")
     if (moments == moments.dt.normalize()).all() and (moments.dt.day == moments.dt.day.iloc[0]).all():
         return (moments.dt.year * 12 + moments.dt.month).astype("float64")
     return moments.astype("int64").astype("float64").where(moments.notna())

@@ -81,7 +81,7 @@ class Column(Settings):
     A missing value is parsed as NaN, NaT or an empty text.
     """
 
-    spelled: ClassVar[bool] = True  # whether cells of a file are parsed as text, not as numbers
+    parsed_as_text: ClassVar[bool] = True  # whether cells of a file are parsed as text, not as numbers
 
     repeats: ClassVar[bool] = False  # whether the same few values occur often, so that caching them pays
 

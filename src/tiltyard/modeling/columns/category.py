@@ -121,7 +121,7 @@ class Category(Column):
         ranked = sorted(counts, key=lambda value: (-counts[value], value))
         return {"values": ranked[: self.top or USUAL]}
 
-    def _places(self, fitted: Fitted) -> list[str | None]:
+    def _feature_names(self, fitted: Fitted) -> list[str | None]:
         """Return the name of each feature: None for unseen values, '' for missing ones."""
         named: list[str | None] = [*(fitted["values"] if self.values is None else self.names)]
         return [
@@ -132,7 +132,7 @@ class Category(Column):
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Return the one-hot encoding, with a feature for unseen and one for missing values if the settings say so."""
-        places = {name: place for place, name in enumerate(self._places(fitted))}
+        places = {name: place for place, name in enumerate(self._feature_names(fitted))}
         other = places.get(None, -1)
         index = np.array([places.get(value, other) for value in values.tolist()], dtype=np.int64)
         encoded: Array = (index[:, None] == np.arange(len(places))).astype(np.float32)
@@ -140,7 +140,7 @@ class Category(Column):
 
     def scaling(self, fitted: Fitted) -> list[Scale]:
         """Return no scaling, since the features are flags."""
-        return [PLAIN] * len(self._places(fitted))
+        return [PLAIN] * len(self._feature_names(fitted))
 
     def json_schema(self) -> dict[str, Any]:
         """Return the schema: one of the values, or any text if there is a bucket."""
@@ -152,8 +152,8 @@ class Category(Column):
 
     def to_json(self, values: Array) -> list[Any]:
         """Return the values as the task file writes them, and null for missing ones."""
-        spelled: dict[str, Any] = {"": None, **dict(zip(self.names, self.values or (), strict=True))}
-        return [spelled.get(value, value) for value in values.tolist()]
+        parsed_as_text: dict[str, Any] = {"": None, **dict(zip(self.names, self.values or (), strict=True))}
+        return [parsed_as_text.get(value, value) for value in values.tolist()]
 
 
 def _name(cell: object) -> str:

@@ -45,18 +45,18 @@ class Date(Column):
         return self
 
     @property
-    def _spelling(self) -> DatetimeFormat:
+    def _datetime_format(self) -> DatetimeFormat:
         return DatetimeFormat(self.format)
 
     @property
     def _limits(self) -> tuple[datetime | None, datetime | None]:
         if self.bounds is None:
             return datetime.min, datetime.max  # noqa: DTZ901 - all moments are in UTC, or all where they were noted
-        return self._spelling.read(self.bounds[0]), self._spelling.read(self.bounds[1])
+        return self._datetime_format.read(self.bounds[0]), self._datetime_format.read(self.bounds[1])
 
     def expectations(self, name: str) -> list[Expectation]:
         """Expect dates in the format, in every row unless they may be missing."""
-        spelled = matches_regex(name, f"^{self._spelling.pattern}$")
+        spelled = matches_regex(name, f"^{self._datetime_format.pattern}$")
         return [*([not_null(name)] if self.missing == "refuse" else []), spelled]
 
     def read(self, cells: Sequence[object]) -> list[object]:
@@ -69,7 +69,7 @@ class Date(Column):
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Parse dates in the format; refuse other texts, and dates out of bounds."""
-        spelling, (first, last), moments = self._spelling, self._limits, []
+        spelling, (first, last), moments = self._datetime_format, self._limits, []
         for i, value in enumerate(values):
             moment = spelling.read(value) if isinstance(value, str) else None
             field = f"instances[{i}].{name}"
@@ -92,7 +92,7 @@ class Date(Column):
             places, values = found
             known = np.array([isinstance(value, str) for value in values], dtype=bool)
             moments = np.full(len(values), "NaT", dtype="datetime64[us]")
-            moments[known] = self._spelling.read_all([value for value in values if isinstance(value, str)])
+            moments[known] = self._datetime_format.read_all([value for value in values if isinstance(value, str)])
             first, last = (np.datetime64(limit, "us") for limit in self._limits)
             good = (moments >= first) & (moments <= last)
             if (good | ~known if self.missing == "median" else good).all():
@@ -116,7 +116,7 @@ class Date(Column):
     @property
     def _cycles(self) -> list[str]:
         """Return the cycles that the format determines: the time of day only if it has hours."""
-        letters = self._spelling.letters
+        letters = self._datetime_format.letters
         return [name for name, any_of in (("year", "mbB"), ("week", "d"), ("day", "HI")) if letters & set(any_of)]
 
     def scaling(self, fitted: Fitted) -> list[Scale]:
@@ -129,12 +129,12 @@ class Date(Column):
         kind = "string" if self.missing == "refuse" else ["string", "null"]
         text = f"{self.format}, {' to '.join(self.bounds)}" if self.bounds else self.format
         usual = {"format": "date"} if self.format == USUAL else {}
-        return {"type": kind, "pattern": f"^{self._spelling.pattern}$", **usual, "description": text}
+        return {"type": kind, "pattern": f"^{self._datetime_format.pattern}$", **usual, "description": text}
 
     def to_json(self, values: Array) -> list[Any]:
         """Return text in the format, and null for missing dates."""
-        spelling = self._spelling
-        return [None if moment is None else spelling.spell(moment) for moment in values.tolist()]
+        spelling = self._datetime_format
+        return [None if moment is None else spelling.format(moment) for moment in values.tolist()]
 
 
 def _filled(values: Array, fitted: Fitted) -> Array:

@@ -113,10 +113,10 @@ class Image(Column):
             file = Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"])
             self._insist_on_size(file.width, file.height)
             deadline.check(file.width * file.height * (PIXEL + scans * SCAN))  # few bytes may be many pixels
-            picture = eight_bits(file).convert(MODES[self.channels])
-            if picture.size != size:  # integer arithmetic: the same result on every machine
-                picture = picture.resize(size, Pillow.Resampling.BILINEAR)
-            pixels = np.asarray(picture, dtype=np.float32)
+            image = eight_bits(file).convert(MODES[self.channels])
+            if image.size != size:  # integer arithmetic: the same result on every machine
+                image = image.resize(size, Pillow.Resampling.BILINEAR)
+            pixels = np.asarray(image, dtype=np.float32)
         except decode_errors():
             raise ValueError("expected a whole PNG or JPEG file") from None
         return pixels.reshape(self.shape)
@@ -170,21 +170,21 @@ def decode_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
     return (UnidentifiedImageError, OSError, SyntaxError, EOFError, *DEFECTS, *bombs, *more)
 
 
-def eight_bits(picture: Pillow.Image) -> Pillow.Image:
+def eight_bits(image: Pillow.Image) -> Pillow.Image:
     """Return an image in 8-bit grey or RGB, as it looks on a white background.
 
     Pillow alone clips 16-bit grey at 255, and shows the hidden colour of transparent pixels.
     """
     from PIL import Image as Pillow
 
-    if picture.mode.startswith("I"):  # 0 to 65,535: the greatest depth of PNG
-        pixels = np.asarray(picture, dtype=np.float64) / 257
+    if image.mode.startswith("I"):  # 0 to 65,535: the greatest depth of PNG
+        pixels = np.asarray(image, dtype=np.float64) / 257
         return Pillow.fromarray(np.rint(pixels).clip(0, 255).astype(np.uint8))
-    if picture.has_transparency_data:
-        colours = picture.convert("RGBA")
+    if image.has_transparency_data:
+        colours = image.convert("RGBA")
         white = Pillow.new("RGBA", colours.size, "white")
         return Pillow.alpha_composite(white, colours).convert("RGB")
-    return picture if picture.mode in ("1", "L", "RGB") else picture.convert("RGB")
+    return image if image.mode in ("1", "L", "RGB") else image.convert("RGB")
 
 
 def _nested(value: object, shape: tuple[int, ...]) -> bool:

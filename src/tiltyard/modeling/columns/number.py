@@ -26,7 +26,7 @@ LARGEST = 3.4028234e38  # the largest value of float32, the model's type
 class Number(Column):
     """A column of finite numbers."""
 
-    spelled: ClassVar = False
+    parsed_as_text: ClassVar = False
 
     type: Literal["number"] = "number"
     bounds: Bounds | None = Field(None, description="Lowest and highest value allowed.")

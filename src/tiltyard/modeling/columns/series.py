@@ -20,7 +20,7 @@ from tiltyard.settings import Bounds
 class Series(Column):
     """A column of a time series."""
 
-    spelled: ClassVar = False
+    parsed_as_text: ClassVar = False
 
     type: Literal["series"] = "series"
     window: int = Field(ge=1, description="How many past values a forecast is based on.")

@@ -21,7 +21,7 @@ NOTHING = curves.Roc(
 )  # no curves if all rows have the same class
 
 
-def drawn(predictions: Predictions) -> list[Figure]:
+def label_figures(predictions: Predictions) -> list[Figure]:
     """Return the confusion matrix, then the curves."""
     return [_confusion(predictions), *_readings(predictions), *_curves(predictions), _calibration(predictions)]
 

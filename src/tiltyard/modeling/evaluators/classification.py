@@ -107,7 +107,7 @@ class Classification(Evaluator):
 
     def figures(self, predictions: Predictions) -> list[Figure]:
         """Return the confusion matrix, and the curves over all thresholds."""
-        return _label_figures.drawn(predictions)
+        return _label_figures.label_figures(predictions)
 
 
 def _by_class(table: Array, classes: list[str]) -> list[dict[str, Any]]:

@@ -103,9 +103,9 @@ class Encoder:
             return next(iter(values.values()))
         return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
 
-    def answer(self, outputs: Array) -> list[Any]:
+    def decode(self, outputs: Array) -> list[Any]:
         """Convert the model's outputs to predictions."""
-        return self.problem.answer(outputs, self.classes)
+        return self.problem.decode(outputs, self.classes)
 
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of an instance."""

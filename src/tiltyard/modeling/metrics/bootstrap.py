@@ -39,7 +39,7 @@ class Gain:
         """Return whether the whole interval is above zero."""
         return self.low > 0
 
-    def seen(self, confidence: float, power: float = POWER) -> float:
+    def detectable_gain(self, confidence: float, power: float = POWER) -> float:
         """Return the gain that these rows detect with a power of 80 %, from the width of the interval."""
         curve = NormalDist()
         ends = curve.inv_cdf((1 + confidence) / 2)

@@ -19,14 +19,14 @@ class Ngram:
     def __init__(self, texts: Iterable[str]) -> None:
         self.counts: list[Counter[str]] = [Counter() for _ in range(ORDER)]
         self.kinds: list[Counter[str]] = [Counter() for _ in range(ORDER)]  # distinct successors by context
-        self.seen: list[Counter[str]] = [Counter() for _ in range(ORDER)]  # successors by context
+        self.successors: list[Counter[str]] = [Counter() for _ in range(ORDER)]  # successors by context
         for text in texts:
             for order in range(ORDER):
                 self.counts[order].update(text[place : place + order + 1] for place in range(len(text) - order))
         for order, counts in enumerate(self.counts):
             for gram, count in counts.items():
                 self.kinds[order][gram[:-1]] += 1
-                self.seen[order][gram[:-1]] += count
+                self.successors[order][gram[:-1]] += count
         self.characters = len(self.counts[0]) + 1  # plus one for all unseen characters
 
     def probability(self, before: str, character: str) -> float:
@@ -34,13 +34,13 @@ class Ngram:
         likely = 1 / self.characters
         for order in range(ORDER):
             context = before[len(before) - order :] if order else ""
-            if len(context) < order or not (seen := self.seen[order][context]):
+            if len(context) < order or not (seen := self.successors[order][context]):
                 break
             kinds = self.kinds[order][context]
             likely = (self.counts[order][context + character] + kinds * likely) / (seen + kinds)
         return likely
 
-    def most_likely(self, before: str) -> str:
+    def most_frequent_next(self, before: str) -> str:
         """Return the most frequent next character."""
         for order in reversed(range(ORDER)):
             context = before[len(before) - order :] if order else ""
@@ -66,7 +66,7 @@ class Ngram:
             for place, character in enumerate(ahead):
                 before = text[max(0, place + 2 - ORDER) : place + 1]
                 if (before, character) not in known:
-                    right = self.most_likely(before) == character
+                    right = self.most_frequent_next(before) == character
                     known[before, character] = -float(np.log(self.probability(before, character))), right
                 one, hit = known[before, character]
                 surprise, hits = surprise + one, hits + hit

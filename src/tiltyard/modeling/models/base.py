@@ -57,7 +57,7 @@ class Model(Settings):
         return layers.Dense(units, activation=activation, dtype="float32", name="output")(x)
 
     @property
-    def taken_up(self) -> str:
+    def base_task(self) -> str:
         """The base task of transfer learning; empty if there is none."""
         return ""
 

@@ -41,7 +41,7 @@ class Cnn(ConvLayers):
     units: list[int] = Field([64], description="Width of each dense layer after the blocks.")
 
     @model_validator(mode="after")
-    def _one_way(self) -> Cnn:
+    def _check_layout(self) -> Cnn:
         if self.blocks and "filters" in self.model_fields_set:
             raise ValueError("expected filters or blocks; received both")
         return self

@@ -24,7 +24,7 @@ SEEN = (
 class Lenet5(ConvLayers):
     """Two convolutions with pooling, then dense layers of 120 and 84."""
 
-    forms: ClassVar = ("image",)
+    modalities: ClassVar = ("image",)
 
     family: Literal["lenet5"]
     form: Literal["keras", "paper"] = Field("keras", description="paper: sparse third layer, learned pooling, codes.")

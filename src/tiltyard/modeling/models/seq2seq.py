@@ -41,7 +41,7 @@ class Seq2Seq(Weighted):
         """Build encoder and decoder for training; id 0 is padding, `sizes` are the numbers of ids of both sides."""
         from keras import layers
 
-        pair = _Pair(self, self._made(sizes))
+        pair = _Pair(self, self._build_layers(sizes))
         read, states, there = pair.read(source)
         written = pair.layers["writer"](pair.layers["target"](before), initial_state=states)
         written = layers.Dropout(self.dropout)(written) if self.dropout else written
@@ -64,7 +64,7 @@ class Seq2Seq(Weighted):
             before = keras.ops.cast(likeliest[:, 0], "float32")
         return keras.Model(source, keras.ops.concatenate(written, axis=1))
 
-    def _made(self, sizes: tuple[int, int]) -> dict[str, Any]:
+    def _build_layers(self, sizes: tuple[int, int]) -> dict[str, Any]:
         from keras import layers
 
         cell = {"lstm": layers.LSTM, "gru": layers.GRU}[self.cell]

@@ -58,17 +58,17 @@ class Transfer(DenseLayers):
         return self
 
     @property
-    def taken_up(self) -> str:
+    def base_task(self) -> str:
         """The base task; empty if the base is not a task."""
         return self.base if isinstance(self.base, str) and self.weights_of == "task" else ""
 
     def inherit(self, workspace: Workspace) -> dict[str, Any]:
         """Find the trained base; return its name and version for the record of the training."""
-        if not self.taken_up:
+        if not self.base_task:
             return {"base": {"imagenet": self.base}} if isinstance(self.base, str) else {}
         from tiltyard.modeling.inference.predictor import version
 
-        folder = workspace.out(self.taken_up, "train")
+        folder = workspace.out(self.base_task, "train")
         if not all((folder / name).is_file() for name in ("model.keras", "model.onnx", "encoder.json")):
             raise TrainingError(
                 f"model.base: expected a trained task; {self.base} has no model",

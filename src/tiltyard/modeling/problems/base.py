@@ -42,7 +42,7 @@ class Target(Settings):
         return [] if self.threshold is not None or self.rise else self.classes or []
 
     @property
-    def told(self) -> str:
+    def display_name(self) -> str:
         """The name and the unit of the target."""
         return f"{self.column} ({self.unit})" if self.unit else self.column
 
@@ -108,10 +108,10 @@ class Problem(ABC):
         if not np.isfinite(outputs).all():
             (first, *_) = np.flatnonzero(~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1))
             raise RequestError("out_of_bounds", "the values are too large for the model", f"instances[{first}]")
-        return self.answer(outputs, encoder.classes)
+        return self.decode(outputs, encoder.classes)
 
     @abstractmethod
-    def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
+    def decode(self, outputs: Array, classes: list[str]) -> list[Any]:
         """Convert outputs to predictions as JSON, one per instance."""
 
     @abstractmethod

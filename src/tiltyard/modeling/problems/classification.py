@@ -20,7 +20,7 @@ class Classification(Problem):
         """Return one unit per class, or 1 for a sigmoid."""
         return 1 if output == "sigmoid" else len(_classes(target))
 
-    def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
+    def decode(self, outputs: Array, classes: list[str]) -> list[Any]:
         """Return label and probabilities of each row."""
         shares = probabilities(outputs)
         return [

@@ -23,7 +23,7 @@ class Forecasting(Regression):
         """Return one unit per time step."""
         return target.horizon
 
-    def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
+    def decode(self, outputs: Array, classes: list[str]) -> list[Any]:
         """Return a number or a list of numbers for each row; with intervals, an object with three lists."""
         if outputs.ndim == 3:
             return [dict(zip(ENDS, row, strict=True)) for row in outputs.astype(np.float64).tolist()]

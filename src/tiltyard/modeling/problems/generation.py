@@ -57,9 +57,9 @@ class Generation(Problem):
                 character = known[_draw(guesses[i, last], float(wishes["temperature"][i]), chances[i])]
                 written[i] += character
                 wishes["text"][i] = (str(wishes["text"][i]) + character)[-_prose(encoder)[1].length :]
-        return self.answer(np.array(written, dtype=np.str_), [])
+        return self.decode(np.array(written, dtype=np.str_), [])
 
-    def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
+    def decode(self, outputs: Array, classes: list[str]) -> list[Any]:
         """Return the generated texts."""
         return [str(text) for text in outputs]
 

@@ -27,7 +27,7 @@ class Regression(Problem):
         """Return 1."""
         return 1
 
-    def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
+    def decode(self, outputs: Array, classes: list[str]) -> list[Any]:
         """Return a number for each instance."""
         values: list[Any] = outputs[:, 0].tolist()
         return values

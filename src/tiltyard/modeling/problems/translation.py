@@ -51,9 +51,9 @@ class Translation(Problem):
 
     def respond(self, encoder: FittedEncoder, run: Run, rows: Rows) -> list[Any]:
         """Return the greedily decoded text of each row; the model decodes inside its graph."""
-        return self.answer(np.array(_texts(encoder, run(rows)), dtype=np.str_), [])
+        return self.decode(np.array(_texts(encoder, run(rows)), dtype=np.str_), [])
 
-    def answer(self, outputs: Array, classes: list[str]) -> list[Any]:
+    def decode(self, outputs: Array, classes: list[str]) -> list[Any]:
         """Return the predicted texts."""
         return [str(text) for text in outputs]
 

@@ -88,7 +88,7 @@ def _parsed_facts(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _text_columns(task: Task) -> list[str]:
     """Return the columns that must be read as text, including a target of labels."""
-    names = [name for name, column in task.columns.items() if column.spelled]
+    names = [name for name, column in task.columns.items() if column.parsed_as_text]
     return [*names, task.target.column] if _target_is_text(task) else names
 
 

@@ -72,7 +72,7 @@ class CompiledRequest:
         outputs, reader = self.predictor.run(features), self.predictor.encoder
         if not math.isfinite(np.vdot(outputs, outputs)):  # one test for all; very large outputs fail it, too
             return None
-        predictions = reader.problem.answer(outputs, reader.classes)
+        predictions = reader.problem.decode(outputs, reader.classes)
         return encoder.encode({"predictions": predictions, **self.identity}), len(instances)
 
     def _features(self, instances: Sequence[Any]) -> Array | None:

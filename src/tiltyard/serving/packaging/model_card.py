@@ -27,7 +27,7 @@ def card(task: Task, report: Json, training: Json, device: Json) -> str:
         "Intended use": _use(task.title, deciding.title),
         "Limits": _limits(task.serve.max_instances),
         "Data": _data(task.source, task.split, report),
-        "Metrics": _figures(metrics, task.gate, report),
+        "Metrics": _metrics_table(metrics, task.gate, report),
         "Slices": _slices(deciding.title, report.get("slices")),
         "Time and energy": _cost(device),
         "Provenance": _provenance(task.model, report, training),
@@ -56,7 +56,7 @@ def summary(task: Task, report: Json) -> Json:
         "purpose": task.problem_type.purpose(target),
         "target": {"column": target.column, "unit": target.unit, "interval": target.interval},
         "figures": [
-            {**_figure(evaluator.metrics[name], name, report), "decides": name == task.gate.metric}
+            {**_metric_entry(evaluator.metrics[name], name, report), "decides": name == task.gate.metric}
             for name in report["metrics"]
         ],
         "baseline": evaluator.baseline_title,
@@ -67,7 +67,7 @@ def summary(task: Task, report: Json) -> Json:
     }
 
 
-def _figure(metric: Metric, name: str, report: Json) -> Json:
+def _metric_entry(metric: Metric, name: str, report: Json) -> Json:
     """Return a metric with its meaning, interval (None if it was not computed) and the baseline's value."""
     return {
         "name": name,
@@ -104,7 +104,7 @@ def _data(source: Source, split: Split, report: Json) -> str:
     )
 
 
-def _figures(metrics: Mapping[str, Metric], gate: Gate, report: Json) -> str:
+def _metrics_table(metrics: Mapping[str, Metric], gate: Gate, report: Json) -> str:
     """Return a table of the metrics with their intervals, and the baseline's values."""
     lines = ["| metric | model | interval | baseline |", "|---|---|---|---|"]
     for name, value in report["metrics"].items():

@@ -37,7 +37,7 @@ def rows_from_table(encoder: Encoder, body: bytes, kind: str) -> list[Any]:
 
 def _csv(encoder: Encoder, body: bytes) -> Cells:
     """Read CSV with a header, by the same rules as training files."""
-    numbers = {name: not column.spelled for name, column in encoder.columns.items()}
+    numbers = {name: not column.parsed_as_text for name, column in encoder.columns.items()}
     try:
         return csv_cells.read(body.decode("utf-8-sig"), numbers, encoder.max_instances, Dialect(**encoder.read))
     except (UnicodeDecodeError, csv.Error) as error:

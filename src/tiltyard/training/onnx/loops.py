@@ -18,10 +18,10 @@ def bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
 
 def needs(node: onnx.NodeProto) -> list[str]:
     """Return the names that a node reads: its inputs, and the outer values used in its subgraphs."""
-    return [*node.input, *(name for body in bodies(node) for name in _seen(body))]
+    return [*node.input, *(name for body in bodies(node) for name in _outer_names(body))]
 
 
-def _seen(body: onnx.GraphProto) -> list[str]:
+def _outer_names(body: onnx.GraphProto) -> list[str]:
     own = {value.name for value in (*body.input, *body.initializer)}
     own |= {name for node in body.node for name in node.output}
     read = [name for node in ordered(body) for name in needs(node)] + [value.name for value in body.output]
@@ -116,8 +116,8 @@ def _plain(option: onnx.AttributeProto) -> bytes:
     """Return the content of an attribute without tensor names."""
     copy = type(option).FromString(option.SerializeToString())
     copy.t.ClearField("name")
-    spelled: bytes = copy.SerializeToString(deterministic=True)
-    return spelled
+    serialized: bytes = copy.SerializeToString(deterministic=True)
+    return serialized
 
 
 def _mark(*parts: object) -> bytes:

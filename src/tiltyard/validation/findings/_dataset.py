@@ -112,11 +112,11 @@ def _read_sample(task: Task, modality: Modality, folder: Path) -> CheckedData:
         sample.frame,
         task.modality in ("image", "prose"),
     )  # their frame holds facts about images, not features
-    columns = {name: _seen(task, name, frame) for name in task.columns if name in frame and not whole}
+    columns = {name: _observe(task, name, frame) for name in task.columns if name in frame and not whole}
     return CheckedData(task, frame, sample.rows, sample.repairs, sample.hashes, columns, _truth(task, frame))
 
 
-def _seen(task: Task, name: str, frame: pd.DataFrame) -> ObservedColumn:
+def _observe(task: Task, name: str, frame: pd.DataFrame) -> ObservedColumn:
     """Parse a column; for a series, each value on its own."""
     column = task.columns[name]
     if task.modality == "series":

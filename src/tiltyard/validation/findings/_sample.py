@@ -36,13 +36,13 @@ def draw(task: Task, modality: Modality, folder: Path) -> Sample:
     if task.modality in ("image", "series"):
         frame = modality.facts(task, folder)
         return Sample(frame, len(frame), frame.attrs.get("repairs", []))
-    texts = [name for name, column in task.columns.items() if column.spelled]
+    texts = [name for name, column in task.columns.items() if column.parsed_as_text]
     texts += [task.target.column] if task.target.labels else []
     table = table_reader.open_table(modality.raw_file(folder), task.source.dialect, texts)
-    return _drawn(task, table)
+    return _draw_rows(task, table)
 
 
-def _drawn(task: Task, table: table_reader.TableFile) -> Sample:
+def _draw_rows(task: Task, table: table_reader.TableFile) -> Sample:
     import pandas as pd
 
     rows = table.layout.rows

@@ -50,7 +50,7 @@ class Finding(ABC):
     serving: ClassVar[bool] = False  # whether it also looks at new data, which have no target
 
     @abstractmethod
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Yield what was found; nothing if it does not apply."""
 
     def found(self, severity: Severity, column: str, text: str, hint: str) -> Found:

@@ -21,7 +21,7 @@ class Cardinality(Finding):
     code: ClassVar = "cardinality"
     title: ClassVar = "categories with too many names"
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Count names, and the rows whose names are not learned."""
         for name, column in subject.columns.items():
             known = column.known

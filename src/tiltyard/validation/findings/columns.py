@@ -19,7 +19,7 @@ class Columns(Finding):
     title: ClassVar = "missing columns"
     serving: ClassVar = True
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Compare names, and suggest a similar one; many missing columns suggest a wrong file."""
         if subject.task.modality == "image":
             return

@@ -20,7 +20,7 @@ class Constant(Finding):
     code: ClassVar = "constant"
     title: ClassVar = "constant and nearly constant columns"
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Count the most frequent value."""
         for name, column in subject.columns.items():
             known, rows = column.known, len(column.parsed)

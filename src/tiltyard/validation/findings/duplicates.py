@@ -20,7 +20,7 @@ class Duplicates(Finding):
     code: ClassVar = "duplicates"
     title: ClassVar = "duplicate rows, and such with different targets"
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Compare the hashes of all rows of the file."""
         if subject.hashes is None or not len(subject.columns):
             return

@@ -23,7 +23,7 @@ class FutureLeak(Finding):
     code: ClassVar = "future_leak"
     title: ClassVar = "a split or a column that knows the future"
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Compare the split with the dates, and dates with each other."""
         if subject.task.modality != "table" or subject.rows < MIN_ROWS:
             return

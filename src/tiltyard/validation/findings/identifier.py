@@ -20,7 +20,7 @@ class Identifier(Finding):
     code: ClassVar = "identifier"
     title: ClassVar = "columns that name rows"
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Look for unique names, numbers that count rows, and mostly unique numbers called an id."""
         for name, column in subject.columns.items():
             known = column.known

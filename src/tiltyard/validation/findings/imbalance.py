@@ -20,7 +20,7 @@ class Imbalance(Finding):
     code: ClassVar = "imbalance"
     title: ClassVar = "class imbalance and classes that are too small"
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Count rows by class."""
         if subject.truth is None or not subject.task.classes:
             return

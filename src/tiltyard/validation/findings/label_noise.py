@@ -28,7 +28,7 @@ class LabelNoise(Finding):
     code: ClassVar = "label_noise"
     title: ClassVar = "labels that may be wrong"
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Compare labels with those of nearest neighbours and with an out-of-fold logistic regression."""
         if subject.truth is None or not 2 <= len(subject.task.classes) <= MAX_CLASSES:
             return

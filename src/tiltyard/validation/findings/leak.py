@@ -21,7 +21,7 @@ class Leak(Finding):
     code: ClassVar = "leak"
     title: ClassVar = "features that predict the target on their own"
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Measure each feature by rank correlation and a small tree."""
         if subject.truth is None or subject.task.modality != "table":
             return

@@ -17,7 +17,7 @@ class Missing(Finding):
     title: ClassVar = "missing values"
     serving: ClassVar = True
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Count by column; none are allowed where the column refuses them."""
         for name, column in subject.columns.items():
             gone, rows = int(column.missing.sum()), len(column.parsed)

@@ -18,7 +18,7 @@ class NearDuplicates(Finding):
     code: ClassVar = "near_duplicates"
     title: ClassVar = "rows that are nearly the same"
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Compare rounded rows with the number of matches by chance; exact duplicates are another finding."""
         keys = _row_hashes.row_hashes(subject) if subject.task.modality == "table" else []
         if not keys or subject.hashes is None:

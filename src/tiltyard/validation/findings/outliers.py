@@ -25,7 +25,7 @@ class Outliers(Finding):
     code: ClassVar = "outliers"
     title: ClassVar = "outliers, and numbers that stand for a missing value"
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Measure the distance from the quartiles; on a logarithmic scale if the column has `log`."""
         for name, column in subject.columns.items():
             if column.parsed.dtype.kind == "f" and isinstance(column.column, Number) and len(column.known) >= MIN_ROWS:

@@ -15,7 +15,7 @@ class Rows(Finding):
     code: ClassVar = "rows"
     title: ClassVar = "number of rows, compared with the task and with last time"
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Compare with the bounds of the task, and with the previous version of the data."""
         (low, high), rows, before = subject.task.rows, subject.rows, subject.earlier.rows
         if not low <= rows <= high:

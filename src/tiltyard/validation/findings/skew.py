@@ -17,7 +17,7 @@ class Skew(Finding):
     title: ClassVar = "skew between training rows and test rows, new data, or earlier data"
     serving: ClassVar = True
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Measure the distance of each column; report significant ones above a limit, with all measures."""
         compared = [one for one in subject.earlier.comparisons if min(len(one.old), len(one.new)) >= MIN_ROWS]
         check = subject.task.check

@@ -18,7 +18,7 @@ class Target(Finding):
     code: ClassVar = "target"
     title: ClassVar = "a target that is missing, constant or unknown"
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Check missing values, number of values, labels and bounds."""
         name, truth = subject.task.target.column, subject.truth
         if truth is None:

@@ -26,7 +26,7 @@ class Texts(Finding):
     title: ClassVar = "texts that nearly repeat, or are too short or too long"
     serving: ClassVar = True
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Compare letters only, and count characters and words."""
         for name, column in subject.columns.items():
             if isinstance(column.column, Text):
@@ -43,7 +43,7 @@ class Texts(Finding):
             yield self.found("note", name, f"{text}; expected words", "see whether these rows are intended")
 
     def _long(self, name: str, column: ObservedColumn, settings: Text) -> Iterator[Found]:
-        words = np.array([_words(cell, settings.length + 1) for cell in column.cells])
+        words = np.array([_count_words(cell, settings.length + 1) for cell in column.cells])
         cut = int((words > settings.length).sum())
         if cut > MAX_TRUNCATED * len(words):
             text = f"{share(cut, len(words))} texts are truncated to {settings.length} words"
@@ -72,6 +72,6 @@ def _keys(column: ObservedColumn) -> Array:
     return np.array([DIGITS.sub("0", SIGNS.sub(" ", text)).strip() for text in texts], dtype=object)
 
 
-def _words(cell: object, most: int) -> int:
+def _count_words(cell: object, most: int) -> int:
     """Count words, up to a limit."""
     return sum(1 for _, _ in zip(TOKEN.finditer(str(cell or "")), range(most), strict=False))

@@ -25,7 +25,7 @@ class Time(Finding):
     title: ClassVar = "order, repeats and gaps in time"
     serving: ClassVar = True
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Check the steps of a series, or the dates of a table that is split by time."""
         if subject.task.modality == "series":
             yield from self._series(subject)

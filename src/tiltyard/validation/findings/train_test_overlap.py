@@ -19,7 +19,7 @@ class TrainTestOverlap(Finding):
     code: ClassVar = "train_test_overlap"
     title: ClassVar = "identical or nearly identical rows in training and test"
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Report a split that fails, and test rows that nearly equal a training row."""
         if subject.unsplit:
             whole = len(subject.frame) == subject.rows

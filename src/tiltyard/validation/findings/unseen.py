@@ -22,9 +22,9 @@ class Unseen(WrongTypes):
     title: ClassVar = "categories that are new"
     refusals: ClassVar = {"unseen"}
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Count refused names; in new data also names that training rows lack."""
-        yield from super().look(subject)
+        yield from super().detect(subject)
         if subject.reference is None:
             return
         for name, column in subject.columns.items():

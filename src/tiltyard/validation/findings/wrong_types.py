@@ -18,7 +18,7 @@ class WrongTypes(Finding):
     refusals: ClassVar = {"wrong_type", "bad_date", "not_finite", "too_long", "no_words"}
     severity: ClassVar[Severity] = "critical"
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Count the refused cells of each column, and quote the first message."""
         for name, column in subject.columns.items():
             refused = [refusal for refusal in column.refused if refusal.code in self.refusals]

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Pictures(Finding):
+class Images(Finding):
     """Broken files stop the pipeline, and a file with two labels has a wrong one."""
 
-    code: ClassVar = "pictures"
+    code: ClassVar = "images"
     title: ClassVar = "images that cannot be decoded, of another size, blank, duplicate, or with two labels"
     serving: ClassVar = True
 
-    def look(self, subject: CheckedData) -> Iterator[Found]:
+    def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Examine the facts about images that validation uses."""
         if subject.task.modality != "image":
             return
