@@ -8,11 +8,13 @@ from typing import Any
 import generated_tasks
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from workspaces import edit_task, fetch_raw, new_workspace, train_tasks
 
 from tiltyard.config import loader
 from tiltyard.errors import DataError, TaskError
 from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.modeling.problems.base import Target
 from tiltyard.preparation import prepare, sealed_test
 from tiltyard.preparation.modalities.base import parse_target
 from tiltyard.validation import validate
@@ -78,3 +80,18 @@ def test_a_logarithm_is_learned_and_answers_are_in_the_own_unit(tmp_path: Path) 
     assert errors[True] < errors[False] / 2
     assert errors[True] < 0.2
     assert predictor.outputs({"age": np.array([1e6])})[0, 0] < 1e5
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_a_prediction_interval_holds_a_share_of_values(share: float) -> None:
+    """The share is between 0 and 1, neither of which can be predicted."""
+    with pytest.raises(ValidationError, match="interval"):
+        Target(column="sold", interval=share)
+
+
+@pytest.mark.parametrize("computed", [{"threshold": 1.0}, {"rise": True}])
+def test_labels_that_are_computed_are_not_in_the_data(computed: Any) -> None:
+    """Classes of a threshold or of a rise name the classes, not values of the column."""
+    classes = ["no", "yes"]
+    assert Target(column="sold", classes=classes).labels == classes
+    assert Target(column="sold", classes=classes, **computed).labels == []
