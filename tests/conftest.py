@@ -18,7 +18,7 @@ from tiltyard.config import loader, task_list
 from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
-# Property tests try the same examples everywhere, unless `make fuzz` asks for new ones. No limit depends on a clock.
+# Property tests use the same examples everywhere, unless `make fuzz` requests new ones. No limit depends on a clock.
 settings.register_profile(
     "fixed", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -112,7 +112,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Start with the files that take minutes: started last, they would leave the other core idle."""
-    if PROFILE == "fuzz":  # a short run gets to other files each time
+    if PROFILE == "fuzz":  # so that short runs start with other files each time
         seed = config.getoption("hypothesis_seed")
         items.sort(key=lambda item: zlib.crc32(f"{seed} {item.path.name}".encode()))
         return

@@ -24,7 +24,7 @@ def main() -> int:
         status = _round(seed, options, None if options.seed is not None else until)
         if status not in (0, STOPPED):
             print(f"fuzz: seed {seed} failed; to repeat: make fuzz SEED={seed}{_examples(options)}", flush=True)
-            print("fuzz: put what was found into the test by @example or into a test of its own, then mend it")
+            print("fuzz: put what was found into the test by @example or into a separate test, then fix it")
             return 1
         if status == STOPPED:
             break
@@ -47,7 +47,7 @@ def _round(seed: int, options: argparse.Namespace, until: float | None) -> int:
     if until is not None:
         environment["FUZZ_UNTIL"] = str(until)
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-c", "pyproject.toml", "-m", "hypothesis and not catalogue"]
-    # More examples take longer and hang no more than before: 600 seconds for each hundred, as pyproject.toml has it.
+    # More examples take longer without hanging: 600 seconds for each hundred, as in pyproject.toml.
     command += [f"--hypothesis-seed={seed}", f"--timeout={6 * max(100, options.examples or 0)}", *options.tests]
     return subprocess.run(command, env=environment, check=False).returncode
 

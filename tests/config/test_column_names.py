@@ -105,9 +105,9 @@ HYPOTHESIS_SETTINGS = settings(deadline=None, suppress_health_check=[*HealthChec
 def _draft_and_load(workspace: Workspace, path: str) -> tuple[Task, list[str]]:
     """Draft and load a task; return it with the names that init kept."""
     drafted = draft.draft_task(workspace, "named", DraftRequest(path, "gone"), force=True)
-    task, kept = loader.load(workspace, "named"), [traits.name for traits in drafted.traits if not traits.reason]
-    assert list(task.columns) == kept
-    return task, kept
+    task, loaded = loader.load(workspace, "named"), [traits.name for traits in drafted.traits if not traits.reason]
+    assert list(task.columns) == loaded
+    return task, loaded
 
 
 @settings(HYPOTHESIS_SETTINGS, max_examples=8)
@@ -116,8 +116,8 @@ def _draft_and_load(workspace: Workspace, path: str) -> tuple[Task, list[str]]:
 def test_any_column_name_survives_init_resolve_and_prepare(workspace: Workspace, names: list[str]) -> None:
     """Task, stages and encoder read back the names that init wrote."""
     write_table(workspace.root / "table.jsonl", names)
-    task, kept = _draft_and_load(workspace, "table.jsonl")
-    assert kept == names
+    task, loaded = _draft_and_load(workspace, "table.jsonl")
+    assert loaded == names
     resolve.resolve(workspace, task)
     read = json.loads((workspace.out("named", "config") / "prepare.json").read_text(encoding="utf-8"))
     assert list(read["columns"]) == names
@@ -145,8 +145,8 @@ def test_lock_file_stays_readable_with_any_column_names(workspace: Workspace, na
         (workspace.root / "src").symlink_to(ROOT / "src")
     dvc.init(workspace)
     write_table(workspace.root / "table.jsonl", names)
-    task, kept = _draft_and_load(workspace, "table.jsonl")
-    assert kept == names
+    task, loaded = _draft_and_load(workspace, "table.jsonl")
+    assert loaded == names
     assert all(list(found["columns"]) == names for found in _readers(workspace.task_file("named")))
     resolve.resolve(workspace, task)
     with Repo(str(workspace.root)) as repo:
@@ -218,7 +218,7 @@ def test_names_damaged_by_dvc_are_rejected(workspace: Workspace, name: str, labe
     if brackets:
         plain = (
             name if name.isprintable() and " " not in name[:2] else json.dumps(name)
-        )  # `? a: 0` is YAML of another form
+        )  # `? a: 0` is an explicit key in YAML
         columns = f"columns: {{{plain}: {{type: number}}, b: {{type: number}}}}\n"
         text = re.sub(r"(?m)^columns:\n( .*\n)*", lambda _: columns, path.read_text(encoding="utf-8"))
         path.write_text(text, encoding="utf-8")
@@ -257,11 +257,11 @@ def test_csv_with_any_header_is_read_or_rejected(workspace: Workspace, names: li
         dice = np.random.default_rng(0)
         writer.writerows([[*dice.normal(0, 1, len(names)).round(3), "yes" if row % 3 else "no"] for row in range(30)])
     try:
-        task, kept = _draft_and_load(workspace, "table.csv")
+        task, loaded = _draft_and_load(workspace, "table.csv")
     except TiltyardError as error:
         assert str(error).startswith("table.csv: ")  # noqa: PT017 - either outcome is right
     else:
-        assert len(kept) == len(names)
+        assert len(loaded) == len(names)
         fetch_raw(workspace, "named")
         assert sum(prepare.prepare(workspace, task)["rows"].values()) == 30
 
@@ -328,10 +328,10 @@ def test_dvc_experiments_work_with_long_names_and_blanks(tmp_path: Path) -> None
         ": )",
         *(f"name {n} of ten" for n in range(9)),
     ]
-    kept = [name for name in names if not name.startswith(":")]  # DVC takes the quotes off these between brackets
-    for made, held in (("named", names), ("by_hand", kept)):
-        write_table(tmp_path / f"{made}.jsonl", held)
-        _run_command(workspace, "tiltyard", "init", made, "--data", f"{made}.jsonl", "--target", "gone")
+    kept = [name for name in names if not name.startswith(":")]  # DVC removes the quotes of these in flow style
+    for name, columns_of_task in (("named", names), ("by_hand", kept)):
+        write_table(tmp_path / f"{name}.jsonl", columns_of_task)
+        _run_command(workspace, "tiltyard", "init", name, "--data", f"{name}.jsonl", "--target", "gone")
     by_hand = workspace.task_file("by_hand")
     drafted, _, _ = by_hand.read_text(encoding="utf-8").partition("example:")
     by_hand.write_text(f"{drafted}example: {json.dumps(dict.fromkeys(kept, 0))}\n", encoding="utf-8")

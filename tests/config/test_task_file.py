@@ -93,11 +93,11 @@ def test_unknown_task_error_lists_known_tasks(workspace: Workspace) -> None:
 
 def test_unknown_task_error_suggests_similar_names() -> None:
     """With many tasks, up to three similar names are suggested, if there are any."""
-    whole = Workspace(ROOT)
+    project = Workspace(ROOT)
     with pytest.raises(TaskError, match=r"no task 'mnist_cn': did you mean mnist_cnn( or \w+){0,2}\?$"):
-        loader.load(whole, "mnist_cn")
+        loader.load(project, "mnist_cn")
     with pytest.raises(TaskError, match=r"no task 'qqqq': none of the \d+ tasks has a similar name$"):
-        loader.load(whole, "qqqq")
+        loader.load(project, "qqqq")
 
 
 def test_empty_project_error_says_how_to_draft_a_task(workspace: Workspace) -> None:

@@ -356,12 +356,12 @@ def test_resize_is_written_only_if_enabled() -> None:
     assert Image(height=2, width=3, resize=True).model_dump(mode="json")["resize"] is True
 
 
-@given(place=st.integers(0, 68), value=st.integers(0, 255), cut=st.integers(0, 68))
+@given(position=st.integers(0, 68), value=st.integers(0, 255), length=st.integers(0, 68))
 @settings(max_examples=500, deadline=None)
 def test_damaged_files_raise_only_request_errors(position: int, value: int, length: int) -> None:
     """A changed byte or a truncation raises no other error."""
-    whole = bytearray(png(2, 3))
-    whole[position % len(whole)] = value
-    for content in (bytes(whole), bytes(whole[:length])):
+    complete = bytearray(png(2, 3))
+    complete[position % len(complete)] = value
+    for content in (bytes(complete), bytes(complete[:length])):
         error = request_error(Image(height=2, width=3), as_request(content))
         assert error is None or error.field == "instances[0].x"  # some damage is harmless

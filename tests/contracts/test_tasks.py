@@ -58,8 +58,8 @@ def test_expectations_fail_on_corrupted_data(workspace: Workspace, task_name: st
     fetch_raw(workspace, task_name)
     task = loader.load(workspace, task_name)
     (raw,) = workspace.raw(task_name).iterdir()
-    whole = raw.read_bytes()
-    for corrupted in (whole[: len(whole) // 2], _scrambled(whole, raw)):
+    original = raw.read_bytes()
+    for corrupted in (original[: len(original) // 2], _scrambled(original, raw)):
         raw.write_bytes(corrupted)
         with pytest.raises(DataError):
             validate(workspace, task)

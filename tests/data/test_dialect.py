@@ -40,10 +40,10 @@ simple_texts = st.text("abcdefgh ä😀", min_size=1, max_size=8).filter(plain)
 
 
 @st.composite
-def tables(draw: st.DrawFn, texts: st.SearchStrategy[str] = wild, fewest: int = 1) -> Columns:
+def tables(draw: st.DrawFn, texts: st.SearchStrategy[str] = wild, minimum_columns: int = 1) -> Columns:
     """Generate columns of one length, each with at least one value, so that it has a type."""
     rows = draw(st.integers(1, 12))
-    names = draw(st.lists(texts.map(str.strip), min_size=fewest, max_size=4, unique=True))
+    names = draw(st.lists(texts.map(str.strip), min_size=minimum_columns, max_size=4, unique=True))
     kinds: list[st.SearchStrategy[Any]] = [
         st.integers(-(2**63), 2**63 - 1),
         st.floats(allow_nan=False),
@@ -55,7 +55,7 @@ def tables(draw: st.DrawFn, texts: st.SearchStrategy[str] = wild, fewest: int = 
         values = draw(st.sampled_from(kinds))
         filled = draw(st.lists(values, min_size=rows, max_size=rows))
         holes = draw(st.sets(st.integers(1, rows - 1), max_size=3)) if rows > 1 else set()
-        columns[name] = [None if place in holes else value for place, value in enumerate(filled)]
+        columns[name] = [None if i in holes else value for i, value in enumerate(filled)]
     return columns
 
 
@@ -118,7 +118,9 @@ def test_any_dialect_is_read_back(
 
 @PATIENT
 @given(
-    columns=tables(simple_texts, fewest=2), delimiter=st.sampled_from(",;\t|"), suffix=st.sampled_from([".csv", ".tsv"])
+    columns=tables(simple_texts, minimum_columns=2),
+    delimiter=st.sampled_from(",;\t|"),
+    suffix=st.sampled_from([".csv", ".tsv"]),
 )
 def test_common_dialects_are_detected(tmp_path: Path, columns: Columns, delimiter: str, suffix: str) -> None:
     """Delimiter and header are guessed if no cell contains a delimiter."""

@@ -72,7 +72,7 @@ def test_paths_outside_the_folder_are_rejected(tmp_path: Path, path: object) -> 
 )
 @pytest.mark.parametrize("form", ["{}", "{}/config", "a/{}/hooks/post-checkout"])
 def test_tool_folders_are_rejected(tmp_path: Path, part: str, form: str) -> None:
-    """Folders of Git, DVC and the like are refused in every spelling that a file system accepts."""
+    """Folders of Git, DVC and the like are refused in every notation that a file system accepts."""
     listing, md5 = written(tmp_path, json.dumps(entries("table.csv", form.format(part))).encode())
     with pytest.raises(DataError, match="expected paths inside of the folder"):
         remote_listing.read(listing, md5, 2)

@@ -39,8 +39,8 @@ class Server:
     content: bytes = TABLE
     tag: str = '"1"'
     ranges: bool = True
-    cuts: list[int] = field(default_factory=list)  # after how many bytes to hang up, answer by answer
-    codes: list[int] = field(default_factory=list)  # what to answer instead, answer by answer
+    cuts: list[int] = field(default_factory=list)  # bytes after which each response is cut off
+    codes: list[int] = field(default_factory=list)  # status codes of the next responses
     length: bool = True
     requests: list[str] = field(default_factory=list)  # the Range header of each request
     url: str = ""
@@ -167,7 +167,7 @@ def test_lookup_order(
 
 
 def test_missing_file_error_names_ways_to_supply_it(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names the file, the places that were searched, and the ways to supply it."""
+    """The error names the file, the searched paths, and the ways to supply it."""
     monkeypatch.delenv("TILTYARD_MIRROR", raising=False)
     with pytest.raises(SourceError, match=r"no file gone\.csv: looked in .*; TILTYARD_MIRROR is not set") as caught:
         fetch_file(workspace, "gone.csv")

@@ -108,13 +108,15 @@ def test_sample_is_balanced_over_classes() -> None:
     assert zip_archive.sample_per_class(list("ab"), None) == [0, 1]
 
 
-@pytest.mark.parametrize("spelled", [str, lambda name: Path(name).name, lambda name: Path(name).stem, "./{}".format])
+@pytest.mark.parametrize(
+    "name_in_table", [str, lambda name: Path(name).name, lambda name: Path(name).stem, "./{}".format]
+)
 def test_labels_are_read_from_a_table(
-    workspace: Workspace, fetch_images: Callable[..., Path], spelled: Callable[[str], str]
+    workspace: Workspace, fetch_images: Callable[..., Path], name_in_table: Callable[[str], str]
 ) -> None:
     """Images are named by path, file name or stem, and labels are kept as text."""
     labels = {"pictures/a.png": "01", "pictures/b.png": "1.0", "pictures/c.png": "01"}
-    table = "\n".join(["id;breed", *(f"{spelled(name)};{label}" for name, label in labels.items())])
+    table = "\n".join(["id;breed", *(f"{name_in_table(name)};{label}" for name, label in labels.items())])
     content = {name: draw_image(number) for number, name in enumerate(labels)}
     path = zipped(workspace.root / "pets.zip", {**content, "labels.csv": table.encode()})
     made = fetch_images(path, labels="labels.csv", file_column="id", label_column="breed")
@@ -125,7 +127,7 @@ def test_labels_are_read_from_a_table(
 
 
 def test_label_table_may_be_in_the_project(workspace: Workspace, fetch_images: Callable[..., Path]) -> None:
-    """A table of labels may be in the project instead of beside the images."""
+    """A table of labels may be in the project instead of next to the images."""
     folder(workspace.root / "pets", {"a.png": draw_image(), "b.png": draw_image(1)})
     (workspace.root / "my.csv").write_text("file,label\na.png,x\nb.png,y\n", encoding="utf-8")
     assert names(fetch_images("pets", labels="my.csv")) == ["x/a.png", "y/b.png"]
@@ -246,11 +248,13 @@ def test_large_files_are_rejected(
             fetch_images(path)
 
 
-@pytest.mark.parametrize("cut", [10, 100, 400])
-def test_truncated_archive_is_rejected(workspace: Workspace, fetch_images: Callable[..., Path], cut: int) -> None:
+@pytest.mark.parametrize("removed_bytes", [10, 100, 400])
+def test_truncated_archive_is_rejected(
+    workspace: Workspace, fetch_images: Callable[..., Path], removed_bytes: int
+) -> None:
     """A truncated zip is refused."""
     path = zipped(workspace.root / "pets.zip", PETS)
-    path.write_bytes(path.read_bytes()[:-cut])
+    path.write_bytes(path.read_bytes()[:-removed_bytes])
     with pytest.raises(TiltyardError, match="expected a folder or a whole zip file"):
         fetch_images(path)
 
@@ -266,8 +270,8 @@ def test_duplicate_entry_is_rejected(workspace: Workspace, fetch_images: Callabl
         fetch_images(path)
 
 
-def test_missing_images_error_names_the_places(fetch_images: Callable[..., Path]) -> None:
-    """The error names the places; a checksum for a folder is refused."""
+def test_missing_images_error_names_the_searched_paths(fetch_images: Callable[..., Path]) -> None:
+    """The error names the searched paths; a checksum for a folder is refused."""
     with pytest.raises(SourceError, match="no file gone"):
         fetch_images("gone")
     Path("there").mkdir()

@@ -205,12 +205,12 @@ def test_download_is_verified_and_reused(
     good = dataclasses.replace(DATASETS["mnist"], sha256=files.file_digest(server / "mnist.npz").hex())
     monkeypatch.setitem(DATASETS, "mnist", good)
     first = fetch_dataset("mnist").read_bytes()
-    (kept,) = workspace.downloads.glob("*.npz")
-    kept.write_bytes(b"rot")
+    (cached,) = workspace.downloads.glob("*.npz")
+    cached.write_bytes(b"rot")
     assert fetch_dataset("mnist").read_bytes() == first
     (server / "mnist.npz").unlink()
     assert fetch_dataset("mnist").read_bytes() == first
-    kept.unlink()
+    cached.unlink()
     with pytest.raises(SourceError, match="the server answers 404") as caught:
         fetch_dataset("mnist")
     assert "set TILTYARD_MIRROR" in caught.value.hint

@@ -91,7 +91,7 @@ def test_second_evaluation_gives_the_same_bytes(diabetes: Project) -> None:
 
 
 def test_failure_keeps_the_old_evaluation(diabetes: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No partial folder is left beside it."""
+    """No partial folder is left next to it."""
     workspace, task = diabetes
     folder = workspace.out("diabetes", "evaluate")
     before = files.sha256(folder)

@@ -147,8 +147,8 @@ def test_global_shap_has_a_dependence_plot_of_the_largest_column(
 ) -> None:
     """Unused columns have size 0; the dependence plot of the largest lies on its line."""
     model, weights = linear
-    whole, points = of_model("shap", model)
-    sizes = bar_values(whole)
+    overall, points = of_model("shap", model)
+    sizes = bar_values(overall)
     assert all((value < 1e-3) == (weights[name] == 0) for name, value in sizes.items())
     first = max(sizes, key=sizes.__getitem__)
     assert first in points.title

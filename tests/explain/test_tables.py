@@ -98,8 +98,8 @@ def test_largest_columns_are_shown(wide: ExplainedModel) -> None:
 def test_wide_model_uses_fewer_rows(wide: ExplainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer validation rows are used, but never fewer than five."""
     monkeypatch.setattr("tiltyard.explain.methods.shap.MAX_CELLS", 1)
-    whole, points = plugins.load("explanations", "shap")().of_model(wide)
-    assert "over 5 validation rows" in whole.text
+    overall, points = plugins.load("explanations", "shap")().of_model(wide)
+    assert "over 5 validation rows" in overall.text
     assert len(points.data["groups"][0]["x"]) == 5
 
 

@@ -24,7 +24,7 @@ DIAGNOSIS = {"verdict": "over-fit", "reason": "it takes 90% off on training rows
 
 
 @pytest.fixture(scope="module")
-def held(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def weak_challenger(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """An iris project with a good champion, and a challenger without features that was not judged yet."""
     workspace, task = prepared_project(tmp_path_factory.mktemp("held"), "iris")
     with pytest.MonkeyPatch.context() as patch:
@@ -39,10 +39,10 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def test_promote_exits_with_3_or_4_without_a_promotion(
-    held: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    weak_challenger: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The status is 3 for HOLD and 4 for REJECT; text and JSON contain reasons, the fit and commands."""
-    monkeypatch.chdir(held.root)
+    monkeypatch.chdir(weak_challenger.root)
     monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)
     status = main(monkeypatch, "promote", "iris", "--dry-run", "--json")
     (result,) = json.loads(capsys.readouterr().out)

@@ -12,10 +12,10 @@ from tiltyard.gate.checks.base import Outcome
 from tiltyard.gate.verdict import Verdict, decide
 from tiltyard.registry.decision import Decision
 
-HELD = Outcome(
+HOLD_OUTCOME = Outcome(
     "drift", "was trained on data like recent inputs", "failed", "far", "HOLD", False, 0.5, 0.2, [0.1, 0.9], 300
 )
-REJECTED = dataclasses.replace(HELD, code="parity", severity="REJECT", repeatable=True)
+REJECT_OUTCOME = dataclasses.replace(HOLD_OUTCOME, code="parity", severity="REJECT", repeatable=True)
 REPORT: dict[str, Any] = {
     "metric": "accuracy",
     "metrics": {"accuracy": 0.9},
@@ -35,12 +35,12 @@ def states(*pairs: tuple[Outcome, Any]) -> list[Outcome]:
     ("outcomes", "word"),
     [
         ([], "PROMOTE"),
-        (states((HELD, "passed"), (REJECTED, "passed")), "PROMOTE"),
-        (states((HELD, "not applicable"), (REJECTED, "not applicable")), "PROMOTE"),
-        (states((HELD, "failed"), (REJECTED, "passed")), "HOLD"),
-        (states((HELD, "failed"), (REJECTED, "not applicable")), "HOLD"),
-        (states((HELD, "passed"), (REJECTED, "failed")), "REJECT"),
-        (states((HELD, "failed"), (REJECTED, "failed")), "REJECT"),
+        (states((HOLD_OUTCOME, "passed"), (REJECT_OUTCOME, "passed")), "PROMOTE"),
+        (states((HOLD_OUTCOME, "not applicable"), (REJECT_OUTCOME, "not applicable")), "PROMOTE"),
+        (states((HOLD_OUTCOME, "failed"), (REJECT_OUTCOME, "passed")), "HOLD"),
+        (states((HOLD_OUTCOME, "failed"), (REJECT_OUTCOME, "not applicable")), "HOLD"),
+        (states((HOLD_OUTCOME, "passed"), (REJECT_OUTCOME, "failed")), "REJECT"),
+        (states((HOLD_OUTCOME, "failed"), (REJECT_OUTCOME, "failed")), "REJECT"),
     ],
 )
 def test_most_severe_failure_decides(outcomes: list[Outcome], word: str) -> None:
@@ -56,7 +56,7 @@ def test_champion_as_challenger_is_unchanged(champion: str | None, word: str) ->
 
 def test_verdict_is_read_back_from_the_ledger() -> None:
     """It has every outcome and is marked as recorded; unknown keys of later releases are ignored."""
-    verdict = Verdict("duel", "REJECT", "v2", "v1", ["far"], [HELD, REJECTED], {"gap": 0.1}, "f")
+    verdict = Verdict("duel", "REJECT", "v2", "v1", ["far"], [HOLD_OUTCOME, REJECT_OUTCOME], {"gap": 0.1}, "f")
     origin = {"commit": "c", "dirty": False, "who": "ann"}
     decision = verdict.decision(duel_task(cancer()).model_dump(mode="json"), REPORT, origin)
     assert (decision.metrics, decision.baseline, decision.data, decision.test) == (

@@ -115,7 +115,7 @@ def test_text_model_is_trained_and_predicts(workspace: Workspace, monkeypatch: p
     kind, rude, unknown = predictor.predict(["Dear friend, THANK you!", "shut up, fool", "xyzzy"])
     assert (kind["label"], rude["label"]) == ("kind", "rude")
     assert np.isfinite(list(unknown["probabilities"].values())).all()
-    monkeypatch.setattr("tiltyard.modeling.inference.predictor.PAIRS", 2 * 8**2)  # of eight words each
+    monkeypatch.setattr("tiltyard.modeling.inference.predictor.PAIRS", 2 * 8**2)  # pairs for texts of eight words
     again = predictor.predict(["Dear friend, THANK you!", "shut up, fool", "xyzzy"])
     assert [one["label"] for one in again] == [one["label"] for one in (kind, rude, unknown)]
 

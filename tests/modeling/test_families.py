@@ -17,7 +17,7 @@ WORDS = 10_000
 COUNTS: dict[str, tuple[str, tuple[int, ...], int, int, int]] = {
     # 784 x 300 + 300, 300 x 100 + 100, 100 x 10 + 10
     "mnist_mlp": ("{family: mlp, units: [300, 100]}", (28, 28, 1), 10, 266_610, 266_610),
-    # batch norm has 4 numbers a unit, of which mean and variance do not learn
+    # batch norm has 4 numbers per unit, of which mean and variance are not trainable
     "mnist_batchnorm": ("{family: mlp, units: [300, 100], batch_norm: true}", (28, 28, 1), 10, 268_210, 267_410),
     "fashion_mnist": ("{family: mlp, units: [512]}", (28, 28, 1), 10, 407_050, 407_050),
     # 28 -> 26 -> 24 -> 12: 9 x 32 + 32, 9 x 32 x 64 + 64, 144 x 64 x 128 + 128, 128 x 10 + 10
@@ -38,7 +38,7 @@ COUNTS: dict[str, tuple[str, tuple[int, ...], int, int, int]] = {
     ),
     # 25 x 3 x 6 + 6, 25 x 6 x 16 + 16, 400 x 120 + 120, 120 x 84 + 84, 850
     "lenet5": ("{family: lenet5}", (32, 32, 3), 10, 62_006, 62_006),
-    # 156, 12, 25 x (6 x 3 + 9 x 4 + 6) + 16 = 1,516, 32, 48,120, 10,164 learn; the codes, 84 x 10, do not
+    # 156, 12, 25 x (6 x 3 + 9 x 4 + 6) + 16 = 1,516, 32, 48,120, 10,164 are trainable; the codes, 84 x 10, are not
     "lenet5_paper": ("{family: lenet5, form: paper}", (32, 32, 1), 10, 60_840, 60_000),
     "lenet5_codes": ("{family: lenet5, form: paper, codes: trainable}", (32, 32, 1), 10, 60_840, 60_840),
     # in halves: 34,944, 307,456, 885,120, 663,936, 442,624, 9216 x 4096 + 4096, 16,781,312, 4,097,000
@@ -76,7 +76,7 @@ COUNTS: dict[str, tuple[str, tuple[int, ...], int, int, int]] = {
         216_426,
         216_426,
     ),
-    # 10,000 x 32, 4 x (32 + 64 + 1) x 64, 64 x 64 + 64, 65; twice the cells see a dense layer of 128 x 64 + 64
+    # 10,000 x 32, 4 x (32 + 64 + 1) x 64, 64 x 64 + 64, 65; bidirectional cells need a dense layer of 128 x 64 + 64
     "imdb_lstm": ("{family: rnn, units: [64], dense: [64]}", (120,), 1, 349_057, 349_057),
     "imdb_bilstm": ("{family: rnn, units: [64], bidirectional: true, dense: [64]}", (120,), 1, 377_985, 377_985),
     "imdb_stacked": ("{family: rnn, units: [64, 64], bidirectional: true, dense: [64]}", (120,), 1, 476_801, 476_801),
@@ -188,8 +188,8 @@ def _causal_differences() -> list[float]:
     model = build_model(settings, (6,), 20, "softmax", 20)
     ids = np.array([[3, 4, 5, 6, 7, 8], [3, 4, 5, 6, 7, 9]], dtype=np.float32)
     steps = keras.ops.convert_to_numpy(model(ids))
-    whole = build_model(settings | {"causal": False}, (6,), 20, "softmax", 20)
-    mixed = keras.ops.convert_to_numpy(whole(ids))
+    unmasked = build_model(settings | {"causal": False}, (6,), 20, "softmax", 20)
+    mixed = keras.ops.convert_to_numpy(unmasked(ids))
     mean = build_model({"family": "transformer", "positions": "none"}, (6,), 1, "linear", 20)
     padded = keras.ops.convert_to_numpy(mean(np.array([[3, 4, 0, 0, 0, 0], [0, 0, 4, 3, 0, 0]], dtype=np.float32)))
     return [
@@ -201,7 +201,7 @@ def _causal_differences() -> list[float]:
 
 def test_causal_transformer_ignores_later_words() -> None:
     """A changed last word affects earlier steps only without `causal`; padding does not affect means."""
-    causal, whole, padded = run_in_process(_causal_differences)
+    causal, unmasked, padded = run_in_process(_causal_differences)
     assert causal < 1e-6
-    assert whole > 1e-4
+    assert unmasked > 1e-4
     assert padded < 1e-6

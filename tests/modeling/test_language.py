@@ -248,9 +248,9 @@ def _unrolled_and_teacher_forced(settings: Json) -> Json:
     }
 
 
-# Of 20 and 12 ids, vectors of 4, width 5: reader and writer of LSTM have 4 (5 (4 + 5) + 5) = 200 each,
+# Of 20 and 12 ids, vectors of 4, width 5: encoder and decoder of LSTM have 4 (5 (4 + 5) + 5) = 200 each,
 # of GRU 3 (5 (4 + 5) + 2 x 5) = 165; ids 20 x 4 + 12 x 4 = 128; output 12 x 5 + 12 = 72; attention 10 x 5 + 5 = 55.
-# From both ends: two readers, and a writer of width 10: 4 (10 (4 + 10) + 10) = 600, output 132, attention 210.
+# Bidirectional: two encoders, and a decoder of width 10: 4 (10 (4 + 10) + 10) = 600, output 132, attention 210.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "parameters"),

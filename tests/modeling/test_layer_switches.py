@@ -154,7 +154,7 @@ def test_layer_options_have_their_effect() -> None:
     assert result["mean"] < 0.01
     assert 0.8 < result["deviation"][0] <= result["deviation"][1] < 1.1
     assert result["slope"] > 0.02, "a learned slope begins at 0"
-    assert result["slopes of maps"] == [1, 1, 3], "all places of a map share one"
+    assert result["slopes of maps"] == [1, 1, 3], "all positions of a map share one"
     assert result["leaky"]
     assert result["rates"] == [0.1, 0.3]
 
