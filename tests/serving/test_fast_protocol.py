@@ -70,10 +70,10 @@ BROKEN = {
 }  # refused in the middle, after which the connection is closed
 
 
-class Ordinary(FastPathProtocol):
+class WithoutFastPath(FastPathProtocol):
     """A connection with the same limits and without the fast path."""
 
-    def _asked(self) -> LoadedModel | None:
+    def _find_model(self) -> LoadedModel | None:
         return None
 
 
@@ -83,19 +83,19 @@ def ports(app: Starlette) -> Iterator[Ports]:
     served = create_app()
     install(served, app.state.models.values())
     served.state.metrics = RequestMetrics(registry=CollectorRegistry())
-    with serve_raw(served) as with_one, serve_raw(served, Ordinary) as without:
-        said(with_one, [REQUESTS["with reasons"]])  # starts the compute process
-        yield {"with": with_one, "without": without}
+    with serve_raw(served) as fast, serve_raw(served, WithoutFastPath) as without:
+        exchange(fast, [REQUESTS["with reasons"]])  # starts the compute process
+        yield {"with": fast, "without": without}
     served.state.pool.close()
 
 
-def said(port: int, pieces: list[bytes]) -> bytes:
+def exchange(port: int, parts: list[bytes]) -> bytes:
     """Send data in parts and close; return all responses without the parts that change each second."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for piece in pieces:
-            connection.sendall(piece)
-            if len(pieces) > 1:
+        for part in parts:
+            connection.sendall(part)
+            if len(parts) > 1:
                 time.sleep(0.002)  # so that they are read one by one
         found = b""
         connection.settimeout(20)
@@ -107,11 +107,11 @@ def said(port: int, pieces: list[bytes]) -> bytes:
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_it_answers_as_without_it(ports: Ports, name: str) -> None:
+def test_responses_are_the_same_without_the_fast_path(ports: Ports, name: str) -> None:
     """Any request, ordinary or not, gets the same response with and without the fast path."""
-    found = said(ports["with"], [REQUESTS[name]])
+    found = exchange(ports["with"], [REQUESTS[name]])
     assert found
-    assert found == said(ports["without"], [REQUESTS[name]])
+    assert found == exchange(ports["without"], [REQUESTS[name]])
 
 
 @given(
@@ -119,56 +119,56 @@ def test_it_answers_as_without_it(ports: Ports, name: str) -> None:
     st.lists(st.floats(0, 1), min_size=1, max_size=3),
 )
 @settings(max_examples=25, deadline=None)
-def test_in_pieces_it_answers_as_in_one(ports: Ports, name: str, cuts: list[float]) -> None:
+def test_responses_do_not_depend_on_how_requests_are_split(ports: Ports, name: str, cuts: list[float]) -> None:
     """A request gets the same response wherever it is split."""
     whole = REQUESTS[name]
-    places = [0, *sorted(int(cut * len(whole)) for cut in cuts), len(whole)]
-    pieces = [whole[start:end] for start, end in itertools.pairwise(places) if end > start]
-    assert said(ports["with"], pieces) == said(ports["without"], [whole])
+    offsets = [0, *sorted(int(cut * len(whole)) for cut in cuts), len(whole)]
+    parts = [whole[start:end] for start, end in itertools.pairwise(offsets) if end > start]
+    assert exchange(ports["with"], parts) == exchange(ports["without"], [whole])
 
 
 @pytest.fixture
-def counted(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> tuple[Starlette, list[AnsweredRequest]]:
+def app_with_log(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> tuple[Starlette, list[AnsweredRequest]]:
     """Return an app, and the entries of its request log."""
-    served, heard = create_app(), []
+    served, logged = create_app(), []
     install(served, app.state.models.values())
     served.state.metrics = RequestMetrics(registry=CollectorRegistry())
-    monkeypatch.setattr(served.state.metrics, "count", lambda one, _: heard.append(one))
-    return served, heard
+    monkeypatch.setattr(served.state.metrics, "count", lambda one, _: logged.append(one))
+    return served, logged
 
 
-def _never(*_: object) -> None:
-    raise AssertionError("the app was asked")
+def _fail_if_called(*_: object) -> None:
+    raise AssertionError("the app was called")
 
 
-def test_usual_requests_do_not_reach_the_app(counted: tuple[Starlette, list[AnsweredRequest]]) -> None:
+def test_ordinary_requests_do_not_reach_the_app(app_with_log: tuple[Starlette, list[AnsweredRequest]]) -> None:
     """Ordinary requests are answered, counted and logged without a call of the app."""
-    app, heard = counted
-    app.middleware_stack = _never  # type: ignore[assignment]
+    app, logged = app_with_log
+    app.middleware_stack = _fail_if_called  # type: ignore[assignment]
     with serve_raw(app) as port:
-        answer = said(port, [USUAL_REQUEST * 3])
+        answer = exchange(port, [USUAL_REQUEST * 3])
     assert answer.count(b"HTTP/1.1 200 OK") == 3
     assert b"x-request-id: mine\r\n" in answer
-    assert [(one.id, one.model, one.status, one.instances, one.client) for one in heard] == [
+    assert [(one.id, one.model, one.status, one.instances, one.client) for one in logged] == [
         ("mine", "iris", 200, 1, "127.0.0.1")
     ] * 3
-    assert all(0 < one.seconds < 20 for one in heard)
+    assert all(0 < one.seconds < 20 for one in logged)
 
 
-def test_what_fails_is_told_by_the_app(
-    counted: tuple[Starlette, list[AnsweredRequest]], monkeypatch: pytest.MonkeyPatch
+def test_exception_in_the_fast_path_is_a_500_from_the_app(
+    app_with_log: tuple[Starlette, list[AnsweredRequest]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An exception in the fast path is a 500 from the app, not an invalid request."""
-    app, heard = counted
+    app, logged = app_with_log
     monkeypatch.setattr(CompiledRequest, "respond", lambda *_: 1 / 0)
     with serve_raw(app) as port:
-        answer = said(port, [USUAL_REQUEST])
+        answer = exchange(port, [USUAL_REQUEST])
     assert answer.startswith(b"HTTP/1.1 500")
     assert b'"code":"internal"' in answer
-    assert [one.status for one in heard] == [500]
+    assert [one.status for one in logged] == [500]
 
 
-def test_keys_and_limits_hold(app: Starlette, tmp_path: Any) -> None:
+def test_keys_and_limits_apply_to_the_fast_path(app: Starlette, tmp_path: Any) -> None:
     """API keys and the concurrency limit apply to the fast path, too."""
     path = tmp_path / "keys"
     key = api_keys.add(path, "anna").encode()
@@ -178,44 +178,49 @@ def test_keys_and_limits_hold(app: Starlette, tmp_path: Any) -> None:
     served.state.metrics = RequestMetrics(registry=registry)
     known = request_bytes({"instances": [random_models.IRIS]}, b"authorization: Bearer " + key)
     with serve_raw(served) as port:
-        assert said(port, [USUAL_REQUEST]).startswith(b"HTTP/1.1 401")
-        assert said(port, [request_bytes({}, b"x-api-key: " + key[:-1])]).startswith(b"HTTP/1.1 401")
-        assert said(port, [known]).startswith(b"HTTP/1.1 200")
+        assert exchange(port, [USUAL_REQUEST]).startswith(b"HTTP/1.1 401")
+        assert exchange(port, [request_bytes({}, b"x-api-key: " + key[:-1])]).startswith(b"HTTP/1.1 401")
+        assert exchange(port, [known]).startswith(b"HTTP/1.1 200")
         served.state.admission.active = 1
-        assert said(port, [known]).startswith(b"HTTP/1.1 429")
+        assert exchange(port, [known]).startswith(b"HTTP/1.1 429")
     assert b'tiltyard_requests_total{model="iris",status="200"' in generate_latest(registry)
 
 
-def test_who_is_recorded_or_challenged_goes_the_long_way(
-    counted: tuple[Starlette, list[AnsweredRequest]], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+def test_recorded_requests_are_handled_by_the_app(
+    app_with_log: tuple[Starlette, list[AnsweredRequest]], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     """Requests that are recorded or have a rollout are handled by the app, and the sampling rate is kept."""
-    app, _ = counted
+    app, _ = app_with_log
     app.state.recorder = recorder = Recorder(tmp_path, 0.5)
-    taken: list[object] = []
-    monkeypatch.setattr(recorder, "record", lambda *told: taken.append(told))
+    recorded: list[object] = []
+    monkeypatch.setattr(recorder, "record", lambda *arguments: recorded.append(arguments))
     monkeypatch.setattr(recorder, "_draw_skips", lambda: 1)
     recorder.skips_left = 1  # every second one
     with serve_raw(app) as port:
-        assert said(port, [USUAL_REQUEST * 10]).count(b"200 OK") == 10
-    assert len(taken) == 5
+        assert exchange(port, [USUAL_REQUEST * 10]).count(b"200 OK") == 10
+    assert len(recorded) == 5
     with serve_raw(app) as port:  # the head first, like many clients
         for _ in range(4):
-            assert said(port, [USUAL_REQUEST[:-10], USUAL_REQUEST[-10:]]).count(b"200 OK") == 1
-    assert len(taken) == 7
+            assert exchange(port, [USUAL_REQUEST[:-10], USUAL_REQUEST[-10:]]).count(b"200 OK") == 1
+    assert len(recorded) == 7
 
 
-def test_an_answer_does_not_end_what_follows_it(counted: tuple[Starlette, list[AnsweredRequest]]) -> None:
+def test_keep_alive_timeout_starts_after_the_last_response(
+    app_with_log: tuple[Starlette, list[AnsweredRequest]],
+) -> None:
     """The keep-alive timeout starts after the last response, not during another request."""
-    app, _ = counted
+    app, _ = app_with_log
 
-    class Short(FastPathProtocol):
-        def __init__(self, *given: Any, **more: Any) -> None:
-            super().__init__(*given, **more)
+    class ShortKeepAlive(FastPathProtocol):
+        def __init__(self, *arguments: Any, **more: Any) -> None:
+            super().__init__(*arguments, **more)
             self.timeout_keep_alive = 0.3  # type: ignore[assignment]
 
     slow = request_bytes({"instances": [random_models.IRIS]})
-    with serve_raw(app, Short) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with (
+        serve_raw(app, ShortKeepAlive) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=20) as connection,
+    ):
         connection.sendall(USUAL_REQUEST + slow[:-4])
         time.sleep(0.8)
         connection.sendall(slow[-4:])
@@ -225,12 +230,12 @@ def test_an_answer_does_not_end_what_follows_it(counted: tuple[Starlette, list[A
         assert connection.recv(1 << 16) == b""
 
 
-def test_all_clients_that_come_at_once_are_taken_up(ports: Ports) -> None:
+def test_clients_that_connect_at_once_are_all_served(ports: Ports) -> None:
     """Of many clients that connect at once, none waits until the others are finished."""
     with contextlib.ExitStack() as stack:
-        many = [
+        connections = [
             stack.enter_context(socket.create_connection(("127.0.0.1", ports["with"]), timeout=20)) for _ in range(100)
         ]
-        for one in many:
+        for one in connections:
             one.sendall(USUAL_REQUEST)
-        assert all(one.recv(1 << 16).startswith(b"HTTP/1.1 200") for one in many)
+        assert all(one.recv(1 << 16).startswith(b"HTTP/1.1 200") for one in connections)

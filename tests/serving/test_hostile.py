@@ -23,7 +23,7 @@ MODEL = Model("iris", {"example": IRIS, "limits": {"max_instances": 3, "max_body
 
 
 @pytest.mark.smoke
-def test_a_service_survives_a_thousand_hostile_requests(packages: dict[str, Path], tmp_path: Path) -> None:
+def test_service_survives_a_thousand_hostile_requests(packages: dict[str, Path], tmp_path: Path) -> None:
     """The processes survive a thousand of the 10,000 requests of benchmarks/hostile.py."""
     golden = {}
     for name in random_models.TASKS:
@@ -38,20 +38,20 @@ def test_a_service_survives_a_thousand_hostile_requests(packages: dict[str, Path
     assert len(outcome.statuses) == len({*BODIES}) + len({*WRAPPINGS})
 
 
-def test_the_same_seed_deals_the_same_requests() -> None:
+def test_same_seed_gives_the_same_requests() -> None:
     """A seed always generates the same requests, and another seed generates others."""
     first, again, other = (dealt(Random(seed), [MODEL]) for seed in (0, 0, 1))  # noqa: S311 - no secret
     assert first == again != other
 
 
-def test_every_place_of_a_body_is_tried() -> None:
+def test_mutations_reach_every_part_of_a_body() -> None:
     """Mutations reach the whole body, each part and each key."""
     found = {json.dumps(holed) for holed in _holes({"a": [1], "b": 2})}
     hole = f'"{HOLE}"'
     assert {hole, f'{{"a": {hole}, "b": 2}}', f'{{"a": [{hole}], "b": 2}}', f'{{"b": 2, {hole}: [1]}}'} <= found
 
 
-def test_what_counts_as_a_fault() -> None:
+def test_server_errors_and_missing_responses_are_faults() -> None:
     """A fault is a 5xx, except the timeout of a slow client, or a missing response."""
     outcome = Outcome()
     for request, answers in (
@@ -72,7 +72,7 @@ def test_what_counts_as_a_fault() -> None:
     assert outcome.growth == 1.5
 
 
-def test_answers_are_counted_in_what_came() -> None:
+def test_responses_are_counted_in_received_data() -> None:
     """Several responses in received data are counted, the last of which may be incomplete."""
     one = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
     assert statuses(one + one.replace(b"200", b"404") + b"HTTP/1.1 5") == [200, 404]
