@@ -35,9 +35,9 @@ def write_predictions(
     spool = AppendLog(space.records / "iris" / RECORD_KINDS[0])
     for index, name in enumerate(ids):
         label = CLASSES[index >= right]
-        answer = {"label": label, "probabilities": {one: float(one == label) for one in CLASSES}}
+        prediction = {"label": label, "probabilities": {one: float(one == label) for one in CLASSES}}
         line = {"id": f"r{name}", "time": since + index, "ms": 1.0, "arm": arm, "version": version}
-        spool.add(json.dumps({**line, "instances": [random_models.IRIS], "predictions": [answer]}).encode())
+        spool.add(json.dumps({**line, "instances": [random_models.IRIS], "predictions": [prediction]}).encode())
     spool.close()
 
 
@@ -139,8 +139,12 @@ def test_traffic_report_has_both_arms_agreement_and_gain(
     recorder.predict_shadow = random_models.answer_in_process
     with TestClient(app) as client:
         for _ in range(5):
-            answer = client.post("/v1/models/iris:predict", json={"instances": [random_models.IRIS] * 6})
-            one = {"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"], "truth": "setosa"}
+            response = client.post("/v1/models/iris:predict", json={"instances": [random_models.IRIS] * 6})
+            one = {
+                "id": response.headers["x-request-id"],
+                "token": response.headers["x-feedback-token"],
+                "truth": "setosa",
+            }
             items: list[dict[str, Any]] = [{**one, "instance": index} for index in range(6)]
             client.post("/v1/models/iris:feedback", json={"feedback": items})
     recorder.lines.finish()

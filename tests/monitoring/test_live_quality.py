@@ -34,13 +34,13 @@ def champion_and_challenger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def write_live_records(workspace: Workspace, task: Task, right: dict[str, int]) -> None:
     """Write 300 requests predicted by both versions, with the given shares of correct ones, and their truths."""
     instances = [dict(zip(IRIS, row, strict=True)) for row in load_iris().data.tolist()] * 2
-    answers = AppendLog(workspace.records / "iris" / "answers")
+    predictions = AppendLog(workspace.records / "iris" / "answers")
     for version, good in right.items():
         for index in range(300):
             label = task.classes[index % 3 if index < good else (index + 1) % 3]
-            answer = {"label": label, "probabilities": {name: float(name == label) for name in task.classes}}
+            prediction = {"label": label, "probabilities": {name: float(name == label) for name in task.classes}}
             line = {"id": f"r{index}", "time": 1.0, "ms": 1.0, "arm": "champion", "version": version}
-            answers.add(json.dumps({**line, "instances": [instances[index]], "predictions": [answer]}).encode())
+            predictions.add(json.dumps({**line, "instances": [instances[index]], "predictions": [prediction]}).encode())
     truths = AppendLog(workspace.records / "iris" / "truths")
     items = [{"id": f"r{index}", "instance": 0, "truth": task.classes[index % 3]} for index in range(300)]
     truths.add(json.dumps({"time": 2.0, "truths": items}).encode())

@@ -56,15 +56,15 @@ def send_requests(client: TestClient, rows: list[Any], size: int = 7) -> list[di
     found: list[dict[str, Any]] = []
     for start in range(0, len(rows), size):
         chunk = rows[start : start + size]
-        answer = client.post(PREDICT, json={"instances": chunk})
-        assert answer.status_code == 200
-        found += [{**truth_fields(answer), "instance": index} for index in range(len(chunk))]
+        response = client.post(PREDICT, json={"instances": chunk})
+        assert response.status_code == 200
+        found += [{**truth_fields(response), "instance": index} for index in range(len(chunk))]
     return found
 
 
-def truth_fields(answer: Any) -> dict[str, str]:
+def truth_fields(response: Any) -> dict[str, str]:
     """Return the fields that a truth must have in addition to its value."""
-    return {"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"]}
+    return {"id": response.headers["x-request-id"], "token": response.headers["x-feedback-token"]}
 
 
 def close_recorder(recorder: Recorder) -> None:
@@ -112,8 +112,10 @@ def test_regression_and_forecasting_use_their_own_metrics(champions_project: Wor
         install(app, [LoadedModel.load(folder)])
         recorder = app.state.recorder = Recorder(tmp_path, 1.0)
         with TestClient(app) as client:
-            answer = client.post(f"/v1/models/{name}:predict", json={"instances": rows})
-            items = [{**truth_fields(answer), "instance": index, "truth": truth} for index, truth in enumerate(truths)]
+            response = client.post(f"/v1/models/{name}:predict", json={"instances": rows})
+            items = [
+                {**truth_fields(response), "instance": index, "truth": truth} for index, truth in enumerate(truths)
+            ]
             assert client.post(f"/v1/models/{name}:feedback", json={"feedback": items}).status_code == 200
         recorder.lines.finish()
         space = Workspace(tmp_path / name)
@@ -274,8 +276,8 @@ def test_truths_of_a_regression_must_be_finite_numbers(packages: dict[str, Path]
         item = truth_fields(client.post("/v1/models/diabetes:predict", json={"instances": [model.schema["example"]]}))
         good = {"feedback": [{**item, "truth": 151}]}
         for truth in ("151", True, None, 1e39, [1.0]):
-            answer = client.post(path, json={"feedback": [{**item, "truth": truth}]})
-            assert (answer.status_code, answer.json()["error"]["code"]) == (400, "wrong_type")
+            response = client.post(path, json={"feedback": [{**item, "truth": truth}]})
+            assert (response.status_code, response.json()["error"]["code"]) == (400, "wrong_type")
         assert client.post(path, json=good).status_code == 200
         assert client.get(path).status_code == 405
         assert client.post("/v1/models/rose:feedback", json=good).status_code == 404
@@ -390,8 +392,8 @@ def _send_until_stopped(url: str, request_ids: set[str], stop: threading.Event) 
         try:
             with httpx.Client(base_url=url, timeout=30) as client:
                 for _ in range(50):
-                    answer = client.post(PREDICT, json={"instances": [random_models.IRIS] * 2})
-                    if answer.status_code == 200:
-                        request_ids.add(answer.headers["x-request-id"])
+                    response = client.post(PREDICT, json={"instances": [random_models.IRIS] * 2})
+                    if response.status_code == 200:
+                        request_ids.add(response.headers["x-request-id"])
         except httpx.HTTPError:
             time.sleep(0.2)

@@ -229,11 +229,11 @@ def _state(url: str, run: str) -> str:
 def _request(method: str, url: str, **more: Any) -> Any:
     """Return the server's response; repeat the request while the server returns 503, because its database is busy."""
     for _ in range(60):
-        answer = httpx.request(method, url, timeout=30, **more)
-        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+        response = httpx.request(method, url, timeout=30, **more)
+        if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
             break
         time.sleep(1)
-    return answer.raise_for_status().json()
+    return response.raise_for_status().json()
 
 
 def _wait_until(condition: Callable[[], bool]) -> None:

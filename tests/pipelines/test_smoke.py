@@ -68,8 +68,8 @@ def test_pipeline_of_one_task(tmp_path: Path) -> None:
     assert "unchanged" in out
     assert {path: files.sha256(path) for path in before} == before
 
-    answer = json.loads(_run(workspace, "tiltyard", "predict", "iris", "--json", EXAMPLE))
-    assert answer[0]["label"] == "setosa"
+    prediction = json.loads(_run(workspace, "tiltyard", "predict", "iris", "--json", EXAMPLE))
+    assert prediction[0]["label"] == "setosa"
     assert version in _run(workspace, "tiltyard", "status")
 
     edit_task(workspace, "iris", {"train.epochs": 8})
@@ -123,10 +123,10 @@ def test_new_table_is_trained_and_served(tmp_path: Path) -> None:
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) as process:
         try:
             instances = [{"age": age, "country": "Italy", "income": None} for age in (20, 85)]
-            answer = _predict_when_ready(f"http://127.0.0.1:{port}", {"instances": instances})
+            response = _predict_when_ready(f"http://127.0.0.1:{port}", {"instances": instances})
         finally:
             process.terminate()
-    assert [prediction["label"] for prediction in answer["predictions"]] == ["no", "yes"]
+    assert [prediction["label"] for prediction in response["predictions"]] == ["no", "yes"]
 
 
 def _predict_when_ready(address: str, body: dict[str, Any]) -> Any:

@@ -49,8 +49,8 @@ def _truth_fields(case: Any) -> Json:
         return {}
     path = case.path.replace(":feedback", ":predict")
     request_body = case.operation.schema.raw_schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
-    answer = httpx.post(url + path, json=request_body["example"])
-    return {"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"], "instance": 0}
+    response = httpx.post(url + path, json=request_body["example"])
+    return {"id": response.headers["x-request-id"], "token": response.headers["x-feedback-token"], "instance": 0}
 
 
 def _equal_lengths(body: Json) -> Json:

@@ -361,8 +361,8 @@ def test_inputs_by_column_give_outputs_by_column(client: TestClient, app: Starle
     assert body["version"] == model.version
     window = served(app, "sine").schema["example"]
     for one in ([window], {"value": [window]}):
-        answer = client.post("/v1/models/sine:predict", json={"inputs": one})
-        assert answer.json()["outputs"] == served(app, "sine").predict([window])
+        response = client.post("/v1/models/sine:predict", json={"inputs": one})
+        assert response.json()["outputs"] == served(app, "sine").predict([window])
     invalid: list[tuple[Any, str]] = [
         ({"sepal_length": 1}, "wrong_type"),
         ({"sepal_length": [1], "sepal_width": [1, 2]}, "wrong_shape"),
@@ -379,8 +379,8 @@ def test_inputs_by_column_give_outputs_by_column(client: TestClient, app: Starle
 def test_champion_label_is_available(client: TestClient, app: Starlette) -> None:
     """The champion is available by its label; without an earlier version there is no `previous`."""
     body = {"instances": [IRIS]}
-    answer = client.post("/v1/models/iris/labels/champion:predict", json=body).json()
-    assert answer["version"] == served(app, "iris").version
+    response = client.post("/v1/models/iris/labels/champion:predict", json=body).json()
+    assert response["version"] == served(app, "iris").version
     assert refusal(client.get("/v1/models/iris/labels/previous"))["code"] == "unknown_label"
 
 

@@ -56,9 +56,9 @@ def test_base_and_contributions_add_up_to_the_number(client: TestClient, app: St
 def test_explanation_of_a_label_adds_up_to_its_probability(client: TestClient) -> None:
     """The explanation names its label; the base is its mean probability over the golden rows."""
     body = post_predict(client, "iris", {"instances": [IRIS], "explain": True}).json()
-    (answer,), (one,) = body["predictions"], body["explanations"]
-    assert one["of"] == answer["label"]
-    share = answer["probabilities"][one["of"]]
+    (prediction,), (one,) = body["predictions"], body["explanations"]
+    assert one["of"] == prediction["label"]
+    share = prediction["probabilities"][one["of"]]
     assert one["base"] + sum(one["contributions"].values()) == pytest.approx(share, rel=1e-5)
 
 
@@ -223,9 +223,10 @@ def test_openapi_document_describes_explain(client: TestClient) -> None:
         ["instances", "explain"],
         ["inputs", "explain"],
     ]
-    answers = iris["responses"]["200"]["content"]["application/json"]["schema"]["anyOf"]
+    responses = iris["responses"]["200"]["content"]["application/json"]["schema"]["anyOf"]
     assert all(
-        "explanations" in answer["properties"] and "explanations" not in answer["required"] for answer in answers
+        "explanations" in response["properties"] and "explanations" not in response["required"]
+        for response in responses
     )
     (rows, columns) = digits["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
     assert "no columns" in rows["properties"]["explain"]["description"]

@@ -47,17 +47,17 @@ def test_new_champion_is_served_and_the_previous_one_stays_loaded(
     space, (first, second, third), app, watcher = served_project
     with TestClient(app) as client:
 
-        def answer(path: str = PREDICT) -> Any:
+        def predict(path: str = PREDICT) -> Any:
             return client.post(path, json={"instances": [IRIS]}).json()
 
-        first_response = answer()
+        first_response = predict()
         assert first_response["version"] == first
         random_models.set_champion(space, second)
         watcher.poll()
-        assert answer()["version"] == second
-        assert answer()["predictions"] != first_response["predictions"]
-        assert answer(f"/v1/models/iris/versions/{first}:predict") == first_response
-        assert answer("/v1/models/iris/labels/previous:predict") == first_response
+        assert predict()["version"] == second
+        assert predict()["predictions"] != first_response["predictions"]
+        assert predict(f"/v1/models/iris/versions/{first}:predict") == first_response
+        assert predict("/v1/models/iris/labels/previous:predict") == first_response
         statuses = client.get("/v1/models/iris").json()["model_version_status"]
         assert [status["version"] for status in statuses] == [second, first]
         with monkeypatch.context() as patch:
@@ -65,11 +65,11 @@ def test_new_champion_is_served_and_the_previous_one_stays_loaded(
             random_models.set_champion(space, first)
             watcher.poll()
             watcher.poll()
-        assert answer() == first_response
+        assert predict() == first_response
         random_models.set_champion(space, third)
         watcher.poll()
         assert client.get("/v2/models/iris").json()["versions"] == [third, first]
-        assert answer(f"/v1/models/iris/versions/{second}:predict")["error"]["code"] == "unknown_version"
+        assert predict(f"/v1/models/iris/versions/{second}:predict")["error"]["code"] == "unknown_version"
         assert third in client.get("/v1/models/iris/schema").text
 
 
@@ -209,10 +209,10 @@ def test_no_request_is_lost_while_champions_change_under_load(
         with httpx.Client(base_url=address, timeout=30) as client:
             while not stop.is_set():
                 try:
-                    answer = client.post(PREDICT, json={"instances": [IRIS]})
-                    body = answer.json()
-                    if answer.status_code != 200 or body["predictions"] != truth[body["version"]]:
-                        invalid.append(answer.text)
+                    response = client.post(PREDICT, json={"instances": [IRIS]})
+                    body = response.json()
+                    if response.status_code != 200 or body["predictions"] != truth[body["version"]]:
+                        invalid.append(response.text)
                     responses_by_version[body["version"]] += 1
                 except Exception as error:  # noqa: BLE001 - no exception is allowed
                     invalid.append(repr(error))

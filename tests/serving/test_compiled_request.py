@@ -143,9 +143,9 @@ def test_fast_path_responds_before_the_routes(
     """With a broken general path, ordinary requests still get a response, and others fail."""
     monkeypatch.setattr(LoadedModel, "predict", None)
     body = {"instances": [app.state.models["iris"].schema["example"]]}
-    answer = client.post("/v1/models/iris:predict", json=body)
-    assert (answer.status_code, answer.json()["version"]) == (200, app.state.models["iris"].version)
-    assert answer.headers["content-type"] == "application/json"
+    response = client.post("/v1/models/iris:predict", json=body)
+    assert (response.status_code, response.json()["version"]) == (200, app.state.models["iris"].version)
+    assert response.headers["content-type"] == "application/json"
     with pytest.raises(TypeError):
         client.post("/v1/models/iris/labels/champion:predict", json=body)
 

@@ -334,8 +334,8 @@ def test_expensive_requests_do_not_delay_ordinary_ones(app: Starlette, song: Loa
             statuses = set[int]()
             with httpx.Client(timeout=30) as client:
                 while time.monotonic() < end:
-                    answer = client.post(f"{url}/{name}:predict", content=body, headers={"Content-Type": kind})
-                    statuses.add(answer.status_code)
+                    response = client.post(f"{url}/{name}:predict", content=body, headers={"Content-Type": kind})
+                    statuses.add(response.status_code)
             return statuses
 
         running_attacks = [clients.submit(attack, *one) for one in attacks]

@@ -51,8 +51,8 @@ def test_request_heads_are_bounded(port: int, head: bytes, status: int, code: st
     """Lines, their number and their total size are limited, even without an end of the head."""
     with connect(port) as client:
         client.sendall(head)
-        answer, _, body = read_all(client).partition(b"\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 %d " % status)
+        response, _, body = read_all(client).partition(b"\r\n\r\n")
+    assert response.startswith(b"HTTP/1.1 %d " % status)
     assert json.loads(body)["error"]["code"] == code
 
 
@@ -108,8 +108,8 @@ def test_pipelined_requests_are_answered_in_order(port: int) -> None:
     expected = [200, 200, 200, 200, 400, 400]
     with connect(port) as client:
         client.sendall(b"".join(requests * 5) + b"GET /end HTTP/1.1\r\nconnection: close\r\n\r\n")
-        answers = read_all(client, 1 << 30)
-    found = [int(part[:3]) for part in answers.split(b"HTTP/1.1 ")[1:]]
+        responses = read_all(client, 1 << 30)
+    found = [int(part[:3]) for part in responses.split(b"HTTP/1.1 ")[1:]]
     assert found == expected * 5 + [404]
 
 
@@ -150,9 +150,9 @@ def test_connect_method_is_refused(port: int) -> None:
     """CONNECT is refused as an unknown method, and the data after it are not read."""
     with connect(port) as client:
         client.sendall(b"CONNECT example.org:443 HTTP/1.1\r\nhost: x\r\n\r\n" + USUAL_REQUEST)
-        answer = read_all(client)
-    assert answer.startswith(b"HTTP/1.1 4")
-    assert b"200 OK" not in answer
+        response = read_all(client)
+    assert response.startswith(b"HTTP/1.1 4")
+    assert b"200 OK" not in response
 
 
 def test_api_key_in_a_trailer_is_ignored(app: Starlette, tmp_path: Any) -> None:
@@ -177,8 +177,8 @@ def test_trailers_and_chunk_extensions_are_bounded(port: int, endless: bytes) ->
     """Trailers and chunk extensions are limited by themselves, since limits of bodies do not apply."""
     with connect(port) as client:
         client.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n" + endless)
-        answer = read_all(client)
-    assert answer[9:12] in (b"400", b"431")
+        response = read_all(client)
+    assert response[9:12] in (b"400", b"431")
 
 
 @pytest.mark.parametrize(

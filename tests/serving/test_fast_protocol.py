@@ -146,9 +146,9 @@ def test_ordinary_requests_do_not_reach_the_app(app_with_log: tuple[Starlette, l
     app, logged = app_with_log
     app.middleware_stack = _fail_if_called  # type: ignore[assignment]
     with serve_raw(app) as port:
-        answer = exchange(port, [USUAL_REQUEST * 3])
-    assert answer.count(b"HTTP/1.1 200 OK") == 3
-    assert b"x-request-id: mine\r\n" in answer
+        response = exchange(port, [USUAL_REQUEST * 3])
+    assert response.count(b"HTTP/1.1 200 OK") == 3
+    assert b"x-request-id: mine\r\n" in response
     assert [(one.id, one.model, one.status, one.instances, one.client) for one in logged] == [
         ("mine", "iris", 200, 1, "127.0.0.1")
     ] * 3
@@ -162,9 +162,9 @@ def test_exception_in_the_fast_path_is_a_500_from_the_app(
     app, logged = app_with_log
     monkeypatch.setattr(CompiledRequest, "respond", lambda *_: 1 / 0)
     with serve_raw(app) as port:
-        answer = exchange(port, [USUAL_REQUEST])
-    assert answer.startswith(b"HTTP/1.1 500")
-    assert b'"code":"internal"' in answer
+        response = exchange(port, [USUAL_REQUEST])
+    assert response.startswith(b"HTTP/1.1 500")
+    assert b'"code":"internal"' in response
     assert [one.status for one in logged] == [500]
 
 

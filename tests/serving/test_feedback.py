@@ -56,15 +56,15 @@ def task(served_project: ServedProject) -> Task:
 def send_request(client: TestClient, name: str = "", *, count: int = 1, key: str = "") -> dict[str, Any]:
     """Send a request, with a given id if there is one; return the fields of a truth except its value."""
     headers = {name: value for name, value in (("x-request-id", name), ("x-api-key", key)) if value}
-    answer = client.post(PREDICT, json={"instances": [random_models.IRIS] * count}, headers=headers)
-    assert answer.status_code == 200
-    return {"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"]}
+    response = client.post(PREDICT, json={"instances": [random_models.IRIS] * count}, headers=headers)
+    assert response.status_code == 200
+    return {"id": response.headers["x-request-id"], "token": response.headers["x-feedback-token"]}
 
 
 def send_truth(client: TestClient, truth: str, **item: Any) -> httpx.Response:
     """Send a truth."""
-    answer: httpx.Response = client.post(FEEDBACK, json={"feedback": [{**item, "truth": truth}]})
-    return answer
+    response: httpx.Response = client.post(FEEDBACK, json={"feedback": [{**item, "truth": truth}]})
+    return response
 
 
 def live_quality(project: ServedProject, recorder: Recorder) -> LiveQuality:
@@ -154,9 +154,9 @@ def test_unreadable_secret_does_not_fail_predictions(
     recorder.folder.mkdir(parents=True)
     (recorder.folder / ".secret").write_bytes(b"short")
     for _ in range(2):
-        answer = client.post(PREDICT, json=BODY)
-        assert answer.status_code == 200
-        assert "x-feedback-token" not in answer.headers
+        response = client.post(PREDICT, json=BODY)
+        assert response.status_code == 200
+        assert "x-feedback-token" not in response.headers
     recorder.lines.finish()
     assert recorder.lines.counts == {"written": 2}
     assert caplog.text.count("carry no feedback token") == 1
@@ -240,8 +240,8 @@ def test_with_api_keys_a_truth_belongs_to_the_senders_prediction(
 
     def truth_status(key: str, truth: str, **more: str) -> int:
         body = {"feedback": [{"id": "order-1", "truth": truth, **more}]}
-        answer = client.post(FEEDBACK, json=body, headers={"x-api-key": key})
-        return int(answer.status_code)
+        response = client.post(FEEDBACK, json=body, headers={"x-api-key": key})
+        return int(response.status_code)
 
     assert [truth_status(robot, "virginica"), truth_status(mary, "setosa"), truth_status(robot, "virginica")] == [
         200
@@ -268,10 +268,10 @@ def test_rate_limit_of_a_sender_does_not_affect_others(
 
     def flood(key: str) -> int:
         for count in range(100):
-            answer = client.post(FEEDBACK, json=many, headers={"x-api-key": key})
-            if answer.status_code != 200:
-                assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
-                assert "send it again in " in answer.json()["error"]["message"]
+            response = client.post(FEEDBACK, json=many, headers={"x-api-key": key})
+            if response.status_code != 200:
+                assert (response.status_code, response.headers["retry-after"]) == (429, "1")
+                assert "send it again in " in response.json()["error"]["message"]
                 return count
         return 100
 
@@ -322,8 +322,8 @@ def test_too_many_values_are_refused_before_decoding(
     many = (feedback.MAX_BODY_BYTES - 100) // (len(value) + 1)
     for body in (b'{"feedback":[%s]}', b'{"x":[%s]}', b"[%s]"):
         content = body % b",".join([value] * many)
-        answer = client.post(FEEDBACK, content=content, headers={"content-type": "application/json"})
-        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_many")
+        response = client.post(FEEDBACK, content=content, headers={"content-type": "application/json"})
+        assert (response.status_code, response.json()["error"]["code"]) == (413, "too_many")
 
 
 def test_maximum_number_of_truths_fits_into_a_body(client: TestClient, recorder: Recorder) -> None:
@@ -332,8 +332,8 @@ def test_maximum_number_of_truths_fits_into_a_body(client: TestClient, recorder:
     item = {"id": "i" * 64, "token": token, "instance": 63, "truth": label}
     content = json.dumps({"feedback": [item] * feedback.MAX_TRUTHS}).encode()
     assert len(content) < feedback.MAX_BODY_BYTES
-    answer = client.post(FEEDBACK, content=content, headers={"content-type": "application/json"})
-    assert answer.json()["error"]["code"] == "unknown_label"
+    response = client.post(FEEDBACK, content=content, headers={"content-type": "application/json"})
+    assert response.json()["error"]["code"] == "unknown_label"
     assert not recorder.truths.used
 
 
@@ -355,10 +355,10 @@ def test_full_disk_is_reported_to_the_client(
 def test_first_truth_counts_in_records_without_owners(served_project: ServedProject, task: Task) -> None:
     """In records of an earlier release without owners, the first truth counts."""
     space = served_project[0]
-    answer = {"label": "setosa", "probabilities": {name: float(name == "setosa") for name in task.classes}}
+    prediction = {"label": "setosa", "probabilities": {name: float(name == "setosa") for name in task.classes}}
     line = {"id": "a", "time": 1.0, "ms": 1.0, "arm": "champion", "version": "0" * 12}
     spool = AppendLog(space.records / "iris/answers")
-    spool.add(json.dumps({**line, "instances": [random_models.IRIS], "predictions": [answer]}).encode())
+    spool.add(json.dumps({**line, "instances": [random_models.IRIS], "predictions": [prediction]}).encode())
     spool.close()
     truth_log = AppendLog(space.records / "iris/truths")
     for time, truth in enumerate(("versicolor", "setosa", "virginica")):
@@ -397,8 +397,8 @@ def test_tokens_are_valid_for_all_workers_and_after_a_restart(packages: dict[str
         environment = serve.environment(given, tmp_path)
         with smoke_test.running(serve.ARGUMENTS, environment, tmp_path / f"home{turn}") as server:
             for _ in range(10):
-                answer = httpx.post(server.url + PREDICT, json={"instances": [schema["example"]]})
-                items.append({"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"]})
+                response = httpx.post(server.url + PREDICT, json={"instances": [schema["example"]]})
+                items.append({"id": response.headers["x-request-id"], "token": response.headers["x-feedback-token"]})
             for item in items:
                 body = {"feedback": [{**item, "truth": "setosa"}]}
                 assert httpx.post(server.url + FEEDBACK, json=body).status_code == 200

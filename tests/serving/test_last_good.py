@@ -321,10 +321,10 @@ def _responses(url: str, count: int) -> set[tuple[int, Any]]:
     found = set()
     for _ in range(count):
         try:
-            answer = httpx.post(url + PREDICT, json={"instances": [random_models.IRIS]}, timeout=60)
+            response = httpx.post(url + PREDICT, json={"instances": [random_models.IRIS]}, timeout=60)
         except (httpx.RemoteProtocolError, httpx.ReadError):  # the connection of a killed worker
             continue
-        found.add((answer.status_code, answer.json().get("version")))
+        found.add((response.status_code, response.json().get("version")))
     return found
 
 

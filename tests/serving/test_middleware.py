@@ -105,12 +105,12 @@ def test_exception_is_a_500_without_details(app: Starlette, monkeypatch: pytest.
     """After an exception the client receives 500 with an id and no details; the log has the traceback."""
     monkeypatch.setattr(LoadedModel, "predict", lambda *_: 1 / 0)
     with TestClient(app, raise_server_exceptions=False) as client:
-        answer = client.post(PREDICT, json={"instances": [{}]})
-        assert answer.status_code == 500
-        assert answer.json()["error"]["code"] == "internal"
-        assert "ZeroDivision" not in answer.text
-        assert len(answer.headers["x-request-id"]) == 16
-        assert answer.headers["x-content-type-options"] == "nosniff"
+        response = client.post(PREDICT, json={"instances": [{}]})
+        assert response.status_code == 500
+        assert response.json()["error"]["code"] == "internal"
+        assert "ZeroDivision" not in response.text
+        assert len(response.headers["x-request-id"]) == 16
+        assert response.headers["x-content-type-options"] == "nosniff"
     with TestClient(app) as client, pytest.raises(ZeroDivisionError):
         client.post(PREDICT, json={"instances": [{}]})
 
@@ -226,10 +226,10 @@ def test_probes_need_no_key(packages: dict[str, Path], tmp_path: Path) -> None:
 )
 def test_no_path_is_redirected(client: TestClient, path: str) -> None:
     """No path is redirected, since the target would contain the host that the client names (cache poisoning)."""
-    answer = client.get(path, headers={"host": "evil.example"}, follow_redirects=False)
-    assert answer.status_code == 404
-    assert "location" not in answer.headers
-    assert "evil" not in answer.text
+    response = client.get(path, headers={"host": "evil.example"}, follow_redirects=False)
+    assert response.status_code == 404
+    assert "location" not in response.headers
+    assert "evil" not in response.text
 
 
 @pytest.mark.parametrize("path", ["/v1/models/" + ":predict" * 200, "/v2/models/" + "a" * 1014, "/" + "\u00e9" * 600])
@@ -290,8 +290,8 @@ def test_request_log_has_one_line_per_request(
     app_with_log.state.metrics = RequestMetrics(log=True, registry=prometheus_client.CollectorRegistry())
     with TestClient(app_with_log) as client:
         for name in ("my-id.7", "no id", "x" * 65):
-            answer = client.get("/v1/models/iris", headers={"X-Request-Id": name, "X-API-Key": own})
-            assert (answer.headers["x-request-id"] == name) == (name == "my-id.7")
+            response = client.get("/v1/models/iris", headers={"X-Request-Id": name, "X-API-Key": own})
+            assert (response.headers["x-request-id"] == name) == (name == "my-id.7")
         client.post(PREDICT, content=b"{")
     lines = [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
     assert [line["status"] for line in lines] == [200, 200, 200, 401]

@@ -37,9 +37,9 @@ def test_null_is_accepted_for_columns_with_missing_values(workspace: Workspace) 
         body = json.dumps({"instances": [{**unknown, "age": float("nan")}]})
         no_number = client.post("/v1/models/people:predict", content=body)
         refused = client.post("/v1/models/people:predict", json={"instances": [{**unknown, "income": None}]})
-        answer = client.post("/v1/models/people:predict", json={"instances": [unknown]}).json()
+        response = client.post("/v1/models/people:predict", json={"instances": [unknown]}).json()
         properties = client.get("/v1/models/people/schema").json()["instance"]["properties"]
-    assert answer["predictions"] == served.predict([unknown])
+    assert response["predictions"] == served.predict([unknown])
     assert no_number.json()["error"]["code"] == "not_finite"
     assert refused.json()["error"]["field"] == "instances[0].income"
     assert (properties["age"]["type"], properties["income"]["type"]) == (["number", "null"], "number")
@@ -49,9 +49,9 @@ def test_text_is_an_instance(workspace: Workspace) -> None:
     """A text is an instance, in any script; other types are refused with their index."""
     with serving(workspace, generated_tasks.prepare_texts) as (served, client):
         texts = ["dear 友達", "shut up"]
-        answer = client.post("/v1/models/moods:predict", json={"instances": texts}).json()
+        response = client.post("/v1/models/moods:predict", json={"instances": texts}).json()
         invalid = client.post("/v1/models/moods:predict", json={"instances": ["dear", {"message": "dear"}]})
-    assert answer["predictions"] == served.predict(texts)
+    assert response["predictions"] == served.predict(texts)
     assert invalid.json()["error"] == {
         "code": "wrong_type",
         "field": "instances[1]",

@@ -38,11 +38,11 @@ def assert_matches_schema(document: dict[str, Any], schema: Any, value: Any) -> 
     jsonschema.Draft202012Validator({**document, **schema}).validate(value)
 
 
-def resolve_reference(document: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+def resolve_reference(document: dict[str, Any], response: dict[str, Any]) -> dict[str, Any]:
     """Return the target of a reference, or the schema itself."""
-    found: dict[str, Any] = answer
-    if "$ref" in answer:
-        found = document["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+    found: dict[str, Any] = response
+    if "$ref" in response:
+        found = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
     return found
 
 
@@ -75,12 +75,12 @@ def test_examples_return_what_is_described(
         body = operation["requestBody"]["content"]["application/json"] if method == "post" else {"schema": True}
         if path.endswith(":feedback"):
             body["example"] = with_feedback_token(document, client, path, body["example"])
-        answer = client.request(method, concrete_path, json=body.get("example"))
-        assert answer.status_code == 200, f"{concrete_path}: {answer.text}"
-        kind = answer.headers["content-type"].partition(";")[0]
+        response = client.request(method, concrete_path, json=body.get("example"))
+        assert response.status_code == 200, f"{concrete_path}: {response.text}"
+        kind = response.headers["content-type"].partition(";")[0]
         response_content = operation["responses"]["200"]["content"][kind]
         assert_matches_schema(
-            document, response_content["schema"], answer.json() if kind == "application/json" else answer.text
+            document, response_content["schema"], response.json() if kind == "application/json" else response.text
         )
         if method == "post":
             assert_matches_schema(document, body["schema"], body["example"])
@@ -96,10 +96,10 @@ def test_bodies_by_rows_and_columns_match_their_schema(document: dict[str, Any],
     body: Any
     for body in ({"instances": rows}, {"inputs": columns}, {"inputs": rows, "signature_name": "serving_default"}):
         assert_matches_schema(document, schema, body)
-        answer = client.post(f"/v1/models/{name}:predict", json=body)
-        assert answer.status_code == 200
+        response = client.post(f"/v1/models/{name}:predict", json=body)
+        assert response.status_code == 200
         assert_matches_schema(
-            document, operation["responses"]["200"]["content"]["application/json"]["schema"], answer.json()
+            document, operation["responses"]["200"]["content"]["application/json"]["schema"], response.json()
         )
     for body in ({}, {"instances": rows, "inputs": columns}, {"instances": []}, {"instances": rows, "more": 1}, []):
         with pytest.raises(jsonschema.ValidationError):

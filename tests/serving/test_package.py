@@ -138,8 +138,8 @@ def test_started_bento_explains_and_leaves_no_files(space: Workspace, iris: Task
     before = sorted(wheels.iterdir())
     with smoke_test.started(space, "iris", version) as server:
         assert len([*wheels.iterdir()]) == 2
-        answer = server.ask("/v1/models/iris:predict", {"instances": [random_models.IRIS], "explain": True})
-    assert {*answer["explanations"][0]["contributions"]} == {*random_models.IRIS}
+        response = server.ask("/v1/models/iris:predict", {"instances": [random_models.IRIS], "explain": True})
+    assert {*response["explanations"][0]["contributions"]} == {*random_models.IRIS}
     assert len(before) == 1
     assert sorted(wheels.iterdir()) == before
 

@@ -27,14 +27,14 @@ SOURCES = sorted(path for path in FOLDER.iterdir() if path.suffix in page.CONTEN
 @pytest.mark.parametrize("path", page.FILES)
 def test_files_have_content_type_and_security_policy(client: TestClient, path: str) -> None:
     """Files are sent unchanged, with a policy against external resources and inline scripts."""
-    answer = client.get(path)
+    response = client.get(path)
     name = "index.html" if path == "/" else path.removeprefix("/page/")
-    assert answer.content == (FOLDER / name).read_bytes()
-    assert answer.headers["content-type"].partition(";")[0] == page.CONTENT_TYPES[Path(name).suffix]
-    policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+    assert response.content == (FOLDER / name).read_bytes()
+    assert response.headers["content-type"].partition(";")[0] == page.CONTENT_TYPES[Path(name).suffix]
+    policy = dict(part.strip().split(" ", 1) for part in response.headers["content-security-policy"].split(";"))
     assert policy["default-src"] == policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
     assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
-    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["x-content-type-options"] == "nosniff"
 
 
 def test_files_are_cached_with_etags(client: TestClient) -> None:
@@ -98,9 +98,9 @@ def test_files_load_nothing_external(path: Path) -> None:
 def test_model_card_is_sent_as_packaged(client: TestClient, app: Starlette, packages: dict[str, Path]) -> None:
     """The model card is sent as Markdown; a package without one is a 404."""
     for label_path in ("", "/labels/champion"):
-        answer = client.get(f"/v1/models/iris{label_path}/card")
-        assert answer.text == (packages["iris"] / "card.md").read_text(encoding="utf-8")
-        assert answer.headers["content-type"] == "text/markdown; charset=utf-8"
+        response = client.get(f"/v1/models/iris{label_path}/card")
+        assert response.text == (packages["iris"] / "card.md").read_text(encoding="utf-8")
+        assert response.headers["content-type"] == "text/markdown; charset=utf-8"
     app_without_card = create_app()
     iris: LoadedModel = app.state.models["iris"]
     app_without_card.state.models = {"iris": LoadedModel(iris.schema, iris.predictor)}

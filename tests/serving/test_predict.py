@@ -31,8 +31,8 @@ def load_served_model(space: Workspace, name: str) -> LoadedModel:
 def test_single_instance_needs_no_list(champions_project: Workspace, name: str, wrap: Any) -> None:
     """An instance, a list of instances and a REST body get the same predictions."""
     task = loader.load(champions_project, name)
-    answer = predict(champions_project, task, json.dumps(wrap(task.serve.example)))
-    assert answer == load_served_model(champions_project, name).predict([task.serve.example])
+    prediction = predict(champions_project, task, json.dumps(wrap(task.serve.example)))
+    assert prediction == load_served_model(champions_project, name).predict([task.serve.example])
 
 
 def test_invalid_requests_are_refused_as_by_the_service(champions_project: Workspace) -> None:
@@ -54,9 +54,9 @@ def test_missing_champion_hint_names_the_command(champions_project: Workspace) -
 def test_csv_rows_are_instances(champions_project: Workspace) -> None:
     """Raw data can be predicted: the target column is ignored, and categories keep their names."""
     task = loader.load(champions_project, "diabetes")
-    answers = predict_csv(champions_project, task, champions_project.raw("diabetes") / "table.csv")
-    assert len(answers) == 442
-    assert answers[0] == pytest.approx(
+    predictions = predict_csv(champions_project, task, champions_project.raw("diabetes") / "table.csv")
+    assert len(predictions) == 442
+    assert predictions[0] == pytest.approx(
         load_served_model(champions_project, "diabetes").predict([first_row(champions_project)])[0], rel=1e-5
     )
 
@@ -88,8 +88,8 @@ def test_invalid_rows_are_null_and_written_to_a_second_file(champions_project: W
     lines = [",".join(IRIS), *[",".join(map(str, IRIS.values()))] * 1500]
     lines[2], lines[1401] = "5.1,3.5,?,0.2", "5.1,,1.4,0.2"
     path.write_text("\n".join(lines))
-    answers = predict_csv(champions_project, task, path, rejected)
-    assert [row for row, answer in enumerate(answers) if answer is None] == [1, 1400]
+    predictions = predict_csv(champions_project, task, path, rejected)
+    assert [row for row, prediction in enumerate(predictions) if prediction is None] == [1, 1400]
     assert rejected.read_text(encoding="utf-8").splitlines() == [
         "rejected_row,rejected_because,sepal_length,sepal_width,petal_length,petal_width",
         "2,petal_length: expected a number; received '?',5.1,3.5,?,0.2",
@@ -100,11 +100,11 @@ def test_invalid_rows_are_null_and_written_to_a_second_file(champions_project: W
 def test_csv_of_a_series_predicts_the_next_value(champions_project: Workspace) -> None:
     """For a series, the last window is predicted."""
     task = loader.load(champions_project, "sine")
-    (answer,) = predict_csv(champions_project, task, champions_project.raw("sine") / "series.csv")
+    (prediction,) = predict_csv(champions_project, task, champions_project.raw("sine") / "series.csv")
     lines = (champions_project.raw("sine") / "series.csv").read_text().splitlines()
     column_index = lines[0].split(",").index("value")
     window = [float(line.split(",")[column_index]) for line in lines[-32:]]
-    assert answer == load_served_model(champions_project, "sine").predict([window])[0]
+    assert prediction == load_served_model(champions_project, "sine").predict([window])[0]
 
 
 @pytest.mark.parametrize(

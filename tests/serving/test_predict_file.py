@@ -50,9 +50,9 @@ def test_file_has_all_columns_and_predictions(
     table, before = READERS[suffix](target), pd.read_csv(flowers)
     assert [*table.columns] == [*before.columns, "prediction", *(f"probability_{name}" for name in task.classes)]
     assert table["note"].isna().sum() == 100
-    answers = served.predict(before[[*task.columns]].to_dict("records")[:500])
-    assert table["prediction"][:500].tolist() == [answer["label"] for answer in answers]
-    shares = [[*answer["probabilities"].values()] for answer in answers]
+    predictions = served.predict(before[[*task.columns]].to_dict("records")[:500])
+    assert table["prediction"][:500].tolist() == [prediction["label"] for prediction in predictions]
+    shares = [[*prediction["probabilities"].values()] for prediction in predictions]
     assert np.allclose(table.iloc[:500, -3:].to_numpy(), shares, rtol=1e-4)
     assert {path.name for path in flowers.parent.iterdir()} == {flowers.name, target.name}
 
@@ -145,8 +145,8 @@ def test_predict_command_reports_rejected_rows(
     lines = flowers.read_text().splitlines()
     flowers.write_text("\n".join([lines[0], "?" + lines[1], *lines[2:9]]) + "\n")
     without_out = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers)])
-    answers = json.loads(without_out.stdout)
-    assert [answer is None for answer in answers] == [True] + [False] * 7
+    predictions = json.loads(without_out.stdout)
+    assert [prediction is None for prediction in predictions] == [True] + [False] * 7
     assert without_out.stderr == "rows rejected: 1; reasons: flowers.rejected.csv\n"
     assert (champions_project.root / "flowers.rejected.csv").read_text(encoding="utf-8").count("\n") == 2
     target = flowers.with_name("out.csv")

@@ -56,8 +56,8 @@ def test_running_request_is_answered_at_shutdown(packages: dict[str, Path], tmp_
             worker.send_signal(signal.SIGTERM)
             time.sleep(0.5)
             connection.sendall(body[5:])
-            answer = connection.recv(65_536)
-        assert answer.startswith(b"HTTP/1.1 200")
+            response = connection.recv(65_536)
+        assert response.startswith(b"HTTP/1.1 200")
         worker.wait(20)
 
 

@@ -51,8 +51,8 @@ class TestSlowClients:
                 time.sleep(0.2)
                 with contextlib.suppress(OSError):
                     client.sendall(b"1" if b"content-length" in sent else b"A" if sent else b"")
-            answer, _, body = read_all(client).partition(b"\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 408")
+            response, _, body = read_all(client).partition(b"\r\n\r\n")
+        assert response.startswith(b"HTTP/1.1 408")
         assert json.loads(body)["error"]["code"] == code
 
     def test_connection_is_closed_after_a_refused_body(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,9 +60,9 @@ class TestSlowClients:
         monkeypatch.setattr(connection, "LINGER_SECONDS", 0.5)
         with connect(port) as client:
             client.sendall(HEAD + b"content-length: 99999999\r\n\r\n{")
-            answer = read_all(client)
-        assert answer.startswith(b"HTTP/1.1 413")
-        assert answer.count(b"HTTP/1.1") == 1
+            response = read_all(client)
+        assert response.startswith(b"HTTP/1.1 413")
+        assert response.count(b"HTTP/1.1") == 1
 
     def test_stalled_body_is_refused(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
         """A body that stalls is refused, even if its first part was fast."""
@@ -97,12 +97,12 @@ class TestSlowClients:
 def test_number_of_connections_is_bounded(app: Starlette) -> None:
     """A new connection closes the longest idle one, but none that waits for its response."""
     with serve_models(app, Limits(connections=20)) as port, contextlib.ExitStack() as stack:
-        answers: list[bytes] = []
+        responses: list[bytes] = []
 
         def ask() -> None:
             with connect(port) as client:
                 client.sendall(request_bytes({"instances": [random_models.IRIS] * 64, "explain": True}))
-                answers.append(client.recv(1 << 16))
+                responses.append(client.recv(1 << 16))
 
         thread = threading.Thread(target=ask)
         thread.start()
@@ -113,7 +113,7 @@ def test_number_of_connections_is_bounded(app: Starlette) -> None:
         client.sendall(USUAL_REQUEST)
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
         thread.join()
-        assert answers[0].startswith(b"HTTP/1.1 200")
+        assert responses[0].startswith(b"HTTP/1.1 200")
 
 
 def test_unread_responses_are_bounded_in_total(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:

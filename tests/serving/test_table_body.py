@@ -39,10 +39,10 @@ def as_parquet(table: pd.DataFrame) -> bytes:
     return file.getvalue()
 
 
-def error_code(answer: Any) -> str:
+def error_code(response: Any) -> str:
     """Return the code of an error."""
-    assert 400 <= answer.status_code < 500
-    found: str = answer.json()["error"]["code"]
+    assert 400 <= response.status_code < 500
+    found: str = response.json()["error"]["code"]
     return found
 
 
@@ -61,8 +61,8 @@ def test_numeric_categories_are_parsed_alike_in_csv_and_parquet(client: TestClie
     table = pd.DataFrame([served.schema["example"]])
     expected_predictions = served.predict([served.schema["example"]])
     for content, headers in ((table.to_csv(index=False).encode(), CSV), (as_parquet(table), PARQUET)):
-        answer = client.post("/v1/models/diabetes:predict", content=content, headers=headers)
-        assert answer.json()["predictions"] == pytest.approx(expected_predictions)
+        response = client.post("/v1/models/diabetes:predict", content=content, headers=headers)
+        assert response.json()["predictions"] == pytest.approx(expected_predictions)
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ PIECES = st.sampled_from([HEADER, "\n", ",", '"', "5.1", "x", "\r", "\x00", "é"
 def test_any_table_gets_a_valid_response(client: TestClient, parts: list[str], raw: bytes, is_parquet: bool) -> None:
     """No table causes a failure."""
     content = HEADER.encode() + b"\n" + "".join(parts).encode() + raw
-    answer = client.post(PREDICT, content=content, headers=PARQUET if is_parquet else CSV)
-    assert answer.status_code in (200, 400, 413)
+    response = client.post(PREDICT, content=content, headers=PARQUET if is_parquet else CSV)
+    assert response.status_code in (200, 400, 413)
 
 
 def parquet_bytes(columns: dict[str, Any], compression: str = "snappy") -> bytes:
@@ -165,12 +165,12 @@ def test_footer_with_a_wrong_row_count_is_harmless(client: TestClient, everywher
     offsets = [match.start() for match in re.finditer(re.escape(encoded_rows), content)]
     for offset in offsets if everywhere else [offsets[0], offsets[-1]]:
         content = content[:offset] + one + content[offset + 3 :]
-    answer = client.post(PREDICT, content=content, headers=PARQUET)
+    response = client.post(PREDICT, content=content, headers=PARQUET)
     if everywhere:
-        assert len(answer.json()["predictions"]) == 1
+        assert len(response.json()["predictions"]) == 1
     else:
-        assert error_code(answer) == "malformed_parquet"
-        assert "expected one value per row" in answer.text
+        assert error_code(response) == "malformed_parquet"
+        assert "expected one value per row" in response.text
 
 
 def test_numbers_stored_as_text_in_parquet_are_parsed(client: TestClient) -> None:
@@ -224,8 +224,8 @@ def parquet_with_row_groups(groups: int) -> bytes:
 
 def test_many_row_groups_are_refused(client: TestClient) -> None:
     """Many row groups are refused, since each may refer to the same pages."""
-    answer = client.post(PREDICT, content=parquet_with_row_groups(16), headers=PARQUET)
-    assert len(answer.json()["predictions"]) == 16
+    response = client.post(PREDICT, content=parquet_with_row_groups(16), headers=PARQUET)
+    assert len(response.json()["predictions"]) == 16
     refusal = client.post(PREDICT, content=parquet_with_row_groups(17), headers=PARQUET)
     assert (refusal.status_code, error_code(refusal)) == (413, "too_many")
     assert "expected at most 16 row groups; received 17" in refusal.text
@@ -240,9 +240,9 @@ def test_columns_that_share_pages_are_refused(client: TestClient, dictionary: bo
     for attribute in attributes:
         content = replace_in_footer(content, getattr(second, attribute), getattr(first, attribute))
     assert client.post(PREDICT, content=uncompressed_parquet(dictionary=dictionary), headers=PARQUET).status_code == 200
-    answer = client.post(PREDICT, content=content, headers=PARQUET)
-    assert error_code(answer) == "malformed_parquet"
-    assert "expected column chunks that do not overlap" in answer.text
+    response = client.post(PREDICT, content=content, headers=PARQUET)
+    assert error_code(response) == "malformed_parquet"
+    assert "expected column chunks that do not overlap" in response.text
 
 
 @pytest.mark.parametrize("bytes_beyond", [0, 1])
@@ -252,10 +252,10 @@ def test_column_chunk_that_overlaps_the_footer_is_refused(client: TestClient, by
     last = column_chunk(content, 3)
     end = last.data_page_offset + last.total_compressed_size
     new_offset = last.data_page_offset + footer(content) - end + bytes_beyond
-    answer = client.post(
+    response = client.post(
         PREDICT, content=replace_in_footer(content, last.data_page_offset, new_offset), headers=PARQUET
     )
-    assert ("expected column chunks before the footer" in answer.text) == bool(bytes_beyond)
+    assert ("expected column chunks before the footer" in response.text) == bool(bytes_beyond)
     overlapping = replace_in_footer(content, column_chunk(content, 1).data_page_offset, 0)
     assert (
         "expected column chunks that do not overlap" in client.post(PREDICT, content=overlapping, headers=PARQUET).text

@@ -77,8 +77,8 @@ def test_canary_serves_its_share_of_clients(served_project: ServedProject) -> No
             assert before <= assigned
             before = assigned
             for number in range(40):
-                answer = client.post(PREDICT, json=BODY, headers={"X-Tiltyard-Key": f"user-{number}"})
-                assert answer.json()["version"] == (second if number in assigned else first)
+                response = client.post(PREDICT, json=BODY, headers={"X-Tiltyard-Key": f"user-{number}"})
+                assert response.json()["version"] == (second if number in assigned else first)
 
 
 def test_both_protocols_use_the_same_version_for_a_client(served_project: ServedProject) -> None:
@@ -129,10 +129,12 @@ def test_predictions_of_both_arms_of_a_canary_are_recorded(served_project: Serve
     _, (first, second, _), app, _ = served_project
     start_rollout(served_project, "canary", 0.25)
     with TestClient(app) as client:
-        answers = [client.post(PREDICT, json=BODY, headers={"x-tiltyard-key": str(n)}) for n in range(200)]
+        responses = [client.post(PREDICT, json=BODY, headers={"x-tiltyard-key": str(n)}) for n in range(200)]
     recorder.lines.finish()
     found = read_records(recorder.folder)
-    challenger_ids = {answer.headers["x-request-id"] for answer in answers if answer.json()["version"] == second}
+    challenger_ids = {
+        response.headers["x-request-id"] for response in responses if response.json()["version"] == second
+    }
     assert {line["id"] for line in found if line["arm"] == "canary"} == challenger_ids
     champion_lines = [line for line in found if line["arm"] == "champion"]
     assert 25 <= len(champion_lines) <= 75
@@ -146,17 +148,17 @@ def test_shadow_predicts_copies_only(served_project: ServedProject, recorder: Re
     space, (first, second, _), app, _ = served_project
     start_rollout(served_project, "shadow", 1.0)
     with TestClient(app) as client:
-        answer = client.post(PREDICT, json=BODY)
+        response = client.post(PREDICT, json=BODY)
         assert client.post(PREDICT, content=b"{").status_code == 400
     recorder.lines.finish()
     recorder.copies.finish()
     found = {line["arm"]: line for line in read_records(recorder.folder)}
-    assert answer.json()["version"] == first
-    assert found["champion"]["predictions"] == answer.json()["predictions"]
+    assert response.json()["version"] == first
+    assert found["champion"]["predictions"] == response.json()["predictions"]
     assert found["shadow"]["predictions"] == LoadedModel.load(space.package("iris", second)).predict(
         [random_models.IRIS]
     )
-    assert {line["id"] for line in found.values()} == {answer.headers["x-request-id"]}
+    assert {line["id"] for line in found.values()} == {response.headers["x-request-id"]}
 
 
 def test_failing_or_slow_shadow_does_not_affect_responses(
@@ -178,9 +180,9 @@ def test_failing_or_slow_shadow_does_not_affect_responses(
     recorder.copies.waiting.maxsize = 3
     with TestClient(app) as client:
         started_at = time.monotonic()
-        answers = [client.post(PREDICT, json=BODY) for _ in range(12)]
+        responses = [client.post(PREDICT, json=BODY) for _ in range(12)]
         assert time.monotonic() - started_at < 12 * 0.2
-    assert {answer.status_code for answer in answers} == {200}
+    assert {response.status_code for response in responses} == {200}
     recorder.copies.finish()
     counts = recorder.copies.counts
     assert counts["failed"] + counts["dropped"] == 12
@@ -373,10 +375,10 @@ def test_two_workers_assign_each_client_to_the_same_version(served_project: Serv
             with httpx.Client(base_url=server.url) as client:  # another connection, perhaps to another worker
                 for number, versions in versions_used.items():
                     row = {**random_models.IRIS, "petal_width": 2.5 + 0.01 * turn}
-                    answer = client.post(
+                    response = client.post(
                         PREDICT, json={"instances": [row] * 8}, headers={"x-tiltyard-key": str(number)}
                     )
-                    versions.add(answer.json()["version"])
+                    versions.add(response.json()["version"])
         assert all(len(versions) == 1 for versions in versions_used.values())
         assert 15 <= sum(second in versions for versions in versions_used.values()) <= 45
         deadline, gauge = time.monotonic() + 60, f'feature="petal_width",model="iris",version="{first}"}}'

@@ -96,11 +96,11 @@ def test_triton_client_gets_the_same_predictions_as_v1(
         inputs[-1].set_data_from_numpy(values, binary_data=binary)
     expected = from_predictions(model.outputs, model.predict([model.schema["example"]] * rows))
     outputs = [triton.InferRequestedOutput(output, binary_data=binary) for output in expected]
-    answer = triton_client.infer(name, inputs, model.version, outputs, request_id="seven")
-    assert answer.get_response()["model_version"] == model.version
-    assert answer.get_response()["id"] == "seven"
+    response = triton_client.infer(name, inputs, model.version, outputs, request_id="seven")
+    assert response.get_response()["model_version"] == model.version
+    assert response.get_response()["id"] == "seven"
     for output, values in expected.items():
-        received = answer.as_numpy(output)
+        received = response.as_numpy(output)
         if values.dtype.kind == "O":
             assert [text.decode() if isinstance(text, bytes) else text for text in received] == values.tolist()
         else:
@@ -122,7 +122,7 @@ def test_every_numeric_datatype_is_accepted(client: TestClient, datatype: str) -
     """Every numeric datatype is accepted, as JSON and binary, with or without a last dimension of 1."""
     values = dict(zip(IRIS, [6, 3, 4, 2], strict=True))
     plain = [{"name": name, "shape": [1, 1], "datatype": datatype, "data": [[value]]} for name, value in values.items()]
-    answers = [client.post(INFER, json={"inputs": plain}).json()]
+    responses = [client.post(INFER, json={"inputs": plain}).json()]
     raw = [np.array([value], DTYPES[datatype]).tobytes() for value in values.values()]
     tensor_headers = [
         {"name": name, "shape": [1], "datatype": datatype, "parameters": {"binary_data_size": len(part)}}
@@ -130,8 +130,8 @@ def test_every_numeric_datatype_is_accepted(client: TestClient, datatype: str) -
     ]
     head = json.dumps({"inputs": tensor_headers}).encode()
     response = client.post(INFER, content=head + b"".join(raw), headers={LENGTH: str(len(head))})
-    assert [*answers, response.json()] == [answers[0]] * 2
-    assert answers[0]["outputs"][0]["data"]
+    assert [*responses, response.json()] == [responses[0]] * 2
+    assert responses[0]["outputs"][0]["data"]
 
 
 def test_texts_are_accepted_as_json_and_binary() -> None:
@@ -210,10 +210,10 @@ GOOD = [number_tensor(name, 3.0) for name in IRIS]
 )
 def test_invalid_request_is_refused(client: TestClient, body: dict[str, Any], message: str) -> None:
     """Invalid requests get a 400 with one text, as the protocol defines it."""
-    answer = client.post(INFER, json=body)
-    assert answer.status_code == 400
-    assert list(answer.json()) == ["error"]
-    assert message in answer.json()["error"]
+    response = client.post(INFER, json=body)
+    assert response.status_code == 400
+    assert list(response.json()) == ["error"]
+    assert message in response.json()["error"]
 
 
 def test_large_bodies_are_handled_by_a_compute_process() -> None:
@@ -233,8 +233,8 @@ def test_wrong_binary_lengths_are_refused(client: TestClient, length: str | None
         "parameters": {"binary_data_size": size},
     }
     head = json.dumps({"inputs": [tensor_header, *GOOD[1:]]}).encode()
-    answer = client.post(INFER, content=head + bytes(8), headers={LENGTH: length or str(len(head))})
-    assert answer.status_code == 400
+    response = client.post(INFER, content=head + bytes(8), headers={LENGTH: length or str(len(head))})
+    assert response.status_code == 400
     with_extra_bytes = client.post(
         INFER, content=json.dumps({"inputs": GOOD}).encode() + bytes(8), headers={LENGTH: "1"}
     )
@@ -257,9 +257,9 @@ def test_unknown_paths_methods_and_versions_are_refused(client: TestClient, app:
         ("GET", INFER, 405),
         ("POST", "/v2", 405),
     ):
-        answer = client.request(method, path)
-        assert answer.status_code == status
-        assert isinstance(answer.json()["error"], str)
+        response = client.request(method, path)
+        assert response.status_code == status
+        assert isinstance(response.json()["error"], str)
     model = served(app, "iris")
     body = {"instances": [model.schema["example"]]}
     by_version = client.post(f"/v1/models/iris/versions/{model.version}:predict", json=body)
@@ -278,8 +278,8 @@ PIECE = st.sampled_from([b"{", b"}", b"[", b"]", b":", b",", b"1", b'"inputs"', 
 @pytest.mark.usefixtures("client")
 def test_any_bytes_get_a_valid_response(client: TestClient, body: bytes, length: int) -> None:
     """No bytes cause a failure."""
-    answer = client.post(INFER, content=body, headers={LENGTH: str(length)})
-    assert answer.status_code in (400, 413)
+    response = client.post(INFER, content=body, headers={LENGTH: str(length)})
+    assert response.status_code in (400, 413)
 
 
 @given(parts=st.lists(st.tuples(st.sampled_from([*DTYPES, "BYTES", "?"]), st.integers(0, 40)), max_size=5))
