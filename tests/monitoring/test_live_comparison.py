@@ -136,7 +136,7 @@ def test_traffic_report_has_both_arms_agreement_and_gain(
     assert traffic.traffic(space, task)["report"]["arms"] == []
     watcher.poll()
     recorder = app.state.recorder = Recorder(space.records)
-    recorder.predict_shadow = random_models.answer_in_process
+    recorder.predict_shadow = random_models.predict_in_process
     with TestClient(app) as client:
         for _ in range(5):
             response = client.post("/v1/models/iris:predict", json={"instances": [random_models.IRIS] * 6})

@@ -118,9 +118,9 @@ def hostile_project(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
-def open_and_check(browser: Browser, url: str, until: str = "true") -> str:
+def open_and_check(browser: Browser, url: str, condition: str = "true") -> str:
     """Open a page, focus all elements, assert that no script ran or could run; return the text."""
-    browser.open(url, until)
+    browser.open(url, condition)
     browser.script("new Promise((good) => setTimeout(good, 150))")
     browser.script("document.querySelectorAll('*').forEach((one) => one.focus && one.focus())")
     assert browser.script("window.hacked === undefined"), url
@@ -239,7 +239,7 @@ def test_service_page_escapes_names_and_values(browser: Browser, hostile_project
         assert IMAGE in open_and_check(browser, f"http://{address}/", form_is_drawn)
         browser.script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         browser.script("document.querySelector('#shop form').requestSubmit()")
-        browser.until("/Predicted by version|Refused/.test(document.querySelector('#shop').textContent)")
+        browser.wait_until("/Predicted by version|Refused/.test(document.querySelector('#shop').textContent)")
         browser.script("new Promise((good) => setTimeout(good, 150))")
         assert browser.script("window.hacked === undefined")
         assert browser.script(LIVE) == []

@@ -49,10 +49,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(autouse=True)
 def _no_console_errors(browser: Browser) -> Iterator[None]:
     """No script fails, and no request violates the content security policy."""
-    browser.complaints.clear()
+    browser.console_errors.clear()
     browser.screen(1280, 900)
     yield
-    assert browser.complaints == []
+    assert browser.console_errors == []
 
 
 def hover(browser: Browser, title: str, x_share: float = 0.5, y_share: float = 0.5) -> str:
@@ -144,7 +144,7 @@ def test_plot_is_redrawn_when_the_width_changes(browser: Browser, site: str) -> 
     """At a phone's width the plot is redrawn with text of the same size."""
     browser.open(f"{site}/diabetes.html", DRAWN)
     browser.screen(390, 900)
-    browser.until("document.querySelector('.plot svg').viewBox.baseVal.width < 390")
+    browser.wait_until("document.querySelector('.plot svg').viewBox.baseVal.width < 390")
     assert not browser.script(WIDE)
 
 
@@ -155,5 +155,5 @@ def test_overview_and_task_pages_link_to_each_other(browser: Browser, site: str,
     assert browser.script("document.title") == "iris: report"
     browser.open(browser.script("document.querySelector('header a').href"), "document.getElementById('all')")
     assert browser.script("document.title") == "Tiltyard: report"
-    browser.photograph(tmp_path / "seen.png")
+    browser.screenshot(tmp_path / "seen.png")
     assert (tmp_path / "seen.png").read_bytes().startswith(b"\x89PNG")

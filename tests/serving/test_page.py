@@ -145,5 +145,5 @@ def test_page_of_a_bento_works(packages: dict[str, Path], tmp_path: Path) -> Non
         with open_browser(tmp_path) as browser:
             browser.open(server.url, "document.querySelector('#iris button.first')")
             browser.script("document.querySelector('#iris form').requestSubmit()")
-            browser.until("document.querySelector('#iris .bars')")
+            browser.wait_until("document.querySelector('#iris .bars')")
             assert f"version {version}" in browser.script("document.querySelector('#iris .answer').innerText")

@@ -51,10 +51,10 @@ def url(app: Starlette) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def _no_console_errors(browser: Browser) -> Iterator[None]:
     """Assert that no script fails and the policy blocks nothing; errors of the service are allowed."""
-    browser.complaints.clear()
+    browser.console_errors.clear()
     browser.screen(1200, 900)
     yield
-    assert [text for text in browser.complaints if "status of 4" not in text] == []
+    assert [text for text in browser.console_errors if "status of 4" not in text] == []
 
 
 def control(task: str, label: str) -> str:
@@ -74,7 +74,7 @@ def submit(browser: Browser, task: str) -> str:
     box = f"document.querySelector('#{task} .answer')"
     browser.script(f"{box}.replaceChildren(); document.querySelector('#{task} button.first').focus()")
     browser.press("Enter")
-    browser.until(f"{box}.textContent && {box}.ariaBusy === 'false'")
+    browser.wait_until(f"{box}.textContent && {box}.ariaBusy === 'false'")
     shown_text: str = browser.script(f"{box}.innerText")
     return shown_text
 
@@ -105,14 +105,14 @@ def test_table_form_works_with_the_keyboard_only(browser: Browser, url: str, app
     assert all(focus_visible)
     browser.type("long")
     browser.press("Enter")
-    browser.until("document.querySelector('#iris [aria-invalid]')")
+    browser.wait_until("document.querySelector('#iris [aria-invalid]')")
     assert browser.script("document.activeElement.labels[0].textContent") == "sepal length"
     descriptions = "document.activeElement.getAttribute('aria-describedby').split(' ')"
     error_texts = browser.script(f"{descriptions}.map((id) => document.getElementById(id).textContent)")
     assert error_texts == ["3 to 10 cm", "expected a number; received 'long'"]
     browser.type("6.25")
     browser.press("Enter")
-    browser.until("document.querySelector('#iris .bars')")
+    browser.wait_until("document.querySelector('#iris .bars')")
     assert not browser.script("document.querySelector('#iris [aria-invalid]')")
     address, body = curl_command(browser, "iris")
     iris: LoadedModel = app.state.models["iris"]
@@ -180,16 +180,16 @@ def test_image_can_be_drawn_uploaded_or_taken_from_the_example(
     Image.new("L", (40, 20), 200).save(tmp_path / "grey.png")
     file = browser.call("Runtime.evaluate", expression=control("digits", "Or a file"))["result"]["objectId"]
     browser.call("DOM.setFileInputFiles", files=[str(tmp_path / "grey.png")], objectId=file)
-    browser.until("document.querySelector('#digits .command code').textContent.includes('[200,200,')")
+    browser.wait_until("document.querySelector('#digits .command code').textContent.includes('[200,200,')")
     assert curl_command(browser, "digits")[1] == {"instances": [[[200] * 8] * 8]}
     (tmp_path / "none.png").write_bytes(b"no picture")
     browser.call("DOM.setFileInputFiles", files=[str(tmp_path / "none.png")], objectId=file)
-    browser.until("document.querySelector('#digits .field .wrong').textContent.includes('none.png')")
+    browser.wait_until("document.querySelector('#digits .field .wrong').textContent.includes('none.png')")
     tab_to(
         browser, "document.activeElement.textContent === 'Use the example' && document.activeElement.closest('#digits')"
     )
     browser.press(" ")
-    browser.until("document.querySelector('#digits .command code').textContent.includes('195')")
+    browser.wait_until("document.querySelector('#digits .command code').textContent.includes('195')")
     assert curl_command(browser, "digits")[1] == {"instances": [example]}
 
 
@@ -227,10 +227,10 @@ def test_page_fits_phones_and_both_colour_schemes(
     for task in random_models.TASKS:
         submit(browser, task)
     browser.script("document.querySelectorAll('details').forEach((one) => (one.open = true))")
-    browser.until(
+    browser.wait_until(
         "[...document.querySelectorAll('pre.text')].every((one) => one.textContent.includes('## Provenance'))"
     )
-    browser.photograph(tmp_path / "page.png")
+    browser.screenshot(tmp_path / "page.png")
     assert (
         browser.script("document.documentElement.scrollWidth") <= width
     )  # innerWidth would grow with what is too wide
@@ -257,10 +257,10 @@ def test_api_key_is_requested_and_not_stored(browser: Browser, app: Starlette, t
         assert browser.script("document.activeElement.id") == "secret"
         browser.type("wrong")
         browser.press("Enter")
-        browser.until("document.getElementById('wrong').textContent")
+        browser.wait_until("document.getElementById('wrong').textContent")
         browser.type(key)
         browser.press("Enter")
-        browser.until(DRAWN)
+        browser.wait_until(DRAWN)
         assert "Predicted by version" in submit(browser, "iris")
         shown = browser.script("document.documentElement.outerHTML + [...document.forms.key].map((one) => one.value)")
         assert '-H "Authorization: Bearer KEY"' in shown
@@ -335,4 +335,4 @@ def test_unreachable_service_is_reported(browser: Browser, app: Starlette) -> No
     with serve_app(app) as host:
         browser.open(f"http://{host}/", DRAWN)
     assert submit(browser, "iris") == "The service does not respond. Is it still running?"
-    browser.complaints = [text for text in browser.complaints if "ERR_CONNECTION_REFUSED" not in text]
+    browser.console_errors = [text for text in browser.console_errors if "ERR_CONNECTION_REFUSED" not in text]

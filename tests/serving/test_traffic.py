@@ -58,7 +58,7 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
 def recorder(served_project: ServedProject, tmp_path: Path) -> Recorder:
     """Return the recorder of the app, which records only what a rollout needs."""
     recorder: Recorder = Recorder(tmp_path / "records")
-    recorder.predict_shadow = random_models.answer_in_process
+    recorder.predict_shadow = random_models.predict_in_process
     served_project[2].state.recorder = recorder
     return recorder
 
