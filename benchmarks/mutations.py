@@ -42,7 +42,7 @@ SMALL = 10  # integers up to here are counts and indices, where off-by-one error
 
 @dataclass(frozen=True)
 class Mutation:
-    """One fault: its place, the text before and after, and the whole mutated module."""
+    """One fault: its line, the text before and after, and the whole mutated module."""
 
     line: int
     text: str  # of the line

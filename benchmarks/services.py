@@ -55,7 +55,7 @@ class Service:
     wrap: Callable[[str, Any], Any]
     ready: str = "/readyz"
     own: bool = False  # receives values as clients send them, not encoded features
-    workers: int = 1  # of ours; the others have one
+    workers: int = 1  # of our service; other frameworks have one
 
     def body(self, name: str, rows: dict[bool, list[Any]]) -> bytes:
         """Return the body for rows, which are given both as encoded features and as a client sends them."""

@@ -97,7 +97,7 @@ def quick_package(workspace: Workspace, task: Task, evaluated: Evaluated | None 
 
 
 def prepare_challengers(root: Path) -> Path:
-    """Prepare iris, and save the outputs of challengers of known quality in folders of their own."""
+    """Prepare iris, and save the outputs of challengers of known quality in separate folders."""
     workspace, task = prepared_project(root, "iris")
     for name, feature_columns in FEATURES.items():
         write_challenger(workspace, task, feature_columns)

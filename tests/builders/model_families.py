@@ -1,4 +1,4 @@
-"""Models of all families: build, train, save and export them in processes of their own."""
+"""Models of all families: build, train, save and export them in separate processes."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def swap_lines(workspace: Workspace, lines: list[Json]) -> None:
 
 
 def insert_approval(workspace: Workspace, lines: list[Json]) -> None:
-    """Insert an approval that nobody gave."""
+    """Insert a forged approval."""
     write_ledger(workspace, [*lines[:2], {**lines[1], "id": "new", "verdict": "APPROVE"}, *lines[2:]])
 
 

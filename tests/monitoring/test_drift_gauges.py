@@ -104,7 +104,7 @@ def test_training_rows_have_no_drift_from_themselves(
 
 
 def test_missing_values_and_rare_categories_have_their_own_bins() -> None:
-    """Missing values have a bin of their own; rare categories share one, which unseen ones fall into."""
+    """Missing values have a separate bin; rare categories share a bin, which also counts unseen ones."""
     spread: dict[str, Any] = {"edges": [1.0, 2.0], "counts": []}
     assert count(spread, np.array([0.5, 1.0, 1.5, 9.0, np.nan])).tolist() == [2, 1, 1, 1]
     places: dict[str, Any] = {"places": [3, 0], "counts": []}

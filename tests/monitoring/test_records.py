@@ -56,7 +56,7 @@ def single_column_task(workspace: Workspace, column: Column) -> Task:
 
 
 def write_and_read(workspace: Workspace, task: Task, values: list[Any], *, closed: bool) -> list[Any]:
-    """Record instances, each in a request of its own, and return them as read back."""
+    """Record instances, each in a separate request, and return them as read back."""
     instances = [value if task.modality != "table" else {"x": value} for value in values]
     folder = workspace.records / task.name / "answers"
     folder.mkdir(parents=True)

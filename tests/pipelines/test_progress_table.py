@@ -114,7 +114,7 @@ def test_screen_writes_only_changed_lines(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_table_at_the_bottom_of_the_screen_scrolls_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without room below, the screen scrolls once, and later frames stay in place."""
+    """Without free lines below, the screen scrolls once, and later frames stay in place."""
     monkeypatch.setenv("COLUMNS", "80")
     stream, emulator = io.StringIO(), TerminalEmulator(80, 6).feed("x\r\n" * 5)
     screen = Screen(stream)

@@ -283,17 +283,17 @@ def _tamper(text: str, manipulation: str) -> str:
             "edited": [first, second.replace('"so"', '"no"'), third],
             "removed": [first, third],
             "swapped": [second, first, third],
-            "cut off": [first, second],
+            "truncated": [first, second],
             "emptied": [],
-            "put in": [first, inserted, second, third],
-            "spelled otherwise": [first, second.replace('":', '" :', 1), third],
+            "inserted": [first, inserted, second, third],
+            "reformatted": [first, second.replace('":', '" :', 1), third],
         }[manipulation]
         + [""]
     )
 
 
 @pytest.mark.parametrize(
-    "manipulation", ["edited", "removed", "swapped", "cut off", "emptied", "put in", "spelled otherwise"]
+    "manipulation", ["edited", "removed", "swapped", "truncated", "emptied", "inserted", "reformatted"]
 )
 def test_tampered_ledger_is_detected(workspace: Workspace, manipulation: str) -> None:
     """The hash chain and the head detect every manipulation."""

@@ -40,7 +40,7 @@ PROVEN = ("ledger", "model", "package", "data", "parameters", "code", "figures")
 
 @pytest.fixture(scope="module")
 def champion_project_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Diabetes with a champion, and a challenger that sees fewer features."""
+    """Diabetes with a champion, and a challenger that uses fewer features."""
     workspace, task = prepared_project(tmp_path_factory.mktemp("crowned"), "diabetes")
     write_challenger(workspace, task, slice(None))
     with pytest.MonkeyPatch.context() as patch:

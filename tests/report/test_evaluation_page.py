@@ -118,7 +118,7 @@ def test_metrics_have_interval_baseline_and_training_value(page: str) -> None:
 
 
 def test_worst_prediction_is_shown_with_its_row(page: str) -> None:
-    """The values of the row stand beside the prediction."""
+    """The values of the row are shown next to the prediction."""
     line = next(line for line in page.splitlines() if 'data-value="0.125"' in line)
     assert re.findall(r'data-value="([\d.]+)"', line) == ["7", "0.125", "0.07", "1.07", "2.07", "3.07"]
 

@@ -1,4 +1,4 @@
-"""Script injection by names and values: no page, document or Markdown of ours runs it in a real browser."""
+"""Script injection by names and values: no generated page, document or Markdown runs it in a real browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Background threads survive exceptions, and files that could not be begun are removed."""
+"""Background threads survive exceptions, and files that could not be started are removed."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_failure_in_drift_does_not_prevent_recording(caplog: pytest.LogCaptureFi
     "step", ["tiltyard.serving.traffic.append_log.fcntl.flock", "tiltyard.serving.traffic.append_log.files.sync_folder"]
 )
 def test_log_file_that_cannot_be_started_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """A file that could not be begun is removed, and the next line begins a new file."""
+    """A file that could not be started is removed, and the next line starts a new file."""
 
     def fail(*_: object) -> None:
         raise OSError(errno.EMFILE, "no more files")

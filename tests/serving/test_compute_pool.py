@@ -193,7 +193,7 @@ def test_clients_take_turns(iris: LoadedModel, pool: ComputePool) -> None:
     pool.quick.waiting.max_per_client = 20
     message = RequestMessage("v1", json.dumps({"instances": ROWS * 30}).encode())
     finished: list[str] = []
-    with pool.quick.changed:  # no job has begun yet
+    with pool.quick.changed:  # no job has started yet
         futures = [pool.submit(iris, message, "much") for _ in range(20)]
         futures.append(pool.submit(iris, message, "little"))
         assert outcome(pool.submit(iris, message, "much")) == (429, "too_many_requests")
@@ -246,7 +246,7 @@ def test_request_that_ignores_its_deadline_leaves_the_quick_lane(
 
 
 def test_request_of_a_disconnected_client_is_dropped(pool: ComputePool, iris: LoadedModel) -> None:
-    """The request of a client that left is dropped unless it has begun."""
+    """The request of a client that left is dropped unless it has started."""
     message = RequestMessage("v1", json.dumps({"instances": ROWS}).encode())
     with pool.quick.changed:
         futures = [pool.submit(iris, message) for _ in range(5)]

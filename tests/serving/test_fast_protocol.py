@@ -35,38 +35,42 @@ Ports = dict[str, int]
 LAST = request_bytes({"instances": [random_models.IRIS]}, b"connection: close")
 CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n4\r\n{" + b'"in\r\n'
 REQUESTS = {
-    "usual": USUAL_REQUEST,
-    "twice": USUAL_REQUEST * 2,
-    "a wrong one between": USUAL_REQUEST + request_bytes(b'{"instances": [{}]}') + USUAL_REQUEST,
-    "another between": USUAL_REQUEST + b"GET /v1/models HTTP/1.1\r\nx-request-id: own\r\n\r\n" + USUAL_REQUEST,
-    "no JSON": request_bytes(b"{"),
-    "empty": request_bytes(b""),
-    "the last": LAST,
-    "old": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"1.1", b"1.0")),
-    "another method": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"POST", b"PUT")),
-    "no length": HEAD + b"\r\n",
-    "a query": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b":predict", b":predict?a=1")),
-    "written otherwise": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"%69ris")),
-    "unknown": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"rose")),
-    "in full": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b" /v1", b" http://x/v1")),
-    "no letters": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"\xc3\xa4")),
+    "ordinary": USUAL_REQUEST,
+    "two requests": USUAL_REQUEST * 2,
+    "invalid request between": USUAL_REQUEST + request_bytes(b'{"instances": [{}]}') + USUAL_REQUEST,
+    "other path between": USUAL_REQUEST + b"GET /v1/models HTTP/1.1\r\nx-request-id: own\r\n\r\n" + USUAL_REQUEST,
+    "invalid JSON": request_bytes(b"{"),
+    "empty body": request_bytes(b""),
+    "connection: close": LAST,
+    "HTTP/1.0": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"1.1", b"1.0")),
+    "other method": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"POST", b"PUT")),
+    "no Content-Length": HEAD + b"\r\n",
+    "query string": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b":predict", b":predict?a=1")),
+    "escaped path": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"%69ris")),
+    "unknown model": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"rose")),
+    "absolute URL": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b" /v1", b" http://x/v1")),
+    "path that is not ASCII": request_bytes(
+        {"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"\xc3\xa4")
+    ),
     "chunked": CHUNKED + b'8\r\nstances"\r\n5\r\n:[1]}\r\n0\r\n\r\n',
-    "chunked badly": CHUNKED + b"zzz\r\n",
-    "no HTTP": b"HELLO\r\n\r\n",
-    "waits for leave": request_bytes({"instances": [random_models.IRIS]}, b"expect: 100-continue"),
-    "another protocol": request_bytes({"instances": [random_models.IRIS]}, b"connection: upgrade", b"upgrade: h2c"),
-    "other content": request_bytes(b"a,b\n1,2\n", b"content-type: text/csv"),
-    "packed": request_bytes(b"\x1f\x8b", b"content-encoding: gzip"),
+    "invalid chunk": CHUNKED + b"zzz\r\n",
+    "invalid HTTP": b"HELLO\r\n\r\n",
+    "expect: 100-continue": request_bytes({"instances": [random_models.IRIS]}, b"expect: 100-continue"),
+    "upgrade": request_bytes({"instances": [random_models.IRIS]}, b"connection: upgrade", b"upgrade: h2c"),
+    "CSV": request_bytes(b"a,b\n1,2\n", b"content-type: text/csv"),
+    "compressed": request_bytes(b"\x1f\x8b", b"content-encoding: gzip"),
     "large": request_bytes({"instances": [random_models.IRIS] * 400}),
-    "with reasons": USUAL_REQUEST + request_bytes({"instances": [random_models.IRIS], "explain": True}) + USUAL_REQUEST,
-    "without reasons": request_bytes({"instances": [random_models.IRIS], "explain": False}),
-    "with strange reasons": request_bytes({"instances": [random_models.IRIS], "explain": 1}),
-    "by a proxy": request_bytes({"instances": [random_models.IRIS]}, b"x-forwarded-for: 1.2.3.4"),
+    "with explanations": USUAL_REQUEST
+    + request_bytes({"instances": [random_models.IRIS], "explain": True})
+    + USUAL_REQUEST,
+    "explain: false": request_bytes({"instances": [random_models.IRIS], "explain": False}),
+    "explain: 1": request_bytes({"instances": [random_models.IRIS], "explain": 1}),
+    "through a proxy": request_bytes({"instances": [random_models.IRIS]}, b"x-forwarded-for: 1.2.3.4"),
 }
 BROKEN = {
-    "no HTTP",
-    "no letters",
-    "chunked badly",
+    "invalid HTTP",
+    "path that is not ASCII",
+    "invalid chunk",
 }  # refused in the middle, after which the connection is closed
 
 
@@ -84,7 +88,7 @@ def ports(app: Starlette) -> Iterator[Ports]:
     install(served, app.state.models.values())
     served.state.metrics = RequestMetrics(registry=CollectorRegistry())
     with serve_raw(served) as fast, serve_raw(served, WithoutFastPath) as without:
-        exchange(fast, [REQUESTS["with reasons"]])  # starts the compute process
+        exchange(fast, [REQUESTS["with explanations"]])  # starts the compute process
         yield {"with": fast, "without": without}
     served.state.pool.close()
 
@@ -96,7 +100,7 @@ def exchange(port: int, parts: list[bytes]) -> bytes:
         for part in parts:
             connection.sendall(part)
             if len(parts) > 1:
-                time.sleep(0.002)  # so that they are read one by one
+                time.sleep(0.002)  # so that the parts are read separately
         found = b""
         connection.settimeout(20)
         with contextlib.suppress(TimeoutError, ConnectionResetError):

@@ -197,7 +197,7 @@ def test_copies_are_repaired_and_limited_in_number(
 def test_package_is_not_copied_without_disk_space(
     space: Workspace, versions_project: tuple[Workspace, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without room for a copy, the version is stored, and loaded from its package."""
+    """Without disk space for a copy, the version is stored, and loaded from its package."""
     monkeypatch.setattr("tiltyard.serving.http.last_good.MAX_DISK_SHARE", 0.0)
     start_worker(space)
     assert not serve.last_good(space).copy("iris", versions_project[1][0]).exists()

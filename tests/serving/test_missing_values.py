@@ -60,7 +60,7 @@ def test_text_is_an_instance(workspace: Workspace) -> None:
 
 
 def test_csv_files_are_predicted_like_requests(workspace: Workspace, tmp_path: Path) -> None:
-    """In CSV files, empty cells are null, spellings of booleans are known, and numeric texts stay texts."""
+    """In CSV files, empty cells are null, words for booleans are parsed, and numeric texts stay texts."""
     people, moods = generated_tasks.prepare_table(workspace), generated_tasks.prepare_texts(workspace)
     for task in (people, moods):
         random_models.write_champion(workspace, random_models.write_evaluated(workspace, task.name))

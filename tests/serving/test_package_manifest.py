@@ -101,7 +101,7 @@ def test_files_changed_after_packaging_are_refused(
 
 
 @pytest.mark.parametrize("change", [change for change in CHANGES if change not in GOLDEN])
-@pytest.mark.parametrize("record", ["gone", "written anew"])
+@pytest.mark.parametrize("record", ["deleted", "rewritten"])
 def test_pointer_has_the_hash_of_all_files(
     packaged: tuple[Workspace, Path], change: Callable[[Path], None], record: str
 ) -> None:
@@ -112,7 +112,7 @@ def test_pointer_has_the_hash_of_all_files(
     assert app.state.models["iris"].version == folder.name
     change(folder)
     smoke_test_record = files.read_json(folder / "proven.json")
-    if record == "gone":
+    if record == "deleted":
         (folder / "proven.json").unlink()
     else:
         files.write_json(folder / "proven.json", {**smoke_test_record, manifest.FILES_KEY: manifest.hashes(folder)})

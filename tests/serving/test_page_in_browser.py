@@ -331,7 +331,7 @@ def test_prompt_is_continued(browser: Browser, tmp_path: Path) -> None:
 
 
 def test_unreachable_service_is_reported(browser: Browser, app: Starlette) -> None:
-    """If the service is gone, the form shows a message."""
+    """If the service does not respond, the form shows a message."""
     with serve_app(app) as host:
         browser.open(f"http://{host}/", DRAWN)
     assert submit(browser, "iris") == "The service does not respond. Is it still running?"

@@ -52,7 +52,7 @@ def test_running_request_is_answered_at_shutdown(packages: dict[str, Path], tmp_
         with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
             connection.sendall(head + body[:5])
             (worker,) = psutil.Process(server.process.pid).children()
-            time.sleep(0.5)  # until the head is read, which cannot be seen from outside
+            time.sleep(0.5)  # until the head is read, which cannot be observed from outside
             worker.send_signal(signal.SIGTERM)
             time.sleep(0.5)
             connection.sendall(body[5:])

@@ -147,7 +147,7 @@ def repeated_text_column(rows: int, length: int) -> pa.Array:
         (parquet_bytes(identical_columns([{"a": 1.4}])), "wrong_type"),
         (parquet_bytes(identical_columns(repeated_text_column(1000, 1_000_000))), "body_too_large"),
     ],
-    ids=["packed without bounds", "lists", "bytes", "records", "a long text in every row"],
+    ids=["unbounded compression", "lists", "bytes", "records", "a long text in every row"],
 )
 def test_parquet_that_unpacks_to_gigabytes_is_refused(client: TestClient, content: bytes, expected: str) -> None:
     """A small file that would unpack to gigabytes is refused before unpacking."""

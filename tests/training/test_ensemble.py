@@ -1,4 +1,4 @@
-"""Ensembles: shares that favour the better members, and how alike their errors are."""
+"""Ensembles: shares that favour better members, and the correlation of their errors."""
 
 from __future__ import annotations
 
