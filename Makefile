@@ -23,62 +23,62 @@ help:  ## print this help
 	  '/^[a-z-]+:.*## / {printf "  %smake %-9s%s %s\n", on, $$1, off, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo "  variables: TASKS='iris sine' (default: all), WORKERS=4 (tests at once), GPU=1 (CUDA build), PYTHON=python3.12, MINUTES=60, EXAMPLES=1000"
 
-run: $(INSTALLED)  ## install, then take every task from source to packaged champion
+run: $(INSTALLED)  ## install, then run the pipeline for every task
 	@tiltyard run $(TASKS) || case $$? in 3|4) ;; *) exit $$? ;; esac  # HOLD and REJECT are verdicts, not errors
 
-test: $(INSTALLED)  ## run the tests; coverage, smoke, nightly, catalogue and jax are more of them
+test: $(INSTALLED)  ## run the unit and property tests; more tests: coverage, smoke, nightly, catalogue, jax
 	pytest -m "not hypothesis and not smoke and not catalogue and not jax" $(SPREAD) $(STUCK)=900
 	pytest -m "hypothesis and not catalogue" $(SPREAD) $(STUCK)=900
 
-coverage: $(INSTALLED)  ## run the tests, traced, and report the coverage of src and pipelines; it takes half as long again
+coverage: $(INSTALLED)  ## run the tests and report the coverage of src and pipelines; takes half as long again
 	@rm -f .coverage .coverage.*
 	coverage run -m pytest -m "not hypothesis and not smoke and not catalogue and not jax" $(SPREAD) $(STUCK)=900
 	@coverage combine -q && coverage report
 
-check: $(INSTALLED)  ## lint, format, types, direction of imports
+check: $(INSTALLED)  ## check style, format, types and import contracts
 	ruff check .
 	ruff format --check .
 	mypy src pipelines serving tests benchmarks
 	lint-imports --no-cache
 	pytest -q tests/test_repository.py
 
-smoke: $(INSTALLED)  ## the whole pipeline by the command line, kills, attacks on a running service, in temporary projects
+smoke: $(INSTALLED)  ## run the smoke tests: the command line, kills, attacks on a running service
 	pytest -q -m smoke -n $(WORKERS) --durations=15
 
-smoke-ci: $(INSTALLED)  ## those smoke tests that CI runs for every change: each takes less than a minute
+smoke-ci: $(INSTALLED)  ## run the smoke tests that take less than a minute each, as CI does
 	pytest -q -m "smoke and not nightly" -n $(WORKERS) --durations=15
 
-nightly: $(INSTALLED) coverage smoke catalogue cluster jax  ## what takes too long for every change, and an hour of fuzz
+nightly: $(INSTALLED) coverage smoke catalogue cluster jax  ## run the tests that take too long for every change, and an hour of fuzzing
 	$(MAKE) fuzz MINUTES=$(or $(MINUTES),60)
 
-catalogue: $(INSTALLED)  ## every task in small (real data with TILTYARD_MIRROR), every form of a family, long trainings
+catalogue: $(INSTALLED)  ## run every task in small (real data with TILTYARD_MIRROR), every model family, long trainings
 	pytest -q -m catalogue -n $(WORKERS) --dist loadfile $(STUCK)=7500
 
-fuzz: $(INSTALLED)  ## the property tests by new random seeds, for MINUTES=1, until one fails; SEED=n repeats a round
+fuzz: $(INSTALLED)  ## run the property tests with new random seeds for MINUTES=1; SEED=n repeats a round
 	python tests/fuzz.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(EXAMPLES),--examples $(EXAMPLES)) $(if $(SEED),--seed $(SEED))
 
-mutants: $(INSTALLED)  ## put faults into the code that judges, see whether tests fail, write benchmarks/MUTANTS.md; MINUTES=60
+mutants: $(INSTALLED)  ## run mutation tests of the code that judges models, write benchmarks/MUTANTS.md; MINUTES=60
 	python benchmarks/mutants.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(MOST),--most $(MOST)) $(if $(SEED),--seed $(SEED))
 
-cluster: $(INSTALLED)  ## the manifest for Kubernetes, held to the schemas of clusters, which are installed for it
+cluster: $(INSTALLED)  ## install the schemas of Kubernetes and validate the manifest against them
 	@$(UV) pip install -q --python $(BIN)/python --group cluster
 	pytest -q tests/serving/test_kubernetes.py
 
-jax: $(INSTALLED)  ## every model family under the other backend, which is installed for it
+jax: $(INSTALLED)  ## install JAX and test every model family with it
 	@$(UV) pip install -q --python $(BIN)/python --group jax
 	pytest -q -m jax
 
 serve: $(INSTALLED)  ## serve the champions on http://localhost:3000
 	@tiltyard serve $(TASKS)
 
-bench: $(INSTALLED)  ## measure, and write benchmarks/RESULTS.md
+bench: $(INSTALLED)  ## run the benchmarks, write benchmarks/RESULTS.md
 	python benchmarks/run.py
 
-results: $(INSTALLED)  ## measure the catalogue on real data (hours; TILTYARD_MIRROR), and write docs/RESULTS.md
+results: $(INSTALLED)  ## measure the catalogue on real data (hours; TILTYARD_MIRROR), write docs/RESULTS.md
 	python benchmarks/catalogue.py
 	python benchmarks/deep.py $(TASKS)
 
-lock: $(INSTALLED)  ## write the lock files anew from pyproject.toml
+lock: $(INSTALLED)  ## write the lock files again from pyproject.toml
 	$(UV) pip compile -q pyproject.toml --extra cpu --group dev --universal --generate-hashes \
 	  --no-emit-index-url --python-version 3.11 -o requirements.lock
 	$(UV) pip compile -q pyproject.toml --extra gpu --group dev --universal --generate-hashes \
@@ -86,7 +86,7 @@ lock: $(INSTALLED)  ## write the lock files anew from pyproject.toml
 	$(UV) pip compile -q serving/requirements.in --universal --generate-hashes \
 	  --no-emit-index-url --python-version 3.11 -o serving/requirements.lock
 
-clean:  ## remove the environment and everything that can be made again; data and champions stay
+clean:  ## remove the environment and everything that can be rebuilt; data and champions stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* .tiltyard/state logs
 
 # pip brings uv, of the version in the lock; uv brings the rest, by hash

@@ -22,6 +22,7 @@ from tiltyard.config import base_tasks, loader, task_list
 from tiltyard.config.task import Task
 from tiltyard.data import dvc
 from tiltyard.errors import TaskError, TiltyardError
+from tiltyard.fork_server import ForkServers
 from tiltyard.gate.next_steps import next_steps
 from tiltyard.workspace import Workspace
 
@@ -55,7 +56,11 @@ def pipeline_flow(root: str, names: list[str]) -> Any:
     workspace = Workspace(Path(root))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(len(names), cores)
-    with contextlib.chdir(root), RunProgress(workspace, names, tuple(steps.STEPS), workers) as display:
+    with (
+        contextlib.chdir(root),
+        ForkServers(),
+        RunProgress(workspace, names, tuple(steps.STEPS), workers) as display,
+    ):
         with _pool(workers, display) as pool:  # DVC is used in the project folder
             # Prefect finds the flow that a task belongs to in the context, which threads do not inherit
             futures: dict[str, Future[TaskOutcome]] = {}

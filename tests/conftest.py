@@ -18,7 +18,7 @@ from tiltyard.config import loader, task_list
 from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
-# Property tests try the same examples everywhere, unless `make fuzz` asks for new ones. No limit depends on a clock.
+# Property tests use the same examples everywhere, unless `make fuzz` requests new ones. No limit depends on a clock.
 settings.register_profile(
     "fixed", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -36,14 +36,14 @@ settings.load_profile(PROFILE)
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A project without outputs; it is the working directory."""
+    """An empty project without outputs, as the working directory."""
     monkeypatch.chdir(tmp_path)
     return new_workspace(tmp_path)
 
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A project with three quick stages for four tasks."""
+    """A project with three quick stages for four tasks, as the working directory."""
     monkeypatch.chdir(tmp_path)
     return small_project(tmp_path)
 
@@ -62,7 +62,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture
 def trained_project(trained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A copy of `trained` for one test; it is the working directory."""
+    """A copy of `trained` for one test, as the working directory."""
     root = tmp_path / "project"
     shutil.copytree(trained.root, root)
     monkeypatch.chdir(root)
@@ -71,15 +71,15 @@ def trained_project(trained: Workspace, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def mirror() -> Path:
-    """The folder of real files, if there is one."""
-    if not (named := os.environ.get("TILTYARD_MIRROR")):
+    """The folder of real data files; without it, the test is skipped."""
+    if not (folder := os.environ.get("TILTYARD_MIRROR")):
         pytest.skip("needs real files: set TILTYARD_MIRROR to their folder")
-    return Path(named)
+    return Path(folder)
 
 
 @pytest.fixture
 def table(tmp_path: Path) -> Callable[..., Path]:
-    """Write a file, as text or bytes."""
+    """Return a function that writes a file from text or bytes."""
 
     def write(content: str | bytes, name: str = "table.csv") -> Path:
         path = tmp_path / name
@@ -91,28 +91,28 @@ def table(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for private keys of the test's own."""
+    """A folder for private keys, for one test."""
     folder = tmp_path / "config"
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
     monkeypatch.delenv("TILTYARD_SIGNING_KEY", raising=False)
     return folder / "tiltyard" / "signing"
 
 
-LONGER = {"smoke": 1800, "jax": 1800, "catalogue": 3600}  # seconds until such a test is taken to hang
+TIMEOUTS = {"smoke": 1800, "jax": 1800, "catalogue": 3600}  # timeouts in seconds by marker
 PLUGINS = ("sources", "models", "problems", "evaluators", "checks", "columns", "findings", "explanations")
 LONGEST = ("test_flow.py", "test_search.py", "test_study.py", "test_schedule.py", "test_service.py", "test_package.py")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Set a longer timeout than that of pyproject.toml for smoke, jax and catalogue tests."""
-    for name, seconds in LONGER.items():
+    for name, seconds in TIMEOUTS.items():
         if item.get_closest_marker(name) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(seconds))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the files that take minutes: begun last, they would keep one core busy while the other waits."""
-    if PROFILE == "fuzz":  # a short run gets to other files each time
+    """Start with the files that take minutes: started last, they would leave the other core idle."""
+    if PROFILE == "fuzz":  # so that short runs start with other files each time
         seed = config.getoption("hypothesis_seed")
         items.sort(key=lambda item: zlib.crc32(f"{seed} {item.path.name}".encode()))
         return
@@ -120,7 +120,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give contract tests every plug-in of the folder that their argument is named after, and every task."""
+    """Parametrize contract tests with all plug-ins of the folder that their argument is named after, and all tasks."""
     for folder in PLUGINS:
         if (name := folder[:-1]) + "_name" in metafunc.fixturenames:
             metafunc.parametrize(f"{name}_name", plugins.names(folder))
@@ -133,6 +133,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """End a fuzz run whose time is over, after the test that was running then."""
+    """End a fuzz run when its time is over, after the current test."""
     if PROFILE == "fuzz" and time.time() > float(os.environ.get("FUZZ_UNTIL") or "inf"):
         item.session.shouldstop = "the time is over"

@@ -14,17 +14,17 @@ STOPPED = 2  # pytest's exit status when the time was over
 
 def main() -> int:
     """Run rounds; print how to repeat the one that failed."""
-    wanted = _wanted()
-    until = time.time() + 60 * wanted.minutes
+    options = _options()
+    until = time.time() + 60 * options.minutes
     number = 0
-    while number == 0 or (wanted.seed is None and time.time() < until):
+    while number == 0 or (options.seed is None and time.time() < until):
         number += 1
-        seed = secrets.randbelow(2**32) if wanted.seed is None else wanted.seed
+        seed = secrets.randbelow(2**32) if options.seed is None else options.seed
         print(f"fuzz: round {number}, seed {seed}", flush=True)
-        status = _round(seed, wanted, None if wanted.seed is not None else until)
+        status = _round(seed, options, None if options.seed is not None else until)
         if status not in (0, STOPPED):
-            print(f"fuzz: seed {seed} failed; to repeat: make fuzz SEED={seed}{_examples(wanted)}", flush=True)
-            print("fuzz: put what was found into the test by @example or into a test of its own, then mend it")
+            print(f"fuzz: seed {seed} failed; to repeat: make fuzz SEED={seed}{_examples(options)}", flush=True)
+            print("fuzz: put what was found into the test by @example or into a separate test, then fix it")
             return 1
         if status == STOPPED:
             break
@@ -32,7 +32,7 @@ def main() -> int:
     return 0
 
 
-def _wanted() -> argparse.Namespace:
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=1.0, help="stop after the test that runs then (default: 1)")
     parser.add_argument("--examples", type=int, help="how many each test tries, if it names no number (default: 100)")
@@ -41,19 +41,19 @@ def _wanted() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _round(seed: int, wanted: argparse.Namespace, until: float | None) -> int:
-    """Run the property tests once; what other rounds found before is tried first."""
-    environment = {**os.environ, "HYPOTHESIS_PROFILE": "fuzz", "FUZZ_EXAMPLES": str(wanted.examples or "")}
+def _round(seed: int, options: argparse.Namespace, until: float | None) -> int:
+    """Run the property tests once; failures found in earlier rounds are tried first."""
+    environment = {**os.environ, "HYPOTHESIS_PROFILE": "fuzz", "FUZZ_EXAMPLES": str(options.examples or "")}
     if until is not None:
         environment["FUZZ_UNTIL"] = str(until)
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-c", "pyproject.toml", "-m", "hypothesis and not catalogue"]
-    # More examples take longer and hang no more than before: 600 seconds for each hundred, as pyproject.toml has it.
-    command += [f"--hypothesis-seed={seed}", f"--timeout={6 * max(100, wanted.examples or 0)}", *wanted.tests]
+    # More examples take longer without hanging: 600 seconds for each hundred, as in pyproject.toml.
+    command += [f"--hypothesis-seed={seed}", f"--timeout={6 * max(100, options.examples or 0)}", *options.tests]
     return subprocess.run(command, env=environment, check=False).returncode
 
 
-def _examples(wanted: argparse.Namespace) -> str:
-    return f" EXAMPLES={wanted.examples}" if wanted.examples else ""
+def _examples(options: argparse.Namespace) -> str:
+    return f" EXAMPLES={options.examples}" if options.examples else ""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Databases of the tools below: a damaged one ends in a sentence with its cure, or is put aside, and soon."""
+"""Damaged databases of the tools: an error with a fix, or the file is moved aside, without a long wait."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
 
-def garbage(path: Path) -> None:
-    """Write what never was a database."""
+def write_garbage(path: Path) -> None:
+    """Write random bytes."""
     path.write_bytes(os.urandom(8192))
 
 
-def torn(path: Path) -> None:
+def write_corrupted(path: Path) -> None:
     """Write a database, and overwrite its middle."""
-    made(path)
+    write_database(path)
     content = bytearray(path.read_bytes())
     content[4096 : len(content) - 4096] = os.urandom(len(content) - 8192)
     path.write_bytes(content)
 
 
-def cut(path: Path) -> None:
+def write_truncated(path: Path) -> None:
     """Write a database, and keep its first half."""
-    made(path)
+    write_database(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def made(path: Path) -> None:
+def write_database(path: Path) -> None:
     """Write a database of several pages."""
     with sqlite3.connect(path) as database:
         database.execute("create table facts (name text primary key, value text)")
@@ -48,12 +48,12 @@ def made(path: Path) -> None:
     database.close()
 
 
-DAMAGED = [garbage, torn, cut]
+DAMAGES = [write_garbage, write_corrupted, write_truncated]
 
 
 @pytest.fixture
-def searching(workspace: Workspace) -> Workspace:
-    """Iris, prepared, with a range to search."""
+def search_project(workspace: Workspace) -> Workspace:
+    """A prepared iris project with a search range."""
     edit_task(workspace, "iris", {"search": {"train.learning_rate": {"low": 0.001, "high": 0.1}}})
     fetch_raw(workspace, "iris")
     prepare.prepare(workspace, loader.load(workspace, "iris"))
@@ -61,36 +61,36 @@ def searching(workspace: Workspace) -> Workspace:
     return workspace
 
 
-@pytest.mark.parametrize("spoil", DAMAGED)
-def test_a_damaged_search_names_its_cure(searching: Workspace, spoil: Callable[[Path], None]) -> None:
-    """The sentence names file and command; once that was typed, the search begins anew."""
-    task, path = loader.load(searching, "iris"), searching.search("iris")
-    spoil(path)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_search_database_error_gives_a_fix(search_project: Workspace, damage: Callable[[Path], None]) -> None:
+    """The error names the file and a command; after the command, a search starts from scratch."""
+    task, path = loader.load(search_project, "iris"), search_project.search("iris")
+    damage(path)
     with pytest.raises(WorkspaceError, match="the trials of earlier searches cannot be read: ") as caught:
-        search.search(searching, task, 1, 1, lambda _: None)
+        search.search(search_project, task, 1, 1, lambda _: None)
     command = caught.value.hint.removeprefix("move it away and start again: ").split()
     assert command == ["mv", str(path), f"{path}.damaged"]
     path.rename(command[2])
-    assert OptunaStudy(search.search_spec(searching, task)).finished() == []
+    assert OptunaStudy(search.search_spec(search_project, task)).finished() == []
 
 
-def test_a_database_of_something_else_is_no_search(searching: Workspace) -> None:
-    """Whole, but with tables of other things under the names of ours."""
-    with sqlite3.connect(searching.search("iris")) as database:
+def test_database_with_other_tables_is_rejected(search_project: Workspace) -> None:
+    """The database is intact, but its tables have other columns."""
+    with sqlite3.connect(search_project.search("iris")) as database:
         database.execute("create table studies (colour text)")
         database.execute("create table version_info (colour text)")
     database.close()
     with pytest.raises(WorkspaceError, match="the trials of earlier searches cannot be read"):
-        OptunaStudy(search.search_spec(searching, loader.load(searching, "iris"))).finished()
+        OptunaStudy(search.search_spec(search_project, loader.load(search_project, "iris"))).finished()
 
 
-def test_whole_absent_and_locked_databases_are_fine(tmp_path: Path) -> None:
-    """Nothing is said of what may be used, or is."""
+def test_intact_absent_and_locked_databases_are_accepted(tmp_path: Path) -> None:
+    """Usable databases, and those in use, are not reported as damaged."""
     path = tmp_path / "facts.db"
     assert sqlite_file.damage(path) == ""
     path.touch()
     assert sqlite_file.damage(path) == ""
-    made(path)
+    write_database(path)
     assert sqlite_file.damage(path) == ""
     with sqlite3.connect(path) as database:
         database.execute("begin exclusive")
@@ -98,14 +98,14 @@ def test_whole_absent_and_locked_databases_are_fine(tmp_path: Path) -> None:
     database.close()
 
 
-@pytest.mark.parametrize("spoil", DAMAGED)
-def test_a_damaged_history_is_put_aside(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], None]
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_history_is_moved_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None]
 ) -> None:
-    """Before the server starts, with the files beside it; it is said where it lies."""
+    """Before the server starts, the database and its side files are moved, and the new path is printed."""
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     monkeypatch.delenv(server.DATABASE_URL, raising=False)
-    spoil(tmp_path / "prefect.db")
+    damage(tmp_path / "prefect.db")
     (tmp_path / "prefect.db-wal").touch()
     server._set_damaged_database_aside()
     assert not (tmp_path / "prefect.db").exists()
@@ -114,8 +114,8 @@ def test_a_damaged_history_is_put_aside(
 
 
 @pytest.mark.smoke
-def test_a_run_does_not_wait_for_a_server_that_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A whole database that is none of Prefect's ends the real server, and that is noticed long before two minutes."""
+def test_run_does_not_wait_for_a_server_that_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a database of another tool the real server exits, which is noticed long before the timeout."""
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     monkeypatch.delenv(server.API_URL, raising=False)
     monkeypatch.delenv(server.DATABASE_URL, raising=False)
@@ -124,8 +124,8 @@ def test_a_run_does_not_wait_for_a_server_that_cannot_start(tmp_path: Path, monk
         database.execute("create table alembic_version (version_num text)")
         database.execute("insert into alembic_version values ('nobody knows this one')")
     database.close()
-    began = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(WorkspaceError, match="Prefect's server ended with") as caught, server.running_server():
         server.wait_until_ready()
     assert f"mv {tmp_path / 'prefect.db'}" in caught.value.hint
-    assert time.monotonic() - began < server.START_SECONDS
+    assert time.monotonic() - started < server.START_SECONDS

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there, and what a kill in the middle leaves behind."""
+"""Atomic files and folders: complete or absent, and cleanup after kills."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from workspaces import half_written
 from tiltyard import files
 
 
-def write(way: str, target: Path) -> None:
-    """Write a target whole."""
-    with getattr(files, way)(target) as made:
-        (made / "whole.txt" if made.is_dir() else made).write_text("whole")
+def write(method: str, target: Path) -> None:
+    """Write a complete target."""
+    with getattr(files, method)(target) as temporary:
+        (temporary / "whole.txt" if temporary.is_dir() else temporary).write_text("whole")
 
 
-@pytest.mark.parametrize(("way", "name"), [("atomic_file", "docs [1].json"), ("atomic_folder", "docs")])
-def test_what_a_kill_left_goes_at_the_next_write(tmp_path: Path, way: str, name: str) -> None:
-    """Of the same target alone; what a process that lives is writing stays, and so do other hidden files."""
+@pytest.mark.parametrize(("method", "name"), [("atomic_file", "docs [1].json"), ("atomic_folder", "docs")])
+def test_next_write_removes_abandoned_files_of_its_target(tmp_path: Path, method: str, name: str) -> None:
+    """Files that a running process writes stay, as do other hidden files."""
     target, others = tmp_path / name, {".docs-mine", ".docs", f".other-{32 * 'a'}"}
     for other in others:
         (tmp_path / other).mkdir()
-    with half_written(way, target) as (killed, left), half_written(way, target) as (alive, kept):
+    with half_written(method, target) as (killed, abandoned), half_written(method, target) as (alive, partial):
         killed.kill()
         killed.wait()
-        assert left.exists()
-        write(way, target)
-        assert {path.name for path in tmp_path.iterdir()} == {target.name, kept.name, *others}
+        assert abandoned.exists()
+        write(method, target)
+        assert {path.name for path in tmp_path.iterdir()} == {target.name, partial.name, *others}
         alive.communicate("")
         assert alive.returncode == 0
     assert (target / "half.txt" if target.is_dir() else target).read_text() == "half"
     assert {path.name for path in tmp_path.iterdir()} == {target.name, *others}
 
 
-def test_a_link_that_is_named_like_a_temporary_is_not_followed(tmp_path: Path) -> None:
-    """Nothing behind it is removed."""
+def test_link_named_like_a_temporary_is_not_followed(tmp_path: Path) -> None:
+    """The target of the link stays."""
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "file.txt").write_text("mine")
@@ -49,18 +49,18 @@ def test_a_link_that_is_named_like_a_temporary_is_not_followed(tmp_path: Path) -
     assert (precious / "file.txt").read_text() == "mine"
 
 
-def test_writers_at_once_do_not_remove_what_others_write(tmp_path: Path) -> None:
-    """A temporary file that is just made and not yet locked is no leftover."""
+def test_concurrent_writers_keep_each_others_files(tmp_path: Path) -> None:
+    """A new temporary file that is not locked yet does not count as abandoned."""
     target, failures = tmp_path / "one.json", list[BaseException]()
 
-    def often() -> None:
+    def write_repeatedly() -> None:
         try:
             for _ in range(60):
                 write("atomic_file", target)
         except OSError as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=often) for _ in range(4)]
+    threads = [threading.Thread(target=write_repeatedly) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -69,8 +69,8 @@ def test_writers_at_once_do_not_remove_what_others_write(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["one.json"]
 
 
-def test_a_temporary_that_is_removed_before_its_lock_holds_is_made_again(tmp_path: Path) -> None:
-    """Another process may take what is just made for a leftover: it locks it first, and then removes it."""
+def test_temporary_removed_before_its_lock_is_created_again(tmp_path: Path) -> None:
+    """Another process may take a new file for abandoned: it locks the file first, and then removes it."""
     made, removers = list[Path](), list[threading.Thread]()
 
     def remove(path: Path, lock: int) -> None:
@@ -93,8 +93,8 @@ def test_a_temporary_that_is_removed_before_its_lock_holds_is_made_again(tmp_pat
     removers[0].join()
 
 
-def test_a_block_that_fails_leaves_all_as_it_was(tmp_path: Path) -> None:
-    """The old content stays, and nothing temporary."""
+def test_failed_block_leaves_the_old_content(tmp_path: Path) -> None:
+    """No temporary folder is left."""
     target = tmp_path / "docs"
     write("atomic_folder", target)
     with pytest.raises(ValueError, match="no"), files.atomic_folder(target):
@@ -102,29 +102,29 @@ def test_a_block_that_fails_leaves_all_as_it_was(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["docs", "whole.txt"]
 
 
-@pytest.mark.parametrize("way", ["atomic_file", "atomic_folder"])
-def test_what_kills_left_goes_whatever_it_was_to_be(tmp_path: Path, way: str) -> None:
-    """Of all targets in a folder; what a living process writes stays, and so does what is named otherwise."""
+@pytest.mark.parametrize("method", ["atomic_file", "atomic_folder"])
+def test_abandoned_files_of_all_targets_are_removed(tmp_path: Path, method: str) -> None:
+    """Files that a running process writes stay, as do files with other names."""
     others = {".gitignore", ".one-2.json", f"one-{32 * '0'}", f".one-{31 * '0'}"}
     for other in others:
         (tmp_path / other).touch()
     with (
-        half_written(way, tmp_path / "one.json") as (killed, left),
-        half_written(way, tmp_path / "two") as (alive, kept),
+        half_written(method, tmp_path / "one.json") as (killed, abandoned),
+        half_written(method, tmp_path / "two") as (alive, partial),
     ):
         killed.kill()
         killed.wait()
-        assert left.exists()
+        assert abandoned.exists()
         files.remove_abandoned(tmp_path)
-        assert {path.name for path in tmp_path.iterdir()} == {kept.name, *others}
+        assert {path.name for path in tmp_path.iterdir()} == {partial.name, *others}
         alive.communicate("")
         assert alive.returncode == 0
     files.remove_abandoned(tmp_path / "absent")
 
 
 @pytest.mark.parametrize("replace", [True, False])
-def test_a_private_file_is_its_owners_alone(tmp_path: Path, replace: bool) -> None:
-    """Whatever the mask allows; one that is there is replaced or kept, as is asked, and nothing else is left."""
+def test_private_file_is_readable_only_by_its_owner(tmp_path: Path, replace: bool) -> None:
+    """The umask has no effect; an existing file is replaced or kept as requested, and no other file is left."""
     path, mask = tmp_path / "new" / "key", os.umask(0)
     try:
         files.write_private_file(path, b"one", replace=replace)
@@ -139,13 +139,13 @@ def test_a_private_file_is_its_owners_alone(tmp_path: Path, replace: bool) -> No
             files.write_private_file(path, b"two", replace=False)
     assert path.read_bytes() == (b"two" if replace else b"one")
     assert path.stat().st_mode & 0o777 == 0o600
-    assert [kept.name for kept in path.parent.iterdir()] == ["key"]
+    assert [partial.name for partial in path.parent.iterdir()] == ["key"]
 
 
-def test_of_many_private_files_at_once_one_stays(tmp_path: Path) -> None:
-    """Where none may be replaced, the first one wins, and the others are told."""
+def test_concurrent_private_writes_keep_exactly_one(tmp_path: Path) -> None:
+    """Without replacement the first write wins, and the others raise an error."""
 
-    def written(number: int) -> bool:
+    def try_write(number: int) -> bool:
         try:
             files.write_private_file(tmp_path / "key", b"%d" % number, replace=False)
         except FileExistsError:
@@ -153,25 +153,25 @@ def test_of_many_private_files_at_once_one_stays(tmp_path: Path) -> None:
         return True
 
     with ThreadPoolExecutor(8) as pool:
-        won = [*pool.map(written, range(24))]
+        won = [*pool.map(try_write, range(24))]
     assert won.count(True) == 1
     assert (tmp_path / "key").read_bytes() == b"%d" % won.index(True)
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
 
-def test_a_lock_on_a_removed_file_keeps_nobody_out(tmp_path: Path) -> None:
-    """Whoever waited for one that was removed takes the one that is there now: two never hold it at once."""
-    path, inside, most = tmp_path / "locks" / "one.lock", list[int](), list[int]()
+def test_lock_on_a_removed_file_is_not_exclusive_forever(tmp_path: Path) -> None:
+    """A process that waited for a removed lock file takes the current one: two never hold the lock at once."""
+    path, inside, holders = tmp_path / "locks" / "one.lock", list[int](), list[int]()
 
-    def enter(number: int) -> None:
+    def hold_lock(number: int) -> None:
         with files.locked(path):
             inside.append(number)
-            most.append(len(inside))
+            holders.append(len(inside))
             time.sleep(0.002)
             inside.remove(number)
-            path.unlink()  # from here on another may take the lock
+            path.unlink()  # from here on another thread may take the lock
 
     with ThreadPoolExecutor(8) as pool:
-        for done in [pool.submit(enter, number) for number in range(40)]:
+        for done in [pool.submit(hold_lock, number) for number in range(40)]:
             done.result(60)
-    assert most == [1] * 40
+    assert holders == [1] * 40

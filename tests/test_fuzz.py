@@ -1,4 +1,4 @@
-"""Property tests: `make test` tries the same examples each time, `make fuzz` new ones, and says how to repeat them."""
+"""Property tests: `make test` uses the same examples each time, `make fuzz` new ones with a seed to repeat them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import settings
 from workspaces import ROOT
 
 CONFTEST = f"exec(open({str(ROOT / 'tests' / 'conftest.py')!r}).read())"
-LUCK = '''
+RANDOM_TEST = '''
 from hypothesis import given, settings, strategies as st
 
 def test_no_property():
@@ -29,15 +29,15 @@ def test_luck(number):
 
 
 def fuzz(folder: Path, source: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run the script on tests of our own."""
+    """Run the fuzz script on generated tests."""
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "test_luck.py").write_text(source)
     command = [sys.executable, "tests/fuzz.py", *words, str(folder)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_examples_do_not_depend_on_luck_or_clock() -> None:
-    """The profile that is loaded unless `make fuzz` asks for another."""
+def test_default_profile_is_deterministic() -> None:
+    """The fixed profile is loaded unless `make fuzz` requests another."""
     assert settings.get_current_profile_name() == "fixed"
     assert settings.default is not None
     assert settings.default.derandomize
@@ -47,23 +47,23 @@ def test_examples_do_not_depend_on_luck_or_clock() -> None:
 
 @pytest.mark.smoke
 @pytest.mark.nightly
-def test_a_failure_is_reported_with_the_seed_that_repeats_it(tmp_path: Path) -> None:
-    """The run ends there, with status 1; the same seed fails at the same number."""
-    found = fuzz(tmp_path, LUCK.replace("WORST", "2"), "--minutes", "0.5")
+def test_failure_is_reported_with_its_seed(tmp_path: Path) -> None:
+    """The run ends with status 1; the same seed fails at the same number."""
+    found = fuzz(tmp_path, RANDOM_TEST.replace("WORST", "2"), "--minutes", "0.5")
     assert found.returncode == 1, found.stdout + found.stderr
     seed = re.search(r"to repeat: make fuzz SEED=(\d+)", found.stdout)
     assert seed, found.stdout
     tried = re.findall(r"tried (\d+)", found.stdout)
-    again = fuzz(tmp_path, LUCK.replace("WORST", "2"), "--seed", seed[1])
+    again = fuzz(tmp_path, RANDOM_TEST.replace("WORST", "2"), "--seed", seed[1])
     assert again.returncode == 1
     assert re.findall(r"tried (\d+)", again.stdout)[-1] == tried[-1]
     assert "1 deselected" in again.stdout
 
 
 @pytest.mark.smoke
-def test_without_a_failure_it_ends_when_the_time_is_over(tmp_path: Path) -> None:
-    """At least one round is run; each has a seed of its own."""
-    found = fuzz(tmp_path, LUCK.replace("number % WORST", "number >= 0"), "--minutes", "0.05")
+def test_fuzz_without_failures_ends_in_time(tmp_path: Path) -> None:
+    """At least one round is run; each round has its own seed."""
+    found = fuzz(tmp_path, RANDOM_TEST.replace("number % WORST", "number >= 0"), "--minutes", "0.05")
     assert found.returncode == 0, found.stdout + found.stderr
     assert "nothing found" in found.stdout
     seeds = re.findall(r"seed (\d+)", found.stdout)

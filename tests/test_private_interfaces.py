@@ -1,4 +1,4 @@
-"""What we use of other libraries' privates is there, and the versions that it was tried with are upper bounds."""
+"""Private interfaces of other libraries: they exist, and tested versions are upper bounds."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tiltyard.serving.http import connection, fast_protocol
 
 
 @pytest.mark.parametrize("name", ["uvicorn", "great-expectations", "keras"])
-def test_a_library_whose_privates_are_used_has_an_upper_bound(name: str) -> None:
-    """Of its next minor version nobody knows; what is installed is within the bound."""
+def test_library_with_used_internals_has_an_upper_bound(name: str) -> None:
+    """The next minor version is excluded; the installed version is within the bound."""
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    (wanted,) = [one for one in map(Requirement, listed) if one.name == name]
+    (requirement,) = [one for one in map(Requirement, listed) if one.name == name]
     installed = version(name)
     major, minor = map(int, installed.split(".")[:2])
-    assert wanted.specifier.contains(installed)
-    assert not wanted.specifier.contains(f"{major}.{minor + 1}.0")
+    assert requirement.specifier.contains(installed)
+    assert not requirement.specifier.contains(f"{major}.{minor + 1}.0")
 
 
 def _attributes(source: str) -> tuple[set[str], set[str]]:
@@ -31,22 +31,22 @@ def _attributes(source: str) -> tuple[set[str], set[str]]:
     tree = ast.parse(source)
     found = [one for one in ast.walk(tree) if isinstance(one, ast.Attribute)]
     read = {one.attr for one in found if isinstance(one.ctx, ast.Load) and ast.unparse(one.value) == "self"}
-    made = {one.attr for one in found if isinstance(one.ctx, ast.Store)}
-    made |= {one.name for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)}
+    defined = {one.attr for one in found if isinstance(one.ctx, ast.Store)}
+    defined |= {one.name for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)}
     fields = [one for one in ast.walk(tree) if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)]
-    return read, made | {ast.unparse(one.target) for one in fields}
+    return read, defined | {ast.unparse(one.target) for one in fields}
 
 
-def test_uvicorns_protocol_has_what_ours_reads() -> None:
-    """Attributes of a connection that we neither set nor define are uvicorn's, by the same name."""
-    read, made = _attributes(inspect.getsource(connection) + inspect.getsource(fast_protocol))
-    base_read, base_made = _attributes(inspect.getsource(inspect.getmodule(HttpToolsProtocol) or HttpToolsProtocol))
-    assert len(read - made) > 5
-    assert read - made - base_made - base_read == set()
+def test_uvicorn_protocol_has_the_attributes_that_we_read() -> None:
+    """Attributes of a connection that we neither set nor define exist in uvicorn."""
+    read, defined = _attributes(inspect.getsource(connection) + inspect.getsource(fast_protocol))
+    base_read, base_defined = _attributes(inspect.getsource(inspect.getmodule(HttpToolsProtocol) or HttpToolsProtocol))
+    assert len(read - defined) > 5
+    assert read - defined - base_defined - base_read == set()
 
 
 def test_expectations_are_evaluated_from_metrics() -> None:
-    """Great Expectations' step from metrics to a result, which streaming.py calls with merged counts."""
+    """streaming.py calls `_validate` of Great Expectations with merged counts."""
     from great_expectations.expectations.expectation import Expectation
 
     assert list(inspect.signature(Expectation._validate).parameters)[:3] == ["self", "metrics", "runtime_configuration"]
@@ -58,6 +58,6 @@ def _graph() -> list[str]:
     return [*inspect.signature(Function._run_through_graph).parameters]
 
 
-def test_keras_runs_a_graph_by_a_function_of_ours() -> None:
-    """The walk through a network asks Keras to call each operation in a way of its own."""
+def test_keras_runs_a_graph_with_a_custom_function() -> None:
+    """Explanations make Keras call each operation through a function of our own."""
     assert {"inputs", "call_fn"} <= {*run_in_process(_graph)}

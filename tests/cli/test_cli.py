@@ -93,19 +93,19 @@ EXAMPLES = [example for command in _commands(cli.cli) for example in _examples(c
 
 
 @pytest.mark.parametrize("words", EXAMPLES, ids=" ".join)
-def test_examples_can_be_typed(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_examples_parse(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each example of --help is parsed by its command, which is not run."""
     parsed = []
     for command in _commands(cli.cli):
         if not isinstance(command, click.Group):
-            monkeypatch.setattr(command, "callback", lambda **given: parsed.append(given))
+            monkeypatch.setattr(command, "callback", lambda **options: parsed.append(options))
     assert words[0] == "tiltyard"
     result = CliRunner().invoke(cli.cli, words[1:])
     assert result.exit_code == 0, result.output
     assert len(parsed) == 1
 
 
-def test_examples_are_found() -> None:
+def test_help_examples_are_extracted() -> None:
     """Examples of commands and groups are found, joined ones too, without remarks."""
     assert len(EXAMPLES) > 30
     for wanted in (
@@ -118,14 +118,14 @@ def test_examples_are_found() -> None:
         assert ["tiltyard", *wanted] in EXAMPLES
 
 
-def test_help_imports_nothing_heavy() -> None:
-    """`tiltyard --help` loads none of the tools, nor numpy, nor pydantic."""
+def test_help_imports_no_heavy_packages() -> None:
+    """`tiltyard --help` imports neither numpy and pydantic nor any of the large frameworks."""
     code = "import sys; from tiltyard.cli.main import cli; cli(['--help'], standalone_mode=False); print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"numpy", "pydantic", "rich", "keras", "prefect", "bentoml"} & set(out.split())
 
 
-def test_an_error_is_a_message_and_a_hint(
+def test_error_prints_message_and_hint(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An unknown task exits with 1, lists the known tasks, gives a hint, and shows no traceback."""
@@ -137,7 +137,7 @@ def test_an_error_is_a_message_and_a_hint(
     assert "Traceback" not in error
 
 
-def test_outside_a_project_the_error_says_so(
+def test_error_outside_a_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In a folder that is no project, the message says what was expected."""
@@ -147,37 +147,39 @@ def test_outside_a_project_the_error_says_so(
     assert "no project here: expected a folder with tasks/ and dvc.yaml" in capsys.readouterr().err
 
 
-def test_an_unknown_option_exits_with_two(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Usage errors are those of click, with exit status 2."""
+def test_unknown_option_exits_with_status_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Usage errors are reported by click, with exit status 2."""
     assert main(monkeypatch, "status", "--colour") == 2
     assert "No such option" in capsys.readouterr().err
 
 
-def test_an_interrupt_has_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_interrupt_prints_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C exits with 130 and prints 'stopped'."""
 
-    def interrupted(**_: object) -> None:
+    def raise_interrupt(**_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "cli", interrupted)
+    monkeypatch.setattr(cli, "cli", raise_interrupt)
     assert main(monkeypatch) == 130
     assert "stopped" in capsys.readouterr().err
 
 
-def test_errors_without_a_hint_have_no_empty_line(
+def test_error_without_hint_prints_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The hint is printed only if there is one."""
 
-    def failed(**_: object) -> None:
+    def raise_error(**_: object) -> None:
         raise TiltyardError("it rains")
 
-    monkeypatch.setattr(cli, "cli", failed)
+    monkeypatch.setattr(cli, "cli", raise_error)
     assert main(monkeypatch) == 1
     assert capsys.readouterr().err == "error: it rains\n"
 
 
-def test_the_schema_is_json(
+def test_schema_prints_json(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`tiltyard schema` prints a JSON Schema with every section of a task file."""
@@ -186,14 +188,14 @@ def test_the_schema_is_json(
     assert {"source", "columns", "train", "gate"} <= set(json.loads(capsys.readouterr().out)["properties"])
 
 
-def test_predict_wants_one_of_two(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predict_requires_exactly_one_of_json_and_csv(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither or both of --json and --csv is a usage error."""
     assert workspace
     assert main(monkeypatch, "predict", "iris") == 2
     assert main(monkeypatch, "predict", "iris", "--json", "[]", "--csv", "x.csv") == 2
 
 
-def test_predict_without_a_champion_says_what_to_do(
+def test_predict_without_a_champion_gives_a_hint(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without a champion, the hint names the command that makes one."""
@@ -216,7 +218,7 @@ def test_tables_are_available_as_json(
     assert all(str(row.get("task") or row.get("name")) in table for row in rows)
 
 
-def test_prepare_of_a_table_counts_rows(
+def test_prepare_prints_row_counts(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The command prints the number of rows in each part."""
@@ -228,7 +230,7 @@ def test_prepare_of_a_table_counts_rows(
 
 
 @pytest.mark.smoke
-def test_explain_sends_output_of_libraries_to_its_log(trained_project: Workspace) -> None:
+def test_explain_writes_library_output_to_its_log(trained_project: Workspace) -> None:
     """TensorFlow's messages go to the log of the command, even with verbose logging."""
     words = [str(Path(sys.executable).with_name("tiltyard")), "explain", "iris", "--only", "saliency"]
     verbose = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
@@ -241,7 +243,7 @@ def test_explain_sends_output_of_libraries_to_its_log(trained_project: Workspace
     assert "absl" in trained_project.log("explain").read_text(encoding="utf-8")
 
 
-def test_native_output_goes_to_a_file_and_pythons_does_not(tmp_path: Path) -> None:
+def test_only_native_output_is_redirected_to_the_log(tmp_path: Path) -> None:
     """Output to the file descriptor goes to the log; sys.stderr still goes to the terminal."""
     code = """
 import os, sys
@@ -258,7 +260,7 @@ print("after", file=sys.stderr)
     assert (tmp_path / "a.log").read_text(encoding="utf-8") == "native"
 
 
-def test_no_table_of_checks_is_printed_where_none_ran(capsys: pytest.CaptureFixture[str]) -> None:
-    """A verdict that needed no check, as of the champion itself, has no empty table."""
+def test_no_check_table_without_checks(capsys: pytest.CaptureFixture[str]) -> None:
+    """A verdict without checks, such as that of the champion itself, prints no empty table."""
     tables.print_checks([])
     assert capsys.readouterr().out == ""

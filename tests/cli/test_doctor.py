@@ -14,7 +14,7 @@ from tiltyard.cli.commands._doctor import Requirement
 from tiltyard.workspace import Workspace
 
 
-def test_all_is_well_in_a_new_workspace(workspace: Workspace) -> None:
+def test_new_workspace_meets_all_requirements(workspace: Workspace) -> None:
     """All requirements are met, and optional ones do not fail."""
     findings = _doctor.doctor(workspace)
     assert [finding for finding in findings if not finding.ok and finding.name != "port"] == []
@@ -27,7 +27,7 @@ def test_the_doctor_imports_nothing_heavy(workspace: Workspace) -> None:
     assert not {"tensorflow", "keras"} & sys.modules.keys()
 
 
-def test_an_unsupported_python_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_python_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hint names the supported versions."""
     monkeypatch.setattr(sys, "version_info", (3, 10, 1))
     assert _doctor._python() == Requirement("python", False, "3.10.1", "supported are 3.11 to 3.13")
@@ -40,7 +40,7 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _doctor._packages().found == "missing: no_such-package"
 
 
-def test_a_task_without_a_file_is_found(workspace: Workspace) -> None:
+def test_listed_task_without_file_is_reported(workspace: Workspace) -> None:
     """Each listed task must have a task file."""
     (workspace.root / "params.yaml").write_text("tasks: [iris, other]\n", encoding="utf-8")
     finding = _doctor._tasks(workspace)
@@ -48,7 +48,7 @@ def test_a_task_without_a_file_is_found(workspace: Workspace) -> None:
     assert finding.found == "without a file in tasks/: other"
 
 
-def test_a_taken_port_is_found() -> None:
+def test_port_in_use_is_reported() -> None:
     """A port in use is reported, and the hint proposes the next one."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -58,7 +58,7 @@ def test_a_taken_port_is_found() -> None:
     assert _doctor._port(port).ok
 
 
-def test_missing_programs_are_found(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_programs_are_reported(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With an empty PATH there is no git, no driver and no container engine; only git is needed."""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not _doctor._git(workspace).ok
@@ -67,7 +67,7 @@ def test_missing_programs_are_found(workspace: Workspace, tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(("exists", "hint"), [(True, ""), (False, "to use it: make run GPU=1")])
-def test_a_gpu_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool, hint: str) -> None:
+def test_gpu_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool, hint: str) -> None:
     """A GPU that the installed TensorFlow cannot use gets a hint."""
     driver = tmp_path / "nvidia-smi"
     driver.write_text('#!/bin/sh\necho "GPU 0: Test 9000 (UUID: GPU-1)"\n', encoding="utf-8")
@@ -77,7 +77,7 @@ def test_a_gpu_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists:
     assert _doctor._gpu() == Requirement("gpu", True, "GPU 0: Test 9000", hint)
 
 
-def test_a_remote_that_cannot_be_reached_is_found(workspace: Workspace) -> None:
+def test_unreachable_remote_is_reported(workspace: Workspace) -> None:
     """An unreachable remote is reported with DVC's message."""
     (workspace.root / ".dvcstore").touch()
     finding = _doctor._remote(workspace)

@@ -63,19 +63,19 @@ FIRST = {"a run": (sys.executable, "-c", RUN), "dvc": ("dvc", "repro", "--quiet"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FIRST)
-def test_a_stage_is_waited_for_and_runs_once(small: Workspace, name: str) -> None:
+def test_second_process_waits_and_skips_the_stage(small: Workspace, name: str) -> None:
     """A second process names the process that it waits for, and then skips the stage."""
     dvc.init(small)
     (small.root / "slow").touch()
     with start(small, *FIRST[name]) as one:
         wait_for((small.root / "started").exists)
         with start(small, sys.executable, "-c", RUN) as two:
-            said = first_line(two)
+            message = first_line(two)
             (small.root / "slow").unlink()
             out, more = two.communicate(timeout=60)
         one.communicate(timeout=60)
-    assert f"(process {one.pid})" in said
-    assert said.startswith("waiting for ")
+    assert f"(process {one.pid})" in message
+    assert message.startswith("waiting for ")
     assert (one.returncode, two.returncode, out, more) == (0, 0, "skipped\n", "")
     assert (small.root / "runs").read_text().splitlines() == ["validate a"]
     assert dvc.status(small, "validate@a") == {}
@@ -86,10 +86,10 @@ import sys
 from pathlib import Path
 from tiltyard.data import dvc as store
 from tiltyard.workspace import Workspace
-place = Workspace(Path.cwd())
+project = Workspace(Path.cwd())
 if sys.argv[1] == "add":
-    store.add(place, place.root / "raw.txt")
-print(sys.argv[1], store.status(place, "validate@a"))
+    store.add(project, project.root / "raw.txt")
+print(sys.argv[1], store.status(project, "validate@a"))
 """
 
 
@@ -98,7 +98,7 @@ print(sys.argv[1], store.status(place, "validate@a"))
 def test_status_and_add_wait_for_a_stage_of_dvc(small: Workspace, word: str) -> None:
     """Status and add wait while `dvc repro` runs a stage."""
     dvc.init(small)
-    raw = small.root / "raw.txt"  # a version is of a folder
+    raw = small.root / "raw.txt"  # a data version is always a folder
     raw.unlink()
     raw.mkdir()
     (raw / "file").touch()
@@ -106,12 +106,12 @@ def test_status_and_add_wait_for_a_stage_of_dvc(small: Workspace, word: str) -> 
     with start(small, *FIRST["dvc"]) as one:
         wait_for((small.root / "started").exists)
         with start(small, sys.executable, "-c", STATUS_OR_ADD, word) as two:
-            said = first_line(two)
+            message = first_line(two)
             (small.root / "slow").unlink()
             out, more = two.communicate(timeout=60)
         one.communicate(timeout=60)
-    assert said.startswith("waiting for ")
-    assert f"(process {one.pid})" in said
+    assert message.startswith("waiting for ")
+    assert f"(process {one.pid})" in message
     assert (one.returncode, two.returncode, more) == (0, 0, "")
     assert out == f"{word} {{}}\n"
 
@@ -127,16 +127,16 @@ def test_an_interrupted_wait_does_not_disturb_dvc(small: Workspace) -> None:
             first_line(two)
             two.send_signal(signal.SIGINT)
             two.communicate(timeout=60)
-        held = (small.root / ".dvc/tmp/rwlock").read_text()
+        lock_content = (small.root / ".dvc/tmp/rwlock").read_text()
         (small.root / "slow").unlink()
         one.communicate(timeout=60)
     assert one.returncode == 0
-    assert str(two.pid) not in held
+    assert str(two.pid) not in lock_content
     assert not list((small.root / ".tiltyard/stages/a").glob("*.lock"))
 
 
 @pytest.mark.slow
-def test_a_killed_holder_is_not_waited_for(small: Workspace) -> None:
+def test_wait_ends_when_the_lock_holder_is_killed(small: Workspace) -> None:
     """After kill -9 of the holder, the waiting process does the work."""
     (small.root / "slow").touch()
     with start(small, sys.executable, "-c", RUN) as one:
@@ -171,7 +171,7 @@ def test_a_reused_process_id_does_not_hold_a_lock(small: Workspace, newer: bool)
 
 
 @pytest.mark.slow
-def test_a_task_is_locked_by_one_process(small: Workspace) -> None:
+def test_task_lock_is_exclusive(small: Workspace) -> None:
     """A second process waits and names the holder; it goes on once the holder is killed."""
     (small.root / "slow").touch()
     with start(small, sys.executable, "-c", LOCK, "one") as one:
@@ -187,7 +187,7 @@ def test_a_task_is_locked_by_one_process(small: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_readers_share_a_lock(small: Workspace) -> None:
+def test_readers_share_the_task_lock(small: Workspace) -> None:
     """Two readers run in parallel; a writer waits for both."""
     (small.root / "slow").touch()
     reader, writer = ([sys.executable, "-c", LOCK, *words] for words in (["one", "reading"], ["two"]))
@@ -203,7 +203,7 @@ def test_readers_share_a_lock(small: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_a_deleted_lock_file_is_locked_anew(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deleted_lock_file_is_locked_again(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that waits while the task and its lock file are removed still gets an exclusive lock."""
     (small.root / "slow").touch()
     with contextlib.ExitStack() as stack:
@@ -247,7 +247,7 @@ def test_commands_wait_for_the_lock_of_their_task(
     assert after == before
 
 
-def test_a_wait_has_an_end(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_for_a_lock_times_out(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a timeout, an error names the holder and gives a hint; other tasks are not locked."""
     monkeypatch.setattr(processes, "LOCK_SECONDS", 0.0)
     with processes.task_lock(small, "a"):
@@ -260,8 +260,8 @@ def test_a_wait_has_an_end(small: Workspace, monkeypatch: pytest.MonkeyPatch) ->
         pass
 
 
-def test_a_stage_of_dvc_does_not_wait(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run holds the task's lock while it waits for DVC: a stage that waited for it would be a deadlock."""
+def test_stage_started_by_dvc_does_not_wait(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run holds the task lock while it waits for DVC: a stage that waited for the lock would cause a deadlock."""
     with processes.task_lock(small, "a"):
         monkeypatch.setenv("DVC_STAGE", "train@a")
         monkeypatch.setattr(processes, "LOCK_SECONDS", 0.0)
@@ -277,19 +277,19 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_no_run_rewrites_what_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a model is explained a run waits, and others who only read do not: files are opened one by one."""
-    workspace, asked = new_workspace(tmp_path), []
+def test_explain_holds_a_shared_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a model is explained, runs wait and other readers do not, since files are opened one by one."""
+    workspace, explained_tasks = new_workspace(tmp_path), []
 
-    def explained(space: Workspace, task: Task, *_: object) -> Json:
+    def fake_explain(space: Workspace, task: Task, *_: object) -> Json:
         with space.work_lock(task.name).open("a+") as other:
             with pytest.raises(BlockingIOError):
                 fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
             fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        asked.append(task.name)
+        explained_tasks.append(task.name)
         return {}
 
     monkeypatch.chdir(workspace.root)
-    monkeypatch.setattr("tiltyard.explain.explain.explain", explained)
+    monkeypatch.setattr("tiltyard.explain.explain.explain", fake_explain)
     result = CliRunner().invoke(cli, ["explain", "iris", "--json"])
-    assert (result.exception, asked) == (None, ["iris"])
+    assert (result.exception, explained_tasks) == (None, ["iris"])

@@ -90,34 +90,34 @@ LABELS = [("yes", "no"), ("a?", ":b"), ("007", "08"), ("1:30", "? x: y")]
 MANY = st.lists(NAMES, min_size=40, max_size=40, unique=True)
 
 
-def write(path: Path, names: list[str], target: str = "gone", labels: Sequence[str] = ("yes", "no")) -> None:
+def write_table(path: Path, names: list[str], target: str = "gone", labels: Sequence[str] = ("yes", "no")) -> None:
     """Write a table with numbers in these columns, as JSON lines, which need no quoting."""
     dice = np.random.default_rng(0)
     values = {name: dice.normal(0, 1, 60) for name in names}
-    gone = np.where(sum(values.values()) + dice.normal(0, 0.3, 60) > 0, *labels)
-    rows = pd.DataFrame({**values, target: gone}).to_dict("records")
+    target_values = np.where(sum(values.values()) + dice.normal(0, 0.3, 60) > 0, *labels)
+    rows = pd.DataFrame({**values, target: target_values}).to_dict("records")
     path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
 
 
-HELD = settings(deadline=None, suppress_health_check=[*HealthCheck])
+HYPOTHESIS_SETTINGS = settings(deadline=None, suppress_health_check=[*HealthCheck])
 
 
-def _drafted(workspace: Workspace, path: str) -> tuple[Task, list[str]]:
+def _draft_and_load(workspace: Workspace, path: str) -> tuple[Task, list[str]]:
     """Draft and load a task; return it with the names that init kept."""
     drafted = draft.draft_task(workspace, "named", DraftRequest(path, "gone"), force=True)
-    task, kept = loader.load(workspace, "named"), [seen.name for seen in drafted.traits if not seen.reason]
-    assert list(task.columns) == kept
-    return task, kept
+    task, loaded = loader.load(workspace, "named"), [traits.name for traits in drafted.traits if not traits.reason]
+    assert list(task.columns) == loaded
+    return task, loaded
 
 
-@settings(HELD, max_examples=8)
+@settings(HYPOTHESIS_SETTINGS, max_examples=8)
 @given(names=st.lists(NAMES, min_size=2, max_size=12, unique=True))
 @example(names=HOSTILE)
-def test_any_name_is_drafted_resolved_and_prepared(workspace: Workspace, names: list[str]) -> None:
+def test_any_column_name_survives_init_resolve_and_prepare(workspace: Workspace, names: list[str]) -> None:
     """Task, stages and encoder read back the names that init wrote."""
-    write(workspace.root / "table.jsonl", names)
-    task, kept = _drafted(workspace, "table.jsonl")
-    assert kept == names
+    write_table(workspace.root / "table.jsonl", names)
+    task, loaded = _draft_and_load(workspace, "table.jsonl")
+    assert loaded == names
     resolve.resolve(workspace, task)
     read = json.loads((workspace.out("named", "config") / "prepare.json").read_text(encoding="utf-8"))
     assert list(read["columns"]) == names
@@ -135,18 +135,18 @@ def _readers(path: Path) -> list[Any]:
 
 
 @pytest.mark.smoke
-@settings(HELD, max_examples=8)
+@settings(HYPOTHESIS_SETTINGS, max_examples=8)
 @given(names=MANY)
-def test_tables_of_any_names_leave_a_lock_file_that_all_read(workspace: Workspace, names: list[str]) -> None:
+def test_lock_file_stays_readable_with_any_column_names(workspace: Workspace, names: list[str]) -> None:
     """With any names, dvc.lock stays readable and contains none of them."""
     from dvc.repo import Repo
 
     if not (workspace.root / "src").exists():
         (workspace.root / "src").symlink_to(ROOT / "src")
     dvc.init(workspace)
-    write(workspace.root / "table.jsonl", names)
-    task, kept = _drafted(workspace, "table.jsonl")
-    assert kept == names
+    write_table(workspace.root / "table.jsonl", names)
+    task, loaded = _draft_and_load(workspace, "table.jsonl")
+    assert loaded == names
     assert all(list(found["columns"]) == names for found in _readers(workspace.task_file("named")))
     resolve.resolve(workspace, task)
     with Repo(str(workspace.root)) as repo:
@@ -166,14 +166,14 @@ def test_tables_of_any_names_leave_a_lock_file_that_all_read(workspace: Workspac
         (["a  b", "is it so?", ": )", "?", "a:b", "007"], LABELS[3]),
     ],
 )
-def test_dvc_leaves_names_and_labels_when_it_edits_a_task_file(
+def test_dvc_edits_keep_column_names_and_labels(
     workspace: Workspace, names: list[str], labels: tuple[str, str]
 ) -> None:
     """Repeated `dvc exp run -S` keeps names and labels, after the repair by resolve."""
     from dvc.utils.hydra import apply_overrides
 
-    write(workspace.root / "table.jsonl", names, labels=labels)
-    task, _ = _drafted(workspace, "table.jsonl")
+    write_table(workspace.root / "table.jsonl", names, labels=labels)
+    task, _ = _draft_and_load(workspace, "table.jsonl")
     for epochs in (3, 4):
         apply_overrides(str(workspace.task_file("named")), [f"train.epochs={epochs}"])
         again = loader.load(workspace, "named")
@@ -182,7 +182,7 @@ def test_dvc_leaves_names_and_labels_when_it_edits_a_task_file(
         resolve.resolve(workspace, again)
 
 
-def test_a_task_file_written_by_hand_is_repaired_after_dvc(workspace: Workspace) -> None:
+def test_handwritten_task_file_is_repaired_after_dvc_edits(workspace: Workspace) -> None:
     """Names without quotes survive repeated edits by DVC and repairs."""
     from dvc.utils.hydra import apply_overrides
 
@@ -207,20 +207,18 @@ DESTROYED_LABELS = ["${x}", "${oc.env:HOME}", "${train.epochs}", "y\x85es", f"{'
 @pytest.mark.parametrize(
     ("name", "label"), [*((name, "yes") for name in DESTROYED_NAMES), *(("a", label) for label in DESTROYED_LABELS)]
 )
-def test_what_dvc_destroys_is_refused_in_a_sentence(
-    workspace: Workspace, name: str, label: str, brackets: bool
-) -> None:
+def test_names_damaged_by_dvc_are_rejected(workspace: Workspace, name: str, label: str, brackets: bool) -> None:
     """If `dvc exp run -S` damages names, an error is raised and nothing is prepared."""
     from dvc.utils.hydra import apply_overrides
 
-    write(workspace.root / "table.jsonl", [name, "b"], labels=(label, "no"))
-    task, _ = _drafted(workspace, "table.jsonl")
+    write_table(workspace.root / "table.jsonl", [name, "b"], labels=(label, "no"))
+    task, _ = _draft_and_load(workspace, "table.jsonl")
     fetch_raw(workspace, "named")
     path = workspace.task_file("named")
     if brackets:
         plain = (
             name if name.isprintable() and " " not in name[:2] else json.dumps(name)
-        )  # `? a: 0` is YAML of another form
+        )  # `? a: 0` is an explicit key in YAML
         columns = f"columns: {{{plain}: {{type: number}}, b: {{type: number}}}}\n"
         text = re.sub(r"(?m)^columns:\n( .*\n)*", lambda _: columns, path.read_text(encoding="utf-8"))
         path.write_text(text, encoding="utf-8")
@@ -245,15 +243,13 @@ def test_what_dvc_destroys_is_refused_in_a_sentence(
         before = path.read_bytes()
 
 
-@settings(HELD, max_examples=15)
+@settings(HYPOTHESIS_SETTINGS, max_examples=15)
 @given(names=st.lists(NAMES | st.just("") | st.just("a"), min_size=1, max_size=12), delimiter=st.sampled_from(",;\t"))
 @example(names=["a", "a", " a ", "A", '"a"', "", "a_2"], delimiter=",")
 @example(names=["1.5", "-1", "2.5"], delimiter=",")
 @example(names=["a\0b"], delimiter=",")
 @example(names=["\U00018d09" * 120], delimiter=",")  # 120 characters, 1,200 as YAML escapes them
-def test_a_csv_of_any_names_is_read_or_refused_in_a_sentence(
-    workspace: Workspace, names: list[str], delimiter: str
-) -> None:
+def test_csv_with_any_header_is_read_or_rejected(workspace: Workspace, names: list[str], delimiter: str) -> None:
     """Repeated, empty and padded names are repaired, and nothing ends in a traceback."""
     with (workspace.root / "table.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter=delimiter)
@@ -261,22 +257,22 @@ def test_a_csv_of_any_names_is_read_or_refused_in_a_sentence(
         dice = np.random.default_rng(0)
         writer.writerows([[*dice.normal(0, 1, len(names)).round(3), "yes" if row % 3 else "no"] for row in range(30)])
     try:
-        task, kept = _drafted(workspace, "table.csv")
+        task, loaded = _draft_and_load(workspace, "table.csv")
     except TiltyardError as error:
         assert str(error).startswith("table.csv: ")  # noqa: PT017 - either outcome is right
     else:
-        assert len(kept) == len(names)
+        assert len(loaded) == len(names)
         fetch_raw(workspace, "named")
         assert sum(prepare.prepare(workspace, task)["rows"].values()) == 30
 
 
-def test_no_stage_has_parameters() -> None:
+def test_dvc_stages_have_no_parameters() -> None:
     """Stages have no parameters, since DVC would write names from data into dvc.lock."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     assert [verb for verb, stage in stages.items() if "params" in stage] == []
 
 
-def _type(workspace: Workspace, *words: str) -> str:
+def _run_command(workspace: Workspace, *words: str) -> str:
     """Run a command in the project; return what it printed."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     untraced = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
@@ -289,36 +285,36 @@ def _type(workspace: Workspace, *words: str) -> str:
 
 @pytest.mark.smoke
 @pytest.mark.nightly
-def test_hostile_names_go_the_whole_way(tmp_path: Path) -> None:
+def test_hostile_names_work_through_the_whole_pipeline(tmp_path: Path) -> None:
     """Such names work from init to `dvc status`, and other tasks are not affected."""
     workspace = new_workspace(tmp_path)
     (tmp_path / "src").symlink_to(ROOT / "src")
     dice = random.Random(0)  # noqa: S311 - it draws names
     drawn = ["".join(dice.choices(WORDS, k=dice.randint(1, 6)))[:500] for _ in range(20)]
     names = list(dict.fromkeys([*HOSTILE, *drawn]))
-    write(tmp_path / "table.jsonl", names)
-    _type(workspace, "tiltyard", "init", "named", "--data", "table.jsonl", "--target", "gone")
+    write_table(tmp_path / "table.jsonl", names)
+    _run_command(workspace, "tiltyard", "init", "named", "--data", "table.jsonl", "--target", "gone")
     edit_task(workspace, "named", {"train.epochs": 3, "gate.latency_ms": 500})
-    _type(workspace, "tiltyard", "run", "named")
+    _run_command(workspace, "tiltyard", "run", "named")
     assert list(loader.load(workspace, "named").columns) == names
-    assert "up to date" in _type(workspace, "dvc", "status", "evaluate@named")
+    assert "up to date" in _run_command(workspace, "dvc", "status", "evaluate@named")
     lock = yaml.safe_load((tmp_path / "dvc.lock").read_text(encoding="utf-8"))
     assert "params" not in {key for stage in lock["stages"].values() for key in stage}
-    assert "named train skipped" in _type(workspace, "tiltyard", "run", "named")
+    assert "named train skipped" in _run_command(workspace, "tiltyard", "run", "named")
 
 
 def _commit(workspace: Workspace) -> None:
     """Create a git repository with one commit, which `dvc exp run` needs."""
     (workspace.root / ".gitignore").write_text("/out/\n/logs/\n/.tiltyard/\n/.dvcstore/\n", encoding="utf-8")
     for words in (["init", "-q"], ["config", "user.name", "a"], ["config", "user.email", "a@localhost"]):
-        _type(workspace, "git", *words)
-    _type(workspace, "git", "add", "-A")
-    _type(workspace, "git", "commit", "-q", "-m", "before")
+        _run_command(workspace, "git", *words)
+    _run_command(workspace, "git", "add", "-A")
+    _run_command(workspace, "git", "commit", "-q", "-m", "before")
 
 
 @pytest.mark.smoke
 @pytest.mark.nightly
-def test_experiments_run_with_long_names_and_names_with_blanks(tmp_path: Path) -> None:
+def test_dvc_experiments_work_with_long_names_and_blanks(tmp_path: Path) -> None:
     """`dvc exp run` works repeatedly with long names and names with blanks."""
     workspace = new_workspace(tmp_path)
     (tmp_path / "src").symlink_to(ROOT / "src")
@@ -332,14 +328,14 @@ def test_experiments_run_with_long_names_and_names_with_blanks(tmp_path: Path) -
         ": )",
         *(f"name {n} of ten" for n in range(9)),
     ]
-    kept = [name for name in names if not name.startswith(":")]  # DVC takes the quotes off these between brackets
-    for made, held in (("named", names), ("by_hand", kept)):
-        write(tmp_path / f"{made}.jsonl", held)
-        _type(workspace, "tiltyard", "init", made, "--data", f"{made}.jsonl", "--target", "gone")
+    kept = [name for name in names if not name.startswith(":")]  # DVC removes the quotes of these in flow style
+    for name, columns_of_task in (("named", names), ("by_hand", kept)):
+        write_table(tmp_path / f"{name}.jsonl", columns_of_task)
+        _run_command(workspace, "tiltyard", "init", name, "--data", f"{name}.jsonl", "--target", "gone")
     by_hand = workspace.task_file("by_hand")
     drafted, _, _ = by_hand.read_text(encoding="utf-8").partition("example:")
     by_hand.write_text(f"{drafted}example: {json.dumps(dict.fromkeys(kept, 0))}\n", encoding="utf-8")
-    _type(workspace, "dvc", "init", "--no-scm", "-q")
+    _run_command(workspace, "dvc", "init", "--no-scm", "-q")
     workspace.params.write_text("tasks: [by_hand, named]\n")
     (workspace.root / ".dvc" / "config").write_text("")
     _commit(workspace)
@@ -347,35 +343,36 @@ def test_experiments_run_with_long_names_and_names_with_blanks(tmp_path: Path) -
         columns = loader.load(workspace, name).columns
         assert [*columns] == (names if name == "named" else kept)
         for epochs in (7, 8):
-            _type(workspace, "dvc", "exp", "run", "-S", f"tasks/{name}.yaml:train.epochs={epochs}", f"resolve@{name}")
+            override = f"tasks/{name}.yaml:train.epochs={epochs}"
+            _run_command(workspace, "dvc", "exp", "run", "-S", override, f"resolve@{name}")
             task = loader.load(workspace, name)
             assert (task.columns, task.train.epochs) == (columns, epochs)
-            assert "up to date" in _type(workspace, "dvc", "status", f"resolve@{name}")
+            assert "up to date" in _run_command(workspace, "dvc", "status", f"resolve@{name}")
 
 
 @pytest.mark.smoke
 @pytest.mark.nightly
-def test_dvc_alone_notices_what_changed_in_a_task_file(tmp_path: Path) -> None:
+def test_dvc_detects_task_file_changes(tmp_path: Path) -> None:
     """A changed comment runs nothing again, and a changed number of epochs trains again."""
     workspace = new_workspace(tmp_path)
     (tmp_path / "src").symlink_to(ROOT / "src")
     edit_task(workspace, "iris", {"train.epochs": 3})
     _commit(workspace)
-    _type(workspace, "tiltyard", "fetch", "iris")
-    _type(workspace, "dvc", "repro", "train@iris")
+    _run_command(workspace, "tiltyard", "fetch", "iris")
+    _run_command(workspace, "dvc", "repro", "train@iris")
     file = workspace.task_file("iris")
     file.write_text(file.read_text(encoding="utf-8") + "# a remark\n", encoding="utf-8")
-    assert _ran(_type(workspace, "dvc", "repro", "train@iris")) == ["resolve"]
+    assert _stages_run(_run_command(workspace, "dvc", "repro", "train@iris")) == ["resolve"]
     edit_task(workspace, "iris", {"train.epochs": 4})
-    assert _ran(_type(workspace, "dvc", "repro", "train@iris")) == ["resolve", "train"]
-    _type(workspace, "git", "add", "-A")
-    _type(workspace, "git", "commit", "-q", "-m", "before")
-    told = _type(workspace, "dvc", "exp", "run", "-S", "tasks/iris.yaml:train.epochs=5", "train@iris")
-    assert _ran(told) == ["resolve", "train"]
+    assert _stages_run(_run_command(workspace, "dvc", "repro", "train@iris")) == ["resolve", "train"]
+    _run_command(workspace, "git", "add", "-A")
+    _run_command(workspace, "git", "commit", "-q", "-m", "before")
+    output = _run_command(workspace, "dvc", "exp", "run", "-S", "tasks/iris.yaml:train.epochs=5", "train@iris")
+    assert _stages_run(output) == ["resolve", "train"]
     assert loader.load(workspace, "iris").train.epochs == 5
-    assert "train.epochs" in _type(workspace, "dvc", "params", "diff", "HEAD")
+    assert "train.epochs" in _run_command(workspace, "dvc", "params", "diff", "HEAD")
 
 
-def _ran(told: str) -> list[str]:
+def _stages_run(output: str) -> list[str]:
     """Return the stages that DVC ran and did not skip."""
-    return [line.split("'")[1].partition("@")[0] for line in told.splitlines() if line.startswith("Running stage")]
+    return [line.split("'")[1].partition("@")[0] for line in output.splitlines() if line.startswith("Running stage")]

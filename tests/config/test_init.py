@@ -31,7 +31,7 @@ def customers(rows: int = 400) -> pd.DataFrame:
     """Return a table with one column of each type, and one for each reason to be left out."""
     dice = np.random.default_rng(0)
     age, vip = dice.integers(18, 90, rows), dice.random(rows) < 0.5
-    gone = age + 20 * vip + dice.normal(0, 10, rows) > 65
+    churned = age + 20 * vip + dice.normal(0, 10, rows) > 65
     return pd.DataFrame(
         {
             "CustomerId": dice.permutation(rows) + 7_000,
@@ -43,8 +43,8 @@ def customers(rows: int = 400) -> pd.DataFrame:
             "surname": [f"Name{number}" for number in dice.integers(0, 300, rows)],
             "remark": [f"a remark of some words, number {number}" for number in range(rows)],
             "planet": "Earth",
-            "closed": np.where(gone, "2024-05-01", ""),
-            "gone": np.where(gone, "left", "stayed"),
+            "closed": np.where(churned, "2024-05-01", ""),
+            "gone": np.where(churned, "left", "stayed"),
         }
     )
 
@@ -57,7 +57,7 @@ def table(workspace: Workspace) -> Path:
     return path
 
 
-def test_a_draft_says_what_it_saw(workspace: Workspace, table: Path) -> None:
+def test_draft_contains_inferred_types_and_reasons(workspace: Workspace, table: Path) -> None:
     """The draft contains types, bounds, missing values, labels and the reasons for omissions."""
     drafted = draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone"))
     content = yaml.safe_load(workspace.task_file("churn").read_text(encoding="utf-8"))
@@ -67,7 +67,7 @@ def test_a_draft_says_what_it_saw(workspace: Workspace, table: Path) -> None:
     assert content["columns"]["since"]["format"] == "%d.%m.%Y"
     assert content["target"] == {"column": "gone", "classes": ["left", "stayed"]}
     assert (content["problem"], content["split"]["kind"]) == ("classification", "stratified")
-    reasons = {seen.name: seen.reason for seen in drafted.traits if seen.reason}
+    reasons = {traits.name: traits.reason for traits in drafted.traits if traits.reason}
     assert reasons["CustomerId"] == "an id: 400 different values in 400 rows"
     assert reasons["planet"] == "constant: always Earth"
     assert reasons["surname"].endswith("too many to learn from")
@@ -76,7 +76,7 @@ def test_a_draft_says_what_it_saw(workspace: Workspace, table: Path) -> None:
     assert all(reason in workspace.task_file("churn").read_text(encoding="utf-8") for reason in reasons.values())
 
 
-def test_a_draft_goes_down_the_road(workspace: Workspace, table: Path) -> None:
+def test_draft_can_be_fetched_and_prepared(workspace: Workspace, table: Path) -> None:
     """A draft can be fetched and prepared as it is, and is in the list of tasks."""
     draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone"))
     assert "churn" in yaml.safe_load((workspace.root / "params.yaml").read_text(encoding="utf-8"))["tasks"]
@@ -85,7 +85,7 @@ def test_a_draft_goes_down_the_road(workspace: Workspace, table: Path) -> None:
     assert sum(prepare.prepare(workspace, task)["rows"].values()) == 400
 
 
-def test_a_task_file_is_not_overwritten(workspace: Workspace, table: Path) -> None:
+def test_task_file_is_overwritten_only_with_force(workspace: Workspace, table: Path) -> None:
     """An existing file is overwritten only with --force, and listed once in params.yaml."""
     draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone"))
     before = workspace.task_file("churn").read_bytes()
@@ -99,7 +99,7 @@ def test_a_task_file_is_not_overwritten(workspace: Workspace, table: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("wish", "said"),
+    ("draft_request", "message"),
     [
         (DraftRequest("customers.csv", "goner"), "expected the columns goner; received"),
         (DraftRequest("customers.csv", "gone", drop=("ages",)), "expected the columns ages; received"),
@@ -108,23 +108,23 @@ def test_a_task_file_is_not_overwritten(workspace: Workspace, table: Path) -> No
         (DraftRequest("customers.csv", "income", drop=tuple(customers().columns.drop("income"))), "no column is left"),
     ],
 )
-def test_a_wish_that_cannot_be_meant_is_refused(
-    workspace: Workspace, table: Path, wish: DraftRequest, said: str
+def test_invalid_draft_request_is_rejected(
+    workspace: Workspace, table: Path, draft_request: DraftRequest, message: str
 ) -> None:
     """The error names the column, and nothing is written."""
     assert table.is_file()
-    with pytest.raises(DataError, match=said):
-        draft.draft_task(workspace, "churn", wish)
+    with pytest.raises(DataError, match=message):
+        draft.draft_task(workspace, "churn", draft_request)
     assert not workspace.task_file("churn").exists()
 
 
-def test_a_missing_file_is_an_error(workspace: Workspace) -> None:
+def test_missing_data_file_is_an_error(workspace: Workspace) -> None:
     """The error names the missing file."""
     with pytest.raises(SourceError, match=r"nowhere\.csv"):
         draft.draft_task(workspace, "churn", DraftRequest("nowhere.csv", "gone"))
 
 
-def test_a_number_with_fractions_is_a_regression(workspace: Workspace, table: Path) -> None:
+def test_fractional_target_is_a_regression(workspace: Workspace, table: Path) -> None:
     """The bounds of the target are widened, and the gain is a hundredth of the standard deviation."""
     assert (
         draft.draft_task(workspace, "income", DraftRequest(table.name, "income", drop=("gone",))).problem
@@ -136,7 +136,7 @@ def test_a_number_with_fractions_is_a_regression(workspace: Workspace, table: Pa
     assert task.target.bounds[0] == 0
 
 
-def test_texts_alone_are_a_text_task(workspace: Workspace) -> None:
+def test_table_of_text_only_is_a_text_task(workspace: Workspace) -> None:
     """A text column is a feature only if there is no other."""
     words = np.random.default_rng(0).choice(["win", "money", "now", "lunch", "home", "see"], (200, 6))
     frame = pd.DataFrame({"spam": words[:, 0] == "win", "text": [" ".join(row) for row in words]})
@@ -146,7 +146,7 @@ def test_texts_alone_are_a_text_task(workspace: Workspace) -> None:
     assert (task.modality, task.model.family) == ("text", "bow")
 
 
-def test_labels_are_taken_as_they_are_spelled(workspace: Workspace) -> None:
+def test_labels_keep_leading_zeros(workspace: Workspace) -> None:
     """A label such as 01 is not read as a number."""
     frame = pd.DataFrame({"width": np.arange(60) % 7 + np.linspace(0, 1, 60), "code": ["01", "02"] * 30})
     frame.to_csv(workspace.root / "codes.csv", index=False)
@@ -157,7 +157,7 @@ def test_labels_are_taken_as_they_are_spelled(workspace: Workspace) -> None:
     assert sum(prepare.prepare(workspace, task)["rows"].values()) == 60
 
 
-def test_leaks_are_found_and_features_are_not() -> None:
+def test_leaks_are_detected_and_noisy_features_are_not() -> None:
     """A copy of the target in other units and a code for the label leak, but a noisy feature does not."""
     dice = np.random.default_rng(0)
     target = dice.normal(0, 1, 500)
@@ -169,11 +169,11 @@ def test_leaks_are_found_and_features_are_not() -> None:
     assert leakage.leakage_score((target + dice.normal(0, 0.5, 500)).tolist(), labels, labels=True) == 0
 
 
-def test_labels_that_hardly_come_twice_in_half_of_the_rows_are_no_classes() -> None:
+def test_mostly_unique_labels_are_not_a_leak() -> None:
     """Mostly unique labels raise no warning and no leak."""
     learned = np.random.default_rng(0).permutation(60) % 2 == 0
     labels = np.where(learned, "same", np.where(np.arange(60) % 3 == 0, "one", "other")).astype(object)
-    labels[np.flatnonzero(learned)[:20]] = [f"rare {place}" for place in range(20)]
+    labels[np.flatnonzero(learned)[:20]] = [f"rare {i}" for i in range(20)]
     assert len(set(labels)) * 2 <= len(labels)
     assert leakage.leakage_score([*range(60)], labels.tolist(), labels=True) == 0
 
@@ -182,13 +182,13 @@ def test_labels_that_hardly_come_twice_in_half_of_the_rows_are_no_classes() -> N
     ("low", "high", "expected"),
     [(18, 92, [10, 100]), (0.5, 0.9, [0.46, 0.94]), (-3, 3, [-3.6, 3.6]), (5, 5, [4.5, 5.5]), (0, 0, [0, 1])],
 )
-def test_bounds_hold_what_was_seen(low: float, high: float, expected: list[float]) -> None:
+def test_bounds_are_a_tenth_wider_than_the_values(low: float, high: float, expected: list[float]) -> None:
     """Bounds are a tenth wider, rounded outwards, and not negative for non-negative values."""
     assert column_profile.bounds(low, high) == pytest.approx(expected)
 
 
 @given(st.floats(-1e12, 1e12), st.floats(0, 1e12))
-def test_bounds_are_never_too_narrow(low: float, width: float) -> None:
+def test_bounds_contain_the_values(low: float, width: float) -> None:
     """Bounds contain any range of values."""
     first, last = column_profile.bounds(low, low + width)
     assert first <= low
@@ -203,7 +203,7 @@ CELLS = st.one_of(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_table_is_drafted_or_refused(workspace: Workspace, data: st.DataObject) -> None:
+def test_any_table_is_drafted_or_rejected(workspace: Workspace, data: st.DataObject) -> None:
     """For any file, init writes a valid task file or raises an error of this project."""
     names = data.draw(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=4, unique=True))
     row = st.fixed_dictionaries(dict.fromkeys(names, CELLS))
@@ -218,10 +218,10 @@ def test_any_table_is_drafted_or_refused(workspace: Workspace, data: st.DataObje
 
 
 @real
-def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
+def test_leak_in_forest_fires_is_detected(workspace: Workspace) -> None:
     """`area` leaks, since `size_category` was derived from it."""
     drafted = draft.draft_task(workspace, "fires", DraftRequest("forest_fires.csv", "size_category"))
-    assert [seen.name for seen in drafted.traits if seen.reason.startswith("leaks the target")] == ["area"]
+    assert [traits.name for traits in drafted.traits if traits.reason.startswith("leaks the target")] == ["area"]
     assert "month" in loader.load(workspace, "fires").columns
 
 
@@ -259,10 +259,10 @@ def months(rows: int = 120) -> pd.DataFrame:
     return pd.DataFrame({"month": month, "sold": sold, "price": price.round(2), "remark": remark})
 
 
-def _forecast(workspace: Workspace, frame: pd.DataFrame, **wish: Any) -> dict[str, Any]:
+def _forecast(workspace: Workspace, frame: pd.DataFrame, **draft_request: Any) -> dict[str, Any]:
     """Draft a forecast of sales, check that it can be prepared, and return the draft."""
     frame.to_csv(workspace.root / "shop.csv", index=False)
-    draft.draft_task(workspace, "shop", DraftRequest("shop.csv", "sold", **wish), force=True)
+    draft.draft_task(workspace, "shop", DraftRequest("shop.csv", "sold", **draft_request), force=True)
     task = loader.load(workspace, "shop")
     fetch.get(workspace, task)
     prepare.prepare(workspace, task)
@@ -270,7 +270,7 @@ def _forecast(workspace: Workspace, frame: pd.DataFrame, **wish: Any) -> dict[st
     return content
 
 
-def test_a_row_a_month_is_a_series(workspace: Workspace) -> None:
+def test_monthly_rows_are_a_series(workspace: Workspace) -> None:
     """A table with one rising column of dates is drafted as a series."""
     content = _forecast(workspace, months())
     sold = content["columns"].pop("sold")
@@ -284,13 +284,13 @@ def test_a_row_a_month_is_a_series(workspace: Workspace) -> None:
     assert "left out: remark: not a number" in workspace.task_file("shop").read_text(encoding="utf-8")
 
 
-def test_a_table_with_a_date_may_be_a_table(workspace: Workspace) -> None:
+def test_dated_table_can_be_a_regression(workspace: Workspace) -> None:
     """With --problem regression, the date is a feature."""
     content = _forecast(workspace, months(), problem="regression")
     assert content["columns"]["month"]["type"] == "date"
 
 
-def test_many_series_are_told_apart(workspace: Workspace) -> None:
+def test_group_option_separates_series(workspace: Workspace) -> None:
     """--group names the column of groups; repeated times without it raise an error with a hint."""
     frame = pd.concat([months().assign(shop=shop) for shop in ("north", "south")])
     with pytest.raises(DataError, match="month: expected times that rise") as caught:
@@ -300,21 +300,21 @@ def test_many_series_are_told_apart(workspace: Workspace) -> None:
     assert content["columns"]["sold"]["group"] == "shop"
 
 
-def test_newest_first_is_told(workspace: Workspace) -> None:
+def test_newest_first_order_is_rejected_with_a_hint(workspace: Workspace) -> None:
     """For newest-first data, the hint says to sort the file."""
     with pytest.raises(DataError, match="the newest comes first") as caught:
         _forecast(workspace, months()[::-1], time="month")
     assert caught.value.hint == "sort the file by month"
 
 
-def test_a_forecast_needs_a_time(workspace: Workspace) -> None:
+def test_forecast_needs_a_time_column(workspace: Workspace) -> None:
     """Without dates, the error names the option for the column of times."""
     with pytest.raises(DataError, match="expected a column of dates") as caught:
         _forecast(workspace, months().drop(columns="month"), problem="forecasting")
     assert "--time" in caught.value.hint
 
 
-def test_a_name_for_a_range_of_the_target_leaks(workspace: Workspace) -> None:
+def test_binned_target_is_a_leak(workspace: Workspace) -> None:
     """A feature that is a bin of the target leaks, and an unrelated one does not."""
     dice = np.random.default_rng(0)
     area = dice.gamma(1, 20, 300)
@@ -322,10 +322,10 @@ def test_a_name_for_a_range_of_the_target_leaks(workspace: Workspace) -> None:
     frame["side"] = dice.choice(["north", "south"], 300)
     frame.to_csv(workspace.root / "fires.csv", index=False)
     drafted = draft.draft_task(workspace, "fires", DraftRequest("fires.csv", "area"))
-    assert [seen.name for seen in drafted.traits if seen.reason.startswith("leaks the target")] == ["size"]
+    assert [traits.name for traits in drafted.traits if traits.reason.startswith("leaks the target")] == ["size"]
 
 
-def test_a_zip_code_is_a_name(workspace: Workspace) -> None:
+def test_postal_codes_are_categories(workspace: Workspace) -> None:
     """Postal codes are categories, and the most frequent are learned."""
     dice = np.random.default_rng(0)
     frame = pd.DataFrame({"ZipCode": dice.integers(98_001, 98_061, 900), "price": dice.normal(10, 1, 900)})
@@ -335,7 +335,7 @@ def test_a_zip_code_is_a_name(workspace: Workspace) -> None:
     assert column == {"type": "category", "unseen": "bucket", "top": 50}
 
 
-def test_rows_may_be_dealt_by_time_or_in_groups(workspace: Workspace, table: Path) -> None:
+def test_split_by_time_or_by_group(workspace: Workspace, table: Path) -> None:
     """--time tests on the latest rows, --group on unseen groups, and neither column is a feature."""
     customers().assign(height=np.random.default_rng(1).normal(170, 10, 400)).to_csv(table, index=False)
     draft.draft_task(workspace, "churn", DraftRequest(table.name, "gone", time="since"))
@@ -353,9 +353,9 @@ def test_rows_may_be_dealt_by_time_or_in_groups(workspace: Workspace, table: Pat
         )
 
 
-def test_the_example_of_a_long_number_is_within_the_bounds(workspace: Workspace) -> None:
-    """The example is not rounded beyond the bounds, where the draft would be refused."""
-    rows = "\n".join(f"{10_000_004 + place % 7},{place % 3 % 2}" for place in range(60))
+def test_example_of_a_long_number_is_within_bounds(workspace: Workspace) -> None:
+    """The example is not rounded beyond the bounds, where the task file would be rejected."""
+    rows = "\n".join(f"{10_000_004 + i % 7},{i % 3 % 2}" for i in range(60))
     (workspace.root / "long.csv").write_text(f"size,answer\n{rows}\n")
     draft.draft_task(workspace, "long", DraftRequest("long.csv", "answer"))
     assert loader.load(workspace, "long").serve.example["size"] > 10_000_000

@@ -14,7 +14,7 @@ from tiltyard.validation.check import check
 from tiltyard.workspace import Workspace
 
 
-def test_codes_stay_text_and_dates_are_ranged(workspace: Workspace) -> None:
+def test_codes_stay_text_and_date_range_is_reported(workspace: Workspace) -> None:
     """Codes stay text, and the range of dates is reported."""
     dice = np.random.default_rng(0)
     frame = pd.DataFrame(
@@ -37,20 +37,20 @@ def test_codes_stay_text_and_dates_are_ranged(workspace: Workspace) -> None:
         columns = loader.load(workspace, "codes").model_dump(mode="json")["columns"]
         assert columns["code"] == {"type": "category", "values": ["007", "008", "12"], "unseen": "refuse"}
         assert columns["long"]["values"] == ["12345678901234567890", "12345678901234567891"]
-        assert {seen.name: seen.value_summary for seen in drafted.traits}["since"] == "01.02.2024 to 05.03.2024"
+        assert {traits.name: traits.value_summary for traits in drafted.traits}["since"] == "01.02.2024 to 05.03.2024"
         fetch_raw(workspace, "codes")
         rows = prepare.prepare(workspace, loader.load(workspace, "codes"))
         assert sum(rows["rows"].values()) == 100
 
 
-def test_the_one_text_column_is_used_and_may_be_empty(workspace: Workspace) -> None:
+def test_only_text_column_is_used_and_may_be_empty(workspace: Workspace) -> None:
     """The only text column is used, and rows without text get a prediction."""
     words = np.random.default_rng(0).choice(["win", "money", "now", "lunch", "home", "see"], (200, 6))
     frame = pd.DataFrame({"spam": words[:, 0] == "win", "text": [" ".join(row) for row in words]})
     frame.loc[7, "text"] = None
     frame.to_csv(workspace.root / "sms.csv", index=False)
     drafted = draft.draft_task(workspace, "spam", DraftRequest("sms.csv", "spam"))
-    assert [seen.reason for seen in drafted.traits] == [""]
+    assert [traits.reason for traits in drafted.traits] == [""]
     fetch_raw(workspace, "spam")
     task = loader.load(workspace, "spam")
     assert not check(workspace, task).critical
@@ -71,8 +71,8 @@ def test_init_and_check_agree(workspace: Workspace) -> None:
     )
     frame.to_csv(workspace.root / "both.csv", index=False)
     drafted = draft.draft_task(workspace, "both", DraftRequest("both.csv", "y", "regression"))
-    assert "shuffled" in {seen.name for seen in drafted.traits if seen.reason.startswith("an id")}
+    assert "shuffled" in {traits.name for traits in drafted.traits if traits.reason.startswith("an id")}
     fetch_raw(workspace, "both")
     found = check(workspace, loader.load(workspace, "both")).findings
-    assert [one for one in found if "remove" in one.hint and one.code != "missing"] == []
-    assert [one for one in found if one.severity == "critical"] == []
+    assert [finding for finding in found if "remove" in finding.hint and finding.code != "missing"] == []
+    assert [finding for finding in found if finding.severity == "critical"] == []

@@ -34,7 +34,7 @@ MIRROR = os.environ.get("TILTYARD_MIRROR", "")
 real = pytest.mark.skipif(not Path(MIRROR, "cifar10-jpg.zip").is_file(), reason="needs the real data: TILTYARD_MIRROR")
 
 
-def picture(label: int, number: int, size: tuple[int, int], mode: str = "RGB", kind: str = "PNG") -> bytes:
+def draw_image(label: int, number: int, size: tuple[int, int], mode: str = "RGB", kind: str = "PNG") -> bytes:
     """Draw noise that is bright on the left for class 0, on the right for 1, below for 2."""
     width, height = size
     pixels = np.random.default_rng([label, number]).integers(0, 100, (height, width, 3))
@@ -45,38 +45,38 @@ def picture(label: int, number: int, size: tuple[int, int], mode: str = "RGB", k
     return file.getvalue()
 
 
-def pets(counts: tuple[int, ...] = (30, 30, 30), **how: Any) -> dict[str, bytes]:
+def pet_images(counts: tuple[int, ...] = (30, 30, 30), **image_options: Any) -> dict[str, bytes]:
     """Generate a data set with a folder for each class."""
-    sizes = how.pop("sizes", [(12, 10)])
+    sizes = image_options.pop("sizes", [(12, 10)])
     return {
-        f"{name}/{number}.png": picture(label, number, sizes[number % len(sizes)], **how)
+        f"{name}/{number}.png": draw_image(label, number, sizes[number % len(sizes)], **image_options)
         for label, (name, count) in enumerate(zip(("cat", "dog", "emu"), counts, strict=False))
         for number in range(count)
     }
 
 
-def folder(root: Path, content: dict[str, bytes]) -> None:
+def write_files(root: Path, content: dict[str, bytes]) -> None:
     """Write files."""
     for name, data in content.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(data)
 
 
-def draft(workspace: Workspace, content: dict[str, bytes], **wish: Any) -> dict[str, Any]:
+def draft(workspace: Workspace, content: dict[str, bytes], **options: Any) -> dict[str, Any]:
     """Draft from a folder, fetch, validate and prepare; return the draft."""
-    folder(workspace.root / "pets", content)
-    init.draft_task(workspace, "pets", DraftRequest("pets", **wish))
+    write_files(workspace.root / "pets", content)
+    init.draft_task(workspace, "pets", DraftRequest("pets", **options))
     task = loader.load(workspace, "pets")
     fetch.get(workspace, task)
     validate(workspace, task)
     prepare.prepare(workspace, task)
-    made: dict[str, Any] = yaml.safe_load(workspace.task_file("pets").read_text(encoding="utf-8"))
-    return made
+    drafted: dict[str, Any] = yaml.safe_load(workspace.task_file("pets").read_text(encoding="utf-8"))
+    return drafted
 
 
-def test_pictures_of_one_size_are_taken_as_they_are(workspace: Workspace) -> None:
+def test_images_of_one_size_are_not_resized(workspace: Workspace) -> None:
     """The draft has size, colour, classes, split and model, and needs no target."""
-    made = draft(workspace, pets())
+    made = draft(workspace, pet_images())
     assert made["source"] == {"kind": "images", "path": "pets"}
     assert made["columns"] == {"image": {"type": "image", "height": 10, "width": 12, "channels": 3}}
     assert made["target"] == {"column": "label", "classes": ["cat", "dog", "emu"]}
@@ -94,21 +94,21 @@ def test_pictures_of_one_size_are_taken_as_they_are(workspace: Workspace) -> Non
     assert "left out" not in text
 
 
-def test_its_example_is_answered(workspace: Workspace) -> None:
+def test_example_is_predicted(workspace: Workspace) -> None:
     """The example is a small file, or numbers for few pixels, and gets a prediction."""
-    made = draft(workspace, pets())
+    made = draft(workspace, pet_images())
     encoder = Encoder.load(workspace.out("pets", "prepare") / "encoder.json")
     assert encoder.parse([made["serve"]["example"]])["image"].shape == (1, 10, 12, 3)
     assert base64.b64decode(made["serve"]["example"]["b64"]).startswith(b"\xff\xd8")
-    folder(workspace.root / "tiny", pets(sizes=[(4, 4)], mode="L"))
+    write_files(workspace.root / "tiny", pet_images(sizes=[(4, 4)], mode="L"))
     init.draft_task(workspace, "tiny", DraftRequest("tiny"))
     example = loader.load(workspace, "tiny").serve.example
     assert np.array(example).shape == (4, 4)
 
 
-def test_pictures_of_many_sizes_are_resized(workspace: Workspace) -> None:
+def test_images_of_many_sizes_are_resized(workspace: Workspace) -> None:
     """Images are resized to the median size or less, and imbalanced classes are weighted."""
-    made = draft(workspace, pets((60, 40, 20), sizes=[(300, 200), (20, 30), (200, 150)]))
+    made = draft(workspace, pet_images((60, 40, 20), sizes=[(300, 200), (20, 30), (200, 150)]))
     column = made["columns"]["image"]
     assert column == {"type": "image", "height": 72, "width": 96, "channels": 3, "resize": True}
     assert made["train"]["class_weights"] == "balanced"
@@ -118,9 +118,9 @@ def test_pictures_of_many_sizes_are_resized(workspace: Workspace) -> None:
     assert not [found for found in check.check(workspace, task).findings if found.code == "images"]
 
 
-def test_serving_resizes_as_training_did(workspace: Workspace) -> None:
+def test_serving_resizes_like_training(workspace: Workspace) -> None:
     """A training image sent to the service is encoded exactly as in training."""
-    made = draft(workspace, pets(sizes=[(40, 30), (20, 30), (13, 11)]))
+    made = draft(workspace, pet_images(sizes=[(40, 30), (20, 30), (13, 11)]))
     assert made["columns"]["image"]["resize"]
     task = loader.load(workspace, "pets")
     encoder = Encoder.load(workspace.out("pets", "prepare") / "encoder.json")
@@ -133,17 +133,17 @@ def test_serving_resizes_as_training_did(workspace: Workspace) -> None:
 
 def test_grey_and_mixed_colours(workspace: Workspace) -> None:
     """Grey images have one channel, but one colour image makes it three for all."""
-    content = pets(mode="L")
-    folder(workspace.root / "grey", content)
+    content = pet_images(mode="L")
+    write_files(workspace.root / "grey", content)
     init.draft_task(workspace, "grey", DraftRequest("grey"))
     assert loader.load(workspace, "grey").columns["image"].model_dump()["channels"] == 1
-    made = draft(workspace, {**content, "cat/x.png": picture(0, 99, (12, 10))})
+    made = draft(workspace, {**content, "cat/x.png": draw_image(0, 99, (12, 10))})
     assert made["columns"]["image"] == {"type": "image", "height": 10, "width": 12, "channels": 3, "resize": True}
 
 
-def test_labels_in_a_table_are_found(workspace: Workspace) -> None:
+def test_label_table_is_detected(workspace: Workspace) -> None:
     """The columns of file names and labels are guessed, or set by --target."""
-    content = {f"train/{name.replace('/', '-')}": data for name, data in pets().items()}
+    content = {f"train/{name.replace('/', '-')}": data for name, data in pet_images().items()}
     lines = [f"{Path(name).stem},{number},{Path(name).name[:3]}" for number, name in enumerate(content)]
     content["train.csv"] = "\n".join(["image_id,weight,breed", *lines]).encode()
     with pytest.raises(DataError, match=r"train\.csv: expected one column of labels; received weight, breed") as caught:
@@ -155,11 +155,11 @@ def test_labels_in_a_table_are_found(workspace: Workspace) -> None:
     assert made["target"] == {"column": "breed", "classes": ["cat", "dog", "emu"]}
 
 
-def test_parts_are_told(workspace: Workspace) -> None:
+def test_training_and_test_folders_are_reported(workspace: Workspace) -> None:
     """Folders for training and test are both used, and a comment says how to select one."""
-    content = {f"{part}/{name}": data for part in ("train", "test") for name, data in pets().items()}
-    content |= {name: picture(0, 500 + i, (12, 10)) for i, name in enumerate(content) if name.startswith("test/cat")}
-    folder(workspace.root / "pets", content)
+    content = {f"{part}/{name}": data for part in ("train", "test") for name, data in pet_images().items()}
+    content |= {name: draw_image(0, 500 + i, (12, 10)) for i, name in enumerate(content) if name.startswith("test/cat")}
+    write_files(workspace.root / "pets", content)
     drafted = init.draft_task(workspace, "pets", DraftRequest("pets"))
     assert drafted.rows == 180
     text = workspace.task_file("pets").read_text(encoding="utf-8")
@@ -167,29 +167,29 @@ def test_parts_are_told(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ({"a.txt": b"x"}, "expected PNG or JPEG files; received 1 files left out"),
         ({"a.png": b"x", "b.png": b"x"}, "expected each image in the folder of its class, or a table"),
         (
-            {f"cat/{n}.png": picture(0, n, (4, 4)) for n in range(60)},
+            {f"cat/{n}.png": draw_image(0, n, (4, 4)) for n in range(60)},
             "expected each image in the folder of its class",
         ),
         ({f"{c}/{n}.png": b"x" for c in "ab" for n in range(60)}, r"none can be opened: a/0\.png, "),
-        (pets((2, 2)), r"expected \d+ rows or more with a known label; received 4"),
+        (pet_images((2, 2)), r"expected \d+ rows or more with a known label; received 4"),
     ],
 )
-def test_what_cannot_be_learned_from_is_refused(workspace: Workspace, content: dict[str, bytes], said: str) -> None:
+def test_unusable_image_folders_are_rejected(workspace: Workspace, content: dict[str, bytes], message: str) -> None:
     """Without images, classes or enough rows, no task is written."""
-    folder(workspace.root / "pets", content)
-    with pytest.raises(DataError, match=said):
+    write_files(workspace.root / "pets", content)
+    with pytest.raises(DataError, match=message):
         init.draft_task(workspace, "pets", DraftRequest("pets"))
     assert not workspace.task_file("pets").exists()
 
 
-def test_broken_pictures_and_others_are_told(workspace: Workspace) -> None:
+def test_broken_images_and_other_files_are_reported(workspace: Workspace) -> None:
     """Broken and other files are reported in the draft and on the terminal."""
-    folder(workspace.root / "pets", {**pets(), "cat/bad.png": b"x", "cat/notes.txt": b"x"})
+    write_files(workspace.root / "pets", {**pet_images(), "cat/bad.png": b"x", "cat/notes.txt": b"x"})
     drafted = init.draft_task(workspace, "pets", DraftRequest("pets"))
     assert len(drafted.repairs) == 2
     text = workspace.task_file("pets").read_text(encoding="utf-8")
@@ -197,14 +197,14 @@ def test_broken_pictures_and_others_are_told(workspace: Workspace) -> None:
     assert "1 images cannot be opened and will stop the pipeline: cat/bad.png" in text
 
 
-def test_options_of_tables_are_refused(workspace: Workspace) -> None:
+def test_table_options_are_rejected_for_images(workspace: Workspace) -> None:
     """Options for columns of tables are refused for images."""
-    folder(workspace.root / "pets", pets())
+    write_files(workspace.root / "pets", pet_images())
     with pytest.raises(TaskError, match="for images: expected only --data and --target"):
         init.draft_task(workspace, "pets", DraftRequest("pets", drop=("x",)))
 
 
-def test_a_table_needs_its_target(workspace: Workspace) -> None:
+def test_table_requires_a_target(workspace: Workspace) -> None:
     """Without --target, the error lists the columns, also for a table in a zip."""
     with zipfile.ZipFile(workspace.root / "table.zip", "w") as archive:
         archive.writestr("table.csv", "x,y\n1,2\n")
@@ -215,10 +215,10 @@ def test_a_table_needs_its_target(workspace: Workspace) -> None:
         init.draft_task(workspace, "t", DraftRequest("gone.zip"))
 
 
-def test_the_command(workspace: Workspace) -> None:
+def test_init_command_drafts_from_a_zip(workspace: Workspace) -> None:
     """The command drafts from a zip, and prints a table and the next steps."""
     with zipfile.ZipFile(workspace.root / "pets.zip", "w") as archive:
-        for name, data in pets().items():
+        for name, data in pet_images().items():
             archive.writestr(name, data)
     result = CliRunner().invoke(main.cli, ["init", "pets", "--data", "pets.zip"])
     assert result.exit_code == 0, result.output
@@ -230,7 +230,7 @@ def test_the_command(workspace: Workspace) -> None:
 
 @real
 @pytest.mark.catalogue
-def test_real_pictures_are_drafted(workspace: Workspace) -> None:
+def test_real_images_are_drafted(workspace: Workspace) -> None:
     """A few CIFAR-10 images of each class are drafted."""
     init.draft_task(workspace, "things", DraftRequest("cifar10-jpg.zip"))
     edit_task(workspace, "things", {"source.rows": 200, "rows": [200, 200], "train.batch_size": 32})
@@ -243,9 +243,9 @@ def test_real_pictures_are_drafted(workspace: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_a_draft_of_pictures_is_trained(workspace: Workspace) -> None:
+def test_image_draft_can_be_trained(workspace: Workspace) -> None:
     """A draft from images of many sizes is trained and exported with parity."""
-    draft(workspace, pets(sizes=[(20, 16), (16, 20), (24, 24)]))
+    draft(workspace, pet_images(sizes=[(20, 16), (16, 20), (24, 24)]))
     edit_task(workspace, "pets", {"train.epochs": 2})
     train_tasks(workspace, "pets")
     assert (workspace.out("pets", "train") / "model.onnx").is_file()

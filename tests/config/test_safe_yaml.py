@@ -22,16 +22,16 @@ from tiltyard.experiments import study_plan
 from tiltyard.workspace import Workspace
 
 
-def bomb(levels: int, first: str = "[x, x, x, x, x, x, x, x, x, x]", more: str = "[{}]") -> str:
+def alias_bomb(levels: int, first: str = "[x, x, x, x, x, x, x, x, x, x]", more: str = "[{}]") -> str:
     """Return aliases of aliases, which grow tenfold with each level."""
     above = [f"a{level}: &a{level} {more.format(', '.join([f'*a{level - 1}'] * 10))}" for level in range(1, levels)]
     return "\n".join([f"a0: &a0 {first}", *above])
 
 
 REFUSED = {
-    "aliases of aliases": (bomb(12), "expected at most 4,000,000 characters with aliases expanded"),
+    "aliases of aliases": (alias_bomb(12), "expected at most 4,000,000 characters with aliases expanded"),
     "merged aliases": (
-        bomb(12, "{k: 1}", "{{<<: [{}]}}"),
+        alias_bomb(12, "{k: 1}", "{{<<: [{}]}}"),
         "expected at most 4,000,000 characters with aliases expanded",
     ),
     "a long text, often": (f"a: &a {'x' * 9000}\nb: [{'*a, ' * 900}]", "with aliases expanded"),
@@ -56,7 +56,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_is_beyond_bounds_is_refused(text: str, message: str) -> None:
+def test_oversized_yaml_is_rejected(text: str, message: str) -> None:
     """Oversized content is refused before it is constructed."""
     with pytest.raises(TaskError, match=message) as caught:
         loader.parse(text, "iris", "tasks/iris.yaml")
@@ -74,14 +74,14 @@ def test_what_is_beyond_bounds_is_refused(text: str, message: str) -> None:
         ("title: a\ntitle: b\n", 2, 1, "    title: b", "    ^"),
     ],
 )
-def test_a_mistake_is_shown_where_it_stands(text: str, line: int, column: int, shown: str, caret: str) -> None:
+def test_syntax_error_shows_its_position(text: str, line: int, column: int, shown: str, caret: str) -> None:
     """The error shows the line with a caret; for incomplete text, the last line."""
     with pytest.raises(TaskError, match=f"line {line}, column {column}: ") as caught:
         loader.parse(text, "iris", "tasks/iris.yaml")
     assert caught.value.message.splitlines()[1:] == [shown, caret]
 
 
-def test_of_a_long_line_the_part_around_the_place_is_shown() -> None:
+def test_long_line_is_shortened_around_the_error() -> None:
     """Only the part of a long line around the position is shown."""
     with pytest.raises(TaskError) as caught:
         loader.parse("a: [" + "1, " * 1000 + "}]", "iris", "tasks/iris.yaml")
@@ -90,7 +90,7 @@ def test_of_a_long_line_the_part_around_the_place_is_shown() -> None:
     assert shown[caret.index("^")] == "}"
 
 
-def test_keys_are_text_as_spelled() -> None:
+def test_keys_are_always_text() -> None:
     """Keys that look like numbers, dates or booleans stay text."""
     found = loader.content("{2020: 1, 01: 1, no: 1, 2024-01-01: 1, 1e3: 1, ~: 1}", "tasks/x.yaml")
     assert list(found) == ["2020", "01", "no", "2024-01-01", "1e3", "~"]
@@ -111,7 +111,7 @@ def test_keys_are_text_as_spelled() -> None:
         ("a\nb: c", None),
     ],
 )
-def test_what_dvc_writes_between_brackets_and_over_lines_is_read(text: str, expected: dict[str, Any] | None) -> None:
+def test_flow_style_and_folded_keys_written_by_dvc_are_read(text: str, expected: dict[str, Any] | None) -> None:
     """Plain question marks and colons in brackets, and plain keys folded by DVC, are read."""
     if expected is None:
         with pytest.raises(TaskError):
@@ -120,7 +120,7 @@ def test_what_dvc_writes_between_brackets_and_over_lines_is_read(text: str, expe
         assert loader.content(text, "x") == expected
 
 
-def test_folded_keys_are_unfolded_and_nothing_else() -> None:
+def test_unfold_changes_only_folded_keys() -> None:
     """Unfolding keeps comments, multi-line values, explicit keys and quotes."""
     text = "# c d\na b\n  c: {d e \n    f: 1}  # g\nh: i\n  j\n? k\n  l\n: 'm\n  n'\no: p  \n  q\n"
     unfolded = safe_yaml.unfold(text)
@@ -129,7 +129,7 @@ def test_folded_keys_are_unfolded_and_nothing_else() -> None:
     assert safe_yaml.unfold(unfolded) == unfolded
 
 
-def test_aliases_within_bounds_are_fine() -> None:
+def test_small_aliases_are_expanded() -> None:
     """Anchors, aliases and merges work as in YAML."""
     text = "a: &a {x: 1, y: [1, 2]}\nb: *a\nc: {<<: *a, x: 3}\n"
     assert loader.content(text, "x") == yaml.safe_load(text)
@@ -139,7 +139,7 @@ PIECES = [*"abx01:-?!&*[]{},'\"\n\t #|>%@<~", "&a ", "*a", "!!set ", "<<: ", "20
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_read_or_rejected(text: str) -> None:
     """Any text of YAML characters gives keys and values, or a TaskError."""
     try:
         assert isinstance(loader.content(text, "tasks/x.yaml"), dict)
@@ -147,20 +147,20 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         assert error.message.startswith("tasks/x.yaml: ")  # noqa: PT017 - either outcome is right
 
 
-def test_other_files_are_as_bounded(workspace: Workspace) -> None:
+def test_limits_apply_to_params_and_studies(workspace: Workspace) -> None:
     """The same limits hold for params.yaml, studies, and values from the command line."""
-    workspace.params.write_text(f"tasks: [iris]\n{bomb(12)}")
+    workspace.params.write_text(f"tasks: [iris]\n{alias_bomb(12)}")
     with pytest.raises(TaskError, match=r"^params\.yaml: expected a list `tasks` of names; .*with aliases expanded"):
         task_list.listed(workspace)
     study = workspace.root / "study.yaml"
-    study.write_text(f"task: iris\nvary: {{train.epochs: [1, 2]}}\n{bomb(12)}")
+    study.write_text(f"task: iris\nvary: {{train.epochs: [1, 2]}}\n{alias_bomb(12)}")
     with pytest.raises(TaskError, match=r"study\.yaml: line \d+, column \d+: expected at most"):
         study_plan.read(study)
     with pytest.raises(TaskError, match="expected values as in a task file"):
         study_plan.from_arguments("iris", ["train.epochs=!!int zz"], [])
 
 
-def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+def test_unreadable_file_error_gives_the_reason(tmp_path: Path) -> None:
     """Another encoding, a folder and a dangling link raise errors that say why."""
     path = tmp_path / "iris.yaml"
     path.write_bytes(b"title: M\xfcller")
@@ -176,9 +176,9 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
         safe_yaml.read(path, "tasks/iris.yaml")
 
 
-def test_a_bomb_costs_neither_time_nor_memory(workspace: Workspace) -> None:
+def test_alias_bomb_uses_little_memory(workspace: Workspace) -> None:
     """A YAML bomb is refused within half a gigabyte of additional address space."""
-    workspace.task_file("iris").write_text(bomb(40))
+    workspace.task_file("iris").write_text(alias_bomb(40))
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30)); "
         "sys.argv = ['tiltyard', 'prepare', 'iris']; from tiltyard.cli.main import main; main()"
@@ -240,20 +240,20 @@ VALUES = st.one_of(WORDS, st.text(), st.booleans(), st.none(), st.integers(), st
         *(("true", True), ("1e-3", 0.001), ("0x1F", 31), ("0o17", 15), ("-2", -2), ("~", None)),
     ],
 )
-def test_words_are_read_as_yaml_1_2_has_them(text: str, expected: Any) -> None:
+def test_words_are_read_as_in_yaml_1_2(text: str, expected: Any) -> None:
     """Labels such as no, codes such as 007, and dates are text."""
     found = loader.content(f"key: {text}", "any.yaml")["key"]
     assert (found, type(found)) == (expected, type(expected))
 
 
 @given(VALUES)
-def test_what_is_written_is_read_again(value: Any) -> None:
+def test_dumped_values_are_read_back(value: Any) -> None:
     """A dumped value keeps its type."""
     assert loader.content(yaml.dump({"key": [value]}, Dumper=CoreDumper), "any.yaml") == {"key": [value]}
 
 
 @given(VALUES)
-def test_others_read_what_is_written(value: Any) -> None:
+def test_dumped_text_is_read_by_other_parsers(value: Any) -> None:
     """Dumped text is read as text by YAML 1.1 and 1.2."""
     text = yaml.dump({"key": [value]}, Dumper=CoreDumper)
     for found in (yaml.safe_load(text), YAML(typ="safe", pure=True).load(text)):
@@ -262,7 +262,7 @@ def test_others_read_what_is_written(value: Any) -> None:
 
 
 @given(st.one_of(WORDS, st.booleans(), st.none(), st.integers(-(10**15), 10**15)))
-def test_dvc_leaves_the_meaning_of_a_task_file(value: Any) -> None:
+def test_dvc_edits_keep_values(value: Any) -> None:
     """`dvc exp run -S` rewrites a task file without a change of meaning."""
     from dvc.utils.serialize._yaml import _dump, parse_yaml_for_update
 

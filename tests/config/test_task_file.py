@@ -62,14 +62,16 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("name", "changes", "message"), REFUSED)
-def test_a_mistake_is_refused_by_name(workspace: Workspace, name: str, changes: dict[str, Any], message: str) -> None:
+def test_invalid_key_is_rejected_by_name(
+    workspace: Workspace, name: str, changes: dict[str, Any], message: str
+) -> None:
     """Each error names the file, the key, the expected and the received value."""
     edit_task(workspace, name, changes)
     with pytest.raises(TaskError, match=f"tasks/{name}.yaml: .*{message}"):
         loader.load(workspace, name)
 
 
-def test_two_mistakes_are_told_at_once(workspace: Workspace) -> None:
+def test_all_errors_are_reported_at_once(workspace: Workspace) -> None:
     """Two errors in a file are reported on two lines."""
     edit_task(workspace, "iris", {"train.epochs": 0, "split.test": 7})
     with pytest.raises(TaskError) as error:
@@ -77,28 +79,28 @@ def test_two_mistakes_are_told_at_once(workspace: Workspace) -> None:
     assert len(error.value.message.splitlines()) == 2
 
 
-def test_a_key_written_twice_is_refused() -> None:
+def test_duplicate_key_is_rejected() -> None:
     """A repeated key is refused instead of overwritten."""
     with pytest.raises(TaskError, match="key 'title' twice"):
         loader.parse("title: a\ntitle: b\n", "iris", "tasks/iris.yaml")
 
 
-def test_an_unknown_task_lists_the_known_ones(workspace: Workspace) -> None:
+def test_unknown_task_error_lists_known_tasks(workspace: Workspace) -> None:
     """The error for a misspelled task lists the existing ones."""
     with pytest.raises(TaskError, match="no task 'irish': expected one of diabetes, digits, iris, sine"):
         loader.load(workspace, "irish")
 
 
-def test_of_many_tasks_the_nearest_are_named() -> None:
+def test_unknown_task_error_suggests_similar_names() -> None:
     """With many tasks, up to three similar names are suggested, if there are any."""
-    whole = Workspace(ROOT)
+    project = Workspace(ROOT)
     with pytest.raises(TaskError, match=r"no task 'mnist_cn': did you mean mnist_cnn( or \w+){0,2}\?$"):
-        loader.load(whole, "mnist_cn")
+        loader.load(project, "mnist_cn")
     with pytest.raises(TaskError, match=r"no task 'qqqq': none of the \d+ tasks has a similar name$"):
-        loader.load(whole, "qqqq")
+        loader.load(project, "qqqq")
 
 
-def test_without_any_task_the_way_to_the_first_is_named(workspace: Workspace) -> None:
+def test_empty_project_error_says_how_to_draft_a_task(workspace: Workspace) -> None:
     """Without tasks, the hint says how to draft one."""
     for path in (workspace.root / "tasks").glob("*.yaml"):
         path.unlink()
@@ -123,17 +125,17 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize(("name", "changes", "message"), EXAMPLES)
-def test_an_example_that_no_client_could_send_is_refused(
-    workspace: Workspace, name: str, changes: dict[str, Any], message: str
-) -> None:
+def test_invalid_example_is_rejected(workspace: Workspace, name: str, changes: dict[str, Any], message: str) -> None:
     """The example is validated as a request to the service."""
     edit_task(workspace, name, changes)
     with pytest.raises(TaskError, match=f"^tasks/{name}.yaml: {message}"):
         loader.load(workspace, name)
 
 
-THEIRS = re.compile(r"Input|Value error|should (be|have|match)|valid (string|array|dict)|discriminator|unicode|object;")
-SPOILED: list[tuple[str, Any, str]] = [
+PYDANTIC = re.compile(
+    r"Input|Value error|should (be|have|match)|valid (string|array|dict)|discriminator|unicode|object;"
+)
+INVALID_VALUES: list[tuple[str, Any, str]] = [
     ("title", 3, "title: expected text; received 3"),
     ("source", [1], r"source: expected keys and values; received \[1\]"),
     ("source", {}, "source: kind: expected this key; it is missing"),
@@ -151,8 +153,8 @@ SPOILED: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "message"), SPOILED)
-def test_mistakes_are_told_in_words_of_ours(workspace: Workspace, key: str, value: Any, message: str) -> None:
+@pytest.mark.parametrize(("key", "value", "message"), INVALID_VALUES)
+def test_error_messages_hide_pydantic_wording(workspace: Workspace, key: str, value: Any, message: str) -> None:
     """Messages of pydantic never reach the user, whatever key is invalid."""
     content = yaml.safe_load(workspace.task_file("iris").read_text(encoding="utf-8"))
     section = content
@@ -162,11 +164,11 @@ def test_mistakes_are_told_in_words_of_ours(workspace: Workspace, key: str, valu
     section[last] = value
     with pytest.raises(TaskError, match=message) as caught:
         loader.parse(yaml.safe_dump(content), "iris", "tasks/iris.yaml")
-    assert not THEIRS.search(caught.value.message)
+    assert not PYDANTIC.search(caught.value.message)
 
 
 @given(text=st.text(max_size=200))
-def test_any_text_is_a_task_or_a_task_error(text: str) -> None:
+def test_any_text_is_a_task_or_an_error(text: str) -> None:
     """Any text gives a task or a TaskError."""
     with pytest.raises(TaskError):
         loader.parse(text, "iris", "tasks/iris.yaml")
@@ -176,7 +178,7 @@ LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text
 
 
 @given(data=st.data())
-def test_any_value_anywhere_is_taken_or_refused(data: st.DataObject) -> None:
+def test_any_value_is_accepted_or_rejected(data: st.DataObject) -> None:
     """Any value at any key gives a task or a TaskError."""
     content = yaml.safe_load((ROOT / "tasks" / "iris.yaml").read_text(encoding="utf-8"))
     section = content
@@ -187,15 +189,15 @@ def test_any_value_anywhere_is_taken_or_refused(data: st.DataObject) -> None:
         loader.parse(yaml.safe_dump(content, allow_unicode=True), "iris", "tasks/iris.yaml")
     except TaskError as error:
         assert error.message.startswith("tasks/iris.yaml: ")  # noqa: PT017 - either outcome is right
-        assert not THEIRS.search(error.message)  # noqa: PT017
+        assert not PYDANTIC.search(error.message)  # noqa: PT017
 
 
-def test_the_schema_is_the_one_that_editors_are_pointed_to() -> None:
+def test_committed_schema_matches_the_command() -> None:
     """tasks/schema.json equals the output of `tiltyard schema`."""
     assert json.loads((ROOT / "tasks" / "schema.json").read_text(encoding="utf-8")) == loader.json_schema()
 
 
-def test_reading_a_task_imports_nothing_heavy() -> None:
+def test_loading_a_task_imports_no_heavy_packages() -> None:
     """Reading a task imports neither pandas nor Keras nor other heavy packages."""
     code = "import sys, tiltyard.cli.main, tiltyard.config.loader; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

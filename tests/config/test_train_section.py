@@ -37,7 +37,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("name", "changes", "message"), REFUSED)
-def test_what_cannot_be_meant_is_refused(
+def test_invalid_train_settings_are_rejected(
     workspace: Workspace, name: str, changes: dict[str, Any], message: str
 ) -> None:
     """Each error names the key, the expected and the received value."""
@@ -46,20 +46,20 @@ def test_what_cannot_be_meant_is_refused(
         loader.load(workspace, name)
 
 
-def test_groups_and_times_are_not_known_to_folds(workspace: Workspace) -> None:
+def test_folds_are_rejected_with_groups_and_times(workspace: Workspace) -> None:
     """Folds are refused with groups and times, which are not known after prepare."""
     edit_task(workspace, "diabetes", {"train.folds": 3, "split.group": "patient"})
     with pytest.raises(TaskError, match=r"train\.folds: expected a split that uses .*; received one by patient"):
         loader.load(workspace, "diabetes")
 
 
-def test_a_name_alone_is_a_schedule_with_its_usual_settings() -> None:
+def test_schedule_name_alone_uses_default_settings() -> None:
     """A name alone equals a schedule with default settings."""
     short = Train.model_validate({"epochs": 3, "schedule": "step"})
     assert short == Train.model_validate({"epochs": 3, "schedule": {"kind": "step", "factor": 0.5, "every": 10}})
 
 
-def test_each_optimizer_has_a_rate_at_which_it_moves() -> None:
+def test_each_optimizer_has_a_default_rate() -> None:
     """Each optimizer has its own default rate, such as 1 for Adadelta."""
     assert {
         name: Train.model_validate({"epochs": 1, "optimizer": name}).rate for name in DEFAULT_RATES
@@ -68,7 +68,7 @@ def test_each_optimizer_has_a_rate_at_which_it_moves() -> None:
     assert Train.model_validate({"epochs": 1, "optimizer": "adadelta", "learning_rate": 0.5}).rate == 0.5
 
 
-def test_a_second_part_takes_over_what_it_does_not_say() -> None:
+def test_second_phase_inherits_unset_values() -> None:
     """A second phase inherits unset values, but a new optimizer has its own rate."""
     first = {"epochs": 3, "optimizer": "sgd", "learning_rate": 0.5, "batch_size": 8}
     one, two = Train.model_validate({**first, "then": {"epochs": 9, "patience": 2}}).phases

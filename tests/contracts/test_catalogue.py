@@ -1,4 +1,4 @@
-"""What every task of the catalogue must be, whose data come from elsewhere: read strictly, valid, encoded alike."""
+"""Contract of catalogue tasks, whose data come from elsewhere: a valid task file, valid data, consistent encoding."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.catalogue
 
-ROWS = 16  # as many as every task takes at once
+ROWS = 16  # the largest request that every task accepts
 
 
-def test_it_is_a_task(catalogue_name: str) -> None:
-    """It is read as strictly as others, points editors to the schema, and names the checksum of its file."""
+def test_task_file_is_valid(catalogue_name: str) -> None:
+    """The file is read strictly, has the schema comment for editors, and states the checksum of its data."""
     path = Workspace(ROOT).task_file(catalogue_name)
     assert path.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=schema.json\n")
     assert loader.load(Workspace(ROOT), catalogue_name).source.model_dump().get("sha256", "needs none")
@@ -33,7 +33,7 @@ def test_it_is_a_task(catalogue_name: str) -> None:
 
 @pytest.fixture
 def task(workspace: Workspace, mirror: Path, catalogue_name: str) -> Task:
-    """The task in a project of its own, a few of its rows fetched from the mirror."""
+    """The task in an empty project, with a few of its rows fetched from the mirror."""
     assert mirror.is_dir()
     shutil.copy(Workspace(ROOT).task_file(catalogue_name), workspace.task_file(catalogue_name))
     task = shrink_task(loader.load(workspace, catalogue_name))
@@ -42,13 +42,13 @@ def task(workspace: Workspace, mirror: Path, catalogue_name: str) -> Task:
     return task
 
 
-def test_its_data_are_what_it_expects(workspace: Workspace, task: Task) -> None:
+def test_data_pass_validation(workspace: Workspace, task: Task) -> None:
     """Validation passes without a warning."""
     assert all(outcome.success for outcome in validate(workspace, task).outcomes)
 
 
-def test_serving_encodes_as_training_did(workspace: Workspace, task: Task) -> None:
-    """Training rows sent as a client would send them encode to the very bits that training saw; so does the example."""
+def test_serving_encodes_like_training(workspace: Workspace, task: Task) -> None:
+    """Training rows sent as JSON encode to the same bits as in training; the example of the task file is accepted."""
     prepare.prepare(workspace, task)
     encoder = Encoder.load(workspace.out(task.name, "prepare") / "encoder.json")
     rows, _ = plugins.load("modalities", task.modality)().rows(task, workspace.raw(task.name))

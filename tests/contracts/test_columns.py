@@ -1,4 +1,4 @@
-"""What every type of column promises: values go in and out unchanged, and nothing but a RequestError comes back."""
+"""Contract of all column types: values survive a round trip, and invalid values raise only RequestError."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ DAYS = st.dates().map(str)
 MINUTES = st.datetimes(datetime(1969, 1, 1), datetime(2068, 12, 31))  # noqa: DTZ001 - a format without an offset
 SECONDS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30))  # noqa: DTZ001 - it gets its offset below
 OFFSETS = st.integers(-12 * 60, 12 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-SPOKEN = ["good", "Bad", "don't", "£100", "नमस्ते", "日本語", "👍🏽", "\ud800", "\0"]
-TEXTS = st.lists(st.sampled_from(SPOKEN)).map(lambda words: " ".join(["So", *words]))
+WORDS = ["good", "Bad", "don't", "£100", "नमस्ते", "日本語", "👍🏽", "\ud800", "\0"]
+TEXTS = st.lists(st.sampled_from(WORDS)).map(lambda words: " ".join(["So", *words]))
 
-WISHES = st.builds(
+PROMPTS = st.builds(
     lambda prompt, length, temperature: {"prompt": prompt, "length": length, "temperature": temperature},
     TEXTS,
     st.integers(1, 2000),
@@ -53,7 +53,7 @@ WISHES = st.builds(
 )
 
 
-def pictures(height: int, width: int, channels: int) -> st.SearchStrategy[Any]:
+def pixel_lists(height: int, width: int, channels: int) -> st.SearchStrategy[Any]:
     """Return nested lists of pixels."""
     pixel: st.SearchStrategy[Any] = st.integers(0, 255)
     if channels > 1:
@@ -61,8 +61,8 @@ def pictures(height: int, width: int, channels: int) -> st.SearchStrategy[Any]:
     return st.lists(st.lists(pixel, min_size=width, max_size=width), min_size=height, max_size=height)
 
 
-# For each type, columns and good values for them.
-GOOD: dict[str, list[tuple[Column, st.SearchStrategy[Any]]]] = {
+# For each type, columns and strategies for valid values.
+VALID: dict[str, list[tuple[Column, st.SearchStrategy[Any]]]] = {
     "number": [
         (Number(), NUMBERS),
         (Number(bounds=(-1, 1), unit="m"), BOUNDED),
@@ -95,29 +95,29 @@ GOOD: dict[str, list[tuple[Column, st.SearchStrategy[Any]]]] = {
         (Text(by="characters", length=9, at_least=1), TEXTS),
         (Text(length=2, keep="last", at_least=1), TEXTS),
     ],
-    "prose": [(Prose(length=8), TEXTS | WISHES)],
+    "prose": [(Prose(length=8), TEXTS | PROMPTS)],
     "series": [
         (Series(window=3, order="t"), WINDOWS),
         (Series(window=3, order="t", bounds=(-1, 1)), st.lists(BOUNDED, min_size=3, max_size=3)),
     ],
     "image": [
-        (Image(height=2, width=3), pictures(2, 3, 1)),
-        (Image(height=2, width=1, channels=3), pictures(2, 1, 3)),
-        (Image(height=2, width=3, resize=True), pictures(2, 3, 1)),
+        (Image(height=2, width=3), pixel_lists(2, 3, 1)),
+        (Image(height=2, width=1, channels=3), pixel_lists(2, 1, 3)),
+        (Image(height=2, width=3, resize=True), pixel_lists(2, 3, 1)),
     ],
 }
 COLUMNS = [
-    pytest.param(column, id=f"{name}-{i}") for name, cases in GOOD.items() for i, (column, _) in enumerate(cases)
+    pytest.param(column, id=f"{name}-{i}") for name, cases in VALID.items() for i, (column, _) in enumerate(cases)
 ]
-CASES = [pytest.param(*case, id=f"{name}-{i}") for name, cases in GOOD.items() for i, case in enumerate(cases)]
+CASES = [pytest.param(*case, id=f"{name}-{i}") for name, cases in VALID.items() for i, case in enumerate(cases)]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.integers(10**400, 10**401) | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.just("b64"), inner, max_size=2),
 )
 
 
-def refusal(column: Column, values: list[object]) -> RequestError | None:
-    """Return the error with which values are refused; any other error goes through."""
+def request_error(column: Column, values: list[object]) -> RequestError | None:
+    """Return the error for invalid values; other errors propagate."""
     try:
         column.parse(values, "x")
     except RequestError as error:
@@ -125,18 +125,18 @@ def refusal(column: Column, values: list[object]) -> RequestError | None:
     return None
 
 
-def test_every_type_is_tried() -> None:
-    """A new file in columns/ needs an entry in GOOD."""
-    assert sorted(GOOD) == plugins.names("columns")
+def test_every_column_type_is_covered() -> None:
+    """A new file in columns/ needs an entry in VALID."""
+    assert sorted(VALID) == plugins.names("columns")
 
 
 def through_json(content: Any) -> Any:
-    """Return what a client receives, or encoder.json holds."""
+    """Return the content after a round trip through JSON."""
     return json.loads(json.dumps(content, allow_nan=False))
 
 
 def fit(column: Column, values: Array) -> Fitted:
-    """Fit, or give up the example: no value is there to learn from."""
+    """Fit, or reject the example if it has no value to learn from."""
     try:
         return column.fit(values)
     except DataError:
@@ -146,8 +146,8 @@ def fit(column: Column, values: Array) -> Fitted:
 @pytest.mark.parametrize(("column", "values"), CASES)
 @given(data=st.data())
 @settings(deadline=None)
-def test_good_values_go_in_and_out(column: Column, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
-    """What was parsed is given back as JSON that parses to the same."""
+def test_valid_values_survive_a_round_trip(column: Column, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
+    """Parsed values written as JSON parse to the same values."""
     some = data.draw(st.lists(values, min_size=1, max_size=4))
     parsed = column.parse(some, "x")
     again = column.parse(through_json(column.to_json(parsed)), "x")
@@ -157,8 +157,10 @@ def test_good_values_go_in_and_out(column: Column, values: st.SearchStrategy[Any
 @pytest.mark.parametrize(("column", "values"), CASES)
 @given(data=st.data())
 @settings(deadline=None)
-def test_training_and_serving_encode_alike(column: Column, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
-    """Loaded from JSON and asked row by row, it gives the bits that training saw: finite float32 of its width."""
+def test_training_and_serving_encode_identically(
+    column: Column, values: st.SearchStrategy[Any], data: st.DataObject
+) -> None:
+    """A column loaded from JSON encodes each row to the same bits as in training: finite float32 of its width."""
     some = data.draw(st.lists(values, min_size=1, max_size=4))
     parsed = column.parse(some, "x")
     fitted = fit(column, parsed)
@@ -176,12 +178,14 @@ def test_training_and_serving_encode_alike(column: Column, values: st.SearchStra
 @pytest.mark.parametrize(("column", "values"), CASES)
 @given(data=st.data())
 @settings(deadline=None)
-def test_unseen_values_encode(column: Column, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
-    """What was not among the training rows, but parses, has a finite place in the same shape."""
-    seen, new = (column.parse(data.draw(st.lists(values, min_size=1, max_size=4)), "x") for _ in range(2))
-    fitted = fit(column, seen)
-    encoded = column.encode(new, fitted)
-    assert encoded.shape == (len(new), *column.encode(seen, fitted).shape[1:])
+def test_unseen_values_are_encoded(column: Column, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
+    """Valid values outside the training rows are encoded as finite numbers of the same shape."""
+    training_values, new_values = (
+        column.parse(data.draw(st.lists(values, min_size=1, max_size=4)), "x") for _ in range(2)
+    )
+    fitted = fit(column, training_values)
+    encoded = column.encode(new_values, fitted)
+    assert encoded.shape == (len(new_values), *column.encode(training_values, fitted).shape[1:])
     assert np.isfinite(encoded).all()
 
 
@@ -190,8 +194,8 @@ def test_unseen_values_encode(column: Column, values: st.SearchStrategy[Any], da
 )
 @given(data=st.data())
 @settings(deadline=None)
-def test_a_file_says_the_same(column: Column, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
-    """Cells of text, and of the types that readers of files make, parse to what the JSON does."""
+def test_file_cells_parse_like_json(column: Column, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
+    """Text cells, and the types that file readers create, parse to the same values as JSON."""
     parsed = column.parse(data.draw(st.lists(values, min_size=1, max_size=4)), "x")
     sent = column.to_json(parsed)
     typed = [math.nan if value is None else value for value in sent]
@@ -215,7 +219,7 @@ FRAMES = [
 
 
 def outcome(parse: Callable[[], Array]) -> tuple[Any, ...]:
-    """Return what came of parsing so that two can be compared to the bit."""
+    """Return the result of parsing in a form that can be compared bit by bit."""
     try:
         parsed = parse()
     except RequestError as error:
@@ -228,42 +232,42 @@ def outcome(parse: Callable[[], Array]) -> tuple[Any, ...]:
 )
 @given(data=st.data())
 @settings(deadline=None)
-def test_a_whole_column_is_read_as_its_cells_are(
+def test_whole_column_is_parsed_like_its_cells(
     column: Column, values: st.SearchStrategy[Any], data: st.DataObject
 ) -> None:
-    """All at once or one by one: the same bits, the same refusal of the same row, the same facts."""
-    spelled = values.map(lambda value: None if value is None else str(value).encode("utf-8", "replace").decode())
-    good = st.lists(spelled, min_size=1, max_size=6)
-    cells = data.draw(st.one_of(*FRAMES, good.map(lambda cells: pd.Series(cells, dtype="str"))))
+    """Parsing at once and cell by cell give the same bits, the same error for the same row, and the same facts."""
+    cell_texts = values.map(lambda value: None if value is None else str(value).encode("utf-8", "replace").decode())
+    valid = st.lists(cell_texts, min_size=1, max_size=6)
+    cells = data.draw(st.one_of(*FRAMES, valid.map(lambda cells: pd.Series(cells, dtype="str"))))
     cells = cells.set_axis(range(7, 7 + len(cells)))
-    slow = outcome(lambda: column.parse(column.read(cells.tolist()), "x"))
-    assert outcome(lambda: column.parse_cells(cells, "x")) == slow
+    expected_outcome = outcome(lambda: column.parse(column.read(cells.tolist()), "x"))
+    assert outcome(lambda: column.parse_cells(cells, "x")) == expected_outcome
     facts = column.facts_of_cells(cells)
     expected = pd.Series(column.facts(cells.tolist()), index=cells.index)
     assert facts.index.equals(cells.index)
-    assert [*map(same, facts)] == [*map(same, expected)]
+    assert [*map(comparable, facts)] == [*map(comparable, expected)]
 
 
-def test_blanks_are_the_same_everywhere() -> None:
-    """A column of a file is stripped of the very characters that Python strips a cell of."""
+def test_blank_characters_match_python() -> None:
+    """A column is stripped of exactly the characters that Python's strip() removes."""
     signs = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
     blank = [sign for sign in signs if not sign.strip()]
     assert not any(tidy(pd.Series([text], dtype="str")) for sign in blank for text in (sign, f"a{sign}", f"{sign}a"))
     assert tidy(pd.Series([sign for sign in signs if sign.strip()], dtype="str"))
 
 
-def same(fact: object) -> object:
-    """Return a fact so that it equals another that says the same: nothing is missing in two ways."""
+def comparable(fact: object) -> object:
+    """Return a fact in a form that compares equal for all representations of missing."""
     return None if pd.isna(fact) else (type(fact).__name__, fact)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(("column", "values"), CASES)
 @given(data=st.data())
 @settings(deadline=None)
-def test_anything_else_is_refused(column: Column, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
-    """Any JSON is either parsed, a row each, or refused with the place of the value."""
+def test_any_json_is_parsed_or_rejected(column: Column, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
+    """Any JSON is parsed to one value per row, or rejected with the position of the value."""
     some = data.draw(st.lists(JSON | values, min_size=1, max_size=3))
-    error = refusal(column, some)
+    error = request_error(column, some)
     if error is None:
         assert len(column.parse(some, "x")) == len(some)
     else:
@@ -273,91 +277,91 @@ def test_anything_else_is_refused(column: Column, values: st.SearchStrategy[Any]
 
 
 @pytest.mark.parametrize("column", COLUMNS)
-def test_a_number_that_python_does_not_spell_is_refused(column: Column) -> None:
-    """Beyond 4300 digits even showing it in the refusal is an error."""
-    error = refusal(column, [10**5000])
+def test_numbers_beyond_the_digit_limit_are_rejected(column: Column) -> None:
+    """Python cannot format integers of more than 4300 digits, not even in an error message."""
+    error = request_error(column, [10**5000])
     assert error is not None
     assert len(error.message) < 300
 
 
-def test_long_text_is_refused() -> None:
-    """One long text among many rows would make numpy ask for the room of as many long texts."""
-    error = refusal(Category(values=["a"], unseen="bucket"), ["b" * 1001])
+def test_long_text_is_rejected() -> None:
+    """One long text would make numpy allocate the same length for every row."""
+    error = request_error(Category(values=["a"], unseen="bucket"), ["b" * 1001])
     assert error is not None
     assert error.code == "too_long"
 
 
 @pytest.mark.parametrize("column", COLUMNS)
-def test_settings_survive_json(column: Column) -> None:
-    """A column in encoder.json is the column of the task file."""
+def test_settings_survive_a_json_round_trip(column: Column) -> None:
+    """A column in encoder.json equals the column of the task file."""
     assert type(column).model_validate_json(column.model_dump_json()) == column
 
 
 def png(height: int, width: int, mode: str = "L") -> bytes:
-    """Draw a picture."""
+    """Return a PNG file of one grey value."""
     file = io.BytesIO()
     Pillow.new(mode, (width, height), 7).save(file, "PNG")
     return file.getvalue()
 
 
-def send(content: bytes) -> list[object]:
-    """Return a file as an instance."""
+def as_request(content: bytes) -> list[object]:
+    """Return a file in the form of a request."""
     return [{"b64": base64.b64encode(content).decode()}]
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "I;16"])
 def test_png_of_any_mode_is_read(mode: str) -> None:
-    """Palette, colour, transparency and depth are turned into what the column wants."""
-    assert Image(height=2, width=3).parse(send(png(2, 3, mode)), "x").shape == (1, 2, 3, 1)
+    """Palettes, colours, transparency and bit depths are converted to the channels of the column."""
+    assert Image(height=2, width=3).parse(as_request(png(2, 3, mode)), "x").shape == (1, 2, 3, 1)
 
 
 @pytest.mark.parametrize("content", [png(3, 2), bomb(), b"GIF89a", png(2, 3)[:40]])
-def test_other_files_are_refused(content: bytes) -> None:
-    """Another size, a bomb, another format and half a file are refused."""
+def test_invalid_image_files_are_rejected(content: bytes) -> None:
+    """Wrong sizes, decompression bombs, other formats and truncated files are rejected."""
     with pytest.raises(RequestError, match="expected"):
-        Image(height=2, width=3).parse(send(content), "x")
+        Image(height=2, width=3).parse(as_request(content), "x")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_any_size_is_brought_to_that_of_the_column(mode: str, channels: Any) -> None:
-    """If asked: a plain colour stays what it is, whatever the file's size and colour; nested lists have the size."""
+def test_images_of_any_size_are_resized(mode: str, channels: Any) -> None:
+    """With `resize`, a uniform colour stays uniform for any size and mode; nested lists must have the exact size."""
     column = Image(height=4, width=3, channels=channels, resize=True)
     for size in ((4, 3), (1, 1), (40, 7)):
-        parsed = column.parse(send(png(*size, mode)), "x")
+        parsed = column.parse(as_request(png(*size, mode)), "x")
         assert parsed.shape == (1, 4, 3, channels)
         assert len(np.unique(parsed.reshape(-1, channels), axis=0)) == 1
     with pytest.raises(RequestError, match="expected numbers nested as"):
         column.parse([[[1, 2], [3, 4]]], "x")
 
 
-def test_resizing_is_the_same_everywhere() -> None:
-    """A slope, made smaller, has these very numbers on every machine: a change of them would change what models see."""
+def test_resizing_is_deterministic() -> None:
+    """A resized gradient has exactly these values on every machine: a change would alter the inputs of models."""
     file = io.BytesIO()
     Pillow.fromarray(np.arange(0, 192, 3, dtype=np.uint8).reshape(8, 8), "L").save(file, "PNG")
     column = Image(height=2, width=2, resize=True)
-    assert column.parse(send(file.getvalue()), "x")[0, :, :, 0].tolist() == [[51.0, 60.0], [129.0, 138.0]]
+    assert column.parse(as_request(file.getvalue()), "x")[0, :, :, 0].tolist() == [[51.0, 60.0], [129.0, 138.0]]
 
 
 @pytest.mark.parametrize("content", [bomb(), b"GIF89a", png(2, 3)[:40], png(5000, 5000, "1")])
-def test_resizing_lets_no_bomb_through(content: bytes) -> None:
-    """A picture that says it is huge is refused before a pixel of it is read, and so is half a file."""
+def test_resizing_rejects_bombs_and_truncated_files(content: bytes) -> None:
+    """An image that declares a huge size is rejected before decoding."""
     with pytest.raises(RequestError, match="expected"):
-        Image(height=2, width=3, resize=True).parse(send(content), "x")
+        Image(height=2, width=3, resize=True).parse(as_request(content), "x")
 
 
-def test_a_size_that_is_off_is_not_written() -> None:
-    """So that versions of models stay."""
+def test_resize_is_written_only_if_enabled() -> None:
+    """The default is omitted, so that versions of existing models stay the same."""
     assert "resize" not in Image(height=2, width=3).model_dump(mode="json")
     assert Image(height=2, width=3, resize=True).model_dump(mode="json")["resize"] is True
 
 
-@given(place=st.integers(0, 68), value=st.integers(0, 255), cut=st.integers(0, 68))
+@given(position=st.integers(0, 68), value=st.integers(0, 255), length=st.integers(0, 68))
 @settings(max_examples=500, deadline=None)
-def test_damaged_files_are_refused(place: int, value: int, cut: int) -> None:
-    """A byte changed or the end cut off never raises anything else."""
-    whole = bytearray(png(2, 3))
-    whole[place % len(whole)] = value
-    for content in (bytes(whole), bytes(whole[:cut])):
-        error = refusal(Image(height=2, width=3), send(content))
+def test_damaged_files_raise_only_request_errors(position: int, value: int, length: int) -> None:
+    """A changed byte or a truncation raises no other error."""
+    complete = bytearray(png(2, 3))
+    complete[position % len(complete)] = value
+    for content in (bytes(complete), bytes(complete[:length])):
+        error = request_error(Image(height=2, width=3), as_request(content))
         assert error is None or error.field == "instances[0].x"  # some damage is harmless

@@ -1,4 +1,4 @@
-"""Every evaluator plug-in: perfect predictions score perfect, the baseline does what arithmetic says, all is finite."""
+"""Contract of all evaluators: perfect scores, baselines with known scores, and finite results."""
 
 from __future__ import annotations
 
@@ -26,46 +26,46 @@ PERFECT = {
 
 
 def evaluator(name: str) -> Evaluator:
-    """Make the plug-in."""
-    made: Evaluator = plugins.load("evaluators", name)()
-    return made
+    """Return an instance of the evaluator."""
+    instance: Evaluator = plugins.load("evaluators", name)()
+    return instance
 
 
-def spoiled(name: str, outputs: Array, place: int) -> Array:
-    """Make one row much worse."""
+def with_one_bad_row(name: str, outputs: Array, index: int) -> Array:
+    """Return a copy in which one row is much worse."""
     outputs = outputs.copy()
     if outputs.dtype.names:
-        outputs[place] = ("oops", 0.0, 4.0, 4.0)
+        outputs[index] = ("oops", 0.0, 4.0, 4.0)
     elif name == "generation":
-        outputs[place] = 50.0, 0.0, 4.0
+        outputs[index] = 50.0, 0.0, 4.0
     else:
-        outputs[place] = np.roll(outputs[place], 1) if name == "classification" else outputs[place] + 50
+        outputs[index] = np.roll(outputs[index], 1) if name == "classification" else outputs[index] + 50
     return outputs
 
 
 def predictions(kind: Evaluator, outputs: Array, truth: Array, rows: Rows) -> Predictions:
-    """Put outputs beside the baseline's."""
+    """Return the outputs together with those of the baseline."""
     numbers = np.arange(len(truth)) + 100
     return Predictions(truth, outputs, kind.baseline(truth, rows, "rmse"), numbers, CLASSES, "y (cm)")
 
 
-def test_perfect_predictions_score_perfect(evaluator_name: str) -> None:
-    """The truth itself gets the best value of every metric."""
+def test_perfect_predictions_have_perfect_scores(evaluator_name: str) -> None:
+    """The truth gets the best value of every metric."""
     kind = evaluator(evaluator_name)
     truth, outputs, _ = case(problem(evaluator_name))
     scores = kind.scores(truth, outputs, kind.context(truth))
     assert scores == pytest.approx({name: PERFECT.get(name, 1) for name in kind.metrics})
 
 
-def test_only_forecasts_need_something_of_the_training_targets(evaluator_name: str) -> None:
-    """Their naive error, by which others are divided; the metrics of all other problems stand alone."""
+def test_only_forecasting_needs_training_targets(evaluator_name: str) -> None:
+    """Forecasting needs the naive error of the training targets as a divisor."""
     truth, _, _ = case(problem(evaluator_name))
     needed = [*evaluator(evaluator_name).context(truth)]
     assert needed == (["naive_mae"] if evaluator_name == "forecasting" else [])
 
 
-def test_a_better_score_is_a_gain(evaluator_name: str) -> None:
-    """Perfect predictions gain over the baseline in every metric, and the baseline loses against them."""
+def test_better_score_is_a_gain(evaluator_name: str) -> None:
+    """Perfect predictions have a positive gain over the baseline in every metric, and the baseline a negative one."""
     kind = evaluator(evaluator_name)
     truth, outputs, rows = case(problem(evaluator_name))
     context = kind.context(truth)
@@ -74,8 +74,8 @@ def test_a_better_score_is_a_gain(evaluator_name: str) -> None:
         assert metric.gain(best[name], simple[name]) > 0 > metric.gain(simple[name], best[name])
 
 
-def test_the_baseline_scores_what_arithmetic_says(evaluator_name: str) -> None:
-    """The mean misses by the standard deviation, the majority hits its share, persistence misses by the steps."""
+def test_baseline_scores_match_formulas(evaluator_name: str) -> None:
+    """RMSE of the mean is the deviation, accuracy of the majority its share, MAE of persistence the mean step."""
     kind = evaluator(evaluator_name)
     truth, _, rows = case(problem(evaluator_name))
     scores = kind.scores(truth, kind.baseline(truth, rows, "rmse"), kind.context(truth))
@@ -83,7 +83,7 @@ def test_the_baseline_scores_what_arithmetic_says(evaluator_name: str) -> None:
         expected = {"rmse": truth.std(), "r2": 0.0}
     elif evaluator_name == "forecasting":
         expected = {"mae": np.abs(truth - np.roll(truth, 1)).mean()}
-    else:  # of translation: a letter too many before, one missing behind; of generation: see test_language.py
+    else:  # translation: one extra letter first, one missing last; generation: see test_language.py
         expected = {
             "classification": {"accuracy": 14 / 40, "balanced_accuracy": 1 / 3, "roc_auc": 0.5},
             "translation": {"exact": 26 / 40, "error_rate": 14 * 2 / 160},
@@ -92,40 +92,45 @@ def test_the_baseline_scores_what_arithmetic_says(evaluator_name: str) -> None:
     assert {name: scores[name] for name in expected} == pytest.approx(expected)
 
 
-def test_a_class_absent_from_the_test_part_is_handled(evaluator_name: str) -> None:
-    """Scores and details of a test part of one class, or of one value, are finite JSON; what is undefined is null."""
+def test_test_part_of_one_class_is_handled(evaluator_name: str) -> None:
+    """With only one class or value, scores and details are finite JSON, and undefined values are null."""
     kind = evaluator(evaluator_name)
     truth, outputs, rows = case(problem(evaluator_name))
-    alone = np.flatnonzero(truth == truth[0])
-    few = predictions(kind, outputs[alone], truth[alone], {name: values[alone] for name, values in rows.items()})
-    scores = kind.scores(few.truth, few.outputs, kind.context(truth))
+    indices = np.flatnonzero(truth == truth[0])
+    subset = predictions(
+        kind, outputs[indices], truth[indices], {name: values[indices] for name, values in rows.items()}
+    )
+    scores = kind.scores(subset.truth, subset.outputs, kind.context(truth))
     assert np.isfinite(list(scores.values())).all()
-    json.dumps(kind.details(few), allow_nan=False)
+    json.dumps(kind.details(subset), allow_nan=False)
 
 
-def test_details_and_plots_are_finite_and_about_rows_of_the_raw_data(evaluator_name: str) -> None:
-    """Worst rows carry their number in the raw data; columns behind a picture have one length."""
+def test_details_and_plots_are_finite_and_refer_to_raw_rows(evaluator_name: str) -> None:
+    """Worst rows have their number in the raw data; all columns of a plot have one length."""
     kind = evaluator(evaluator_name)
     truth, outputs, rows = case(problem(evaluator_name))
-    some = predictions(kind, spoiled(evaluator_name, outputs, 3), truth, rows)
-    details = kind.details(some)
+    evaluated = predictions(kind, with_one_bad_row(evaluator_name, outputs, 3), truth, rows)
+    details = kind.details(evaluated)
     json.dumps(details, allow_nan=False)
     assert details["worst"]
     assert all(100 <= record["row"] < 140 for record in details["worst"])
-    for columns in kind.plots(some).values():
+    for columns in kind.plots(evaluated).values():
         assert len({len(values) for values in columns.values()}) == 1
         assert all(isinstance(leaf, int | float | str) for values in columns.values() for leaf in values)
 
 
-def test_the_worst_row_comes_first(evaluator_name: str) -> None:
-    """A row answered much more wrongly than the others heads the list."""
+def test_worst_row_comes_first(evaluator_name: str) -> None:
+    """The row with by far the largest error is the first of the list."""
     kind = evaluator(evaluator_name)
     truth, outputs, rows = case(problem(evaluator_name))
-    assert kind.details(predictions(kind, spoiled(evaluator_name, outputs, 7), truth, rows))["worst"][0]["row"] == 107
+    assert (
+        kind.details(predictions(kind, with_one_bad_row(evaluator_name, outputs, 7), truth, rows))["worst"][0]["row"]
+        == 107
+    )
 
 
-def test_every_exhibit_can_be_shown(evaluator_name: str) -> None:
-    """There is at least one; each has a title of its own, a sentence, and data that a page can hold."""
+def test_every_figure_can_be_shown(evaluator_name: str) -> None:
+    """There is at least one figure; each has a unique title, a sentence, and data as valid JSON."""
     kind = evaluator(evaluator_name)
     truth, outputs, rows = case(problem(evaluator_name))
     shown = kind.figures(predictions(kind, outputs, truth, rows))
@@ -135,24 +140,24 @@ def test_every_exhibit_can_be_shown(evaluator_name: str) -> None:
     json.dumps([one.data for one in shown], allow_nan=False)
 
 
-@pytest.mark.parametrize("ends", [False, True])
-def test_of_a_long_series_the_end_is_shown(ends: bool) -> None:
-    """The last 200 test rows by their places, each with its own value, forecast, baseline and ends."""
+@pytest.mark.parametrize("with_interval", [False, True])
+def test_end_of_a_long_series_is_shown(with_interval: bool) -> None:
+    """The last 200 test rows are shown by index, each with value, forecast, baseline and interval."""
     kind, rows = evaluator("forecasting"), 250
     truth = np.arange(rows, dtype=np.float64)
-    outputs = np.stack([truth, truth - 1, truth + 1], axis=1)[:, :, None] if ends else truth[:, None]
-    made = Predictions(truth, outputs, truth[:, None], np.arange(rows), [], "y")
-    course, last = kind.figures(made)[0].data, list(range(50, 250))
-    for line in course["lines"]:
+    outputs = np.stack([truth, truth - 1, truth + 1], axis=1)[:, :, None] if with_interval else truth[:, None]
+    evaluated = Predictions(truth, outputs, truth[:, None], np.arange(rows), [], "y")
+    time_plot, last = kind.figures(evaluated)[0].data, list(range(50, 250))
+    for line in time_plot["lines"]:
         assert (line["x"], line["y"]) == (last, last)
-    if ends:
-        assert course["band"]["x"] == last
-        assert course["band"]["low"] == [place - 1 for place in last]
-        assert course["band"]["high"] == [place + 1 for place in last]
+    if with_interval:
+        assert time_plot["band"]["x"] == last
+        assert time_plot["band"]["low"] == [i - 1 for i in last]
+        assert time_plot["band"]["high"] == [i + 1 for i in last]
 
 
-def test_steps_are_drawn_where_there_are_several() -> None:
-    """A forecast of one value has no table of steps, of three values it has one with three rows."""
+def test_steps_are_plotted_for_several_steps() -> None:
+    """A forecast of one step has no table of steps; one of three steps has a table of three rows."""
     kind = evaluator("forecasting")
     one, three = (
         kind.plots(Predictions(truth, np.zeros((9, steps)), np.zeros((9, steps)), np.arange(9), [], "y"))
@@ -162,15 +167,15 @@ def test_steps_are_drawn_where_there_are_several() -> None:
     assert three["steps"]["step"] == [1, 2, 3]
 
 
-def test_absolute_errors_have_a_baseline_of_their_own() -> None:
-    """Where few values are large, their mean is no honest rival for the mean absolute error: the median is."""
+def test_absolute_error_baseline_is_the_median() -> None:
+    """With few large values, the mean is too weak a baseline for the mean absolute error."""
     kind, truth = evaluator("regression"), np.array([0.0] * 9 + [100.0])
     constants = {name: float(kind.baseline(truth, {"x": truth}, name)[0, 0]) for name in ("rmse", "mae", "r2")}
     assert constants == {"rmse": 10.0, "mae": 0.0, "r2": 10.0}
 
 
-def test_every_figure_is_told_in_words(evaluator_name: str) -> None:
-    """Each metric has a sentence for people, of its own."""
+def test_every_metric_has_an_explanation(evaluator_name: str) -> None:
+    """Each metric has a distinct explanation for readers."""
     meanings = [metric.meaning for metric in evaluator(evaluator_name).metrics.values()]
     assert all(len(meaning) > 20 and not meaning.endswith(".") for meaning in meanings)
     assert len({*meanings}) == len(meanings)

@@ -1,4 +1,4 @@
-"""Every explanation method: a reason why it does not fit, or figures as valid JSON, the same each time."""
+"""Contract of all explanation methods: a reason why it does not apply, or reproducible figures as valid JSON."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ DRAWN = {
     "images": "images",
     "words": "words",
 }
-SUBJECTS = ("diabetes", "iris", "digits", "sine", "moods")  # tables, pictures, a series, texts
+SUBJECTS = ("diabetes", "iris", "digits", "sine", "moods")  # tables, images, a series, texts
 
 
 @pytest.fixture(scope="session")
-def moody(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A workspace with a trained task of texts."""
+def text_project(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A project with a trained text task."""
     space = new_workspace(tmp_path_factory.mktemp("moody"))
     generated_tasks.prepare_texts(space)
     train_tasks(space, "moods")
@@ -37,31 +37,31 @@ def moody(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 def test_has_a_title(explanation_name: str) -> None:
     """The title is a phrase, not a sentence."""
-    made: ExplanationMethod = plugins.load("explanations", explanation_name)()
-    assert made.title
-    assert not made.title.endswith(".")
+    method: ExplanationMethod = plugins.load("explanations", explanation_name)()
+    assert method.title
+    assert not method.title.endswith(".")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("subject", SUBJECTS)
-def test_shows_something_or_says_why_not(
-    explanation_name: str, subject: str, trained: Workspace, moody: Workspace
+def test_explains_or_gives_a_reason(
+    explanation_name: str, subject: str, trained: Workspace, text_project: Workspace
 ) -> None:
     """Texts end with a full stop, JSON has no NaN, figures are not empty, and two runs are equal."""
-    root: Path = (moody if subject == "moods" else trained).root
+    root: Path = (text_project if subject == "moods" else trained).root
     reason, (first, again) = run_in_process(explain_twice, str(root), subject, explanation_name)
     assert first == again
-    exhibits = json.loads(first)
-    assert bool(reason) != bool(exhibits), "expected a reason or exhibits"
-    for one in exhibits:
+    figures = json.loads(first)
+    assert bool(reason) != bool(figures), "expected a reason or figures"
+    for one in figures:
         assert one["title"]
         assert one["text"].endswith("."), one["text"]
         assert one["data"][DRAWN[one["kind"]]]
 
 
 @pytest.mark.slow
-def test_each_model_is_seen_in_some_way(trained: Workspace, moody: Workspace) -> None:
+def test_each_modality_can_be_explained(trained: Workspace, text_project: Workspace) -> None:
     """For every modality there is a method that needs the ONNX model only."""
-    for subject, way in zip(SUBJECTS, ("shap", "lime", "lime", "occlusion", "occlusion"), strict=True):
-        root = (moody if subject == "moods" else trained).root
-        assert run_in_process(explain_twice, str(root), subject, way)[0] == ""
+    for subject, method in zip(SUBJECTS, ("shap", "lime", "lime", "occlusion", "occlusion"), strict=True):
+        root = (text_project if subject == "moods" else trained).root
+        assert run_in_process(explain_twice, str(root), subject, method)[0] == ""

@@ -1,4 +1,4 @@
-"""Every finding: silent on clean data, a sentence with both numbers and a next step on data spoiled for it."""
+"""Contract of all findings: none on clean data; on faulty data a sentence with numbers and a next step."""
 
 from __future__ import annotations
 
@@ -22,48 +22,48 @@ from tiltyard.validation.check import Checked, check
 from tiltyard.validation.findings.base import Finding, Found
 from tiltyard.workspace import Workspace
 
-Spoiled = tuple[dict[str, Any], dict[str, Any]]  # columns to replace, keys of the task to change
+Fault = tuple[dict[str, Any], dict[str, Any]]  # columns to replace, keys of the task to change
 DICE = np.random.default_rng(1)
 
 
-def table(spoil: Callable[[pd.DataFrame], Spoiled | pd.DataFrame]) -> Callable[[Workspace], Checked]:
-    """Return a way to spoil the table: columns and keys that replace others, or other rows."""
+def table(insert_fault: Callable[[pd.DataFrame], Fault | pd.DataFrame]) -> Callable[[Workspace], Checked]:
+    """Return a function that checks the customer table with a fault: replaced columns and keys, or other rows."""
 
     def run(workspace: Workspace) -> Checked:
         frame = customers()
-        spoiled = spoil(frame)
-        if isinstance(spoiled, pd.DataFrame):
-            return check(workspace, write_task(workspace, spoiled))
-        return check(workspace, write_task(workspace, frame.assign(**spoiled[0]), spoiled[1]))
+        faulty = insert_fault(frame)
+        if isinstance(faulty, pd.DataFrame):
+            return check(workspace, write_task(workspace, faulty))
+        return check(workspace, write_task(workspace, frame.assign(**faulty[0]), faulty[1]))
 
     return run
 
 
-def _some(frame: pd.DataFrame, name: str, value: Any, count: int = 30) -> dict[str, Any]:
+def _replace_some(frame: pd.DataFrame, name: str, value: Any, count: int = 30) -> dict[str, Any]:
     """Replace a column's values in some rows."""
     column = frame[name].astype(object)
     column.iloc[DICE.choice(len(frame), count, replace=False)] = value
     return {name: column}
 
 
-def _drifted(frame: pd.DataFrame) -> Spoiled:
+def _drifted(frame: pd.DataFrame) -> Fault:
     return {"weight": frame["weight"] + np.where(np.arange(len(frame)) > 700, 9, 0)}, {}
 
 
-def _near(frame: pd.DataFrame) -> pd.DataFrame:
-    """Note forty rows again a little later in the file, with the last digit of each measure changed."""
+def _near_duplicates(frame: pd.DataFrame) -> pd.DataFrame:
+    """Repeat forty rows later in the file, with small changes of the measured values."""
     again = frame.iloc[100:140].assign(height=lambda f: f["height"] + 0.001, weight=lambda f: f["weight"] - 0.001)
     return pd.concat([frame.iloc[:140], again, frame.iloc[140:]])
 
 
-def _near_test(frame: pd.DataFrame) -> pd.DataFrame:
-    """Let the last rows be the first ones, hardly changed."""
+def _near_duplicates_in_test(frame: pd.DataFrame) -> pd.DataFrame:
+    """Append the first rows at the end, with small changes."""
     again = frame.iloc[:40].assign(height=lambda f: f["height"] + 0.001, weight=lambda f: f["weight"] - 0.001)
     return pd.concat([frame, again.assign(since=frame["since"].iloc[:40])]).reset_index(drop=True)
 
 
-def _flipped(frame: pd.DataFrame) -> Spoiled:
-    """Let height and weight tell the target, but for twenty rows far from the border."""
+def _flipped_labels(frame: pd.DataFrame) -> Fault:
+    """Let height and weight determine the target, except for twenty rows far from the boundary."""
     sure = (frame["height"] - 170) / 10 + (frame["weight"] - 70) / 8
     truth = sure > 0
     far = np.flatnonzero(sure.abs() > 1.5)[:20]
@@ -82,7 +82,7 @@ def _texts(workspace: Workspace) -> Checked:
     return check(workspace, write_task(workspace, frame, {**changes, "split.kind": "random"}))
 
 
-def _pictures(workspace: Workspace) -> Checked:
+def _images(workspace: Workspace) -> Checked:
     fetch_raw(workspace, "digits")
     with zipfile.ZipFile(workspace.raw("digits") / "images.zip", "a") as archive:
         archive.writestr("3/broken.png", b"no picture")
@@ -97,9 +97,9 @@ def _shuffled(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.sample(frac=1, random_state=0)
 
 
-# For each finding, data on which it must speak, and about which columns.
-SPOILED: dict[str, tuple[Callable[[Workspace], Checked], set[str]]] = {
-    "bounds": (table(lambda f: (_some(f, "age", 500), {})), {"age"}),
+# For each finding, faulty data and the columns that it must report.
+FAULTY: dict[str, tuple[Callable[[Workspace], Checked], set[str]]] = {
+    "bounds": (table(lambda f: (_replace_some(f, "age", 500), {})), {"age"}),
     "cardinality": (table(lambda f: ({"shop": DICE.integers(0, 400, len(f)).astype(str)}, {})), {"shop"}),
     "columns": (table(lambda f: f.rename(columns={"weight": "wieght"})), {"weight"}),
     "constant": (table(lambda _: ({"height": 170, "vip": ["no"] * 899 + ["yes"]}, {})), {"height", "vip"}),
@@ -108,36 +108,39 @@ SPOILED: dict[str, tuple[Callable[[Workspace], Checked], set[str]]] = {
     "identifier": (table(lambda f: ({"height": DICE.permutation(len(f)) + 10_000}, {})), {"height"}),
     "imbalance": (table(lambda _: ({"again": ["yes"] * 9 + ["no"] * 891}, {})), {"again"}),
     "wrong_types": (
-        table(lambda f: (_some(f, "weight", "heavy") | _some(f, "since", "2020-02-31"), {})),
+        table(lambda f: (_replace_some(f, "weight", "heavy") | _replace_some(f, "since", "2020-02-31"), {})),
         {"weight", "since"},
     ),
     "leak": (table(lambda f: ({"height": np.where(f["again"] == "yes", 1.5, 1.7)}, {})), {"height"}),
-    "missing": (table(lambda f: (_some(f, "income", None, 400) | _some(f, "vip", ""), {})), {"income", "vip"}),
-    "near_duplicates": (table(_near), {""}),
-    "label_noise": (table(_flipped), {"again"}),
+    "missing": (
+        table(lambda f: (_replace_some(f, "income", None, 400) | _replace_some(f, "vip", ""), {})),
+        {"income", "vip"},
+    ),
+    "near_duplicates": (table(_near_duplicates), {""}),
+    "label_noise": (table(_flipped_labels), {"again"}),
     "outliers": (
-        table(lambda f: (_some(f, "income", 99_999_999) | _some(f, "height", 5e6, 1), {})),
+        table(lambda f: (_replace_some(f, "income", 99_999_999) | _replace_some(f, "height", 5e6, 1), {})),
         {"income", "height"},
     ),
-    "images": (_pictures, {"image", "label"}),
+    "images": (_images, {"image", "label"}),
     "rows": (table(lambda f: f.iloc[:90]), {""}),
-    "train_test_overlap": (table(_near_test), {""}),
+    "train_test_overlap": (table(_near_duplicates_in_test), {""}),
     "skew": (table(_drifted), {"weight"}),
-    "target": (table(lambda f: (_some(f, "again", "maybe") | {}, {})), {"again"}),
+    "target": (table(lambda f: (_replace_some(f, "again", "maybe") | {}, {})), {"again"}),
     "texts": (_texts, {"text"}),
     "time": (table(_shuffled), {"since"}),
-    "unseen": (table(lambda f: (_some(f, "country", "es"), {})), {"country"}),
+    "unseen": (table(lambda f: (_replace_some(f, "country", "es"), {})), {"country"}),
 }
 
 
-def test_every_finding_has_data_on_which_it_must_speak() -> None:
-    """A new finding is entered above."""
-    assert sorted(SPOILED) == plugins.names("findings")
+def test_every_finding_has_faulty_data() -> None:
+    """A new finding needs an entry above."""
+    assert sorted(FAULTY) == plugins.names("findings")
 
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
-    """What is found in the shop's table, and in what other tasks fetch."""
+    """The findings for the customer table, and for the data of other tasks."""
     workspace = new_workspace(tmp_path_factory.mktemp("clean"))
     tasks = [write_task(workspace, customers())]
     for name in ("diabetes", "digits", "sine"):
@@ -146,90 +149,92 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
     return [found for task in tasks for found in check(workspace, task).findings]
 
 
-def test_silent_on_clean_data(clean: list[Found], finding_name: str) -> None:
-    """There is nothing to find."""
+def test_nothing_is_reported_for_clean_data(clean: list[Found], finding_name: str) -> None:
+    """Clean data have no findings."""
     assert [found for found in clean if found.code == finding_name] == []
 
 
-def test_speaks_on_spoiled_data(workspace: Workspace, finding_name: str) -> None:
-    """It names the columns, says what was seen and what was expected, and what to do next."""
-    spoil, columns = SPOILED[finding_name]
-    told = [found for found in spoil(workspace).findings if found.code == finding_name]
-    assert {found.column for found in told} == columns
-    for found in told:
+def test_faults_are_reported(workspace: Workspace, finding_name: str) -> None:
+    """The finding names the columns, the actual and the expected values, and a next step."""
+    insert_fault, columns = FAULTY[finding_name]
+    reported = [found for found in insert_fault(workspace).findings if found.code == finding_name]
+    assert {found.column for found in reported} == columns
+    for found in reported:
         assert "expected" in found.text
         assert re.search(r"\d", found.text)
         assert found.hint
 
 
-def test_is_named(finding_name: str) -> None:
-    """The code is the file's name; the title reads as what is looked for."""
-    made: Finding = plugins.load("findings", finding_name)()
-    assert made.code == finding_name
-    assert made.title[0].islower()
+def test_finding_has_code_and_title(finding_name: str) -> None:
+    """The code equals the file name, and the title is a phrase."""
+    instance: Finding = plugins.load("findings", finding_name)()
+    assert instance.code == finding_name
+    assert instance.title[0].islower()
 
 
-def said(workspace: Workspace, code: str, columns: dict[str, Any], task: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Spoil the shop's table; give severity, column and text of what one finding says."""
+def findings_of(
+    workspace: Workspace, code: str, columns: dict[str, Any], task: dict[str, Any]
+) -> list[tuple[str, str, str]]:
+    """Check a changed customer table; return severity, column and text of one kind of finding."""
     checked = check(workspace, write_task(workspace, customers().assign(**columns), task))
     return [(found.severity, found.column, found.text) for found in checked.findings if found.code == code]
 
 
-def test_a_date_that_follows_another_is_doubted(workspace: Workspace) -> None:
-    """One that is missing as long as nothing has happened is worth a warning; one that is always there, a note."""
+def test_later_dates_are_reported_as_possible_leaks(workspace: Workspace) -> None:
+    """A date that is missing until something happened is a warning; one that is always present is a note."""
     since = pd.to_datetime(customers()["since"])
     closed = (since + pd.Timedelta(days=9)).where(np.arange(900) % 3 > 0)
     columns = {name: {"type": "date", "missing": "median"} for name in ("since", "closed", "seen")}
     later = {"closed": closed, "seen": since + pd.Timedelta(days=2)}
-    found = said(workspace, "future_leak", later, {"columns": columns})
+    found = findings_of(workspace, "future_leak", later, {"columns": columns})
     assert {("warning", "closed"), ("note", "seen")} <= {(severity, column) for severity, column, _ in found}
     assert any("later than since in 600 of 600 (100.0%) rows, missing in 300" in text for _, _, text in found)
 
 
 @pytest.mark.parametrize(
-    ("columns", "task", "wanted"),
+    ("columns", "task", "expected"),
     [
         ({"again": "yes"}, {}, "always yes; expected at least two values"),
         ({"again": [None] * 9 + ["yes", "no", "yes"] * 297}, {}, "9 of 900 (1.0%) rows have no readable target"),
         ({}, {"target": {"column": "age", "bounds": [0, 60]}}, "rows are outside; expected 0 to 60"),
     ],
 )
-def test_a_target_that_cannot_be_learned_is_critical(
-    workspace: Workspace, columns: dict[str, Any], task: dict[str, Any], wanted: str
+def test_unusable_target_is_critical(
+    workspace: Workspace, columns: dict[str, Any], task: dict[str, Any], expected: str
 ) -> None:
-    """One answer alone, none, or one that cannot be believed."""
+    """Constant, missing and out-of-bounds targets are critical."""
     number = {"problem": "regression", "columns": {"height": {"type": "number"}}, "gate.metric": "rmse"}
-    ((severity, _, text),) = said(workspace, "target", columns, {**(number if task else {}), **task})
+    ((severity, _, text),) = findings_of(workspace, "target", columns, {**(number if task else {}), **task})
     assert severity == "critical"
-    assert wanted in text
+    assert expected in text
 
 
-def test_an_empty_column_is_critical(workspace: Workspace) -> None:
-    """Even where values may be missing: there is no median of nothing."""
-    ((severity, column, text),) = said(workspace, "missing", {"income": None}, {})
+def test_empty_column_is_critical(workspace: Workspace) -> None:
+    """An empty column is critical even if missing values are allowed, since it has no median."""
+    ((severity, column, text),) = findings_of(workspace, "missing", {"income": None}, {})
     assert (severity, column) == ("critical", "income")
     assert text == "all of 900 rows are missing; expected values"
 
 
-def test_names_beyond_those_that_are_learned_are_told(workspace: Workspace) -> None:
-    """A third of the rows in the bucket is worth a note."""
+def test_rare_categories_in_the_bucket_are_reported(workspace: Workspace) -> None:
+    """Too many rows outside the learned categories are a note."""
     column = {"columns.shop": {"type": "category", "unseen": "bucket", "top": 8}}
-    ((severity, name, text),) = said(workspace, "cardinality", {}, column)
+    ((severity, name, text),) = findings_of(workspace, "cardinality", {}, column)
     assert (severity, name) == ("note", "shop")
     assert "rows hold none of the 8 names that are learned; expected at most 20%" in text
 
 
-def test_a_leap_in_time_is_a_note(workspace: Workspace) -> None:
-    """Of rows that come every day, half a year is missing."""
+def test_gap_in_time_is_a_note(workspace: Workspace) -> None:
+    """Half a year is missing among daily rows."""
     since = pd.to_datetime(customers()["since"])
     later = since.where(np.arange(900) < 500, since + pd.Timedelta(days=180)).dt.strftime("%Y-%m-%d")
-    ((severity, column, text),) = said(workspace, "time", {"since": later}, {})
+    ((severity, column, text),) = findings_of(workspace, "time", {"since": later}, {})
     assert (severity, column) == ("note", "since")
     assert "after 2020-09-06T00:00:00 no rows for 181 median steps" in text
 
 
-def test_gaps_repeats_and_steps_back_in_a_series_are_told_apart(workspace: Workspace) -> None:
-    """Each with the rows where it happens."""
+def test_gaps_repeats_and_reversals_in_a_series_are_distinguished(workspace: Workspace) -> None:
+    """Each is reported with its rows."""
     fetch_raw(workspace, "sine")
     path = workspace.raw("sine") / "series.csv"
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -244,8 +249,8 @@ def test_gaps_repeats_and_steps_back_in_a_series_are_told_apart(workspace: Works
     assert any("more than one step after the row before: 99, 101, 499;" in text for text in texts)
 
 
-def test_advice_is_what_a_task_file_takes(workspace: Workspace) -> None:
-    """A single column is not to be removed, a series has no `missing:`, and a sorted file is not asked for twice."""
+def test_hints_fit_the_task(workspace: Workspace) -> None:
+    """The hint does not propose to remove the only column, or `missing:` for a series."""
     one = {"columns": {"height": {"type": "number"}}}
     checked = check(workspace, write_task(workspace, customers().assign(height=170), one))
     (constant,) = (found for found in checked.findings if found.code == "constant")
@@ -259,14 +264,14 @@ def test_advice_is_what_a_task_file_takes(workspace: Workspace) -> None:
     assert missing.hint == "fill the gaps in the data"
 
 
-def test_rows_that_are_sorted_by_the_split_need_not_be_sorted(workspace: Workspace) -> None:
-    """With split.by their order in the file does not matter; without, the advice is to write it."""
+def test_row_order_does_not_matter_with_split_by(workspace: Workspace) -> None:
+    """Without split.by, unsorted rows are critical, and the hint is to set it."""
     by_time = {"split": {"kind": "chronological"}}
-    (told,) = (
+    (finding,) = (
         f for f in check(workspace, write_task(workspace, _shuffled(customers()), by_time)).findings if f.code == "time"
     )
-    assert told.severity == "critical"
-    assert "split.by: since" in told.hint
+    assert finding.severity == "critical"
+    assert "split.by: since" in finding.hint
     edit_task(workspace, "shop", {"split.by": "since"})
     checked = check(workspace, loader.load(workspace, "shop"))
     assert [found for found in checked.findings if found.code == "time"] == []

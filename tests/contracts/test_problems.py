@@ -1,4 +1,4 @@
-"""Every problem plug-in: answers are JSON that fits its schema, and a card says what is answered."""
+"""Contract of all problems: predictions are JSON that fits the schema, and the model card describes them."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ def leaves(content: Any) -> list[Any]:
     return [leaf for value in content for leaf in leaves(value)] if isinstance(content, list) else [content]
 
 
-def test_answers_are_json(problem_name: str) -> None:
-    """What a client receives holds plain numbers and text, one answer an instance."""
+def test_predictions_are_json(problem_name: str) -> None:
+    """Predictions are plain numbers and text, one for each instance."""
     kind = problem(problem_name)
     truth, outputs, _ = case(kind, rows=3)
-    answers = kind.decode(truth if kind.targets == "text" else outputs.astype(np.float32), CLASSES)
-    json.dumps(answers, allow_nan=False)
-    assert len(answers) == 3
-    assert len(leaves(answers)) in {3, 12}
+    predictions = kind.decode(truth if kind.targets == "text" else outputs.astype(np.float32), CLASSES)
+    json.dumps(predictions, allow_nan=False)
+    assert len(predictions) == 3
+    assert len(leaves(predictions)) in {3, 12}
 
 
-@pytest.mark.parametrize("ends", [False, True])
+@pytest.mark.parametrize("with_interval", [False, True])
 @pytest.mark.parametrize("horizon", [1, 3])
-def test_forecasts_fit_the_schema_that_clients_are_told(horizon: int, ends: bool) -> None:
-    """A number, a list of as many as the horizon, or three lists with ends; no form passes for another."""
+def test_forecasts_fit_the_published_schema(horizon: int, with_interval: bool) -> None:
+    """A forecast is a number, a list of the horizon's length, or three lists with intervals; others are invalid."""
     task = loader.load(Workspace(ROOT), "sine")
-    target = task.target.model_copy(update={"horizon": horizon, "interval": 0.8 if ends else None})
-    kind, outputs = problem("forecasting"), np.ones((2, 3, horizon) if ends else (2, horizon))
+    target = task.target.model_copy(update={"horizon": horizon, "interval": 0.8 if with_interval else None})
+    kind, outputs = problem("forecasting"), np.ones((2, 3, horizon) if with_interval else (2, horizon))
     schema = kind.json_schema(target)
-    for answer in kind.decode(outputs, []):
-        jsonschema.validate(answer, schema)
-    other = kind.decode(np.ones((1, 3, horizon) if not ends else (1, horizon)), [])[0]
+    for prediction in kind.decode(outputs, []):
+        jsonschema.validate(prediction, schema)
+    other = kind.decode(np.ones((1, 3, horizon) if not with_interval else (1, horizon)), [])[0]
     for wrong in (other, kind.decode(np.ones((1, horizon + 1)), [])[0]):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(wrong, schema)
 
 
 @pytest.mark.parametrize(
-    ("name", "target", "said"),
+    ("name", "target", "text"),
     [
         ("regression", {"unit": ""}, "the number `progression`"),
         ("regression", {"unit": "cm"}, "the number `progression` (cm)"),
@@ -61,20 +61,20 @@ def test_forecasts_fit_the_schema_that_clients_are_told(horizon: int, ends: bool
         ),
     ],
 )
-def test_the_card_says_what_is_predicted_and_in_which_unit(name: str, target: dict[str, Any], said: str) -> None:
-    """A unit only where there is one, and ends only where they were asked for."""
+def test_card_states_what_is_predicted(name: str, target: dict[str, Any], text: str) -> None:
+    """The unit and the interval are stated only if the task has them."""
     task = loader.load(Workspace(ROOT), "diabetes")
-    assert problem(name).purpose(task.target.model_copy(update=target)) == said
+    assert problem(name).purpose(task.target.model_copy(update=target)) == text
 
 
-def test_answers_fit_their_schema(problem_name: str) -> None:
-    """Clients are told what they receive, and that neither nothing nor an empty object is meant."""
+def test_predictions_fit_their_schema(problem_name: str) -> None:
+    """The schema accepts predictions, but neither null nor an empty object."""
     kind, task = problem(problem_name), loader.load(Workspace(ROOT), "sine")
     target = task.target.model_copy(update={"classes": CLASSES})
     schema = kind.json_schema(target)
     truth, outputs, _ = case(kind, rows=3)
-    for answer in kind.decode(truth if kind.targets == "text" else outputs.astype(np.float32), CLASSES):
-        jsonschema.validate(answer, schema)
+    for prediction in kind.decode(truth if kind.targets == "text" else outputs.astype(np.float32), CLASSES):
+        jsonschema.validate(prediction, schema)
     for wrong in (None, dict[str, Any]()):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(wrong, schema)

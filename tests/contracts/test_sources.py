@@ -1,4 +1,4 @@
-"""What every source owes: the same settings give the same bytes, in the file that the task's modality reads."""
+"""Contract of all sources: the same settings give the same bytes, in the file that the modality reads."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tiltyard.data.sources.base import Source
 from tiltyard.workspace import Workspace
 
 
-def test_a_source_is_a_source(source_name: str) -> None:
+def test_source_class_matches_its_file(source_name: str) -> None:
     """The class named after the file is one, and its kind is the file's name."""
     source = plugins.load("sources", source_name)
     assert issubclass(source, Source)
     assert source.model_fields["kind"].annotation.__args__ == (source_name,)
 
 
-def test_a_source_writes_its_forms_file_twice_the_same(task_name: str, tmp_path: Path) -> None:
+def test_source_output_is_reproducible(task_name: str, tmp_path: Path) -> None:
     """A task's source writes the one raw file, byte for byte the same each time."""
     task = loader.load(Workspace(ROOT), task_name)
     digests = []

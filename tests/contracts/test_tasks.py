@@ -1,4 +1,4 @@
-"""What every task file must be: read in no time, its own example answered, its expectations able to fail."""
+"""Contract of all task files: a schema for editors, a valid example, and expectations that can fail."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tiltyard.validation.validate import validate
 from tiltyard.workspace import Workspace
 
 
-def test_the_first_line_points_editors_to_the_schema(task_name: str) -> None:
-    """Editors complete keys of every task file."""
+def test_first_line_refers_to_the_schema(task_name: str) -> None:
+    """Editors use the schema to complete keys."""
     first = Workspace(ROOT).task_file(task_name).read_text(encoding="utf-8").splitlines()[0]
     assert first == "# yaml-language-server: $schema=schema.json"
 
 
-def test_its_example_is_what_the_encoder_takes(workspace: Workspace, task_name: str) -> None:
-    """The example of the schema page parses, encodes to the shape of training rows, and reads back the same."""
+def test_example_is_accepted_by_the_encoder(workspace: Workspace, task_name: str) -> None:
+    """The example parses, encodes to the shape of training rows, and is reproduced as JSON."""
     fetch_raw(workspace, task_name)
     task = loader.load(workspace, task_name)
     prepare.prepare(workspace, task)
@@ -38,8 +38,8 @@ def test_its_example_is_what_the_encoder_takes(workspace: Workspace, task_name: 
     assert encoder.to_json(rows) == [task.serve.example]
 
 
-def test_serving_encodes_as_training_did(workspace: Workspace, task_name: str) -> None:
-    """Training rows sent as a client would send them encode to the very bits that training saw."""
+def test_serving_encodes_like_training(workspace: Workspace, task_name: str) -> None:
+    """Training rows sent as JSON encode to the same bits as in training."""
     fetch_raw(workspace, task_name)
     task = loader.load(workspace, task_name)
     prepare.prepare(workspace, task)
@@ -53,19 +53,19 @@ def test_serving_encodes_as_training_did(workspace: Workspace, task_name: str) -
 
 
 @pytest.mark.slow
-def test_its_expectations_fail_on_corrupted_data(workspace: Workspace, task_name: str) -> None:
-    """A raw file with bytes turned over, or half of it gone, does not pass."""
+def test_expectations_fail_on_corrupted_data(workspace: Workspace, task_name: str) -> None:
+    """A raw file with random bytes, or truncated to half, is rejected."""
     fetch_raw(workspace, task_name)
     task = loader.load(workspace, task_name)
     (raw,) = workspace.raw(task_name).iterdir()
-    whole = raw.read_bytes()
-    for corrupted in (whole[: len(whole) // 2], _scrambled(whole, raw)):
+    original = raw.read_bytes()
+    for corrupted in (original[: len(original) // 2], _scrambled(original, raw)):
         raw.write_bytes(corrupted)
         with pytest.raises(DataError):
             validate(workspace, task)
 
 
 def _scrambled(content: bytes, path: Path) -> bytes:
-    """Turn one byte in fifty into another letter."""
+    """Replace about one byte in fifty with a letter."""
     chance = random.Random(path.name)  # noqa: S311 - no secret
     return bytes(ord("x") if chance.random() < 0.02 else byte for byte in content)

@@ -36,21 +36,21 @@ def columns(path: Path) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, bytes])
 @pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
-def test_how_a_file_is_packed_is_seen_by_its_bytes(
+def test_compression_is_detected_by_the_first_bytes(
     table: Callable[..., Path], pack: Callable[[bytes], bytes], name: str
 ) -> None:
     """The first bytes decide, since a server may have compressed or decompressed a file without renaming it."""
     assert columns(table(pack(PLAIN.encode()), name)) == {"x": [1, 2], "y": ["a", "b"]}
 
 
-def test_a_zip_of_one_file_is_read(tmp_path: Path) -> None:
+def test_zip_with_one_file_is_read(tmp_path: Path) -> None:
     """Files that macOS adds to a zip are ignored."""
     members: dict[str, Any] = {"in/a.csv": PLAIN, "__MACOSX/in/._a.csv": b"\0", "in/.DS_Store": b"\0"}
     assert columns(zipped(tmp_path / "t.zip", **members)) == {"x": [1, 2], "y": ["a", "b"]}
 
 
 @pytest.mark.parametrize(
-    ("members", "said"),
+    ("members", "message"),
     [
         ({"a.csv": PLAIN, "b.csv": PLAIN}, "expected one file inside; received 2: a.csv, b.csv"),
         ({}, "expected one file inside; received 0: none"),
@@ -61,14 +61,14 @@ def test_a_zip_of_one_file_is_read(tmp_path: Path) -> None:
         ({"a.exe": "x"}, r"expected a table in one of .*; received '\.exe'"),
     ],
 )
-def test_a_zip_that_cannot_be_meant_is_refused(tmp_path: Path, members: dict[str, Any], said: str) -> None:
+def test_invalid_zip_is_rejected(tmp_path: Path, members: dict[str, Any], message: str) -> None:
     """A zip with no file, two files, or a path that leads out is refused by name, and nothing is unpacked."""
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         table_reader.read(zipped(tmp_path / "t.zip", **members))
     assert [path.name for path in tmp_path.iterdir()] == ["t.zip"]
 
 
-def test_a_link_inside_a_zip_is_refused(tmp_path: Path) -> None:
+def test_link_inside_a_zip_is_rejected(tmp_path: Path) -> None:
     """A link in a zip could lead to a local file, so it is refused."""
     link = zipfile.ZipInfo("a.csv")
     link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
@@ -78,12 +78,12 @@ def test_a_link_inside_a_zip_is_refused(tmp_path: Path) -> None:
         table_reader.read(tmp_path / "t.zip")
 
 
-def test_a_locked_zip_is_refused(tmp_path: Path) -> None:
+def test_encrypted_zip_is_rejected(tmp_path: Path) -> None:
     """An encrypted zip is refused without asking for a password."""
     path = zipped(tmp_path / "t.zip", **{"a.csv": PLAIN})
     content = path.read_bytes()
-    for start, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flag stands at the file and in the listing
-        at = content.index(start) + place
+    for start, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flag is at the file and in the listing
+        at = content.index(start) + offset
         content = content[:at] + b"\x01" + content[at + 1 :]
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"expected an ordinary zip file: .*password"):
@@ -91,16 +91,16 @@ def test_a_locked_zip_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
-def test_half_an_archive_is_refused(table: Callable[..., Path], pack: Callable[[bytes], bytes]) -> None:
+def test_truncated_archive_is_rejected(table: Callable[..., Path], pack: Callable[[bytes], bytes]) -> None:
     """A truncated download is not read as a shorter table."""
     chance = random.Random(0)  # noqa: S311 - no secret
-    whole = pack(b"x\n" + b"".join(b"%d\n" % chance.randrange(10**9) for _ in range(1000)))
+    complete = pack(b"x\n" + b"".join(b"%d\n" % chance.randrange(10**9) for _ in range(1000)))
     with pytest.raises(DataError, match=r"table.csv: (expected a whole file|cannot be read)"):
-        table_reader.read(table(whole[: len(whole) // 2]))
+        table_reader.read(table(complete[: len(complete) // 2]))
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, None])
-def test_a_bomb_is_stopped_while_it_grows(
+def test_decompression_bomb_is_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes] | None
 ) -> None:
     """Decompression stops at the limit."""

@@ -25,9 +25,9 @@ def lines(*rows: Iterable[str] | str) -> str:
     return "\n".join(flat) + "\n"
 
 
-def beside(name: str, *cells: str) -> str:
+def with_filler_column(name: str, *cells: str) -> str:
     """Add a column whose cells repeat in turn."""
-    return lines(f"{HEAD},{name}", [f"{row},{cells[place % len(cells)]}" for place, row in enumerate(ROWS)])
+    return lines(f"{HEAD},{name}", [f"{row},{cells[i % len(cells)]}" for i, row in enumerate(ROWS)])
 
 
 REPAIRED: dict[str, tuple[str | bytes, str]] = {
@@ -38,7 +38,10 @@ REPAIRED: dict[str, tuple[str | bytes, str]] = {
         + lines([f"{row},Zürich" for row in ROWS[:9]]).encode("latin-1"),
         "mixed encodings: UTF-8, but decoded as cp1252 in line 62",
     ),
-    "thousands separators": (beside("sold", '"7,380,500"', '"1,200,000"'), "thousands separators removed in sold"),
+    "thousands separators": (
+        with_filler_column("sold", '"7,380,500"', '"1,200,000"'),
+        "thousands separators removed in sold",
+    ),
     "the header again": (lines(HEAD, ROWS[:30], HEAD, ROWS[30:]), "the header repeats in row 31: left out"),
     "a name twice": (lines("size,size,answer", ROWS), "repeated column name size: size_2"),
 }
@@ -65,23 +68,23 @@ def draft(workspace: Workspace, content: str | bytes) -> init.Drafted:
     return init.draft_task(workspace, "strange", DraftRequest("strange.csv", "answer"))
 
 
-@pytest.mark.parametrize(("content", "told"), REPAIRED.values(), ids=REPAIRED)
-def test_what_is_read_otherwise_is_told(workspace: Workspace, content: str | bytes, told: str) -> None:
+@pytest.mark.parametrize(("content", "expected_repair"), REPAIRED.values(), ids=REPAIRED)
+def test_repairs_are_reported(workspace: Workspace, content: str | bytes, expected_repair: str) -> None:
     """Repairs are reported by init, in the task file and by validation, and all rows reach the three parts."""
     drafted = draft(workspace, content)
-    assert any(repair.startswith(told) for repair in drafted.repairs)
+    assert any(repair.startswith(expected_repair) for repair in drafted.repairs)
     task = loader.load(workspace, "strange")
-    assert f"# Read with a repair: {told}" in workspace.task_file("strange").read_text(encoding="utf-8")
+    assert f"# Read with a repair: {expected_repair}" in workspace.task_file("strange").read_text(encoding="utf-8")
     fetch.get(workspace, task)
-    assert any(repair.startswith(told) for repair in validate.validate(workspace, task).repairs)
+    assert any(repair.startswith(expected_repair) for repair in validate.validate(workspace, task).repairs)
     assert min(prepare.prepare(workspace, task)["rows"].values()) > 5
 
 
-@pytest.mark.parametrize(("content", "said"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_read_is_refused(workspace: Workspace, content: str | bytes, said: str) -> None:
+@pytest.mark.parametrize(("content", "message"), REFUSED.values(), ids=REFUSED)
+def test_unreadable_files_are_rejected(workspace: Workspace, content: str | bytes, message: str) -> None:
     """The error is one sentence, and nothing is written."""
     before = workspace.params.read_bytes()
-    with pytest.raises(TiltyardError, match=said):
+    with pytest.raises(TiltyardError, match=message):
         draft(workspace, content)
     assert not workspace.task_file("strange").exists()
     assert workspace.params.read_bytes() == before
@@ -91,7 +94,7 @@ def test_what_cannot_be_read_is_refused(workspace: Workspace, content: str | byt
     ("content", "reasons"),
     [
         (
-            beside("day", "2024-01-02", "03.04.2024", "5/6/24"),
+            with_filler_column("day", "2024-01-02", "03.04.2024", "5/6/24"),
             {"day": "dates in several formats: convert them to one"},
         ),
         (
@@ -107,14 +110,18 @@ def test_what_cannot_be_read_is_refused(workspace: Workspace, content: str | byt
     ],
     ids=["dates in three spellings", "ten thousand categories"],
 )
-def test_a_column_that_is_of_no_use_is_left_out(workspace: Workspace, content: str, reasons: dict[str, str]) -> None:
+def test_useless_columns_are_left_out(workspace: Workspace, content: str, reasons: dict[str, str]) -> None:
     """Useless columns are left out with a reason, and the others are kept."""
     drafted = draft(workspace, content)
-    left = {seen.name: seen.reason for seen in drafted.traits if seen.reason and not seen.reason.startswith("an id")}
+    left = {
+        traits.name: traits.reason
+        for traits in drafted.traits
+        if traits.reason and not traits.reason.startswith("an id")
+    }
     assert left == reasons
 
 
-def test_names_may_be_anything(workspace: Workspace) -> None:
+def test_any_column_names_are_supported(workspace: Workspace) -> None:
     """Column names with emoji, quotes and blanks work from the file to the features."""
     rows = [f"{size % 40},{(size * 37) % 101 / 10},{'yes' if size % 3 else 'no'}" for size in range(60)]
     draft(workspace, lines('🦊 size,"it\'s: {odd}",answer', rows))
@@ -127,9 +134,9 @@ def test_names_may_be_anything(workspace: Workspace) -> None:
     assert features.shape[1] == 2
 
 
-def test_rows_that_repeat_leave_no_part_to_test_on(workspace: Workspace) -> None:
+def test_repeated_rows_leave_no_test_part(workspace: Workspace) -> None:
     """The error states the number of distinct rows."""
-    draft(workspace, lines(HEAD, [f"{place % 3},1.5,{'yes' if place % 2 else 'no'}" for place in range(60)]))
+    draft(workspace, lines(HEAD, [f"{i % 3},1.5,{'yes' if i % 2 else 'no'}" for i in range(60)]))
     task = loader.load(workspace, "strange")
     fetch.get(workspace, task)
     with pytest.raises(TiltyardError, match="is empty") as caught:

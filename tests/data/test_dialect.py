@@ -30,20 +30,20 @@ NUMERIC = re.compile(r"[\s\d.,+-]*|[+-]?(inf(inity)?|nan)|.*\d.*", re.IGNORECASE
 
 def plain(text: str) -> bool:
     """Return whether a text needs no quoting and has no leading blank."""
-    bare = text.strip()
-    known = bare in (*MISSING, *BOOLEANS) or NUMERIC.fullmatch(bare)
-    return bool(bare) and not known and not text.startswith((" ", '"', "\ufeff"))
+    stripped = text.strip()
+    known = stripped in (*MISSING, *BOOLEANS) or NUMERIC.fullmatch(stripped)
+    return bool(stripped) and not known and not text.startswith((" ", '"', "\ufeff"))
 
 
 wild = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=8).filter(plain)
-tame = st.text("abcdefgh ä😀", min_size=1, max_size=8).filter(plain)
+simple_texts = st.text("abcdefgh ä😀", min_size=1, max_size=8).filter(plain)
 
 
 @st.composite
-def tables(draw: st.DrawFn, texts: st.SearchStrategy[str] = wild, fewest: int = 1) -> Columns:
+def tables(draw: st.DrawFn, texts: st.SearchStrategy[str] = wild, minimum_columns: int = 1) -> Columns:
     """Generate columns of one length, each with at least one value, so that it has a type."""
     rows = draw(st.integers(1, 12))
-    names = draw(st.lists(texts.map(str.strip), min_size=fewest, max_size=4, unique=True))
+    names = draw(st.lists(texts.map(str.strip), min_size=minimum_columns, max_size=4, unique=True))
     kinds: list[st.SearchStrategy[Any]] = [
         st.integers(-(2**63), 2**63 - 1),
         st.floats(allow_nan=False),
@@ -55,7 +55,7 @@ def tables(draw: st.DrawFn, texts: st.SearchStrategy[str] = wild, fewest: int = 
         values = draw(st.sampled_from(kinds))
         filled = draw(st.lists(values, min_size=rows, max_size=rows))
         holes = draw(st.sets(st.integers(1, rows - 1), max_size=3)) if rows > 1 else set()
-        columns[name] = [None if place in holes else value for place, value in enumerate(filled)]
+        columns[name] = [None if i in holes else value for i, value in enumerate(filled)]
     return columns
 
 
@@ -101,7 +101,7 @@ def check(path: Path, columns: Columns, options: Dialect | None = None) -> None:
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC, csv.QUOTE_ALL]),
     packed=st.booleans(),
 )
-def test_text_in_any_dialect_comes_back(
+def test_any_dialect_is_read_back(
     tmp_path: Path, columns: Columns, options: Dialect, quoting: Literal[0, 1, 2], packed: bool
 ) -> None:
     """With the dialect in the task file, every cell is read exactly."""
@@ -117,8 +117,12 @@ def test_text_in_any_dialect_comes_back(
 
 
 @PATIENT
-@given(columns=tables(tame, fewest=2), delimiter=st.sampled_from(",;\t|"), suffix=st.sampled_from([".csv", ".tsv"]))
-def test_an_ordinary_dialect_is_guessed(tmp_path: Path, columns: Columns, delimiter: str, suffix: str) -> None:
+@given(
+    columns=tables(simple_texts, minimum_columns=2),
+    delimiter=st.sampled_from(",;\t|"),
+    suffix=st.sampled_from([".csv", ".tsv"]),
+)
+def test_common_dialects_are_detected(tmp_path: Path, columns: Columns, delimiter: str, suffix: str) -> None:
     """Delimiter and header are guessed if no cell contains a delimiter."""
     path = tmp_path / f"table{suffix}"
     pd.DataFrame(columns, dtype=object).to_csv(path, sep=delimiter, index=False)
@@ -127,20 +131,20 @@ def test_an_ordinary_dialect_is_guessed(tmp_path: Path, columns: Columns, delimi
 
 @PATIENT
 @given(columns=tables())
-def test_json_lines_come_back(tmp_path: Path, columns: Columns) -> None:
+def test_json_lines_are_read_back(tmp_path: Path, columns: Columns) -> None:
     """JSON lines are read back, also with missing keys left out."""
     finite = {n: [None if v in (float("inf"), float("-inf")) else v for v in c] for n, c in columns.items()}
-    kept = {name: cells for name, cells in finite.items() if cells[0] is not None}
-    lines = [json.dumps({n: v for n, v in row.items() if v is not None}) for row in rows_of(kept)]
+    present = {name: cells for name, cells in finite.items() if cells[0] is not None}
+    lines = [json.dumps({n: v for n, v in row.items() if v is not None}) for row in rows_of(present)]
     path = tmp_path / "table.jsonl"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    if kept:
-        check(path, kept)
+    if present:
+        check(path, present)
 
 
 @PATIENT
 @given(columns=tables())
-def test_parquet_comes_back(tmp_path: Path, columns: Columns) -> None:
+def test_parquet_is_read_back(tmp_path: Path, columns: Columns) -> None:
     """Values and types are read back, also columns of integers or booleans with missing values."""
     path = tmp_path / "table.parquet"
     pd.DataFrame(columns, dtype=object).to_parquet(path)
@@ -158,7 +162,7 @@ junk = st.one_of(
 
 @PATIENT
 @given(content=junk, suffix=st.sampled_from([".csv", ".tsv", ".csv.gz", ".jsonl", ".parquet", ".zip"]))
-def test_no_bytes_break_it(tmp_path: Path, content: bytes, suffix: str) -> None:
+def test_random_bytes_are_read_or_rejected(tmp_path: Path, content: bytes, suffix: str) -> None:
     """Random bytes are read or refused with an error, the same way each time."""
     path = tmp_path / f"table{suffix}"
     path.write_bytes(content)
@@ -174,7 +178,7 @@ def test_no_bytes_break_it(tmp_path: Path, content: bytes, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["table.csv", "table.jsonl", "table.parquet"])
-def test_many_small_parts_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_small_parts_equal_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Parts have the types of the whole file."""
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 1 << 10)
     monkeypatch.setattr(jsonl, "ROWS", 64)

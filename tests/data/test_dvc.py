@@ -20,13 +20,13 @@ from tiltyard.errors import DataError, StageError, TaskError, WorkspaceError
 from tiltyard.workspace import Workspace
 
 
-def test_the_committed_settings_are_those_of_a_new_project() -> None:
+def test_committed_settings_match_a_new_project() -> None:
     """The repository and a project made by init agree."""
     assert (ROOT / ".dvc" / "config").read_text(encoding="utf-8") == dvc.CONFIG
 
 
 @pytest.mark.parametrize("git", [True, False])
-def test_a_project_works_with_git_and_without(small: Workspace, git: bool) -> None:
+def test_project_works_with_and_without_git(small: Workspace, git: bool) -> None:
     """DVC's own command works in a git clone and in an unpacked archive."""
     if git:
         subprocess.run(["git", "init", "--quiet"], cwd=small.root, check=True)
@@ -36,14 +36,14 @@ def test_a_project_works_with_git_and_without(small: Workspace, git: bool) -> No
     assert "up to date" in done.stdout
 
 
-def test_a_stage_runs_once(small: Workspace) -> None:
+def test_stage_runs_once(small: Workspace) -> None:
     """A stage runs again only if a dependency changed."""
     assert [dvc.run_stage(small, "validate", "a") for _ in range(2)] == ["ran", "skipped"]
     (small.root / "raw.txt").write_text("other", encoding="utf-8")
     assert dvc.run_stage(small, "validate", "a") == "ran"
 
 
-def test_a_task_file_is_resolved_first(small: Workspace) -> None:
+def test_task_file_is_resolved_before_stages(small: Workspace) -> None:
     """A changed comment runs no stage again, while a changed value does."""
     dvc.run_stage(small, "validate", "a")
     file = small.task_file("a")
@@ -55,7 +55,7 @@ def test_a_task_file_is_resolved_first(small: Workspace) -> None:
     assert dvc.run_stage(small, "validate", "a") == "ran"
 
 
-def test_stages_of_many_tasks_run_at_once(small: Workspace) -> None:
+def test_stages_of_many_tasks_run_concurrently(small: Workspace) -> None:
     """Threads wait for locks, and every stage is recorded in the end."""
 
     def travel(name: str) -> list[str]:
@@ -69,14 +69,14 @@ def test_stages_of_many_tasks_run_at_once(small: Workspace) -> None:
     ] * 8
 
 
-def test_a_stage_is_silent_and_its_words_are_kept(small: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
+def test_stage_output_goes_to_a_file(small: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
     """Nothing is written to the terminal, and the output of the command is kept in a file."""
     dvc.run_stage(small, "validate", "a")
     assert capfd.readouterr() == ("", "")
     assert (small.root / ".tiltyard/stages/a/validate.log").read_text(encoding="utf-8") == "a word on the way\n"
 
 
-def test_a_stage_that_fails_gives_its_own_error(small: Workspace) -> None:
+def test_error_of_a_failed_stage_is_passed_on(small: Workspace) -> None:
     """Type, message and hint of the error are passed on, and the next success removes them."""
     (small.root / "fail").touch()
     with pytest.raises(DataError, match="validate of a cannot be") as caught:
@@ -86,7 +86,7 @@ def test_a_stage_that_fails_gives_its_own_error(small: Workspace) -> None:
     assert dvc.run_stage(small, "validate", "a") == "ran"
 
 
-def test_a_stage_that_crashes_gives_its_last_line(small: Workspace) -> None:
+def test_last_line_of_a_crashed_stage_is_reported(small: Workspace) -> None:
     """The last line of an unexpected error is reported as well."""
     (small.root / "crash").touch()
     with pytest.raises(
@@ -98,28 +98,28 @@ def test_a_stage_that_crashes_gives_its_last_line(small: Workspace) -> None:
     assert caught.value.log[-1] == "RuntimeError: out of the blue"
 
 
-def test_an_unknown_stage_lists_the_known_tasks(small: Workspace) -> None:
+def test_unknown_stage_lists_the_known_tasks(small: Workspace) -> None:
     """A task that is not in dvc.yaml raises an error that lists the known tasks."""
     with pytest.raises(TaskError, match="no stage validate@e: expected one of a, b, c, d") as caught:
         dvc.run_stage(small, "validate", "e")
     assert "params.yaml" in caught.value.hint
 
 
-def test_a_missing_dependency_is_named(small: Workspace) -> None:
+def test_missing_dependency_is_named(small: Workspace) -> None:
     """The error names the missing file."""
     (small.root / "raw.txt").unlink()
     with pytest.raises(WorkspaceError, match=r"raw\.txt"):
         dvc.run_stage(small, "validate", "a")
 
 
-def test_a_broken_pipeline_is_no_traceback(small: Workspace) -> None:
+def test_invalid_pipeline_file_is_an_error(small: Workspace) -> None:
     """An invalid dvc.yaml raises an error of this project."""
     (small.root / "dvc.yaml").write_text("stages: [", encoding="utf-8")
     with pytest.raises(WorkspaceError, match=r"dvc\.yaml"):
         dvc.run_stage(small, "validate", "a")
 
 
-def test_a_remote_that_cannot_be_reached_is_told(small: Workspace) -> None:
+def test_unreachable_remote_is_reported(small: Workspace) -> None:
     """Reading its address and pushing both report an unreachable remote."""
     path = small.root / "raw"
     path.mkdir()
@@ -136,7 +136,7 @@ def test_a_remote_that_cannot_be_reached_is_told(small: Workspace) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 400])
-def test_torn_files_are_put_aside(small: Workspace, size: int) -> None:
+def test_truncated_lock_file_is_moved_aside(small: Workspace, size: int) -> None:
     """A dvc.lock truncated by a kill is moved aside, and the stages are restored."""
     dvc.run_stage(small, "validate", "a")
     lock = small.root / "dvc.lock"
@@ -159,7 +159,7 @@ store.run_stage(Workspace(Path.cwd()), "validate", "a")
 """
 
 
-def test_a_killed_run_takes_its_stage_along(small: Workspace) -> None:
+def test_killed_run_ends_its_stage(small: Workspace) -> None:
     """After kill -9 of the run, the stage ends, its lock is released, and the next run works."""
     (small.root / "slow").touch()
     with subprocess.Popen([sys.executable, "-c", RUN]) as run:
@@ -173,7 +173,7 @@ def test_a_killed_run_takes_its_stage_along(small: Workspace) -> None:
     assert dvc.run_stage(small, "validate", "a") == "ran"
 
 
-def test_an_interrupted_run_ends_its_stages(small: Workspace) -> None:
+def test_interrupted_run_ends_its_stages(small: Workspace) -> None:
     """Stages end at once when the process that started them ends them."""
     (small.root / "slow").touch()
     with ThreadPoolExecutor(1) as pool:

@@ -41,7 +41,7 @@ def flip(folder: Path, suffix: str) -> int:
 
 
 @pytest.mark.parametrize("suffix", ["", ".dir"])
-def test_what_is_damaged_comes_from_the_remote(fetched: Workspace, suffix: str) -> None:
+def test_damaged_files_are_restored_from_the_remote(fetched: Workspace, suffix: str) -> None:
     """A checkout restores a damaged listing or file from the remote."""
     before, pointer = files.sha256(fetched.raw("iris")), dvc.pointer(fetched.raw("iris"))
     assert flip(fetched.root / ".dvc" / "cache", suffix) == 1
@@ -50,7 +50,7 @@ def test_what_is_damaged_comes_from_the_remote(fetched: Workspace, suffix: str) 
     assert files.sha256(fetched.raw("iris")) == before
 
 
-def test_without_a_remote_the_hint_cures(fetched: Workspace) -> None:
+def test_hint_restores_data_without_a_remote(fetched: Workspace) -> None:
     """Without a copy in the remote, the command in the hint restores the data."""
     task, raw = loader.load(fetched, "iris"), fetched.raw("iris")
     before, pointer = files.sha256(raw), dvc.pointer(raw)
@@ -66,7 +66,7 @@ def test_without_a_remote_the_hint_cures(fetched: Workspace) -> None:
     assert files.sha256(raw) == before
 
 
-def test_a_damaged_file_is_stored_anew(fetched: Workspace) -> None:
+def test_damaged_cache_file_is_stored_again(fetched: Workspace) -> None:
     """Adding the intact file of the project repairs the cache."""
     flip(fetched.root / ".dvc" / "cache", "")
     dvc.add(fetched, fetched.raw("iris"))
@@ -76,7 +76,7 @@ def test_a_damaged_file_is_stored_anew(fetched: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_a_damaged_output_is_made_again(fetched: Workspace) -> None:
+def test_damaged_output_is_rebuilt(fetched: Workspace) -> None:
     """A stage does not restore a damaged output from the cache."""
     dvc.run_stage(fetched, "validate", "iris")
     out = fetched.out("iris", "validate")
@@ -87,7 +87,7 @@ def test_a_damaged_output_is_made_again(fetched: Workspace) -> None:
     assert files.sha256(out) == before
 
 
-def held(workspace: Workspace) -> dict[str, bool]:
+def remote_files(workspace: Workspace) -> dict[str, bool]:
     """Return the hashes in the remote, and whether each file matches its hash."""
     found = (path for path in (workspace.root / ".dvcstore").rglob("files/md5/*/*") if path.is_file())
     named = {f"{path.parent.name}{path.name}": path.read_bytes() for path in found}
@@ -98,7 +98,7 @@ def held(workspace: Workspace) -> dict[str, bool]:
 
 
 @pytest.mark.parametrize("suffix", ["", ".dir"])
-def test_what_is_damaged_is_not_sent(workspace: Workspace, suffix: str) -> None:
+def test_damaged_files_are_not_pushed(workspace: Workspace, suffix: str) -> None:
     """A damaged file is reported with the command that repairs it, and all others are sent."""
     environment.configure_tools(workspace)
     for name in ("iris", "sine"):
@@ -108,11 +108,11 @@ def test_what_is_damaged_is_not_sent(workspace: Workspace, suffix: str) -> None:
     with pytest.raises(DataError, match="not sent to the remote: data/raw/iris") as caught:
         dvc.push(workspace)
     assert caught.value.hint.endswith(": tiltyard fetch iris")
-    assert all(held(workspace).values())
-    assert dvc.pointer(workspace.raw("sine")).md5 in held(workspace)
-    assert dvc.pointer(workspace.raw("iris")).md5 not in held(workspace)
+    assert all(remote_files(workspace).values())
+    assert dvc.pointer(workspace.raw("sine")).md5 in remote_files(workspace)
+    assert dvc.pointer(workspace.raw("iris")).md5 not in remote_files(workspace)
     assert fetch.fetch(workspace, loader.load(workspace, "iris")).state == "same"
-    assert all(held(workspace).values())
+    assert all(remote_files(workspace).values())
     pointer, before = dvc.pointer(workspace.raw("iris")), files.sha256(workspace.raw("iris"))
     shutil.rmtree(workspace.root / ".dvc" / "cache")
     shutil.rmtree(workspace.raw("iris"))
@@ -120,44 +120,44 @@ def test_what_is_damaged_is_not_sent(workspace: Workspace, suffix: str) -> None:
     assert files.sha256(workspace.raw("iris")) == before
 
 
-def test_fetch_tells_of_what_it_does_not_send(workspace: Workspace) -> None:
+def test_fetch_reports_files_that_it_cannot_push(workspace: Workspace) -> None:
     """The command fails with the file and the repair, and works when it is run again."""
     CliRunner().invoke(cli, ["fetch", "sine"], catch_exceptions=False)
     shutil.rmtree(workspace.root / ".dvcstore")
     assert flip(workspace.root / ".dvc" / "cache", "") == 1
     with pytest.raises(DataError, match=r"not sent to the remote: data/raw/sine/series\.csv"):
         CliRunner().invoke(cli, ["fetch", "sine"], catch_exceptions=False)
-    assert all(held(workspace).values())
+    assert all(remote_files(workspace).values())
     assert CliRunner().invoke(cli, ["fetch", "sine"], catch_exceptions=False).exit_code == 0
-    assert sorted(held(workspace).values()) == [True, True]
+    assert sorted(remote_files(workspace).values()) == [True, True]
 
 
-def test_what_is_damaged_in_the_project_too_is_fetched_again(workspace: Workspace) -> None:
+def test_data_damaged_in_the_project_must_be_fetched_again(workspace: Workspace) -> None:
     """If the copy in the project is damaged as well, the hint is to fetch again."""
     environment.configure_tools(workspace)
     task = loader.load(workspace, "sine")
     fetch.get(workspace, task)
     before = files.sha256(workspace.raw("sine"))
     (workspace.raw("sine") / "series.csv").unlink()
-    (place,) = [path for path in (workspace.root / ".dvc/cache").rglob("files/md5/*/*") if path.suffix != ".dir"]
-    (workspace.raw("sine") / "series.csv").hardlink_to(place)
+    (path,) = [path for path in (workspace.root / ".dvc/cache").rglob("files/md5/*/*") if path.suffix != ".dir"]
+    (workspace.raw("sine") / "series.csv").hardlink_to(path)
     flip(workspace.root / ".dvc" / "cache", "")
     with pytest.raises(DataError, match="not sent") as caught:
         dvc.push(workspace)
     assert caught.value.hint.endswith(": tiltyard fetch --force sine")
     fetch.fetch(workspace, task, force=True)
     assert files.sha256(workspace.raw("sine")) == before
-    assert sorted(held(workspace).values()) == [True, True]
+    assert sorted(remote_files(workspace).values()) == [True, True]
 
 
-def test_what_the_remote_has_is_not_asked_of_the_cache(fetched: Workspace) -> None:
+def test_push_skips_files_of_the_remote(fetched: Workspace) -> None:
     """Damage in the cache does not prevent a push if the remote has the file."""
     flip(fetched.root / ".dvc" / "cache", "")
     assert dvc.push(fetched) == 0
-    assert all(held(fetched).values())
+    assert all(remote_files(fetched).values())
 
 
-def test_a_damaged_output_is_stored_anew_and_not_made_again(small: Workspace) -> None:
+def test_push_stores_a_damaged_output_again(small: Workspace) -> None:
     """The next push stores a damaged output again from the project, without running a stage."""
     dvc.run_stage(small, "validate", "a")
     package = small.package("b", "1")
@@ -169,14 +169,14 @@ def test_a_damaged_output_is_stored_anew_and_not_made_again(small: Workspace) ->
     with pytest.raises(DataError, match=named) as error:
         dvc.push(small)
     assert error.value.hint.endswith(": tiltyard run a")
-    assert all(held(small).values())
+    assert all(remote_files(small).values())
     assert dvc.status(small, "validate@a") == {}
     assert dvc.run_stage(small, "validate", "a") == "skipped"
     assert dvc.push(small) > 2
-    assert all(held(small).values())
+    assert all(remote_files(small).values())
 
 
-def test_a_torn_lock_names_nothing(tmp_path: Path) -> None:
+def test_truncated_lock_file_has_no_outputs(tmp_path: Path) -> None:
     """A truncated dvc.lock has no outputs."""
     for text in ("stages: [", "", "stages: {a: 3}", "[]"):
         files.write_text(tmp_path / "dvc.lock", text)

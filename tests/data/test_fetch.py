@@ -47,7 +47,7 @@ def test_checksums_can_be_checked_by_sha256sum(workspace: Workspace, sine: Task)
     assert subprocess.run(check, cwd=workspace.raw("sine").parent, capture_output=True, check=False).returncode == 0
 
 
-def test_fetching_again_touches_nothing(workspace: Workspace, sine: Task) -> None:
+def test_fetching_again_changes_nothing(workspace: Workspace, sine: Task) -> None:
     """Fetching the same bytes changes no file, not even its time."""
     first = fetch(workspace, sine)
     paths = [path for path in (workspace.root / "data").rglob("*") if path.is_file()]
@@ -56,7 +56,7 @@ def test_fetching_again_touches_nothing(workspace: Workspace, sine: Task) -> Non
     assert {path: path.stat().st_mtime_ns for path in paths} == times
 
 
-def test_a_changed_source_makes_a_new_version(workspace: Workspace, sine: Task) -> None:
+def test_changed_source_creates_a_new_version(workspace: Workspace, sine: Task) -> None:
     """Data without edits are updated from their source."""
     first = fetch(workspace, sine)
     edit_task(workspace, "sine", {"source.seed": 1})
@@ -65,7 +65,7 @@ def test_a_changed_source_makes_a_new_version(workspace: Workspace, sine: Task) 
     assert second.data != first.data
 
 
-def test_edits_by_hand_are_kept_as_a_version(workspace: Workspace, sine: Task, edited: Path) -> None:
+def test_manual_edits_are_kept_as_a_version(workspace: Workspace, sine: Task, edited: Path) -> None:
     """Edits by hand survive later fetches."""
     content = edited.read_bytes()
     assert fetch(workspace, sine).state == "edited"
@@ -74,13 +74,13 @@ def test_edits_by_hand_are_kept_as_a_version(workspace: Workspace, sine: Task, e
     assert not dvc.changed(workspace, workspace.raw("sine"))
 
 
-def test_force_goes_back_to_the_source(workspace: Workspace, sine: Task, edited: Path) -> None:
+def test_force_restores_the_source(workspace: Workspace, sine: Task, edited: Path) -> None:
     """With force, edits are overwritten."""
     assert fetch(workspace, sine, force=True).state == "new"
     assert "\n5,9" not in edited.read_text(encoding="utf-8")
 
 
-def test_a_file_added_by_hand_counts_as_an_edit(workspace: Workspace, sine: Task) -> None:
+def test_added_file_counts_as_an_edit(workspace: Workspace, sine: Task) -> None:
     """The whole folder is compared, not only the files of the source."""
     fetch(workspace, sine)
     (workspace.raw("sine") / "more.csv").write_text("step,value\n", encoding="utf-8")
@@ -103,12 +103,10 @@ class Empty(Sine):
         """Write nothing."""
 
 
-@pytest.mark.parametrize(("source", "said"), [(Broken, "hung up"), (Empty, "expected files; it wrote none")])
-def test_a_source_that_fails_leaves_what_there_was(
-    workspace: Workspace, sine: Task, source: type[Sine], said: str
-) -> None:
+@pytest.mark.parametrize(("source", "message"), [(Broken, "hung up"), (Empty, "expected files; it wrote none")])
+def test_failing_source_keeps_the_old_data(workspace: Workspace, sine: Task, source: type[Sine], message: str) -> None:
     """A partial download never replaces complete data."""
     before = fetch(workspace, sine)
-    with pytest.raises(SourceError, match=said):
+    with pytest.raises(SourceError, match=message):
         fetch(workspace, sine.model_copy(update={"source": source(kind="sine")}))
     assert files.sha256(workspace.raw("sine")) == before.data

@@ -42,7 +42,7 @@ def test_json_lines_keep_their_types(table: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("", "the file is empty"),
         ("{}\n", "the file is empty"),
@@ -51,9 +51,9 @@ def test_json_lines_keep_their_types(table: Callable[..., Path]) -> None:
         (b'{"a": "\0"}\n', "binary data in line 1"),
     ],
 )
-def test_what_is_no_json_is_refused(table: Callable[..., Path], content: str | bytes, said: str) -> None:
+def test_invalid_json_is_rejected(table: Callable[..., Path], content: str | bytes, message: str) -> None:
     """The error names the line."""
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         table_reader.read(table(content, "t.jsonl"))
 
 
@@ -65,7 +65,7 @@ def parquet(frame: pd.DataFrame) -> bytes:
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_parquet_comes_in_the_same_four_types(table: Callable[..., Path], pack: Callable[[bytes], bytes]) -> None:
+def test_parquet_types_are_converted(table: Callable[..., Path], pack: Callable[[bytes], bytes]) -> None:
     """Small integers, dictionaries, times and lists are converted to the four common types."""
     frame = pd.DataFrame(
         {
@@ -102,7 +102,7 @@ def test_parquet_comes_in_the_same_four_types(table: Callable[..., Path], pack: 
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet at all"])
-def test_what_is_no_parquet_is_refused(table: Callable[..., Path], content: bytes) -> None:
+def test_invalid_parquet_is_rejected(table: Callable[..., Path], content: bytes) -> None:
     """A truncated file, and another format with this suffix, are refused."""
     with pytest.raises(DataError, match=r"t.parquet: expected Parquet"):
         table_reader.read(table(content, "t.parquet"))
@@ -110,7 +110,7 @@ def test_what_is_no_parquet_is_refused(table: Callable[..., Path], content: byte
         table_reader.read(table(parquet(pd.DataFrame({"x": []})), "t.parquet"))
 
 
-def test_a_setting_that_a_format_does_not_have_is_refused(table: Callable[..., Path]) -> None:
+def test_unsupported_format_settings_are_rejected(table: Callable[..., Path]) -> None:
     """A delimiter for Parquet is refused."""
     for name in ("t.parquet", "t.jsonl"):
         with pytest.raises(DataError, match=r"source\.read: delimiter, header: expected only for delimited text"):

@@ -40,11 +40,11 @@ def entries(*paths: object) -> list[Any]:
         *(7, None, ["a"], "\ud800"),
     ],
 )
-def test_paths_stay_inside(tmp_path: Path, path: object) -> None:
+def test_paths_outside_the_folder_are_rejected(tmp_path: Path, path: object) -> None:
     """Absolute paths, .., backslashes, empty parts, devices and control characters are refused."""
-    place, md5 = written(tmp_path, json.dumps(entries("table.csv", path)).encode())
+    listing, md5 = written(tmp_path, json.dumps(entries("table.csv", path)).encode())
     with pytest.raises(DataError, match="expected paths inside of the folder") as caught:
-        remote_listing.read(place, md5, 2)
+        remote_listing.read(listing, md5, 2)
     assert "nothing was written" in caught.value.hint
 
 
@@ -71,14 +71,14 @@ def test_paths_stay_inside(tmp_path: Path, path: object) -> None:
     ],
 )
 @pytest.mark.parametrize("form", ["{}", "{}/config", "a/{}/hooks/post-checkout"])
-def test_folders_that_run_something_are_no_data(tmp_path: Path, part: str, form: str) -> None:
-    """Folders of Git, DVC and the like are refused in every spelling that a file system accepts."""
-    place, md5 = written(tmp_path, json.dumps(entries("table.csv", form.format(part))).encode())
+def test_tool_folders_are_rejected(tmp_path: Path, part: str, form: str) -> None:
+    """Folders of Git, DVC and the like are refused in every notation that a file system accepts."""
+    listing, md5 = written(tmp_path, json.dumps(entries("table.csv", form.format(part))).encode())
     with pytest.raises(DataError, match="expected paths inside of the folder"):
-        remote_listing.read(place, md5, 2)
+        remote_listing.read(listing, md5, 2)
 
 
-def test_names_that_only_look_alike_are_data(tmp_path: Path) -> None:
+def test_similar_names_are_accepted(tmp_path: Path) -> None:
     """Names that merely resemble such folders, and names in any script, are accepted."""
     names = [
         "git",
@@ -92,12 +92,12 @@ def test_names_that_only_look_alike_are_data(tmp_path: Path) -> None:
         "\u0e01\u0e33.csv",
         "e\u0301",
     ]
-    place, md5 = written(tmp_path, json.dumps(entries(*names)).encode())
-    assert len(remote_listing.read(place, md5, len(names))) == len(names)
+    listing, md5 = written(tmp_path, json.dumps(entries(*names)).encode())
+    assert len(remote_listing.read(listing, md5, len(names))) == len(names)
 
 
 @pytest.mark.parametrize(
-    ("paths", "said"),
+    ("paths", "message"),
     [
         (("a.csv", "A.csv"), "each path once"),
         (("a", "a"), "each path once"),
@@ -107,15 +107,15 @@ def test_names_that_only_look_alike_are_data(tmp_path: Path) -> None:
         (("b/c/d", "B/C"), "a file or a folder"),
     ],
 )
-def test_no_two_paths_meet(tmp_path: Path, paths: tuple[str, ...], said: str) -> None:
+def test_colliding_paths_are_rejected(tmp_path: Path, paths: tuple[str, ...], message: str) -> None:
     """Paths that differ only in case or Unicode form are refused."""
-    place, md5 = written(tmp_path, json.dumps(entries(*paths)).encode())
-    with pytest.raises(DataError, match=said):
-        remote_listing.read(place, md5, len(paths))
+    listing, md5 = written(tmp_path, json.dumps(entries(*paths)).encode())
+    with pytest.raises(DataError, match=message):
+        remote_listing.read(listing, md5, len(paths))
 
 
 @pytest.mark.parametrize(
-    ("content", "count", "said"),
+    ("content", "count", "message"),
     [
         (b"{}", 1, "expected a list of 1 files; received dict"),
         (b"[", 1, "expected a listing in JSON"),
@@ -126,19 +126,19 @@ def test_no_two_paths_meet(tmp_path: Path, paths: tuple[str, ...], said: str) ->
         (b'[{"relpath": "a", "md5": "../../../etc/passwd"}]', 1, "expected a hash of 32 digits"),
     ],
 )
-def test_what_is_no_listing_is_refused(tmp_path: Path, content: bytes, count: int, said: str) -> None:
+def test_invalid_listing_is_rejected(tmp_path: Path, content: bytes, count: int, message: str) -> None:
     """Wrong sizes, forms and numbers of files are refused."""
-    place, md5 = written(tmp_path, content)
-    with pytest.raises(DataError, match=said):
-        remote_listing.read(place, md5, count)
+    listing, md5 = written(tmp_path, content)
+    with pytest.raises(DataError, match=message):
+        remote_listing.read(listing, md5, count)
 
 
-def test_a_listing_is_what_its_name_says(tmp_path: Path) -> None:
+def test_listing_must_match_its_hash(tmp_path: Path) -> None:
     """Content that does not match the hash is refused."""
-    place, md5 = written(tmp_path, json.dumps(entries("table.csv", "more/b.csv")).encode())
-    assert remote_listing.read(place, md5, 2) == [(("table.csv",), MD5), (("more", "b.csv"), MD5)]
+    listing, md5 = written(tmp_path, json.dumps(entries("table.csv", "more/b.csv")).encode())
+    assert remote_listing.read(listing, md5, 2) == [(("table.csv",), MD5), (("more", "b.csv"), MD5)]
     with pytest.raises(DataError, match="expected a listing with that hash"):
-        remote_listing.read(place, "1" * 32 + ".dir", 2)
+        remote_listing.read(listing, "1" * 32 + ".dir", 2)
 
 
 def poisoned(workspace: Workspace, path: str) -> str:
@@ -159,7 +159,7 @@ def poisoned(workspace: Workspace, path: str) -> str:
 
 
 @pytest.mark.parametrize("path", ["../evil.csv", "../../../evil.csv", "{root}/evil.csv", "more/../../evil.csv"])
-def test_a_remote_writes_nothing_outside(workspace: Workspace, path: str) -> None:
+def test_malicious_listing_writes_nothing_outside(workspace: Workspace, path: str) -> None:
     """Neither comparison nor checkout writes to such a path, and the raw data do not change."""
     name = poisoned(workspace, path.format(root=workspace.root))
     task = loader.load(workspace, "iris")
@@ -176,7 +176,7 @@ def test_a_remote_writes_nothing_outside(workspace: Workspace, path: str) -> Non
     assert workspace.raw("iris").with_name("iris.dvc").read_bytes() == pointer
 
 
-def test_a_link_in_the_way_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+def test_link_in_place_of_a_folder_is_rejected(workspace: Workspace, tmp_path: Path) -> None:
     """A link in place of a folder of the version is refused."""
     name, elsewhere = poisoned(workspace, "more/b.csv"), tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -31,7 +31,7 @@ def fetched(workspace: Workspace) -> tuple[Task, Path]:
     return task, workspace.raw(task.name) / "series.csv"
 
 
-def test_three_coins_follow_the_first_by_a_minute(workspace: Workspace) -> None:
+def test_three_coins_lag_the_first_by_a_minute(workspace: Workspace) -> None:
     """Steps of three coins correlate with the previous step of the first."""
     _, path = fetched(workspace)
     table = np.genfromtxt(path, delimiter=",", names=True)
@@ -58,18 +58,18 @@ def shifted(lines: Lines) -> Lines:
     return [",".join([head[0], *head[2:], head[1]]), *lines[1:]]
 
 
-@pytest.mark.parametrize("spoil", [newest_first, with_a_gap, shifted])
-def test_the_flaws_of_such_files_are_caught(workspace: Workspace, spoil: Callable[[Lines], Lines]) -> None:
+@pytest.mark.parametrize("insert_flaw", [newest_first, with_a_gap, shifted])
+def test_common_flaws_are_detected(workspace: Workspace, insert_flaw: Callable[[Lines], Lines]) -> None:
     """Flaws are detected before training."""
     task, path = fetched(workspace)
     validate.validate(workspace, task)
-    lines = spoil(path.read_text(encoding="utf-8").splitlines())
+    lines = insert_flaw(path.read_text(encoding="utf-8").splitlines())
     files.write_text(path, "\n".join(lines) + "\n")
     with pytest.raises(DataError):
         validate.validate(workspace, task)
 
 
-def test_a_header_among_the_rows_is_left_out_and_told(workspace: Workspace) -> None:
+def test_repeated_header_is_dropped_and_reported(workspace: Workspace) -> None:
     """Repeated headers of concatenated files are dropped and reported."""
     task, path = fetched(workspace)
     lines = path.read_text(encoding="utf-8").splitlines()

@@ -22,7 +22,7 @@ from tiltyard.errors import SourceError, TiltyardError
 from tiltyard.workspace import Workspace
 
 
-def picture(number: int = 0, size: tuple[int, int] = (4, 4), mode: str = "L", kind: str = "PNG") -> bytes:
+def draw_image(number: int = 0, size: tuple[int, int] = (4, 4), mode: str = "L", kind: str = "PNG") -> bytes:
     """Draw noise that differs for each number."""
     shape = (size[1], size[0], 3) if mode == "RGB" else (size[1], size[0])
     pixels = np.random.default_rng(number).integers(0, 256, shape).astype("uint8")
@@ -32,10 +32,10 @@ def picture(number: int = 0, size: tuple[int, int] = (4, 4), mode: str = "L", ki
 
 
 PETS = {
-    "train/cat/1.png": picture(1),
-    "train/dog/1.jpg": picture(2, kind="JPEG"),
-    "train/dog/2.PNG": picture(3),
-    "test/cat/1.png": picture(4),
+    "train/cat/1.png": draw_image(1),
+    "train/dog/1.jpg": draw_image(2, kind="JPEG"),
+    "train/dog/2.PNG": draw_image(3),
+    "test/cat/1.png": draw_image(4),
 }
 
 
@@ -56,7 +56,7 @@ def zipped(path: Path, content: dict[str, bytes]) -> Path:
 
 
 @pytest.fixture
-def bring(workspace: Workspace) -> Callable[..., Path]:
+def fetch_images(workspace: Workspace) -> Callable[..., Path]:
     """Fetch into a new folder; check that it is empty after an error."""
     number = 0
 
@@ -82,57 +82,59 @@ def names(path: Path) -> list[str]:
         return file.namelist()
 
 
-def test_a_folder_and_a_zip_of_it_give_the_same_bytes(workspace: Workspace, bring: Callable[..., Path]) -> None:
+def test_folder_and_zip_give_the_same_bytes(workspace: Workspace, fetch_images: Callable[..., Path]) -> None:
     """Order, times and compression of the input do not change the output."""
-    first = bring(folder(workspace.root / "pets", PETS)).read_bytes()
+    first = fetch_images(folder(workspace.root / "pets", PETS)).read_bytes()
     os.utime(workspace.root / "pets/train/cat/1.png", (0, 0))
     backwards = dict(reversed(PETS.items())) | {"__MACOSX/train/._x.png": b"", "train/.DS_Store": b""}
-    assert bring("pets").read_bytes() == first
-    assert bring(zipped(workspace.root / "pets.zip", backwards)).read_bytes() == first
-    assert names(bring("pets")) == ["cat/test-1.png", "cat/train-1.png", "dog/train-1.jpg", "dog/train-2.PNG"]
+    assert fetch_images("pets").read_bytes() == first
+    assert fetch_images(zipped(workspace.root / "pets.zip", backwards)).read_bytes() == first
+    assert names(fetch_images("pets")) == ["cat/test-1.png", "cat/train-1.png", "dog/train-1.jpg", "dog/train-2.PNG"]
 
 
-def test_parts_are_chosen(workspace: Workspace, bring: Callable[..., Path]) -> None:
+def test_parts_can_be_selected(workspace: Workspace, fetch_images: Callable[..., Path]) -> None:
     """Folders above the class can be selected, and the sample is balanced over the classes."""
     folder(workspace.root / "pets", PETS)
-    assert names(bring("pets", under=["train"])) == ["cat/1.png", "dog/1.jpg", "dog/2.PNG"]
-    assert names(bring("pets", under=["train/"], rows=2)) == ["cat/1.png", "dog/1.jpg"]
+    assert names(fetch_images("pets", under=["train"])) == ["cat/1.png", "dog/1.jpg", "dog/2.PNG"]
+    assert names(fetch_images("pets", under=["train/"], rows=2)) == ["cat/1.png", "dog/1.jpg"]
     with pytest.raises(TiltyardError, match="PNG or JPEG files under tarin; received none") as caught:
-        bring("pets", under=["tarin"])
+        fetch_images("pets", under=["tarin"])
     assert caught.value.hint == "source.under: expected folders out of test, train"
 
 
-def test_rows_are_dealt_to_classes_in_turn() -> None:
+def test_sample_is_balanced_over_classes() -> None:
     """A small class leaves its share to others, and rows are evenly spaced within a class."""
     assert zip_archive.sample_per_class(list("aaaabbc"), 5) == [0, 2, 4, 5, 6]
     assert zip_archive.sample_per_class(list("ab"), None) == [0, 1]
 
 
-@pytest.mark.parametrize("spelled", [str, lambda name: Path(name).name, lambda name: Path(name).stem, "./{}".format])
-def test_labels_come_from_a_table(
-    workspace: Workspace, bring: Callable[..., Path], spelled: Callable[[str], str]
+@pytest.mark.parametrize(
+    "name_in_table", [str, lambda name: Path(name).name, lambda name: Path(name).stem, "./{}".format]
+)
+def test_labels_are_read_from_a_table(
+    workspace: Workspace, fetch_images: Callable[..., Path], name_in_table: Callable[[str], str]
 ) -> None:
     """Images are named by path, file name or stem, and labels are kept as text."""
     labels = {"pictures/a.png": "01", "pictures/b.png": "1.0", "pictures/c.png": "01"}
-    table = "\n".join(["id;breed", *(f"{spelled(name)};{label}" for name, label in labels.items())])
-    content = {name: picture(number) for number, name in enumerate(labels)}
+    table = "\n".join(["id;breed", *(f"{name_in_table(name)};{label}" for name, label in labels.items())])
+    content = {name: draw_image(number) for number, name in enumerate(labels)}
     path = zipped(workspace.root / "pets.zip", {**content, "labels.csv": table.encode()})
-    made = bring(path, labels="labels.csv", file_column="id", label_column="breed")
+    made = fetch_images(path, labels="labels.csv", file_column="id", label_column="breed")
     assert names(made) == ["01/a.png", "01/c.png", "1.0/b.png"]
     with zipfile.ZipFile(made) as file:
         assert file.read("1.0/b.png") == content["pictures/b.png"]
         assert zip_archive.notes(file) == []
 
 
-def test_a_table_of_labels_may_lie_in_the_project(workspace: Workspace, bring: Callable[..., Path]) -> None:
-    """A table of labels may be in the project instead of beside the images."""
-    folder(workspace.root / "pets", {"a.png": picture(), "b.png": picture(1)})
+def test_label_table_may_be_in_the_project(workspace: Workspace, fetch_images: Callable[..., Path]) -> None:
+    """A table of labels may be in the project instead of next to the images."""
+    folder(workspace.root / "pets", {"a.png": draw_image(), "b.png": draw_image(1)})
     (workspace.root / "my.csv").write_text("file,label\na.png,x\nb.png,y\n", encoding="utf-8")
-    assert names(bring("pets", labels="my.csv")) == ["x/a.png", "y/b.png"]
+    assert names(fetch_images("pets", labels="my.csv")) == ["x/a.png", "y/b.png"]
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "message"),
     [
         ("file,label\na.png,x\n", r"expected a label for each image; 1 without one: b\.png"),
         ("file,label\na.png,x\nb.png,\n", r"expected a label for each image; 1 without one: b\.png"),
@@ -144,153 +146,161 @@ def test_a_table_of_labels_may_lie_in_the_project(workspace: Workspace, bring: C
         ("", "."),
     ],
 )
-def test_labels_and_pictures_must_match(
-    workspace: Workspace, bring: Callable[..., Path], table: str, said: str
+def test_labels_and_images_must_match(
+    workspace: Workspace, fetch_images: Callable[..., Path], table: str, message: str
 ) -> None:
     """Labels without a file, files without a label, and labels that cannot name a folder are refused."""
-    content = {"a.png": picture(), "b.png": picture(1), "labels.csv": table.encode()}
-    with pytest.raises(TiltyardError, match=said):
-        bring(folder(workspace.root / "pets", content), labels="labels.csv")
+    content = {"a.png": draw_image(), "b.png": draw_image(1), "labels.csv": table.encode()}
+    with pytest.raises(TiltyardError, match=message):
+        fetch_images(folder(workspace.root / "pets", content), labels="labels.csv")
 
 
-def test_a_name_for_two_pictures_is_refused(workspace: Workspace, bring: Callable[..., Path]) -> None:
+def test_ambiguous_image_name_is_rejected(workspace: Workspace, fetch_images: Callable[..., Path]) -> None:
     """A name that matches files in two folders must include the folder."""
-    content = {"a/1.png": picture(), "b/1.png": picture(1), "labels.csv": b"file,label\n1.png,x\n"}
+    content = {"a/1.png": draw_image(), "b/1.png": draw_image(1), "labels.csv": b"file,label\n1.png,x\n"}
     with pytest.raises(TiltyardError, match=r"1\.png may be a/1\.png, b/1\.png"):
-        bring(folder(workspace.root / "pets", content), labels="labels.csv")
+        fetch_images(folder(workspace.root / "pets", content), labels="labels.csv")
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (
-            {"a/1.png": picture(), "../../evil/1.png": picture()},
+            {"a/1.png": draw_image(), "../../evil/1.png": draw_image()},
             r"expected a file inside the archive; .* \.\./\.\./evil",
         ),
-        ({"a/1.png": picture(), "/etc/x/1.png": picture()}, "expected a file inside the archive; .*/etc/x"),
-        ({"a/1.png": picture(), "a/2.png": b"\0" * (archive.ALWAYS_ALLOWED_BYTES + 1)}, "like a zip bomb"),
+        ({"a/1.png": draw_image(), "/etc/x/1.png": draw_image()}, "expected a file inside the archive; .*/etc/x"),
+        ({"a/1.png": draw_image(), "a/2.png": b"\0" * (archive.ALWAYS_ALLOWED_BYTES + 1)}, "like a zip bomb"),
         (
             {"a/notes.txt": b"x", "b/1.gif": b"x"},
             r"expected PNG or JPEG files; received 2 files left out .*\.txt \(1\)",
         ),
         ({}, "expected PNG or JPEG files; received none"),
-        ({"1.png": picture(), "a/1.png": picture()}, r"expected each image in the folder of its class; 1 in none: 1"),
-        ({"x/a-b/1.png": picture(), "x/a\tb/1.png": picture(1)}, r"expected a label that can name a folder; .*a\\tb"),
-        ({"a/k/b-1.png": picture(), "a-b/k/1.png": picture()}, r"would both be k/a-b-1\.png"),
+        (
+            {"1.png": draw_image(), "a/1.png": draw_image()},
+            r"expected each image in the folder of its class; 1 in none: 1",
+        ),
+        (
+            {"x/a-b/1.png": draw_image(), "x/a\tb/1.png": draw_image(1)},
+            r"expected a label that can name a folder; .*a\\tb",
+        ),
+        ({"a/k/b-1.png": draw_image(), "a-b/k/1.png": draw_image()}, r"would both be k/a-b-1\.png"),
     ],
 )
-def test_bad_archives_are_refused(
-    workspace: Workspace, bring: Callable[..., Path], content: dict[str, bytes], said: str
+def test_invalid_archives_are_rejected(
+    workspace: Workspace, fetch_images: Callable[..., Path], content: dict[str, bytes], message: str
 ) -> None:
     """Paths that lead out, zip bombs, and images without a class are refused, and nothing is written."""
-    with pytest.raises(TiltyardError, match=said):
-        bring(zipped(workspace.root / "bad.zip", content))
+    with pytest.raises(TiltyardError, match=message):
+        fetch_images(zipped(workspace.root / "bad.zip", content))
 
 
-def test_an_entry_that_says_less_than_it_holds_is_refused(workspace: Workspace, bring: Callable[..., Path]) -> None:
+def test_entry_larger_than_declared_is_rejected(workspace: Workspace, fetch_images: Callable[..., Path]) -> None:
     """No entry unpacks to more than its declared size."""
-    path = zipped(workspace.root / "liar.zip", {"a/1.png": b"\0" * 1_000_000, "b/1.png": picture()})
+    path = zipped(workspace.root / "liar.zip", {"a/1.png": b"\0" * 1_000_000, "b/1.png": draw_image()})
     path.write_bytes(path.read_bytes().replace((1_000_000).to_bytes(4, "little"), (1_000).to_bytes(4, "little")))
     with pytest.raises(TiltyardError, match="expected a folder or a whole zip file"):
-        bring(path)
+        fetch_images(path)
 
 
-def test_an_encrypted_archive_is_refused(workspace: Workspace, bring: Callable[..., Path]) -> None:
+def test_encrypted_archive_is_rejected(workspace: Workspace, fetch_images: Callable[..., Path]) -> None:
     """An archive with the encryption flag is refused."""
-    path = zipped(workspace.root / "secret.zip", {"a/1.png": picture(), "b/1.png": picture(1)})
+    path = zipped(workspace.root / "secret.zip", {"a/1.png": draw_image(), "b/1.png": draw_image(1)})
     content = bytearray(path.read_bytes())
-    place = content.index(b"PK\x01\x02")
-    content[place + 8] |= 1
+    position = content.index(b"PK\x01\x02")
+    content[position + 8] |= 1
     content[6] |= 1
     path.write_bytes(content)
     with pytest.raises(TiltyardError, match=r"not encrypted; a/1\.png requires a password"):
-        bring(path)
+        fetch_images(path)
 
 
-def test_links_that_lead_out_are_refused(
-    workspace: Workspace, bring: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+def test_links_out_of_the_folder_are_rejected(
+    workspace: Workspace, fetch_images: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Links out of a folder or in a zip are refused; links to files inside the folder are allowed."""
     root = folder(workspace.root / "pets", PETS)
     (root / "train/cat/3.png").symlink_to(root / "train/dog/2.PNG")
-    assert "cat/train-3.png" in names(bring("pets"))
+    assert "cat/train-3.png" in names(fetch_images("pets"))
     outside = tmp_path_factory.mktemp("outside")
-    (outside / "x.png").write_bytes(picture())
+    (outside / "x.png").write_bytes(draw_image())
     for target in (outside / "x.png", outside, root / "train/dog", root / "gone.png"):
         (root / "train/cat/4.png").symlink_to(target)
         with pytest.raises(TiltyardError, match=r"train/cat/4\.png is a link to"):
-            bring("pets")
+            fetch_images("pets")
         (root / "train/cat/4.png").unlink()
     link = zipfile.ZipInfo("a/1.png")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(workspace.root / "links.zip", "w") as file:
         file.writestr(link, "/etc/passwd")
     with pytest.raises(TiltyardError, match=r"a/1\.png is a link"):
-        bring("links.zip")
+        fetch_images("links.zip")
 
 
-def test_large_files_are_refused(
-    workspace: Workspace, bring: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+def test_large_files_are_rejected(
+    workspace: Workspace, fetch_images: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Files beyond the limit are refused, and partial output is removed."""
     monkeypatch.setattr(files, "MAX_FILE_BYTES", 1 << 20)
-    content = {"a/1.png": picture(), "b/1.png": picture(size=(2000, 2000))}
+    content = {"a/1.png": draw_image(), "b/1.png": draw_image(size=(2000, 2000))}
     for path in (folder(workspace.root / "large", content), zipped(workspace.root / "large.zip", content)):
         with pytest.raises(TiltyardError, match=r"files of at most 1 MiB; b/1\.png has 4"):
-            bring(path)
+            fetch_images(path)
 
 
-@pytest.mark.parametrize("cut", [10, 100, 400])
-def test_a_cut_archive_is_refused(workspace: Workspace, bring: Callable[..., Path], cut: int) -> None:
+@pytest.mark.parametrize("removed_bytes", [10, 100, 400])
+def test_truncated_archive_is_rejected(
+    workspace: Workspace, fetch_images: Callable[..., Path], removed_bytes: int
+) -> None:
     """A truncated zip is refused."""
     path = zipped(workspace.root / "pets.zip", PETS)
-    path.write_bytes(path.read_bytes()[:-cut])
+    path.write_bytes(path.read_bytes()[:-removed_bytes])
     with pytest.raises(TiltyardError, match="expected a folder or a whole zip file"):
-        bring(path)
+        fetch_images(path)
 
 
-def test_a_file_twice_in_an_archive_is_refused(workspace: Workspace, bring: Callable[..., Path]) -> None:
+def test_duplicate_entry_is_rejected(workspace: Workspace, fetch_images: Callable[..., Path]) -> None:
     """Two entries of one name are refused as ambiguous."""
     path = workspace.root / "twice.zip"
     with zipfile.ZipFile(path, "w") as file:
-        file.writestr("a/1.png", picture())
+        file.writestr("a/1.png", draw_image())
         with pytest.warns(UserWarning, match="Duplicate"):
-            file.writestr("a/1.png", picture(1))
+            file.writestr("a/1.png", draw_image(1))
     with pytest.raises(TiltyardError, match=r"expected each file once; received a/1\.png twice"):
-        bring(path)
+        fetch_images(path)
 
 
-def test_who_lacks_pictures_is_told_where_they_were_looked_for(bring: Callable[..., Path]) -> None:
-    """The error names the places; a checksum for a folder is refused."""
+def test_missing_images_error_names_the_searched_paths(fetch_images: Callable[..., Path]) -> None:
+    """The error names the searched paths; a checksum for a folder is refused."""
     with pytest.raises(SourceError, match="no file gone"):
-        bring("gone")
+        fetch_images("gone")
     Path("there").mkdir()
     with pytest.raises(SourceError, match=r"source\.sha256: expected a zip file; there is a folder"):
-        bring("there", sha256="0" * 64)
+        fetch_images("there", sha256="0" * 64)
     with pytest.raises(TiltyardError, match="there: expected PNG or JPEG files; received none"):
-        bring("there")
+        fetch_images("there")
 
 
-def test_what_is_left_out_is_told_with_the_raw_data(workspace: Workspace, bring: Callable[..., Path]) -> None:
+def test_skipped_files_are_reported(workspace: Workspace, fetch_images: Callable[..., Path]) -> None:
     """Notes are stored in the archive, and validation reports them."""
-    path = bring(folder(workspace.root / "pets", {**PETS, "train/cat/Thumbs.db": b"x", "LICENSE": b"x"}))
+    path = fetch_images(folder(workspace.root / "pets", {**PETS, "train/cat/Thumbs.db": b"x", "LICENSE": b"x"}))
     with zipfile.ZipFile(path) as file:
         (note,) = zip_archive.notes(file)
     assert note.startswith("2 files left out that are no PNG or JPEG: ")
     assert ".db (1)" in note
 
 
-def test_real_pictures(bring: Callable[..., Path], mirror: Path) -> None:
+def test_real_images(fetch_images: Callable[..., Path], mirror: Path) -> None:
     """A few CIFAR-10 images of each class are read from the mirror."""
     if not (mirror / "cifar10-jpg.zip").is_file():
         pytest.skip("needs cifar10-jpg.zip")
-    found = names(bring("cifar10-jpg.zip", under=["test"], rows=50))
+    found = names(fetch_images("cifar10-jpg.zip", under=["test"], rows=50))
     assert len(found) == 50
     assert found[:2] == ["airplane/0000.jpg", "airplane/0200.jpg"]
     assert len({name.partition("/")[0] for name in found}) == 10
 
 
-def test_fetch_keeps_what_was_there_when_pictures_go_bad(workspace: Workspace) -> None:
+def test_unreadable_images_keep_the_old_data(workspace: Workspace) -> None:
     """Earlier raw data stay complete if the folder becomes unreadable."""
     from workspaces import edit_task
 

@@ -35,7 +35,7 @@ def arrays(*shape: int, classes: int = 10) -> dict[str, Any]:
 
 
 @pytest.fixture
-def place(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Path:
+def mirror_folder(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty mirror."""
     folder = workspace.root / "mirror"
     folder.mkdir()
@@ -44,7 +44,7 @@ def place(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def bring(workspace: Workspace) -> Callable[..., Path]:
+def fetch_dataset(workspace: Workspace) -> Callable[..., Path]:
     """Fetch into an empty folder; check that it is still empty after an error."""
 
     def get(dataset: str, **settings: Any) -> Path:
@@ -63,43 +63,43 @@ def bring(workspace: Workspace) -> Callable[..., Path]:
     return get
 
 
-def test_pictures_come_from_the_mirror(bring: Callable[..., Path], place: Path) -> None:
+def test_images_are_read_from_the_mirror(fetch_dataset: Callable[..., Path], mirror_folder: Path) -> None:
     """Images become PNG files with the same pixels, by class, and the same bytes each time."""
     made = arrays(28, 28)
-    np.savez_compressed(place / "mnist.npz", **made)
-    path = bring("mnist")
+    np.savez_compressed(mirror_folder / "mnist.npz", **made)
+    path = fetch_dataset("mnist")
     first = path.read_bytes()
     with zipfile.ZipFile(path) as file:
         assert file.namelist()[:2] == ["0/train-00000.png", "1/train-00001.png"]
         assert file.namelist()[-1] == "9/test-00049.png"
         pixels = np.asarray(Pillow.open(io.BytesIO(file.read("9/test-00049.png"))))
     np.testing.assert_array_equal(pixels, made["x_test"][-1])
-    assert bring("mnist").read_bytes() == first
+    assert fetch_dataset("mnist").read_bytes() == first
 
 
-def test_rows_are_taken_from_each_class_alike(bring: Callable[..., Path], place: Path) -> None:
+def test_sample_is_balanced_over_classes(fetch_dataset: Callable[..., Path], mirror_folder: Path) -> None:
     """A small sample contains all classes."""
-    np.savez(place / "fashion_mnist.npz", **arrays(28, 28))
-    with zipfile.ZipFile(bring("fashion_mnist", rows=20)) as file:
+    np.savez(mirror_folder / "fashion_mnist.npz", **arrays(28, 28))
+    with zipfile.ZipFile(fetch_dataset("fashion_mnist", rows=20)) as file:
         labels = [name.partition("/")[0] for name in file.namelist()]
     assert labels[:2] == ["tshirt", "trouser"]
     assert {labels.count(label) for label in labels} == {2}
 
 
-def test_pictures_in_colour(bring: Callable[..., Path], place: Path) -> None:
+def test_colour_images(fetch_dataset: Callable[..., Path], mirror_folder: Path) -> None:
     """Colour images with labels in a column are read."""
     made = arrays(32, 32, 3)
     made |= {name: made[name][:, None] for name in ("y_train", "y_test")}
-    np.savez(place / "cifar10.npz", **made)
-    with zipfile.ZipFile(bring("cifar10")) as file:
+    np.savez(mirror_folder / "cifar10.npz", **made)
+    with zipfile.ZipFile(fetch_dataset("cifar10")) as file:
         assert Pillow.open(io.BytesIO(file.read("frog/train-00006.png"))).mode == "RGB"
 
 
-def test_tables_keep_their_numbers(bring: Callable[..., Path], place: Path) -> None:
+def test_table_numbers_are_exact(fetch_dataset: Callable[..., Path], mirror_folder: Path) -> None:
     """Numbers are written exactly, with the target last."""
     x = np.random.default_rng(0).normal(size=(20, 13))
-    np.savez(place / "boston_housing.npz", x=x, y=np.arange(20.0))
-    lines = bring("boston_housing", rows=12).read_text(encoding="utf-8").splitlines()
+    np.savez(mirror_folder / "boston_housing.npz", x=x, y=np.arange(20.0))
+    lines = fetch_dataset("boston_housing", rows=12).read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("CRIM,ZN,")
     assert lines[0].endswith(",LSTAT,MEDV")
     read = np.array([line.split(",") for line in lines[1:]], dtype=float)
@@ -107,16 +107,16 @@ def test_tables_keep_their_numbers(bring: Callable[..., Path], place: Path) -> N
 
 
 @pytest.mark.parametrize("dataset", ["imdb", "reuters"])
-def test_pickles_are_refused(bring: Callable[..., Path], place: Path, dataset: str) -> None:
+def test_pickles_are_rejected(fetch_dataset: Callable[..., Path], mirror_folder: Path, dataset: str) -> None:
     """Pickles are refused even if the file exists, with an alternative."""
-    np.savez(place / f"{dataset}.npz", x_train=np.array([[1], [1, 2]], dtype=object))
+    np.savez(mirror_folder / f"{dataset}.npz", x_train=np.array([[1], [1, 2]], dtype=object))
     with pytest.raises(SourceError, match="as a pickle") as caught:
-        bring(dataset)
+        fetch_dataset(dataset)
     assert "source.kind: file" in caught.value.hint
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"x_train": np.array([[1], [1, 2]], dtype=object)}, "Object arrays cannot be loaded when allow_pickle=False"),
         ({"y_test": None}, "expected the arrays x_train, y_train, x_test, y_test; y_test is missing"),
@@ -126,48 +126,48 @@ def test_pickles_are_refused(bring: Callable[..., Path], place: Path, dataset: s
         ({"x_train": np.zeros((40, 28, 28))}, "expected bytes in x_train .*; received float64"),
     ],
 )
-def test_other_arrays_are_refused(
-    bring: Callable[..., Path], place: Path, change: dict[str, Array | None], said: str
+def test_invalid_arrays_are_rejected(
+    fetch_dataset: Callable[..., Path], mirror_folder: Path, change: dict[str, Array | None], message: str
 ) -> None:
     """Pickled, missing and wrong arrays are refused."""
     made: dict[str, Any] = {**arrays(28, 28), **change}
-    np.savez(place / "mnist.npz", **{name: values for name, values in made.items() if values is not None})
-    with pytest.raises(SourceError, match=said):
-        bring("mnist")
+    np.savez(mirror_folder / "mnist.npz", **{name: values for name, values in made.items() if values is not None})
+    with pytest.raises(SourceError, match=message):
+        fetch_dataset("mnist")
 
 
-def test_tables_must_hold_numbers(bring: Callable[..., Path], place: Path) -> None:
+def test_text_target_is_rejected(fetch_dataset: Callable[..., Path], mirror_folder: Path) -> None:
     """A target of text is refused."""
-    np.savez(place / "california_housing.npz", x=np.zeros((3, 8)), y=np.array(["a", "b", "c"]))
+    np.savez(mirror_folder / "california_housing.npz", x=np.zeros((3, 8)), y=np.array(["a", "b", "c"]))
     with pytest.raises(SourceError, match="expected numbers; received float64 and <U1"):
-        bring("california_housing")
+        fetch_dataset("california_housing")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"text"])
-def test_broken_files_are_refused(bring: Callable[..., Path], place: Path, content: bytes) -> None:
+def test_invalid_files_are_rejected(fetch_dataset: Callable[..., Path], mirror_folder: Path, content: bytes) -> None:
     """Files that are not .npz are refused."""
-    (place / "mnist.npz").write_bytes(content)
+    (mirror_folder / "mnist.npz").write_bytes(content)
     with pytest.raises(SourceError, match=r"mnist\.npz: expected a whole file of numbers"):
-        bring("mnist")
+        fetch_dataset("mnist")
 
 
-def test_a_file_that_declares_too_much_is_not_read(
-    bring: Callable[..., Path], place: Path, monkeypatch: pytest.MonkeyPatch
+def test_oversized_arrays_are_rejected_before_reading(
+    fetch_dataset: Callable[..., Path], mirror_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Arrays beyond the limit are refused before reading."""
-    np.savez_compressed(place / "mnist.npz", **arrays(28, 28))
+    np.savez_compressed(mirror_folder / "mnist.npz", **arrays(28, 28))
     monkeypatch.setattr(keras, "MAX_BYTES", 1000)
     with pytest.raises(SourceError, match="expected at most 1,000 bytes of arrays"):
-        bring("mnist")
+        fetch_dataset("mnist")
 
 
-def test_who_lacks_a_file_is_told_both_ways_to_supply_it(
-    workspace: Workspace, bring: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+def test_missing_file_error_names_ways_to_supply_it(
+    workspace: Workspace, fetch_dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The hint includes a command that makes the file, and no request is sent."""
     monkeypatch.delenv("TILTYARD_MIRROR", raising=False)
     with pytest.raises(SourceError, match=r"no file cifar10\.npz: looked in .*; TILTYARD_MIRROR is not set") as caught:
-        bring("cifar10")
+        fetch_dataset("cifar10")
     assert caught.value.hint.startswith(f"place cifar10.npz at {workspace.root / 'cifar10.npz'}; or put it into")
     assert "set TILTYARD_MIRROR to that; to make it: python -c" in caught.value.hint
 
@@ -191,45 +191,49 @@ def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
         thread.join()
 
 
-def test_a_download_must_have_its_checksum_and_is_kept(
-    workspace: Workspace, bring: Callable[..., Path], place: Path, server: Path, monkeypatch: pytest.MonkeyPatch
+def test_download_is_verified_and_reused(
+    workspace: Workspace,
+    fetch_dataset: Callable[..., Path],
+    mirror_folder: Path,
+    server: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A download is kept and reused unless it is damaged, and the mirror takes precedence."""
     np.savez(server / "mnist.npz", **arrays(28, 28))
     with pytest.raises(SourceError, match=r"expected SHA-256 731c.*; received"):
-        bring("mnist")
+        fetch_dataset("mnist")
     good = dataclasses.replace(DATASETS["mnist"], sha256=files.file_digest(server / "mnist.npz").hex())
     monkeypatch.setitem(DATASETS, "mnist", good)
-    first = bring("mnist").read_bytes()
-    (kept,) = workspace.downloads.glob("*.npz")
-    kept.write_bytes(b"rot")
-    assert bring("mnist").read_bytes() == first
+    first = fetch_dataset("mnist").read_bytes()
+    (cached,) = workspace.downloads.glob("*.npz")
+    cached.write_bytes(b"rot")
+    assert fetch_dataset("mnist").read_bytes() == first
     (server / "mnist.npz").unlink()
-    assert bring("mnist").read_bytes() == first
-    kept.unlink()
+    assert fetch_dataset("mnist").read_bytes() == first
+    cached.unlink()
     with pytest.raises(SourceError, match="the server answers 404") as caught:
-        bring("mnist")
+        fetch_dataset("mnist")
     assert "set TILTYARD_MIRROR" in caught.value.hint
-    np.savez(place / "mnist.npz", **arrays(28, 28))
-    assert bring("mnist").read_bytes() == first
+    np.savez(mirror_folder / "mnist.npz", **arrays(28, 28))
+    assert fetch_dataset("mnist").read_bytes() == first
 
 
-def test_real_digits(bring: Callable[..., Path], mirror: Path) -> None:
+def test_real_digits(fetch_dataset: Callable[..., Path], mirror: Path) -> None:
     """A hundred MNIST images are balanced over the digits."""
     if not (mirror / "mnist.npz").is_file():
         pytest.skip("needs mnist.npz")
-    with zipfile.ZipFile(bring("mnist", rows=100)) as file:
+    with zipfile.ZipFile(fetch_dataset("mnist", rows=100)) as file:
         labels = [name.partition("/")[0] for name in file.namelist()]
     assert {label: labels.count(label) for label in labels} == dict.fromkeys("0123456789", 10)
 
 
-def test_made_up_pictures_say_what_they_are(bring: Callable[..., Path], place: Path) -> None:
+def test_stand_in_images_have_a_note(fetch_dataset: Callable[..., Path], mirror_folder: Path) -> None:
     """Stand-in images have the layout of the real ones, and a note."""
-    with zipfile.ZipFile(bring("fashion_mnist", stand_in=True, rows=100)) as file:
+    with zipfile.ZipFile(fetch_dataset("fashion_mnist", stand_in=True, rows=100)) as file:
         assert len(file.namelist()) == 100
         assert {name.partition("/")[0] for name in file.namelist()} >= {"tshirt", "ankle_boot"}
         assert {name.partition("/")[2].partition("-")[0] for name in file.namelist()} == {"train", "test"}
         assert b"made-up pictures stand in for fashion_mnist, since no file" in file.comment
-    np.savez(place / "fashion_mnist.npz", **arrays(28, 28))
-    with zipfile.ZipFile(bring("fashion_mnist", stand_in=True)) as file:
+    np.savez(mirror_folder / "fashion_mnist.npz", **arrays(28, 28))
+    with zipfile.ZipFile(fetch_dataset("fashion_mnist", stand_in=True)) as file:
         assert file.comment == b""

@@ -63,7 +63,7 @@ SERVER = [
         *("select 1 from (copy (select 1) to '/x') as x", "select * from xpath_table('a', 'b', 'c', 'd', 'e')"),
     ],
 )
-def test_postgresql_runs_no_function_that_reaches_further(query: str) -> None:
+def test_unsafe_functions_are_rejected(query: str) -> None:
     """Unsafe functions are refused in any notation, also those that run a text as a query."""
     with pytest.raises(SourceError, match=r"source\.query: expected a query that only reads; received"):
         require_read_only(query, "postgresql")
@@ -79,12 +79,12 @@ def test_postgresql_runs_no_function_that_reaches_further(query: str) -> None:
         "select * from pg_catalog.pg_class",
     ],
 )
-def test_columns_of_postgresql_may_look_like_functions(query: str) -> None:
+def test_columns_named_like_functions_are_allowed(query: str) -> None:
     """Columns whose names resemble such functions, such as lo_ and copy, are allowed."""
     assert require_read_only(query, "postgresql") == query
 
 
-def test_the_role_of_a_connection_decides() -> None:
+def test_privileged_roles_are_rejected() -> None:
     """Superusers and members of roles with file access are refused for any query."""
     require_reader_role("reader", superuser=False, roles="")
     with pytest.raises(SourceError, match="received app, a superuser") as caught:
@@ -169,7 +169,7 @@ def postgres() -> Iterator[int]:
         "explain analyze delete from kept",
     ],
 )
-def test_a_real_postgresql_is_not_written(
+def test_real_server_is_not_written(
     workspace: Workspace, postgres: int, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
     """The read-only transaction refuses writes that the text of the query does not show."""
@@ -185,22 +185,22 @@ def test_a_real_postgresql_is_not_written(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("user", "said"), [("owner", "a superuser"), ("filer", "a member of pg_read_server_files")])
-def test_a_role_that_reaches_the_server_is_refused(
-    workspace: Workspace, postgres: int, monkeypatch: pytest.MonkeyPatch, user: str, said: str
+@pytest.mark.parametrize(("user", "message"), [("owner", "a superuser"), ("filer", "a member of pg_read_server_files")])
+def test_real_server_role_with_file_access_is_rejected(
+    workspace: Workspace, postgres: int, monkeypatch: pytest.MonkeyPatch, user: str, message: str
 ) -> None:
     """Such a role is refused, also after SET ROLE, with a hint."""
     monkeypatch.setenv("DB_PASSWORD", SECRET)
     for more in ("", "?options=-crole%3Dreader" if user == "owner" else ""):
         url = f"postgresql://{user}:${{DB_PASSWORD}}@127.0.0.1:{postgres}/postgres{more}"
-        with pytest.raises(SourceError, match=f"expected a role that may only read; received .*{said}") as caught:
+        with pytest.raises(SourceError, match=f"expected a role that may only read; received .*{message}") as caught:
             fetched(workspace, "select n from kept", url)
         assert "CREATE ROLE reader" in caught.value.hint
         assert "GRANT SELECT" in caught.value.hint
 
 
 @pytest.mark.slow
-def test_a_real_postgresql_is_read(workspace: Workspace, postgres: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_server_is_read(workspace: Workspace, postgres: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are read with a password from the environment, and each type becomes a JSON value."""
     monkeypatch.setenv("DB_PASSWORD", SECRET)
     url = f"postgresql://reader:${{DB_PASSWORD}}@127.0.0.1:{postgres}/postgres"

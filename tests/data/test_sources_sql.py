@@ -45,7 +45,7 @@ def fetched(workspace: Workspace, query: str, url: str = "sqlite:///data.db") ->
 
 
 @pytest.mark.usefixtures("database")
-def test_rows_keep_what_they_are(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_values_keep_their_types(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Digits and NA stay text, NULL is missing, and the path is relative to the project."""
     with contextlib.chdir(tmp_path_factory.mktemp("elsewhere")):
         path = fetched(workspace, "select id, x, code from t order by id desc")
@@ -59,7 +59,7 @@ def test_rows_keep_what_they_are(workspace: Workspace, tmp_path_factory: pytest.
 
 
 @pytest.mark.usefixtures("database")
-def test_the_same_rows_give_the_same_bytes(workspace: Workspace) -> None:
+def test_same_rows_give_the_same_bytes(workspace: Workspace) -> None:
     """With ORDER BY, the file is the same each time."""
     query = "select id, x, code from t order by id"
     assert fetched(workspace, query).read_bytes() == fetched(workspace, query).read_bytes()
@@ -104,7 +104,7 @@ WRITES = [
 
 @pytest.mark.parametrize("url", ["sqlite:///data.db", "sqlite://"])
 @pytest.mark.parametrize("query", WRITES)
-def test_a_query_that_writes_is_refused(workspace: Workspace, database: Path, query: str, url: str) -> None:
+def test_writing_query_is_rejected(workspace: Workspace, database: Path, query: str, url: str) -> None:
     """No kind of query changes the database or creates a file."""
     before = {path.name: files.sha256(path) for path in workspace.root.iterdir() if path.is_file()}
     with pytest.raises(SourceError, match=r"source\.query|no such function|no such table"):
@@ -127,7 +127,7 @@ def test_a_query_that_writes_is_refused(workspace: Workspace, database: Path, qu
         "select * from (select id from t)",
     ],
 )
-def test_what_reads_is_read(workspace: Workspace, query: str) -> None:
+def test_reading_queries_are_allowed(workspace: Workspace, query: str) -> None:
     """Comments, final semicolons, CTEs and informative functions are allowed."""
     assert len(fetched(workspace, query).read_text(encoding="utf-8").splitlines()) == 3
 
@@ -153,21 +153,21 @@ def test_what_reads_is_read(workspace: Workspace, query: str) -> None:
         ("do $$ begin end $$", "postgresql"),
     ],
 )
-def test_other_databases_get_one_query_that_reads(query: str, backend: str) -> None:
+def test_other_databases_allow_one_reading_query(query: str, backend: str) -> None:
     """Other queries are refused before a connection is opened."""
     with pytest.raises(SourceError, match=r"source\.query: expected"):
         require_read_only(query, backend)
     assert require_read_only("select a, 'x; delete' as b from t;\n", backend) == "select a, 'x; delete' as b from t"
 
 
-def test_columns_may_be_called_as_statements_are() -> None:
+def test_columns_named_like_statements_are_allowed() -> None:
     """Names such as load and call are allowed where a statement needs a semicolon."""
     assert require_read_only("select load, call, copy from t", "duckdb")
 
 
 @pytest.mark.usefixtures("database")
 @pytest.mark.parametrize(
-    ("query", "url", "said"),
+    ("query", "url", "message"),
     [
         ("select y from t", "sqlite:///data.db", "sqlite:///.*data.db: no such column: y"),
         ("select id, id from t", "sqlite:///data.db", "expected each column once; received id again; rename with AS"),
@@ -181,17 +181,15 @@ def test_columns_may_be_called_as_statements_are() -> None:
         ("select 1", "postgresql://u:topsecret@127.0.0.1:1/d?connect_timeout=1", r"u:\*\*\*@127\.0\.0\.1:1/d"),
     ],
 )
-def test_what_cannot_be_asked_is_refused(workspace: Workspace, query: str, url: str, said: str) -> None:
+def test_invalid_queries_are_rejected(workspace: Workspace, query: str, url: str, message: str) -> None:
     """Each error is one sentence without the password."""
-    with pytest.raises(SourceError, match=said) as caught:
+    with pytest.raises(SourceError, match=message) as caught:
         fetched(workspace, query, url)
     assert "topsecret" not in caught.value.message + caught.value.hint
     assert not (workspace.root / "gone.db").exists()
 
 
-def test_addresses_come_from_the_environment(
-    workspace: Workspace, database: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_url_from_environment_variables(workspace: Workspace, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Environment variables replace a part of the URL, or all of it."""
     monkeypatch.setenv("PLACE", str(database.with_suffix("")))
     monkeypatch.setenv("DATABASE_URL", "sqlite:///data.db")
@@ -203,18 +201,18 @@ def test_addresses_come_from_the_environment(
     ("value", "plain"),
     [(2**64, 2.0**64), (Decimal("1.5"), 1.5), (Decimal("NaN"), None), (True, True), (dt.time(5), "05:00:00")],
 )
-def test_each_value_becomes_one_that_json_has(value: object, plain: object) -> None:
+def test_values_become_json_types(value: object, plain: object) -> None:
     """Values of drivers become types of JSON."""
     assert _json_value(value, "x") == plain
 
 
-def test_the_section_is_strict() -> None:
+def test_unknown_keys_are_rejected() -> None:
     """Unknown keys are refused."""
     with pytest.raises(ValidationError, match="unknown key 'table'"):
         Sql.model_validate({"kind": "sql", "url": "sqlite://", "query": "select 1", "table": "t"})
 
 
-def test_a_task_reads_what_its_query_gave(workspace: Workspace) -> None:
+def test_query_result_passes_validation(workspace: Workspace) -> None:
     """Rows of a database pass validation with the task file alone."""
     raw = workspace.root / "iris.db"
     columns = ["sepal_length", "sepal_width", "petal_length", "petal_width"]

@@ -31,7 +31,7 @@ def columns(path: Path, **options: Any) -> dict[str, list[Any]]:
 
 
 @pytest.mark.parametrize("name", ["table.csv", "t.txt", "UPPER.CSV", "t.dat"])
-def test_a_plain_file_needs_no_repair(table: Callable[..., Path], name: str) -> None:
+def test_regular_file_needs_no_repair(table: Callable[..., Path], name: str) -> None:
     """A regular file has no repairs to report."""
     found = table_reader.read(table(PLAIN, name))
     assert found.frame.to_dict("list") == {"x": [1, 2], "y": ["a", "b"]}
@@ -61,7 +61,7 @@ def test_a_plain_file_needs_no_repair(table: Callable[..., Path], name: str) -> 
         ("0.1\n0.30000000000000004", [0.1, 0.30000000000000004]),
     ],
 )
-def test_a_column_is_what_all_its_cells_are(table: Callable[..., Path], text: str, expected: list[Any]) -> None:
+def test_column_type_fits_all_cells(table: Callable[..., Path], text: str, expected: list[Any]) -> None:
     """A column gets the most specific type that fits all cells."""
     (found,) = table_reader.read(table(f"x\n{text}\n")).frame.to_dict("list").values()
     assert [None if pd.isna(value) else value for value in found] == expected
@@ -70,7 +70,7 @@ def test_a_column_is_what_all_its_cells_are(table: Callable[..., Path], text: st
 
 
 @pytest.mark.parametrize(
-    ("content", "expected", "told"),
+    ("content", "expected", "repairs"),
     [
         ("x;y\n1;a\n2;b\n", {"x": [1, 2], "y": ["a", "b"]}, ["semicolons as delimiter"]),
         ("x\ty\n1\ta,b\n", {"x": [1], "y": ["a,b"]}, ["tabs as delimiter"]),
@@ -133,16 +133,16 @@ def test_a_column_is_what_all_its_cells_are(table: Callable[..., Path], text: st
         ),
     ],
 )
-def test_a_strange_file_is_read_as_it_is_meant(
-    table: Callable[..., Path], content: str | bytes, expected: dict[str, list[Any]], told: list[str]
+def test_unusual_files_are_read_with_repairs(
+    table: Callable[..., Path], content: str | bytes, expected: dict[str, list[Any]], repairs: list[str]
 ) -> None:
     """Repairs of unusual files are reported."""
     found = table_reader.read(table(content))
     assert found.frame.to_dict("list") == expected
-    assert found.repairs == told
+    assert found.repairs == repairs
 
 
-def test_a_number_that_may_mean_two_things_stays_text(table: Callable[..., Path]) -> None:
+def test_ambiguous_number_stays_text(table: Callable[..., Path]) -> None:
     """1,234 stays text unless other columns or the task resolve the separator."""
     path = table("a;b\n1,234;x\n5,678;y\n")
     found = table_reader.read(path)
@@ -171,7 +171,7 @@ def test_a_number_that_may_mean_two_things_stays_text(table: Callable[..., Path]
         ("x\n1\n?\n", {"na": ["?"]}, {"x": [1.0, None]}),
     ],
 )
-def test_the_task_says_what_the_file_cannot(
+def test_task_settings_replace_guesses(
     table: Callable[..., Path], content: str | bytes, options: dict[str, Any], expected: dict[str, list[Any]]
 ) -> None:
     """Each key of `source.read` replaces a guess, without a repair to report."""
@@ -182,7 +182,7 @@ def test_the_task_says_what_the_file_cannot(
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("", "the file is empty"),
         ("\n\n", "the file is empty"),
@@ -199,14 +199,14 @@ def test_the_task_says_what_the_file_cannot(
         (random.Random(0).randbytes(5000), "expected text; received binary data in line"),  # noqa: S311 - no secret
     ],
 )
-def test_what_is_no_table_is_refused(table: Callable[..., Path], content: str | bytes, said: str) -> None:
+def test_invalid_tables_are_rejected(table: Callable[..., Path], content: str | bytes, message: str) -> None:
     """The error names the file, what was expected, and the lines."""
-    with pytest.raises(DataError, match=said) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         table_reader.read(table(content))
     assert caught.value.message.startswith("table.csv: ")
 
 
-def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+def test_missing_file_is_an_error(tmp_path: Path) -> None:
     """A missing file and a folder raise an error."""
     with pytest.raises(DataError, match=r"gone.csv: cannot be read: No such file"):
         table_reader.read(tmp_path / "gone.csv")
@@ -215,7 +215,7 @@ def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
         table_reader.read(tmp_path / "folder.csv")
 
 
-def test_a_file_that_vanishes_while_it_is_read(table: Callable[..., Path]) -> None:
+def test_file_deleted_while_reading(table: Callable[..., Path]) -> None:
     """A file may disappear between the two passes."""
     path = table(PLAIN)
     batches = table_reader.scan(path)
@@ -226,7 +226,7 @@ def test_a_file_that_vanishes_while_it_is_read(table: Callable[..., Path]) -> No
     assert surveyed.rows == 2
 
 
-def test_an_unknown_suffix_names_the_known(table: Callable[..., Path]) -> None:
+def test_unknown_suffix_error_lists_known_suffixes(table: Callable[..., Path]) -> None:
     """The error lists the known suffixes, and suggests CSV for a spreadsheet."""
     with pytest.raises(DataError, match=r"expected a table in one of \.csv, .*received '\.xls'") as caught:
         table_reader.read(table("x", "t.xls"))
@@ -236,7 +236,7 @@ def test_an_unknown_suffix_names_the_known(table: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"encoding": "klingon"}, "expected an encoding that Python knows"),
         ({"names": ["a", "a"]}, "expected different names"),
@@ -244,13 +244,13 @@ def test_an_unknown_suffix_names_the_known(table: Callable[..., Path]) -> None:
         ({"thousands": ","} | {"decimal": ","}, "another separator than for decimals"),
     ],
 )
-def test_a_section_that_cannot_be_meant_is_refused(options: dict[str, Any], said: str) -> None:
+def test_invalid_settings_are_rejected(options: dict[str, Any], message: str) -> None:
     """Invalid values of `source.read` are refused."""
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         Dialect(**options)
 
 
-def test_columns_are_chosen_in_their_order(table: Callable[..., Path]) -> None:
+def test_requested_columns_are_read_in_order(table: Callable[..., Path]) -> None:
     """Only the requested columns are read, in their order, and missing ones raise an error."""
     path = table("x,y,z\n1,2,3\n")
     assert table_reader.read(path, columns=["z", "x"]).frame.to_dict("list") == {"z": [3], "x": [1]}
@@ -258,13 +258,15 @@ def test_columns_are_chosen_in_their_order(table: Callable[..., Path]) -> None:
         table_reader.read(path, columns=["w", "x"])
 
 
-def test_names_must_be_as_many_as_columns(table: Callable[..., Path]) -> None:
+def test_too_few_names_are_rejected(table: Callable[..., Path]) -> None:
     """Too few names are refused, since they would shift."""
     with pytest.raises(DataError, match=r"source\.read\.names: expected 2, one for each column; received 1"):
         table_reader.read(table(PLAIN), Dialect(names=["x"]))
 
 
-def test_parts_are_bounded_and_together_the_whole(table: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_are_bounded_and_equal_the_whole_file(
+    table: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All parts have the type of the whole file, even if only the last row decides it."""
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 1 << 12)
     path = table("x,y\n" + "".join(f"{i},{i}\n" for i in range(5000)) + "NA,1.5\n")
@@ -275,7 +277,7 @@ def test_parts_are_bounded_and_together_the_whole(table: Callable[..., Path], mo
     pd.testing.assert_frame_equal(pd.concat(parts), table_reader.read(path).frame)
 
 
-def test_a_long_text_is_read_and_an_endless_line_refused(table: Callable[..., Path]) -> None:
+def test_long_text_is_read_and_endless_line_is_rejected(table: Callable[..., Path]) -> None:
     """A cell may hold an article, but a line of more than 32 MiB is refused."""
     article = "word " * 100_000
     assert table_reader.read(table(f"x,y\n1,{article}\n")).frame["y"].tolist() == [article]
@@ -283,7 +285,7 @@ def test_a_long_text_is_read_and_an_endless_line_refused(table: Callable[..., Pa
         table_reader.read(table(b"x,y\n" + b"1" * (34 << 20)))
 
 
-def test_a_row_longer_than_a_part_is_refused(table: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_larger_than_a_batch_is_rejected(table: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """A row beyond the size of a batch is refused, so that memory stays bounded."""
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 1 << 10)
     with pytest.raises(DataError, match="a row of more than 1024 bytes"):
@@ -291,7 +293,7 @@ def test_a_row_longer_than_a_part_is_refused(table: Callable[..., Path], monkeyp
 
 
 @pytest.mark.parametrize("name", MIRRORED)
-def test_real_files_are_read_whole(mirror: Path, name: str) -> None:
+def test_real_files_are_read_completely(mirror: Path, name: str) -> None:
     """Real files with unusual dialects are read with all rows and numeric types."""
     found = table_reader.read(mirror / name)
     assert len(found.frame) == MIRRORED[name]

@@ -55,7 +55,7 @@ def test_every_version_is_listed(workspace: Workspace, iris: Task) -> None:
     assert first["bytes"] > second["bytes"] > 1000
 
 
-def test_the_commit_of_a_version_is_named(workspace: Workspace, iris: Task) -> None:
+def test_commit_of_a_version_is_reported(workspace: Workspace, iris: Task) -> None:
     """The commit is the first whose pointer names the version, or None."""
     for command in (
         ["init", "-q"],
@@ -67,7 +67,7 @@ def test_the_commit_of_a_version_is_named(workspace: Workspace, iris: Task) -> N
     assert (first["commit"], second["commit"]) == (None, _git(workspace, "log", "-1", "--format=%h"))
 
 
-def test_what_changed_is_said(workspace: Workspace, iris: Task) -> None:
+def test_changes_are_reported(workspace: Workspace, iris: Task) -> None:
     """By default, the present data are compared with the version before."""
     found = history.diff(workspace, "iris", version_reader(iris))
     assert found.rows == (150, 149)
@@ -78,7 +78,7 @@ def test_what_changed_is_said(workspace: Workspace, iris: Task) -> None:
     assert history.diff(workspace, "iris", version_reader(iris), *_names(workspace)[::-1]).added == 2
 
 
-def test_an_earlier_version_comes_back_to_the_byte(workspace: Workspace, iris: Task) -> None:
+def test_earlier_version_is_restored_exactly(workspace: Workspace, iris: Task) -> None:
     """A checkout stays after a fetch, and the stages use it."""
     first, second = _names(workspace)
     history.checkout(workspace, iris.name, first)
@@ -90,7 +90,7 @@ def test_an_earlier_version_comes_back_to_the_byte(workspace: Workspace, iris: T
     assert _names(workspace) == [first, second]
 
 
-def test_a_version_comes_from_the_remote(workspace: Workspace, iris: Task) -> None:
+def test_version_is_pulled_from_the_remote(workspace: Workspace, iris: Task) -> None:
     """A clone without a cache pulls from the remote, and a lost version is reported."""
     dvc.push(workspace, workspace.raw("iris"))
     first = _names(workspace)[0]
@@ -104,7 +104,7 @@ def test_a_version_comes_from_the_remote(workspace: Workspace, iris: Task) -> No
         history.diff(workspace, "iris", version_reader(iris), first)
 
 
-def test_edits_are_not_lost(workspace: Workspace, iris: Task) -> None:
+def test_edits_prevent_a_checkout(workspace: Workspace, iris: Task) -> None:
     """Edits that are not a version yet prevent a checkout."""
     path = workspace.raw("iris") / "table.csv"
     path.write_text(path.read_text() + "5.0,3.0,1.4,0.2,setosa\n")
@@ -114,26 +114,26 @@ def test_edits_are_not_lost(workspace: Workspace, iris: Task) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "ab", "zzzz"])
-def test_a_name_that_is_none_is_refused(workspace: Workspace, iris: Task, name: str) -> None:
+def test_unknown_version_is_rejected(workspace: Workspace, iris: Task, name: str) -> None:
     """The error lists the known versions."""
     with pytest.raises(DataError, match=_names(workspace)[0]):
         history.checkout(workspace, iris.name, name)
 
 
 @pytest.mark.usefixtures("iris")
-def test_the_commands_print_what_people_and_programs_read(workspace: Workspace) -> None:
+def test_commands_print_text_or_json(workspace: Workspace) -> None:
     """`data TASK` prints a list, and --json prints JSON."""
     run = CliRunner()
     assert "149" in run.invoke(cli, ["data", "iris"]).output
     assert [row["rows"] for row in json.loads(run.invoke(cli, ["data", "iris", "--json"]).output)] == [150, 149]
-    told = run.invoke(cli, ["data", "diff", "iris"]).output
-    assert "1 rows added: row 4" in told
-    assert "2 rows removed: row 4, 5" in told
+    output = run.invoke(cli, ["data", "diff", "iris"]).output
+    assert "1 rows added: row 4" in output
+    assert "2 rows removed: row 4, 5" in output
     first = _names(workspace)[0]
     assert f"is restored to version {first}" in run.invoke(cli, ["data", "checkout", "iris", first[:6]]).output
 
 
-def test_rows_with_a_name_are_matched_by_it() -> None:
+def test_rows_are_matched_by_key_column() -> None:
     """With a key column, moved rows are equal, and changed cells are counted."""
     old = pd.DataFrame({"id": [1, 2, 3, 4], "town": ["a", "b", "c", None], "old": 0})
     new = pd.DataFrame({"id": [4, 3, 2, 5], "town": [None, "x", "b", "d"], "new": 0})
@@ -144,7 +144,7 @@ def test_rows_with_a_name_are_matched_by_it() -> None:
     assert (found.columns_added, found.columns_removed) == (["new"], ["old"])
 
 
-def test_a_shift_in_values_is_told() -> None:
+def test_shift_in_values_is_reported() -> None:
     """A shifted column is reported with both means, and others are not."""
     old = pd.DataFrame({"x": [float(n % 50) for n in range(500)], "y": [float(n % 7) for n in range(500)]})
     found = compare("t", ("1", "2"), (old, old.assign(x=old["x"] + 20)))
@@ -157,7 +157,7 @@ ROWS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from("ab")), max_size=30
 
 @settings(deadline=None)
 @given(old=ROWS, new=ROWS)
-def test_added_and_removed_make_up_the_difference(old: list[tuple[int, str]], new: list[tuple[int, str]]) -> None:
+def test_added_and_removed_rows_sum_to_the_difference(old: list[tuple[int, str]], new: list[tuple[int, str]]) -> None:
     """Added minus removed rows equal the change of the number of rows."""
     frames = [pd.DataFrame(rows, columns=["number", "letter"]) for rows in (old, new)]
     found = compare("t", ("1", "2"), (frames[0], frames[1]))
@@ -166,7 +166,7 @@ def test_added_and_removed_make_up_the_difference(old: list[tuple[int, str]], ne
         assert (found.added == found.removed == 0) == (sorted(old) == sorted(new))
 
 
-def test_a_torn_list_is_told(workspace: Workspace, iris: Task) -> None:
+def test_truncated_version_list_is_reported(workspace: Workspace, iris: Task) -> None:
     """A truncated list raises an error with the command that restores it."""
     path: Path = workspace.versions("iris")
     path.write_text(path.read_text()[:-40])

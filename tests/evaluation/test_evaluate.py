@@ -1,4 +1,4 @@
-"""Evaluation: the exported model on the sealed rows, finite figures beside a baseline, and the same bytes each time."""
+"""Evaluation: the exported model on the sealed rows, metrics with baselines, and reproducible bytes."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from tiltyard.report.report import task_page
 from tiltyard.serving.packaging.model_card import card, empty
 from tiltyard.workspace import Workspace
 
-Arena = tuple[Workspace, Task]
-WRITTEN = {"report.json", "predictions.npz", "plots"}
+Project = tuple[Workspace, Task]
+OUTPUT_FILES = {"report.json", "predictions.npz", "plots"}
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Arena:
-    """Diabetes with a linear model, evaluated; not to be written to."""
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Diabetes with a linear model, evaluated; read-only."""
     workspace, task = prepared_project(tmp_path_factory.mktemp("measured"), "diabetes")
     write_challenger(workspace, task, slice(None))
     return workspace, task
 
 
 @pytest.fixture
-def diabetes(measured: Arena, tmp_path: Path) -> Arena:
-    """A copy of the test's own."""
-    shutil.copytree(measured[0].root, tmp_path / "arena")
-    return Workspace(tmp_path / "arena"), measured[1]
+def diabetes(evaluated: Project, tmp_path: Path) -> Project:
+    """A copy of the project for one test."""
+    shutil.copytree(evaluated[0].root, tmp_path / "arena")
+    return Workspace(tmp_path / "arena"), evaluated[1]
 
 
 def predictions(workspace: Workspace, name: str) -> dict[str, Array]:
-    """Read what evaluation kept."""
+    """Read the stored predictions."""
     with np.load(workspace.out(name, "evaluate") / "predictions.npz", allow_pickle=False) as arrays:
         return dict(arrays)
 
@@ -55,9 +55,9 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_figures_are_those_of_the_model_on_the_sealed_rows(measured: Arena) -> None:
-    """RMSE and R2 of the report are what closed-form predictions on the test part give."""
-    workspace, task = measured
+def test_metrics_match_the_model_on_the_sealed_rows(evaluated: Project) -> None:
+    """RMSE and R2 of the report equal those of closed-form predictions on the test rows."""
+    workspace, task = evaluated
     features, truth = array_file.read_part(workspace.out("diabetes", "prepare") / "train.npz")
     weights, bias = fit_linear(features.astype(np.float64), truth, 0)
     test = sealed_test.read_test(workspace, task.name, task.columns)
@@ -71,27 +71,27 @@ def test_figures_are_those_of_the_model_on_the_sealed_rows(measured: Arena) -> N
     assert content["test"] == test.digest
 
 
-def test_each_figure_lies_in_its_interval_beside_baseline_and_train(measured: Arena) -> None:
-    """Every metric is there four times."""
-    content = files.read_json(measured[0].out("diabetes", "evaluate") / "report.json")
+def test_each_metric_lies_in_its_interval(evaluated: Project) -> None:
+    """Every metric is reported for the test rows, the baseline, the training rows, and with an interval."""
+    content = files.read_json(evaluated[0].out("diabetes", "evaluate") / "report.json")
     names = content["metrics"].keys()
     assert names == content["baseline"].keys() == content["train"].keys() == content["intervals"].keys()
     for name, (low, high) in content["intervals"].items():
         assert low < content["metrics"][name] < high
 
 
-def test_a_second_evaluation_gives_the_same_bytes(diabetes: Arena) -> None:
-    """Plots included; nothing of a time or a duration."""
+def test_second_evaluation_gives_the_same_bytes(diabetes: Project) -> None:
+    """Plots are included; no file contains a time or a duration."""
     workspace, task = diabetes
     folder = workspace.out("diabetes", "evaluate")
     before = files.sha256(folder)
     evaluate(workspace, task)
     assert files.sha256(folder) == before
-    assert {path.name for path in folder.iterdir()} == WRITTEN
+    assert {path.name for path in folder.iterdir()} == OUTPUT_FILES
 
 
-def test_a_failure_half_way_leaves_the_old_evaluation(diabetes: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole or not there: no half-written folder stays beside it."""
+def test_failure_keeps_the_old_evaluation(diabetes: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No partial folder is left next to it."""
     workspace, task = diabetes
     folder = workspace.out("diabetes", "evaluate")
     before = files.sha256(folder)
@@ -106,8 +106,8 @@ def test_a_failure_half_way_leaves_the_old_evaluation(diabetes: Arena, monkeypat
     assert {path.name for path in folder.parent.iterdir()} == {"prepare", "train", "evaluate"}
 
 
-def test_a_model_that_answers_no_number_is_refused(diabetes: Arena) -> None:
-    """NaN on test rows is an error that says on how many, not a figure."""
+def test_non_finite_predictions_are_rejected(diabetes: Project) -> None:
+    """The error states how many test rows have NaN or infinity."""
     workspace, task = diabetes
     write_linear(
         workspace.out("diabetes", "train") / "model.onnx", np.full((11, 1), np.inf), np.zeros(1), softmax=False
@@ -116,8 +116,8 @@ def test_a_model_that_answers_no_number_is_refused(diabetes: Arena) -> None:
         evaluate(workspace, task)
 
 
-def test_no_model_is_refused(diabetes: Arena) -> None:
-    """The hint says how to make one."""
+def test_missing_model_is_rejected(diabetes: Project) -> None:
+    """The hint gives the command that trains one."""
     workspace, task = diabetes
     shutil.rmtree(workspace.out("diabetes", "train"))
     with pytest.raises(RegistryError, match=r"expected model\.onnx") as caught:
@@ -125,16 +125,16 @@ def test_no_model_is_refused(diabetes: Arena) -> None:
     assert "tiltyard train" in caught.value.hint
 
 
-def test_no_test_part_is_refused(diabetes: Arena) -> None:
-    """The hint says how to make one."""
+def test_missing_test_rows_are_rejected(diabetes: Project) -> None:
+    """The error says that there are no test rows."""
     workspace, task = diabetes
     shutil.rmtree(workspace.out("diabetes", "prepare"))
     with pytest.raises(DataError, match="no test rows of diabetes"):
         evaluate(workspace, task)
 
 
-def test_a_changed_test_part_is_refused(diabetes: Arena) -> None:
-    """Figures on other rows than the sealed ones are not given."""
+def test_changed_test_rows_are_rejected(diabetes: Project) -> None:
+    """Only the sealed test rows are evaluated."""
     workspace, task = diabetes
     path = workspace.out("diabetes", "prepare") / "test.npz"
     with np.load(path) as arrays:
@@ -144,17 +144,17 @@ def test_a_changed_test_part_is_refused(diabetes: Arena) -> None:
         evaluate(workspace, task)
 
 
-def test_residuals_are_drawn_from_the_predictions(measured: Arena) -> None:
-    """The CSV that DVC draws has a row a test row."""
-    workspace, _ = measured
+def test_residual_plot_matches_the_predictions(evaluated: Project) -> None:
+    """The CSV for DVC has one line per test row."""
+    workspace, _ = evaluated
     rows = read_csv(workspace.out("diabetes", "evaluate") / "plots" / "residuals.csv")
-    kept = predictions(workspace, "diabetes")
-    assert [float(row["residual"]) for row in rows] == pytest.approx(kept["outputs"][:, 0] - kept["truth"])
+    stored = predictions(workspace, "diabetes")
+    assert [float(row["residual"]) for row in rows] == pytest.approx(stored["outputs"][:, 0] - stored["truth"])
 
 
 @pytest.mark.slow
-def test_every_task_is_measured(trained_project: Workspace) -> None:
-    """All files, only finite numbers, and what each problem adds."""
+def test_every_task_can_be_evaluated(trained_project: Workspace) -> None:
+    """All files exist, all numbers are finite, and each problem has its own details."""
     extra = {
         "classification": {"confusion", "per_class", "worst"},
         "regression": {"worst", "best"},
@@ -166,7 +166,7 @@ def test_every_task_is_measured(trained_project: Workspace) -> None:
         folder = trained_project.out(name, "evaluate")
         json.dumps(content, allow_nan=False)
         assert content == files.read_json(folder / "report.json")
-        assert {path.name for path in folder.iterdir()} == WRITTEN
+        assert {path.name for path in folder.iterdir()} == OUTPUT_FILES
         assert extra[task.problem] <= content.keys()
         assert len(predictions(trained_project, name)["number"]) == content["rows"]["test"]
         assert (folder / "plots" / "learning.csv") in (folder / "plots").iterdir()
@@ -174,8 +174,8 @@ def test_every_task_is_measured(trained_project: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_the_confusion_table_counts_every_row(trained_project: Workspace) -> None:
-    """The matrix, the table by class and the CSV that DVC draws agree."""
+def test_confusion_matrix_counts_every_row(trained_project: Workspace) -> None:
+    """The matrix, the table by class and the CSV for DVC agree."""
     content = evaluate(trained_project, loader.load(trained_project, "digits"))
     matrix = np.array(content["confusion"])
     rows = read_csv(trained_project.out("digits", "evaluate") / "plots" / "confusion.csv")
@@ -185,20 +185,20 @@ def test_the_confusion_table_counts_every_row(trained_project: Workspace) -> Non
     assert content["metrics"]["accuracy"] == np.trace(matrix) / matrix.sum()
 
 
-def test_slices_are_measured_and_shown(diabetes: Arena) -> None:
-    """Where the task names some: in report, page and card; else the card says that nothing is known of them."""
-    space, task = diabetes
-    named = task.model_copy(update={"gate": task.gate.model_copy(update={"slices": ["sex"]})})
-    found = evaluate(space, named)
+def test_slices_are_evaluated_and_shown(diabetes: Project) -> None:
+    """Slices appear in report, page and model card; without slices, the card says that there are none."""
+    workspace, task = diabetes
+    with_slices = task.model_copy(update={"gate": task.gate.model_copy(update={"slices": ["sex"]})})
+    found = evaluate(workspace, with_slices)
     assert [one["slice"] for one in found["slices"]] == ["sex 1", "sex 2"]
     assert sum(one["rows"] for one in found["slices"]) == found["rows"]["test"]
-    assert "<h2>By slice</h2>" in task_page(space, named)
+    assert "<h2>By slice</h2>" in task_page(workspace, with_slices)
     training = {"epochs": 1, "best_epoch": 1, "seed": 0, "parameters": 1}
     device = {"seconds": 7.0, "processor_seconds": 36.0, "backend": "tensorflow", "device": "cpu"}
-    text = card(named, found, training, device)
+    text = card(with_slices, found, training, device)
     assert f"| sex 2 | {found['slices'][1]['rows']} |" in text
     assert "Trained in 7 s (tensorflow on cpu) with 36 s of processor time: about 0.1 Wh" in text
     assert empty(text) == []
     assert empty(text.replace(text.partition("## Slices\n\n")[2].partition("\n\n## ")[0], "")) == ["Slices"]
     without = task.model_copy(update={"gate": task.gate.model_copy(update={"slices": []})})
-    assert "The task names no slices" in card(without, evaluate(space, without), training, {})
+    assert "The task names no slices" in card(without, evaluate(workspace, without), training, {})

@@ -22,8 +22,8 @@ def _trials(names: list[str]) -> dict[str, str]:
     """Run the command with text and with JSON output."""
     from tiltyard.cli.commands.pipeline import train
 
-    asked = {"text": [*names, "--range-test"], "json": [*names, "--range-test", "--json"]}
-    return {name: CliRunner().invoke(train, line, catch_exceptions=False).output for name, line in asked.items()}
+    arguments = {"text": [*names, "--range-test"], "json": [*names, "--range-test", "--json"]}
+    return {name: CliRunner().invoke(train, line, catch_exceptions=False).output for name, line in arguments.items()}
 
 
 def _losses(workspace: Workspace, name: str, rates: list[float]) -> list[float]:
@@ -37,15 +37,15 @@ def _losses(workspace: Workspace, name: str, rates: list[float]) -> list[float]:
     return found
 
 
-def test_it_suggests_a_rate_that_learns_and_touches_nothing(workspace: Workspace) -> None:
+def test_suggested_rate_learns_and_the_project_is_unchanged(workspace: Workspace) -> None:
     """After a few epochs the suggested rate beats one thirty times lower and one a hundred times higher."""
     edit_task(workspace, "diabetes", {"train.epochs": 4, "train.patience": None, "train.schedule": "constant"})
     fetch_raw(workspace, "diabetes")
     prepare.prepare(workspace, loader.load(workspace, "diabetes"))
     before = files.sha256(workspace.out("diabetes", "prepare"))
-    said = run_in_process(_trials, ["diabetes"])
-    result = json.loads(said["json"])["diabetes"]
-    assert f"the loss falls fastest at {result['suggested']:g}; train.learning_rate is 0.003" in said["text"]
+    outputs = run_in_process(_trials, ["diabetes"])
+    result = json.loads(outputs["json"])["diabetes"]
+    assert f"the loss falls fastest at {result['suggested']:g}; train.learning_rate is 0.003" in outputs["text"]
     rates = [row["rate"] for row in result["rows"]]
     assert rates == sorted(rates)
     assert rates[0] == 1e-6
@@ -59,14 +59,14 @@ def test_it_suggests_a_rate_that_learns_and_touches_nothing(workspace: Workspace
     assert good < high
 
 
-def test_a_loss_that_never_falls_is_said_so() -> None:
+def test_loss_that_never_falls_is_an_error() -> None:
     """Without a falling loss no rate is suggested."""
-    rows = [{"rate": 10.0**place, "loss": 1.0 + place} for place in range(5)]
+    rows = [{"rate": 10.0**i, "loss": 1.0 + i} for i in range(5)]
     with pytest.raises(TrainingError, match="expected a loss that falls at some rate; it rose from the first"):
         lr_range_test.suggest(rows)
 
 
-def test_it_suggests_where_the_loss_falls_fastest() -> None:
+def test_suggestion_is_where_the_loss_falls_fastest() -> None:
     """The suggested rate is not the one with the lowest loss, where the loss is about to rise."""
     losses = [1.0, 1.0, 0.9, 0.5, 0.35, 0.3, 0.8]
-    assert lr_range_test.suggest([{"rate": 10.0**place, "loss": loss} for place, loss in enumerate(losses)]) == 1000
+    assert lr_range_test.suggest([{"rate": 10.0**i, "loss": loss} for i, loss in enumerate(losses)]) == 1000

@@ -30,7 +30,7 @@ RATE = {"low": 1e-6, "high": 1.0, "log": True}
 
 
 @pytest.mark.parametrize(
-    ("ranges", "complaint"),
+    ("ranges", "message"),
     [
         ({"train.rate": RATE}, "train.rate=.*unknown key 'rate'"),
         ({"split.seed": {"among": [1, 2]}}, "split.seed: expected a key of model or train"),
@@ -52,14 +52,14 @@ RATE = {"low": 1e-6, "high": 1.0, "log": True}
         ),
     ],
 )
-def test_ranges_that_cannot_be_meant_are_refused(workspace: Workspace, ranges: dict[str, Any], complaint: str) -> None:
+def test_invalid_ranges_are_rejected(workspace: Workspace, ranges: dict[str, Any], message: str) -> None:
     """The error names the key, what was expected and what was received."""
     edit_task(workspace, "iris", {"search": ranges})
-    with pytest.raises(TaskError, match=rf"tasks/iris\.yaml: search[,.].*{complaint}"):
+    with pytest.raises(TaskError, match=rf"tasks/iris\.yaml: search[,.].*{message}"):
         loader.load(workspace, "iris")
 
 
-def test_a_search_without_ranges_says_what_to_write(workspace: Workspace) -> None:
+def test_search_without_ranges_shows_an_example(workspace: Workspace) -> None:
     """The hint shows an example of ranges."""
     with pytest.raises(TaskError, match="search: expected ranges; there are none") as error:
         search(workspace, loader.load(workspace, "iris"), 1, 1, print)
@@ -93,17 +93,17 @@ gate: {metric: accuracy}
         ),
     ],
 )
-def test_amending_leaves_every_other_character(
+def test_edit_changes_only_the_values(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], old: str, new: str
 ) -> None:
     """Values change in place, new keys follow the others of their section, comments stay."""
-    monkeypatch.setattr(loader, "parse", lambda *_: None)  # the text above is no whole task
+    monkeypatch.setattr(loader, "parse", lambda *_: None)  # the text above is not a complete task
     workspace.task_file("small").write_text(AMENDED, encoding="utf-8")
     edit.set_values(workspace, "small", changes)
     assert workspace.task_file("small").read_text(encoding="utf-8") == AMENDED.replace(old, new)
 
 
-def test_amending_refuses_what_it_would_break(workspace: Workspace) -> None:
+def test_edit_that_would_break_the_file_is_rejected(workspace: Workspace) -> None:
     """A shared value (YAML anchor) or an invalid one leaves the file unchanged."""
     before = workspace.task_file("iris").read_bytes()
     with pytest.raises(TaskError, match="batch_size"):
@@ -115,48 +115,48 @@ def test_amending_refuses_what_it_would_break(workspace: Workspace) -> None:
         edit.set_values(workspace, "iris", {"model.units": [8]})
 
 
-def _asked(folder: Path, **changes: Any) -> SearchSpec:
+def _search_spec(folder: Path, **changes: Any) -> SearchSpec:
     ranges = {"x": Range(low=-10, high=10), "n": Range(low=1, high=64, log=True), "c": Range(among=[[1], "b", None])}
     settings = {"higher_is_better": False, "seed": 0, "epochs": 9, **changes}
     return SearchSpec(folder / "made.db", "made", ranges, frozenset("n"), **settings)
 
 
-def _miss(values: dict[str, Any]) -> float:
+def _distance(values: dict[str, Any]) -> float:
     return float((values["x"] - 3) ** 2 + (np.log2(values["n"]) - 4) ** 2 + 5 * (values["c"] != "b"))
 
 
 @pytest.mark.slow
-def test_values_come_nearer_to_the_best_than_chance_would(tmp_path: Path) -> None:
+def test_sampling_beats_random_search(tmp_path: Path) -> None:
     """The best of 40 trials beats the median of random searches, and later trials beat earlier ones."""
-    sampling = OptunaStudy(_asked(tmp_path))
-    misses = []
+    sampling = OptunaStudy(_search_spec(tmp_path))
+    distances = []
     with sampling.worker_lock():
         for _ in range(40):
             trial, values = sampling.ask(40) or pytest.fail("too few")
             assert -10 <= values["x"] <= 10
             assert values["n"] in range(1, 65)
-            misses.append(_miss(values))
-            sampling.tell(trial, misses[-1])
+            distances.append(_distance(values))
+            sampling.tell(trial, distances[-1])
         assert sampling.ask(40) is None
         shares = sampling.importance()
     dice = np.random.default_rng(0)
-    by_chance = [
+    random_bests = [
         min(
-            _miss({"x": dice.uniform(-10, 10), "n": 2 ** dice.uniform(0, 6), "c": dice.choice(["a", "b", "c"])})
+            _distance({"x": dice.uniform(-10, 10), "n": 2 ** dice.uniform(0, 6), "c": dice.choice(["a", "b", "c"])})
             for _ in range(40)
         )
         for _ in range(200)
     ]
-    assert min(misses) < np.median(by_chance)
-    assert np.median(misses[20:]) < np.median(misses[:20]) / 2
+    assert min(distances) < np.median(random_bests)
+    assert np.median(distances[20:]) < np.median(distances[:20]) / 2
     assert next(iter(shares)) == "x"
     assert sum(shares.values()) == pytest.approx(1, abs=0.001)
 
 
-def test_a_bad_trial_is_pruned_whichever_way_the_metric_points(tmp_path: Path) -> None:
+def test_bad_trials_are_pruned_for_either_metric_direction(tmp_path: Path) -> None:
     """A loss above the median at the same epoch prunes a trial, a lower one does not."""
-    for up in (True, False):
-        sampling = OptunaStudy(_asked(tmp_path / str(up), higher_is_better=up))
+    for higher_is_better in (True, False):
+        sampling = OptunaStudy(_search_spec(tmp_path / str(higher_is_better), higher_is_better=higher_is_better))
         with sampling.worker_lock():
             for loss in (1.0, 1.1, 0.9, 1.0):
                 trial, _ = sampling.ask(9) or pytest.fail("too few")
@@ -169,9 +169,9 @@ def test_a_bad_trial_is_pruned_whichever_way_the_metric_points(tmp_path: Path) -
             assert not sampling.report(good, 2, 0.1)
 
 
-def test_what_died_is_tried_again_with_the_same_values(tmp_path: Path) -> None:
+def test_trial_of_a_dead_process_is_repeated(tmp_path: Path) -> None:
     """A dead process' trial is marked failed, and queued again with its values and reported losses."""
-    first, second, third = (OptunaStudy(_asked(tmp_path)) for _ in range(3))
+    first, second, third = (OptunaStudy(_search_spec(tmp_path)) for _ in range(3))
     with first.worker_lock():
         trial, values = first.ask(2) or pytest.fail("too few")
         first.report(trial, 1, 0.5)
@@ -189,7 +189,7 @@ def test_what_died_is_tried_again_with_the_same_values(tmp_path: Path) -> None:
     assert trials[2].intermediate_values == {1: 0.5}
 
 
-def _prepared(workspace: Workspace, **settings: Any) -> None:
+def _prepare_search(workspace: Workspace, **settings: Any) -> None:
     """Prepare iris with a search, and delete its test rows."""
     ranges = {"train.learning_rate": RATE, "train.batch_size": {"among": [16, 32]}}
     changes = {"epochs": 15, "patience": None, "steps_per_execution": 3, **settings}
@@ -199,7 +199,7 @@ def _prepared(workspace: Workspace, **settings: Any) -> None:
     (workspace.out("iris", "prepare") / "test.npz").unlink()
 
 
-def _try_out(root: str, trials: int) -> None:
+def _run_trials(root: str, trials: int) -> None:
     from tiltyard.experiments import search as verb
 
     verb._run_worker(root, "iris", trials)
@@ -207,12 +207,12 @@ def _try_out(root: str, trials: int) -> None:
 
 def _worker(workspace: Workspace, trials: int) -> Any:
     """Start a worker, forked from a process that has imported TensorFlow."""
-    process = FORKSERVER.Process(target=_try_out, args=(str(workspace.root), trials))
+    process = FORKSERVER.Process(target=_run_trials, args=(str(workspace.root), trials))
     process.start()
     return process
 
 
-def _instead(workspace: Workspace) -> Iterator[None]:
+def _run_in_one_worker(workspace: Workspace) -> Iterator[None]:
     """Run a worker like `run_workers`, but faster."""
     process = _worker(workspace, 8)
     while process.is_alive():
@@ -224,20 +224,18 @@ def _instead(workspace: Workspace) -> Iterator[None]:
 
 @pytest.mark.smoke
 @pytest.mark.nightly
-def test_a_search_finds_a_rate_that_learns_and_prunes_those_that_do_not(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_search_finds_a_good_rate_and_prunes_bad_ones(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A high rate is best, some trials are pruned, and no test rows are needed.
 
     --apply changes only the values of the searched keys; the output says that the result is optimistic.
     """
-    _prepared(workspace)
-    monkeypatch.setattr(workers, "run_workers", lambda *_: _instead(workspace))
+    _prepare_search(workspace)
+    monkeypatch.setattr(workers, "run_workers", lambda *_: _run_in_one_worker(workspace))
     before = yaml.safe_load(workspace.task_file("iris").read_text())
     done = CliRunner().invoke(cli, ["search", "iris", "--trials", "8", "--apply"])
     assert done.exit_code == 0
-    for told in ("\n8 of 8: ", "expect a worse value on new rows", "sealed test rows were not used"):
-        assert told in done.output
+    for text in ("\n8 of 8: ", "expect a worse value on new rows", "sealed test rows were not used"):
+        assert text in done.output
     result = files.read_json(workspace.out("iris", "search") / "search.json")
     best = result["best"]["values"]
     assert best["train.learning_rate"] > 0.001
@@ -250,15 +248,15 @@ def test_a_search_finds_a_rate_that_learns_and_prunes_those_that_do_not(
     assert not list(workspace.search("iris").with_suffix("").glob("trial-*"))
     before["train"] |= {key.removeprefix("train."): value for key, value in best.items()}
     assert yaml.safe_load(workspace.task_file("iris").read_text()) == before
-    told_again: list[str] = []
-    again = search(workspace, loader.load(workspace, "iris"), 8, 1, told_again.append)
+    log_lines: list[str] = []
+    again = search(workspace, loader.load(workspace, "iris"), 8, 1, log_lines.append)
     assert again["trials"] == result["trials"]
-    assert told_again == ["8 trials are finished already"]
+    assert log_lines == ["8 trials are finished already"]
 
 
-def test_changed_ranges_are_another_search_and_applied_values_are_not(workspace: Workspace) -> None:
+def test_changed_ranges_start_another_study(workspace: Workspace) -> None:
     """A study's name depends on ranges, rows and fixed settings, not on the current values of searched keys."""
-    _prepared(workspace)
+    _prepare_search(workspace)
     names = []
     edits: list[dict[str, Any]] = [
         {},
@@ -277,7 +275,7 @@ def test_changed_ranges_are_another_search_and_applied_values_are_not(workspace:
     assert search_spec(workspace, loader.load(workspace, "iris")).integer_keys == {"model.units.0"}
 
 
-def _runs(trial: Any) -> bool:
+def _is_running(trial: Any) -> bool:
     return trial.state.name == "RUNNING" and len(trial.params) == 2
 
 
@@ -294,18 +292,18 @@ def _kill_while(process: Any, ready: Callable[[], bool]) -> None:
 @pytest.mark.slow
 @pytest.mark.smoke
 @pytest.mark.nightly
-def test_what_a_killed_worker_left_is_shared_by_two_others(workspace: Workspace) -> None:
+def test_other_workers_finish_the_trials_of_a_killed_worker(workspace: Workspace) -> None:
     """After kill -9 the search ends with exactly as many trials as requested, none of them twice.
 
     The interrupted values are tried again, and training continues from its last epoch.
     """
-    _prepared(workspace, epochs=40, steps_per_execution=1)
+    _prepare_search(workspace, epochs=40, steps_per_execution=1)
     sampling = OptunaStudy(search_spec(workspace, loader.load(workspace, "iris")))
     _kill_while(
         _worker(workspace, 4),
-        lambda: any(_runs(trial) and len(trial.intermediate_values) > 2 for trial in sampling.trials()),
+        lambda: any(_is_running(trial) and len(trial.intermediate_values) > 2 for trial in sampling.trials()),
     )
-    (broken,) = [trial for trial in sampling.trials() if _runs(trial)]
+    (broken,) = [trial for trial in sampling.trials() if _is_running(trial)]
     for process in [_worker(workspace, 4) for _ in range(2)]:
         process.join(120)
         assert process.exitcode == 0
@@ -325,27 +323,29 @@ def _losses(root: str) -> list[float]:
     from tiltyard.experiments.trial import train_and_score
     from tiltyard.training.fit import RunPaths
 
-    workspace, told = Workspace(Path(root)), []
+    workspace, reported_losses = Workspace(Path(root)), []
     task = loader.load_with(workspace, "iris", {"model.l2": 1.0, "train.epochs": 3})
-    place = RunPaths(workspace.root / "state", workspace.root / "state", "penalties", lambda _, loss: told.append(loss))
-    found = train_and_score(workspace, task, place, rows=30)
+    paths = RunPaths(
+        workspace.root / "state", workspace.root / "state", "penalties", lambda _, loss: reported_losses.append(loss)
+    )
+    found = train_and_score(workspace, task, paths, rows=30)
     assert not found.trouble, found.trouble
-    return [*told, *found.history["val_loss"]]
+    return [*reported_losses, *found.history["val_loss"]]
 
 
 @pytest.mark.catalogue
-def test_pruning_does_not_see_penalties_on_weights(workspace: Workspace) -> None:
+def test_pruning_ignores_weight_penalties(workspace: Workspace) -> None:
     """The loss for pruning excludes penalties on weights."""
-    _prepared(workspace)
+    _prepare_search(workspace)
     losses = run_in_process(_losses, str(workspace.root))
-    told, noted = losses[:3], losses[3:]
-    assert len(noted) == 3
-    for bare, whole in zip(told, noted, strict=True):
-        assert 0 < bare < 3
-        assert whole > bare + 1
+    reported_losses, history_losses = losses[:3], losses[3:]
+    assert len(history_losses) == 3
+    for without_penalty, with_penalty in zip(reported_losses, history_losses, strict=True):
+        assert 0 < without_penalty < 3
+        assert with_penalty > without_penalty + 1
 
 
-def test_a_worker_that_fails_says_why(tmp_path: Path) -> None:
+def test_failed_worker_is_reported(tmp_path: Path) -> None:
     """The error contains the last line that the worker printed, and no worker is left running."""
     with pytest.raises(TiltyardError, match="a worker ended with 1: ValueError: invalid literal") as error:
         list(workers.run_workers(tmp_path, 2, int, "no number"))

@@ -33,7 +33,7 @@ from tiltyard.workspace import Workspace
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "message"),
     [
         ({"vary": {"train.optimizer": ["sgd"]}}, "expected 2 or more variants, each once; received sgd"),
         ({"vary": {"train.optimizer": ["sgd", "sgd"]}}, "each once; received sgd, sgd"),
@@ -51,25 +51,25 @@ from tiltyard.workspace import Workspace
         ({"variants": {"a": {}, "b": {}}, "row": 50}, r"unknown key 'row' \(did you mean 'rows'\?\)"),
     ],
 )
-def test_plans_that_cannot_be_meant_are_refused(workspace: Workspace, content: dict[str, Any], complaint: str) -> None:
+def test_invalid_plans_are_rejected(workspace: Workspace, content: dict[str, Any], message: str) -> None:
     """Before any training, the error names the key and what was received."""
     _prepare(workspace)
     path = workspace.root / "made.yaml"
     path.write_text(yaml.safe_dump({"task": "iris", **content}))
-    with pytest.raises(TaskError, match=complaint):
+    with pytest.raises(TaskError, match=message):
         plan_runs(workspace, study_plan.read(path))
 
 
-def test_what_is_typed_means_what_a_file_would(tmp_path: Path) -> None:
+def test_command_line_values_are_parsed_like_a_file(tmp_path: Path) -> None:
     """Text, numbers with exponents, lists and null are parsed; a grid's first variant is the reference."""
-    typed = study_plan.from_arguments(
+    plan = study_plan.from_arguments(
         "iris",
         ["train.optimizer=sgd,adam", "train.learning_rate=1e-3, 0.1"],
         ["model.units=[8, 4]", "train.patience=null"],
     )
-    assert typed.vary == {"train.optimizer": ["sgd", "adam"], "train.learning_rate": [0.001, 0.1]}
-    assert typed.set == {"model.units": [8, 4], "train.patience": None}
-    variants = typed.all_variants()
+    assert plan.vary == {"train.optimizer": ["sgd", "adam"], "train.learning_rate": [0.001, 0.1]}
+    assert plan.set == {"model.units": [8, 4], "train.patience": None}
+    variants = plan.all_variants()
     assert [variant.name for variant in variants] == [
         *("sgd, learning_rate=0.001", "sgd, learning_rate=0.1"),
         *("adam, learning_rate=0.001", "adam, learning_rate=0.1"),
@@ -83,7 +83,7 @@ def test_what_is_typed_means_what_a_file_would(tmp_path: Path) -> None:
         study_plan.from_cli(str(tmp_path / "none.yaml"), (), (), None, None)
 
 
-def test_every_study_of_the_notes_fits_its_task() -> None:
+def test_every_committed_study_is_valid() -> None:
     """Each file in studies/ is a plan whose variants are valid."""
     space = Workspace(ROOT)
     paths = sorted((ROOT / "studies").glob("*.yaml"))
@@ -94,11 +94,11 @@ def test_every_study_of_the_notes_fits_its_task() -> None:
             assert loader.load_with(space, read.task, variant.changes).name == read.task
 
 
-def test_intervals_are_those_of_student() -> None:
+def test_intervals_match_student_t() -> None:
     """The interval equals scipy's and a hand calculation; one value has none."""
     values = [0.91, 0.94, 0.9, 0.97, 0.93]
-    theirs = stats.t.interval(0.95, 4, loc=np.mean(values), scale=stats.sem(values))
-    assert interval(values, 0.95) == pytest.approx(theirs)
+    reference = stats.t.interval(0.95, 4, loc=np.mean(values), scale=stats.sem(values))
+    assert interval(values, 0.95) == pytest.approx(reference)
     assert interval([1.0, 2.0, 3.0], 0.95) == pytest.approx((2 - 4.30265 / 3**0.5, 2 + 4.30265 / 3**0.5), abs=1e-4)
     assert interval([1.0], 0.95) is None
     for same in ([0.5, 0.5], [0.0, 0.0, 0.0], [0.1 + 0.2, 0.3, 0.3]):
@@ -113,7 +113,7 @@ SAME = [
 
 
 @pytest.mark.parametrize(("gains", "rows", "begin"), SAME)
-def test_equal_seeds_have_no_interval(gains: list[float], rows: int | None, begin: str) -> None:
+def test_equal_gains_have_no_interval(gains: list[float], rows: int | None, begin: str) -> None:
     """Without variance no interval is claimed."""
     found = SeedComparison("adam", "sgd", gains, 0.95, rows)
     assert found.interval is None
@@ -130,7 +130,7 @@ def test_equal_seeds_have_no_interval(gains: list[float], rows: int | None, begi
         ([0.1 / 3, 0.1 / 3], None, "luck is not ruled out"),
     ],
 )
-def test_a_difference_of_a_row_is_said_to_be_one(gains: list[float], rows: int | None, end: str) -> None:
+def test_small_difference_states_the_value_of_one_row(gains: list[float], rows: int | None, end: str) -> None:
     """A difference of about one row is reported with the value of one row."""
     assert SeedComparison("adam", "sgd", gains, 0.95, rows).sentence.endswith(end)
 
@@ -145,20 +145,20 @@ def test_a_difference_of_a_row_is_said_to_be_one(gains: list[float], rows: int |
         ([0.3], "^adam cannot be compared with sgd: expected two seeds with both; there are 1$"),
     ],
 )
-def test_a_difference_is_called_one_only_where_its_interval_leaves_out_zero(gains: list[float], sentence: str) -> None:
+def test_difference_is_claimed_only_if_the_interval_excludes_zero(gains: list[float], sentence: str) -> None:
     """Only an interval without zero is called better or worse; positive gains are better for every metric."""
     import re
 
     assert re.search(sentence, SeedComparison("adam", "sgd", gains, 0.95).sentence)
 
 
-def test_pairs_see_what_means_alone_would_not() -> None:
+def test_paired_interval_is_narrower() -> None:
     """If seeds vary more than variants, the paired interval is much narrower than that of each mean."""
-    luck = np.random.default_rng(0).normal(0, 1, 6)
-    better = luck + 0.1 + np.random.default_rng(1).normal(0, 0.01, 6)
-    found = SeedComparison("a", "b", (better - luck).tolist(), 0.95)
+    baseline = np.random.default_rng(0).normal(0, 1, 6)
+    better = baseline + 0.1 + np.random.default_rng(1).normal(0, 0.01, 6)
+    found = SeedComparison("a", "b", (better - baseline).tolist(), 0.95)
     assert "a is better than b" in found.sentence
-    low, high = interval(luck.tolist(), 0.95) or (0, 0)
+    low, high = interval(baseline.tolist(), 0.95) or (0, 0)
     assert found.interval
     assert found.interval[1] - found.interval[0] < (high - low) / 20
 
@@ -171,16 +171,16 @@ def _prepare(workspace: Workspace) -> None:
     (workspace.out("iris", "prepare") / "test.npz").unlink()
 
 
-def _work(root: str, wanted: list[StudyRun]) -> None:
+def _work(root: str, runs: list[StudyRun]) -> None:
     from tiltyard.experiments import study_runs as verb
 
-    verb.run_worker(root, "iris", wanted)
+    verb.run_worker(root, "iris", runs)
 
 
-def _trained(workspace: Workspace, planned: Plan) -> None:
+def _train(workspace: Workspace, planned: Plan) -> None:
     """Run two workers, forked from a process that has imported TensorFlow."""
-    wanted = plan_runs(workspace, planned)
-    processes = [FORKSERVER.Process(target=_work, args=(str(workspace.root), wanted)) for _ in range(2)]
+    runs = plan_runs(workspace, planned)
+    processes = [FORKSERVER.Process(target=_work, args=(str(workspace.root), runs)) for _ in range(2)]
     for process in processes:
         process.start()
     for process in processes:
@@ -190,25 +190,25 @@ def _trained(workspace: Workspace, planned: Plan) -> None:
 
 @pytest.mark.smoke
 @pytest.mark.nightly
-def test_a_study_says_what_differs_and_trains_nothing_twice(
+def test_study_reports_differences_and_trains_each_run_once(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A learning rate that learns beats one that does not, divergence is reported, another seed trains only itself."""
     _prepare(workspace)
     rates = {"slow": 0.00001, "good": 0.1, "wild": 1e20}
     variants: dict[str, dict[str, Any]] = {name: {"train.learning_rate": rate} for name, rate in rates.items()}
-    variants["slow"]["model.initializer"] = "zeros"  # knows nothing, whatever the seed
+    variants["slow"]["model.initializer"] = "zeros"  # its weights start at zero for every seed
     sgd = {"train.optimizer": "sgd"}
     planned = Plan(task="iris", variants=variants, set=sgd, repeat=3, rows=60)
-    _trained(workspace, planned)
+    _train(workspace, planned)
     before = {path: path.stat().st_mtime_ns for path in workspace.cells("iris").glob("*.json")}
     assert len(before) == 9
     assert {path.suffix for path in workspace.cells("iris").iterdir()} == {".json"}
 
-    monkeypatch.delattr(workers, "run_workers")  # whoever trains again fails
-    told: list[str] = []
-    result = study(workspace, "rates", planned, 1, told.append)
-    assert told == ["9 of 9 trainings are finished already"]
+    monkeypatch.delattr(workers, "run_workers")  # any further training fails
+    log_lines: list[str] = []
+    result = study(workspace, "rates", planned, 1, log_lines.append)
+    assert log_lines == ["9 of 9 trainings are finished already"]
     slow, good, wild = result["variants"]
     assert slow["values"] != good["values"]
     assert good["sentence"].startswith("good is better than slow by")
@@ -230,7 +230,7 @@ def test_a_study_says_what_differs_and_trains_nothing_twice(
     assert "learning_rate=100000000000000000000 cannot be compared with learning_rate=0.1" in done.output
     monkeypatch.undo()
 
-    _trained(workspace, planned.model_copy(update={"repeat": 4}))
+    _train(workspace, planned.model_copy(update={"repeat": 4}))
     after = {path: path.stat().st_mtime_ns for path in workspace.cells("iris").glob("*.json")}
     assert len(after) == 12
     assert {path: after[path] for path in before} == before
@@ -255,7 +255,7 @@ def _wait(ready: Callable[[], bool]) -> None:
 @pytest.mark.slow
 @pytest.mark.smoke
 @pytest.mark.nightly
-def test_a_killed_study_goes_on_with_the_same_figures(workspace: Workspace) -> None:
+def test_killed_study_continues_with_the_same_values(workspace: Workspace) -> None:
     """After kill -9 the worker ends, too; the next call keeps finished runs and trains the others.
 
     The interrupted run ends with the same values as in an uninterrupted study.
@@ -263,14 +263,14 @@ def test_a_killed_study_goes_on_with_the_same_figures(workspace: Workspace) -> N
     _prepare(workspace)
     content = {"task": "iris", "vary": {"train.optimizer": ["sgd", "adam"]}, "set": {"train.epochs": 12}, "repeat": 2}
     (workspace.root / "made.yaml").write_text(yaml.safe_dump(content))
-    kept = workspace.cells("iris")
+    cells = workspace.cells("iris")
     process = _start(workspace)
-    _wait(lambda: bool(list(kept.glob("*.json"))) and bool(list(kept.glob("*/state.npz"))))
+    _wait(lambda: bool(list(cells.glob("*.json"))) and bool(list(cells.glob("*/state.npz"))))
     children = psutil.Process(process.pid).children(recursive=True)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert not psutil.wait_procs(children, timeout=30)[1]
-    done = {path: path.read_bytes() for path in kept.glob("*.json")}
+    done = {path: path.read_bytes() for path in cells.glob("*.json")}
     assert len(done) < 4
     out, _ = _start(workspace, "--into", "docs").communicate(timeout=200)
     first = json.loads(out)
@@ -280,19 +280,19 @@ def test_a_killed_study_goes_on_with_the_same_figures(workspace: Workspace) -> N
     }
     assert "](made-values.png)" in (workspace.root / "docs" / "made.md").read_text()
 
-    figures = [variant["values"] for variant in first["variants"]]
-    for path in kept.glob("*.json"):
+    values = [variant["values"] for variant in first["variants"]]
+    for path in cells.glob("*.json"):
         path.unlink()
-    _trained(workspace, study_plan.read(workspace.root / "made.yaml"))
+    _train(workspace, study_plan.read(workspace.root / "made.yaml"))
     again = study(workspace, "made", study_plan.read(workspace.root / "made.yaml"), 1, print)
-    assert [variant["values"] for variant in again["variants"]] == figures
+    assert [variant["values"] for variant in again["variants"]] == values
 
 
 @pytest.mark.parametrize("name", ["$x^$", r"$\frac$", "a$b", "_under", "\x07bell", "名前", "x" * 300, "two\nlines"])
-def test_a_picture_shows_any_name(tmp_path: Path, name: str) -> None:
-    """Names are no formulas, hide no label, cause no warning, and leave room for the plot."""
+def test_plots_show_any_name(tmp_path: Path, name: str) -> None:
+    """Names are not parsed as formulas, hide no label, cause no warning, and leave space for the plot."""
     made = {"mean": 1.5, "values": [1.0, 2.0], "interval": [1.0, 2.0], "curves": [[1.0, 0.5], [1.2, 0.6]]}
     variants = [{"name": name, **made}, {"name": "other", **made}]
     for figure in (plots.variant_values(variants, "log_loss"), plots.loss_curves(variants)):
-        matplotlib_figures.save(figure, tmp_path / "picture.png")
-        assert (tmp_path / "picture.png").stat().st_size > 5_000
+        matplotlib_figures.save(figure, tmp_path / "plot.png")
+        assert (tmp_path / "plot.png").stat().st_size > 5_000

@@ -23,19 +23,19 @@ def _linear_attack() -> dict[str, Array]:
     weights = np.random.default_rng(0).normal(size=(5, 2))
     features = np.random.default_rng(1).normal(size=(6, 5)).astype(np.float32)
     truth = np.array([0, 1, 0, 1, 0, 1], dtype=np.int32)
-    inside = view_of(dense_network(weights))
-    attack = AdversarialAttack(inside, FREE)
-    moved = {"before": features, "at once": attack.fgsm(features, truth, SIZE)}
-    moved["stepwise"] = attack.pgd(features, truth, SIZE)
-    moved["random"] = attack.random_sign(features, SIZE, np.random.default_rng(0))
+    network = view_of(dense_network(weights))
+    attack = AdversarialAttack(network, FREE)
+    perturbed = {"before": features, "at once": attack.fgsm(features, truth, SIZE)}
+    perturbed["stepwise"] = attack.pgd(features, truth, SIZE)
+    perturbed["random"] = attack.random_sign(features, SIZE, np.random.default_rng(0))
     found = {}
-    for name, rows in moved.items():
-        (scores,) = inside.activations(rows, [inside.scores])
+    for name, rows in perturbed.items():
+        (scores,) = network.activations(rows, [network.scores])
         found[name] = scores[np.arange(6), truth] - scores[np.arange(6), 1 - truth]
     return {**found, "norm": np.abs(weights[:, 0] - weights[:, 1]).sum()}
 
 
-def test_an_attack_takes_all_that_a_linear_margin_has() -> None:
+def test_attack_on_a_linear_model_matches_the_formula() -> None:
     """FGSM and PGD lower the margin by size times the sum of absolute weights; random signs lower it by less."""
     found = run_in_process(_linear_attack)
     for name in ("at once", "stepwise"):
@@ -44,7 +44,7 @@ def test_an_attack_takes_all_that_a_linear_margin_has() -> None:
     assert np.abs(found["before"] - found["random"]).mean() < 0.8 * SIZE * found["norm"]
 
 
-def _bent_attack() -> tuple[list[Array], list[float]]:
+def _nonlinear_attack() -> tuple[list[Array], list[float]]:
     """Attack a network with a hidden layer, within bounds; return the rows and the losses."""
     import keras
 
@@ -53,34 +53,34 @@ def _bent_attack() -> tuple[list[Array], list[float]]:
     keras.utils.set_random_seed(0)
     features = keras.Input((5,))
     x = keras.layers.Dense(16, activation="tanh")(features)
-    inside = view_of(keras.Model(features, keras.layers.Dense(3, activation="softmax", name="output")(x)))
+    network = view_of(keras.Model(features, keras.layers.Dense(3, activation="softmax", name="output")(x)))
     rows = np.random.default_rng(1).uniform(-1, 1, (20, 5)).astype(np.float32)
-    truth = inside.top_outputs(rows)
+    truth = network.top_outputs(rows)
     attack = AdversarialAttack(
-        inside, PerturbationBudget(np.array([1, 2, 0, 1, 1.0]), np.full(5, -1.0), np.full(5, 1.0))
+        network, PerturbationBudget(np.array([1, 2, 0, 1, 1.0]), np.full(5, -1.0), np.full(5, 1.0))
     )
-    moved = [attack.fgsm(rows, truth, 0.5), attack.pgd(rows, truth, 0.5)]
-    loss = loss_function(inside)
-    return [rows, *moved], [float(np.asarray(loss(one, truth)).mean()) for one in (rows, *moved)]
+    perturbed = [attack.fgsm(rows, truth, 0.5), attack.pgd(rows, truth, 0.5)]
+    loss = loss_function(network)
+    return [rows, *perturbed], [float(np.asarray(loss(one, truth)).mean()) for one in (rows, *perturbed)]
 
 
-def test_attacks_stay_in_the_ball_and_in_the_bounds() -> None:
+def test_attacks_stay_within_step_size_and_bounds() -> None:
     """No feature moves farther than its step or out of its bounds; PGD does at least as much harm as FGSM."""
-    (rows, *moved), losses = run_in_process(_bent_attack)
-    for one in moved:
+    (rows, *perturbed), losses = run_in_process(_nonlinear_attack)
+    for one in perturbed:
         assert (np.abs(one - rows) <= 0.5 * np.array([1, 2, 0, 1, 1]) + 1e-6).all()
         assert np.abs(one).max() <= 1
     assert losses[0] < losses[1] <= losses[2] + 1e-6
 
 
-@pytest.mark.parametrize(("name", "moves"), [("iris", 4), ("sine", 1), ("digits", 1), ("diabetes", 9)])
-def test_what_is_measured_can_move(workspace: Workspace, name: str, moves: int) -> None:
-    """Numbers and series move by deviations, pixels by grey levels within 0 to 255; categories stay fixed."""
+@pytest.mark.parametrize(("name", "movable_features"), [("iris", 4), ("sine", 1), ("digits", 1), ("diabetes", 9)])
+def test_only_measured_features_are_perturbed(workspace: Workspace, name: str, movable_features: int) -> None:
+    """Numbers and series move by standard deviations, pixels by grey levels within 0 to 255; categories stay fixed."""
     fetch_raw(workspace, name)
     task = loader.load(workspace, name)
     prepare(workspace, task)
     encoder = Encoder.load(workspace.out(name, "prepare") / "encoder.json")
     found = perturbation_budget(encoder)
-    assert (found.step > 0).sum() == moves
+    assert (found.step > 0).sum() == movable_features
     if name == "digits":
         assert (found.step.item(), found.low.item(), found.high.item()) == (1, 0, 255)

@@ -21,42 +21,44 @@ SIDE = 16
 def _templates() -> Array:
     """Draw three smooth templates, each bright in one place and dark in another."""
     down, across = np.indices((SIDE, SIDE))
-    places = ((4, 4), (4, 11), (11, 8))
-    spots = [np.exp(-((down - y) ** 2 + (across - x) ** 2) / 12) for y, x in places]
-    return np.stack([spot - 0.5 * spots[place - 1] for place, spot in enumerate(spots)], axis=-1)[:, :, None]
+    indices = ((4, 4), (4, 11), (11, 8))
+    spots = [np.exp(-((down - y) ** 2 + (across - x) ** 2) / 12) for y, x in indices]
+    return np.stack([spot - 0.5 * spots[i - 1] for i, spot in enumerate(spots)], axis=-1)[:, :, None]
 
 
 def _saliency_of_linear() -> tuple[Array, Array, Array]:
     weights = np.random.default_rng(0).normal(size=(5, 3))
     features = np.random.default_rng(1).normal(size=(7, 5))
-    inside = view_of(dense_network(weights))
-    places = inside.top_outputs(features)
-    return inside.gradients(features, places)[1], weights, places
+    network = view_of(dense_network(weights))
+    indices = network.top_outputs(features)
+    return network.gradients(features, indices)[1], weights, indices
 
 
-def test_the_slope_of_a_linear_model_is_its_weights() -> None:
+def test_gradient_of_a_linear_model_is_its_weights() -> None:
     """The gradient of the score before softmax is the weights of the label, for any row."""
-    slopes, weights, places = run_in_process(_saliency_of_linear)
-    assert len(set(places.tolist())) > 1
-    np.testing.assert_allclose(slopes, weights.T[places], rtol=1e-5)
+    gradients, weights, indices = run_in_process(_saliency_of_linear)
+    assert len(set(indices.tolist())) > 1
+    np.testing.assert_allclose(gradients, weights.T[indices], rtol=1e-5)
 
 
 def _saliency_of_sigmoid() -> tuple[Array, Array]:
     weights = np.array([[1.0], [-2.0]])
     features = np.array([[3.0, 0.0], [-3.0, 0.0]])
-    inside = view_of(dense_network(weights, "sigmoid"))
-    return inside.gradients(features, inside.top_outputs(features))[1], inside.activations(features, [inside.scores])[0]
+    network = view_of(dense_network(weights, "sigmoid"))
+    return network.gradients(features, network.top_outputs(features))[1], network.activations(
+        features, [network.scores]
+    )[0]
 
 
-def test_a_sigmoid_has_a_score_for_either_label() -> None:
+def test_sigmoid_has_a_score_for_each_label() -> None:
     """The gradients of the two labels are opposite, and the softmax of the scores is the sigmoid."""
-    slopes, scores = run_in_process(_saliency_of_sigmoid)
-    np.testing.assert_allclose(slopes, [[0.5, -1.0], [-0.5, 1.0]], rtol=1e-5)
+    gradients, scores = run_in_process(_saliency_of_sigmoid)
+    np.testing.assert_allclose(gradients, [[0.5, -1.0], [-0.5, 1.0]], rtol=1e-5)
     np.testing.assert_allclose(scores[:, 1] - scores[:, 0], [3.0, -3.0], rtol=1e-5)
 
 
 def _cam() -> tuple[Array, Array, Array]:
-    """Return Grad-CAM and CAM of convolution, mean and dense layer, for a picture with one bright patch."""
+    """Return Grad-CAM and CAM of convolution, mean and dense layer, for an image with one bright patch."""
     import keras
 
     from tiltyard.explain.methods.grad_cam import heat_map
@@ -69,44 +71,44 @@ def _cam() -> tuple[Array, Array, Array]:
     model.layers[1].set_weights([np.abs(model.layers[1].get_weights()[0]), np.zeros(4)])
     weights = np.abs(output.get_weights()[0])
     output.set_weights([weights, np.zeros(3)])
-    picture = np.zeros((1, SIDE, SIDE, 1))
-    picture[0, 9:13, 2:6] = 255
-    known = np.asarray(keras.Model(features, maps)(picture))[0] @ weights[:, 1]
-    return heat_map(cast("Any", _Held(view_of(model))), picture, 1), known, picture[0, :, :, 0]
+    image = np.zeros((1, SIDE, SIDE, 1))
+    image[0, 9:13, 2:6] = 255
+    known = np.asarray(keras.Model(features, maps)(image))[0] @ weights[:, 1]
+    return heat_map(cast("Any", _ModelWithNetwork(view_of(model))), image, 1), known, image[0, :, :, 0]
 
 
-class _Held:
+class _ModelWithNetwork:
     """The part of a model that Grad-CAM uses."""
 
-    def __init__(self, inside: NetworkView) -> None:
-        self.network_view = inside
+    def __init__(self, network: NetworkView) -> None:
+        self.network_view = network
 
 
-def test_grad_cam_of_a_mean_of_maps_is_cam() -> None:
+def test_grad_cam_with_average_pooling_equals_cam() -> None:
     """It equals CAM up to the number of positions, and lies where the patch is."""
-    found, known, picture = run_in_process(_cam)
+    found, known, image = run_in_process(_cam)
     np.testing.assert_allclose(found * SIDE * SIDE, known, rtol=1e-4, atol=1e-4)
-    assert picture[np.unravel_index(found.argmax(), found.shape)] == 255
+    assert image[np.unravel_index(found.argmax(), found.shape)] == 255
     assert found[:6, 8:].max() < 1e-6
 
 
-def _maximised() -> list[float]:
+def _maximized_correlations() -> list[float]:
     from tiltyard.explain.math.activation_maximization import PIXELS, maximize
 
     templates = _templates()
-    inside, places = view_of(dense_network(templates)), np.arange(3, dtype=np.int32)
-    found = maximize((3, SIDE, SIDE, 1), lambda x: inside.gradients(x, places)[1], PIXELS, np.random.default_rng(0))
+    network, indices = view_of(dense_network(templates)), np.arange(3, dtype=np.int32)
+    found = maximize((3, SIDE, SIDE, 1), lambda x: network.gradients(x, indices)[1], PIXELS, np.random.default_rng(0))
     assert 0 <= found.min() <= found.max() <= 255
-    return [float(np.corrcoef(found[k].ravel(), templates[..., k].ravel())[0, 1]) for k in places]
+    return [float(np.corrcoef(found[k].ravel(), templates[..., k].ravel())[0, 1]) for k in indices]
 
 
-def test_what_maximises_a_linear_score_is_its_template() -> None:
+def test_maximizing_a_linear_score_gives_its_template() -> None:
     """The image of each class looks like the weights of its score."""
-    assert min(run_in_process(_maximised)) > 0.95
+    assert min(run_in_process(_maximized_correlations)) > 0.95
 
 
 def _edges() -> tuple[float, float, bool]:
-    """Return how much neighbours differ, down and across, in the image that maximizes a vertical edge detector."""
+    """Return the mean difference of neighbours, down and across, in the image for a vertical edge detector."""
     import keras
 
     from tiltyard.explain.math.activation_maximization import PIXELS, maximize
@@ -117,22 +119,22 @@ def _edges() -> tuple[float, float, bool]:
     layer = keras.layers.Conv2D(1, 3, activation="relu")
     model = keras.Model(features, keras.layers.Dense(2)(keras.layers.Flatten()(layer(features))))
     layer.set_weights([np.tile([1.0, 0.0, -1.0], (3, 1))[:, :, None, None], np.zeros(1)])
-    inside = view_of(model)
-    slopes, unit = (
-        value_and_gradient(mean_activation(inside.submodel(inside.hidden["convolution 1"].preactivation))),
+    network = view_of(model)
+    gradients, unit = (
+        value_and_gradient(mean_activation(network.submodel(network.hidden["convolution 1"].preactivation))),
         np.zeros(1, dtype=np.int32),
     )
 
-    def once() -> Array:
+    def maximize_once() -> Array:
         shape, dice = (1, SIDE, SIDE, 1), np.random.default_rng(0)
-        return maximize(shape, lambda x: slopes(x, unit)[1], PIXELS, dice)
+        return maximize(shape, lambda x: gradients(x, unit)[1], PIXELS, dice)
 
-    picture = once()[0, 2:-2, 2:-2, 0]
-    down, across = (float(np.abs(np.diff(picture, axis=axis)).mean()) for axis in (0, 1))
-    return down, across, bool(np.array_equal(picture, once()[0, 2:-2, 2:-2, 0]))
+    image = maximize_once()[0, 2:-2, 2:-2, 0]
+    down, across = (float(np.abs(np.diff(image, axis=axis)).mean()) for axis in (0, 1))
+    return down, across, bool(np.array_equal(image, maximize_once()[0, 2:-2, 2:-2, 0]))
 
 
-def test_what_excites_an_edge_is_that_edge() -> None:
+def test_maximizing_an_edge_detector_gives_an_edge() -> None:
     """The image of a vertical edge detector changes across and not down; it is the same each time."""
     down, across, same = run_in_process(_edges)
     assert across > 4 * down
@@ -147,23 +149,23 @@ def _padding() -> tuple[Array, float]:
     ids = keras.Input((5,))
     words = keras.layers.Embedding(9, 4, mask_zero=True)(ids)
     model = keras.Model(ids, keras.layers.Dense(3, activation="softmax", name="output")(keras.layers.LSTM(4)(words)))
-    inside, features = view_of(model), np.array([[3.0, 1.0, 4.0, 0.0, 0.0]], dtype=np.float32)
-    assert inside.embedding
-    (vectors,) = inside.activations(features, [inside.embedding[1]])
-    score, slopes = inside.embedding_gradients(vectors, features, inside.top_outputs(features))
-    return slopes, float(score[0] - inside.activations(features, [inside.scores])[0].max())
+    network, features = view_of(model), np.array([[3.0, 1.0, 4.0, 0.0, 0.0]], dtype=np.float32)
+    assert network.embedding
+    (vectors,) = network.activations(features, [network.embedding[1]])
+    score, gradients = network.embedding_gradients(vectors, features, network.top_outputs(features))
+    return gradients, float(score[0] - network.activations(features, [network.scores])[0].max())
 
 
-def test_padding_says_nothing() -> None:
+def test_padding_has_no_gradient() -> None:
     """Padded steps have no gradient: the mask is kept when embeddings are perturbed."""
-    slopes, difference = run_in_process(_padding)
-    assert np.abs(slopes[0, :3]).max(axis=-1).min() > 0
-    assert not slopes[0, 3:].any()
+    gradients, difference = run_in_process(_padding)
+    assert np.abs(gradients[0, :3]).max(axis=-1).min() > 0
+    assert not gradients[0, 3:].any()
     assert abs(difference) < 1e-5
 
 
 @pytest.mark.parametrize("size", [(8, 8), (5, 9)])
-def test_enlarging_keeps_what_is_even(size: tuple[int, int]) -> None:
+def test_enlarging_keeps_constants_and_the_maximum(size: tuple[int, int]) -> None:
     """A constant map stays constant, and the brightest position stays where it was."""
     assert np.allclose(resize(np.full((2, 3, 3), 7.0), size), 7)
     one = np.zeros((1, 2, 2))
@@ -173,7 +175,7 @@ def test_enlarging_keeps_what_is_even(size: tuple[int, int]) -> None:
     assert found[-1, 0] == found.max() == 1
 
 
-def test_colours_go_from_black_to_yellow() -> None:
+def test_colour_maps() -> None:
     """Zero is dark, the largest value yellow; no change is grey; an image without heat stays as it is."""
     low, high = to_colours(np.array([[0.0, 1.0]]))[0]
     assert low.sum() < 10

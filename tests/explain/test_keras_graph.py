@@ -1,4 +1,4 @@
-"""The graph walker on every model family: outputs stay equal, and gradients exist."""
+"""Reading the Keras graph of every model family: outputs stay equal, and gradients exist."""
 
 from __future__ import annotations
 
@@ -20,53 +20,53 @@ SMALL: dict[str, dict[str, Any]] = {
     "xception": {"small": True, "width": 0.05, "blocks": 1},
 }
 FAMILIES = [name for name in plugins.names("models") if name not in ("seq2seq", "perceptron")]
-WRITERS = ("seq2seq",)  # of a text, which no explanation by slopes is for
-ALONE = ("perceptron",)  # without hidden layers
+TEXT_GENERATORS = ("seq2seq",)  # they generate text, for which there are no explanations by gradients
+WITHOUT_HIDDEN_LAYERS = ("perceptron",)
 LARGE = (32, 32, 1)
 
 
-def _walked(content: dict[str, Any], shape: tuple[int, ...], modality: str) -> dict[str, Any]:
-    """Open a model of a family; return what was found."""
+def _read_graph(content: dict[str, Any], shape: tuple[int, ...], modality: str) -> dict[str, Any]:
+    """Open a model of a family; return its properties."""
     from tiltyard.explain.math.network_view import open_network
 
     model, rows, _ = model_and_data(content, shape, modality)
     rows = rows[:4]
     labels = model.output_shape[-1] > 1
-    inside = open_network(model, labels=labels)
-    (output,), places = inside.activations(rows, [inside.output]), inside.top_outputs(rows)
+    network = open_network(model, labels=labels)
+    (output,), indices = network.activations(rows, [network.output]), network.top_outputs(rows)
     found = {"difference": float(np.abs(output - np.asarray(model(rows, training=False))).max())}
-    if inside.embedding:
-        (vectors,) = inside.activations(rows, [inside.embedding[1]])
-        slopes = inside.embedding_gradients(vectors, rows, places)[1]
+    if network.embedding:
+        (vectors,) = network.activations(rows, [network.embedding[1]])
+        gradients = network.embedding_gradients(vectors, rows, indices)[1]
     else:
-        slopes = inside.gradients(rows, places)[1]
-    if inside.feature_maps:
-        (maps,) = inside.activations(rows, [inside.feature_maps[1]])
-        found["maps"] = float(np.abs(inside.feature_map_gradients(maps, rows, places)[1]).max())
-    return {**found, "hidden": len(inside.hidden), "slope": float(np.abs(slopes).max()), "form": modality}
+        gradients = network.gradients(rows, indices)[1]
+    if network.feature_maps:
+        (maps,) = network.activations(rows, [network.feature_maps[1]])
+        found["maps"] = float(np.abs(network.feature_map_gradients(maps, rows, indices)[1]).max())
+    return {**found, "hidden": len(network.hidden), "gradient": float(np.abs(gradients).max()), "form": modality}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_family_can_be_walked_through(name: str) -> None:
+def test_graph_of_each_family_is_read(name: str) -> None:
     """Outputs equal the model's; there are hidden layers; gradients by inputs and feature maps are finite."""
     modality = plugins.load("models", name).modalities[0]
     shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer"} else SHAPES[modality]
-    found = run_in_process(_walked, {"family": name, **SMALL.get(name, {})}, shape, modality)
+    found = run_in_process(_read_graph, {"family": name, **SMALL.get(name, {})}, shape, modality)
     assert found["difference"] < 1e-5
     assert found["hidden"] > 0
-    assert 0 < found["slope"] < np.inf
+    assert 0 < found["gradient"] < np.inf
     assert modality != "image" or 0 < found["maps"] < np.inf
 
 
 @pytest.mark.slow
-def test_the_paper_s_form_of_lenet_can_be_walked_through() -> None:
+def test_graph_of_the_published_lenet_is_read() -> None:
     """Its output layer is called twice, once for its own weights."""
-    found = run_in_process(_walked, {"family": "lenet5", "form": "paper"}, LARGE, "image")
+    found = run_in_process(_read_graph, {"family": "lenet5", "form": "paper"}, LARGE, "image")
     assert found["difference"] < 1e-5
     assert found["hidden"] > 10
 
 
-def test_families_are_all_spoken_of() -> None:
+def test_every_family_is_covered() -> None:
     """Each family is tested here, or listed as one without hidden layers or gradients."""
-    assert sorted([*FAMILIES, *WRITERS, *ALONE]) == plugins.names("models")
+    assert sorted([*FAMILIES, *TEXT_GENERATORS, *WITHOUT_HIDDEN_LAYERS]) == plugins.names("models")

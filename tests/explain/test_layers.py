@@ -21,17 +21,17 @@ DICE = np.random.default_rng(0)
 SIZE = (16, 16, 1)
 
 
-def test_the_principal_plane_is_exact() -> None:
+def test_pca_of_planar_points_is_exact() -> None:
     """Points in a plane keep their distances, the variance is fully explained, and further axes change nothing."""
     flat = DICE.normal(size=(50, 2)) * [3.0, 1.0]
-    turned, _ = np.linalg.qr(DICE.normal(size=(10, 10)))
-    found, shares = principal(np.hstack([flat, np.zeros((50, 8))]) @ turned + 5)
+    rotation, _ = np.linalg.qr(DICE.normal(size=(10, 10)))
+    found, shares = principal(np.hstack([flat, np.zeros((50, 8))]) @ rotation + 5)
     assert shares.sum() == pytest.approx(1)
     before, after = (np.linalg.norm(one[:, None] - one[None], axis=-1) for one in (flat, found))
     np.testing.assert_allclose(after, before, atol=1e-9)
 
 
-def test_a_single_direction_lies_in_the_plane_too() -> None:
+def test_pca_of_one_unit_is_a_line() -> None:
     """One unit gives points on a line."""
     found, shares = principal(np.arange(5.0)[:, None])
     assert found.shape == (5, 2)
@@ -39,30 +39,30 @@ def test_a_single_direction_lies_in_the_plane_too() -> None:
     assert shares.tolist() == [1.0]
 
 
-def test_neighbours_stay_neighbours() -> None:
+def test_tsne_keeps_clusters_apart() -> None:
     """Two clusters stay separate under t-SNE, and the same rows give the same points."""
     rows = np.vstack([DICE.normal(size=(30, 6)), DICE.normal(size=(30, 6)) + 12])
     found = neighbours(rows, 0)
     first, second = found[:30], found[30:]
     gap = np.linalg.norm(first.mean(axis=0) - second.mean(axis=0))
     assert gap > 3 * max(first.std(), second.std()) / 2
-    inside = np.linalg.norm(found[:, None] - found[None], axis=-1) + np.diag(np.full(60, np.inf))
-    assert all((place < 30) == (near < 30) for place, near in enumerate(inside.argmin(axis=1)))
+    distances = np.linalg.norm(found[:, None] - found[None], axis=-1) + np.diag(np.full(60, np.inf))
+    assert all((i < 30) == (near < 30) for i, near in enumerate(distances.argmin(axis=1)))
     np.testing.assert_array_equal(found, neighbours(rows, 0))
 
 
-def test_svcca_sees_through_linear_maps() -> None:
+def test_svcca_is_invariant_to_linear_maps() -> None:
     """It is 1 after rotation, scale and shift, and for any invertible linear map; it is symmetric."""
     rows = DICE.normal(size=(500, 6))
-    turned, _ = np.linalg.qr(DICE.normal(size=(6, 6)))
-    assert svcca(rows, rows @ turned * 3 + 1) == pytest.approx(1)
-    assert svcca(rows, rows @ (turned + 0.3 * np.eye(6))) == pytest.approx(1)
+    rotation, _ = np.linalg.qr(DICE.normal(size=(6, 6)))
+    assert svcca(rows, rows @ rotation * 3 + 1) == pytest.approx(1)
+    assert svcca(rows, rows @ (rotation + 0.3 * np.eye(6))) == pytest.approx(1)
     other = DICE.normal(size=(500, 9)) + np.hstack([rows, rows[:, :3]])
     assert svcca(rows, other) == pytest.approx(svcca(other, rows))
     assert 0.5 < svcca(rows, other) < 0.95
 
 
-def test_svcca_of_noise_is_low() -> None:
+def test_svcca_of_noise_is_at_chance_level() -> None:
     """Independent noise is at chance level; constant activations give 0."""
     rows, noise = DICE.normal(size=(2000, 6)), DICE.normal(size=(2000, 6))
     assert svcca(rows, noise) < 0.1
@@ -70,14 +70,14 @@ def test_svcca_of_noise_is_low() -> None:
     assert svcca(rows, np.ones((2000, 3))) == 0
 
 
-def test_noise_below_the_kept_variance_counts_nothing() -> None:
+def test_svcca_ignores_noise_below_the_retained_variance() -> None:
     """Faint noise beside a strong shared direction is ignored."""
     strong = DICE.normal(size=(500, 1)) * 100
     one, other = (np.hstack([strong, DICE.normal(size=(500, 1))]) for _ in range(2))
     assert svcca(one, other) > 0.99
 
 
-def test_maps_and_steps_count_by_their_mean() -> None:
+def test_feature_maps_and_steps_are_averaged() -> None:
     """Feature maps and steps are averaged to one value for each row and unit."""
     assert mean_pool(np.arange(24.0).reshape(2, 2, 2, 3)).tolist() == [[4.5, 5.5, 6.5], [16.5, 17.5, 18.5]]
     assert mean_pool(np.ones((2, 5, 3))).shape == (2, 3)
@@ -85,7 +85,7 @@ def test_maps_and_steps_count_by_their_mean() -> None:
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (16, 20, 3)])
-def test_each_concept_is_where_its_mask_says(shape: tuple[int, int, int]) -> None:
+def test_concepts_lie_within_their_masks(shape: tuple[int, int, int]) -> None:
     """Images have the model's size and range, masks are neither empty nor full, colours need three channels."""
     found = draw_concepts(shape, np.random.default_rng(0))
     assert ("red" in found) == (shape[-1] == 3)
@@ -93,11 +93,11 @@ def test_each_concept_is_where_its_mask_says(shape: tuple[int, int, int]) -> Non
         assert shown.shape == (IMAGES_PER_CONCEPT, *shape)
         assert 0 <= shown.min() <= shown.max() <= 255
         assert 0 < mask.mean() < 0.6, name
-        inside = shown.max(axis=-1)
-        assert inside[mask].mean() > 3 * inside[~mask].mean(), name
+        brightness = shown.max(axis=-1)
+        assert brightness[mask].mean() > 3 * brightness[~mask].mean(), name
 
 
-def _dissected(kernel: Array, pictures: Array) -> Array:
+def _feature_maps(kernel: Array, images: Array) -> Array:
     """Return the feature maps of a convolution with given kernels."""
     import keras
 
@@ -105,34 +105,34 @@ def _dissected(kernel: Array, pictures: Array) -> Array:
     layer = keras.layers.Conv2D(kernel.shape[-1], kernel.shape[:2], padding="same", activation="relu")
     model = keras.Model(features, layer(features))
     layer.set_weights([kernel, np.full(kernel.shape[-1], -1.0)])
-    return np.asarray(model(pictures / 255))
+    return np.asarray(model(images / 255))
 
 
-def test_a_stroke_detector_is_found() -> None:
+def test_dissection_finds_a_stroke_detector() -> None:
     """A unit with a vertical kernel detects vertical strokes and nothing else."""
     upright = np.array([[-1, 0, 2, 0, -1]] * 5) / 4
     kernel = np.stack([upright, upright.T], axis=-1)[:, :, None]
     concepts = {
         name: found for name, found in draw_concepts(SIZE, np.random.default_rng(0)).items() if "stroke" in name
     }
-    pictures = np.concatenate([shown for shown, _ in concepts.values()])
-    found = overlaps(run_in_process(_dissected, kernel, pictures), np.stack([mask for _, mask in concepts.values()]))
-    assert [[*concepts][place] for place in found.argmax(axis=1)] == ["vertical stroke", "horizontal stroke"]
+    images = np.concatenate([shown for shown, _ in concepts.values()])
+    found = overlaps(run_in_process(_feature_maps, kernel, images), np.stack([mask for _, mask in concepts.values()]))
+    assert [[*concepts][i] for i in found.argmax(axis=1)] == ["vertical stroke", "horizontal stroke"]
     assert found.max(axis=1).min() > MIN_OVERLAP
 
 
-def test_a_mask_overlaps_with_itself_wholly() -> None:
+def test_overlap_of_a_mask_with_itself_is_one() -> None:
     """A unit that fires exactly on the mask has overlap 1; a constant unit has 0."""
     masks = np.zeros((2, 5, 8, 8), dtype=bool)
-    masks[0, :, 3, 3] = True  # fewer places than a unit's top share
+    masks[0, :, 3, 3] = True  # fewer pixels than the top share of a unit
     masks[1, :, :, :4] = True
     maps = np.stack([masks[0], np.zeros_like(masks[0])], axis=-1).astype(float)
     shown = np.concatenate([maps, np.zeros_like(maps)])
     assert overlaps(shown, masks).tolist() == [[1.0, 0.0], [0.0, 0.0]]
 
 
-def _walked() -> tuple[list[str], list[float], Any]:
-    """Walk through an ensemble whose members share names, with batch normalization and fused activations."""
+def _read_ensemble() -> tuple[list[str], list[float], Any]:
+    """Read the graph of an ensemble whose members share names, with batch normalization and fused activations."""
     import keras
 
     from tiltyard.explain.math.network_view import open_network
@@ -148,25 +148,25 @@ def _walked() -> tuple[list[str], list[float], Any]:
         return keras.Model(features, keras.layers.Dense(3, activation="softmax", name="output")(x))
 
     joined = join([member(0), member(1)], [0.5, 0.5])
-    inside, rows = open_network(joined, labels=True), np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 1))
-    output, scores = inside.activations(rows, [inside.output, inside.scores])
+    network, rows = open_network(joined, labels=True), np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 1))
+    output, scores = network.activations(rows, [network.output, network.scores])
     before = np.asarray(joined(rows))
     return (
-        [*inside.hidden],
+        [*network.hidden],
         [float(np.abs(output - before).max()), float(np.abs(scores - np.log(before)).max())],
-        [one.output.shape for one in inside.hidden.values()],
+        [one.output.shape for one in network.hidden.values()],
     )
 
 
-def test_an_ensemble_is_walked_through() -> None:
+def test_graph_of_an_ensemble_is_read() -> None:
     """Members' layers are hidden layers, output layers are not, and the output stays the same."""
-    names, differences, shapes = run_in_process(_walked)
+    names, differences, shapes = run_in_process(_read_ensemble)
     assert names == [f"convolution {number}" for number in (1, 2, 3, 4)]
     assert max(differences) < 1e-5
     assert sorted({shape[-1] for shape in shapes}) == [3, 4]
 
 
-def _once_more(root: str) -> tuple[str, dict[str, Any], float]:
+def _retrain(root: str) -> tuple[str, dict[str, Any], float]:
     """Run svcca_epochs; return also the difference between the retrained layer and that of the stored model."""
     import os
 
@@ -177,14 +177,14 @@ def _once_more(root: str) -> tuple[str, dict[str, Any], float]:
     model = load_model(workspace := Workspace(Path(root)), loader.load(workspace, "iris"))
     (found,) = SvccaEpochs().of_model(model)
     features = model.validation[0]
-    (there,) = model.network_view.activations(features, [model.network_view.hidden["dense 1"].output])
-    _, kept = _train_again(model, features)
-    return found.kind, found.data, float(np.abs(kept["dense 1"] - there).max())
+    (stored,) = model.network_view.activations(features, [model.network_view.hidden["dense 1"].output])
+    _, retrained = _train_again(model, features)
+    return found.kind, found.data, float(np.abs(retrained["dense 1"] - stored).max())
 
 
-def test_training_once_more_gives_the_same_model(trained_project: Workspace) -> None:
+def test_retraining_gives_the_same_model(trained_project: Workspace) -> None:
     """Each layer ends as in the explained model, and the recorded epochs are powers of two and the last."""
-    kind, data, difference = run_in_process(_once_more, str(trained_project.root))
+    kind, data, difference = run_in_process(_retrain, str(trained_project.root))
     assert kind == "lines"
     assert difference < 1e-6
     layer, floor = data["lines"]
@@ -193,7 +193,7 @@ def test_training_once_more_gives_the_same_model(trained_project: Workspace) -> 
     assert floor["dashed"]
 
 
-def test_shapes_have_names() -> None:
-    """Strokes in four directions and what is made of them."""
+def test_concept_shapes_include_strokes() -> None:
+    """There are strokes in four directions, and shapes made of them."""
     assert len(SHAPES) >= 10
     assert sum("stroke" in name for name in SHAPES) == 4

@@ -11,7 +11,7 @@ from tiltyard.explain.math.masking import PatchMask, WordMask
 from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN
 
 
-def test_a_line_is_recovered_and_said_to_be_one() -> None:
+def test_linear_model_is_recovered_with_r2_of_one() -> None:
     """For a linear model the slopes are its weights, for any row weights, and r2 is 1."""
     generator = np.random.default_rng(0)
     changes, slopes = generator.normal(size=(200, 3)), np.array([2.0, -1.0, 0.0])
@@ -20,7 +20,7 @@ def test_a_line_is_recovered_and_said_to_be_one() -> None:
     assert found.r2 == pytest.approx(1)
 
 
-def test_what_no_line_can_follow_is_said() -> None:
+def test_nonlinear_function_has_r2_of_zero() -> None:
     """A parabola at its minimum has slope 0 and r2 0; a constant has r2 0."""
     changes = np.linspace(-1, 1, 101)[:, None]
     found = fit(changes, changes[:, 0] ** 2, np.ones(101))
@@ -29,35 +29,35 @@ def test_what_no_line_can_follow_is_said() -> None:
     assert fit(changes, np.ones(101), np.ones(101)).r2 == 0
 
 
-def test_near_rows_decide() -> None:
+def test_near_rows_determine_the_slope() -> None:
     """The slope is that of near rows, even if far rows have another one."""
     changes = np.concatenate([np.linspace(-0.1, 0.1, 50), np.linspace(3, 9, 50)])
-    answers = np.where(np.abs(changes) < 1, changes, -changes)
-    found = fit(changes[:, None], answers, proximity(np.abs(changes), 1))
+    predictions = np.where(np.abs(changes) < 1, changes, -changes)
+    found = fit(changes[:, None], predictions, proximity(np.abs(changes), 1))
     assert found.slopes[0] == pytest.approx(1, abs=0.01)
 
 
-def test_words_that_are_left_move_together() -> None:
-    """Kept words close up as in a shorter text; an empty text is one unknown word."""
+def test_kept_words_close_up() -> None:
+    """Removed words leave no gap, as in a shorter text; an empty text is one unknown word."""
     text = WordMask(["a", "b", "c"], np.array([5, 6, 7, PAD, PAD], dtype=np.float32))
-    kept = np.array([[True, False, True], [False, False, False], [True, True, True]])
-    assert text.keep(kept).tolist() == [[5, 7, 0, 0, 0], [UNKNOWN, 0, 0, 0, 0], [5, 6, 7, 0, 0]]
+    mask = np.array([[True, False, True], [False, False, False], [True, True, True]])
+    assert text.keep(mask).tolist() == [[5, 7, 0, 0, 0], [UNKNOWN, 0, 0, 0, 0], [5, 6, 7, 0, 0]]
 
 
-def test_patches_cover_a_picture_once() -> None:
+def test_patches_cover_an_image_once() -> None:
     """Each pixel is in one patch; patches that are not kept are grey; there are no more patches than pixels."""
-    picture = np.arange(24.0).reshape(4, 6, 1)
-    patches = PatchMask.of(picture, 2, -1)
+    image = np.arange(24.0).reshape(4, 6, 1)
+    patches = PatchMask.of(image, 2, -1)
     assert patches.count == 4
     assert np.bincount(patches.patches.ravel()).tolist() == [6] * 4
     shown = patches.keep(np.eye(4, dtype=bool))
     assert [int((one != -1).sum()) for one in shown] == [6] * 4
-    assert np.array_equal(shown.max(axis=0), picture)
-    assert PatchMask.of(picture, 8, 0).count == 24
+    assert np.array_equal(shown.max(axis=0), image)
+    assert PatchMask.of(image, 8, 0).count == 24
     assert patches.spread(np.array([1.0, 2, 3, 4]))[0].tolist() == [1, 1, 1, 2, 2, 2]
 
 
-def test_heat_is_red_for_and_blue_against() -> None:
+def test_positive_heat_is_red_and_negative_is_blue() -> None:
     """Positive values are red, negative ones blue, and zero is pale."""
     found = signed_overlay(np.zeros((1, 3, 1)), np.array([[2.0, 0.0, -2.0]]))
     (red, none, blue) = found[0]

@@ -17,98 +17,105 @@ BACKGROUND = np.array([[0.0, 1.0, 2.0, -1.0], [2.0, -1.0, 0.0, 3.0], [1.0, 1.0, 
 ROW = np.array([3.0, -2.0, 5.0, 0.5])
 
 
-def shared(
+def shapley_of_function(
     function: Callable[[Array], Array],
     row: Array = ROW,
     background: Array = BACKGROUND,
     spans: list[slice] | None = None,
     pairs: int = 1,
 ) -> tuple[Array, float]:
-    """Share out what a function of rows gives, against a background."""
-    spans = spans or [slice(place, place + 1) for place in range(len(row))]
-    games = [partial(lambda other, kept: function(mix_rows(row, other, spans, kept)), other) for other in background]
+    """Return the Shapley values of a function of rows, against background rows."""
+    spans = spans or [slice(i, i + 1) for i in range(len(row))]
+    games = [
+        partial(lambda other, coalition: function(mix_rows(row, other, spans, coalition)), other)
+        for other in background
+    ]
     return shapley(games, len(spans), pairs, np.random.default_rng(0))
 
 
-def widened(values: Array, columns: int) -> Array:
-    """Put columns of random numbers beside some, so that orders are drawn and not all coalitions asked about."""
+def with_random_columns(values: Array, columns: int) -> Array:
+    """Append random columns, so that orders are sampled instead of enumerating all coalitions."""
     return np.concatenate([values, np.random.default_rng(1).normal(size=(*values.shape[:-1], columns))], axis=-1)
 
 
-def test_a_line_gives_each_weight_times_the_distance_from_the_mean() -> None:
-    """Exactly w (x - mean of the background), and the base is the line's mean."""
+def test_linear_function_matches_the_formula() -> None:
+    """The values are w (x - mean of the background), and the base is the mean prediction."""
     weights = np.array([2.0, -1.0, 0.5, 0.0])
-    found, base = shared(lambda rows: rows @ weights + 7)
+    found, base = shapley_of_function(lambda rows: rows @ weights + 7)
     assert found == pytest.approx(weights * (ROW - BACKGROUND.mean(axis=0)))
     assert base == pytest.approx(BACKGROUND.mean(axis=0) @ weights + 7)
 
 
-def test_a_line_of_many_columns_is_exact_with_one_pair_of_orders() -> None:
-    """Orders are drawn where columns are many; of a line any order says the same."""
-    row, background = widened(ROW, 30), widened(BACKGROUND, 30)
+def test_linear_function_of_many_columns_is_exact_with_one_pair() -> None:
+    """With many columns, orders are sampled; for a linear function every order gives the same values."""
+    row, background = with_random_columns(ROW, 30), with_random_columns(BACKGROUND, 30)
     assert not is_exact(len(row), 1)
     weights = np.random.default_rng(2).normal(size=len(row))
-    found, _ = shared(lambda rows: rows @ weights, row, background)
+    found, _ = shapley_of_function(lambda rows: rows @ weights, row, background)
     assert found == pytest.approx(weights * (row - background.mean(axis=0)))
 
 
-def test_an_interaction_is_split_evenly() -> None:
-    """Against zeros, x1 times x2 is due to either by half; columns that take no part get nothing."""
-    found, base = shared(lambda rows: rows[:, 0] * rows[:, 1], background=np.zeros((1, 4)))
+def test_interaction_is_split_evenly() -> None:
+    """With a background of zeros, x1 times x2 is attributed to both by half; unused columns get zero."""
+    found, base = shapley_of_function(lambda rows: rows[:, 0] * rows[:, 1], background=np.zeros((1, 4)))
     assert found == pytest.approx([-3.0, -3.0, 0.0, 0.0])
     assert base == 0
 
 
-def test_an_interaction_of_two_is_exact_with_a_pair_of_orders() -> None:
-    """An order and its reverse have each of the two come first once, however many others there are."""
-    found, _ = shared(lambda rows: rows[:, 0] * rows[:, 1], widened(ROW, 30), np.zeros((1, 34)))
+def test_interaction_of_two_is_exact_with_one_pair_of_orders() -> None:
+    """In an order and its reverse each of the two comes first once, whatever the other columns."""
+    found, _ = shapley_of_function(
+        lambda rows: rows[:, 0] * rows[:, 1], with_random_columns(ROW, 30), np.zeros((1, 34))
+    )
     assert found[:2] == pytest.approx([-3.0, -3.0])
     assert not found[2:].any()
 
 
-def test_all_orders_by_hand() -> None:
-    """Three players, of whom the first needs one of the others: 2/3, 1/6, 1/6 by counting the six orders."""
-    found, base = shapley([lambda kept: kept[:, 0] & (kept[:, 1] | kept[:, 2])], 3, 1, np.random.default_rng(0))
+def test_three_player_game_by_hand() -> None:
+    """The first of three players needs one of the others: the six orders give 2/3, 1/6, 1/6."""
+    found, base = shapley(
+        [lambda coalition: coalition[:, 0] & (coalition[:, 1] | coalition[:, 2])], 3, 1, np.random.default_rng(0)
+    )
     assert found == pytest.approx([2 / 3, 1 / 6, 1 / 6])
     assert base == 0
 
 
-def test_the_flags_of_a_name_are_one_player() -> None:
-    """Features of one span come and go together, and what they do together is that column's."""
+def test_one_hot_features_are_one_player() -> None:
+    """All features of a span are kept or replaced together, and their joint effect is attributed to the column."""
     spans = [slice(0, 3), slice(3, 4)]
-    found, base = shared(lambda rows: rows[:, :3].prod(axis=1) + rows[:, 3], spans=spans)
+    found, base = shapley_of_function(lambda rows: rows[:, :3].prod(axis=1) + rows[:, 3], spans=spans)
     assert found.shape == (2,)
     assert found[0] == pytest.approx(ROW[:3].prod() - BACKGROUND[:, :3].prod(axis=1).mean())
     assert base + found.sum() == pytest.approx(ROW[:3].prod() + ROW[3])
 
 
-def test_drawn_orders_come_near_all_of_them() -> None:
-    """With many orders the estimate is what enumeration gives."""
-    game = partial(_rough, np.random.default_rng(3).normal(size=512))
+def test_sampled_orders_approximate_the_exact_values() -> None:
+    """The mean of many estimates equals the result of enumeration."""
+    game = partial(_table_game, np.random.default_rng(3).normal(size=512))
     generator = np.random.default_rng(4)
     exact, _ = shapley([game], 9, 1000, generator)
     assert not is_exact(9, 20)
-    near = np.mean([shapley([game], 9, 20, generator)[0] for _ in range(50)], axis=0)
-    assert near == pytest.approx(exact, abs=0.1)
+    estimate = np.mean([shapley([game], 9, 20, generator)[0] for _ in range(50)], axis=0)
+    assert estimate == pytest.approx(exact, abs=0.1)
 
 
-def _rough(worth: Array, kept: Array) -> Array:
-    """Return each coalition any number."""
-    found: Array = worth[kept @ (1 << np.arange(kept.shape[1]))]
+def _table_game(payoffs: Array, coalition: Array) -> Array:
+    """Return the payoff of each coalition from a table."""
+    found: Array = payoffs[coalition @ (1 << np.arange(coalition.shape[1]))]
     return found
 
 
-def test_as_many_coalitions_are_asked_about_as_said() -> None:
-    """Whoever limits requests can rely on it."""
+def test_coalition_count_matches_the_evaluations() -> None:
+    """The count can be used to limit requests."""
     for players, pairs in ((3, 2), (8, 1), (10, 4), (40, 2)):
-        seen: list[int] = []
+        sizes: list[int] = []
 
-        def game(kept: Array, seen: list[int] = seen) -> Array:
-            seen.append(len(kept))
-            return np.asarray(kept.sum(axis=1))
+        def game(coalition: Array, sizes: list[int] = sizes) -> Array:
+            sizes.append(len(coalition))
+            return np.asarray(coalition.sum(axis=1))
 
         shapley([game], players, pairs, np.random.default_rng(0))
-        assert sum(seen) == coalition_count(players, pairs)
+        assert sum(sizes) == coalition_count(players, pairs)
 
 
 GAMES = st.integers(1, 12).flatmap(
@@ -117,11 +124,11 @@ GAMES = st.integers(1, 12).flatmap(
 
 
 @given(GAMES)
-def test_all_that_is_won_is_shared_out(game: tuple[int, int, int]) -> None:
-    """Efficiency: base and contributions are what all win together, whatever the game, drawn or enumerated."""
+def test_values_add_up_to_the_total_payoff(game: tuple[int, int, int]) -> None:
+    """Efficiency: base and contributions add up to the payoff of all players, for any game, sampled or enumerated."""
     players, seed, pairs = game
     generator = np.random.default_rng(seed)
-    games = [partial(_rough, generator.normal(size=2**players)) for _ in range(3)]
+    games = [partial(_table_game, generator.normal(size=2**players)) for _ in range(3)]
     found, base = shapley(games, players, pairs, generator)
     everyone, nobody = np.ones((1, players), dtype=bool), np.zeros((1, players), dtype=bool)
     assert base == pytest.approx(np.mean([one(nobody)[0] for one in games]))
@@ -129,14 +136,16 @@ def test_all_that_is_won_is_shared_out(game: tuple[int, int, int]) -> None:
 
 
 @given(GAMES)
-def test_a_dummy_gets_nothing_and_twins_the_same(game: tuple[int, int, int]) -> None:
-    """Who adds nothing to anyone gets 0; whoever can stand in for each other get the same where all are asked."""
+def test_dummy_gets_zero_and_symmetric_players_the_same(game: tuple[int, int, int]) -> None:
+    """A player without effect gets 0; interchangeable players get the same value if all orders are enumerated."""
     players, seed, pairs = game
-    worth = np.random.default_rng(seed).normal(size=2**players)
+    payoffs = np.random.default_rng(seed).normal(size=2**players)
 
-    def odd(kept: Array) -> Array:  # the last is a dummy, the two before it are twins
-        return np.asarray(_rough(worth, kept[:, :players]) + kept[:, players] * kept[:, players + 1])
+    def game_with_dummy(coalition: Array) -> Array:  # the last player is a dummy, the two before it are symmetric
+        return np.asarray(
+            _table_game(payoffs, coalition[:, :players]) + coalition[:, players] * coalition[:, players + 1]
+        )
 
-    found, _ = shapley([odd], players + 3, pairs, np.random.default_rng(seed))
+    found, _ = shapley([game_with_dummy], players + 3, pairs, np.random.default_rng(seed))
     assert found[-1] == pytest.approx(0, abs=1e-12)
     assert found[-3] == pytest.approx(found[-2])

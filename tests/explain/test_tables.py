@@ -38,7 +38,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def wide(space: Workspace) -> ExplainedModel:
     """A linear model of forty columns with increasing weights."""
     chance = random.Random(0)  # noqa: S311 - no secret
-    names = [f"c{place}" for place in range(COLUMNS)]
+    names = [f"c{i}" for i in range(COLUMNS)]
     content: dict[str, Any] = {
         **generated_tasks.TABLE,
         "title": "Wide",
@@ -62,78 +62,78 @@ def people(space: Workspace) -> ExplainedModel:
     return load_model(space, random_models.write_evaluated(space, "people"))
 
 
-def of_row(way: str, model: ExplainedModel, place: int = 0) -> Figure:
+def of_row(method: str, model: ExplainedModel, row: int = 0) -> Figure:
     """Return the only figure about one row."""
-    (found,) = plugins.load("explanations", way)().of_row(model, model.row(place))
-    exhibit: Figure = found
-    return exhibit
+    (found,) = plugins.load("explanations", method)().of_row(model, model.row(row))
+    figure: Figure = found
+    return figure
 
 
-def answered(model: ExplainedModel, place: int) -> float:
+def predict_row(model: ExplainedModel, row: int) -> float:
     """Return the prediction for a test row."""
-    return float(model.predictor.run(model.encode(model.row(place)))[0, 0])
+    return float(model.predictor.run(model.encode(model.row(row)))[0, 0])
 
 
-def test_of_many_columns_the_others_are_one_bar(wide: ExplainedModel) -> None:
+def test_remaining_columns_are_one_bar(wide: ExplainedModel) -> None:
     """The bars add up to the prediction, and the sentence states how many columns there are."""
-    exhibit = of_row("shap", wide)
-    found = bar_values(exhibit)
+    figure = of_row("shap", wide)
+    found = bar_values(figure)
     assert len(found) == MAX_BARS + 1
     assert [*found][-1] == f"the {COLUMNS - MAX_BARS} others"
-    base = float(exhibit.text.split(" is ")[1].split(";")[0])
-    assert base + sum(found.values()) == pytest.approx(answered(wide, 0), abs=1e-3)
-    assert exhibit.text.endswith(f"Of {COLUMNS} the {MAX_BARS} largest are shown.")
+    base = float(figure.text.split(" is ")[1].split(";")[0])
+    assert base + sum(found.values()) == pytest.approx(predict_row(wide, 0), abs=1e-3)
+    assert figure.text.endswith(f"Of {COLUMNS} the {MAX_BARS} largest are shown.")
 
 
-def test_of_many_columns_the_largest_are_shown(wide: ExplainedModel) -> None:
+def test_largest_columns_are_shown(wide: ExplainedModel) -> None:
     """All methods leave out small columns, and the sentence states it."""
-    shown = [next(iter(plugins.load("explanations", way)().of_model(wide))) for way in ("permutation", "shap")]
-    for exhibit in (*shown, of_row("lime", wide)):
-        assert len(bar_values(exhibit)) == MAX_BARS
-        assert f"c{COLUMNS - 1}" in bar_values(exhibit)
-        assert "c0" not in bar_values(exhibit)
-        assert f"Of {COLUMNS} the {MAX_BARS} largest are shown." in exhibit.text
+    shown = [next(iter(plugins.load("explanations", method)().of_model(wide))) for method in ("permutation", "shap")]
+    for figure in (*shown, of_row("lime", wide)):
+        assert len(bar_values(figure)) == MAX_BARS
+        assert f"c{COLUMNS - 1}" in bar_values(figure)
+        assert "c0" not in bar_values(figure)
+        assert f"Of {COLUMNS} the {MAX_BARS} largest are shown." in figure.text
 
 
-def test_a_model_of_very_many_columns_is_asked_less(wide: ExplainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wide_model_uses_fewer_rows(wide: ExplainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer validation rows are used, but never fewer than five."""
     monkeypatch.setattr("tiltyard.explain.methods.shap.MAX_CELLS", 1)
-    whole, points = plugins.load("explanations", "shap")().of_model(wide)
-    assert "over 5 validation rows" in whole.text
+    overall, points = plugins.load("explanations", "shap")().of_model(wide)
+    assert "over 5 validation rows" in overall.text
     assert len(points.data["groups"][0]["x"]) == 5
 
 
-@pytest.mark.parametrize("place", range(5))
-def test_columns_of_every_type_add_up(people: ExplainedModel, place: int) -> None:
+@pytest.mark.parametrize("row", range(5))
+def test_contributions_of_all_column_types_add_up(people: ExplainedModel, row: int) -> None:
     """Each column is one bar with its value, missing values included."""
-    exhibit = of_row("shap", people, place)
-    found = bar_values(exhibit)
+    figure = of_row("shap", people, row)
+    found = bar_values(figure)
     assert [name.split(" = ")[0] for name in found] == [*people.task.columns]
-    base = float(exhibit.text.split(" is ")[1].split(";")[0])
-    assert base + sum(found.values()) == pytest.approx(answered(people, place), rel=1e-3)
+    base = float(figure.text.split(" is ")[1].split(";")[0])
+    assert base + sum(found.values()) == pytest.approx(predict_row(people, row), rel=1e-3)
 
 
-def test_missing_values_are_called_so(people: ExplainedModel) -> None:
+def test_missing_values_are_labelled_missing(people: ExplainedModel) -> None:
     """A missing number is shown as missing, not as NaN."""
-    place = int(np.flatnonzero(np.isnan(people.test.rows["age"]))[0])
-    assert "age = missing" in bar_values(of_row("shap", people, place))
+    row = int(np.flatnonzero(np.isnan(people.test.rows["age"]))[0])
+    assert "age = missing" in bar_values(of_row("shap", people, row))
 
 
-def test_a_line_close_to_a_row_takes_columns_of_every_type(people: ExplainedModel) -> None:
+def test_lime_supports_all_column_types(people: ExplainedModel) -> None:
     """All slopes are finite."""
     found = bar_values(of_row("lime", people))
     assert {*found} == {*people.task.columns}
     assert all(np.isfinite([*found.values()]))
 
 
-def test_the_service_explains_columns_of_every_type(space: Workspace, people: ExplainedModel) -> None:
-    """Contributions have the names of columns, whatever features they become."""
+def test_service_explains_all_column_types(space: Workspace, people: ExplainedModel) -> None:
+    """Contributions have the names of columns, whatever their features are."""
     model = LoadedModel.load(random_models.write_package(space, people.task))
     app = create_app()
     install(app, [model])
     with TestClient(app) as client:
         body = client.post("/v1/models/people:predict", json={"instances": model.background, "explain": True}).json()
     assert len(body["explanations"]) == len(model.background)
-    for number, one in zip(body["predictions"], body["explanations"], strict=True):
-        assert [*one["contributions"]] == [*people.task.columns]
-        assert one["base"] + sum(one["contributions"].values()) == pytest.approx(number, rel=1e-4)
+    for number, explanation in zip(body["predictions"], body["explanations"], strict=True):
+        assert [*explanation["contributions"]] == [*people.task.columns]
+        assert explanation["base"] + sum(explanation["contributions"].values()) == pytest.approx(number, rel=1e-4)

@@ -1,4 +1,4 @@
-"""Checks at their limits: what lies exactly on one passes, and the ledger's figures are those of the sentence."""
+"""Checks at their limits: a value exactly on the limit passes, and the recorded numbers match the sentence."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tiltyard.gate.duel import Duel
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What a check is shown of a duel that is just good enough and of one that is not, and the figures of both."""
+    """A check, with changes for a duel that just passes and one that just fails, and the values that both observe."""
 
     check: str
     terms: dict[str, Any]
     good: dict[str, Any]
     bad: dict[str, Any]
-    figures: tuple[float, float]
+    values: tuple[float, float]
     limit: float
 
 
-AT_LIMITS = [
+LIMIT_CASES = [
     Case("latency", {"latency_ms": 5.0}, {"latency_ms": 5.0}, {"latency_ms": 5.01}, (5.0, 5.01), 5.0),
     Case("test_reuse", {"uses": 3}, {"uses": 3}, {"uses": 4}, (3, 4), 3),
     Case("approval", {"approval": True}, {"approvals": ["ann"]}, {"approvals": []}, (1, 0), 1),
@@ -37,72 +37,72 @@ AT_LIMITS = [
 ]
 
 
-@pytest.mark.parametrize("case", AT_LIMITS, ids=lambda case: str(case.check))
-def test_what_is_on_a_limit_passes(case: Case) -> None:
-    """And what lies beyond it fails; both figures are kept."""
+@pytest.mark.parametrize("case", LIMIT_CASES, ids=lambda case: str(case.check))
+def test_value_on_the_limit_passes(case: Case) -> None:
+    """A value beyond the limit fails; both values are recorded."""
     plain = build_duel(cancer(), linear_model(cancer()), **case.terms)
-    seen = [outcome(case.check, dataclasses.replace(plain, **more)) for more in (case.good, case.bad)]
-    assert [one.state for one in seen] == ["passed", "failed"]
-    assert [(one.observed, one.limit) for one in seen] == [(figure, case.limit) for figure in case.figures]
+    outcomes = [outcome(case.check, dataclasses.replace(plain, **more)) for more in (case.good, case.bad)]
+    assert [one.state for one in outcomes] == ["passed", "failed"]
+    assert [(one.observed, one.limit) for one in outcomes] == [(value, case.limit) for value in case.values]
 
 
 @pytest.mark.parametrize(
-    ("name", "case", "cure"),
-    [("parity", AT_LIMITS[4], "train it again"), ("test_reuse", AT_LIMITS[1], "fetch fresh data")],
+    ("name", "case", "fix"),
+    [("parity", LIMIT_CASES[4], "train it again"), ("test_reuse", LIMIT_CASES[1], "fetch fresh data")],
 )
-def test_only_what_fails_is_told_a_cure(name: str, case: Case, cure: str) -> None:
-    """On the limit nothing has to be done."""
+def test_only_failures_suggest_a_fix(name: str, case: Case, fix: str) -> None:
+    """A value on the limit needs no fix."""
     plain = build_duel(cancer(), linear_model(cancer()), **case.terms)
     good, bad = (outcome(name, dataclasses.replace(plain, **more)).text for more in (case.good, case.bad))
-    assert (cure in good, cure in bad) == (False, True)
+    assert (fix in good, fix in bad) == (False, True)
 
 
 @pytest.mark.parametrize(
-    ("memory", "state", "told"),
+    ("memory", "state", "text"),
     [
         ({"memory_mb": 90.0}, "passed", "memory of 90 MB; expected at most 90 MB (the nearest to its limit of 2)"),
         ({"memory_mb": 91.0}, "failed", "memory of 91 MB; expected at most 90 MB"),
         ({}, "passed", "a model.onnx of 0.1 MB; expected at most 500 MB"),
     ],
 )
-def test_memory_is_judged_where_it_was_measured(memory: dict[str, float], state: str, told: str) -> None:
-    """Beside the size of the file, which is judged anyway."""
+def test_memory_is_checked_only_if_measured(memory: dict[str, float], state: str, text: str) -> None:
+    """Memory is checked in addition to the file size, which is always checked."""
     facts = {name: value for name, value in FACTS.items() if name != "memory_mb"} | memory
     found = outcome("size", build_duel(cancer(), linear_model(cancer()), memory_mb=90.0, more={"facts": facts}))
-    assert (found.state, found.text) == (state, told)
+    assert (found.state, found.text) == (state, text)
 
 
 @pytest.mark.parametrize(
-    ("origin", "state", "told", "figures"),
+    ("origin", "state", "text", "values"),
     [
         ({}, "passed", "6 facts of 6 are known, data, test, version, seed, parameters, commit; expected 5", (6, 5)),
         ({"commit": None}, "passed", "5 facts of 6 are known", (5, 5)),
         ({"data": None, "seed": None}, "failed", "4 facts of 6 are known; expected also data, seed", (4, 5)),
     ],
 )
-def test_facts_that_are_not_known_are_named(
-    origin: dict[str, Any], state: str, told: str, figures: tuple[int, int]
+def test_missing_provenance_facts_are_named(
+    origin: dict[str, Any], state: str, text: str, values: tuple[int, int]
 ) -> None:
-    """All but the commit, which only a task that insists on it asks for."""
+    """All facts are required except the commit, which only some tasks require."""
     facts = {**FACTS, "origin": {**ORIGIN, **origin}}
     found = outcome("provenance", build_duel(cancer(), linear_model(cancer()), more={"facts": facts}))
-    assert (found.state, (found.observed, found.limit)) == (state, figures)
-    assert found.text.startswith(told)
+    assert (found.state, (found.observed, found.limit)) == (state, values)
+    assert found.text.startswith(text)
 
 
-def test_a_metric_that_is_just_what_was_required_is_enough() -> None:
-    """Of an error, too, which must be no larger."""
+def test_metric_equal_to_the_requirement_passes() -> None:
+    """For an error, the requirement is a maximum."""
     data = cancer()
     duel = build_duel(data, linear_model(data))
-    told = {name: one.score(duel.truth, duel.challenger, {}) for name, one in duel.task.evaluator.metrics.items()}
-    assert outcome("required_metrics", build_duel(data, linear_model(data), require=told)).state == "passed"
+    scores = {name: one.score(duel.truth, duel.challenger, {}) for name, one in duel.task.evaluator.metrics.items()}
+    assert outcome("required_metrics", build_duel(data, linear_model(data), require=scores)).state == "passed"
     for name, worse in (("accuracy", 1e-6), ("log_loss", -1e-6)):
-        asked = build_duel(data, linear_model(data), require={name: told[name] + worse})
-        assert outcome("required_metrics", asked).state == "failed"
+        stricter = build_duel(data, linear_model(data), require={name: scores[name] + worse})
+        assert outcome("required_metrics", stricter).state == "failed"
 
 
 def outcome(name: str, duel: Duel) -> Outcome:
-    """Ask one check."""
+    """Run one check."""
     found: Outcome = plugins.load("checks", name)().outcome(duel)
     return found
 
@@ -122,54 +122,56 @@ def outcome(name: str, duel: Duel) -> Outcome:
         ("another", -2.5, "failed"),
     ],
 )
-def test_an_answer_may_move_by_just_what_a_rule_allows(never: str, moved: float, state: str) -> None:
-    """`within` is allowed in the forbidden direction, and the other direction is free."""
+def test_prediction_may_move_by_the_tolerance_of_a_rule(never: str, moved: float, state: str) -> None:
+    """`within` is the tolerance in the forbidden direction; the other direction is unlimited."""
     duel = build_duel(
         diabetes(), linear_model(diabetes()), behaviours=[{"vary": "bmi", "by": 2.0, "never": never, "within": 2.0}]
     )
-    answers = np.zeros((len(duel.truth), 1))
-    asked = dataclasses.replace(duel, challenger=answers, ask=lambda _: answers + moved)
-    assert outcome("behaviour", asked).state == state
+    outputs = np.zeros((len(duel.truth), 1))
+    shifted = dataclasses.replace(duel, challenger=outputs, ask=lambda _: outputs + moved)
+    assert outcome("behaviour", shifted).state == state
 
 
-@pytest.mark.parametrize(("low", "good"), [(0.4, True), (0.39, False), (0.5, True)])
-def test_a_ratio_of_just_four_fifths_is_fair(low: float, good: bool) -> None:
-    """The smallest rate counts against the largest, whatever lies between."""
-    seen = _compared(Rate("share given benign", {"a": 0.45, "b": low, "c": 0.5}), 0.8)
-    assert (seen.good, seen.observed, seen.limit) == (good, min(low, 0.45) / 0.5, 0.8)
+@pytest.mark.parametrize(("low", "passes"), [(0.4, True), (0.39, False), (0.5, True)])
+def test_ratio_of_four_fifths_is_fair(low: float, passes: bool) -> None:
+    """The smallest rate is compared with the largest; the rates between do not matter."""
+    observation = _compared(Rate("share given benign", {"a": 0.45, "b": low, "c": 0.5}), 0.8)
+    assert (observation.good, observation.observed, observation.limit) == (passes, min(low, 0.45) / 0.5, 0.8)
 
 
 @pytest.mark.parametrize(
-    ("commit", "dirty", "state", "figures"),
+    ("commit", "dirty", "state", "values"),
     [("c", False, "passed", (6, 6)), ("c", True, "failed", (0, 1)), (None, False, "failed", (0, 1))],
 )
-def test_what_is_not_committed_is_no_commit_of_one(
-    commit: str | None, dirty: bool, state: str, figures: tuple[int, int]
+def test_committed_requires_a_clean_commit(
+    commit: str | None, dirty: bool, state: str, values: tuple[int, int]
 ) -> None:
-    """A task that insists on it asks for a commit without changes beside it."""
+    """`gate.committed` requires a commit without uncommitted changes."""
     facts = {**FACTS, "origin": {**ORIGIN, "commit": commit}, "dirty": dirty}
     found = outcome("provenance", build_duel(cancer(), linear_model(cancer()), more={"facts": facts}, committed=True))
-    assert (found.state, (found.observed, found.limit)) == (state, figures)
+    assert (found.state, (found.observed, found.limit)) == (state, values)
 
 
 @pytest.mark.parametrize(
-    ("right", "most", "state", "rare"),
+    ("right", "maximum", "state", "mentions_chance"),
     [(20, 0.02, "passed", True), (10, 0.02, "failed", False), (10, 0.5, "passed", False)],
 )
-def test_an_error_that_passes_as_chance_says_so(right: int, most: float, state: str, rare: bool) -> None:
-    """Of 32 rows that are 75 % sure 20 right may be chance, 10 may not; within the task's maximum nobody asks."""
+def test_calibration_error_explained_by_chance_passes(
+    right: int, maximum: float, state: str, mentions_chance: bool
+) -> None:
+    """Of 32 rows predicted at 75 %, 20 correct can be chance, 10 cannot; below the maximum this is not mentioned."""
     shares = np.tile([0.25, 0.75], (32, 1))
     more: dict[str, Any] = {
         "challenger": shares,
         "truth": (np.random.default_rng(0).permutation(32) < right).astype(int),
     }
-    duel = dataclasses.replace(build_duel(cancer(), linear_model(cancer()), calibration=most), **more)
+    duel = dataclasses.replace(build_duel(cancer(), linear_model(cancer()), calibration=maximum), **more)
     found = outcome("calibration", duel)
-    assert (found.state, "one in 100 calibrated models" in found.text) == (state, rare)
+    assert (found.state, "one in 100 calibrated models" in found.text) == (state, mentions_chance)
 
 
-def test_only_columns_that_drifted_are_named() -> None:
-    """With their indices; where none did, the one that came nearest."""
+def test_only_drifted_columns_are_named() -> None:
+    """The sentence states their indices; if none drifted, it names the column closest to the limit."""
     drift = [{"feature": name, "psi": psi, "drifted": psi > 0.2} for name, psi in (("a", 0.3), ("b", 0.1), ("c", 0.5))]
     far = outcome("drift", build_duel(cancer(), linear_model(cancer()), more={"drift": drift}))
     assert (far.state, far.observed) == ("failed", 0.5)
@@ -180,8 +182,8 @@ def test_only_columns_that_drifted_are_named() -> None:
 
 
 @pytest.mark.parametrize(("refused", "state"), [(10, "passed"), (11, "failed")])
-def test_one_refused_input_in_a_hundred_is_let_pass(refused: int, state: str) -> None:
-    """More are held; the figure that the ledger keeps is their share."""
+def test_one_percent_of_rejected_inputs_passes(refused: int, state: str) -> None:
+    """A larger share is held; the ledger records the share."""
     inputs = {"rows": 1000, "refused": refused, "first": "a row"}
     drift = [{"feature": "a", "psi": 0.0, "drifted": False}]
     found = outcome("drift", build_duel(cancer(), linear_model(cancer()), more={"drift": drift, "inputs": inputs}))

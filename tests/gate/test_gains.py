@@ -1,4 +1,4 @@
-"""Checks that compare with another model, at the ends of an interval: what is enough, and what is told of it."""
+"""Checks that compare with another model: the limits of their confidence intervals, and their sentences."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tiltyard.monitoring.live_comparison import LiveComparison
 
 
 def outcome(name: str, duel: Duel) -> Outcome:
-    """Ask one check."""
+    """Run one check."""
     found: Outcome = plugins.load("checks", name)().outcome(duel)
     return found
 
 
 def gain(value: float, low: float, high: float) -> Gain:
-    """Return a gain over a model whose figure is 0."""
+    """Return a gain over a model whose score is 0."""
     return Gain(value, 0.0, value, low, high)
 
 
 @pytest.mark.parametrize(
-    ("seen", "least", "state", "more"),
+    ("measured", "minimum", "state", "suggests_more_rows"),
     [
         (gain(0.1, 0.05, 0.15), 0.0, "passed", False),
         (gain(0.1, 0.05, 0.15), 0.15, "passed", False),
@@ -41,33 +41,33 @@ def gain(value: float, low: float, high: float) -> Gain:
         (gain(-0.1, -0.2, 0.1), 0.0, "failed", False),
     ],
 )
-def test_a_champion_is_beaten_by_an_interval_above_zero(
-    seen: Gain, least: float, state: str, more: bool, monkeypatch: pytest.MonkeyPatch
+def test_champion_is_beaten_by_an_interval_above_zero(
+    measured: Gain, minimum: float, state: str, suggests_more_rows: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which reaches the minimum; whether more rows would have shown it is told where the gain is too uncertain."""
-    duel = build_duel(cancer(), linear_model(cancer()), minimum_gain=least)
-    monkeypatch.setattr(Duel, "over_champion", seen)
+    """The gain must also reach the minimum; the detectable gain is stated if the interval is too wide."""
+    duel = build_duel(cancer(), linear_model(cancer()), minimum_gain=minimum)
+    monkeypatch.setattr(Duel, "over_champion", measured)
     found = outcome("champion", duel)
     assert (found.state, found.observed, found.limit, found.interval) == (
         state,
-        seen.value,
-        least,
-        [seen.low, seen.high],
+        measured.value,
+        minimum,
+        [measured.low, measured.high],
     )
     assert (
         f"; {len(duel.truth)} sealed rows detect a gain of 0.149 or more with a power of 80 %" in found.text
-    ) is more
-    assert ("with a power of 80 %" in found.text) is more
+    ) is suggests_more_rows
+    assert ("with a power of 80 %" in found.text) is suggests_more_rows
 
 
 @pytest.mark.parametrize(("high", "state"), [(0.0, "passed"), (-1e-9, "failed")])
-def test_an_interval_that_just_reaches_zero_may_be_chance(
+def test_negative_gain_with_an_interval_up_to_zero_passes(
     high: float, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Against a simple model, and by live truths."""
-    seen = gain(-0.1, -0.2, high)
-    monkeypatch.setattr(Duel, "over_simple", seen)
-    duel = build_duel(cancer(), linear_model(cancer()), more={"live": LiveComparison(seen, 200, same=True)})
+    """The checks `simple_model` and `live_quality` treat such a loss as chance."""
+    measured = gain(-0.1, -0.2, high)
+    monkeypatch.setattr(Duel, "over_simple", measured)
+    duel = build_duel(cancer(), linear_model(cancer()), more={"live": LiveComparison(measured, 200, same=True)})
     for name in ("simple_model", "live_quality"):
         found = outcome(name, duel)
         assert (found.state, found.observed, found.limit, found.interval) == (state, -0.1, 0, [-0.2, high])
@@ -75,17 +75,17 @@ def test_an_interval_that_just_reaches_zero_may_be_chance(
 
 
 @pytest.mark.parametrize(
-    ("seen", "loss", "state"),
+    ("measured", "loss", "state"),
     [
         (gain(-0.1, -0.2, 0.0), 0.0, "passed"),
         (gain(-0.1, -0.2, -0.01), 0.1, "passed"),
         (gain(-0.1, -0.2, -0.01), 0.09, "failed"),
     ],
 )
-def test_a_slice_may_lose_by_chance_or_by_as_much_as_is_allowed(
-    seen: Gain, loss: float, state: str, monkeypatch: pytest.MonkeyPatch
+def test_slice_may_lose_by_chance_or_within_the_allowed_loss(
+    measured: Gain, loss: float, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each slice is asked once, as one of all that there are; figures and rows are those of the slice that is told."""
+    """Each slice is compared once, as one of all slices; recorded values and rows are those of the named slice."""
     duel = build_duel(
         cancer(),
         linear_model(cancer()),
@@ -93,36 +93,36 @@ def test_a_slice_may_lose_by_chance_or_by_as_much_as_is_allowed(
         slices=["side", {"column": "side", "values": ["large"]}],
         slice_loss=loss,
     )
-    asked = []
+    calls = []
 
-    def compare(_: Duel, __: Any, places: Any, among: int) -> Gain:
-        asked.append((len(places), among))
-        return seen
+    def compare(_: Duel, _outputs: Any, indices: Any, among: int) -> Gain:
+        calls.append((len(indices), among))
+        return measured
 
     monkeypatch.setattr(Duel, "gain", compare)
     large, small = (int((duel.rows["side"] == side).sum()) for side in ("large", "small"))
     found = outcome("slices", duel)
-    assert asked == [(large, 3), (small, 3), (large, 3)]
+    assert calls == [(large, 3), (small, 3), (large, 3)]
     assert (found.state, found.observed, found.limit, found.rows) == (state, -0.1, -loss, large)
-    assert found.interval == [seen.low, seen.high]
+    assert found.interval == [measured.low, measured.high]
 
 
 @pytest.mark.parametrize(("metric", "beyond"), [("accuracy", 1e-6), ("log_loss", -1e-6)])
-def test_a_slice_that_just_reaches_the_floor_is_good_enough(metric: str, beyond: float) -> None:
-    """Whether the floor is one below or, for an error, one above."""
+def test_slice_score_equal_to_the_floor_passes(metric: str, beyond: float) -> None:
+    """The floor is a minimum, or a maximum if the metric is an error."""
     plain = build_duel(cancer(), linear_model(cancer()), metric=metric)
-    places = np.flatnonzero(plain.rows["side"] == "small")
-    value = plain.score(plain.challenger, places)
+    indices = np.flatnonzero(plain.rows["side"] == "small")
+    value = plain.score(plain.challenger, indices)
     for floor, state in ((value, "passed"), (value + beyond, "failed")):
-        one = {"column": "side", "values": ["small"]}
+        piece = {"column": "side", "values": ["small"]}
         found = outcome(
-            "slices", build_duel(cancer(), linear_model(cancer()), metric=metric, slices=[one], slice_floor=floor)
+            "slices", build_duel(cancer(), linear_model(cancer()), metric=metric, slices=[piece], slice_floor=floor)
         )
-        assert (found.state, found.observed, found.limit, found.rows) == (state, value, floor, len(places))
+        assert (found.state, found.observed, found.limit, found.rows) == (state, value, floor, len(indices))
 
 
 def labels(won: int, lost: int, **terms: Any) -> Duel:
-    """Return a duel in which the challenger has some labels right that the champion has not, and the other way."""
+    """Return a duel in which `won` labels are right only in the challenger, and `lost` only in the champion."""
     duel = build_duel(cancer(), linear_model(cancer()), **terms)
     right, rows = np.eye(2)[duel.truth], np.arange(len(duel.truth))
     wrong = right[:, ::-1]
@@ -132,7 +132,7 @@ def labels(won: int, lost: int, **terms: Any) -> Duel:
 
 
 @pytest.mark.parametrize(
-    ("won", "lost", "metric", "state", "chance"),
+    ("won", "lost", "metric", "state", "p_value"),
     [
         (5, 0, "accuracy", "passed", 0.0625),
         (4, 0, "accuracy", "failed", 0.125),
@@ -144,18 +144,18 @@ def labels(won: int, lost: int, **terms: Any) -> Duel:
         (0, 0, "log_loss", "passed", 1.0),
     ],
 )
-def test_labels_won_must_be_more_than_chance_where_accuracy_decides(
-    won: int, lost: int, metric: str, state: str, chance: float
+def test_mcnemar_requires_significance_if_accuracy_decides(
+    won: int, lost: int, metric: str, state: str, p_value: float
 ) -> None:
-    """One coin in sixteen falls five times alike: at a confidence of 15/16 that is just no chance any more."""
+    """Five equal coin tosses have a probability of one in sixteen: exactly the limit at a confidence of 15/16."""
     found = outcome("mcnemar", labels(won, lost, metric=metric, confidence=0.9375))
     assert (found.state, found.limit) == (state, 0.0625)
-    assert found.observed == pytest.approx(chance)
-    assert found.text.startswith(f"{won} labels won and {lost} lost against the champion, by chance {chance:.3g}")
+    assert found.observed == pytest.approx(p_value)
+    assert found.text.startswith(f"{won} labels won and {lost} lost against the champion, by chance {p_value:.3g}")
 
 
-def test_how_near_a_limit_is_counts_as_a_share_of_it() -> None:
-    """102 is nearer to 100 than 0.6 to 0.5; where the limit is zero, the figure itself counts."""
+def test_distance_to_a_limit_is_relative() -> None:
+    """102 is closer to 100 than 0.6 to 0.5; if the limit is zero, the value itself counts."""
     shares = [Observation(True, "far", 0.6, 0.5), Observation(True, "near", 102.0, 100.0)]
     assert together(shares).text.startswith("near")
     assert together(shares[::-1]).text.startswith("near")

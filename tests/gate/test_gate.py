@@ -1,4 +1,4 @@
-"""The gate on real rows: each check changes a verdict, and what it asks of rows is what it says."""
+"""The gate on real data: each check can change a verdict, and statistical corrections follow their formulas."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from tiltyard.modeling.metrics.bootstrap import Gain
 from tiltyard.monitoring.live_comparison import LiveComparison
 
 
-def _spoiled(right: int) -> Duel:
-    """A champion that has as many labels fewer right than the challenger, and none more."""
+def _champion_with_fewer_correct_labels(fewer: int) -> Duel:
+    """Return a duel whose champion has `right` correct labels fewer than the challenger, and no others more."""
     duel = build_duel(cancer(), linear_model(cancer()), metric="accuracy")
-    places = np.flatnonzero(duel.challenger.argmax(axis=1) == duel.truth)[:right]
+    indices = np.flatnonzero(duel.challenger.argmax(axis=1) == duel.truth)[:fewer]
     champion = duel.challenger.copy()
-    champion[places] = champion[places, ::-1]
+    champion[indices] = champion[indices, ::-1]
     return dataclasses.replace(duel, champion=champion)
 
 
@@ -70,7 +70,7 @@ CASES: dict[str, Callable[[], Duel]] = {
         baseline_model(cancer()),
         {"live": LiveComparison(Gain(0.3, 0.2, -0.1, -0.2, -0.05), 400, same=True)},
     ),
-    "mcnemar": lambda: _spoiled(5),
+    "mcnemar": lambda: _champion_with_fewer_correct_labels(5),
     "parity": lambda: _facts(parity=0.01),
     "provenance": lambda: _facts(origin={**ORIGIN, "data": None}),
     "required_metrics": lambda: build_duel(cancer(), linear_model(cancer()), require={"accuracy": 0.999}),
@@ -84,15 +84,15 @@ CASES: dict[str, Callable[[], Duel]] = {
 
 @pytest.mark.parametrize("name", plugins.names("checks"))
 def test_each_check_changes_a_verdict(name: str) -> None:
-    """On real rows: without it the verdict would have been another, and its sentence says why."""
+    """Without the check the verdict would be different, and its sentence gives the reason."""
     without, judged, outcome = duels.verdicts_without_and_with(CASES[name](), name)
     assert without != judged, outcome
     assert outcome.state == "failed"
     assert "expected" in outcome.text
 
 
-def test_a_good_model_passes_all() -> None:
-    """A linear model of tumours is promoted where there is no champion, whatever the task asks for in reason."""
+def test_good_model_passes_all_checks() -> None:
+    """A linear model of tumours is promoted if there is no champion, under reasonable requirements."""
     terms: dict[str, Any] = {
         "slices": ["side", {"column": "worst_area", "high": 700.0}, {"column": "side", "values": ["large"]}],
         "slice_floor": 0.5,
@@ -104,8 +104,8 @@ def test_a_good_model_passes_all() -> None:
     assert not [outcome.text for outcome in outcomes if outcome.state == "failed"]
 
 
-def test_looking_often_costs_confidence() -> None:
-    """The chances of all looks together are 1.65 times that of the first, however many come."""
+def test_repeated_evaluation_raises_the_confidence_level() -> None:
+    """The error probabilities of all evaluations sum to 1.65 times that of the first, however many there are."""
     duel = build_duel(cancer(), linear_model(cancer()))
     assert duel.confidence == pytest.approx(0.95)
     chances = [1 - dataclasses.replace(duel, uses=uses).confidence for uses in range(2000)]
@@ -113,8 +113,8 @@ def test_looking_often_costs_confidence() -> None:
     assert sum(chances) == pytest.approx(0.05 * np.pi**2 / 6, rel=1e-3)
 
 
-def test_far_ends_are_those_of_the_normal_curve() -> None:
-    """Of a thousand resamples none lies where one in ten thousand would."""
+def test_extreme_interval_ends_follow_the_normal_distribution() -> None:
+    """A thousand resamples contain no value as extreme as one in ten thousand."""
     truth = np.random.default_rng(0).standard_normal(400)
     outputs = (truth + np.random.default_rng(1).standard_normal(400))[:, None]
     duel = dataclasses.replace(build_duel(diabetes(), linear_model(diabetes())), truth=truth, challenger=outputs)
@@ -125,17 +125,17 @@ def test_far_ends_are_those_of_the_normal_curve() -> None:
     assert ratio == pytest.approx(z(1 - 0.025 / 441) / z(0.975), rel=0.1)
 
 
-def test_the_gain_that_rows_show_is_shown_by_four_in_five() -> None:
-    """At 95 % it is 2.8 deviations: 1.96 to be sure, 0.84 to be so four times in five; and a little more."""
+def test_detectable_gain_has_a_power_of_80_percent() -> None:
+    """At 95 % it is 2.8 deviations, 1.96 for the confidence and 0.84 for the power; the default adds a margin."""
     gain = Gain(0.9, 0.8, 0.1, 0.1 - 1.96, 0.1 + 1.96)
     assert gain.detectable_gain(0.95, 0.8) == pytest.approx(1.96 + 0.84, abs=0.01)
     assert gain.detectable_gain(0.95) == pytest.approx(1.96 + 0.95, abs=0.01)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
-def test_labels_surely_lost_are_no_labels_won(metric: str) -> None:
-    """McNemar's test has two sides: a difference that is no chance fails where the champion has more labels right."""
-    won, plain = _spoiled(10), build_duel(cancer(), linear_model(cancer()), metric=metric)
+def test_mcnemar_fails_if_the_champion_is_significantly_better(metric: str) -> None:
+    """McNemar's test is two-sided: a significant difference in favour of the champion fails."""
+    won, plain = _champion_with_fewer_correct_labels(10), build_duel(cancer(), linear_model(cancer()), metric=metric)
     assert won.champion is not None
     lost = dataclasses.replace(plain, challenger=won.champion, champion=won.challenger)
     outcome = plugins.load("checks", "mcnemar")().outcome(lost)
@@ -143,22 +143,22 @@ def test_labels_surely_lost_are_no_labels_won(metric: str) -> None:
     assert outcome.text.startswith("0 labels won and 10 lost against the champion, by chance 0.00195; expected")
 
 
-def test_slices_are_names_quarters_and_spans() -> None:
-    """With what is in them; those of few rows are left out."""
+def test_slices_are_categories_quartiles_and_ranges() -> None:
+    """Each slice has its rows; slices with few rows are omitted."""
     duel = build_duel(cancer(), linear_model(cancer()))
     found = {part.name: part.indices for part in slices.parts(["side", "worst_area"], duel.task.columns, duel.rows)}
     assert [*found][:2] == ["side large", "side small"]
     assert sum(map(len, found.values())) == 2 * len(duel.truth)
     assert len(found) == 6
-    span = Slice(column="worst_area", low=500, high=900)
-    (part,) = slices.parts([span], duel.task.columns, duel.rows)
+    value_range = Slice(column="worst_area", low=500, high=900)
+    (part,) = slices.parts([value_range], duel.task.columns, duel.rows)
     assert part.name == "worst_area from 500 below 900"
     assert ((duel.rows["worst_area"][part.indices] >= 500) & (duel.rows["worst_area"][part.indices] < 900)).all()
     assert not [*slices.parts([Slice(column="worst_area", high=-1)], duel.task.columns, duel.rows)]
 
 
-def test_a_rule_of_behaviour_may_ask_for_every_row() -> None:
-    """A linear model moves one way everywhere: its share of 1 reaches the share of 1 that is asked for."""
+def test_behaviour_rule_may_require_every_row() -> None:
+    """A linear model moves in one direction everywhere, so its share of 1 satisfies a required share of 1."""
     rule = {"vary": "worst_area", "by": 50.0, "never": "higher", "label": "benign", "share": 1.0}
     outcome = plugins.load("checks", "behaviour")().outcome(
         build_duel(cancer(), linear_model(cancer()), behaviours=[rule])
@@ -166,18 +166,18 @@ def test_a_rule_of_behaviour_may_ask_for_every_row() -> None:
     assert (outcome.state, outcome.observed, outcome.limit) == ("passed", 1.0, 1.0)
 
 
-def test_a_slice_that_loses_is_named() -> None:
-    """A gain on all rows together does not hide who pays for it."""
+def test_slice_that_gets_worse_is_named() -> None:
+    """A gain on all rows does not hide a slice that gets worse."""
     duel = build_duel(cancer(), linear_model(cancer()), linear_model(cancer()), slices=["side"])
-    spoiled = np.where((duel.rows["side"] == "small")[:, None], 0.5, duel.challenger)
-    outcome = plugins.load("checks", "slices")().outcome(dataclasses.replace(duel, challenger=spoiled))
+    worse = np.where((duel.rows["side"] == "small")[:, None], 0.5, duel.challenger)
+    outcome = plugins.load("checks", "slices")().outcome(dataclasses.replace(duel, challenger=worse))
     assert outcome.state == "failed"
     assert "side small; expected a loss of at most 0" in outcome.text
     assert "side large" not in outcome.text
 
 
-def test_disturbed_rows_stay_within_bounds() -> None:
-    """Numbers in theirs, pixels among bytes, and nothing but what is measured is moved."""
+def test_perturbed_rows_stay_within_bounds() -> None:
+    """Numbers stay within their bounds and pixels within bytes; only measured values are perturbed."""
     generator = np.random.default_rng(0)
     columns = {"a": Number(bounds=(0, 1)), "b": Category(values=["x"]), "c": Image(height=2, width=2, channels=1)}
     rows = {
@@ -196,30 +196,30 @@ def test_disturbed_rows_stay_within_bounds() -> None:
     assert perturbation.mask_missing(rows, columns, generator) is None
 
 
-def test_holes_are_where_values_may_be_missing() -> None:
-    """A tenth of them, in the spelling of the column."""
+def test_only_optional_values_are_masked() -> None:
+    """A tenth of them are replaced by the column's value for missing."""
     columns = {
         "a": Number(missing="median"),
         "b": Category(values=["x"], missing="bucket"),
         "c": Number(),
     }
     rows = {"a": np.ones(1000), "b": np.array(["x"] * 1000), "c": np.ones(1000)}
-    holes = perturbation.mask_missing(rows, columns, np.random.default_rng(0))
-    assert holes is not None
-    assert 0.05 < np.isnan(holes["a"]).mean() < 0.15
-    assert 0.05 < (holes["b"] == "").mean() < 0.15
-    assert holes["c"] is rows["c"]
+    masked = perturbation.mask_missing(rows, columns, np.random.default_rng(0))
+    assert masked is not None
+    assert 0.05 < np.isnan(masked["a"]).mean() < 0.15
+    assert 0.05 < (masked["b"] == "").mean() < 0.15
+    assert masked["c"] is rows["c"]
 
 
-def test_the_worst_step_is_chosen_row_by_row() -> None:
-    """Of outputs that miss different rows, the missed ones are taken."""
+def test_worst_perturbation_is_chosen_per_row() -> None:
+    """Of several outputs, the one with the largest error is taken for each row."""
     truth = np.zeros(4)
     one, other = np.array([[0.0], [5.0], [0.0], [1.0]]), np.array([[3.0], [0.0], [0.0], [-2.0]])
     assert perturbation.worst_case(truth, [one, other], labels=False).ravel().tolist() == [3.0, 5.0, 0.0, -2.0]
 
 
 @pytest.mark.parametrize(
-    ("terms", "said"),
+    ("terms", "message"),
     [
         ({"require": {"speed": 1}}, "gate.require: expected one of accuracy"),
         ({"slices": ["weight"]}, "gate.slices: expected a column of type"),
@@ -240,32 +240,32 @@ def test_the_worst_step_is_chosen_row_by_row() -> None:
         ),
     ],
 )
-def test_terms_that_do_not_fit_are_refused(terms: dict[str, Any], said: str) -> None:
-    """With what was expected, before anything is trained."""
-    with pytest.raises(ValidationError, match=re.escape(said)):
+def test_invalid_gate_settings_are_rejected(terms: dict[str, Any], message: str) -> None:
+    """The error says what was expected, before any training."""
+    with pytest.raises(ValidationError, match=re.escape(message)):
         duels.duel_task(cancer(), **terms)
 
 
-def test_flags_are_terms_like_names() -> None:
-    """A flag can be what rows are sliced by and what is changed, spelled as YAML has it or as a file has."""
+def test_boolean_columns_work_in_slices_and_rules() -> None:
+    """A boolean can define a slice or be changed by a rule, in the notation of YAML or of a file."""
     data = cancer()
-    flags = dataclasses.replace(data, rows={**data.rows, "side": data.rows["side"] == "large"})
+    boolean_data = dataclasses.replace(data, rows={**data.rows, "side": data.rows["side"] == "large"})
     columns = {**duels.duel_task(data).columns, "side": Boolean(type="boolean")}
-    rows = {**flags.rows, "side": flags.rows["side"].astype(np.float64)}
-    for spelled in (True, 1, "yes"):
-        ((name, places),) = slices.parts([Slice(column="side", values=[spelled])], columns, rows)
-        assert len(places) == flags.rows["side"].sum()
-        assert name == f"side {spelled}"
+    rows = {**boolean_data.rows, "side": boolean_data.rows["side"].astype(np.float64)}
+    for value in (True, 1, "yes"):
+        ((name, indices),) = slices.parts([Slice(column="side", values=[value])], columns, rows)
+        assert len(indices) == boolean_data.rows["side"].sum()
+        assert name == f"side {value}"
     rule = Behaviour(vary="side", to=False, never="another", label=data.classes[0])
     duel = build_duel(data, linear_model(data), behaviours=[{"vary": "side", "to": "small", "never": "another"}])
-    flagged = dataclasses.replace(duel, task=duel.task.model_copy(update={"columns": columns}), rows=rows)
-    changed, moved = behaviour._changed(flagged, rule)
+    boolean_duel = dataclasses.replace(duel, task=duel.task.model_copy(update={"columns": columns}), rows=rows)
+    changed, changed_rows = behaviour._changed(boolean_duel, rule)
     assert not changed["side"].any()
-    assert len(moved) == rows["side"].sum()
+    assert len(changed_rows) == rows["side"].sum()
 
 
-def test_the_hundred_patients_are_not_promoted_by_accuracy() -> None:
-    """99 % right with half of the sick missed: the baseline, McNemar against it, and a required recall all object."""
+def test_high_accuracy_with_missed_positives_is_rejected() -> None:
+    """With 99 % accuracy and half of the sick missed, the baseline check and the required recall fail."""
     sick = np.array([1, 1] + [0] * 98)
     found = np.array([1, 0] + [0] * 98)
     duel = dataclasses.replace(

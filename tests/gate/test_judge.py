@@ -1,4 +1,4 @@
-"""Judging: what a verdict is about, and what is refused before anything is compared."""
+"""Judging: what a verdict depends on, and what is rejected before any comparison."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from tiltyard.serving.packaging.package import package
 
 @pytest.fixture(scope="module")
 def stable(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Iris, prepared, with challengers of known strength."""
+    """A prepared iris project with challengers of known strength."""
     return linear_challengers.prepare_challengers(tmp_path_factory.mktemp("stable"))
 
 
 @pytest.fixture
 def iris(stable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A workspace of the test's own, whose packages are made without a service."""
+    """A copy of the project for one test, whose packages are built without a service."""
     return linear_challengers.copy_challengers(stable, tmp_path / "arena", monkeypatch)
 
 
-def test_an_evaluation_of_another_model_is_refused(iris: Project) -> None:
-    """Trained again but not measured again: the hint says what to type."""
+def test_evaluation_of_another_model_is_rejected(iris: Project) -> None:
+    """After another training without an evaluation, the hint gives the command."""
     workspace, task = iris
     use_challenger(workspace, "weak")
     report = workspace.out("iris", "evaluate") / "report.json"
@@ -50,8 +50,8 @@ def test_an_evaluation_of_another_model_is_refused(iris: Project) -> None:
     assert caught.value.hint == "measure it: tiltyard evaluate iris"
 
 
-def test_an_evaluation_on_other_test_rows_is_refused(iris: Project) -> None:
-    """Figures on another test part do not compare."""
+def test_evaluation_on_other_test_rows_is_rejected(iris: Project) -> None:
+    """Scores on different test rows cannot be compared."""
     workspace, task = iris
     use_challenger(workspace, "good")
     path = workspace.out("iris", "evaluate") / "report.json"
@@ -60,8 +60,8 @@ def test_an_evaluation_on_other_test_rows_is_refused(iris: Project) -> None:
         judge(workspace, task)
 
 
-def test_a_changed_test_part_is_refused(iris: Project) -> None:
-    """The seal holds at the gate too."""
+def test_changed_test_rows_are_rejected(iris: Project) -> None:
+    """The seal of the test rows is verified at the gate, too."""
     workspace, task = iris
     use_challenger(workspace, "good")
     path = workspace.out("iris", "prepare") / "test.npz"
@@ -72,8 +72,8 @@ def test_a_changed_test_part_is_refused(iris: Project) -> None:
         judge(workspace, task)
 
 
-def test_a_champion_with_other_columns_is_not_compared(iris: Project) -> None:
-    """The message names what it takes and what there is."""
+def test_champion_with_other_columns_is_not_compared(iris: Project) -> None:
+    """The message names the columns that the test rows lack."""
     workspace, task = iris
     use_challenger(workspace, "weak")
     promote(workspace, task)
@@ -85,8 +85,8 @@ def test_a_champion_with_other_columns_is_not_compared(iris: Project) -> None:
         judge(workspace, task)
 
 
-def test_a_verdict_holds_for_the_champion_it_was_given_against(iris: Project) -> None:
-    """Where another champion has come since, the same challenger is judged anew, and the ledger has a line for it."""
+def test_verdict_is_specific_to_the_champion(iris: Project) -> None:
+    """With a new champion, the same challenger is judged again, and the ledger gets another line."""
     workspace, task = iris
     weak = use_challenger(workspace, "weak")
     promote(workspace, task)
@@ -101,8 +101,8 @@ def test_a_verdict_holds_for_the_champion_it_was_given_against(iris: Project) ->
     assert [line.champion for line in Registry(workspace).decisions("iris")] == [None, weak, weak, good]
 
 
-def test_only_code_that_judges_opens_a_verdict_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another word of the command line does not change the hash of the code; another check, metric or column does."""
+def test_only_judging_code_invalidates_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change of the command line does not change the code hash; a change of a check, metric or column does."""
     package = tmp_path / "tiltyard"
     shutil.copytree(Path(tiltyard.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     before = provenance.code_digest()
@@ -125,8 +125,8 @@ def test_only_code_that_judges_opens_a_verdict_again(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("name", ["weak", "good"])
-def test_the_sealed_rows_are_opened_and_hashed_once(iris: Project, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """A promotion judges, packages and records what it opened at first: rows that change on the way are not seen."""
+def test_sealed_rows_are_read_and_hashed_once(iris: Project, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A promotion judges, packages and records the rows that it read first, so that later changes have no effect."""
     workspace, task = iris
     use_challenger(workspace, "blind" if name == "good" else "good")
     promote(workspace, task)
@@ -134,25 +134,25 @@ def test_the_sealed_rows_are_opened_and_hashed_once(iris: Project, monkeypatch: 
     monkeypatch.setattr("tiltyard.serving.packaging.smoke_test.prove", lambda *_: 0.0)
     monkeypatch.setattr("tiltyard.data.dvc.add", lambda *_: None)
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", package)
-    opened, hashed = Counter[str](), []
-    load, read, pass_on = np.load, files.read_json, sealed_test.hash_pieces
+    read_counts, hashed_rows = Counter[str](), []
+    load, read, hash_pieces = np.load, files.read_json, sealed_test.hash_pieces
 
-    def opening(file: Path, **options: Any) -> Any:
-        opened[Path(file).name] += 1
+    def counting_load(file: Path, **options: Any) -> Any:
+        read_counts[Path(file).name] += 1
         return load(file, **options)
 
-    def reading(path: Path) -> Any:
-        opened[path.name] += 1
+    def counting_read(path: Path) -> Any:
+        read_counts[path.name] += 1
         return read(path)
 
-    def hashing(digest: Any, rows: int, pieces: Any) -> Any:
-        hashed.append(rows)
-        return pass_on(digest, rows, pieces)
+    def counting_hash(digest: Any, rows: int, pieces: Any) -> Any:
+        hashed_rows.append(rows)
+        return hash_pieces(digest, rows, pieces)
 
-    monkeypatch.setattr(np, "load", opening)
-    monkeypatch.setattr(files, "read_json", reading)
-    monkeypatch.setattr(sealed_test, "hash_pieces", hashing)
+    monkeypatch.setattr(np, "load", counting_load)
+    monkeypatch.setattr(files, "read_json", counting_read)
+    monkeypatch.setattr(sealed_test, "hash_pieces", counting_hash)
     use_challenger(workspace, name)
     assert promote(workspace, task).verdict == ("PROMOTE" if name == "good" else "HOLD")
-    assert (opened["test.npz"], opened["report.json"]) == (1, 1)
-    assert len(hashed) == len(task.columns) + len(["truth", "number"])
+    assert (read_counts["test.npz"], read_counts["report.json"]) == (1, 1)
+    assert len(hashed_rows) == len(task.columns) + len(["truth", "number"])

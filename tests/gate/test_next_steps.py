@@ -1,4 +1,4 @@
-"""HOLD and REJECT: what to do next, the diagnosis of the fit among it, and an exit status that CI can tell apart."""
+"""HOLD and REJECT: the next steps, the diagnosis of the fit, and exit statuses that CI can distinguish."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ DIAGNOSIS = {"verdict": "over-fit", "reason": "it takes 90% off on training rows
 
 
 @pytest.fixture(scope="module")
-def held(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Iris with a good champion, and a blind challenger that nobody has judged yet."""
+def weak_challenger(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """An iris project with a good champion, and a challenger without features that was not judged yet."""
     workspace, task = prepared_project(tmp_path_factory.mktemp("held"), "iris")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tiltyard.serving.packaging.package.package", quick_package)
@@ -38,29 +38,29 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
-def test_a_challenger_that_does_not_win_ends_with_its_own_status(
-    held: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_promote_exits_with_3_or_4_without_a_promotion(
+    weak_challenger: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """3 or 4 by the verdict, with reasons, the fit and commands to type; as JSON the same."""
-    monkeypatch.chdir(held.root)
+    """The status is 3 for HOLD and 4 for REJECT; text and JSON contain reasons, the fit and commands."""
+    monkeypatch.chdir(weak_challenger.root)
     monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)
     status = main(monkeypatch, "promote", "iris", "--dry-run", "--json")
-    (told,) = json.loads(capsys.readouterr().out)
-    assert status == {"HOLD": 3, "REJECT": 4}[told["verdict"]]
-    assert told["next"]["fit"] == [f"fit: over-fit: {DIAGNOSIS['reason']}"]
+    (result,) = json.loads(capsys.readouterr().out)
+    assert status == {"HOLD": 3, "REJECT": 4}[result["verdict"]]
+    assert result["next"]["fit"] == [f"fit: over-fit: {DIAGNOSIS['reason']}"]
     assert main(monkeypatch, "promote", "iris", "--dry-run") == status
     out = capsys.readouterr().out
-    assert all(reason in out for reason in told["reasons"])
+    assert all(reason in out for reason in result["reasons"])
     assert "fit: over-fit: it takes 90% off" in out
     assert "next: tiltyard why iris" in out
     assert "edit tasks/iris.yaml" in out
     assert "dropout" in out
 
 
-def test_the_champion_that_comes_again_is_unchanged(
+def test_promoting_the_champion_again_is_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is neither held nor a failure."""
+    """The status is neither HOLD nor a failure."""
     workspace, task = prepared_project(tmp_path / "again", "iris")
     monkeypatch.chdir(workspace.root)
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
@@ -79,8 +79,8 @@ def verdict(word: Word, *failed: str, champion: str | None = "old") -> Verdict:
     return Verdict("iris", word, "new", champion, ["it did not"], outcomes)
 
 
-def test_what_is_next_depends_on_what_failed(workspace: Workspace) -> None:
-    """A word of a person, fresh rows, a search that the task names, or its settings; nothing after a promotion."""
+def test_next_steps_depend_on_the_failed_checks(workspace: Workspace) -> None:
+    """Next steps are an approval, fresh rows, a search or other settings; there are none after a promotion."""
     task = loader.load(workspace, "iris")
     commands = [
         " ".join(next_steps(workspace, task, verdict("HOLD", *failed)).commands)
@@ -91,14 +91,14 @@ def test_what_is_next_depends_on_what_failed(workspace: Workspace) -> None:
     assert "edit tasks/iris.yaml" in commands[2]
     assert commands[3] == "tiltyard history iris"
     edit_task(workspace, "iris", {"search": {"train.epochs": {"low": 3, "high": 9}}})
-    searching = loader.load(workspace, "iris")
-    assert "tiltyard search iris --apply" in next_steps(workspace, searching, verdict("HOLD", "champion")).commands
+    searchable = loader.load(workspace, "iris")
+    assert "tiltyard search iris --apply" in next_steps(workspace, searchable, verdict("HOLD", "champion")).commands
     assert not next_steps(workspace, task, verdict("PROMOTE")).commands
     assert not next_steps(workspace, task, verdict("HOLD", champion="new")).commands
 
 
-def test_a_run_exits_by_its_gravest_verdict(capsys: pytest.CaptureFixture[str], workspace: Workspace) -> None:
-    """REJECT before HOLD; and the table is followed by reasons, fit and commands."""
+def test_run_exits_with_the_most_severe_verdict(capsys: pytest.CaptureFixture[str], workspace: Workspace) -> None:
+    """REJECT outranks HOLD; the table is followed by reasons, fit and commands."""
     task = loader.load(workspace, "iris")
     rows = [TaskOutcome("iris", verdict=word) for word in ("PROMOTE", "unchanged", "HOLD", "REJECT", "ok")]
     assert [row.status for row in rows] == [0, 0, 3, 4, 0]
@@ -109,33 +109,33 @@ def test_a_run_exits_by_its_gravest_verdict(capsys: pytest.CaptureFixture[str], 
     assert "tiltyard why iris" in out
 
 
-def test_of_several_tasks_a_broken_one_leaves_the_others_alone(
+def test_broken_task_does_not_affect_the_others(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A file that cannot be meant, and one without raw data: the third is prepared, and the command ends with 1."""
+    """With one invalid task file and one task without raw data, the third task is prepared and the status is 1."""
     fetch_raw(workspace, "diabetes")
     workspace.task_file("digits").write_text("title: [")
     for arguments in (("prepare", "digits", "iris", "diabetes"), ("prepare", "digits", "diabetes", "iris", "--json")):
         assert main(monkeypatch, *arguments) == 1
-        told = capsys.readouterr()
-        assert "error: tasks/digits.yaml: not YAML: line 1" in told.err
-        assert "error: no raw data: expected iris/" in told.err
-        assert "tiltyard fetch iris" in told.err
-        assert "265 train" in told.out or set(json.loads(told.out)) == {"diabetes"}
+        captured = capsys.readouterr()
+        assert "error: tasks/digits.yaml: not YAML: line 1" in captured.err
+        assert "error: no raw data: expected iris/" in captured.err
+        assert "tiltyard fetch iris" in captured.err
+        assert "265 train" in captured.out or set(json.loads(captured.out)) == {"diabetes"}
     assert workspace.out("diabetes", "prepare").is_dir()
 
 
-def test_a_slip_of_the_hand_runs_nothing(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a name is unknown, the known ones are not begun."""
+def test_unknown_task_name_runs_nothing(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If one name is unknown, the known tasks are not started."""
     fetch_raw(workspace, "diabetes")
     assert main(monkeypatch, "prepare", "diabetes", "irish") == 1
     assert not workspace.out("diabetes", "prepare").exists()
 
 
-def test_alone_a_failure_is_an_error_as_ever(
+def test_single_task_failure_is_one_error(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One task, one sentence, one hint."""
+    """A single task prints one error."""
     with pytest.raises(Exception, match="no raw data"):
         prepare.prepare(workspace, loader.load(workspace, "iris"))
     assert main(monkeypatch, "prepare", "iris") == 1

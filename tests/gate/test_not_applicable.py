@@ -1,4 +1,4 @@
-"""Checks that have nothing to judge say so with the reason, which is neither passed nor failed."""
+"""Checks that do not apply: they say so with a reason, and neither pass nor fail."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tiltyard.gate.duel import Duel
 Make = Callable[[], Duel]
 
 
-def labels(challenger: Callable[[Data], Any] = linear_model, **given: Any) -> Make:
-    """Return how to make a duel about labels."""
-    return lambda: build_duel(cancer(), challenger(cancer()), **given)
+def labels(challenger: Callable[[Data], Any] = linear_model, **options: Any) -> Make:
+    """Return a function that makes a classification duel."""
+    return lambda: build_duel(cancer(), challenger(cancer()), **options)
 
 
 def numbers() -> Duel:
-    """Make a duel about numbers, against a champion."""
+    """Make a regression duel with a champion."""
     return build_duel(diabetes(), linear_model(diabetes()), linear_model(diabetes()))
 
 
 def without(fact: str) -> Make:
-    """Return how to make a duel in which a fact was not recorded."""
+    """Return a function that makes a duel in which one fact is not recorded."""
     return labels(more={"facts": {name: value for name, value in FACTS.items() if name != fact}})
 
 
@@ -58,8 +58,8 @@ REASONS: list[tuple[str, Make, str]] = [
 
 
 @pytest.mark.parametrize(("name", "make", "reason"), REASONS, ids=[f"{name}: {why}" for name, _, why in REASONS])
-def test_a_check_without_anything_to_judge_says_why(name: str, make: Make, reason: str) -> None:
-    """The reason is all that is recorded: no figure, no limit, no rows."""
+def test_check_that_does_not_apply_gives_a_reason(name: str, make: Make, reason: str) -> None:
+    """Only the reason is recorded: no value, no limit, no rows."""
     found: Outcome = plugins.load("checks", name)().outcome(make())
     assert (found.state, found.text) == ("not applicable", reason)
     assert (found.observed, found.limit, found.interval, found.rows) == (None, None, None, None)
@@ -72,22 +72,22 @@ def test_a_check_without_anything_to_judge_says_why(name: str, make: Make, reaso
         ("fairness", {"sensitive": ["side"]}, "no two groups have 20 sealed rows"),
     ],
 )
-def test_groups_of_19_rows_are_not_judged(check: str, terms: dict[str, Any], reason: str) -> None:
-    """Chance says more of them than the model; 20 rows are enough."""
+def test_groups_below_20_rows_are_not_judged(check: str, terms: dict[str, Any], reason: str) -> None:
+    """Results of so few rows are mostly chance; 20 rows are enough."""
     duel = build_duel(cancer(), linear_model(cancer()), **terms)
     large, small = ((duel.rows["side"] == side).nonzero()[0] for side in ("large", "small"))
     for size, judged in ((19, False), (20, True)):
-        kept = [*large[:size], *small[:size]]
-        few = dataclasses.replace(
+        indices = [*large[:size], *small[:size]]
+        subset = dataclasses.replace(
             duel,
-            rows={name: values[kept] for name, values in duel.rows.items()},
-            **{name: getattr(duel, name)[kept] for name in ("truth", "challenger", "baseline")},
+            rows={name: values[indices] for name, values in duel.rows.items()},
+            **{name: getattr(duel, name)[indices] for name in ("truth", "challenger", "baseline")},
         )
-        found = plugins.load("checks", check)().outcome(few)
+        found = plugins.load("checks", check)().outcome(subset)
         assert (found.state != "not applicable", found.text == reason) == (judged, not judged)
 
 
-def test_a_verdict_that_may_come_out_otherwise_does_not_stick() -> None:
-    """What depends on machine, people or clients is judged anew the next time; the rest follows from the files."""
+def test_non_repeatable_checks_are_listed() -> None:
+    """Checks that depend on the machine, people or clients are run again; all others follow from the files."""
     changing = {name for name in plugins.names("checks") if not plugins.load("checks", name).repeatable}
     assert changing == {"approval", "drift", "latency", "live_quality", "size"}

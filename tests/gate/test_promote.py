@@ -1,4 +1,4 @@
-"""The gate: a challenger replaces the champion only when it wins, whatever is killed on the way."""
+"""The gate: a challenger replaces the champion only if it wins, also after kills."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from tiltyard.workspace import Workspace
 
 @pytest.fixture(scope="module")
 def stable(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Iris, prepared, with challengers of known strength."""
+    """A prepared iris project with challengers of known strength."""
     return linear_challengers.prepare_challengers(tmp_path_factory.mktemp("stable"))
 
 
 @pytest.fixture
 def iris(stable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A workspace of the test's own, whose packages are made without a service."""
+    """A copy of the project for one test, whose packages are built without a service."""
     return linear_challengers.copy_challengers(stable, tmp_path / "arena", monkeypatch)
 
 
@@ -43,7 +43,7 @@ def champion(workspace: Workspace) -> str | None:
 
 
 def verdicts(workspace: Workspace) -> list[str]:
-    """Return the verdicts of the ledger's whole lines."""
+    """Return the verdicts of all ledger lines."""
     return [json.loads(line)["verdict"] for line in workspace.ledger("iris").read_text().splitlines()]
 
 
@@ -53,15 +53,15 @@ def snapshot(workspace: Workspace) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
-def test_the_first_good_challenger_becomes_champion(iris: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pointer, ledger line and package are there, and the line holds all that led to the decision."""
+def test_first_good_challenger_becomes_champion(iris: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pointer, ledger line and package exist, and the line contains the evidence for the decision."""
     monkeypatch.setenv("TILTYARD_ACTOR", "anna")
     workspace, task = iris
-    made = use_challenger(workspace, "good")
+    version = use_challenger(workspace, "good")
     verdict = promote(workspace, task)
-    assert (verdict.verdict, verdict.version, verdict.champion) == ("PROMOTE", made, None)
-    assert champion(workspace) == made
-    assert workspace.package("iris", made).is_dir()
+    assert (verdict.verdict, verdict.version, verdict.champion) == ("PROMOTE", version, None)
+    assert champion(workspace) == version
+    assert workspace.package("iris", version).is_dir()
     (line,) = Registry(workspace).decisions("iris")
     facts = files.read_json(workspace.out("iris", "prepare") / "split.json")
     assert (line.data, line.test) == (facts["data"], facts["test"])
@@ -84,23 +84,23 @@ def test_the_first_good_challenger_becomes_champion(iris: Project, monkeypatch: 
         )
     }
     assert "failed" not in states.values()
-    assert line.evidence["package"] == files.sha256(workspace.package("iris", made))
+    assert line.evidence["package"] == files.sha256(workspace.package("iris", version))
     assert line.evidence["over_baseline"]["low"] > 0
 
 
-def test_a_second_run_changes_nothing(iris: Project) -> None:
-    """The champion is not its own challenger."""
+def test_second_promotion_changes_nothing(iris: Project) -> None:
+    """The champion does not compete with itself."""
     workspace, task = iris
-    made = use_challenger(workspace, "good")
+    version = use_challenger(workspace, "good")
     promote(workspace, task)
     before = {path: digest for path, digest in snapshot(workspace).items() if "packages" not in path}
     verdict = promote(workspace, task)
-    assert (verdict.verdict, verdict.reasons) == ("HOLD", [f"version {made} is already the champion"])
+    assert (verdict.verdict, verdict.reasons) == ("HOLD", [f"version {version} is already the champion"])
     assert {path: digest for path, digest in snapshot(workspace).items() if "packages" not in path} == before
 
 
-def test_a_worse_challenger_is_held_with_the_reason(iris: Project) -> None:
-    """Both scores and the interval are in the sentence; judging it again tells the same and adds no line."""
+def test_worse_challenger_is_held_with_a_reason(iris: Project) -> None:
+    """The sentence has both scores and the interval; a second run gives the same verdict and adds no line."""
     workspace, task = iris
     good = use_challenger(workspace, "good")
     promote(workspace, task)
@@ -117,8 +117,8 @@ def test_a_worse_challenger_is_held_with_the_reason(iris: Project) -> None:
     assert verdicts(workspace) == ["PROMOTE", "HOLD"]
 
 
-def test_a_better_challenger_replaces_the_champion(iris: Project) -> None:
-    """The gain is proven on the same rows, with the champion's own packaged model."""
+def test_better_challenger_replaces_the_champion(iris: Project) -> None:
+    """The gain is proven on the same rows, with the packaged model of the champion."""
     workspace, task = iris
     weak = use_challenger(workspace, "weak")
     promote(workspace, task)
@@ -129,8 +129,8 @@ def test_a_better_challenger_replaces_the_champion(iris: Project) -> None:
     assert "against the champion's" in verdict.reasons[0]
 
 
-def test_a_gain_below_the_minimum_is_held(iris: Project) -> None:
-    """The task says what a change of champion must be worth; a changed gate is a new question."""
+def test_gain_below_the_minimum_is_held(iris: Project) -> None:
+    """The task sets the minimum gain; with other gate settings the challenger is judged again."""
     workspace, task = iris
     use_challenger(workspace, "weak")
     promote(workspace, task)
@@ -142,8 +142,8 @@ def test_a_gain_below_the_minimum_is_held(iris: Project) -> None:
     assert promote(workspace, task).verdict == "PROMOTE"
 
 
-def test_a_dry_run_writes_nothing(iris: Project) -> None:
-    """The same verdict, and not a byte changed."""
+def test_dry_run_writes_nothing(iris: Project) -> None:
+    """The verdict is the same, and no file changes."""
     workspace, task = iris
     use_challenger(workspace, "good")
     before = snapshot(workspace)
@@ -151,8 +151,8 @@ def test_a_dry_run_writes_nothing(iris: Project) -> None:
     assert snapshot(workspace) == before
 
 
-def test_a_model_no_better_than_the_baseline_is_rejected(iris: Project) -> None:
-    """Unfit for production, champion or not."""
+def test_model_no_better_than_the_baseline_is_rejected(iris: Project) -> None:
+    """Such a model is rejected with or without a champion."""
     workspace, task = iris
     use_challenger(workspace, "blind")
     verdict = promote(workspace, task)
@@ -162,8 +162,8 @@ def test_a_model_no_better_than_the_baseline_is_rejected(iris: Project) -> None:
     assert champion(workspace) is None
 
 
-def test_a_slow_answer_is_judged_anew_each_time(iris: Project) -> None:
-    """Latency depends on the machine and its mood: such a verdict does not stick to the version."""
+def test_latency_failure_is_judged_again_each_time(iris: Project) -> None:
+    """Latency depends on the load of the machine, so its verdict is not stored for the version."""
     workspace, task = iris
     use_challenger(workspace, "good")
     slow = task.model_copy(update={"gate": task.gate.model_copy(update={"latency_ms": 1e-6})})
@@ -174,10 +174,8 @@ def test_a_slow_answer_is_judged_anew_each_time(iris: Project) -> None:
     assert promote(workspace, task).verdict == "PROMOTE"
 
 
-def test_a_package_that_fails_is_rejected_and_the_champion_stays(
-    iris: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The pointer moves only after the package is proven; the next run tries again."""
+def test_failing_package_is_rejected_and_champion_stays(iris: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pointer changes only after the package is tested; the next run tries again."""
     workspace, task = iris
     weak = use_challenger(workspace, "weak")
     promote(workspace, task)
@@ -196,8 +194,8 @@ def test_a_package_that_fails_is_rejected_and_the_champion_stays(
     assert champion(workspace) == good
 
 
-def test_a_version_that_was_rolled_back_stays_back(iris: Project) -> None:
-    """The next run does not undo a person's decision; --again does."""
+def test_rolled_back_version_is_not_promoted_again(iris: Project) -> None:
+    """The next run does not undo a rollback; --again does."""
     workspace, task = iris
     weak = use_challenger(workspace, "weak")
     promote(workspace, task)
@@ -212,15 +210,15 @@ def test_a_version_that_was_rolled_back_stays_back(iris: Project) -> None:
     assert champion(workspace) == good
 
 
-def test_no_evaluation_is_refused(iris: Project) -> None:
-    """The hint says what to type."""
+def test_promotion_without_evaluation_is_rejected(iris: Project) -> None:
+    """The error names the missing report."""
     shutil.rmtree(iris[0].out("iris", "evaluate"))
     with pytest.raises(RegistryError, match=r"iris has no evaluation: expected out/iris/evaluate/report\.json"):
         promote(*iris)
 
 
-def test_a_champion_whose_package_is_gone_cannot_be_beaten(iris: Project) -> None:
-    """Without its files there is nothing to compare with."""
+def test_missing_champion_package_is_an_error(iris: Project) -> None:
+    """Without its package the champion cannot be compared."""
     workspace, task = iris
     weak = use_challenger(workspace, "weak")
     promote(workspace, task)
@@ -231,18 +229,18 @@ def test_a_champion_whose_package_is_gone_cannot_be_beaten(iris: Project) -> Non
     assert champion(workspace) == weak
 
 
-def test_the_package_of_the_champion_is_made_again_when_it_is_gone(iris: Project) -> None:
-    """A fresh clone has the pointer; the same training makes the same version, and its package."""
+def test_missing_champion_package_is_rebuilt(iris: Project) -> None:
+    """In a fresh clone with only the pointer, the same training gives the same version and its package."""
     workspace, task = iris
-    made = use_challenger(workspace, "good")
+    version = use_challenger(workspace, "good")
     promote(workspace, task)
-    workspace.package("iris", made).rename(workspace.root / "elsewhere")
+    workspace.package("iris", version).rename(workspace.root / "elsewhere")
     promote(workspace, task)
-    assert workspace.package("iris", made).is_dir()
+    assert workspace.package("iris", version).is_dir()
 
 
-def test_the_ledger_names_the_commit(iris: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inside git the line holds the commit, and whether the code differed from it."""
+def test_ledger_records_the_commit(iris: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a git repository the line has the commit, and whether files differed from it."""
     workspace, task = iris
     for key in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{key}_NAME", "anna")
@@ -293,13 +291,13 @@ print(promote(workspace, task_file.load(workspace, "iris")).verdict)
 
 
 def start(workspace: Workspace, point: str) -> subprocess.Popen[str]:
-    """Promote in a process of its own, which kills itself at a point."""
+    """Run a promotion in a separate process, which kills itself at a point."""
     command = [sys.executable, "-c", KILLED, str(workspace.root), point, str(ROOT / "tests/builders")]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize(
-    ("point", "moved"),
+    ("point", "pointer_moved"),
     [
         ("in the package", False),
         ("before the pointer", False),
@@ -308,15 +306,15 @@ def start(workspace: Workspace, point: str) -> subprocess.Popen[str]:
         ("in the line", True),
     ],
 )
-def test_a_kill_leaves_the_old_or_the_new_champion(iris: Project, point: str, moved: bool) -> None:
-    """Never neither; the next run finishes, and each promotion is told once."""
+def test_kill_leaves_the_old_or_the_new_champion(iris: Project, point: str, pointer_moved: bool) -> None:
+    """There is always a champion; the next run completes, and each promotion is recorded once."""
     workspace, task = iris
     weak = use_challenger(workspace, "weak")
     promote(workspace, task)
     good = use_challenger(workspace, "good")
     with start(workspace, point) as process:
         assert process.wait(60) == -signal.SIGKILL
-    assert champion(workspace) == (good if moved else weak)
+    assert champion(workspace) == (good if pointer_moved else weak)
     promote(workspace, task)
     assert champion(workspace) == good
     assert [line.version for line in Registry(workspace).decisions("iris")] == [weak, good]
@@ -324,8 +322,8 @@ def test_a_kill_leaves_the_old_or_the_new_champion(iris: Project, point: str, mo
     assert [path.name for path in workspace.champion("iris").parent.iterdir()] == ["iris.json"]
 
 
-def test_two_promotions_at_once_take_turns(iris: Project) -> None:
-    """One promotes; the other judges after it and finds the champion in place."""
+def test_concurrent_promotions_run_one_after_the_other(iris: Project) -> None:
+    """One promotes; the other judges after it and finds that version as the champion."""
     workspace, _ = iris
     use_challenger(workspace, "good")
     both = [start(workspace, "never") for _ in range(2)]
@@ -334,8 +332,8 @@ def test_two_promotions_at_once_take_turns(iris: Project) -> None:
 
 
 @pytest.mark.slow
-def test_a_promotion_with_its_real_package(tmp_path: Path) -> None:
-    """The Bento is built, started, asked, and only then is there a champion."""
+def test_promotion_with_a_real_package(tmp_path: Path) -> None:
+    """The Bento is built, started and tested before the champion changes."""
     workspace, task = prepared_project(tmp_path, "diabetes")
     write_challenger(workspace, task, slice(None))
     verdict = promote(workspace, task)

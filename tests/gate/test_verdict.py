@@ -1,4 +1,4 @@
-"""Verdicts: what follows from outcomes, how people read it, and what comes back out of the ledger."""
+"""Verdicts: how outcomes are combined, shown, and read back from the ledger."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tiltyard.gate.checks.base import Outcome
 from tiltyard.gate.verdict import Verdict, decide
 from tiltyard.registry.decision import Decision
 
-HELD = Outcome(
+HOLD_OUTCOME = Outcome(
     "drift", "was trained on data like recent inputs", "failed", "far", "HOLD", False, 0.5, 0.2, [0.1, 0.9], 300
 )
-REJECTED = dataclasses.replace(HELD, code="parity", severity="REJECT", repeatable=True)
+REJECT_OUTCOME = dataclasses.replace(HOLD_OUTCOME, code="parity", severity="REJECT", repeatable=True)
 REPORT: dict[str, Any] = {
     "metric": "accuracy",
     "metrics": {"accuracy": 0.9},
@@ -35,28 +35,28 @@ def states(*pairs: tuple[Outcome, Any]) -> list[Outcome]:
     ("outcomes", "word"),
     [
         ([], "PROMOTE"),
-        (states((HELD, "passed"), (REJECTED, "passed")), "PROMOTE"),
-        (states((HELD, "not applicable"), (REJECTED, "not applicable")), "PROMOTE"),
-        (states((HELD, "failed"), (REJECTED, "passed")), "HOLD"),
-        (states((HELD, "failed"), (REJECTED, "not applicable")), "HOLD"),
-        (states((HELD, "passed"), (REJECTED, "failed")), "REJECT"),
-        (states((HELD, "failed"), (REJECTED, "failed")), "REJECT"),
+        (states((HOLD_OUTCOME, "passed"), (REJECT_OUTCOME, "passed")), "PROMOTE"),
+        (states((HOLD_OUTCOME, "not applicable"), (REJECT_OUTCOME, "not applicable")), "PROMOTE"),
+        (states((HOLD_OUTCOME, "failed"), (REJECT_OUTCOME, "passed")), "HOLD"),
+        (states((HOLD_OUTCOME, "failed"), (REJECT_OUTCOME, "not applicable")), "HOLD"),
+        (states((HOLD_OUTCOME, "passed"), (REJECT_OUTCOME, "failed")), "REJECT"),
+        (states((HOLD_OUTCOME, "failed"), (REJECT_OUTCOME, "failed")), "REJECT"),
     ],
 )
-def test_the_gravest_failure_decides(outcomes: list[Outcome], word: str) -> None:
-    """Only what failed counts, neither what passed nor what was not judged."""
+def test_most_severe_failure_decides(outcomes: list[Outcome], word: str) -> None:
+    """Only failures count, not what passed or did not apply."""
     assert decide(outcomes) == decide(outcomes[::-1]) == word
 
 
 @pytest.mark.parametrize(("champion", "word"), [("v1", "unchanged"), ("v2", "HOLD"), (None, "HOLD")])
-def test_a_champion_that_comes_again_is_unchanged(champion: str | None, word: str) -> None:
-    """Another version is what the verdict says."""
+def test_champion_as_challenger_is_unchanged(champion: str | None, word: str) -> None:
+    """For another version the verdict is shown as it is."""
     assert Verdict("iris", "HOLD", "v1", champion, ["so"]).shown_verdict == word
 
 
-def test_a_verdict_comes_back_out_of_the_ledger() -> None:
-    """With every outcome, and as one that is told already; what a later release wrote beside it is passed over."""
-    verdict = Verdict("duel", "REJECT", "v2", "v1", ["far"], [HELD, REJECTED], {"gap": 0.1}, "f")
+def test_verdict_is_read_back_from_the_ledger() -> None:
+    """It has every outcome and is marked as recorded; unknown keys of later releases are ignored."""
+    verdict = Verdict("duel", "REJECT", "v2", "v1", ["far"], [HOLD_OUTCOME, REJECT_OUTCOME], {"gap": 0.1}, "f")
     origin = {"commit": "c", "dirty": False, "who": "ann"}
     decision = verdict.decision(duel_task(cancer()).model_dump(mode="json"), REPORT, origin)
     assert (decision.metrics, decision.baseline, decision.data, decision.test) == (

@@ -1,4 +1,4 @@
-"""Labels by hand: outputs and shares, tables and worst rows of a report, its curves, and what clients are told."""
+"""Classification by hand: outputs, tables, worst rows and curves of a report, and the published schema."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from tiltyard.modeling.problems.classification import Classification, probabilit
 TARGET = Target(column="y", classes=["a", "b", "c"])
 TRUTH = np.array([0, 0, 0, 1, 1])
 SHARES = np.array([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.3, 0.3, 0.4], [0.1, 0.8, 0.1], [0.85, 0.05, 0.1]])
-MADE = Predictions(TRUTH, SHARES, np.full((5, 3), 1 / 3), np.arange(10, 15), ["a", "b", "c"], "y")
+EVALUATED = Predictions(TRUTH, SHARES, np.full((5, 3), 1 / 3), np.arange(10, 15), ["a", "b", "c"], "y")
 
 
 @pytest.mark.parametrize(("output", "units"), [("softmax", 3), ("sigmoid", 1)])
-def test_the_network_has_an_output_a_label(output: str, units: int) -> None:
-    """Or a single one for the second of two."""
+def test_network_has_one_output_per_label(output: str, units: int) -> None:
+    """With a sigmoid, there is one output for the second of two labels."""
     assert Classification().units(TARGET, output, cast("FittedEncoder", None)) == units
 
 
-def test_the_baseline_knows_how_frequent_labels_are() -> None:
-    """The same shares for every row."""
+def test_baseline_predicts_label_frequencies() -> None:
+    """Every row has the same probabilities."""
     found = Evaluator().baseline(np.array([0, 2, 2, 2]), {"x": np.zeros(2)}, "accuracy")
     assert found.tolist() == [[0.25, 0, 0.75]] * 2
 
 
-def test_one_output_is_the_probability_of_the_second_label() -> None:
-    """The first has what is left; an answer is the label with both."""
+def test_single_output_is_the_probability_of_the_second_label() -> None:
+    """The first label has the remaining probability; a prediction is the label with both."""
     outputs = np.array([[0.25], [0.75]])
     assert probabilities(outputs).tolist() == [[0.75, 0.25], [0.25, 0.75]]
     assert Classification().decode(outputs, ["no", "yes"]) == [
@@ -54,29 +54,29 @@ def test_one_output_is_the_probability_of_the_second_label() -> None:
         ({"a": 1, "b": 0}, False),
     ],
 )
-def test_clients_are_told_of_probabilities(shares: dict[str, float], fits: bool) -> None:
-    """From 0 to 1, one for each label."""
-    answer = {"label": "a", "probabilities": shares}
+def test_schema_describes_probabilities(shares: dict[str, float], fits: bool) -> None:
+    """Each label has a probability from 0 to 1."""
+    prediction = {"label": "a", "probabilities": shares}
     found = jsonschema.Draft202012Validator(Classification().json_schema(TARGET))
-    assert found.is_valid(answer) is fits
-    assert not found.is_valid({**answer, "label": "d"})
+    assert found.is_valid(prediction) is fits
+    assert not found.is_valid({**prediction, "label": "d"})
     assert Classification().purpose(TARGET) == "the label of `y`, one of a, b, c, with probabilities"
 
 
-def test_a_report_of_labels_by_hand() -> None:
-    """Down the true label, across the predicted one; a ratio over nothing is no figure."""
-    told = Evaluator().details(MADE)
-    assert told["confusion"] == [[1, 1, 1], [1, 1, 0], [0, 0, 0]]
-    assert told["per_class"] == [
+def test_confusion_matrix_and_class_table_by_hand() -> None:
+    """Rows are true labels, columns predicted ones; undefined ratios are null."""
+    details = Evaluator().details(EVALUATED)
+    assert details["confusion"] == [[1, 1, 1], [1, 1, 0], [0, 0, 0]]
+    assert details["per_class"] == [
         {"class": "a", "rows": 3, "precision": 0.5, "recall": pytest.approx(1 / 3), "f1": 0.4},
         {"class": "b", "rows": 2, "precision": 0.5, "recall": 0.5, "f1": 0.5},
         {"class": "c", "rows": 0, "precision": 0, "recall": None, "f1": 0},
     ]
 
 
-def test_the_most_surely_wrong_rows_come_first() -> None:
-    """By the probability that their own label got; right ones are not listed."""
-    assert Evaluator().details(MADE)["worst"] == [
+def test_worst_rows_are_sorted_by_probability() -> None:
+    """The sort key is the probability of the actual label; correct rows are not listed."""
+    assert Evaluator().details(EVALUATED)["worst"] == [
         {"row": 14, "actual": "b", "predicted": "a", "probability_of_actual": 0.05},
         {"row": 11, "actual": "a", "predicted": "b", "probability_of_actual": 0.2},
         {"row": 12, "actual": "a", "predicted": "c", "probability_of_actual": 0.3},
@@ -87,45 +87,45 @@ def test_the_most_surely_wrong_rows_come_first() -> None:
     assert [one["row"] for one in Evaluator().details(many)["worst"]] == [*range(10)]
 
 
-def test_plots_of_labels_by_hand() -> None:
-    """Names for the confusion matrix, and the mean of the curves of labels that there are; of one label chance."""
-    drawn = Evaluator().plots(MADE)
-    assert drawn["confusion"] == {"actual": [*"aaabb"], "predicted": [*"abcba"]}
-    mean = curves.macro([*_label_figures.rocs(MADE).values()])
-    assert drawn["roc"]["false_positive"] == mean.false_positive.tolist()
-    assert drawn["roc"]["true_positive"] == mean.true_positive.tolist()
-    alone = Predictions(TRUTH[:3], SHARES[:3], SHARES[:3], np.arange(3), ["a", "b", "c"])
-    chance = Evaluator().plots(alone)["roc"]
+def test_plots_by_hand() -> None:
+    """The confusion plot has label names; the ROC plot is the mean curve, or the diagonal for only one label."""
+    plots = Evaluator().plots(EVALUATED)
+    assert plots["confusion"] == {"actual": [*"aaabb"], "predicted": [*"abcba"]}
+    mean = curves.macro([*_label_figures.rocs(EVALUATED).values()])
+    assert plots["roc"]["false_positive"] == mean.false_positive.tolist()
+    assert plots["roc"]["true_positive"] == mean.true_positive.tolist()
+    one_label = Predictions(TRUTH[:3], SHARES[:3], SHARES[:3], np.arange(3), ["a", "b", "c"])
+    chance = Evaluator().plots(one_label)["roc"]
     assert chance["false_positive"] == chance["true_positive"]
     assert (chance["true_positive"][0], chance["true_positive"][-1]) == (0, 1)
 
 
-def test_labels_with_rows_have_curves() -> None:
-    """Against all others; of two labels the second alone, and of a label without rows or others none."""
-    assert [*_label_figures.rocs(MADE)] == ["a", "b"]
+def test_labels_with_rows_have_roc_curves() -> None:
+    """Each label is compared with all others; of two labels only the second has a curve."""
+    assert [*_label_figures.rocs(EVALUATED)] == ["a", "b"]
     two = Predictions(TRUTH, SHARES[:, :2], SHARES[:, :2], np.arange(5), ["a", "b"])
     assert [*_label_figures.rocs(two)] == ["b"]
     for truth in (np.zeros(5, int), np.ones(5, int)):
         assert not _label_figures.rocs(Predictions(truth, SHARES[:, :2], SHARES[:, :2], np.arange(5), ["a", "b"]))
 
 
-def figures(made: Predictions) -> dict[str, Any]:
-    """Return the figures of a report by their titles."""
-    return {one.title: one for one in _label_figures.label_figures(made)}
+def figures(evaluated: Predictions) -> dict[str, Any]:
+    """Return the figures of a report by title."""
+    return {one.title: one for one in _label_figures.label_figures(evaluated)}
 
 
 @pytest.mark.parametrize(
-    ("labels", "drawn", "told"), [(6, 6, "each class against"), (7, 6, "the 6 worst of 7 classes")]
+    ("labels", "shown_labels", "text"), [(6, 6, "each class against"), (7, 6, "the 6 worst of 7 classes")]
 )
-def test_of_many_labels_the_worst_six_are_drawn(labels: int, drawn: int, told: str) -> None:
-    """Those with the least area first, then the mean of all, then chance; in the other picture the same without."""
+def test_worst_six_labels_are_plotted(labels: int, shown_labels: int, text: str) -> None:
+    """They are sorted by area; the mean and chance follow in the ROC figure."""
     truth = np.repeat(np.arange(labels), 4)
     shares = np.eye(labels)[truth] + np.random.default_rng(0).random((4 * labels, labels)) * np.linspace(3, 0.5, labels)
-    names = [f"n{place}" for place in range(labels)]
-    made = Predictions(truth, shares / shares.sum(axis=1, keepdims=True), shares, np.arange(4 * labels), names)
-    areas = {name: curve.area for name, curve in _label_figures.rocs(made).items()}
-    worst = sorted(areas, key=lambda name: areas[name])[:drawn]
-    roc, precision = figures(made)["ROC"], figures(made)["Precision and recall"]
+    names = [f"n{i}" for i in range(labels)]
+    evaluated = Predictions(truth, shares / shares.sum(axis=1, keepdims=True), shares, np.arange(4 * labels), names)
+    areas = {name: curve.area for name, curve in _label_figures.rocs(evaluated).items()}
+    worst = sorted(areas, key=lambda name: areas[name])[:shown_labels]
+    roc, precision = figures(evaluated)["ROC"], figures(evaluated)["Precision and recall"]
     expected = [
         *(f"{name}, {areas[name]:.3f}" for name in worst),
         f"mean, {np.mean([*areas.values()]):.3f}",
@@ -133,13 +133,13 @@ def test_of_many_labels_the_worst_six_are_drawn(labels: int, drawn: int, told: s
     ]
     assert [line["name"] for line in roc.data["lines"]] == expected
     assert [line["name"].partition(",")[0] for line in precision.data["lines"]] == worst
-    assert told in roc.text
+    assert text in roc.text
     assert roc.data["square"] is precision.data["square"] is True
     assert all(line["threshold"] for line in precision.data["lines"])
 
 
 def test_curves_of_two_labels_by_hand() -> None:
-    """One line and chance, without a mean of one; every threshold is told."""
+    """There is one curve and chance, without a mean; all thresholds are included."""
     outputs = np.array([[0.1], [0.4], [0.35], [0.8]])
     shown = figures(Predictions(np.array([0, 0, 1, 1]), outputs, outputs, np.arange(4), ["no", "yes"]))
     curve, chance = shown["ROC"].data["lines"]
@@ -153,16 +153,16 @@ def test_curves_of_two_labels_by_hand() -> None:
     assert precise["y"] == pytest.approx([1, 0.5, 2 / 3, 0.5], rel=1e-5)
 
 
-def test_two_labels_of_three_have_a_mean() -> None:
-    """Where the third has no rows; where one label alone has rows there are no curves."""
-    lines = figures(MADE)["ROC"].data["lines"]
+def test_mean_curve_of_two_labels_with_rows() -> None:
+    """The third label has no rows; if only one label has rows, there are no curves."""
+    lines = figures(EVALUATED)["ROC"].data["lines"]
     assert [line["name"].partition(",")[0] for line in lines] == ["b", "a", "mean", "by chance"]
-    alone = Predictions(TRUTH[:3], SHARES[:3], SHARES[:3], np.arange(3), ["a", "b", "c"])
-    assert [*figures(alone)] == ["Confusion", "Calibration"]
+    one_label = Predictions(TRUTH[:3], SHARES[:3], SHARES[:3], np.arange(3), ["a", "b", "c"])
+    assert [*figures(one_label)] == ["Confusion", "Calibration"]
 
 
-@pytest.mark.parametrize(("labels", "what"), [(2, "yes"), (3, "the predicted label")])
-def test_calibration_is_of_the_second_label_or_the_likeliest(labels: int, what: str) -> None:
+@pytest.mark.parametrize(("labels", "label"), [(2, "yes"), (3, "the predicted label")])
+def test_calibration_of_the_second_or_the_predicted_label(labels: int, label: str) -> None:
     """Of ten rows with a predicted probability of 80 %, nine are right; the line shows perfect calibration."""
     shares = np.array([[0.2, 0.8], [0.9, 0.1]] if labels == 2 else [[0.1, 0.8, 0.1], [0.8, 0.1, 0.1]])
     truth = np.array([1] * 9 + [0] + ([0] * 10 if labels == 2 else [0] * 9 + [2]))
@@ -174,17 +174,17 @@ def test_calibration_is_of_the_second_label_or_the_likeliest(labels: int, what: 
     )
     assert model["dots"] is True
     assert calibrated == {"name": "calibrated", "x": [0, 1], "y": [0, 1], "dashed": True}
-    assert f"How often {what} is right" in shown.text
+    assert f"How often {label} is right" in shown.text
     assert shown.data["square"] is True
 
 
-def test_the_matrix_is_shaded_by_row() -> None:
-    """Actual labels down, predicted ones across."""
-    shown = figures(MADE)["Confusion"].data
+def test_confusion_matrix_is_shaded_by_row() -> None:
+    """Actual labels are rows, predicted ones columns."""
+    shown = figures(EVALUATED)["Confusion"].data
     assert (shown["down"], shown["across"], shown["by_row"]) == ("Actual", "Predicted", True)
     assert shown["values"] == [[1, 1, 1], [1, 1, 0], [0, 0, 0]]
 
 
-def test_what_is_no_figure_is_none() -> None:
-    """In tables, where JSON has neither NaN nor infinity."""
+def test_non_finite_values_are_null() -> None:
+    """JSON has neither NaN nor infinity."""
     assert [finite(value) for value in (0.5, math.nan, math.inf)] == [0.5, None, None]

@@ -1,4 +1,4 @@
-"""Dates are spelled and read by the format alone: strictly, and the same under every locale."""
+"""Dates are formatted and parsed only by the given format: strictly, and independently of the locale."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from tiltyard.modeling.columns._datetime_format import DIRECTIVES, DatetimeFormat
 
-NAIVE = datetime(2024, 2, 29, 15, 4, 5, 678900)  # noqa: DTZ001 - moments are naive, in UTC
+EXAMPLE = datetime(2024, 2, 29, 15, 4, 5, 678900)  # noqa: DTZ001 - datetimes are naive, in UTC
 
 
 @pytest.mark.parametrize(
-    ("text", "spelled"),
+    ("text", "formatted"),
     [
         ("%Y-%m-%d %H:%M:%S.%f", "2024-02-29 15:04:05.678900"),
         ("%d.%m.%y, %I.%M %p", "29.02.24, 03.04 PM"),
@@ -23,13 +23,13 @@ NAIVE = datetime(2024, 2, 29, 15, 4, 5, 678900)  # noqa: DTZ001 - moments are na
         ("%Y-%m-%dT%H:%M%z", "2024-02-29T15:04Z"),
     ],
 )
-def test_a_moment_is_spelled_and_read_back(text: str, spelled: str) -> None:
-    """What a format leaves out is lost; the rest comes back."""
-    spelling = DatetimeFormat(text)
-    assert spelling.format(NAIVE) == spelled
-    moment = spelling.read(spelled)
-    assert moment is not None
-    assert spelling.format(moment) == spelled
+def test_formatted_datetime_is_parsed_back(text: str, formatted: str) -> None:
+    """Parts that the format omits are lost; the others are kept."""
+    datetime_format = DatetimeFormat(text)
+    assert datetime_format.format(EXAMPLE) == formatted
+    parsed = datetime_format.read(formatted)
+    assert parsed is not None
+    assert datetime_format.format(parsed) == formatted
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def test_a_moment_is_spelled_and_read_back(text: str, spelled: str) -> None:
         ("%y", "69", "1969-01-01T00:00:00"),
     ],
 )
-def test_usual_spellings_are_read(text: str, value: str, iso: str) -> None:
-    """Offsets lead to UTC; noon and midnight, nanoseconds, capitals and two digits of a year mean what they do."""
-    moment = DatetimeFormat(text).read(value)
-    assert moment is not None
-    assert moment.isoformat() == iso
+def test_common_formats_are_parsed(text: str, value: str, iso: str) -> None:
+    """Offsets are converted to UTC; noon, midnight, nanoseconds, capitals and two-digit years are supported."""
+    parsed = DatetimeFormat(text).read(value)
+    assert parsed is not None
+    assert parsed.isoformat() == iso
 
 
 @pytest.mark.parametrize(
@@ -68,21 +68,21 @@ def test_usual_spellings_are_read(text: str, value: str, iso: str) -> None:
         ("%Y-%m-%d %H:%M%z", "2024-01-01 00:00+99:99"),
     ],
 )
-def test_what_is_no_moment_is_none(text: str, value: str) -> None:
-    """Neither blanks nor other digits, months or offsets are let through."""
+def test_invalid_datetime_is_none(text: str, value: str) -> None:
+    """Blanks, other digits, and invalid months or offsets are rejected."""
     assert DatetimeFormat(text).read(value) is None
 
 
 @pytest.mark.parametrize("year", [0, 1, 1600, 1900, 2000, 2023, 2024, 2100, 9999])
-def test_many_days_are_read_as_each_of_them(year: int) -> None:
-    """All at once or one by one: of the centuries only every fourth has a 29th of February."""
-    spelling = DatetimeFormat("%Y-%m-%d")
+def test_parsing_many_days_equals_parsing_each(year: int) -> None:
+    """Only every fourth century has a 29 February."""
+    datetime_format = DatetimeFormat("%Y-%m-%d")
     texts = [f"{year:04}-{month:02}-{day:02}" for month in range(14) for day in range(33)]
-    assert spelling.read_all(texts).tolist() == [*map(spelling.read, texts)]
+    assert datetime_format.read_all(texts).tolist() == [*map(datetime_format.read, texts)]
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
         ("%Y-%q", "expected directives among %Y %y"),
         ("%Y-%m-%", "expected directives among"),
@@ -96,19 +96,19 @@ def test_many_days_are_read_as_each_of_them(year: int) -> None:
         ("", "expected one year"),
     ],
 )
-def test_a_format_that_cannot_be_meant_is_refused(text: str, complaint: str) -> None:
-    """The message says what is wanted, and shows the format."""
-    with pytest.raises(ValueError, match=f"format: .*{complaint}") as caught:
+def test_unsupported_format_is_rejected(text: str, message: str) -> None:
+    """The message says what is expected, and shows the format."""
+    with pytest.raises(ValueError, match=f"format: .*{message}") as caught:
         DatetimeFormat(text)
     assert repr(text) in str(caught.value)
 
 
 @given(letters=st.lists(st.sampled_from([*DIRECTIVES, "x"]), max_size=6), between=st.text(max_size=2), value=st.text())
-def test_any_format_reads_or_is_refused(letters: list[str], between: str, value: str) -> None:
-    """No text and no format ends in another error, and what is spelled is read."""
+def test_any_format_is_supported_or_rejected(letters: list[str], between: str, value: str) -> None:
+    """Any format and text raise no other error, and formatted values are parsed."""
     try:
-        spelling = DatetimeFormat(between.join(f"%{letter}" for letter in letters))
+        datetime_format = DatetimeFormat(between.join(f"%{letter}" for letter in letters))
     except ValueError:
         return
-    spelling.read(value)
-    assert spelling.read(spelling.format(NAIVE)) is not None
+    datetime_format.read(value)
+    assert datetime_format.read(datetime_format.format(EXAMPLE)) is not None

@@ -1,4 +1,4 @@
-"""One encoder for training and serving: learned from training rows alone, the same after it was saved."""
+"""One encoder for training and serving: fitted to training rows only, and unchanged after loading."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tiltyard.preparation.split import SplitInputs, row_keys, split_rows
 from tiltyard.validation.validate import validate
 from tiltyard.workspace import Workspace
 
-MAKERS = [generated_tasks.prepare_table, generated_tasks.prepare_texts]
+PREPARE_FUNCTIONS = [generated_tasks.prepare_table, generated_tasks.prepare_texts]
 
 
 def encoder_of(space: Workspace, task: Task) -> Encoder:
-    """Read what `prepare` wrote."""
+    """Load the encoder that `prepare` wrote."""
     return Encoder.load(space.out(task.name, "prepare") / "encoder.json")
 
 
@@ -37,10 +37,10 @@ def all_rows(space: Workspace, task: Task) -> Rows:
     return rows
 
 
-@pytest.mark.parametrize("make", MAKERS)
-def test_training_and_serving_agree_to_the_bit(workspace: Workspace, make: type) -> None:
-    """Rows of the file, sent as JSON to the saved encoder one by one, are the features that training saw."""
-    task = make(workspace)
+@pytest.mark.parametrize("prepare_task", PREPARE_FUNCTIONS)
+def test_training_and_serving_features_are_identical(workspace: Workspace, prepare_task: type) -> None:
+    """Rows sent as JSON to the saved encoder one by one give the features of training."""
+    task = prepare_task(workspace)
     encoder, rows = encoder_of(workspace, task), all_rows(workspace, task)
     features = {row.tobytes() for row in read_part(workspace.out(task.name, "prepare") / "train.npz")[0]}
     sent = json.loads(json.dumps(encoder.to_json(rows), allow_nan=False))
@@ -49,22 +49,22 @@ def test_training_and_serving_agree_to_the_bit(workspace: Workspace, make: type)
     assert features <= {row.tobytes() for row in served}
 
 
-def test_scaling_is_that_of_the_features_of_the_training_rows(workspace: Workspace) -> None:
-    """Mean and deviation are of what the model sees: filled, clipped, as logarithm; flags stay as they are."""
+def test_scaling_uses_the_training_features(workspace: Workspace) -> None:
+    """Mean and deviation are computed after filling, clipping and logarithms; flags are not scaled."""
     task = generated_tasks.prepare_table(workspace)
     features, _ = read_part(workspace.out(task.name, "prepare") / "train.npz")
     means, stds = encoder_of(workspace, task).scaling()
     assert len(means) == len(stds) == features.shape[1] == 2 + 1 + 5 + 2 + 2 + 9
-    scaled = [place for place, scale in enumerate(zip(means, stds, strict=True)) if scale != PLAIN]
+    scaled = [i for i, scale in enumerate(zip(means, stds, strict=True)) if scale != PLAIN]
     assert scaled == [0, 2, 12, 13]  # age, income, days, year
     np.testing.assert_allclose(features.mean(axis=0)[scaled], np.array(means)[scaled], rtol=1e-4)
     np.testing.assert_allclose(features.std(axis=0)[scaled], np.array(stds)[scaled], rtol=1e-4)
 
 
-@pytest.mark.parametrize("make", MAKERS)
-def test_other_rows_than_training_teach_nothing(workspace: Workspace, make: type) -> None:
-    """Fitted to the training rows alone, an encoder is the one that was saved; fitted to all, it is another."""
-    task = make(workspace)
+@pytest.mark.parametrize("prepare_task", PREPARE_FUNCTIONS)
+def test_encoder_is_fitted_to_training_rows_only(workspace: Workspace, prepare_task: type) -> None:
+    """Fitting to the training rows reproduces the saved encoder; fitting to all rows does not."""
+    task = prepare_task(workspace)
     modality = plugins.load("modalities", task.modality)()
     rows, truth = modality.rows(task, workspace.raw(task.name))
     train = split_rows(task.split, SplitInputs(row_keys(rows, task.split.seed)), truth, modality.overlap(task))["train"]
@@ -73,8 +73,8 @@ def test_other_rows_than_training_teach_nothing(workspace: Workspace, make: type
     assert task.encoder().fit(task.target, rows, truth).fitted != saved.fitted
 
 
-def test_null_may_be_missing_but_a_key_may_not(workspace: Workspace) -> None:
-    """A client that says it does not know is answered; one that forgot or misspelled a key is told."""
+def test_null_is_accepted_but_a_missing_key_is_not(workspace: Workspace) -> None:
+    """An explicit null is encoded as missing; an absent key raises an error."""
     task = generated_tasks.prepare_table(workspace)
     encoder = encoder_of(workspace, task)
     unknown = {**task.serve.example, "age": None, "town": None, "member": None, "since": None}
@@ -89,8 +89,8 @@ def test_null_may_be_missing_but_a_key_may_not(workspace: Workspace) -> None:
         assert (caught.value.code, caught.value.field) == (code, field)
 
 
-def test_a_column_without_any_value_is_named(workspace: Workspace) -> None:
-    """Nothing can be learned from it; the error says which column, and what to do."""
+def test_column_without_values_is_an_error(workspace: Workspace) -> None:
+    """The error names the column, and the hint is to leave it out."""
     task = generated_tasks.prepare_table(workspace)
     rows = {**all_rows(workspace, task), "age": np.full(200, np.nan)}
     with pytest.raises(DataError, match=r"columns\.age: expected a value in some training row") as caught:
@@ -99,30 +99,30 @@ def test_a_column_without_any_value_is_named(workspace: Workspace) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", MAKERS)
-def test_every_type_of_column_passes_validation(workspace: Workspace, make: type) -> None:
-    """Missing values that a column allows are no finding, nor are other spellings."""
-    task = make(workspace)
+@pytest.mark.parametrize("prepare_task", PREPARE_FUNCTIONS)
+def test_every_column_type_passes_validation(workspace: Workspace, prepare_task: type) -> None:
+    """Allowed missing values and alternative notations are not reported."""
+    task = prepare_task(workspace)
     assert not validate(workspace, task).failed("critical")
 
 
 @pytest.mark.slow
-def test_texts_are_trained_and_answered(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ONNX file tells moods apart by words, also when no word was ever seen, and few texts at a time."""
+def test_text_model_is_trained_and_predicts(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ONNX model predicts from words, also for unknown words only and in small batches."""
     generated_tasks.prepare_texts(workspace)
     train_tasks(workspace, "moods")
     predictor = Predictor.load(workspace.out("moods", "train"))
-    kind, rude, strange = predictor.predict(["Dear friend, THANK you!", "shut up, fool", "xyzzy"])
+    kind, rude, unknown = predictor.predict(["Dear friend, THANK you!", "shut up, fool", "xyzzy"])
     assert (kind["label"], rude["label"]) == ("kind", "rude")
-    assert np.isfinite(list(strange["probabilities"].values())).all()
-    monkeypatch.setattr("tiltyard.modeling.inference.predictor.PAIRS", 2 * 8**2)  # of eight words each
+    assert np.isfinite(list(unknown["probabilities"].values())).all()
+    monkeypatch.setattr("tiltyard.modeling.inference.predictor.PAIRS", 2 * 8**2)  # pairs for texts of eight words
     again = predictor.predict(["Dear friend, THANK you!", "shut up, fool", "xyzzy"])
-    assert [one["label"] for one in again] == [one["label"] for one in (kind, rude, strange)]
+    assert [one["label"] for one in again] == [one["label"] for one in (kind, rude, unknown)]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_codes_keep_their_spelling(workspace: Workspace, suffix: str) -> None:
-    """Version 1.50 is not 1.5, and labels of true and false are labels; a file of numbers alone makes no difference."""
+def test_codes_stay_text(workspace: Workspace, suffix: str) -> None:
+    """Version 1.50 is not 1.5, and true and false are labels, also in files with numbers only."""
     content = {**generated_tasks.TEXTS, "columns": {"release": {"type": "category", "values": ["1.50", "1.5"]}}}
     content |= {"target": {"column": "works", "classes": ["true", "false"]}, "model": {"family": "mlp"}}
     content |= {"serve": {"example": {"release": "1.50"}}}

@@ -1,4 +1,4 @@
-"""The metrics of each problem by hand, on outputs in the form that the problem has."""
+"""The metrics of each problem by hand, for outputs in the format of the problem."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tiltyard.modeling.problems.translation import judged
 
 ONE = np.array([1.0, 2.0, 5.0])
 TWO = np.array([[1.0, 2.0], [3.0, 4.0]])
-MISSED = TWO + np.array([[1.0, -3.0], [0.0, 2.0]])
+PREDICTED = TWO + np.array([[1.0, -3.0], [0.0, 2.0]])
 TEXTS = np.array(["abcd", "ab", "a"])
 CASES: list[tuple[dict[str, Metric], Array, Array, dict[str, Any]]] = [
     (
@@ -23,11 +23,11 @@ CASES: list[tuple[dict[str, Metric], Array, Array, dict[str, Any]]] = [
         np.array([[2.0], [0.0], [5.0]]),
         {"rmse": np.sqrt(5 / 3), "mae": 1, "r2": 1 - 5 / (78 / 9)},
     ),
-    (forecasting.METRICS, TWO, MISSED, {"rmse": np.sqrt(14 / 4), "mae": 1.5, "mase": 0.75}),
+    (forecasting.METRICS, TWO, PREDICTED, {"rmse": np.sqrt(14 / 4), "mae": 1.5, "mase": 0.75}),
     (
         forecasting.METRICS,
         TWO,
-        np.stack([MISSED, MISSED - 9, MISSED + 9], axis=1),
+        np.stack([PREDICTED, PREDICTED - 9, PREDICTED + 9], axis=1),
         {"rmse": np.sqrt(14 / 4), "mae": 1.5, "mase": 0.75},
     ),
     (
@@ -62,13 +62,13 @@ CASES: list[tuple[dict[str, Metric], Array, Array, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("metrics", "truth", "outputs", "expected"), CASES)
 def test_metrics_by_hand(metrics: dict[str, Metric], truth: Array, outputs: Array, expected: dict[str, float]) -> None:
-    """Every one of a problem, of two classes with one output too, and of forecasts with ends."""
+    """All metrics are included, also for two classes with one output, and for forecasts with intervals."""
     found = {name: one.score(truth, outputs, {"naive_mae": 2.0}) for name, one in metrics.items()}
     assert found == pytest.approx(expected)
 
 
-def test_which_way_is_up() -> None:
-    """Errors, losses and surprise are to be small, all else is to be large."""
+def test_metric_directions() -> None:
+    """Errors, losses and perplexity are better if lower, all others if higher."""
     every = [classification.METRICS, regression.METRICS, forecasting.METRICS]
     every += [generation.METRICS, translation.METRICS]
     higher = {name for metrics in every for name, one in metrics.items() if one.higher_is_better}

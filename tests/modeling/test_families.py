@@ -1,4 +1,4 @@
-"""Families as the literature counts them: settings in YAML that give exactly the parameters of the catalogue's rows."""
+"""Model families: YAML settings that give exactly the parameter counts of the literature."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from workspaces import run_in_process
 pytestmark = pytest.mark.slow
 
 WORDS = 10_000
-# settings; what a row looks like; units of the output; parameters; how many of them learn
+# settings; shape of a row; output units; parameters; trainable parameters
 COUNTS: dict[str, tuple[str, tuple[int, ...], int, int, int]] = {
     # 784 x 300 + 300, 300 x 100 + 100, 100 x 10 + 10
     "mnist_mlp": ("{family: mlp, units: [300, 100]}", (28, 28, 1), 10, 266_610, 266_610),
-    # batch norm has 4 numbers a unit, of which mean and variance do not learn
+    # batch norm has 4 numbers per unit, of which mean and variance are not trainable
     "mnist_batchnorm": ("{family: mlp, units: [300, 100], batch_norm: true}", (28, 28, 1), 10, 268_210, 267_410),
     "fashion_mnist": ("{family: mlp, units: [512]}", (28, 28, 1), 10, 407_050, 407_050),
     # 28 -> 26 -> 24 -> 12: 9 x 32 + 32, 9 x 32 x 64 + 64, 144 x 64 x 128 + 128, 128 x 10 + 10
@@ -38,7 +38,7 @@ COUNTS: dict[str, tuple[str, tuple[int, ...], int, int, int]] = {
     ),
     # 25 x 3 x 6 + 6, 25 x 6 x 16 + 16, 400 x 120 + 120, 120 x 84 + 84, 850
     "lenet5": ("{family: lenet5}", (32, 32, 3), 10, 62_006, 62_006),
-    # 156, 12, 25 x (6 x 3 + 9 x 4 + 6) + 16 = 1,516, 32, 48,120, 10,164 learn; the codes, 84 x 10, do not
+    # 156, 12, 25 x (6 x 3 + 9 x 4 + 6) + 16 = 1,516, 32, 48,120, 10,164 are trainable; the codes, 84 x 10, are not
     "lenet5_paper": ("{family: lenet5, form: paper}", (32, 32, 1), 10, 60_840, 60_000),
     "lenet5_codes": ("{family: lenet5, form: paper, codes: trainable}", (32, 32, 1), 10, 60_840, 60_840),
     # in halves: 34,944, 307,456, 885,120, 663,936, 442,624, 9216 x 4096 + 4096, 16,781,312, 4,097,000
@@ -56,7 +56,7 @@ COUNTS: dict[str, tuple[str, tuple[int, ...], int, int, int]] = {
         273_258,
     ),
     "xception": ("{family: xception}", (299, 299, 3), 1000, 22_910_480, 22_855_952),
-    # the base's 14,714,688, and 7 x 7 x 512 x 512 + 512, 512 x 10 + 10: pictures of 224 x 224
+    # the base's 14,714,688, and 7 x 7 x 512 x 512 + 512, 512 x 10 + 10: images of 224 x 224
     "transfer": ("{family: transfer, base: {family: vgg, units: []}}", (224, 224, 3), 10, 27_565_386, 12_850_698),
     # the last block has three convolutions of 9 x 512 x 512 + 512
     "fine_tuning": (
@@ -76,7 +76,7 @@ COUNTS: dict[str, tuple[str, tuple[int, ...], int, int, int]] = {
         216_426,
         216_426,
     ),
-    # 10,000 x 32, 4 x (32 + 64 + 1) x 64, 64 x 64 + 64, 65; twice the cells see a dense layer of 128 x 64 + 64
+    # 10,000 x 32, 4 x (32 + 64 + 1) x 64, 64 x 64 + 64, 65; bidirectional cells need a dense layer of 128 x 64 + 64
     "imdb_lstm": ("{family: rnn, units: [64], dense: [64]}", (120,), 1, 349_057, 349_057),
     "imdb_bilstm": ("{family: rnn, units: [64], bidirectional: true, dense: [64]}", (120,), 1, 377_985, 377_985),
     "imdb_stacked": ("{family: rnn, units: [64, 64], bidirectional: true, dense: [64]}", (120,), 1, 476_801, 476_801),
@@ -86,31 +86,31 @@ COUNTS: dict[str, tuple[str, tuple[int, ...], int, int, int]] = {
 
 
 def _counts() -> dict[str, list[int]]:
-    """Count what all weights hold, and what those that learn hold."""
+    """Count all parameters and the trainable ones."""
     import keras
 
     found = {}
     for name, (text, shape, units, *_) in COUNTS.items():
         settings: dict[str, Any] = yaml.safe_load(text)
         for part in (settings, settings.get("base", {})):
-            part["initializer"] = "zeros"  # which takes no time and no memory
+            part["initializer"] = "zeros"  # the fastest initializer, without additional memory
         words = WORDS if len(shape) == 1 else 0
         model = build_model(settings, shape, units, "softmax" if units > 1 else "linear", words)
-        learn = sum(int(keras.ops.size(weight)) for weight in model.trainable_weights)
-        found[name] = [model.count_params(), learn]
+        trainable = sum(int(keras.ops.size(weight)) for weight in model.trainable_weights)
+        found[name] = [model.count_params(), trainable]
         keras.utils.clear_session()
     return found
 
 
 @pytest.mark.catalogue
-def test_the_networks_of_the_catalogue_have_the_parameters_it_names() -> None:
-    """Each row's settings give exactly its count, and exactly the share of it that learns."""
-    assert run_in_process(_counts) == {name: [total, learn] for name, (*_, total, learn) in COUNTS.items()}
+def test_parameter_counts_of_the_catalogue() -> None:
+    """All settings have exactly the listed number of parameters and of trainable ones."""
+    assert run_in_process(_counts) == {name: [total, trainable] for name, (*_, total, trainable) in COUNTS.items()}
 
 
-# What a family can be beyond its default: settings, and modality and shape of what it reads.
+# Variants of families: settings, and modality and shape of the input.
 VARIANTS: dict[str, tuple[str, str, tuple[int, ...]]] = {
-    "gru of pictures": ("{family: rnn, cell: gru, dense: [4]}", "image", (8, 8, 2)),
+    "gru of images": ("{family: rnn, cell: gru, dense: [4]}", "image", (8, 8, 2)),
     "rnn of framed series": ("{family: rnn, cell: simple, frame: 4}", "series", (12, 2)),
     "lstm of texts": ("{family: rnn, units: [8], bidirectional: true, attention: true}", "text", (12,)),
     "last step": (
@@ -138,22 +138,24 @@ VARIANTS: dict[str, tuple[str, str, tuple[int, ...]]] = {
 }
 
 
-def _vary(folder: str) -> dict[str, float]:
+def _export_variants(folder: str) -> dict[str, float]:
     found = {}
     for name, (text, modality, shape) in VARIANTS.items():
-        seen = train_and_export(yaml.safe_load(text), shape, modality, folder)
-        found[name] = max(seen["parity"], seen["reloaded"])
+        result = train_and_export(yaml.safe_load(text), shape, modality, folder)
+        found[name] = max(result["parity"], result["reloaded"])
     return found
 
 
 @pytest.mark.catalogue
-def test_what_a_family_can_be_is_saved_and_exported_like_its_default(tmp_path: Path) -> None:
-    """Cells, masks, pooling, short cuts and codes answer alike in Keras, from its file and in ONNX."""
-    assert {name: worst for name, worst in run_in_process(_vary, str(tmp_path)).items() if worst > 1e-5} == {}
+def test_family_variants_are_saved_and_exported(tmp_path: Path) -> None:
+    """Outputs of cells, masks, pooling and codes are equal in Keras, after loading and in ONNX."""
+    assert {
+        name: worst for name, worst in run_in_process(_export_variants, str(tmp_path)).items() if worst > 1e-5
+    } == {}
 
 
 def _connections() -> list[int]:
-    """Count what flows into the units of each layer: a bias is one, and a unit that pools has four and a bias."""
+    """Count the connections of each layer: a bias is one, and a pooling unit has four and a bias."""
     import keras
 
     found = []
@@ -166,7 +168,7 @@ def _connections() -> list[int]:
     return found
 
 
-def test_the_published_lenet_has_the_connections_of_its_paper() -> None:
+def test_published_lenet_has_the_connections_of_its_paper() -> None:
     """340,908 in all: the paper names 122,304, 5,880, 151,600, 2,000, 48,120, 10,164, and 84 for each class."""
     first, pooled, *sparse, second, wide, narrow, codes = run_in_process(_connections)
     assert [first, pooled, sum(sparse), second, wide, narrow, codes] == [
@@ -177,8 +179,8 @@ def test_the_published_lenet_has_the_connections_of_its_paper() -> None:
     assert first + pooled + sum(sparse) + second + wide + narrow + codes == 340_908
 
 
-def _seen_by_causal() -> list[float]:
-    """Change the last word, and then a word that is padding; say how far the steps before it move."""
+def _causal_differences() -> list[float]:
+    """Change the last word, and a padding word; return how much the earlier steps change."""
     import keras
     import numpy as np
 
@@ -186,8 +188,8 @@ def _seen_by_causal() -> list[float]:
     model = build_model(settings, (6,), 20, "softmax", 20)
     ids = np.array([[3, 4, 5, 6, 7, 8], [3, 4, 5, 6, 7, 9]], dtype=np.float32)
     steps = keras.ops.convert_to_numpy(model(ids))
-    whole = build_model(settings | {"causal": False}, (6,), 20, "softmax", 20)
-    mixed = keras.ops.convert_to_numpy(whole(ids))
+    unmasked = build_model(settings | {"causal": False}, (6,), 20, "softmax", 20)
+    mixed = keras.ops.convert_to_numpy(unmasked(ids))
     mean = build_model({"family": "transformer", "positions": "none"}, (6,), 1, "linear", 20)
     padded = keras.ops.convert_to_numpy(mean(np.array([[3, 4, 0, 0, 0, 0], [0, 0, 4, 3, 0, 0]], dtype=np.float32)))
     return [
@@ -197,9 +199,9 @@ def _seen_by_causal() -> list[float]:
     ]
 
 
-def test_a_causal_transformer_sees_nothing_that_comes_later() -> None:
-    """A changed last word leaves the steps before it alone, but not without `causal`; padding has no part in means."""
-    causal, whole, padded = run_in_process(_seen_by_causal)
+def test_causal_transformer_ignores_later_words() -> None:
+    """A changed last word affects earlier steps only without `causal`; padding does not affect means."""
+    causal, unmasked, padded = run_in_process(_causal_differences)
     assert causal < 1e-6
-    assert whole > 1e-4
+    assert unmasked > 1e-4
     assert padded < 1e-6

@@ -1,4 +1,4 @@
-"""Picture files whose size does not show what they cost: metadata that unpacks, parts and scans without number."""
+"""Image files that cost more than their size: compressed metadata, and excessive numbers of parts and scans."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ def segment(code: int, content: bytes) -> bytes:
     return bytes([0xFF, code]) + struct.pack(">H", len(content) + 2) + content
 
 
-def encoded(picture: Any, kind: str, **settings: Any) -> bytes:
-    """Return a picture as a file."""
+def encoded(image: Any, kind: str, **settings: Any) -> bytes:
+    """Return an image as a file."""
     file = io.BytesIO()
-    Pillow.fromarray(picture).save(file, kind, **settings)
+    Pillow.fromarray(image).save(file, kind, **settings)
     return file.getvalue()
 
 
-def png(*more: bytes, behind: bool = False) -> bytes:
-    """Return a PNG file with more chunks in front of its pixels or behind them."""
+def png(*more: bytes, after_pixels: bool = False) -> bytes:
+    """Return a PNG file with additional chunks before or after its pixels."""
     content = encoded(COLOURS, "PNG")
-    place = content.index(b"IEND" if behind else b"IDAT") - 4
-    return content[:place] + b"".join(more) + content[place:]
+    position = content.index(b"IEND" if after_pixels else b"IDAT") - 4
+    return content[:position] + b"".join(more) + content[position:]
 
 
-def progressive(size: int, repeated: int) -> bytes:
-    """Return a progressive JPEG file of grey whose last scan stands there more often."""
+def progressive(size: int, repetitions: int) -> bytes:
+    """Return a progressive grey JPEG file whose last scan is repeated."""
     content = encoded(np.full((size, size), 128, dtype=np.uint8), "JPEG", progressive=True)
     last = content[content.rindex(b"\xff\xda") : -2]
-    return content[:-2] + last * repeated + content[-2:]
+    return content[:-2] + last * repetitions + content[-2:]
 
 
 @pytest.mark.parametrize(
@@ -63,47 +63,47 @@ def progressive(size: int, repeated: int) -> bytes:
         chunk(b"iTXt", b"a\0\1\0\0\0" + UNPACKED),
     ],
 )
-@pytest.mark.parametrize("behind", [False, True])
-def test_no_metadata_is_unpacked(more: bytes, behind: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thousand bytes of a profile or a text would become a million; the pixels are those without it."""
+@pytest.mark.parametrize("after_pixels", [False, True])
+def test_metadata_is_not_decompressed(more: bytes, after_pixels: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand bytes of metadata would become a million; the pixels are unchanged."""
     unpacked: list[int] = []
     real: Callable[..., bytes] = PngImagePlugin._safe_zlib_decompress
 
-    def watched(content: bytes) -> bytes:
+    def counting_decompress(content: bytes) -> bytes:
         unpacked.append(len(content))
         return real(content)
 
-    monkeypatch.setattr(PngImagePlugin, "_safe_zlib_decompress", watched)
-    assert np.array_equal(COLUMN.open(png(*[more] * 100, behind=behind)), COLOURS)
+    monkeypatch.setattr(PngImagePlugin, "_safe_zlib_decompress", counting_decompress)
+    assert np.array_equal(COLUMN.open(png(*[more] * 100, after_pixels=after_pixels)), COLOURS)
     assert unpacked == []
 
 
 @pytest.mark.parametrize("kind", [b"gAMA", b"tEXt", b"IDAT", b"tRNS"])
-def test_a_png_of_chunks_without_number_is_refused(kind: bytes) -> None:
-    """Each costs its decoder a step, however small it is."""
+def test_png_with_too_many_chunks_is_rejected(kind: bytes) -> None:
+    """Each chunk takes time to decode, however small it is."""
     with pytest.raises(ValueError, match=r"expected a PNG file of at most .* chunks"):
         COLUMN.open(png(*[chunk(kind, b"")] * 2000))
 
 
 @pytest.mark.parametrize("content", [segment(0xDB, b"\0" + bytes([1] * 64)), segment(0xFE, b""), segment(0xE2, b"x")])
-def test_a_jpeg_of_segments_without_number_is_refused(content: bytes) -> None:
-    """Tables, notes and profiles."""
-    whole = encoded(COLOURS, "JPEG")
+def test_jpeg_with_too_many_segments_is_rejected(content: bytes) -> None:
+    """The segments are tables, comments and profiles."""
+    complete = encoded(COLOURS, "JPEG")
     with pytest.raises(ValueError, match="expected a JPEG file of at most 1,000 segments"):
-        COLUMN.open(whole[:2] + content * 1001 + whole[2:])
+        COLUMN.open(complete[:2] + content * 1001 + complete[2:])
 
 
 def test_padding_between_segments_is_dropped() -> None:
-    """Pillow takes a step of Python for each byte of it."""
-    whole = encoded(COLOURS, "JPEG")
-    padded = whole[:2] + b"\xff" * 100_000 + whole[2:]
-    assert len(_image_sanitizer.stripped(padded).content) <= len(whole)
-    assert np.array_equal(COLUMN.open(padded), COLUMN.open(whole))
+    """Pillow processes each byte of padding in Python."""
+    complete = encoded(COLOURS, "JPEG")
+    padded = complete[:2] + b"\xff" * 100_000 + complete[2:]
+    assert len(_image_sanitizer.stripped(padded).content) <= len(complete)
+    assert np.array_equal(COLUMN.open(padded), COLUMN.open(complete))
 
 
 @pytest.mark.parametrize("between", [b"", b"\xff", b"\0", b"\xff\xd0"])
-def test_many_scans_are_refused(between: bytes) -> None:
-    """Each passes over all pixels; bytes that a decoder skips hide none."""
+def test_too_many_scans_are_rejected(between: bytes) -> None:
+    """Each scan processes all pixels; bytes that a decoder skips do not hide scans."""
     content = progressive(64, 0)
     last = content[content.rindex(b"\xff\xda") : -2]
     column = Image(height=64, width=64)
@@ -113,15 +113,15 @@ def test_many_scans_are_refused(between: bytes) -> None:
 
 
 @pytest.mark.parametrize("code", [0xC9, 0xCA])
-def test_arithmetic_coding_is_refused(code: int) -> None:
-    """No browser shows it, and a few of its bytes may hold a value for each pixel."""
+def test_arithmetic_coding_is_rejected(code: int) -> None:
+    """Browsers do not support it, and a few of its bytes can decode to many pixels."""
     content = encoded(COLOURS, "JPEG")
     with pytest.raises(ValueError, match="expected a JPEG file in Huffman coding"):
         COLUMN.open(content.replace(b"\xff\xc0", bytes([0xFF, code]), 1))
 
 
-def test_the_cost_of_scans_is_known_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What would take too long is stopped before the first pixel."""
+def test_scan_cost_is_checked_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that would exceed the deadline is rejected before the first pixel is decoded."""
     column = Image(height=8, width=8, resize=True)
     loaded: list[object] = []
     monkeypatch.setattr(ImageFile.ImageFile, "load", loaded.append)
@@ -132,15 +132,15 @@ def test_the_cost_of_scans_is_known_before_they_are_decoded(monkeypatch: pytest.
     assert loaded == []
 
 
-def test_pictures_of_cameras_and_editors_pass() -> None:
-    """Profiles, notes of any size, previews and restarts change no pixel, and leave none out."""
+def test_images_of_cameras_and_editors_are_accepted() -> None:
+    """Profiles, comments, previews and restart markers do not change pixels."""
     notes = PngImagePlugin.PngInfo()
     notes.add_itxt("XML:com.adobe.xmp", "x" * 200_000, zip=True)
     exif = Pillow.Exif()
     exif[0x010E] = "a flower"
     profile = np.random.default_rng(1).bytes(300_000)
-    whole = encoded(COLOURS, "PNG", pnginfo=notes, icc_profile=profile, exif=exif, dpi=(300, 300))
-    assert np.array_equal(COLUMN.open(whole), COLOURS)
+    complete = encoded(COLOURS, "PNG", pnginfo=notes, icc_profile=profile, exif=exif, dpi=(300, 300))
+    assert np.array_equal(COLUMN.open(complete), COLOURS)
     for settings in ({}, {"progressive": True}, {"restart_marker_blocks": 1}, {"quality": 95, "subsampling": 0}):
         content = encoded(COLOURS, "JPEG", icc_profile=profile, exif=exif, comment=b"by hand", **settings)
         with Pillow.open(io.BytesIO(content)) as right:
@@ -148,8 +148,8 @@ def test_pictures_of_cameras_and_editors_pass() -> None:
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "L", "RGB"])
-def test_what_colours_mean_is_kept(mode: str) -> None:
-    """A JPEG says in its segments whether its colours are inverted or transformed."""
+def test_colour_space_is_kept(mode: str) -> None:
+    """JPEG segments state whether colours are inverted or transformed."""
     file = io.BytesIO()
     Pillow.fromarray(COLOURS).convert(mode).save(file, "JPEG", quality=100)
     with (
@@ -160,8 +160,8 @@ def test_what_colours_mean_is_kept(mode: str) -> None:
         assert found.mode == right.mode
 
 
-def test_an_animation_is_its_first_picture() -> None:
-    """As it was with its later pictures in the file."""
+def test_animation_is_its_first_frame() -> None:
+    """Later frames are ignored."""
     file = io.BytesIO()
     first, second = Pillow.fromarray(COLOURS), Pillow.fromarray(255 - COLOURS)
     first.save(file, "PNG", save_all=True, append_images=[second])

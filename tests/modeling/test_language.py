@@ -1,4 +1,4 @@
-"""Texts that are gone on with and texts that are translated: reading, learning, writing, and the rivals of both."""
+"""Text generation and translation: reading, training, writing, and the baselines of both."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
 
 Json = dict[str, Any]
-SONG = "".join(f"{n} green bottles hanging on the wall,\nand if one green bottle should fall,\n" for n in range(300))
-TALE: Json = {
+SONG_TEXT = "".join(
+    f"{n} green bottles hanging on the wall,\nand if one green bottle should fall,\n" for n in range(300)
+)
+GENERATION_TASK: Json = {
     "title": "A song without an end",
     "problem": "generation",
     "source": {"kind": "prose", "path": "song.txt"},
@@ -46,7 +48,7 @@ TALE: Json = {
     "gate": {"metric": "perplexity", "latency_ms": 500},
     "serve": {"example": {"prompt": "bottles hanging on", "length": 10, "temperature": 0}},
 }
-DAYS: Json = {
+TRANSLATION_TASK: Json = {
     "title": "Dates as people write them",
     "problem": "translation",
     "source": {"kind": "dates", "rows": 400},
@@ -61,10 +63,10 @@ DAYS: Json = {
 }
 
 
-def made(root: Path, content: Json, **changes: Any) -> tuple[Workspace, Task]:
-    """Write a task, fetch and validate its data."""
+def create_task(root: Path, content: Json, **changes: Any) -> tuple[Workspace, Task]:
+    """Write a task, fetch its data and validate it."""
     space = new_workspace(root)
-    files.write_text(root / "song.txt", SONG)
+    files.write_text(root / "song.txt", SONG_TEXT)
     files.write_text(space.task_file("words"), yaml.safe_dump({**content, **changes}, sort_keys=False))
     task = loader.load(space, "words")
     with files.atomic_folder(space.raw("words")) as folder:
@@ -73,49 +75,49 @@ def made(root: Path, content: Json, **changes: Any) -> tuple[Workspace, Task]:
     return space, task
 
 
-def test_counts_of_three_characters_are_mixed_as_arithmetic_says() -> None:
-    """abababab: behind `ab` comes `a`, always; what was never met has what is left."""
-    rival = Ngram(["abababab"])
-    one = (4 + 2 / 3) / (8 + 2)  # of 8 characters 4 are a; 2 kinds share with the 3 that might come
-    two = (3 + 1 * one) / (3 + 1)  # b was followed 3 times, by a alone
+def test_trigram_probabilities_by_hand() -> None:
+    """In abababab, `ab` is always followed by `a`; unseen characters share the remaining probability."""
+    baseline = Ngram(["abababab"])
+    one = (4 + 2 / 3) / (8 + 2)  # of 8 characters 4 are a; 2 kinds share with the 3 possible ones
+    two = (3 + 1 * one) / (3 + 1)  # b was followed 3 times, always by a
     three = (3 + 1 * two) / (3 + 1)
-    assert rival.probability("ab", "a") == pytest.approx(three)
-    assert rival.probability("b", "a") == pytest.approx(two)
-    assert rival.probability("", "a") == pytest.approx(one)
-    assert rival.probability("zz", "a") == pytest.approx(one)
-    everything = sum(rival.probability("ab", character) for character in "abz")
+    assert baseline.probability("ab", "a") == pytest.approx(three)
+    assert baseline.probability("b", "a") == pytest.approx(two)
+    assert baseline.probability("", "a") == pytest.approx(one)
+    assert baseline.probability("zz", "a") == pytest.approx(one)
+    everything = sum(baseline.probability("ab", character) for character in "abz")
     assert everything == pytest.approx(1)
-    judged = rival.judged(np.array(["ab"]), np.array(["ba"]))
-    b_behind_a = (4 + (4 + 2 / 3) / 10) / (4 + 1)
-    assert judged[0] == pytest.approx([-math.log(b_behind_a) - math.log(three), 2, 2])
+    judged = baseline.judged(np.array(["ab"]), np.array(["ba"]))
+    b_after_a = (4 + (4 + 2 / 3) / 10) / (4 + 1)
+    assert judged[0] == pytest.approx([-math.log(b_after_a) - math.log(three), 2, 2])
 
 
 @pytest.mark.parametrize(
     ("one", "other", "count"), [("", "", 0), ("ab", "", 2), ("kitten", "sitting", 3), ("a", "b", 1)]
 )
-def test_edits_are_counted(one: str, other: str, count: int) -> None:
-    """As Levenshtein did, either way round."""
+def test_edit_distance(one: str, other: str, count: int) -> None:
+    """The Levenshtein distance is symmetric."""
     assert edits([*one], [*other]) == edits([*other], [*one]) == count
 
 
-def test_windows_guess_each_character_once(tmp_path: Path) -> None:
-    """Side by side, in their order; the truth is one on; no window is in two parts."""
-    space, task = made(tmp_path, TALE)
+def test_windows_cover_each_character_once(tmp_path: Path) -> None:
+    """Windows are adjacent and in order; the truth is shifted by one; no window is in two parts."""
+    space, task = create_task(tmp_path, GENERATION_TASK)
     prepare.prepare(space, task)
     test = sealed_test.read_test(space, task.name, task.columns)
     texts = test.rows["text"]["text"].tolist()
     assert "".join(texts)[1:] == "".join(test.truth.tolist())[:-1]
     first = int(test.number[0]) * 40
-    assert SONG[first : first + 40] == texts[0]
+    assert SONG_TEXT[first : first + 40] == texts[0]
     train, _ = array_file.read_part(space.out("words", "prepare") / "train.npz")
     validation, _ = array_file.read_part(space.out("words", "prepare") / "validation.npz")
     assert len(train) + len(validation) < int(test.number[0])
 
 
 @pytest.mark.catalogue
-def test_a_song_is_learned_and_gone_on_with(tmp_path: Path) -> None:
-    """Better than counting three characters; over the service as in the evaluation; the same seed writes the same."""
-    space, task = made(tmp_path, TALE)
+def test_song_is_learned_and_continued(tmp_path: Path) -> None:
+    """The model beats trigrams, the service equals the evaluation, and the same seed gives the same text."""
+    space, task = create_task(tmp_path, GENERATION_TASK)
     prepare.prepare(space, task)
     train_tasks(space, "words")
     report = evaluate.evaluate(space, task)
@@ -125,19 +127,19 @@ def test_a_song_is_learned_and_gone_on_with(tmp_path: Path) -> None:
     write(space, task, folder, read_evaluated(space, task))
     served = LoadedModel.load(folder)
     assert served.predict([task.serve.example]) == [" the wall,"]
-    wish = {"prompt": "and if", "length": 30, "temperature": 1.0, "seed": 4}
-    again, other, short = served.predict([wish, {**wish, "seed": 5}, "green"])
-    assert served.predict([wish]) == [again]
+    request = {"prompt": "and if", "length": 30, "temperature": 1.0, "seed": 4}
+    again, other, short = served.predict([request, {**request, "seed": 5}, "green"])
+    assert served.predict([request]) == [again]
     assert again != other
     assert (len(again), len(short)) == (30, 200)
     golden = files.read_json(folder / "golden.json")
     assert served.predict(golden["instances"]) == golden["predictions"]
 
 
-def test_wishes_are_held_to_their_bounds() -> None:
-    """Each refusal names the key."""
+def test_generation_requests_are_validated() -> None:
+    """Each error names the key."""
     column = Prose(length=8)
-    for wish, said in (
+    for request, message in (
         ({"prompt": ""}, "at least one character"),
         ({"prompt": "a", "length": 0}, "expected 1 to 2000; received 0"),
         ({"prompt": "a", "length": 1.5}, "expected a whole number"),
@@ -146,61 +148,61 @@ def test_wishes_are_held_to_their_bounds() -> None:
         ({"prompt": "a", "top": 3}, "expected length, prompt, seed, temperature"),
         ({"text": "a"}, 'expected text or {"prompt": "..."}'),
     ):
-        with pytest.raises(RequestError, match=said.replace("{", r"\{").replace(".", r"\.")):
-            column.parse([wish], "x")
+        with pytest.raises(RequestError, match=message.replace("{", r"\{").replace(".", r"\.")):
+            column.parse([request], "x")
 
 
-def test_a_long_prompt_is_read_from_its_end() -> None:
-    """As many characters as the model looks at."""
+def test_long_prompt_is_truncated_at_the_start() -> None:
+    """The last characters are kept, as many as the window has."""
     assert Prose(length=4).parse(["abcdef\r\ng"], "x")["text"].tolist() == ["ef\ng"]
 
 
-def test_each_character_of_a_text_is_judged_by_its_own_guess() -> None:
-    """By hand: surprise is a sum of logarithms, a hit is the likeliest; padding and what is unknown are none."""
+def test_perplexity_and_hits_by_hand() -> None:
+    """The loss is a sum of logarithms, a hit is the most probable character; padding and unknown ones are no hits."""
     encoder: Any = SimpleNamespace(columns={"x": Prose(length=3)}, fitted={"x": {"ids": {"a": 2, "b": 3}}})
-    guesses = np.array([[[0, 0, 0.5, 0.5], [0.1, 0.2, 0.1, 0.6], [0, 0.7, 0.2, 0.1]]])
-    for text, surprise, hits in (("abb", 0.5 * 0.6 * 0.1, 2), ("b?", 0.5 * 0.2, 0), ("aa?", 0.5 * 0.1 * 0.7, 1)):
-        (found,) = Generation().condense(encoder, np.array([text]), guesses)
-        assert found == pytest.approx([-math.log(surprise), hits, len(text)])
+    probabilities = np.array([[[0, 0, 0.5, 0.5], [0.1, 0.2, 0.1, 0.6], [0, 0.7, 0.2, 0.1]]])
+    for text, likelihood, hits in (("abb", 0.5 * 0.6 * 0.1, 2), ("b?", 0.5 * 0.2, 0), ("aa?", 0.5 * 0.1 * 0.7, 1)):
+        (found,) = Generation().condense(encoder, np.array([text]), probabilities)
+        assert found == pytest.approx([-math.log(likelihood), hits, len(text)])
 
 
-def test_what_is_written_is_read_again_for_the_next_character() -> None:
-    """A model of the alphabet goes on with it as far as each wish says, and sees no more than it can read."""
-    known = {letter: place for place, letter in enumerate("abcde", start=UNKNOWN + 1)}
+def test_generation_reads_its_own_output() -> None:
+    """A model of the alphabet continues it for the requested length, and sees only its window."""
+    known = {letter: i for i, letter in enumerate("abcde", start=UNKNOWN + 1)}
     encoder: Any = SimpleNamespace(columns={"x": Prose(length=3)}, fitted={"x": {"ids": known}})
 
     def run(rows: dict[str, Any]) -> Any:
-        guesses = np.zeros((len(rows["x"]), 3, UNKNOWN + 1 + len(known)))
+        probabilities = np.zeros((len(rows["x"]), 3, UNKNOWN + 1 + len(known)))
         for row, text in enumerate(rows["x"]["text"].tolist()):
-            guesses[row, len(text) - 1, (known[text[-1]] - UNKNOWN) % len(known) + UNKNOWN + 1] = 1
-        return guesses
+            probabilities[row, len(text) - 1, (known[text[-1]] - UNKNOWN) % len(known) + UNKNOWN + 1] = 1
+        return probabilities
 
-    wishes = Prose(length=3).parse(
+    requests = Prose(length=3).parse(
         [{"prompt": "ab", "length": 6, "temperature": 0}, {"prompt": "e", "length": 2, "temperature": 0}], "x"
     )
-    assert Generation().respond(encoder, run, {"x": wishes}) == ["cdeabc", "ab"]
+    assert Generation().respond(encoder, run, {"x": requests}) == ["cdeabc", "ab"]
 
 
 @pytest.mark.parametrize(
     ("by", "texts", "others"),
     [("characters", ["abba", "b", "a"], ["ab?", "ab"]), ("words", ["der Hund", "Hund", "der"], ["der Wolf", "der "])],
 )
-def test_answers_are_ids_that_spell_them(by: str, texts: list[str], others: list[str]) -> None:
-    """Each ends with a sign of its own and is padded; what training answers lack is left out when it is spelled."""
+def test_translation_ids_are_decoded_to_text(by: str, texts: list[str], others: list[str]) -> None:
+    """Each ends with an end id and is padded; characters that training lacks are omitted when decoded."""
     kind, target = Translation(), cast("Target", SimpleNamespace(by=by, length=4))
     encoder: Any = SimpleNamespace(target=kind.fit(target, np.array(texts)))
-    asked = np.array([*texts, others[0]])
-    ids = kind.ids(encoder, asked)
+    truth = np.array([*texts, others[0]])
+    ids = kind.ids(encoder, truth)
     assert ids.shape == (4, 5)
-    assert [row.tolist().index(END) for row in ids] == [len(split(text, by)) for text in asked.tolist()]
+    assert [row.tolist().index(END) for row in ids] == [len(split(text, by)) for text in truth.tolist()]
     outputs = np.eye(kind.units(target, "softmax", encoder))[ids]
     assert kind.respond(encoder, lambda _: outputs, {}) == [*texts, others[1]]
 
 
 @pytest.mark.catalogue
-def test_dates_are_translated_by_one_graph(tmp_path: Path) -> None:
-    """What is exported writes by itself; what was judged is what is served."""
-    space, task = made(tmp_path, DAYS)
+def test_dates_are_translated_by_the_exported_graph(tmp_path: Path) -> None:
+    """The exported graph generates by itself; the evaluated model is the served one."""
+    space, task = create_task(tmp_path, TRANSLATION_TASK)
     prepare.prepare(space, task)
     train_tasks(space, "words")
     report = evaluate.evaluate(space, task)
@@ -208,14 +210,14 @@ def test_dates_are_translated_by_one_graph(tmp_path: Path) -> None:
     assert report["worst"][0].keys() == {"row", "actual", "predicted", "edits"}
     write(space, task, space.package("words", report["version"]), read_evaluated(space, task))
     served = LoadedModel.load(space.package("words", report["version"]))
-    (answer,) = served.predict(["3 May 1999"])
-    assert {*answer} <= {*"0123456789-"}
+    (output,) = served.predict(["3 May 1999"])
+    assert {*output} <= {*"0123456789-"}
     with pytest.raises(RequestError, match="expected text; received 5"):
         served.predict([5])
 
 
-def _written(settings: Json) -> Json:
-    """Write freely, then along what was written: both must have thought the same at every step."""
+def _unrolled_and_teacher_forced(settings: Json) -> Json:
+    """Generate freely, then with teacher forcing on the generated ids, and compare the outputs."""
     import keras
     from model_families import model_settings
 
@@ -224,31 +226,31 @@ def _written(settings: Json) -> Json:
     features = keras.Input((9 + 6,), name="features")
     written = family.translate(features[:, :9], features[:, 9:], (20, 12))
     body = keras.Model(features, family.head(written, 12, "softmax"))
-    free = family.unroll(body, 6)
+    unrolled = family.unroll(body, 6)
     chance = np.random.default_rng(0)
     source = np.where(np.arange(9) < chance.integers(1, 10, (40, 1)), chance.integers(1, 20, (40, 9)), 0).astype("f4")
-    freely = np.asarray(free(source))
-    before = np.concatenate([np.ones((40, 1)), freely.argmax(axis=2)[:, :-1]], axis=1).astype("f4")
-    along = np.asarray(body(np.concatenate([source, before], axis=1)))
+    generated = np.asarray(unrolled(source))
+    before = np.concatenate([np.ones((40, 1)), generated.argmax(axis=2)[:, :-1]], axis=1).astype("f4")
+    teacher_forced = np.asarray(body(np.concatenate([source, before], axis=1)))
     folder = Path("onnx")
     folder.mkdir()
-    free.export(folder / "model.onnx", format="onnx", verbose=False)
+    unrolled.export(folder / "model.onnx", format="onnx", verbose=False)
     import onnxruntime
 
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     exported = session.run(None, {"features": source})[0]
     return {
         "parameters": body.count_params(),
-        "free": free.count_params(),
-        "differs": float(np.abs(along - freely).max()),
-        "onnx": float(np.abs(exported - freely).max()),
-        "words": len(np.unique(freely.argmax(axis=2))),
+        "unrolled": unrolled.count_params(),
+        "differs": float(np.abs(teacher_forced - generated).max()),
+        "onnx": float(np.abs(exported - generated).max()),
+        "words": len(np.unique(generated.argmax(axis=2))),
     }
 
 
-# Of 20 and 12 ids, vectors of 4, width 5: reader and writer of LSTM have 4 (5 (4 + 5) + 5) = 200 each,
+# Of 20 and 12 ids, vectors of 4, width 5: encoder and decoder of LSTM have 4 (5 (4 + 5) + 5) = 200 each,
 # of GRU 3 (5 (4 + 5) + 2 x 5) = 165; ids 20 x 4 + 12 x 4 = 128; output 12 x 5 + 12 = 72; attention 10 x 5 + 5 = 55.
-# From both ends: two readers, and a writer of width 10: 4 (10 (4 + 10) + 10) = 600, output 132, attention 210.
+# Bidirectional: two encoders, and a decoder of width 10: 4 (10 (4 + 10) + 10) = 600, output 132, attention 210.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "parameters"),
@@ -258,22 +260,22 @@ def _written(settings: Json) -> Json:
         ({"cell": "lstm", "attention": True, "bidirectional": True, "dropout": 0.3}, 1470),
     ],
 )
-def test_writing_freely_is_writing_along_what_was_written(
+def test_unrolled_decoding_equals_teacher_forcing(
     settings: Json, parameters: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Step by step the same thoughts, in Keras and in ONNX, with the same weights."""
+    """The outputs are equal at every step, in Keras and in ONNX, with the same weights."""
     monkeypatch.chdir(tmp_path)
-    seen = run_in_process(_written, {"family": "seq2seq", "units": 5, "embedding": 4, **settings})
-    assert seen["parameters"] == seen["free"] == parameters
-    assert max(seen["differs"], seen["onnx"]) < 1e-5
-    assert seen["words"] > 1
+    result = run_in_process(_unrolled_and_teacher_forced, {"family": "seq2seq", "units": 5, "embedding": 4, **settings})
+    assert result["parameters"] == result["unrolled"] == parameters
+    assert max(result["differs"], result["onnx"]) < 1e-5
+    assert result["words"] > 1
 
 
-def test_made_dates_are_true(workspace: Workspace, tmp_path: Path) -> None:
-    """The year is in both; the same seed gives the same bytes, another one others."""
+def test_generated_dates_are_correct(workspace: Workspace, tmp_path: Path) -> None:
+    """Both columns have the same year and day; the same seed gives the same bytes, another seed others."""
     tables = []
-    for place, seed in enumerate((0, 0, 1)):
-        folder = tmp_path / str(place)
+    for i, seed in enumerate((0, 0, 1)):
+        folder = tmp_path / str(i)
         folder.mkdir()
         Dates(kind="dates", rows=200, seed=seed).fetch(folder, workspace)
         tables.append((folder / "table.csv").read_text(encoding="utf-8"))
@@ -286,46 +288,56 @@ def test_made_dates_are_true(workspace: Workspace, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "changes", "said"),
+    ("content", "changes", "message"),
     [
-        (DAYS, {"target.length": None}, "expected for translation a column of text, and target.length"),
-        (DAYS, {"model": {"family": "bow"}}, "model.family: expected seq2seq for translation; received bow"),
-        (DAYS, {"problem": "generation"}, "problem: expected generation for prose and only then"),
-        (DAYS, {"train.members": 2}, "train.members: expected only for numbers and labels"),
-        (TALE, {"model.whole": False}, "model: expected for prose, and only for it, rnn with whole: true"),
-        (TALE, {"model.bidirectional": True}, "model: expected for prose"),
-        (TALE, {"model": {"family": "transformer"}}, "model: expected for prose"),
-        (TALE, {"split.kind": "random"}, "split.kind: expected chronological for prose"),
-        (TALE, {"target.column": "other"}, "target.column: expected text, the text to continue; received other"),
-        (TALE, {"train.folds": 3}, "train.folds: expected only for numbers and labels"),
+        (TRANSLATION_TASK, {"target.length": None}, "expected for translation a column of text, and target.length"),
+        (
+            TRANSLATION_TASK,
+            {"model": {"family": "bow"}},
+            "model.family: expected seq2seq for translation; received bow",
+        ),
+        (TRANSLATION_TASK, {"problem": "generation"}, "problem: expected generation for prose and only then"),
+        (TRANSLATION_TASK, {"train.members": 2}, "train.members: expected only for numbers and labels"),
+        (GENERATION_TASK, {"model.whole": False}, "model: expected for prose, and only for it, rnn with whole: true"),
+        (GENERATION_TASK, {"model.bidirectional": True}, "model: expected for prose"),
+        (GENERATION_TASK, {"model": {"family": "transformer"}}, "model: expected for prose"),
+        (GENERATION_TASK, {"split.kind": "random"}, "split.kind: expected chronological for prose"),
+        (
+            GENERATION_TASK,
+            {"target.column": "other"},
+            "target.column: expected text, the text to continue; received other",
+        ),
+        (GENERATION_TASK, {"train.folds": 3}, "train.folds: expected only for numbers and labels"),
     ],
 )
-def test_texts_that_cannot_be_meant_are_refused(tmp_path: Path, content: Json, changes: Json, said: str) -> None:
-    """Before anything runs."""
-    space, _ = made(tmp_path, content)
+def test_invalid_text_tasks_are_rejected(tmp_path: Path, content: Json, changes: Json, message: str) -> None:
+    """The task file is rejected before anything runs."""
+    space, _ = create_task(tmp_path, content)
     edit_task(space, "words", changes)
-    with pytest.raises(TaskError, match=said):
+    with pytest.raises(TaskError, match=message):
         loader.load(space, "words")
 
 
-def test_answers_that_are_too_long_or_missing_are_refused(tmp_path: Path) -> None:
-    """With the row, and how long they are."""
-    space, task = made(tmp_path, DAYS)
-    for answer, said in (("2024-01-01T00", "row 1 holds 13 characters"), ("", "row 1 holds none")):
-        files.write_text(space.raw("words") / "table.csv", f"written,iso\n1 May 2000,2000-05-01\n2 May 2000,{answer}\n")
-        with pytest.raises(DataError, match=f"target.length: iso: expected 1 to 10 characters; {said}"):
+def test_too_long_or_missing_targets_are_rejected(tmp_path: Path) -> None:
+    """The error names the row and the length."""
+    space, task = create_task(tmp_path, TRANSLATION_TASK)
+    for output, message in (("2024-01-01T00", "row 1 holds 13 characters"), ("", "row 1 holds none")):
+        files.write_text(space.raw("words") / "table.csv", f"written,iso\n1 May 2000,2000-05-01\n2 May 2000,{output}\n")
+        with pytest.raises(DataError, match=f"target.length: iso: expected 1 to 10 characters; {message}"):
             prepare.prepare(space, task)
 
 
-@pytest.mark.parametrize(("content", "said"), [(b"", "an empty file"), (b"\xff\xfe\x00", "expected a text in UTF-8")])
-def test_prose_that_is_none_is_refused(workspace: Workspace, content: bytes, said: str) -> None:
-    """Empty, or in another encoding."""
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", "an empty file"), (b"\xff\xfe\x00", "expected a text in UTF-8")]
+)
+def test_invalid_prose_is_rejected(workspace: Workspace, content: bytes, message: str) -> None:
+    """Empty files and other encodings are rejected."""
     (workspace.root / "song.txt").write_bytes(content)
-    with pytest.raises(SourceError, match=said):
-        made_source(workspace)
+    with pytest.raises(SourceError, match=message):
+        fetch_song(workspace)
 
 
-def made_source(workspace: Workspace) -> None:
+def fetch_song(workspace: Workspace) -> None:
     """Fetch the song."""
     from tiltyard.data.sources.prose import Prose as Source
 

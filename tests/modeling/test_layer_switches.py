@@ -1,4 +1,4 @@
-"""Switches that families share: each changes what it is meant to change."""
+"""Options that families share: each has its intended effect."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tiltyard.modeling.models._layers import Activation
 pytestmark = pytest.mark.slow
 
 
-def _trained(content: dict[str, Any], shape: tuple[int, ...] = (40,), epochs: int = 60) -> Any:
-    """Fit a sum of five features out of many, with noise that invites large weights."""
+def _train(content: dict[str, Any], shape: tuple[int, ...] = (40,), epochs: int = 60) -> Any:
+    """Fit the sum of five of many features, with noise that favours large weights."""
     import keras
 
     chance = np.random.default_rng(0)
@@ -31,17 +31,17 @@ def _trained(content: dict[str, Any], shape: tuple[int, ...] = (40,), epochs: in
     return model
 
 
-def _kernel(model: Any, place: int = 0) -> Array:
-    found: Array = np.array([layer for layer in model.layers if layer.weights][place].kernel)
+def _kernel(model: Any, index: int = 0) -> Array:
+    found: Array = np.array([layer for layer in model.layers if layer.weights][index].kernel)
     return found
 
 
 def _penalties() -> dict[str, float]:
     mlp = {"family": "mlp", "units": [16]}
-    plain, shrunk, sparse = (_kernel(_trained(mlp | extra)) for extra in ({}, {"l2": 0.2}, {"l1": 0.1}))
-    bounded, through = (_trained(mlp | {"max_norm": 0.5}), _trained({"family": "perceptron", "max_norm": 0.5}))
-    maps = _trained({"family": "cnn", "filters": [4], "units": [], "max_norm": 0.3}, (6, 6, 1), 10)
-    steps = _trained({"family": "rnn", "units": [4], "max_norm": 0.2}, (6, 3), 10)
+    plain, shrunk, sparse = (_kernel(_train(mlp | extra)) for extra in ({}, {"l2": 0.2}, {"l1": 0.1}))
+    bounded, perceptron = (_train(mlp | {"max_norm": 0.5}), _train({"family": "perceptron", "max_norm": 0.5}))
+    maps = _train({"family": "cnn", "filters": [4], "units": [], "max_norm": 0.3}, (6, 6, 1), 10)
+    steps = _train({"family": "rnn", "units": [4], "max_norm": 0.2}, (6, 3), 10)
     cell = next(layer.cell for layer in steps.layers if layer.weights)
     return {
         "plain": float(np.linalg.norm(plain)),
@@ -50,21 +50,21 @@ def _penalties() -> dict[str, float]:
         "zeros with l1": float(np.mean(np.abs(sparse) < 0.01)),
         "longest": float(np.linalg.norm(plain, axis=0).max()),
         "longest of 0.5": float(np.linalg.norm(_kernel(bounded), axis=0).max()),
-        "longest of 0.5 in the output": float(np.linalg.norm(_kernel(through))),
+        "longest of 0.5 in the output": float(np.linalg.norm(_kernel(perceptron))),
         "longest of 0.3 into a map": float(np.sqrt((_kernel(maps) ** 2).sum(axis=(0, 1, 2))).max()),
         "longest of 0.2 into a cell": float(np.linalg.norm(np.array(cell.kernel), axis=0).max()),
     }
 
 
 @pytest.mark.catalogue
-def test_weights_are_kept_small_as_asked() -> None:
-    """l2 shrinks, l1 leaves most weights of useless features at nothing, max_norm holds in layers of every kind."""
-    seen = run_in_process(_penalties)
-    assert seen["l2"] < 0.7 * seen["plain"]
-    assert seen["zeros without l1"] < 0.1
-    assert seen["zeros with l1"] > 0.5
-    assert seen["longest"] > 0.6
-    for name, length in seen.items():
+def test_weight_penalties_limit_weights() -> None:
+    """l2 shrinks weights, l1 sets most useless ones to zero, and max_norm holds in all kinds of layers."""
+    result = run_in_process(_penalties)
+    assert result["l2"] < 0.7 * result["plain"]
+    assert result["zeros without l1"] < 0.1
+    assert result["zeros with l1"] > 0.5
+    assert result["longest"] > 0.6
+    for name, length in result.items():
         if " of " in name:
             bound = float(name.split()[2])
             assert 0.9 * bound < length <= bound + 1e-5, name
@@ -78,85 +78,85 @@ FORMULAS: dict[str, Callable[[int, int], float]] = {
 
 
 def _variances() -> dict[str, list[float]]:
-    """Return each variance beside that of its formula, of a dense layer 400 -> 300 and a convolution 40 -> 60."""
+    """Return each variance with that of its formula, for a dense layer 400 -> 300 and a convolution 40 -> 60."""
     found = {}
     for name in (f"{rule}_{shape}" for rule in FORMULAS for shape in ("uniform", "normal")):
         formula = FORMULAS[name.split("_")[0]]
         dense = _kernel(build_model({"family": "mlp", "units": [300], "initializer": name}, (400,)))
-        picture = {"family": "cnn", "filters": [60], "units": [], "initializer": name}
-        maps = _kernel(build_model(picture, (4, 4, 40)))
+        cnn = {"family": "cnn", "filters": [60], "units": [], "initializer": name}
+        maps = _kernel(build_model(cnn, (4, 4, 40)))
         found[f"{name} dense"] = [float(dense.var()), formula(400, 300)]
         found[f"{name} maps"] = [float(maps.var()), formula(9 * 40, 9 * 60)]
     unset, named = ({"family": "mlp"}, {"family": "mlp", "initializer": "glorot_uniform"})
     found["unset"] = [float(np.array(_kernel(build_model(content, (6,)))).sum()) for content in (unset, named)]
-    across = _kernel(build_model({"family": "mlp", "units": [20], "initializer": "orthogonal"}, (20,)))
-    found["orthogonal"] = [float(np.abs(across.T @ across - np.eye(20)).max()), 0.0]
+    orthogonal = _kernel(build_model({"family": "mlp", "units": [20], "initializer": "orthogonal"}, (20,)))
+    found["orthogonal"] = [float(np.abs(orthogonal.T @ orthogonal - np.eye(20)).max()), 0.0]
     found["zeros"] = [float(np.abs(_kernel(build_model({"family": "mlp", "initializer": "zeros"}, (6,)))).max()), 0.0]
     return found
 
 
-def test_weights_begin_as_the_formulas_say() -> None:
-    """Variances are 2 / (in + out), 2 / in, 1 / in; unset and seeded is the same as Keras' own, by name."""
+def test_initializers_match_their_formulas() -> None:
+    """Variances are 2 / (in + out), 2 / in and 1 / in; the default equals Keras' default for the same seed."""
     for name, (received, expected) in run_in_process(_variances).items():
         assert received == pytest.approx(expected, rel=0.05, abs=1e-5), name
 
 
 def _layers() -> dict[str, Any]:
-    """Look at what single layers do to what they are given."""
+    """Compare inputs and outputs of single layers."""
     import keras
 
-    pictures = draw_features((8, 8, 1), "image") + 1
+    images = draw_features((8, 8, 1), "image") + 1
     model = build_model({"family": "cnn", "filters": [16], "units": [], "spatial_dropout": 0.5}, (8, 8, 1))
     layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.SpatialDropout2D))
-    seen = keras.Model(model.input, [layer.input, layer.output])(pictures, training=True)
-    before, after = (np.array(part) for part in seen)
-    live = before.max(axis=(1, 2)) > 0
-    dropped, kept = (after == 0).all(axis=(1, 2)), np.isclose(after, 2 * before).all(axis=(1, 2))
+    result = keras.Model(model.input, [layer.input, layer.output])(images, training=True)
+    before, after = (np.array(part) for part in result)
+    active = before.max(axis=(1, 2)) > 0
+    dropped, scaled = (after == 0).all(axis=(1, 2)), np.isclose(after, 2 * before).all(axis=(1, 2))
 
     rows = 100 * draw_features((6,), "table") + 7
     model = build_model({"family": "mlp", "units": [5], "batch_norm": True, "activation": "tanh"}, (6,))
     layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization))
     normal = np.array(keras.Model(model.input, layer.output)(rows / 100, training=True))
 
-    slopes = [layer for layer in _bent("prelu").layers if isinstance(layer, keras.layers.PReLU)]
+    slopes = [layer for layer in _train_mlp("prelu").layers if isinstance(layer, keras.layers.PReLU)]
     model = build_model({"family": "mlp", "units": [5], "activation": "leaky_relu", "slope": 0.3}, (6,))
     layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.LeakyReLU))
-    hidden, bent = (np.array(part) for part in keras.Model(model.input, [layer.input, layer.output])(-rows))
+    hidden, activated = (np.array(part) for part in keras.Model(model.input, [layer.input, layer.output])(-rows))
     lists = build_model({"family": "mlp", "units": [5, 5, 5], "dropout": [0.1, 0.0, 0.3]}, (6,))
     return {
-        "whole maps": bool((dropped | kept)[live].all()),
-        "share of maps": float(dropped[live].mean()),
+        "whole maps": bool((dropped | scaled)[active].all()),
+        "share of maps": float(dropped[active].mean()),
         "mean": float(np.abs(normal.mean(axis=0)).max()),
         "deviation": [float(normal.std(axis=0).min()), float(normal.std(axis=0).max())],
         "slope": float(np.abs(np.array(slopes[0].alpha)).max()),
-        "slopes of maps": list(_maps_bent()),
-        "leaky": bool(np.allclose(bent, np.where(hidden < 0, 0.3 * hidden, hidden), rtol=1e-4)),
+        "slopes of maps": list(_prelu_shape()),
+        "leaky": bool(np.allclose(activated, np.where(hidden < 0, 0.3 * hidden, hidden), rtol=1e-4)),
         "rates": [layer.rate for layer in lists.layers if isinstance(layer, keras.layers.Dropout)],
     }
 
 
-def _bent(activation: str) -> Any:
-    return _trained({"family": "mlp", "units": [8], "activation": activation}, epochs=10)
+def _train_mlp(activation: str) -> Any:
+    return _train({"family": "mlp", "units": [8], "activation": activation}, epochs=10)
 
 
-def _maps_bent() -> tuple[int, ...]:
+def _prelu_shape() -> tuple[int, ...]:
     import keras
 
     model = build_model({"family": "cnn", "filters": [3], "units": [], "activation": "prelu"}, (8, 8, 1))
     return next(tuple(layer.alpha.shape) for layer in model.layers if isinstance(layer, keras.layers.PReLU))
 
 
-def test_layers_do_what_their_switches_say() -> None:
-    """Spatial dropout takes whole maps; batch norm brings units to 0 and 1; slopes are learned, or as set."""
-    seen = run_in_process(_layers)
-    assert seen["whole maps"]
-    assert 0.35 < seen["share of maps"] < 0.65
-    assert seen["mean"] < 0.01
-    assert 0.8 < seen["deviation"][0] <= seen["deviation"][1] < 1.1
-    assert seen["slope"] > 0.02, "a learned slope begins at 0"
-    assert seen["slopes of maps"] == [1, 1, 3], "all places of a map share one"
-    assert seen["leaky"]
-    assert seen["rates"] == [0.1, 0.3]
+def test_layer_options_have_their_effect() -> None:
+    """Spatial dropout drops whole maps; batch norm gives mean 0 and deviation 1; slopes are learned or as set."""
+    result = run_in_process(_layers)
+    assert result["whole maps"]
+    assert 0.35 < result["share of maps"] < 0.65
+    assert result["mean"] < 0.01
+    assert 0.8 < result["deviation"][0] <= result["deviation"][1] < 1.1
+    assert result["slope"] > 0.02, "a learned slope begins at 0"
+    assert result["slopes of maps"] == [1, 1, 3], "all positions of a map share one"
+    assert result["leaky"]
+    assert result["rates"] == [0.1, 0.3]
 
 
 def _activations(folder: str) -> dict[str, float]:
@@ -168,18 +168,18 @@ def _activations(folder: str) -> dict[str, float]:
 
 
 @pytest.mark.catalogue
-def test_every_activation_survives_the_export(tmp_path: Path) -> None:
-    """ONNX answers like Keras, whichever is chosen."""
+def test_every_activation_is_exported(tmp_path: Path) -> None:
+    """ONNX outputs equal those of Keras."""
     assert {name: parity for name, parity in run_in_process(_activations, str(tmp_path)).items() if parity > 1e-5} == {}
 
 
-def test_a_list_of_dropouts_must_fit() -> None:
-    """One share too few is refused with how many there should be; one that is no share, too."""
+def test_dropout_list_must_match_the_layers() -> None:
+    """A list of the wrong length and an invalid rate are rejected."""
     with pytest.raises(ValueError, match=r"dropout: expected one share, or a list of 2; received \[0\.5\]"):
-        run_in_process(_too_few)
+        run_in_process(_build_with_too_few_dropouts)
     with pytest.raises(ValidationError, match="less than 1"):
         model_settings({"family": "mlp", "dropout": 1.0})
 
 
-def _too_few() -> None:
+def _build_with_too_few_dropouts() -> None:
     build_model({"family": "mlp", "units": [5, 5], "dropout": [0.5]}, (6,))

@@ -1,4 +1,4 @@
-"""Pictures of every mode that PNG and JPEG files have: what a column reads is what a viewer shows."""
+"""PNG and JPEG files of every mode: a column reads the pixels that a viewer shows."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from tiltyard.modeling.columns.image import Image
 from tiltyard.workspace import Workspace
 
 
-def read(picture: Pillow.Image, channels: Any = 1, kind: str = "PNG", **settings: Any) -> list[Any]:
-    """Return the pixels that a column reads of a file, as a request and as a file of training data alike."""
+def read(image: Pillow.Image, channels: Any = 1, kind: str = "PNG", **settings: Any) -> list[Any]:
+    """Return the pixels that a column reads from a file, the same for requests and training data."""
     file = io.BytesIO()
-    picture.save(file, kind, **settings)
-    column = Image(height=picture.height, width=picture.width, channels=channels)
+    image.save(file, kind, **settings)
+    column = Image(height=image.height, width=image.width, channels=channels)
     sent = column.parse([{"b64": base64.b64encode(file.getvalue()).decode()}], "x")[0]
     assert np.array_equal(sent, column.open(file.getvalue()))
     result: list[Any] = (sent[..., 0] if channels == 1 else sent)[0].tolist()
     return result
 
 
-def test_greys_of_16_bits_are_scaled() -> None:
-    """They differ where they differed, and black and white stay black and white; colours of three channels, too."""
+def test_16_bit_greys_are_scaled() -> None:
+    """Different values stay different, black stays black and white white, also with three channels."""
     greys = Pillow.fromarray(np.array([[0, 256, 1_000, 12_345, 32_768, 65_534, 65_535]], dtype=np.uint16))
     assert greys.mode == "I;16"
     assert read(greys) == [0, 1, 4, 48, 128, 255, 255]
     assert read(greys, 3) == [[value] * 3 for value in (0, 1, 4, 48, 128, 255, 255)]
 
 
-def test_every_grey_of_16_bits_has_its_place() -> None:
-    """All 65,536 rise to 256 with as many in each."""
+def test_16_bit_greys_are_spread_evenly() -> None:
+    """All 65,536 values map in order to 256 values of about equal counts."""
     ramp = Pillow.fromarray(np.arange(65_536, dtype=np.uint16).reshape(256, 256))
     file = io.BytesIO()
     ramp.save(file, "PNG")
@@ -49,8 +49,8 @@ def test_every_grey_of_16_bits_has_its_place() -> None:
     assert set(np.unique(pixels, return_counts=True)[1]) <= {128, 129, 257}
 
 
-def test_what_is_transparent_is_white() -> None:
-    """Black strokes on nothing are black on white, not black on the black that stands behind nothing."""
+def test_transparent_pixels_are_white() -> None:
+    """Black strokes on a transparent background become black on white."""
     strokes = Pillow.new("RGBA", (3, 1), (0, 0, 0, 0))
     strokes.putpixel((1, 0), (0, 0, 0, 255))
     strokes.putpixel((2, 0), (255, 0, 0, 128))
@@ -59,16 +59,16 @@ def test_what_is_transparent_is_white() -> None:
     grey = Pillow.fromarray(np.array([[[7, 0], [7, 255]]], dtype=np.uint8), "LA")
     assert read(grey) == [255, 7]
     for mode in ("P", "L", "RGB"):
-        picture = Pillow.new("L", (2, 1), 0)
-        picture.putpixel((1, 0), 200)
+        image = Pillow.new("L", (2, 1), 0)
+        image.putpixel((1, 0), 200)
         clear = {"P": 0, "L": 0, "RGB": (0, 0, 0)}[mode]
-        chosen = picture.convert("RGB").quantize(2) if mode == "P" else picture.convert(mode)
+        chosen = image.convert("RGB").quantize(2) if mode == "P" else image.convert(mode)
         dark = chosen.getpixel((0, 0)) if mode == "P" else clear
         assert read(chosen, transparency=dark) == [255, 200], mode
 
 
-def test_opaque_pictures_are_as_before() -> None:
-    """Grey, two tones, palettes and colours; the four inks of print."""
+def test_opaque_images_keep_their_pixels() -> None:
+    """Grey, binary, palette, colour and CMYK images are supported."""
     grey = Pillow.fromarray(np.array([[0, 7, 255]], dtype=np.uint8))
     assert (
         read(grey) == read(grey.convert("RGB")) == read(grey.convert("RGBA")) == read(grey.convert("P")) == [0, 7, 255]
@@ -79,8 +79,8 @@ def test_opaque_pictures_are_as_before() -> None:
     assert read(Pillow.new("CMYK", (8, 8), (0, 0, 0, 255)), 1, "JPEG")[0] == pytest.approx(0, abs=3)
 
 
-def test_training_reads_greys_of_16_bits_as_the_service_does(workspace: Workspace) -> None:
-    """The same file in the archive of a task gives the same pixels."""
+def test_training_and_serving_read_16_bit_greys_alike(workspace: Workspace) -> None:
+    """The same file gives the same pixels in the archive of a task and in a request."""
     fetch_raw(workspace, "digits")
     pixels = np.random.default_rng(0).integers(0, 65_536, (8, 8)).astype(np.uint16)
     file = io.BytesIO()
@@ -97,8 +97,8 @@ def test_training_reads_greys_of_16_bits_as_the_service_does(workspace: Workspac
     assert sent[0][..., 0].tolist() == np.rint(pixels / 257).tolist()
 
 
-def test_a_palette_that_is_not_there_is_no_picture() -> None:
-    """Pillow ends in an assertion; we say that the file is not whole."""
+def test_missing_palette_is_rejected() -> None:
+    """Pillow raises an AssertionError; we report that the file is not whole."""
     file = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAIAQMAAAD+wSzIAAAADElEQVR4nGNgoA4AAABIAAEuuDx+AAAAAElFTkSuQmCC"
     with pytest.raises(RequestError, match="expected a whole PNG or JPEG file"):
         Image(type="image", height=8, width=8).parse([{"b64": file}], "x")

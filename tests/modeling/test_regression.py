@@ -1,4 +1,4 @@
-"""Numbers by hand: what is learned of their scale, how they are answered and described, and pictures of errors."""
+"""Regression by hand: scaling, predictions and their schema, and figures of errors."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.base import FittedEncoder, Target
 from tiltyard.modeling.problems.regression import Regression
 
-MISSED = np.array([5, -1, 3, 0, -9, 2, 4, -6, 7, 8, -10, 1.5])
-MADE = Predictions(np.full(12, 100.0), 100 + MISSED[:, None], np.zeros((12, 1)), np.arange(12), [], "y (cm)")
+ERRORS = np.array([5, -1, 3, 0, -9, 2, 4, -6, 7, 8, -10, 1.5])
+EVALUATED = Predictions(np.full(12, 100.0), 100 + ERRORS[:, None], np.zeros((12, 1)), np.arange(12), [], "y (cm)")
 
 
-def test_the_scale_of_numbers_is_learned() -> None:
-    """Mean and deviation; of a logarithm also the range of answers, which ends one above the largest."""
+def test_target_scaling_is_learned() -> None:
+    """Mean and deviation are learned; with a logarithm also the range, which ends one above the largest value."""
     truth = np.array([0.0, math.e - 1, math.e**2 - 1])
     assert Regression().fit(Target(column="y"), np.array([1.0, 3.0])) == {"mean": 2, "std": 1}
     learned = Regression().fit(Target(column="y", log=True), truth)
@@ -28,8 +28,8 @@ def test_the_scale_of_numbers_is_learned() -> None:
     assert learned == pytest.approx({"mean": 1, "std": math.sqrt(2 / 3)})
 
 
-def test_a_number_is_one_output() -> None:
-    """A float an instance; the schema takes any number, and names it with its unit."""
+def test_network_has_one_output() -> None:
+    """A prediction is a number; the schema accepts numbers, and names the target and its unit."""
     kind = Regression()
     assert kind.units(Target(column="y"), "linear", cast("FittedEncoder", None)) == 1
     assert kind.decode(np.array([[1.5], [2.0]]), []) == [1.5, 2.0]
@@ -40,28 +40,28 @@ def test_a_number_is_one_output() -> None:
         jsonschema.validate("1.5", schema)
 
 
-def test_the_best_rows_are_as_many_as_the_worst() -> None:
-    """Ten of each, from both ends of the same order."""
-    told = Evaluator().details(MADE)
-    ranked = sorted(MISSED.tolist(), key=lambda one: -abs(one))
-    assert [one["error"] for one in told["worst"]] == ranked[:10]
-    assert [one["error"] for one in told["best"]] == ranked[::-1][:10]
+def test_ten_best_and_ten_worst_rows() -> None:
+    """Both are from the same order."""
+    details = Evaluator().details(EVALUATED)
+    ranked = sorted(ERRORS.tolist(), key=lambda one: -abs(one))
+    assert [one["error"] for one in details["worst"]] == ranked[:10]
+    assert [one["error"] for one in details["best"]] == ranked[::-1][:10]
 
 
 def test_residuals_are_predicted_minus_actual() -> None:
-    """For DVC to draw, a row each, over what was predicted."""
-    drawn = Evaluator().plots(MADE)["residuals"]
-    assert drawn == {"predicted": (100 + MISSED).tolist(), "residual": MISSED.tolist()}
+    """The plot for DVC has one point per row, over the predicted value."""
+    plot = Evaluator().plots(EVALUATED)["residuals"]
+    assert plot == {"predicted": (100 + ERRORS).tolist(), "residual": ERRORS.tolist()}
 
 
-def test_points_are_compared_with_the_line_where_the_model_is_right() -> None:
-    """A diagonal under predicted and actual, zero under residuals, with the target's name on the axes."""
-    both, residuals, errors = Evaluator().figures(MADE)
-    told: dict[str, Any] = both.data
-    assert (told["diagonal"], told["x"], told["y"]) == (True, "Predicted y (cm)", "Actual y (cm)")
+def test_figures_have_reference_lines() -> None:
+    """The diagonal and zero mark perfect predictions; axes have the name of the target."""
+    both, residuals, errors = Evaluator().figures(EVALUATED)
+    figure_data: dict[str, Any] = both.data
+    assert (figure_data["diagonal"], figure_data["x"], figure_data["y"]) == (True, "Predicted y (cm)", "Actual y (cm)")
     assert (residuals.data["level"], residuals.data["x"]) == (0, "Predicted y (cm)")
-    assert errors.text == f"Predicted minus actual, by test rows; {MISSED.mean():.3g} on average."
-    assert [one.title for one in compared(MADE.truth, MADE.outputs[:, 0], "y")] == [
+    assert errors.text == f"Predicted minus actual, by test rows; {ERRORS.mean():.3g} on average."
+    assert [one.title for one in compared(EVALUATED.truth, EVALUATED.outputs[:, 0], "y")] == [
         "Predicted and actual",
         "Residuals",
         "Errors",

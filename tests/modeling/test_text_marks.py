@@ -1,4 +1,4 @@
-"""Combining marks: without number they are cut before a text is normalised, and no language is changed by that."""
+"""Combining marks: excessive runs are shortened before normalization, and no language is affected."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tiltyard.modeling.columns.text import MOST, SIGNS, Text, normalized
 BY_CHARACTERS = Text(by="characters", length=10_000, lower=False)
 
 
-def marks(text: str) -> int:
-    """Return how many marks follow each other at most in a text that is taken apart."""
+def longest_mark_run(text: str) -> int:
+    """Return the length of the longest run of combining marks after decomposition."""
     runs = groupby(unicodedata.normalize("NFKD", text), lambda one: unicodedata.combining(one) > 0)
     return max((len([*run]) for marked, run in runs if marked), default=0)
 
@@ -33,12 +33,12 @@ def marks(text: str) -> int:
     ],
     ids=ascii,
 )
-@pytest.mark.parametrize("before", ["", "a", "\u00e9", " "])
-def test_marks_without_number_are_cut(run: str, before: str) -> None:
-    """To sort them takes the square of their number: a text of 128 kB took eight seconds."""
-    (kept,) = BY_CHARACTERS.parse([f"x{before}{run * 300}y"], "text")
-    assert 1 < marks(kept.decode()) <= 2 * MOST  # some are two in one
-    assert kept.decode().endswith("y")
+@pytest.mark.parametrize("prefix", ["", "a", "\u00e9", " "])
+def test_excessive_marks_are_removed(run: str, prefix: str) -> None:
+    """Sorting marks takes quadratic time: a text of 128 kB took eight seconds."""
+    (parsed,) = BY_CHARACTERS.parse([f"x{prefix}{run * 300}y"], "text")
+    assert 1 < longest_mark_run(parsed.decode()) <= 2 * MOST  # some characters are two marks
+    assert parsed.decode().endswith("y")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_marks_without_number_are_cut(run: str, before: str) -> None:
     ],
     ids=[
         "Vietnamese",
-        "taken apart",
+        "decomposed",
         "Thai",
         "Hindi",
         "Hebrew",
@@ -65,16 +65,16 @@ def test_marks_without_number_are_cut(run: str, before: str) -> None:
         "Japanese",
         "emoji",
         "signs",
-        "as many as may be",
+        "maximum",
     ],
 )
-def test_texts_of_languages_stay_as_they_are(text: str) -> None:
-    """None has nearly as many marks on a character."""
+def test_texts_of_languages_are_unchanged(text: str) -> None:
+    """No language has nearly as many marks on one character."""
     assert normalized(text) == unicodedata.normalize("NFKC", text)
 
 
-def test_every_mark_is_among_the_signs() -> None:
-    """Of all characters of Unicode, as this version of Python knows them, those that become marks, too."""
+def test_every_mark_is_in_the_pattern() -> None:
+    """The pattern has all Unicode characters that decompose to marks, as known to this version of Python."""
     every = map(chr, range(0x80, sys.maxunicode + 1))
     all_marks = [one for one in every if unicodedata.combining(unicodedata.normalize("NFKD", one)[0])]
     assert len(all_marks) > 800

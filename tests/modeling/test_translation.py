@@ -1,4 +1,4 @@
-"""Translations by hand: ids and their ends, the commonest answer as baseline, and what a report tells of edits."""
+"""Translation by hand: ids and end ids, the most frequent target as baseline, and edits in a report."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tiltyard.modeling.problems.translation import Translation, judged
 TARGET = Target(column="iso", length=3)
 
 
-def test_letters_get_ids_behind_those_of_signs() -> None:
-    """The commonest first; an output for each of them, for the signs, and for padding."""
+def test_letter_ids_follow_the_special_ids() -> None:
+    """The most frequent letters come first; outputs are letters, special ids and padding."""
     fitted = Translation().fit(TARGET, np.array(["ab", "b"]))
     assert fitted == {"ids": {"b": END + 1, "a": END + 2}, "by": "characters", "steps": 4}
     encoder: Any = SimpleNamespace(target=fitted)
@@ -30,8 +30,8 @@ def test_letters_get_ids_behind_those_of_signs() -> None:
         Translation().fit(Target(column="iso"), np.array(["a"]))
 
 
-def test_an_answer_as_long_as_the_longest_keeps_its_end() -> None:
-    """A longer one is cut for it; what was never seen is marked, and what is left is padded."""
+def test_longest_target_keeps_its_end_id() -> None:
+    """Longer targets are truncated before the end id; unknown characters are marked, and the rest is padding."""
     encoder: Any = SimpleNamespace(target=Translation().fit(TARGET, np.array(["ab", "b"])))
     assert Translation().ids(encoder, np.array(["ab", "bbb", "bbbb", "?"])).tolist() == [
         [END + 2, END + 1, END, PAD],
@@ -41,8 +41,8 @@ def test_an_answer_as_long_as_the_longest_keeps_its_end() -> None:
     ]
 
 
-def test_an_answer_without_its_end_is_spelled_to_the_last_step() -> None:
-    """And one with it up to there; ids that stand for nothing spell nothing."""
+def test_output_without_end_id_is_decoded_completely() -> None:
+    """Otherwise decoding stops at the end id; special ids are omitted."""
     encoder: Any = SimpleNamespace(target=Translation().fit(TARGET, np.array(["ab", "b"])))
     ids = np.array(
         [[END + 2] * 4, [END + 2, END, END + 1, END], [END, END + 1, END + 1, END], [START, END + 1, END, END]]
@@ -56,37 +56,42 @@ def test_an_answer_without_its_end_is_spelled_to_the_last_step() -> None:
     assert found["length"].tolist() == [4, 1, 0, 2]
 
 
-def test_words_are_measured_by_words() -> None:
-    """One of two is wrong: one edit, of a length of two."""
+def test_edits_are_counted_in_words() -> None:
+    """One of two words is wrong: one edit, and a length of two."""
     (found,) = judged(["der Hund"], np.array(["der Wolf"]), "words")
     assert found.tolist() == ("der Hund", 0, 1, 2)
 
 
-def test_the_baseline_answers_what_is_commonest() -> None:
-    """For every row, measured by characters."""
+def test_baseline_predicts_the_most_frequent_target() -> None:
+    """It is the same for every row, evaluated by characters."""
     found = Evaluator().baseline(np.array(["b", "a", "b"]), {"x": np.zeros(3), TRUTH: np.array(["b", "ab", "c"])}, "")
     assert [row.tolist() for row in found] == [("b", 1, 0, 1), ("b", 0, 1, 2), ("b", 0, 1, 1)]
 
 
-def test_wrong_answers_come_first_by_their_edits() -> None:
-    """Ten of eleven wrong ones; a right one is not listed. The picture and the plot hold all."""
+def test_worst_rows_are_sorted_by_edits() -> None:
+    """Ten of eleven wrong predictions are listed; correct ones are not. The figure and the plot have all rows."""
     truth = np.array(["x" * 12] * 12)
-    answers = ["x" * (12 - edits) for edits in (0, 3, 11, 5, 1, 9, 2, 8, 4, 7, 6, 10)]
-    made = Predictions(truth, judged(answers, truth, "characters"), judged([""] * 12, truth, ""), np.arange(50, 62))
-    worst = Evaluator().details(made)["worst"]
+    predictions = ["x" * (12 - edits) for edits in (0, 3, 11, 5, 1, 9, 2, 8, 4, 7, 6, 10)]
+    evaluated = Predictions(
+        truth, judged(predictions, truth, "characters"), judged([""] * 12, truth, ""), np.arange(50, 62)
+    )
+    worst = Evaluator().details(evaluated)["worst"]
     assert [one["edits"] for one in worst] == [11, 10, 9, 8, 7, 6, 5, 4, 3, 2]
     assert worst[0] == {"row": 52, "actual": "x" * 12, "predicted": "x", "edits": 11}
-    drawn = {"row": [*range(50, 62)], "edits": [0, 3, 11, 5, 1, 9, 2, 8, 4, 7, 6, 10]}
-    assert Evaluator().plots(made) == {"edits": drawn}
-    (shown,) = Evaluator().figures(made)
+    plot = {"row": [*range(50, 62)], "edits": [0, 3, 11, 5, 1, 9, 2, 8, 4, 7, 6, 10]}
+    assert Evaluator().plots(evaluated) == {"edits": plot}
+    (shown,) = Evaluator().figures(evaluated)
     assert [(one["name"], sum(one["y"])) for one in shown.data["lines"]] == [("model", 24), ("baseline", 24)]
     assert (
-        Evaluator().details(Predictions(truth[:1], made.outputs[:1], made.baseline[:1], made.number[:1]))["worst"] == []
+        Evaluator().details(
+            Predictions(truth[:1], evaluated.outputs[:1], evaluated.baseline[:1], evaluated.number[:1])
+        )["worst"]
+        == []
     )
 
 
-def test_clients_are_told_of_a_text() -> None:
-    """By its name, and as a string."""
+def test_schema_describes_a_text() -> None:
+    """Purpose and schema say that the output is a string."""
     assert Translation().purpose(TARGET) == "the text `iso`"
     for wrong in (5, None, ["a"]):
         with pytest.raises(jsonschema.ValidationError):

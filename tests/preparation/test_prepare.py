@@ -17,7 +17,8 @@ from workspaces import edit_task, fetch_raw
 from tiltyard import files
 from tiltyard.arrays import Array, Rows, row_count
 from tiltyard.config import loader
-from tiltyard.config.task import Split, Task
+from tiltyard.config.sections import Split
+from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.data.formats import delimited
 from tiltyard.errors import DataError, SealError

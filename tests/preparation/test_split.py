@@ -10,7 +10,7 @@ from workspaces import edit_task
 
 from tiltyard import files
 from tiltyard.config import loader
-from tiltyard.config.task import Split
+from tiltyard.config.sections import Split
 from tiltyard.errors import DataError, TaskError
 from tiltyard.preparation import prepare, sealed_test
 from tiltyard.preparation.split import SplitInputs, row_keys, split_rows

@@ -10,7 +10,7 @@ import pytest
 from duels import cancer, duel_task
 
 from tiltyard.arrays import Array
-from tiltyard.config.task import Split
+from tiltyard.config.sections import Split
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns.date import Date
 from tiltyard.preparation.split import SplitInputs, group_keys, parse_part, row_keys, split_inputs, split_rows

@@ -120,3 +120,19 @@ def test_invalid_line_does_not_hide_other_faults(workspace: Workspace) -> None:
     faults = Registry(workspace).faults("iris")
     assert "line 1" in faults[0]
     assert "is not a decision" in faults[-1]
+
+
+def test_repair_removes_an_incomplete_last_line(workspace: Workspace) -> None:
+    """The rest of a killed write is removed from the file, also if no decision is added."""
+    promote_version(workspace, "a")
+    path = workspace.ledger("iris")
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"task": "ir')
+    Registry(workspace).repair("iris")
+    assert path.read_bytes() == whole
+
+
+def test_entries_of_a_task_without_a_champion(workspace: Workspace) -> None:
+    """A ledger of held versions has an entry for each line."""
+    Registry(workspace).record(make_decision("a", "HOLD"))
+    assert [(entry.verdict, entry.version) for entry in Registry(workspace).entries("iris")] == [("HOLD", "a")]

@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from tiltyard import progress
+from tiltyard import fork_server, progress
 from tiltyard.cli.commands import data, experiments, explain, monitoring, pipeline, registry, serving, tasks
 from tiltyard.cli.commands._common import exit_with, print_error
 from tiltyard.errors import TiltyardError, from_os_error
@@ -18,6 +18,8 @@ from tiltyard.processes import as_stage
 
 def main() -> None:
     """Run a command. Print errors of users as a message and a hint, without a traceback."""
+    if (status := fork_server.run_in_fork(sys.argv)) is not None:
+        sys.exit(status)
     try:
         with as_stage():
             _run()

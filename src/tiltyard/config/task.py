@@ -10,11 +10,11 @@ from pydantic import Field, model_validator
 from tiltyard import plugins
 from tiltyard.config.gate_section import Gate
 from tiltyard.config.search_section import Range
+from tiltyard.config.sections import Check, Serve, Split
 from tiltyard.config.train_section import Train, incompatibility
 from tiltyard.data.sources.base import Source
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation
-from tiltyard.modeling.columns._datetime_format import DatetimeFormat
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.inference.encoder import Encoder
@@ -33,62 +33,6 @@ else:
     AnyModel = plugins.union("models", "family")
     AnyColumn = plugins.union("columns", "type")
     ProblemName = Literal[tuple(plugins.names("problems"))]
-
-
-class Split(Settings):
-    """How rows are split into training, validation and test; identical rows always stay together."""
-
-    kind: Literal["random", "stratified", "chronological", "given"] = Field(
-        description="given: the column `by` names the part; for images, the folder above the class."
-    )
-    test: float = Field(0.2, gt=0, lt=1)
-    validation: float = Field(0.2, gt=0, lt=1, description="Share of all rows, like `test`.")
-    seed: int = 0
-    by: str | None = Field(None, description="The raw column of times, or of the parts of a given split.")
-    # Not written if unset, so that the parameters of earlier verdicts stay the same.
-    format: str | None = Field(
-        None,
-        exclude_if=lambda value: value is None,
-        description="The format of times in `by`, such as %d.%m.%Y, if not ISO 8601.",
-    )
-    group: str | None = Field(None, description="The raw column whose rows stay together: a customer, a patient.")
-
-    rows: int | None = Field(
-        None, ge=10, description="How many rows to use: chosen by hash, or the latest; all if unset."
-    )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Split:
-        if self.by and self.kind not in ("chronological", "given"):
-            raise ValueError(f"by: expected for a chronological or given split; received {self.by} with {self.kind}")
-        if self.format and (self.kind != "chronological" or not self.by):
-            raise ValueError(f"format: expected for a chronological split with `by`; received {self.format}")
-        if self.format:
-            DatetimeFormat(self.format)
-        if self.group and self.kind in ("chronological", "given"):
-            raise ValueError(f"group: expected for a random or stratified split; received {self.group}")
-        if self.test + self.validation >= 1:
-            raise ValueError(f"expected test + validation below 1; received {self.test + self.validation:g}")
-        return self
-
-
-class Check(Settings):
-    """Thresholds of `tiltyard check`."""
-
-    rows: float = Field(0.5, gt=0, description="Relative change of the number of rows between versions.")
-    missing: float = Field(0.3, ge=0, lt=1, description="Share of missing values in a column that may have some.")
-    psi: float = Field(0.2, gt=0, description="Population stability index between two samples of a column.")
-    ks: float = Field(0.15, gt=0, lt=1, description="Kolmogorov-Smirnov distance, for number columns.")
-    chi2: float = Field(0.15, gt=0, lt=1, description="Cramer's V, from chi-square, for category columns.")
-    confidence: float = Field(0.999, gt=0.5, lt=1, description="Confidence that such a distance is significant.")
-
-
-class Serve(Settings):
-    """Limits of the service, and an example of a request."""
-
-    max_instances: int = Field(1000, ge=1)
-    max_body_bytes: int = Field(4_000_000, ge=1000)
-    example: Any = Field(description="One instance, as a client would send it.")
 
 
 class Task(Settings):

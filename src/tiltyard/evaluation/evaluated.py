@@ -1,23 +1,32 @@
-"""An evaluation as read back: its report with the sealed test rows, refused if they do not match."""
+"""An evaluation as read back: its report with the sealed test rows and the model, refused if they do not match."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+from dataclasses import dataclass
+from pathlib import Path
 
 from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError
 from tiltyard.files import Json
-from tiltyard.modeling.inference.predictor import version
+from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.preparation.sealed_test import TestRows, read_test
 from tiltyard.workspace import Workspace
 
 
-class Evaluated(NamedTuple):
-    """The report of an evaluation with its sealed test rows."""
+@dataclass(frozen=True)
+class Evaluated:
+    """The report of an evaluation with its sealed test rows, and the folder of the model."""
 
     report: Json
     test: TestRows
+    train: Path
+
+    @functools.cached_property
+    def predictor(self) -> Predictor:
+        """The model, loaded once: a promotion judges it and packages it."""
+        return Predictor.load(self.train)
 
 
 def read_evaluated(workspace: Workspace, task: Task) -> Evaluated:
@@ -41,4 +50,4 @@ def read_evaluated(workspace: Workspace, task: Task) -> Evaluated:
                 f"the evaluation of {task.name} is about another {name}: expected {value}; received {report[name]}",
                 hint=hint,
             )
-    return Evaluated(report, test)
+    return Evaluated(report, test, train)

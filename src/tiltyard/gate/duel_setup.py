@@ -12,6 +12,7 @@ from tiltyard.config.task import Task
 from tiltyard.data.versions import recorded
 from tiltyard.errors import RegistryError
 from tiltyard.evaluation import evaluate
+from tiltyard.evaluation.evaluated import Evaluated
 from tiltyard.evaluation.simple_model import simple
 from tiltyard.files import Json
 from tiltyard.gate.duel import Duel, latency_ms
@@ -43,9 +44,9 @@ print(psutil.Process().memory_info().rss / 2**20)
 """
 
 
-def build_duel(workspace: Workspace, task: Task, report: Json, test: TestRows, champion: Champion | None) -> Duel:
-    """Predict the sealed rows with every model now; `report` is that of the evaluation."""
-    predictor = Predictor.load(workspace.out(task.name, "train"))
+def build_duel(workspace: Workspace, task: Task, evaluated: Evaluated, champion: Champion | None) -> Duel:
+    """Predict the sealed rows with every model now."""
+    report, test, predictor = evaluated.report, evaluated.test, evaluated.predictor
     prepared = workspace.out(task.name, "prepare")
     learned, later = (open_part(prepared / f"{name}.npz") for name in ("train", "validation"))
     features, known = learned

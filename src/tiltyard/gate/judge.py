@@ -22,7 +22,8 @@ from tiltyard.workspace import Workspace
 
 def judge(workspace: Workspace, task: Task, evaluated: Evaluated | None = None, *, again: bool = False) -> Verdict:
     """Run every check on the evaluated model; pass `evaluated` if it was read already."""
-    report, test = evaluated or read_evaluated(workspace, task)
+    evaluated = evaluated or read_evaluated(workspace, task)
+    report = evaluated.report
     registry = Registry(workspace)
     champion = registry.champion(task.name)
     before = champion.version if champion else None
@@ -32,7 +33,7 @@ def judge(workspace: Workspace, task: Task, evaluated: Evaluated | None = None, 
         return dataclasses.replace(verdict, reasons=[f"version {before} is already the champion"], recorded=True)
     if not again and (known := _known(registry, verdict)):
         return known
-    duel = duel_setup.build_duel(workspace, task, report, test, champion)
+    duel = duel_setup.build_duel(workspace, task, evaluated, champion)
     outcomes = [plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")]
     reasons = [outcome.text for outcome in outcomes if outcome.state == "failed"] or _praise(duel)
     return dataclasses.replace(

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiltyard.arrays import Array, Rows
-from tiltyard.config.task import Split, Task
+from tiltyard.config.sections import Split
+from tiltyard.config.task import Task
 from tiltyard.errors import DataError, format_value, join_first
 from tiltyard.modeling.columns._datetime_format import times
 

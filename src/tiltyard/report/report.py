@@ -61,14 +61,15 @@ def task_page(workspace: Workspace, task: Task, up: str = INDEX) -> str:
     registry, out = Registry(workspace), workspace.out(task.name, "evaluate")
     champion, decisions = registry.champion(task.name), registry.decisions(task.name)
     try:
-        evaluation, test = read_evaluated(workspace, task)
+        evaluated = read_evaluated(workspace, task)
     except TiltyardError as error:  # the pages of other tasks are still written
         return _page_without_metrics(workspace, task, decisions, error.message, up)
-    training = files.read_json(workspace.out(task.name, "train") / "training.json")
+    evaluation, rows = evaluated.report, evaluated.test.rows
+    training = files.read_json(evaluated.train / "training.json")
     predictions = Predictions.load(out / "predictions.npz", task.classes, task.target.display_name)
     judged = [one for one in decisions if one.version == evaluation["version"] and one.verdict not in TRAFFIC_VERDICTS]
     last = judged[-1] if judged else None
-    measured = evaluation_sections.sections(task, evaluation, training, predictions, test.rows)
+    measured = evaluation_sections.sections(task, evaluation, training, predictions, rows)
     sections = [
         *measured[:1],
         history_sections.verdict_section(last),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tiltyard import files, markdown
 from tiltyard.config.gate_section import Gate
-from tiltyard.config.task import Split, Task
+from tiltyard.config.sections import Split
+from tiltyard.config.task import Task
 from tiltyard.data.sources.base import Source
 from tiltyard.files import Json
 from tiltyard.modeling.columns.base import Column

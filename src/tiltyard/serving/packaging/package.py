@@ -17,7 +17,6 @@ from tiltyard.data import dvc
 from tiltyard.errors import PackageError
 from tiltyard.evaluation.evaluated import Evaluated, read_evaluated
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.inference.reference import reference
 from tiltyard.preparation.array_file import open_part, sample_blocks
 from tiltyard.preparation.sealed_test import TestRows
@@ -63,8 +62,8 @@ def package(workspace: Workspace, task: Task, evaluated: Evaluated | None = None
 def write(workspace: Workspace, task: Task, folder: Path, evaluated: Evaluated) -> None:
     """Write the package folder of the evaluated version atomically."""
     files.remove_abandoned(folder.parent)  # of other versions, too: they may never be packaged again
-    train, (report, test) = workspace.out(task.name, "train"), evaluated
-    training, predictor = files.read_json(train / "training.json"), Predictor.load(train)
+    report, test, train, predictor = evaluated.report, evaluated.test, evaluated.train, evaluated.predictor
+    training = files.read_json(train / "training.json")
     predictions, known = workspace.out(task.name, "evaluate") / "predictions.npz", workspace.out(task.name, "prepare")
     with files.atomic_folder(folder) as target:
         for name in ("model.onnx", "encoder.json"):

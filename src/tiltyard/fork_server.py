@@ -1,0 +1,249 @@
+"""Fork server: a process with heavy libraries loaded, from which the stages of a run start in milliseconds.
+
+`tiltyard run` starts one for each group of libraries. The command of a stage, such as `tiltyard train iris`, finds the
+server by an environment variable, sends its arguments, environment and open files, and exits with the exit status of
+the fork. Without a server, or for another command, it runs in its own process. The server imports nothing of the
+project, so that a fork runs the code that is on disk when the stage starts, as DVC records it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn, Self
+
+VARIABLE = "TILTYARD_FORK_SERVER"  # environment variable: the folder of the sockets
+LIBRARIES = {
+    "data": ("pandas", "pyarrow.parquet", "great_expectations.expectations.registry"),
+    "models": ("pandas", "pyarrow.parquet", "keras", "onnxruntime", "sklearn.linear_model"),
+}
+GROUPS = {"validate": "data", "prepare": "data", "train": "models", "evaluate": "models"}  # of each stage
+SUPPORTED = sys.platform == "linux"  # on macOS, system libraries must not be used after a fork
+RECEIVE_SECONDS = 10.0  # for a client to send its request
+LENGTH_BYTES = 8  # the length of a request, sent before it
+
+
+class ForkServers:
+    """The servers of a run: started when the first stage asks for one, ended with the run."""
+
+    def __init__(self) -> None:
+        self.stack = contextlib.ExitStack()
+        self.listeners: dict[str, socket.socket] = {}
+        self.ending, self.end = socket.socketpair()
+
+    def __enter__(self) -> Self:
+        """Listen for stages; child processes inherit the environment variable that names the sockets."""
+        if not SUPPORTED:
+            return self
+        folder = Path(tempfile.mkdtemp(prefix="tiltyard-fork-"))
+        self.stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        for group in LIBRARIES:
+            listener = self.listeners[group] = self.stack.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind(str(folder / group))
+            listener.listen()
+        os.environ[VARIABLE] = str(folder)
+        self.stack.callback(os.environ.pop, VARIABLE, None)
+        thread = threading.Thread(target=self._run, name="fork servers", daemon=True)
+        thread.start()
+        self.stack.callback(thread.join)
+        self.stack.callback(self.end.close)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the servers, and their forks with them."""
+        self.stack.close()
+        self.ending.close()
+        self.end.close()
+
+    def _run(self) -> None:
+        """Wait for the first stage, start all servers, and end them when the run ends."""
+        if self.ending in select.select([*self.listeners.values(), self.ending], [], [])[0]:
+            return
+        with contextlib.ExitStack() as processes:
+            for group, libraries in LIBRARIES.items():
+                processes.enter_context(_running(self.listeners[group], libraries))
+            self.ending.recv(1)
+
+
+@contextlib.contextmanager
+def _running(listener: socket.socket, libraries: tuple[str, ...]) -> Iterator[None]:
+    """Run a server, which ends when its stdin is closed."""
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "tiltyard.fork_server", str(listener.fileno()), *libraries],
+        pass_fds=[listener.fileno()],
+        start_new_session=True,  # an interrupt from the keyboard ends the commands, whose end ends the forks
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    listener.close()  # without a server, stages run in their own processes
+    with process:
+        yield
+        process.kill()
+
+
+def run_in_fork(arguments: list[str]) -> int | None:
+    """Run this command in a fork of the server and return its exit status; None if there is no server for it."""
+    folder, group = os.environ.pop(VARIABLE, ""), GROUPS.get(arguments[1] if len(arguments) > 1 else "")
+    if not folder or not group:
+        return None
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(str(Path(folder) / group))
+            request = {"arguments": arguments, "folder": str(Path.cwd()), "environment": dict(os.environ)}
+            content = json.dumps(request).encode()
+            socket.send_fds(connection, [len(content).to_bytes(LENGTH_BYTES, "big")], [0, 1, 2])
+            connection.sendall(content)
+            status = connection.recv(LENGTH_BYTES)
+        except OSError:
+            return None  # the server has ended
+        return int(status) if status else 1
+
+
+@dataclass(frozen=True)
+class Request:
+    """A command to run in a fork."""
+
+    arguments: list[str]
+    folder: str
+    environment: dict[str, str]
+    descriptors: list[int] = field(default_factory=list)  # stdin, stdout and stderr
+
+    @classmethod
+    def receive(cls, connection: socket.socket) -> Request:
+        """Receive the request of a client; raise OSError or ValueError if it ends before."""
+        head, descriptors, _, _ = socket.recv_fds(connection, LENGTH_BYTES, 3)
+        with connection.makefile("rb") as stream:
+            content: dict[str, Any] = json.loads(stream.read(int.from_bytes(head, "big")))
+        return cls(content["arguments"], content["folder"], content["environment"], descriptors)
+
+
+class Server:
+    """The loop of a server: it accepts requests, forks, reports exit statuses, and kills the forks of lost clients."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(0, selectors.EVENT_READ, None)
+        self.listener = listener
+        self.selector.register(listener, selectors.EVENT_READ, None)
+        self.forks: dict[socket.socket, tuple[int, int]] = {}  # process id and pidfd by connection
+        self.alive, self.lifeline = os.pipe()  # a fork reads from the first until this process, and so the second, ends
+
+    def serve(self) -> Request | None:
+        """Return a request in a fork, or None in the server itself when its stdin is closed."""
+        while True:
+            for key, _ in self.selector.select():
+                if key.fileobj == 0:
+                    return None
+                if key.fileobj is self.listener:
+                    if request := self._accept():
+                        return request
+                elif key.data in self.forks:
+                    self._finish(key.data, lost=key.fileobj is key.data)
+
+    def _accept(self) -> Request | None:
+        """Fork for a new client; return its request in the fork."""
+        connection, _ = self.listener.accept()
+        connection.settimeout(RECEIVE_SECONDS)
+        try:
+            request = Request.receive(connection)
+        except (OSError, ValueError, KeyError):
+            connection.close()
+            return None
+        if (child := os.fork()) == 0:
+            self._leave(connection)
+            return request
+        for descriptor in request.descriptors:
+            os.close(descriptor)
+        pidfd = os.pidfd_open(child)
+        self.forks[connection] = child, pidfd
+        for one in (connection, pidfd):
+            self.selector.register(one, selectors.EVENT_READ, connection)
+        return None
+
+    def _finish(self, connection: socket.socket, *, lost: bool) -> None:
+        """Report the exit status of a fork to its client; kill a fork whose client has ended."""
+        child, pidfd = self.forks.pop(connection)
+        if lost:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+                os.killpg(child, signal.SIGKILL)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        for one in (connection, pidfd):
+            self.selector.unregister(one)
+        os.close(pidfd)
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(str(code if code >= 0 else 128 - code).encode())
+
+    def _leave(self, connection: socket.socket) -> None:
+        """Close what belongs to the server, in a fork; end the fork when the server ends."""
+        os.setsid()
+        os.close(self.lifeline)
+        for other, (_, pidfd) in self.forks.items():
+            other.close()
+            os.close(pidfd)
+        self.selector.close()
+        for one in (connection, self.listener):
+            one.close()
+        threading.Thread(target=lambda: (os.read(self.alive, 1), os._exit(1)), daemon=True).start()
+
+
+def main() -> None:
+    """Load libraries and serve at the inherited socket; in a fork, run the command of a request."""
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    listener.set_inheritable(False)
+    for name in sys.argv[2:]:
+        importlib.import_module(name)
+    gc.freeze()  # the memory of the libraries stays shared with the forks
+    if request := Server(listener).serve():
+        run(request)
+
+
+def run(request: Request) -> NoReturn:
+    """Run a command as its own process would, and end this process."""
+    for place, descriptor in enumerate(request.descriptors):
+        os.dup2(descriptor, place)
+        os.close(descriptor)
+    os.chdir(request.folder)
+    os.environ.clear()
+    os.environ.update(request.environment)
+    sys.argv = request.arguments
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()  # forks would draw the same numbers
+    importlib.invalidate_caches()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tiltyard"]:
+        del sys.modules[name]
+    code = 1
+    try:
+        importlib.import_module("tiltyard.cli.main").main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 - reported as the interpreter would
+        traceback.print_exc()
+    atexit._run_exitfuncs()  # noqa: SLF001 - os._exit does not run them
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)  # native libraries would wait for threads that the fork does not have
+
+
+if __name__ == "__main__":
+    main()
