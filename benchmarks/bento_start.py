@@ -24,28 +24,28 @@ STARTS = ("first", "second", "first, no bytecode", "second, no bytecode")
 
 def seconds(folder: Path, home: Path, bytecode: str) -> tuple[float, float]:
     """Start and stop the service of a Bento; return its processor and wall-clock seconds."""
-    before, begun = _used(), time.perf_counter()
+    before, started_at = _cpu_seconds(), time.perf_counter()
     environment = {**bento.clean(), "PYTHONDONTWRITEBYTECODE": bytecode}
     with smoke_test.running(["-m", "bentoml", "serve", str(folder)], environment, home) as server:
-        ready = time.perf_counter() - begun
+        ready = time.perf_counter() - started_at
         server.ask("/v1/models")
-    return _used() - before, ready
+    return _cpu_seconds() - before, ready
 
 
-def _used() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def _cpu_seconds() -> float:
+    cpu_time = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return cpu_time.ru_utime + cpu_time.ru_stime
 
 
-def starts(folder: Path) -> list[tuple[float, float]]:
+def measure_starts(folder: Path) -> list[tuple[float, float]]:
     """Measure one start of each kind."""
-    found = []
+    results = []
     for bytecode in ("", "1"):
-        with tempfile.TemporaryDirectory() as place:
-            copy = Path(place, "bento")
+        with tempfile.TemporaryDirectory() as temporary:
+            copy = Path(temporary, "bento")
             shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("__pycache__"))
-            found += [seconds(copy, Path(place, "home"), bytecode) for _ in range(2)]
-    return found
+            results += [seconds(copy, Path(temporary, "home"), bytecode) for _ in range(2)]
+    return results
 
 
 def size(folder: Path) -> str:
@@ -57,12 +57,12 @@ def size(folder: Path) -> str:
 def main() -> None:
     """Measure the Bentos that the arguments name."""
     folders = {name: Path(folder) for name, _, folder in (argument.partition("=") for argument in sys.argv[1:])}
-    measured = [(name, starts(folder)) for _ in range(TIMES) for name, folder in folders.items()]
+    measurements = [(name, measure_starts(folder)) for _ in range(TIMES) for name, folder in folders.items()]
     print(f"| Bento | files | MB | {' | '.join(STARTS)} |\n|---|---:|---:|{'---:|' * len(STARTS)}")
     for name, folder in folders.items():
-        kinds = zip(*(found for one, found in measured if one == name), strict=True)
+        kinds = zip(*(results for other, results in measurements if other == name), strict=True)
         medians = ([statistics.median(column) for column in zip(*kind, strict=True)] for kind in kinds)
-        cells = (f"{used:.2f} ({ready:.2f})" for used, ready in medians)
+        cells = (f"{cpu_time:.2f} ({ready:.2f})" for cpu_time, ready in medians)
         print(f"| {name} | {size(folder)} | {' | '.join(cells)} |")
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import page
-import raw
+import raw_data
 import yaml
 
 from tiltyard import environment, files
@@ -40,9 +40,10 @@ from tiltyard.training import train
 from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
-KEPT = ROOT / "benchmarks" / "catalogue.json"
-FEW = 2000  # rows below which one split says little
-SPAM = ("free", "win", "won", "prize", "claim", "urgent", "txt", "call now", "cash", "guaranteed")  # the rule's words
+RESULTS_FILE = ROOT / "benchmarks" / "catalogue.json"
+FEW = 2000  # with fewer rows, one split is not enough
+# words of the rule for spam
+SPAM = ("free", "win", "won", "prize", "claim", "urgent", "txt", "call now", "cash", "guaranteed")
 
 
 @dataclass(frozen=True)
@@ -75,37 +76,39 @@ GOALS = {
 
 def main(names: list[str]) -> None:
     """Measure the named tasks, or all; write the page from all results."""
-    kept: dict[str, Any] = files.read_json(KEPT) if KEPT.is_file() else {}
+    results: dict[str, Any] = files.read_json(RESULTS_FILE) if RESULTS_FILE.is_file() else {}
     for name in names or GOALS:
-        runs = [_run(name, seed) for seed in range(_times(name))]
-        kept[name] = {
+        runs = [_run(name, seed) for seed in range(_run_count(name))]
+        results[name] = {
             "runs": runs,
             "date": f"{datetime.now(UTC):%Y-%m-%d}",
             "edits": _edits(name),
             "machine": page.machine(),
         }
-        files.write_json(KEPT, {name: kept[name] for name in GOALS if name in kept})
-        print(_line(name, kept[name]), flush=True)
-    _write(kept)
+        files.write_json(RESULTS_FILE, {name: results[name] for name in GOALS if name in results})
+        print(_line(name, results[name]), flush=True)
+    _write(results)
 
 
-def _write(kept: dict[str, Any]) -> None:
+def _write(results: dict[str, Any]) -> None:
     """Write the page from the results."""
-    lines = [_line(name, kept[name]) for name in GOALS if name in kept]
-    page.write("Tables, and a short series", "\n".join([HEAD, *lines, "", *_rejections(kept)]))
+    lines = [_line(name, results[name]) for name in GOALS if name in results]
+    page.write("Tables, and a short series", "\n".join([HEAD, *lines, "", *_rejections(results)]))
 
 
-def _rejections(kept: dict[str, Any]) -> list[str]:
+def _rejections(results: dict[str, Any]) -> list[str]:
     """Return the reasons of rejections: for each task those of its first rejected run."""
-    told = ["What was rejected, and why:", ""]
-    for name, known in kept.items():
-        runs = known["runs"]
-        if bad := [run for run in runs if run["verdict"] != "PROMOTE"]:
-            told.append(f"- `{name}`, {len(bad)} of {len(runs)}; the first of them: {'; '.join(bad[0]['reasons'])}.")
-    return told
+    lines = ["Rejected runs and their reasons:", ""]
+    for name, result in results.items():
+        runs = result["runs"]
+        if rejected := [run for run in runs if run["verdict"] != "PROMOTE"]:
+            lines.append(
+                f"- `{name}`, {len(rejected)} of {len(runs)}; of the first: {'; '.join(rejected[0]['reasons'])}."
+            )
+    return lines
 
 
-def _times(name: str) -> int:
+def _run_count(name: str) -> int:
     return 3 if _rows(name) >= FEW else 10
 
 
@@ -125,7 +128,7 @@ def _run(name: str, seed: int) -> dict[str, Any]:
             content["split"]["seed"] = seed
         files.write_text(space.task_file(name), yaml.safe_dump(content, sort_keys=False))
         task = loader.load(space, name)
-        raw.fetch(space, task)
+        raw_data.fetch(space, task)
         facts = prepare.prepare(space, task)
         start = time.perf_counter()
         record = train.train(space, task)
@@ -133,7 +136,7 @@ def _run(name: str, seed: int) -> dict[str, Any]:
         report = evaluate.evaluate(space, task)
         metric = GOALS[name].metric
         values = {"ours": report["metrics"][metric], "baseline": report["baseline"][metric]}
-        values |= _others(space, task, metric, facts["context"])
+        values |= _reference_scores(space, task, metric, facts["context"])
         verdict = promote.promote(space, task, dry_run=True)
         return {
             "values": values,
@@ -160,21 +163,21 @@ def _edits(name: str) -> int:
     return len([line for line in changes if not line.startswith("+ title:")])
 
 
-def _others(space: Workspace, task: Task, metric: str, context: Any) -> dict[str, float]:
+def _reference_scores(space: Workspace, task: Task, metric: str, context: Any) -> dict[str, float]:
     """Fit scikit-learn's boosted trees and the other published model to the training rows."""
     folder = space.out(task.name, "prepare")
     encoder = Encoder.load(folder / "encoder.json")
     features, truth = array_file.read_part(folder / "train.npz")
     test = sealed_test.read_test(space, task.name, task.columns)
-    asked = encoder.encode(test.rows)
+    test_features = encoder.encode(test.rows)
     if task.modality == "text":
-        features, asked = _words(features, encoder), _words(asked, encoder)
-    features, asked = (np.asarray(part).reshape(len(part), -1) for part in (features, asked))
+        features, test_features = _word_counts(features, encoder), _word_counts(test_features, encoder)
+    features, test_features = (np.asarray(part).reshape(len(part), -1) for part in (features, test_features))
     truth = np.asarray(truth)
-    found = {"trees": _boosted(task)}
+    fits = {"trees": _boosted(task)}
     if GOALS[task.name].rival in ("linear", "logistic"):
-        found["rival"] = _linear(task)
-    outputs = {name: fit(features, truth, asked) for name, fit in found.items()}
+        fits["rival"] = _linear(task)
+    outputs = {name: fit(features, truth, test_features) for name, fit in fits.items()}
     if GOALS[task.name].rival == "a year ago":
         outputs["rival"] = next(iter(test.rows.values()))[:, -12:-11]
     if GOALS[task.name].rival == "keywords":
@@ -189,17 +192,17 @@ Fit = Callable[[Array, Array, Array], Array]
 
 
 def _boosted(task: Task) -> Fit:
-    """Return boosted trees with default settings; with a logarithm of the target where the task learns one."""
+    """Return boosted trees with default settings, and with the logarithm of the target if the task uses it."""
     from sklearn import ensemble
 
-    def fit(features: Array, truth: Array, asked: Array) -> Array:
+    def fit(features: Array, truth: Array, test_features: Array) -> Array:
         if task.classes:
             model = ensemble.HistGradientBoostingClassifier(random_state=0).fit(features, truth)
-            shares: Array = model.predict_proba(asked)
+            shares: Array = model.predict_proba(test_features)
             return shares
-        there, back = (np.log1p, np.expm1) if task.target.log else (np.asarray, np.asarray)
-        model = ensemble.HistGradientBoostingRegressor(random_state=0).fit(features, there(truth))
-        values: Array = np.asarray(back(model.predict(asked)))[:, None]
+        transform, inverse = (np.log1p, np.expm1) if task.target.log else (np.asarray, np.asarray)
+        model = ensemble.HistGradientBoostingRegressor(random_state=0).fit(features, transform(truth))
+        values: Array = np.asarray(inverse(model.predict(test_features)))[:, None]
         return values
 
     return fit
@@ -208,36 +211,36 @@ def _boosted(task: Task) -> Fit:
 def _linear(task: Task) -> Fit:
     from sklearn import linear_model, pipeline, preprocessing
 
-    def fit(features: Array, truth: Array, asked: Array) -> Array:
+    def fit(features: Array, truth: Array, test_features: Array) -> Array:
         last = linear_model.LogisticRegression(max_iter=1000) if task.classes else linear_model.LinearRegression()
         model = pipeline.make_pipeline(preprocessing.StandardScaler(), last).fit(features, truth)
-        outputs: Array = model.predict_proba(asked) if task.classes else model.predict(asked)[:, None]
+        outputs: Array = model.predict_proba(test_features) if task.classes else model.predict(test_features)[:, None]
         return outputs
 
     return fit
 
 
-def _words(ids: Array, encoder: Encoder) -> Array:
+def _word_counts(ids: Array, encoder: Encoder) -> Array:
     """Count words, since trees cannot learn from token ids."""
     counts = np.zeros((len(ids), encoder.vocabulary_size), dtype=np.float32)
-    for row, places in enumerate(np.asarray(ids, dtype=np.int64).reshape(len(ids), -1)):
-        np.add.at(counts[row], places, 1)
-    commonest: Array = counts[:, :1000]
-    return commonest
+    for row, token_ids in enumerate(np.asarray(ids, dtype=np.int64).reshape(len(ids), -1)):
+        np.add.at(counts[row], token_ids, 1)
+    most_common: Array = counts[:, :1000]
+    return most_common
 
 
-def _line(name: str, known: dict[str, Any]) -> str:
-    goal, runs = GOALS[name], known["runs"]
+def _line(name: str, result: dict[str, Any]) -> str:
+    goal, runs = GOALS[name], result["runs"]
     cells = {key: _cell([run["values"][key] for run in runs]) for key in runs[0]["values"]}
     rival = f"{goal.rival}: {cells['rival']}" if goal.rival else "-"
     epochs, seconds = (statistics.median(float(run[key]) for run in runs) for key in ("epochs", "seconds"))
     splits = _rows(name) < FEW and name != "airline"
     verdicts = Counter(run["verdict"] for run in runs)
-    told = ", ".join(f"{verdict} {count}" for verdict, count in verdicts.most_common())
+    verdict_counts = ", ".join(f"{verdict} {count}" for verdict, count in verdicts.most_common())
     return (
         f"| `{name}` | {goal.metric} | {goal.notes} | **{cells['ours']}** | {cells['baseline']} | {cells['trees']} "
-        f"| {rival} | {len(runs)} {'splits' if splits else 'seeds'} | {told} | {epochs:.0f} | {seconds:.0f} "
-        f"| {known['edits']} | {runs[0]['data'][:12]} |"
+        f"| {rival} | {len(runs)} {'splits' if splits else 'seeds'} | {verdict_counts} | {epochs:.0f} | {seconds:.0f} "
+        f"| {result['edits']} | {runs[0]['data'][:12]} |"
     )
 
 
@@ -248,13 +251,12 @@ def _cell(values: list[float]) -> str:
     return f"{mean:,.{digits}f} ± {spread:,.{digits}f}"
 
 
-HEAD = f"""Written by `benchmarks/catalogue.py` ({page.machine()}) from what it measured, which is in
-`benchmarks/catalogue.json` with dates, every run's value and the gate's reasons. Mean ± standard deviation over seeds
-of training on one split, or over ten splits where rows are few. Baseline, trees (scikit-learn's HistGradientBoosting at
-its defaults) and rival learned from the same training rows, and all are measured on the same test rows, which no model
-learned from, was stopped by or was chosen by. Every task file was drafted by `tiltyard init`; `edits` counts the lines
-that were then changed by hand, other than the title. `gate` is what it said to each run, as if it were to be the first
-champion.
+HEAD = f"""Written by `benchmarks/catalogue.py` ({page.machine()}). `benchmarks/catalogue.json` has dates, the value of
+every run and the gate's reasons. Values are mean ± standard deviation over training seeds on one split, or over ten
+splits if there are few rows. Baseline, trees (scikit-learn's HistGradientBoosting with default settings) and rival were
+trained on the same training rows, and all are measured on the same test rows, which were not used for training, early
+stopping or model selection. Every task file was drafted by `tiltyard init`; `edits` counts the lines that were changed
+by hand, except the title. `gate` is the verdict on each run as if it were the first champion.
 
 | task | metric | notes | ours | baseline | trees | rival | over | gate | epochs | seconds | edits | data |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|"""

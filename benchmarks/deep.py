@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import page
-import raw
+import raw_data
 import yaml
 
 from tiltyard import environment, files
@@ -29,8 +29,8 @@ from tiltyard.preparation import prepare
 from tiltyard.training import train
 from tiltyard.workspace import Workspace
 
-KEPT = page.ROOT / "benchmarks" / "deep.json"
-PLACE = page.ROOT / ".tiltyard" / "results"
+RESULTS_FILE = page.ROOT / "benchmarks" / "deep.json"
+PROJECT = page.ROOT / ".tiltyard" / "results"
 Json = dict[str, Any]
 
 
@@ -44,25 +44,27 @@ class Goal:
 
 
 GOALS = {
-    "mnist_mlp": Goal(".9777", "≥ .98", "30 epochs, then on from the best until 5 bring nothing"),
+    "mnist_mlp": Goal(
+        ".9777", "≥ .98", "30 epochs, then continued from the best weights until 5 epochs bring no improvement"
+    ),
     "mnist_batchnorm": Goal(".9796", "-"),
-    "mnist_cnn": Goal(".1243 (cut)", "≥ .993", "cooled by a cosine after .9923 had been seen"),
+    "mnist_cnn": Goal(".1243 (cut)", "≥ .993", "with a cosine schedule, chosen after a result of .9923"),
     "mnist_lstm": Goal(".9799 (validation)", "≥ .985"),
-    "fashion_mnist": Goal(".83 after an epoch", "-", "made-up pictures where the file is nowhere"),
+    "fashion_mnist": Goal(".83 after an epoch", "-", "generated images if the file is missing"),
     "lenet5": Goal(".4258", "> .4258", "2 epochs"),
     "lenet5_paper": Goal("-", "-", "on MNIST"),
     "cifar10_cnn": Goal(".7030", "≥ .70"),
     "cifar10_augmented": Goal("above .7030", "≥ .82", "at most 122,570 parameters"),
-    "cats_dogs": Goal("about .75", "-", "1,000 pictures tested"),
+    "cats_dogs": Goal("about .75", "-", "1,000 test images"),
     "transfer": Goal("-", "above cats_dogs", "the convolutions of cifar10_cnn"),
     "sine_rnn": Goal(".678 (mse .46)", ".577 (noise)"),
     "sine_lstm": Goal("-", "sine_rnn"),
     "sine_gru": Goal("-", "sine_rnn"),
-    "sp500_lstm": Goal("-", "persistence", "5 days at once"),
-    "crypto_direction": Goal("-", "> .5", "made bars"),
-    "imdb_lstm": Goal(".8452 (validation)", "≥ .87 by one"),
-    "imdb_bilstm": Goal("-", "≥ .87 by one"),
-    "imdb_stacked": Goal("-", "≥ .87 by one"),
+    "sp500_lstm": Goal("-", "persistence", "5 days per forecast"),
+    "crypto_direction": Goal("-", "> .5", "generated bars"),
+    "imdb_lstm": Goal(".8452 (validation)", "≥ .87 by one of the three"),
+    "imdb_bilstm": Goal("-", "≥ .87 by one of the three"),
+    "imdb_stacked": Goal("-", "≥ .87 by one of the three"),
     "imdb_transformer": Goal("-", "imdb_bilstm"),
     "text_generation": Goal("-", "3-gram"),
     "text_generation_transformer": Goal("-", "3-gram"),
@@ -76,45 +78,45 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tasks", nargs="*", metavar="TASK")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--again", action="store_true", help="judge the last training of each once more")
-    asked = parser.parse_args()
-    kept: dict[str, list[Json]] = files.read_json(KEPT) if KEPT.is_file() else {}
+    parser.add_argument("--again", action="store_true", help="judge the last training of each task again")
+    options = parser.parse_args()
+    results: dict[str, list[Json]] = files.read_json(RESULTS_FILE) if RESULTS_FILE.is_file() else {}
     space = _space()
-    for name in asked.tasks or GOALS:
-        sign = _sign(space, name)
-        runs = [run for run in kept.get(name, []) if run["task"] == sign]
-        if asked.again and runs:
-            runs[-1] |= _judged(space, loader.load(space, name))
-        for seed in {*range(asked.seeds)} - {run["seed"] for run in runs}:
-            runs.append({**_run(space, name, seed), "task": sign})
-            _keep(kept, name, runs)
-        if asked.again:
-            _keep(kept, name, runs)
+    for name in options.tasks or GOALS:
+        settings_hash = _settings_hash(space, name)
+        runs = [run for run in results.get(name, []) if run["task"] == settings_hash]
+        if options.again and runs:
+            runs[-1] |= _evaluate_and_judge(space, loader.load(space, name))
+        for seed in {*range(options.seeds)} - {run["seed"] for run in runs}:
+            runs.append({**_run(space, name, seed), "task": settings_hash})
+            _save(results, name, runs)
+        if options.again:
+            _save(results, name, runs)
 
 
-def _keep(kept: dict[str, list[Json]], name: str, runs: list[Json]) -> None:
-    kept[name] = sorted(runs, key=lambda run: int(run["seed"]))
-    files.write_json(KEPT, {known: kept[known] for known in GOALS if known in kept})
-    _write(kept)
-    print(_line(name, kept[name]), flush=True)
+def _save(results: dict[str, list[Json]], name: str, runs: list[Json]) -> None:
+    results[name] = sorted(runs, key=lambda run: int(run["seed"]))
+    files.write_json(RESULTS_FILE, {task_name: results[task_name] for task_name in GOALS if task_name in results})
+    _write(results)
+    print(_line(name, results[name]), flush=True)
 
 
 def _space() -> Workspace:
     """Create a project with these tasks only."""
-    space = Workspace(PLACE)
+    space = Workspace(PROJECT)
     environment.configure_tools(space)
     for path in (page.ROOT / "tasks").glob("*.yaml"):
         files.write_text(space.task_file(path.stem), path.read_text(encoding="utf-8"))
     return space
 
 
-def _sign(space: Workspace, name: str) -> str:
+def _settings_hash(space: Workspace, name: str) -> str:
     """Return the hash of a task's settings that affect its training, base task included."""
     content = yaml.safe_load(space.task_file(name).read_text(encoding="utf-8"))
-    for unread in ("title", "gate", "serve"):
-        content.pop(unread, None)
+    for unused in ("title", "gate", "serve"):
+        content.pop(unused, None)
     if isinstance(base := content["model"].get("base"), str):
-        content["model"]["base"] = _sign(space, base)
+        content["model"]["base"] = _settings_hash(space, base)
     return hashlib.sha256(yaml.safe_dump(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -122,7 +124,7 @@ def _run(space: Workspace, name: str, seed: int) -> Json:
     """Run a task from source to verdict; return the results."""
     task = loader.load(space, name)
     task = task.model_copy(update={"train": task.train.model_copy(update={"seed": seed})})
-    raw.fetch(space, task)
+    raw_data.fetch(space, task)
     facts = prepare.prepare(space, task, reseal=True)
     start = time.perf_counter()
     record = train.train(space, task)
@@ -130,7 +132,7 @@ def _run(space: Workspace, name: str, seed: int) -> Json:
     device = files.read_json(space.out(name, "train") / "device.json")
     return {
         "seed": seed,
-        **_judged(space, task),
+        **_evaluate_and_judge(space, task),
         "parameters": record["parameters"],
         "epochs": record["epochs"],
         "best_epoch": record["best_epoch"],
@@ -144,7 +146,7 @@ def _run(space: Workspace, name: str, seed: int) -> Json:
     }
 
 
-def _judged(space: Workspace, task: Task) -> Json:
+def _evaluate_and_judge(space: Workspace, task: Task) -> Json:
     """Evaluate the trained model and judge it; latency is reliable on an idle machine only."""
     report, verdict = evaluate.evaluate(space, task), promote.promote(space, task, dry_run=True)
     metric = task.gate.metric
@@ -161,20 +163,20 @@ def _judged(space: Workspace, task: Task) -> Json:
     }
 
 
-def _write(kept: dict[str, list[Json]]) -> None:
+def _write(results: dict[str, list[Json]]) -> None:
     """Write the section."""
-    lines = [_line(name, kept[name]) for name in GOALS if kept.get(name)]
-    missing = [f"`{name}`" for name in GOALS if not kept.get(name)]
-    told = [f"Not measured yet: {', '.join(missing)}."] if missing else []
-    bad = [
+    lines = [_line(name, results[name]) for name in GOALS if results.get(name)]
+    missing = [f"`{name}`" for name in GOALS if not results.get(name)]
+    notes = [f"Not measured yet: {', '.join(missing)}."] if missing else []
+    rejected = [
         f"- `{name}`: {'; '.join(run['reasons'])}."
         for name in GOALS
-        for run in kept.get(name, [])[:1]
+        for run in results.get(name, [])[:1]
         if run["verdict"] != "PROMOTE"
     ]
-    if bad:
-        told += ["What the gate did not let pass, and why:", "\n".join(bad)]
-    page.write("Pictures, series and texts", "\n\n".join([HEAD.strip() + "\n" + "\n".join(lines), *told]))
+    if rejected:
+        notes += ["Rejected by the gate, with reasons:", "\n".join(rejected)]
+    page.write("Pictures, series and texts", "\n\n".join([HEAD.strip() + "\n" + "\n".join(lines), *notes]))
 
 
 def _line(name: str, runs: list[Json]) -> str:
@@ -182,22 +184,22 @@ def _line(name: str, runs: list[Json]) -> str:
     values = [run["value"] for run in runs]
     spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
     low, high = one["interval"]
-    told = "; ".join(filter(None, [goal.remark, *one["notes"]]))
+    notes = "; ".join(filter(None, [goal.remark, *one["notes"]]))
     seconds = statistics.median(run["seconds"] for run in runs)
     return (
         f"| `{name}` | {one['metric']} | {goal.notes} | {goal.goal} | **{statistics.fmean(values):.4f}**{spread} "
         f"| {low:.4f} to {high:.4f} | {one['baseline']:.4f} | {len(runs)} | {one['epochs']} | {seconds:,.0f} "
-        f"| {one['parameters']:,} | {one['verdict']} | {one['device']} | {one['data'][:12]} | {told} |"
+        f"| {one['parameters']:,} | {one['verdict']} | {one['device']} | {one['data'][:12]} | {notes} |"
     )
 
 
 HEAD = """
-Written by `benchmarks/deep.py` (`make results`) from what it measured, which is in `benchmarks/deep.json` with dates,
-machine and every run's value. The figure is that of the exported ONNX file on the sealed test rows: the usual 10,000 of
-MNIST and of CIFAR-10 (here JPEG, which costs a little), the usual 25,000 reviews of IMDB; the last fifth or tenth of a
-series or text. Beside it the 95 % interval of the first run over test rows, and over several seeds the standard
-deviation. `gate` is what it said to the first run, as if it were to be the first champion. Seconds are of training,
-with other trainings beside most of them: good for orders of magnitude.
+Written by `benchmarks/deep.py` (`make results`). `benchmarks/deep.json` has dates, machine and the value of every run.
+The value is that of the exported ONNX file on the sealed test rows: the usual 10,000 of MNIST and of CIFAR-10 (here as
+JPEG, which lowers it a little), the usual 25,000 reviews of IMDB, the last fifth or tenth of a series or text. The 95 %
+interval is that of the first run over test rows; with several seeds, the standard deviation is given. `gate` is the
+verdict on the first run as if it were the first champion. Seconds are those of training, mostly with other trainings on
+the same machine, so they are good for orders of magnitude only.
 
 | task | metric | notes | goal | ours | interval | baseline | seeds | epochs | seconds | parameters | gate | device |"""
 HEAD += " data | |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|---|---|---|"

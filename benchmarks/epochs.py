@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import page
-import raw
+import raw_data
 import yaml
 
 from tiltyard import environment, files
@@ -48,18 +48,20 @@ def main() -> None:
     parser.add_argument("tasks", nargs="*", metavar="TASK")
     parser.add_argument("--rows", type=int, default=8000)
     parser.add_argument("--rounds", type=int, default=3)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        new = {name: _line(Workspace(Path(folder)), name, asked.rows, asked.rounds) for name in asked.tasks or TASKS}
-    said = f"Measured by `benchmarks/epochs.py`: {page.machine()}, {asked.rows:,} rows at most."
-    head = "| task | rows | batch | plain, s | ours, s | ours / plain | of each round | date |\n"
+        new = {
+            name: _line(Workspace(Path(folder)), name, options.rows, options.rounds) for name in options.tasks or TASKS
+        }
+    intro = f"Measured by `benchmarks/epochs.py`: {page.machine()}, {options.rows:,} rows at most."
+    head = "| task | rows | batch | plain, s | ours, s | ours / plain | per round | date |\n"
     head += "|---|--:|--:|--:|--:|--:|---|---|"
     why = (__doc__ or "").split("\n\n")[3].strip().replace("\n", " ")
-    lines = [line for name in TASKS if (line := new.get(name) or _known(name))]
-    files.write_text(TARGET, "\n".join(["# Epochs", "", said + " " + why, "", head, *lines, ""]))
+    lines = [line for name in TASKS if (line := new.get(name) or _existing_line(name))]
+    files.write_text(TARGET, "\n".join(["# Epochs", "", intro + " " + why, "", head, *lines, ""]))
 
 
-def _known(name: str) -> str:
+def _existing_line(name: str) -> str:
     """Return the line of a task from an earlier run."""
     lines = TARGET.read_text(encoding="utf-8").splitlines() if TARGET.is_file() else []
     return next((line for line in lines if line.startswith(f"| `{name}` |")), "")
@@ -68,8 +70,8 @@ def _known(name: str) -> str:
 def _line(space: Workspace, name: str, rows: int, rounds: int) -> str:
     """Prepare some rows of a task, and time both ways alternately, each time in a separate process."""
     environment.configure_tools(space)
-    task = _shortened(space, name, rows)
-    raw.fetch(space, task)
+    task = _reduced_task(space, name, rows)
+    raw_data.fetch(space, task)
     count = prepare.prepare(space, task, reseal=True)["rows"]["train"]
     seconds: dict[str, list[list[float]]] = {"plain": [], "ours": []}
     for _ in range(rounds):
@@ -77,22 +79,22 @@ def _line(space: Workspace, name: str, rows: int, rounds: int) -> str:
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 found.append(pool.apply(_epochs, (way, str(space.root), name)))
     plain, ours = (statistics.mean(map(min, zip(*found, strict=True))) for found in seconds.values())
-    rounds_of = [sum(mine) / sum(theirs) for theirs, mine in zip(seconds["plain"], seconds["ours"], strict=True)]
-    told = ", ".join(f"{ratio:.2f}" for ratio in rounds_of)
+    round_ratios = [sum(own) / sum(reference) for reference, own in zip(seconds["plain"], seconds["ours"], strict=True)]
+    ratios = ", ".join(f"{ratio:.2f}" for ratio in round_ratios)
     line = f"| `{name}` | {count:,} | {task.train.batch_size} | {plain:.2f} | {ours:.2f} "
-    line += f"| **{ours / plain:.2f}** | {told} | {datetime.now(UTC):%Y-%m-%d} |"
+    line += f"| **{ours / plain:.2f}** | {ratios} | {datetime.now(UTC):%Y-%m-%d} |"
     print(line, flush=True)
     return line
 
 
-def _shortened(space: Workspace, name: str, rows: int) -> Task:
+def _reduced_task(space: Workspace, name: str, rows: int) -> Task:
     """Write the task with few rows, and without settings that plain arrays lack."""
     content = yaml.safe_load((page.ROOT / "tasks" / f"{name}.yaml").read_text(encoding="utf-8"))
     content["split"]["rows"], content["rows"] = rows, [rows, 10**9]
     if content["source"]["kind"] in ("keras", "images"):
         content["source"]["rows"] = rows
-    for switch in ("augment", "patience", "then", "schedule"):
-        content["train"].pop(switch, None)
+    for setting in ("augment", "patience", "then", "schedule"):
+        content["train"].pop(setting, None)
     content["train"]["epochs"] = EPOCHS
     files.write_text(space.task_file(name), yaml.safe_dump(content, sort_keys=False))
     return loader.load(space, name)
@@ -107,12 +109,12 @@ def _epochs(way: str, root: str, name: str) -> list[float]:
     return [end - before for before, end in itertools.pairwise(ends)]
 
 
-def _ours(task: Task, parts: TrainingRows, tell: Callable[..., None]) -> None:
+def _ours(task: Task, parts: TrainingRows, on_epoch_end: Callable[..., None]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        fit(task, parts, RunPaths(Path(folder) / "state", Path(folder) / "logs", task.name, tell))
+        fit(task, parts, RunPaths(Path(folder) / "state", Path(folder) / "logs", task.name, on_epoch_end))
 
 
-def _plain(task: Task, parts: TrainingRows, tell: Callable[..., None]) -> None:
+def _plain(task: Task, parts: TrainingRows, on_epoch_end: Callable[..., None]) -> None:
     """Train as a notebook would: float32 arrays, no seed, no monitoring, no checkpoints."""
     import keras
 
@@ -132,8 +134,8 @@ def _plain(task: Task, parts: TrainingRows, tell: Callable[..., None]) -> None:
         metrics=["accuracy"],
     )
     settings = {"batch_size": task.train.batch_size, "epochs": task.train.epochs, "verbose": 0}
-    told = keras.callbacks.LambdaCallback(on_epoch_end=tell)
-    model.fit(*arrays(parts.train), validation_data=arrays(parts.validation), callbacks=[told], **settings)
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)
+    model.fit(*arrays(parts.train), validation_data=arrays(parts.validation), callbacks=[callback], **settings)
 
 
 if __name__ == "__main__":

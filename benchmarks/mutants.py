@@ -45,7 +45,7 @@ RECORDS = (
 SPLIT = ("preparation/test_split_assignment.py", "preparation/test_prepare.py", "preparation/test_split.py")
 KINDS = ("forecasting", "generation", "translation", "regression", "classification", "evaluator_metrics")
 BY_HAND = tuple(f"modeling/test_{name}.py" for name in KINDS)
-# the test files that must see a fault, by module or folder; the quickest first
+# the test files that must detect a fault, by module or folder; the fastest first
 COVERED: dict[str, tuple[str, ...]] = {
     "gate/checks": CHECKS,
     "gate/verdict.py": (*VERDICTS, *CHECKS),
@@ -73,8 +73,8 @@ COVERED: dict[str, tuple[str, ...]] = {
         "modeling/test_language.py",
     ),
 }
-NEXT = threading.Lock()  # held to take the next mutant
-PATIENCE = 3  # times what the tests take without a fault, and a minute: whoever takes longer hangs, which is seen
+NEXT_LOCK = threading.Lock()  # held while taking the next mutant
+TIME_FACTOR = 3  # tests that take longer than this factor times their usual time, plus a minute, count as hung
 
 
 @dataclass(frozen=True)
@@ -94,64 +94,64 @@ class Tried:
 
 def main() -> None:
     """Choose mutants, test them until the time is over, and write the survivors."""
-    asked = _asked()
-    drawn = sorted(_made(asked.modules or [*COVERED]), key=lambda one: _place(one, asked.seed))
-    waiting, until = iter(drawn[: asked.most]), time.monotonic() + 60 * asked.minutes
+    options = _parse_options()
+    chosen = sorted(_all_mutants(options.modules or [*COVERED]), key=lambda one: _order_key(one, options.seed))
+    remaining, deadline = iter(chosen[: options.most]), time.monotonic() + 60 * options.minutes
     tried = list[Tried]()
-    with ThreadPoolExecutor(asked.jobs) as threads:
-        for job in [threads.submit(_try_all, waiting, until, tried) for _ in range(asked.jobs)]:
+    with ThreadPoolExecutor(options.jobs) as threads:
+        for job in [threads.submit(_try_all, remaining, deadline, tried) for _ in range(options.jobs)]:
             job.result()
-    if not asked.modules:
-        files.write_text(TARGET, _page(sorted(tried, key=lambda one: one.key), len(drawn), asked))
+    if not options.modules:
+        files.write_text(TARGET, _page(sorted(tried, key=lambda one: one.key), len(chosen), options))
 
 
-def _try_all(waiting: Iterator[tuple[str, Mutation]], until: float, tried: list[Tried]) -> None:
-    """Take mutants that wait until none is left or the time is over; append how each ended."""
+def _try_all(remaining: Iterator[tuple[str, Mutation]], deadline: float, tried: list[Tried]) -> None:
+    """Test mutants until none is left or the time is over; append each result."""
     limits = dict[str, float]()
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder, warm_tests(_copied(Path(folder))) as run:
-        while time.monotonic() < until:
-            with NEXT:
-                found = next(waiting, None)
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder, warm_tests(_copy_project(Path(folder))) as run:
+        while time.monotonic() < deadline:
+            with NEXT_LOCK:
+                found = next(remaining, None)
             if not found:
                 return
-            tried.append(_tried(run, Path(folder), *found, limits))
+            tried.append(_test_mutant(run, Path(folder), *found, limits))
             print(f"{len(tried)} {tried[-1].end}: {tried[-1].key}", flush=True)
 
 
-def _asked() -> argparse.Namespace:
+def _parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=60.0, help="begin no mutant later (default: 60)")
+    parser.add_argument("--minutes", type=float, default=60.0, help="start no mutant after this time (default: 60)")
     parser.add_argument("--most", type=int, default=60, help="mutants (default: 60)")
-    parser.add_argument("--jobs", type=int, default=2, help="mutants at once (default: 2)")
-    parser.add_argument("--seed", type=int, default=0, help="which are drawn (default: 0)")
-    parser.add_argument("modules", nargs="*", help="of these only, and write nothing: gate.py, checks")
+    parser.add_argument("--jobs", type=int, default=2, help="parallel jobs (default: 2)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the choice of mutants (default: 0)")
+    parser.add_argument("modules", nargs="*", help="test only these, and write nothing: gate.py, checks")
     return parser.parse_args()
 
 
-def _place(one: tuple[str, Mutation], seed: int) -> str:
+def _order_key(one: tuple[str, Mutation], seed: int) -> str:
     """Return the position of a mutant in the order of a seed, which does not depend on other code."""
     module, mutation = one
     return hashlib.sha256(f"{seed} {module} {mutation.text} {mutation.before} {mutation.after}".encode()).hexdigest()
 
 
-def _made(places: list[str]) -> list[tuple[str, Mutation]]:
+def _all_mutants(targets: list[str]) -> list[tuple[str, Mutation]]:
     """Return all mutants of modules and folders."""
-    return [(name, one) for name in modules(places) for one in mutations(_path(name).read_text(encoding="utf-8"))]
+    return [(name, one) for name in modules(targets) for one in mutations(_path(name).read_text(encoding="utf-8"))]
 
 
-def modules(places: list[str]) -> list[str]:
+def modules(targets: list[str]) -> list[str]:
     """Return modules and those in folders."""
     found = []
-    for path in map(_path, places):
+    for path in map(_path, targets):
         found += sorted(path.glob("*.py")) if path.is_dir() else [path]
     return [file.relative_to(page.ROOT / PACKAGE).as_posix() for file in found]
 
 
-def _path(place: str) -> Path:
-    return page.ROOT / PACKAGE / place
+def _path(target: str) -> Path:
+    return page.ROOT / PACKAGE / target
 
 
-def _copied(folder: Path) -> Path:
+def _copy_project(folder: Path) -> Path:
     """Copy the files that git tracks, in their current state, so that no mutant can stay in the working tree."""
     command = ["git", "-C", str(page.ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
@@ -161,18 +161,18 @@ def _copied(folder: Path) -> Path:
     return folder
 
 
-def _tried(run: Run, project: Path, module: str, mutation: Mutation, limits: dict[str, float]) -> Tried:
+def _test_mutant(run: Run, project: Path, module: str, mutation: Mutation, limits: dict[str, float]) -> Tried:
     """Insert the fault, run the tests, and remove it."""
     path, names = project / PACKAGE / module, tests_of(module)
-    right = path.read_text(encoding="utf-8")
+    original = path.read_text(encoding="utf-8")
     for name in names:
         if name not in limits:
             limits[name] = _seconds(run, name)
     path.write_text(mutation.source, encoding="utf-8")
     try:
-        return Tried(module, mutation, run(names, 60 + PATIENCE * sum(limits[name] for name in names)))
+        return Tried(module, mutation, run(names, 60 + TIME_FACTOR * sum(limits[name] for name in names)))
     finally:
-        path.write_text(right, encoding="utf-8")
+        path.write_text(original, encoding="utf-8")
 
 
 def tests_of(module: str) -> tuple[str, ...]:
@@ -182,33 +182,35 @@ def tests_of(module: str) -> tuple[str, ...]:
 
 def _seconds(run: Run, name: str) -> float:
     """Time a test file without a fault; raise if it fails, since it can then judge no mutant."""
-    began = time.monotonic()
+    started_at = time.monotonic()
     if run((name,), 3600) != "survives":
         raise SystemExit(f"tests/{name} fails without a fault")
-    return time.monotonic() - began
+    return time.monotonic() - started_at
 
 
-def _page(tried: list[Tried], population: int, asked: argparse.Namespace) -> str:
+def _page(tried: list[Tried], population: int, options: argparse.Namespace) -> str:
     """Return the page: score, table by module, and each survivor with its remark."""
-    alive = [one for one in tried if one.end == "survives"]
+    survivors = [one for one in tried if one.end == "survives"]
     remarks = files.read_json(REMARKS) if REMARKS.is_file() else {}
-    same = sum(remarks.get(one.key, "").startswith("none") for one in alive)
+    same = sum(remarks.get(one.key, "").startswith("none") for one in survivors)
     faults = len(tried) - same
-    killed, hung = len(tried) - len(alive), sum(one.end == "hangs" for one in tried)
+    killed, hung = len(tried) - len(survivors), sum(one.end == "hangs" for one in tried)
+    survived = len(survivors)
+    arguments = f"--most {options.most} --minutes {options.minutes:g} --seed {options.seed}"
     lines = [
-        "# Mutants of the code that judges",
+        "# Mutants of the code that judges models",
         "",
-        f"Measured by `benchmarks/mutants.py --most {asked.most} --minutes {asked.minutes:g} --seed {asked.seed}` on",
+        f"Measured by `benchmarks/mutants.py {arguments}` on",
         f"{datetime.now(UTC):%Y-%m-%d}, {page.machine()}. Of {population:,} mutants {len(tried)} were drawn:",
-        f"{killed} were killed by a test ({hung} of them by the time limit), {len(alive)} survive, of which {same} are",
-        f"no faults, as is said at each. **Killed: {killed / max(1, faults):.0%} of those that are faults**",
+        f"{killed} were killed by a test ({hung} of them by the time limit), {survived} survive, of which {same} are",
+        f"no faults, as explained in the table. **Killed: {killed / max(1, faults):.0%} of those that are faults**",
         f"({killed} of {faults}), {killed / max(1, len(tried)):.0%} of all ({killed} of {len(tried)}).",
         "",
         *_table(("module", "drawn", "killed"), _counts(tried)),
         "",
         "## Survivors",
         "",
-        *_table(("where", "line", "mutation", "what it means"), [_survivor(one, remarks) for one in alive]),
+        *_table(("where", "line", "mutation", "what it means"), [_survivor(one, remarks) for one in survivors]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -223,7 +225,7 @@ def _counts(tried: list[Tried]) -> list[tuple[str, ...]]:
 
 def _survivor(one: Tried, remarks: dict[str, str]) -> tuple[str, ...]:
     text, before, after = (f"`{part}`" for part in (one.mutation.text, one.mutation.before, one.mutation.after))
-    return f"{one.module}:{one.mutation.line}", text, f"{before} → {after}", remarks.get(one.key, "not looked at")
+    return f"{one.module}:{one.mutation.line}", text, f"{before} → {after}", remarks.get(one.key, "not examined")
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:

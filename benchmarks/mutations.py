@@ -12,9 +12,9 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-Put = Callable[[ast.AST], None]
+Replace = Callable[[ast.AST], None]
 
-COMPARED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
+COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
     ast.LtE: (ast.Lt, ast.Gt),
     ast.Gt: (ast.GtE, ast.LtE),
@@ -26,7 +26,7 @@ COMPARED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.In: (ast.NotIn,),
     ast.NotIn: (ast.In,),
 }
-COMPUTED: dict[type[ast.operator], type[ast.operator]] = {
+OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub,
     ast.Sub: ast.Add,
     ast.Mult: ast.Div,
@@ -35,14 +35,14 @@ COMPUTED: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitAnd: ast.BitOr,
     ast.BitOr: ast.BitAnd,
 }
-NAMED = {"min": "max", "max": "min", "any": "all", "all": "any"}
-TYPES = {"annotation", "returns", "decorator_list", "bases"}  # fields that compute nothing
-SMALL = 10  # integers up to here are counts and places, which are easily one off
+FUNCTIONS = {"min": "max", "max": "min", "any": "all", "all": "any"}
+IGNORED_FIELDS = {"annotation", "returns", "decorator_list", "bases"}  # fields without computation
+SMALL = 10  # integers up to here are counts and indices, where off-by-one errors are common
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """One fault: its place, the text before and after, and the whole mutated module."""
+    """One fault: its line, the text before and after, and the whole mutated module."""
 
     line: int
     text: str  # of the line
@@ -54,37 +54,39 @@ class Mutation:
 def mutations(source: str) -> Iterator[Mutation]:
     """Return all faults of a module."""
     lines = source.splitlines()
-    for place, (node, _) in enumerate(_slots(ast.parse(source))):
+    for index, (node, _) in enumerate(_slots(ast.parse(source))):
         line = getattr(node, "lineno", 1)
         for number, mutant in enumerate(_mutants(node)):
             text = lines[line - 1].strip()
-            yield Mutation(line, text, _told(node), _told(mutant), _mutated(source, place, number))
+            yield Mutation(
+                line, text, _shortened_source(node), _shortened_source(mutant), _mutated(source, index, number)
+            )
 
 
-def _mutated(source: str, place: int, number: int) -> str:
+def _mutated(source: str, index: int, number: int) -> str:
     tree = ast.parse(source)
-    node, put = [*_slots(tree)][place]
-    put([*_mutants(node)][number])
+    node, replace = [*_slots(tree)][index]
+    replace([*_mutants(node)][number])
     return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
 
 
-def _told(node: ast.AST) -> str:
+def _shortened_source(node: ast.AST) -> str:
     text = " ".join(ast.unparse(node).split())
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
-def _slots(parent: ast.AST) -> Iterator[tuple[ast.AST, Put]]:
+def _slots(parent: ast.AST) -> Iterator[tuple[ast.AST, Replace]]:
     """Yield each expression node with a function that replaces it."""
     if isinstance(parent, ast.If) and "TYPE_CHECKING" in ast.unparse(parent.test):
         return
     for field, value in ast.iter_fields(parent):
-        if field in TYPES or (isinstance(parent, ast.AnnAssign) and field == "target"):
+        if field in IGNORED_FIELDS or (isinstance(parent, ast.AnnAssign) and field == "target"):
             continue
         if isinstance(parent, ast.keyword) and parent.arg == "strict":
             continue
-        for place, node in enumerate(value if isinstance(value, list) else [value]):
+        for index, node in enumerate(value if isinstance(value, list) else [value]):
             if isinstance(node, ast.AST) and not isinstance(node, ast.JoinedStr):
-                yield node, _putter(parent, field, place if isinstance(value, list) else None)
+                yield node, _setter(parent, field, index if isinstance(value, list) else None)
                 if not _is_open_length(parent, node):
                     yield from _slots(node)
 
@@ -95,14 +97,14 @@ def _is_open_length(parent: ast.AST, node: ast.AST) -> bool:
     return isinstance(called, ast.Attribute) and called.attr == "reshape" and isinstance(node, ast.UnaryOp)
 
 
-def _putter(parent: ast.AST, field: str, place: int | None) -> Put:
-    def put(node: ast.AST) -> None:
-        if place is None:
+def _setter(parent: ast.AST, field: str, index: int | None) -> Replace:
+    def replace(node: ast.AST) -> None:
+        if index is None:
             setattr(parent, field, node)
         else:
-            getattr(parent, field)[place] = node
+            getattr(parent, field)[index] = node
 
-    return put
+    return replace
 
 
 def _mutants(node: ast.AST) -> Iterator[ast.AST]:
@@ -126,40 +128,40 @@ def _statements(node: ast.stmt) -> Iterator[ast.AST]:
 def _expressions(node: ast.expr) -> Iterator[ast.AST]:
     match node:
         case ast.Compare(ops=[op, *others]):
-            for other in COMPARED[type(op)]:
+            for other in COMPARISONS[type(op)]:
                 yield _with(node, ops=[other(), *others])
         case ast.BoolOp(op=op, values=values):
             yield _with(node, op=ast.Or() if isinstance(op, ast.And) else ast.And())
             yield from (_with(node, values=left) for left in _without_one(values))
         case ast.List(elts=[_, _, *_] as elements):
             yield from (_with(node, elts=left) for left in _without_one(elements))
-        case ast.BinOp(op=op, left=left, right=right) if type(op) in COMPUTED and not _texts(node):
-            yield _with(node, op=COMPUTED[type(op)]())
+        case ast.BinOp(op=op, left=left, right=right) if type(op) in OPERATORS and not _joins_texts(node):
+            yield _with(node, op=OPERATORS[type(op)]())
             if isinstance(op, ast.BitAnd | ast.BitOr):
                 yield from (left, right)
         case ast.UnaryOp(op=ast.Not() | ast.USub(), operand=inner):
             yield inner
         case ast.Constant() | ast.Name():
-            yield from _words(node)
+            yield from _constants_and_names(node)
 
 
-def _texts(node: ast.BinOp) -> bool:
+def _joins_texts(node: ast.BinOp) -> bool:
     """Return whether an operator joins texts or paths: any other operator would fail at once."""
     return any(isinstance(one, ast.Constant) and isinstance(one.value, str) for one in ast.walk(node))
 
 
-def _words(node: ast.Constant | ast.Name) -> Iterator[ast.AST]:
+def _constants_and_names(node: ast.Constant | ast.Name) -> Iterator[ast.AST]:
     match node:
         case ast.Constant(value=bool() as truth):
             yield ast.Constant(not truth)
         case ast.Constant(value=int() as number) if abs(number) <= SMALL:
             yield from (ast.Constant(number + 1), ast.Constant(number - 1))
-        case ast.Name(id=name) if name in NAMED:
-            yield ast.Name(NAMED[name], node.ctx)
+        case ast.Name(id=name) if name in FUNCTIONS:
+            yield ast.Name(FUNCTIONS[name], node.ctx)
 
 
 def _without_one(nodes: list[ast.expr]) -> Iterator[list[ast.expr]]:
-    return ([*nodes[:place], *nodes[place + 1 :]] for place in range(len(nodes)))
+    return ([*nodes[:index], *nodes[index + 1 :]] for index in range(len(nodes)))
 
 
 def _with(node: ast.AST, **fields: object) -> ast.AST:

@@ -34,7 +34,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         _copy(root)
-        parts = [_head(), _road(root), _idle(root)]
+        parts = [_head(), _overhead(root), _unchanged(root)]
     files.write_text(RESULTS, "\n\n".join(parts) + "\n")
     print(f"written: {RESULTS.relative_to(ROOT)}")
 
@@ -48,10 +48,10 @@ def _copy(root: Path) -> None:
 
 def _seconds(root: Path, *command: str) -> tuple[float, str]:
     start = time.perf_counter()
-    done = subprocess.run(command, cwd=root, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    if done.returncode not in (0, *STATUS.values()):  # HOLD and REJECT are verdicts, not errors
-        raise SystemExit(done.stdout + done.stderr)
-    return time.perf_counter() - start, done.stdout
+    result = subprocess.run(command, cwd=root, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    if result.returncode not in (0, *STATUS.values()):  # HOLD and REJECT are verdicts, not errors
+        raise SystemExit(result.stdout + result.stderr)
+    return time.perf_counter() - start, result.stdout
 
 
 def _head() -> str:
@@ -60,30 +60,30 @@ def _head() -> str:
     return (
         f"# Results\n\nMeasured {datetime.now(UTC):%Y-%m-%d} at commit {commit.stdout.strip()} by `make bench`: "
         f"{os.cpu_count()} cores, {platform.machine()}, no GPU, Python {platform.python_version()}, {versions}. "
-        "Seeds are those of the task files. Absolute times are one machine's; ratios come from one run on it."
+        "Seeds are those of the task files. Absolute times are those of one machine; ratios come from one run on it."
     )
 
 
-def _road(root: Path) -> str:
+def _overhead(root: Path) -> str:
     """Measure each task from source to champion, and a plain fit of the same rows; then the fixed costs."""
-    lines = ["| task | bare fit, s | road, s | whole command, s | road / bare |", "|---|--:|--:|--:|--:|"]
+    lines = ["| task | plain fit, s | pipeline, s | whole command, s | pipeline / plain |", "|---|--:|--:|--:|--:|"]
     fixed = []
     for name in task_list.listed(Workspace(root)):
         whole, out = _seconds(root, "tiltyard", "run", name, "--json")
         (row,) = json.loads(out)
-        bare, _ = _seconds(root, sys.executable, str(ROOT / "benchmarks" / "bare.py"), str(root), name)
+        plain, _ = _seconds(root, sys.executable, str(ROOT / "benchmarks" / "plain_training.py"), str(root), name)
         fixed.append(whole - row["seconds"])
-        lines.append(f"| {name} | {bare:.1f} | {row['seconds']:.1f} | {whole:.1f} | {row['seconds'] / bare:.1f} |")
+        lines.append(f"| {name} | {plain:.1f} | {row['seconds']:.1f} | {whole:.1f} | {row['seconds'] / plain:.1f} |")
     return (
-        "## Overhead of the road\nFetch, validate, prepare, train, evaluate, promote, package and push of one task, "
+        "## Overhead of the pipeline\nFetch, validate, prepare, train, evaluate, promote, package and push of one task "
         "against a script that only fits the prepared rows (its own import of TensorFlow included in both).\n\n"
         + "\n".join(lines)
-        + f"\n\nFixed part of a command, whatever the tasks (Prefect's embedded server, imports, push): "
+        + f"\n\nFixed part of a command, independent of the tasks (Prefect's embedded server, imports, push): "
         f"{statistics.median(fixed):.1f} s in the median."
     )
 
 
-def _idle(root: Path) -> str:
+def _unchanged(root: Path) -> str:
     """Measure a run in which nothing has to be done."""
     rows = [
         ("`tiltyard --help`", 9, ("tiltyard", "--help")),
@@ -93,9 +93,9 @@ def _idle(root: Path) -> str:
     ]
     lines = ["| command | median, s | lowest | highest |", "|---|--:|--:|--:|"]
     for title, times, command in rows:
-        taken = [_seconds(root, *command)[0] for _ in range(times)]
-        lines.append(f"| {title} | {statistics.median(taken):.2f} | {min(taken):.2f} | {max(taken):.2f} |")
-    return "## Nothing to do\n\n" + "\n".join(lines) + "\n\nServing is measured in [SERVING.md](SERVING.md)."
+        durations = [_seconds(root, *command)[0] for _ in range(times)]
+        lines.append(f"| {title} | {statistics.median(durations):.2f} | {min(durations):.2f} | {max(durations):.2f} |")
+    return "## Nothing to run\n\n" + "\n".join(lines) + "\n\nServing is measured in [SERVING.md](SERVING.md)."
 
 
 if __name__ == "__main__":

@@ -31,27 +31,27 @@ from tiltyard import files
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "SCALE.md"
 BIN = Path(sys.executable).parent
-# Modules are compiled once, as where they are installed, whatever this machine says about that.
+# Modules are compiled once, as in an installation, even if this machine disables bytecode.
 COMPILED = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 ENVIRONMENT = {**COMPILED, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
 ROWS = (10_000, 100_000, 1_000_000, 10_000_000)
 VERBS = ("fetch", "validate", "prepare", "train", "evaluate")
-SLOPED = 1_000_000  # rows from which on the slope is taken: below it, imports are much of the time
+SLOPE_FROM = 1_000_000  # the slope is computed from this number of rows, since imports dominate below it
 MIB = 1 << 20
 FORMATS = ("csv", "parquet")
 
 
 @dataclass(frozen=True)
-class Figure:
+class Measurement:
     """The measurement of one command on one table."""
 
     suffix: str
     rows: int
     what: str
     seconds: float
-    busy: float  # seconds of processor time, which other work on the machine hardly changes
+    cpu_seconds: float  # processor time, which hardly depends on other work on the machine
     peak: float  # MiB of the whole process tree
-    said: str = ""
+    output: str = ""
 
 
 def main(arguments: list[str]) -> None:
@@ -60,12 +60,12 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as compiled:
         ENVIRONMENT["PYTHONPYCACHEPREFIX"] = compiled
         list(_measured("csv", 5_000))
-        figures = [figure for suffix in FORMATS for rows in sizes for figure in _measured(suffix, rows)]
-    files.write_text(RESULTS, _page(figures))
+        measurements = [measurement for suffix in FORMATS for rows in sizes for measurement in _measured(suffix, rows)]
+    files.write_text(RESULTS, _page(measurements))
     print(f"written: {RESULTS.relative_to(ROOT)}")
 
 
-def _measured(suffix: str, rows: int) -> Iterator[Figure]:
+def _measured(suffix: str, rows: int) -> Iterator[Measurement]:
     """Run the pipeline on one table in a temporary project."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -73,15 +73,15 @@ def _measured(suffix: str, rows: int) -> Iterator[Figure]:
         write(table, rows)
         _project(root, table, rows)
         commands = {verb: ["tiltyard", verb, "wide"] for verb in VERBS}
-        rival = [sys.executable, str(ROOT / "benchmarks" / "rival.py"), str(root)]
+        script = [sys.executable, str(ROOT / "benchmarks" / "pandera_checks.py"), str(root)]
         if importlib.util.find_spec("pandera"):
-            commands["pandera"] = [*rival, "whole"]
+            commands["pandera"] = [*script, "whole"]
         if importlib.util.find_spec("pandera") and suffix == FORMATS[0]:
-            commands["checks"] = [*rival, "checks"]
+            commands["checks"] = [*script, "checks"]
         for what, command in commands.items():
-            figure = Figure(suffix, rows, what, *_run(root, command))
-            print(json.dumps(asdict(figure)), flush=True)
-            yield figure
+            measurement = Measurement(suffix, rows, what, *_run(root, command))
+            print(json.dumps(asdict(measurement)), flush=True)
+            yield measurement
 
 
 def _project(root: Path, table: Path, rows: int) -> None:
@@ -93,7 +93,7 @@ def _project(root: Path, table: Path, rows: int) -> None:
 
 def _run(root: Path, command: list[str]) -> tuple[float, float, float, str]:
     """Run a command; return wall-clock and processor seconds, peak resident memory, and its last line."""
-    start, before, peak = time.perf_counter(), _busy(), 0
+    start, before, peak = time.perf_counter(), _child_cpu_seconds(), 0
     with tempfile.TemporaryFile("w+") as out:
         process = psutil.Popen(command, cwd=root, env=ENVIRONMENT, stdout=out, stderr=subprocess.STDOUT)
         while process.poll() is None:
@@ -101,13 +101,18 @@ def _run(root: Path, command: list[str]) -> tuple[float, float, float, str]:
             time.sleep(0.05)
         seconds = time.perf_counter() - start
         out.seek(0)
-        said = out.read()
+        output = out.read()
     if process.returncode:
-        raise SystemExit(f"{command}: {said}")
-    return round(seconds, 2), round(_busy() - before, 2), round(peak / MIB), said.strip().splitlines()[-1]
+        raise SystemExit(f"{command}: {output}")
+    return (
+        round(seconds, 2),
+        round(_child_cpu_seconds() - before, 2),
+        round(peak / MIB),
+        output.strip().splitlines()[-1],
+    )
 
 
-def _busy() -> float:
+def _child_cpu_seconds() -> float:
     """Return the processor time of all ended child processes."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
@@ -124,12 +129,12 @@ def _resident(process: psutil.Process) -> int:
     return total
 
 
-def _page(figures: list[Figure]) -> str:
+def _page(measurements: list[Measurement]) -> str:
     parts = [_head()]
     for suffix in FORMATS:
-        some = [figure for figure in figures if figure.suffix == suffix]
-        parts += [f"## {suffix}", _table(some), _versus(some)]
-    return "\n\n".join(filter(None, [*parts, _checks(figures)])) + "\n"
+        selected = [measurement for measurement in measurements if measurement.suffix == suffix]
+        parts += [f"## {suffix}", _table(selected), _compare_with_pandera(selected)]
+    return "\n\n".join(filter(None, [*parts, _checks(measurements)])) + "\n"
 
 
 def _head() -> str:
@@ -139,18 +144,18 @@ def _head() -> str:
     return (
         f"# Scale\n\nMeasured {datetime.now(UTC):%Y-%m-%d} at commit {commit.stdout.strip()} by `benchmarks/scale.py`: "
         f"{os.cpu_count()} cores, {platform.machine()}, no GPU, Python {platform.python_version()}; load average at "
-        f"the end {os.getloadavg()[2]:.1f} (above 1.5, others shared it). Rows are generated with seed {SEED}: "
+        f"the end {os.getloadavg()[2]:.1f} (above 1.5, other work was running). Rows are generated with seed {SEED}: "
         "8 numbers, 5 categories (one of 10,000 values), 3 dates, 3 booleans, a label; some values are missing.\n\n"
-        "Each verb is a process of its own; `train` is one epoch. In brackets is processor time, which other work on "
-        "the machine hardly changes. MiB is the highest sum of resident memory over the processes; what they share "
-        "counts twice. The slope is that of the logarithm of processor time over that of rows, from a million rows on, "
-        "where imports no longer count for much: 1 is linear."
+        "Each stage runs in a separate process; `train` is one epoch. Processor time, which hardly depends on other "
+        "work on the machine, is in brackets. MiB is the maximum sum of resident memory over the processes; shared "
+        "pages count for each of them. The slope is that of the logarithm of processor time over the logarithm of "
+        "rows, from a million rows, where imports hardly matter: 1 is linear."
     )
 
 
-def _table(figures: list[Figure]) -> str:
-    sizes = sorted({figure.rows for figure in figures})
-    found = {(figure.what, figure.rows): figure for figure in figures}
+def _table(measurements: list[Measurement]) -> str:
+    sizes = sorted({measurement.rows for measurement in measurements})
+    found = {(measurement.what, measurement.rows): measurement for measurement in measurements}
     head = "".join(f" {rows:.0e} rows |".replace("e+0", "e") for rows in sizes)
     lines = [f"| verb |{head} slope |", "|---|" + "--:|" * (len(sizes) + 1)]
     for what in VERBS:
@@ -159,58 +164,63 @@ def _table(figures: list[Figure]) -> str:
     return "\n".join(lines)
 
 
-def _cell(figure: Figure) -> str:
-    return f"{figure.seconds:.1f} s ({figure.busy:.1f}), {figure.peak:.0f} MiB"
+def _cell(measurement: Measurement) -> str:
+    return f"{measurement.seconds:.1f} s ({measurement.cpu_seconds:.1f}), {measurement.peak:.0f} MiB"
 
 
-def _slope(figures: list[Figure]) -> str:
+def _slope(measurements: list[Measurement]) -> str:
     """Return the slope of a line through the logarithms."""
-    some = [figure for figure in figures if figure.rows >= SLOPED]
-    if len(some) < 2:
+    selected = [measurement for measurement in measurements if measurement.rows >= SLOPE_FROM]
+    if len(selected) < 2:
         return "-"
-    x, y = ([math.log(value) for value in values] for values in zip(*((f.rows, f.busy) for f in some), strict=True))
-    middle = sum(x) / len(x), sum(y) / len(y)
-    slope = sum((a - middle[0]) * (b - middle[1]) for a, b in zip(x, y, strict=True))
-    return f"{slope / sum((a - middle[0]) ** 2 for a in x):.2f}"
+    x, y = (
+        [math.log(value) for value in values]
+        for values in zip(*((f.rows, f.cpu_seconds) for f in selected), strict=True)
+    )
+    center = sum(x) / len(x), sum(y) / len(y)
+    slope = sum((a - center[0]) * (b - center[1]) for a, b in zip(x, y, strict=True))
+    return f"{slope / sum((a - center[0]) ** 2 for a in x):.2f}"
 
 
-def _versus(figures: list[Figure]) -> str:
+def _compare_with_pandera(measurements: list[Measurement]) -> str:
     """Compare the stage with a script around pandera."""
-    found = {(figure.what, figure.rows): figure for figure in figures}
-    rivals = [figure for figure in figures if figure.what == "pandera"]
-    if not rivals:
+    found = {(measurement.what, measurement.rows): measurement for measurement in measurements}
+    scripts = [measurement for measurement in measurements if measurement.what == "pandera"]
+    if not scripts:
         return ""
-    version = json.loads(rivals[0].said)["version"]
+    version = json.loads(scripts[0].output)["version"]
     lines = [
-        f"`validate` against a script that reads the same file whole and has pandera {version} make the same checks:",
+        f"`validate` and a script that reads the whole file and runs the same checks with pandera {version}:",
         "",
         "| rows | validate | script | seconds, ratio |",
         "|--:|--:|--:|--:|",
     ]
-    for rival in rivals:
-        ours = found["validate", rival.rows]
-        ratios = f"{ours.seconds / rival.seconds:.2f} ({ours.busy / rival.busy:.2f})"
-        lines.append(f"| {rival.rows:,} | {_cell(ours)} | {_cell(rival)} | {ratios} |")
+    for script in scripts:
+        ours = found["validate", script.rows]
+        ratios = f"{ours.seconds / script.seconds:.2f} ({ours.cpu_seconds / script.cpu_seconds:.2f})"
+        lines.append(f"| {script.rows:,} | {_cell(ours)} | {_cell(script)} | {ratios} |")
     return "\n".join(lines)
 
 
-def _checks(figures: list[Figure]) -> str:
+def _checks(measurements: list[Measurement]) -> str:
     """Compare the checks alone with pandera's."""
-    measured = [(figure.rows, json.loads(figure.said)) for figure in figures if figure.what == "checks"]
+    measured = [
+        (measurement.rows, json.loads(measurement.output))
+        for measurement in measurements
+        if measurement.what == "checks"
+    ]
     if not measured:
         return ""
     lines = [
         "## The checks alone",
-        "Rows already in memory, as validation sees them; Great Expectations as it comes judges them whole.",
+        "Rows are already in memory, as in validation; unmodified Great Expectations evaluates the whole table.",
         "",
         "| rows | tiltyard, s | pandera, s | ratio | Great Expectations, s | ratio |",
         "|--:|--:|--:|--:|--:|--:|",
     ]
-    for rows, taken in measured:
-        ours, rival, stock = (taken[who] for who in ("tiltyard", "pandera", "stock"))
-        lines.append(
-            f"| {rows:,} | {ours:.2f} | {rival:.2f} | {ours / rival:.2f} | {stock:.2f} | {stock / rival:.2f} |"
-        )
+    for rows, seconds_by_tool in measured:
+        ours, script, gx = (seconds_by_tool[who] for who in ("tiltyard", "pandera", "stock"))
+        lines.append(f"| {rows:,} | {ours:.2f} | {script:.2f} | {ours / script:.2f} | {gx:.2f} | {gx / script:.2f} |")
     return "\n".join(lines)
 
 

@@ -26,20 +26,20 @@ from tiltyard.workspace import Workspace
 PEERS = Path(__file__).parent / "peers"
 BENTO = [sys.executable, "-m", "bentoml", "serve"]
 UVICORN = [sys.executable, "-m", "uvicorn", "--log-level", "warning", "--no-access-log", "--app-dir", str(PEERS)]
-AT = ["--host", "127.0.0.1", "--port", "{port}"]
-OURS, TWICE, IN_BENTO, BARE = "tiltyard", "tiltyard, 2 workers", "tiltyard in its Bento", "bare Starlette + msgspec"
+LISTEN = ["--host", "127.0.0.1", "--port", "{port}"]
+OURS, TWICE, IN_BENTO, PLAIN = "tiltyard", "tiltyard, 2 workers", "tiltyard in its Bento", "plain Starlette + msgspec"
 
 
 def _rows(_: str, rows: Any) -> Any:
     return {"instances": rows}
 
 
-def _named(name: str, rows: Any) -> Any:
+def _with_name(name: str, rows: Any) -> Any:
     return {"name": name, "instances": rows}
 
 
 def _tensor(_: str, rows: Any) -> Any:
-    """Return the same in the Open Inference Protocol."""
+    """Return the rows as a tensor of the Open Inference Protocol."""
     data = np.array(rows, dtype=np.float32)
     shape = {"name": "x", "shape": list(data.shape), "datatype": "FP32"}
     return {"inputs": [{**shape, "data": data.ravel().tolist()}]}
@@ -54,8 +54,8 @@ class Service:
     path: str
     wrap: Callable[[str, Any], Any]
     ready: str = "/readyz"
-    own: bool = False  # takes values as a client has them, not features
-    workers: int = 1  # of ours; the others have one
+    own: bool = False  # receives values as clients send them, not encoded features
+    workers: int = 1  # of our service; other frameworks have one
 
     def body(self, name: str, rows: dict[bool, list[Any]]) -> bytes:
         """Return the body for rows, which are given both as encoded features and as a client sends them."""
@@ -65,8 +65,8 @@ class Service:
 def ours() -> list[Service]:
     """Return both ways to start our service, and the first one with a worker for each core."""
     predict = "/v1/models/{name}:predict"
-    bento = [*BENTO, "service:Tiltyard", "--working-dir", str(page.ROOT / "serving"), *AT]
-    listen = [sys.executable, *serve.ARGUMENTS, *AT]
+    bento = [*BENTO, "service:Tiltyard", "--working-dir", str(page.ROOT / "serving"), *LISTEN]
+    listen = [sys.executable, *serve.ARGUMENTS, *LISTEN]
     return [
         Service(OURS, listen, predict, _rows, own=True),
         Service(IN_BENTO, bento, predict, _rows, own=True),
@@ -78,14 +78,14 @@ def peers(python: str, home: Path) -> list[Service]:
     """Return other frameworks with the same files."""
     ml = [python, str(PEERS / "ml_server.py"), "{port}", str(home / "mlserver")]
     lit = [python, str(PEERS / "lit.py"), "{port}"]
-    api, naive = ([*BENTO, f"bento:{name}", "--working-dir", str(PEERS), *AT] for name in ("Api", "Naive"))
+    api, naive = ([*BENTO, f"bento:{name}", "--working-dir", str(PEERS), *LISTEN] for name in ("Api", "Naive"))
     return [
-        Service(BARE, [*UVICORN, *AT, "plain:app"], "/predict/{name}", _rows),
-        Service("FastAPI", [*UVICORN, *AT, "fast:app"], "/predict/{name}", _rows),
+        Service(PLAIN, [*UVICORN, *LISTEN, "plain:app"], "/predict/{name}", _rows),
+        Service("FastAPI", [*UVICORN, *LISTEN, "fast:app"], "/predict/{name}", _rows),
         Service("MLServer", ml, "/v2/models/{name}/infer", _tensor, ready="/v2/health/ready"),
-        Service("LitServe", lit, "/predict", _named, ready="/health"),
-        Service("BentoML, ordinary API", api, "/predict", _named),
-        Service("BentoML + model.predict", naive, "/predict", _named),
+        Service("LitServe", lit, "/predict", _with_name, ready="/health"),
+        Service("BentoML, ordinary API", api, "/predict", _with_name),
+        Service("BentoML + model.predict", naive, "/predict", _with_name),
     ]
 
 
@@ -107,7 +107,7 @@ def environment(workspace: Workspace, folders: dict[str, Path], home: Path) -> d
 
 
 @contextlib.contextmanager
-def running(service: Service, given: dict[str, str], home: Path) -> Iterator[tuple[str, psutil.Process]]:
+def running(service: Service, variables: dict[str, str], home: Path) -> Iterator[tuple[str, psutil.Process]]:
     """Run a service during the block; yield its address and process."""
     home.mkdir(parents=True, exist_ok=True)
     port = str(smoke_test.free_port())
@@ -115,7 +115,7 @@ def running(service: Service, given: dict[str, str], home: Path) -> Iterator[tup
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
             [part.replace("{port}", port) for part in service.command],
-            env={**given, "TILTYARD_WORKERS": str(service.workers)},
+            env={**variables, "TILTYARD_WORKERS": str(service.workers)},
             cwd=home,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -36,10 +36,10 @@ from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.serving import serve
 from tiltyard.workspace import Workspace
 
-TASKS = {"diabetes": "a table", "digits": "a picture", "sine": "a series"}
+TASKS = {"diabetes": "a table", "digits": "an image", "sine": "a series"}
 TARGET = page.ROOT / "benchmarks" / "SERVING.md"
 MANY, ROWS, STARTS = 256, 32, 5
-Figures = dict[tuple[str, str], list[wrk.Figure]]  # by service and task
+Figures = dict[tuple[str, str], list[wrk.WrkResult]]  # by service and task
 
 
 def main() -> None:
@@ -48,86 +48,94 @@ def main() -> None:
     parser.add_argument("--peers", default="python3", metavar="PYTHON")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     workspace = Workspace.find()
     configure_tools(workspace)
     folders = serve.champions(workspace, ["iris", *TASKS])
     with tempfile.TemporaryDirectory() as home:
-        given = services.environment(workspace, folders, Path(home))
-        started = _starts(given, Path(home))
+        variables = services.environment(workspace, folders, Path(home))
+        started = _measure_starts(variables, Path(home))
         with contextlib.ExitStack() as stack:
-            up = [*_all(stack, given, folders, [*services.ours(), *services.peers(asked.peers, Path(home))])]
-            usual, many, rows = (defaultdict(list) for _ in range(3))
-            for turn in range(asked.rounds):
-                for name, (service, address) in itertools.product(TASKS, up):
+            running_services = [
+                *_start_all(stack, variables, folders, [*services.ours(), *services.peers(options.peers, Path(home))])
+            ]
+            single_row, many_clients, rows = (defaultdict(list) for _ in range(3))
+            for turn in range(options.rounds):
+                for name, (service, address) in itertools.product(TASKS, running_services):
                     print(f"round {turn + 1}: {name}, {service.name}", flush=True)
-                    ask = _asking(service, address, name, folders[name], asked.seconds)
-                    usual[service.name, name].append(ask(1, 16))
-                    if service.own or service.name == services.BARE:
-                        rows[service.name, name].append(ask(ROWS, 16))
-                        many[service.name, name].append(ask(1, MANY))
-    files.write_text(TARGET, _page(usual, many, rows, started))
+                    measure = _measurement(service, address, name, folders[name], options.seconds)
+                    single_row[service.name, name].append(measure(1, 16))
+                    if service.own or service.name == services.PLAIN:
+                        rows[service.name, name].append(measure(ROWS, 16))
+                        many_clients[service.name, name].append(measure(1, MANY))
+    files.write_text(TARGET, _page(single_row, many_clients, rows, started))
     print(TARGET.read_text(encoding="utf-8"))
 
 
-def _all(
-    stack: contextlib.ExitStack, given: dict[str, str], folders: dict[str, Path], wanted: list[Service]
+def _start_all(
+    stack: contextlib.ExitStack, variables: dict[str, str], folders: dict[str, Path], requested: list[Service]
 ) -> Iterator[tuple[Service, str]]:
     """Start every service and request each task once; report and skip a service that cannot be started."""
-    for service in wanted:
-        home = Path(given["BENTOML_HOME"]) / service.name.replace(" ", "_")
+    for service in requested:
+        home = Path(variables["BENTOML_HOME"]) / service.name.replace(" ", "_")
         try:
-            address, _ = stack.enter_context(services.running(service, {**given, "BENTOML_HOME": str(home)}, home))
+            address, _ = stack.enter_context(services.running(service, {**variables, "BENTOML_HOME": str(home)}, home))
         except (RuntimeError, OSError) as error:
             print(f"{service.name} is left out: {error}")
             continue
         for name in TASKS:
             url = address + service.path.format(name=name)
-            body, kind = service.body(name, _spellings(folders[name], 1)), {"Content-Type": "application/json"}
+            body, kind = service.body(name, _example_rows(folders[name], 1)), {"Content-Type": "application/json"}
             urllib.request.urlopen(urllib.request.Request(url, body, kind), timeout=60).close()  # noqa: S310 - our own
         yield service, address
 
 
-def _spellings(folder: Path, rows: int) -> dict[bool, list[Any]]:
-    """Return the example so many times: as a client sends it (True), and as encoded features."""
+def _example_rows(folder: Path, rows: int) -> dict[bool, list[Any]]:
+    """Return the example repeated, as a client sends it (True) and as encoded features (False)."""
     encoder = Encoder.load(folder / "encoder.json")
     example = [files.read_json(folder / "schema.json")["example"]]
     return {True: example * rows, False: encoder.encode(encoder.parse(example)).tolist() * rows}
 
 
-def _asking(service: Service, address: str, name: str, folder: Path, seconds: float) -> Any:
-    def ask(rows: int, clients: int) -> wrk.Figure:
-        body = service.body(name, _spellings(folder, rows))
+def _measurement(service: Service, address: str, name: str, folder: Path, seconds: float) -> Any:
+    def measure(rows: int, clients: int) -> wrk.WrkResult:
+        body = service.body(name, _example_rows(folder, rows))
         return wrk.measure(address + service.path.format(name=name), body, clients, seconds)
 
-    return ask
+    return measure
 
 
-def _starts(given: dict[str, str], home: Path) -> list[str]:
+def _measure_starts(variables: dict[str, str], home: Path) -> list[str]:
     """Start our service several times with four champions; return the median seconds until ready, and the memory."""
     lines = ["| service | ready after, s | resident, MiB |", "|---|--:|--:|"]
     for service in services.ours():
         seconds, resident = [], []
         for _ in range(STARTS):
-            begun = time.perf_counter()
-            with services.running(service, given, home / "start") as (_, process):
-                seconds.append(time.perf_counter() - begun)
-                family = [process, *process.children(recursive=True)]
-                resident.append(sum(one.memory_info().rss for one in family) / 2**20)
+            started_at = time.perf_counter()
+            with services.running(service, variables, home / "start") as (_, process):
+                seconds.append(time.perf_counter() - started_at)
+                processes = [process, *process.children(recursive=True)]
+                resident.append(sum(one.memory_info().rss for one in processes) / 2**20)
         lines.append(f"| {service.name} | {statistics.median(seconds):.2f} | {max(resident):.0f} |")
     return lines
 
 
-def _page(usual: Figures, many: Figures, rows: Figures, started: list[str]) -> str:
+def _page(single_row: Figures, many_clients: Figures, rows: Figures, started: list[str]) -> str:
     """Return the tables."""
-    said = f"Measured by `benchmarks/serving.py` on {datetime.now(UTC):%Y-%m-%d}: {page.machine()}, wrk beside it."
+    intro = f"Measured by `benchmarks/serving.py` on {datetime.now(UTC):%Y-%m-%d}: {page.machine()}, with wrk on it."
     why = (__doc__ or "").split("\n\n")[3].strip().replace("\n", " ")
-    parts = ["# Serving", f"{said} {why}"]
+    parts = ["# Serving", f"{intro} {why}"]
     for name, what in TASKS.items():
-        parts += [f"## {name}, {what}: one row a request, 16 clients", _table(usual, name)]
-    parts += [f"## {MANY} clients, one row a request", *(f"### {name}\n\n{_table(many, name)}" for name in TASKS)]
-    parts += [f"## {ROWS} rows a request, 16 clients", *(f"### {name}\n\n{_table(rows, name, ROWS)}" for name in TASKS)]
-    parts += ["## Start with four champions, all processes counted", "\n".join(started)]
+        parts += [f"## {name}, {what}: one row per request, 16 clients", _table(single_row, name)]
+    parts += [
+        f"## {MANY} clients, one row per request",
+        *(f"### {name}\n\n{_table(many_clients, name)}" for name in TASKS),
+    ]
+    parts += [
+        f"## {ROWS} rows per request, 16 clients",
+        *(f"### {name}\n\n{_table(rows, name, ROWS)}" for name in TASKS),
+    ]
+    parts += ["## Start with four champions, memory of all processes", "\n".join(started)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -142,14 +150,14 @@ def _table(figures: Figures, name: str, rows: int = 1) -> str:
     for service in [service for service, task in figures if task == name]:
         found = figures[service, name]
         rate, p50, p99 = (_median(found, what) for what in ("per_second", "p50", "p99"))
-        ratio = f"{ours / rate:.2f}" if rate else "no answer in time"
+        ratio = f"{ours / rate:.2f}" if rate else "no response in time"
         spread = f"{p99 / p50:.1f}" if p50 else ""
         errors = sum(figure.errors for figure in found)
         lines.append(f"| {service} | {rate * rows:,.0f} | {ratio} | {p50:.2f} | {p99:.2f} | {spread} | {errors} |")
     return "\n".join(lines)
 
 
-def _median(figures: list[wrk.Figure], what: str) -> float:
+def _median(figures: list[wrk.WrkResult], what: str) -> float:
     return float(statistics.median(getattr(figure, what) for figure in figures))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import page
-import raw
+import raw_data
 
 from tiltyard import environment, files
 from tiltyard.config import loader
@@ -29,33 +29,33 @@ PAGES = ROOT / "docs" / "studies"
 
 def main() -> None:
     """Run the named studies, or all; keep the lines of the others."""
-    place = Workspace(ROOT / ".tiltyard" / "measured")
-    place.root.mkdir(parents=True, exist_ok=True)
-    if not (place.root / "tasks").exists():
-        (place.root / "tasks").symlink_to(ROOT / "tasks")
-    environment.configure_tools(place)
+    project = Workspace(ROOT / ".tiltyard" / "measured")
+    project.root.mkdir(parents=True, exist_ok=True)
+    if not (project.root / "tasks").exists():
+        (project.root / "tasks").symlink_to(ROOT / "tasks")
+    environment.configure_tools(project)
     for path in sorted((ROOT / "studies").glob("*.yaml")):
         if path.stem in sys.argv[1:] or len(sys.argv) == 1:
-            _run(place, path)
-    page.write("Studies", _section(place))
+            _run(project, path)
+    page.write("Studies", _section(project))
 
 
-def _run(place: Workspace, path: Path) -> None:
-    wanted = study_plan.read(path)
-    task = loader.load(place, wanted.task)
-    if not place.out(task.name, "prepare").is_dir():
-        raw.fetch(place, task)
-        prepare.prepare(place, task)
-    result = study.study(place, path.stem, wanted, 2, print)
-    study.copy(place, result, PAGES)
+def _run(project: Workspace, path: Path) -> None:
+    plan = study_plan.read(path)
+    task = loader.load(project, plan.task)
+    if not project.out(task.name, "prepare").is_dir():
+        raw_data.fetch(project, task)
+        prepare.prepare(project, task)
+    result = study.study(project, path.stem, plan, 2, print)
+    study.copy(project, result, PAGES)
     measured = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": page.machine()}
-    files.write_json(place.study(path.stem) / "measured.json", measured)
+    files.write_json(project.study(path.stem) / "measured.json", measured)
 
 
-def _section(place: Workspace) -> str:
+def _section(project: Workspace) -> str:
     lines, missing = [*HEAD, ""], []
     for path in sorted((ROOT / "studies").glob("*.yaml")):
-        if (folder := place.study(path.stem)).is_dir():
+        if (folder := project.study(path.stem)).is_dir():
             lines += _lines(files.read_json(folder / "study.json"), files.read_json(folder / "measured.json"))
         else:
             missing.append(f"`{path.stem}`")
@@ -63,14 +63,14 @@ def _section(place: Workspace) -> str:
 
 
 def _lines(result: dict[str, Any], measured: dict[str, str]) -> list[str]:
-    planned, name = result["plan"], result["study"]
-    rows = f"{planned['rows']:,}" if planned["rows"] else "all"
-    file, drawn = f"[studies/{name}.yaml](../studies/{name}.yaml)", f"[drawn](studies/{name}.md)"
-    seeds = f"`{result['task']}`, {rows} training rows, {planned['repeat']} seeds"
+    plan, name = result["plan"], result["study"]
+    rows = f"{plan['rows']:,}" if plan["rows"] else "all"
+    file, plots = f"[studies/{name}.yaml](../studies/{name}.yaml)", f"[plots](studies/{name}.md)"
+    seeds = f"`{result['task']}`, {rows} training rows, {plan['repeat']} seeds"
     return [
         f"### {result['title']}",
         "",
-        f"{file}, {drawn}: {seeds}; {measured['machine']}, {measured['date']}.",
+        f"{file}, {plots}: {seeds}; {measured['machine']}, {measured['date']}.",
         "",
         *table(result),
         "",
@@ -82,9 +82,9 @@ def _lines(result: dict[str, Any], measured: dict[str, str]) -> list[str]:
 
 HEAD = [
     "Written by `benchmarks/studies.py`, which runs `tiltyard study` on each file of `studies/`. The metric is that of",
-    "validation rows at the epoch that was best on them; no test row was looked at. Mean and interval are over seeds,",
-    "one thread a training; differences are by seed. Rows and epochs are few, so that each study takes minutes: what",
-    "differs here may not with more of them.",
+    "validation rows at their best epoch; test rows were not used. Mean and interval are over seeds, with one thread",
+    "per training; differences are paired by seed. Rows and epochs are few, so that each study takes minutes:",
+    "differences may vanish with more of them.",
 ]
 
 

@@ -64,17 +64,17 @@ def main() -> None:
 
 
 def _fork(tests: list[str], seconds: float) -> str:
-    """Run pytest in a forked process with a session of its own; kill the session after the time limit."""
-    child, until = os.fork(), time.monotonic() + seconds
-    if child == 0:
+    """Run pytest in a forked process with a separate session; kill the session after the time limit."""
+    pid, deadline = os.fork(), time.monotonic() + seconds
+    if pid == 0:
         _run_pytest(tests)
-    while time.monotonic() < until:
-        ended, status = os.waitpid(child, os.WNOHANG)
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             return "survives" if status == 0 else "killed"
         time.sleep(0.05)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    os.killpg(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
     return "hangs"
 
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
 SEED = 0
-BLOCK = 250_000  # rows made at a time
+BLOCK = 250_000  # rows generated at a time
 COUNTRIES = ["AT", "BE", "CH", "CZ", "DE", "DK", "ES", "FR", "IT", "NL", "PL", "SE"]
 DEVICES = ["phone", "tablet", "desktop", "other"]
 CITIES = [f"city {i}" for i in range(1000)]
@@ -90,53 +90,53 @@ def _writer(suffix: str, file: IO[bytes], schema: pa.Schema) -> Any:
 
 def _blocks(rows: int) -> Iterator[pa.Table]:
     for start in range(0, rows, BLOCK):
-        chance = np.random.default_rng([SEED, start])
-        yield _block(chance, min(BLOCK, rows - start))
+        rng = np.random.default_rng([SEED, start])
+        yield _block(rng, min(BLOCK, rows - start))
 
 
-def _block(chance: np.random.Generator, n: int) -> pa.Table:
-    age, score = chance.integers(18, 91, n), chance.random(n).round(4)
-    visits = chance.poisson(4, n)
-    left = chance.random(n) < 1 / (1 + np.exp(2 + 0.5 * visits - 4 * score - 0.01 * age))
+def _block(rng: np.random.Generator, n: int) -> pa.Table:
+    age, score = rng.integers(18, 91, n), rng.random(n).round(4)
+    visits = rng.poisson(4, n)
+    left = rng.random(n) < 1 / (1 + np.exp(2 + 0.5 * visits - 4 * score - 0.01 * age))
     return pa.table(
         {
             "age": age,
-            "income": chance.lognormal(10, 1, n).round(2),
-            "balance": _missing(chance, chance.normal(500, 900, n).round(2)),
+            "income": rng.lognormal(10, 1, n).round(2),
+            "balance": _missing(rng, rng.normal(500, 900, n).round(2)),
             "score": score,
             "visits": visits,
-            "height": chance.normal(1.7, 0.1, n).round(3),
-            "distance": _missing(chance, (100 * chance.random(n)).round(1)),
-            "heat": chance.normal(15, 8, n).clip(-60, 60).round(1),
-            "country": _of(chance, COUNTRIES, n),
-            "plan": chance.integers(1, 4, n),
-            "device": _missing(chance, _of(chance, DEVICES, n)),
-            "city": _of(chance, CITIES, n),
-            "code": _of(chance, CODES, n),
-            "born": _days(chance, "1934-01-01", 27_000, n),
-            "joined": _missing(chance, _days(chance, "2010-01-01", 5_000, n)),
-            "seen": _moments(chance, n),
-            "member": _of(chance, ["true", "false"], n),
-            "active": _of(chance, ["yes", "no"], n),
-            "mobile": _missing(chance, _of(chance, ["Y", "N"], n)),
+            "height": rng.normal(1.7, 0.1, n).round(3),
+            "distance": _missing(rng, (100 * rng.random(n)).round(1)),
+            "heat": rng.normal(15, 8, n).clip(-60, 60).round(1),
+            "country": _choices(rng, COUNTRIES, n),
+            "plan": rng.integers(1, 4, n),
+            "device": _missing(rng, _choices(rng, DEVICES, n)),
+            "city": _choices(rng, CITIES, n),
+            "code": _choices(rng, CODES, n),
+            "born": _days(rng, "1934-01-01", 27_000, n),
+            "joined": _missing(rng, _days(rng, "2010-01-01", 5_000, n)),
+            "seen": _timestamps(rng, n),
+            "member": _choices(rng, ["true", "false"], n),
+            "active": _choices(rng, ["yes", "no"], n),
+            "mobile": _missing(rng, _choices(rng, ["Y", "N"], n)),
             "left": np.where(left, "yes", "no"),
         }
     )
 
 
-def _of(chance: np.random.Generator, names: list[str], n: int) -> pa.Array:
-    return pa.array(names).take(pa.array(chance.integers(0, len(names), n)))
+def _choices(rng: np.random.Generator, names: list[str], n: int) -> pa.Array:
+    return pa.array(names).take(pa.array(rng.integers(0, len(names), n)))
 
 
-def _days(chance: np.random.Generator, first: str, days: int, n: int) -> pa.Array:
-    return pa.array(np.datetime64(first) + chance.integers(0, days, n)).cast("string")
+def _days(rng: np.random.Generator, first: str, days: int, n: int) -> pa.Array:
+    return pa.array(np.datetime64(first) + rng.integers(0, days, n)).cast("string")
 
 
-def _moments(chance: np.random.Generator, n: int) -> pa.Array:
-    moments = np.datetime64("2024-01-01T00:00:00", "s") + chance.integers(0, 366 * 86_400, n)
-    return pa.array(moments).cast("string")
+def _timestamps(rng: np.random.Generator, n: int) -> pa.Array:
+    timestamps = np.datetime64("2024-01-01T00:00:00", "s") + rng.integers(0, 366 * 86_400, n)
+    return pa.array(timestamps).cast("string")
 
 
-def _missing(chance: np.random.Generator, values: Any) -> pa.Array:
+def _missing(rng: np.random.Generator, values: Any) -> pa.Array:
     """Remove some values."""
-    return pc.if_else(pa.array(chance.random(len(values)) < 0.02), None, pa.array(values))
+    return pc.if_else(pa.array(rng.random(len(values)) < 0.02), None, pa.array(values))

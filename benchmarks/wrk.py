@@ -24,7 +24,7 @@ end
 
 
 @dataclass(frozen=True)
-class Figure:
+class WrkResult:
     """The results of wrk."""
 
     per_second: float
@@ -33,7 +33,7 @@ class Figure:
     errors: int
 
 
-def measure(url: str, body: bytes, clients: int, seconds: float) -> Figure:
+def measure(url: str, body: bytes, clients: int, seconds: float) -> WrkResult:
     """Send the same request from several clients for some seconds, after a warm-up."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "body").write_bytes(body)
@@ -41,9 +41,9 @@ def measure(url: str, body: bytes, clients: int, seconds: float) -> Figure:
         script.write_text(POST.replace("{body}", str(Path(folder) / "body")), encoding="utf-8")
         for time in (1.0, seconds):
             command = ["wrk", "-t1", f"-c{clients}", f"-d{time:.0f}s", "--timeout", "30s", "-s", str(script), url]
-            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = re.search(r"FOUND (\d+) (\d+) ([\d.]+) ([\d.]+) (\d+)", said)
+            output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"FOUND (\d+) (\d+) ([\d.]+) ([\d.]+) (\d+)", output)
     if not found:
-        raise SystemExit(said)
+        raise SystemExit(output)
     requests, microseconds, p50, p99, errors = map(float, found.groups())
-    return Figure(requests / microseconds * 1e6, p50 / 1000, p99 / 1000, int(errors))
+    return WrkResult(requests / microseconds * 1e6, p50 / 1000, p99 / 1000, int(errors))

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 import bentoml
-from session import answered, opened
+from session import open_sessions, run_model
 
 
 @bentoml.service(name="api")
@@ -16,12 +16,12 @@ class Api:
 
     def __init__(self) -> None:
         """Open all models."""
-        self.models = opened()
+        self.models = open_sessions()
 
     @bentoml.api  # type: ignore[untyped-decorator]
     def predict(self, name: str, instances: list[Any]) -> list[Any]:
         """Predict encoded features."""
-        return answered(self.models[name], instances)
+        return run_model(self.models[name], instances)
 
 
 @bentoml.service(name="naive")
@@ -40,5 +40,5 @@ class Naive:
         """Predict encoded features; even encoding is left to the client."""
         import numpy as np
 
-        answer: list[Any] = self.models[name].predict(np.array(instances, dtype="float32"), verbose=0).tolist()
-        return answer
+        outputs: list[Any] = self.models[name].predict(np.array(instances, dtype="float32"), verbose=0).tolist()
+        return outputs

@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
-from session import answered, opened
+from session import open_sessions, run_model
 
-models = opened()
+models = open_sessions()
 app = FastAPI()
 
 
@@ -18,16 +18,16 @@ class Body(BaseModel):
     instances: list[Any]
 
 
-class Answer(BaseModel):
+class Response(BaseModel):
     """The outputs of the model."""
 
     predictions: list[Any]
 
 
 @app.post("/predict/{name}")
-async def predict(name: str, body: Body) -> Answer:
+async def predict(name: str, body: Body) -> Response:
     """Predict encoded features."""
-    return Answer(predictions=answered(models[name], body.instances))
+    return Response(predictions=run_model(models[name], body.instances))
 
 
 @app.get("/readyz")

@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 import litserve
-from session import answered, opened
+from session import open_sessions, run_model
 
 
 class Peer(litserve.LitAPI):  # type: ignore[misc]
@@ -12,15 +12,15 @@ class Peer(litserve.LitAPI):  # type: ignore[misc]
 
     def setup(self, device: str) -> None:
         """Open the models in the worker."""
-        self.models = opened()
+        self.models = open_sessions()
 
     def decode_request(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the decoded JSON unchanged."""
         return request
 
-    def predict(self, asked: dict[str, Any]) -> list[Any]:
+    def predict(self, request: dict[str, Any]) -> list[Any]:
         """Predict encoded features."""
-        return answered(self.models[asked["name"]], asked["instances"])
+        return run_model(self.models[request["name"]], request["instances"])
 
     def encode_response(self, output: list[Any]) -> dict[str, Any]:
         """Return the outputs with their names."""

@@ -7,7 +7,7 @@ from typing import Any
 from mlserver import MLModel
 from mlserver.codecs import NumpyCodec
 from mlserver.types import InferenceRequest, InferenceResponse
-from session import answered, opened
+from session import open_sessions, run_model
 
 
 class Peer(MLModel):  # type: ignore[misc]
@@ -15,7 +15,7 @@ class Peer(MLModel):  # type: ignore[misc]
 
     async def load(self) -> bool:
         """Open the model."""
-        self.session: Any = opened()[self.name]
+        self.session: Any = open_sessions()[self.name]
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
@@ -23,5 +23,5 @@ class Peer(MLModel):  # type: ignore[misc]
         import numpy as np
 
         features = NumpyCodec.decode_input(payload.inputs[0])
-        outputs = np.array(answered(self.session, features))
+        outputs = np.array(run_model(self.session, features))
         return InferenceResponse(model_name=self.name, outputs=[NumpyCodec.encode_output("predictions", outputs)])

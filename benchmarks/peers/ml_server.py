@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from mlserver.cli import main
-from session import opened
+from session import open_sessions
 
 if __name__ == "__main__":
     port, folder = int(sys.argv[1]), Path(sys.argv[2])
@@ -15,7 +15,7 @@ if __name__ == "__main__":
     others = {"grpc_port": port + 1, "metrics_endpoint": None, "parallel_workers": 0}
     settings = {"host": "127.0.0.1", "http_port": port, "debug": False, **others}
     (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
-    for name in opened():
+    for name in open_sessions():
         (folder / name).mkdir(exist_ok=True)
         model = {"name": name, "implementation": "ml.Peer"}
         (folder / name / "model-settings.json").write_text(json.dumps(model), encoding="utf-8")

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import msgspec
-from session import answered, opened
+from session import open_sessions, run_model
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-models = opened()
+models = open_sessions()
 
 
 async def predict(request: Request) -> Response:
     """Predict encoded features."""
     instances = msgspec.json.decode(await request.body())["instances"]
-    answer = {"predictions": answered(models[request.path_params["name"]], instances)}
-    return Response(msgspec.json.encode(answer), media_type="application/json")
+    response = {"predictions": run_model(models[request.path_params["name"]], instances)}
+    return Response(msgspec.json.encode(response), media_type="application/json")
 
 
 async def ready(_: Request) -> Response:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 
-def opened() -> dict[str, Any]:
+def open_sessions() -> dict[str, Any]:
     """Open the models that PEER_MODELS names, as JSON from name to file."""
     import onnxruntime
 
@@ -19,7 +19,7 @@ def opened() -> dict[str, Any]:
     return {name: onnxruntime.InferenceSession(file, options, ["CPUExecutionProvider"]) for name, file in files.items()}
 
 
-def answered(session: Any, instances: Any) -> list[Any]:
+def run_model(session: Any, instances: Any) -> list[Any]:
     """Run a model without any check."""
     features = np.array(instances, dtype=np.float32)
     outputs: list[Any] = session.run(None, {session.get_inputs()[0].name: features})[0].tolist()

@@ -13,13 +13,13 @@ class BalancedHtmlParser(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
         self.open: list[str] = []
-        self.seen: list[str] = []
+        self.tags: list[str] = []
         self.text = ""
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
         """Add a tag to the open ones, unless it has no closing tag."""
-        self.seen.append(tag)
+        self.tags.append(tag)
         if tag not in self.VOID:
             self.open.append(tag)
 

@@ -23,7 +23,7 @@ FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-pipe"),
 )
-# The browser reads commands from its descriptor 3 and answers on 4, whatever numbers our pipes have.
+# The browser reads commands from file descriptor 3 and writes responses to 4, whatever numbers our pipes have.
 LAUNCH = """\
 import fcntl, os, sys
 ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
@@ -32,7 +32,9 @@ for end, wanted in zip(ends, (3, 4)):
 os.execv(sys.argv[3], sys.argv[3:])
 """
 # A promise that polls a condition every 20 ms until it is true.
-WAIT_SCRIPT = "new Promise((good) => {{ const look = () => ({0}) ? good(true) : setTimeout(look, 20); look(); }})"
+WAIT_SCRIPT = (
+    "new Promise((resolve) => {{ const check = () => ({0}) ? resolve(true) : setTimeout(check, 20); check(); }})"
+)
 # Elements whose text has a contrast ratio below 4.5 with its background, as defined by WCAG 2.
 LOW_CONTRAST = """(() => {
   const parts = (colour) => colour.match(/[0-9.]+/g).map(Number);
@@ -56,10 +58,10 @@ KEYS = {"Tab": 9, "Enter": 13, " ": 32}
 class Browser:
     """One tab of the browser."""
 
-    def __init__(self, commands: int, answers: int) -> None:
-        self.commands, self.answers = commands, answers
-        self.rest, self.number, self.session = b"", 0, ""
-        self.complaints: list[str] = []  # errors in the page's console
+    def __init__(self, commands: int, responses: int) -> None:
+        self.commands, self.responses = commands, responses
+        self.buffer, self.number, self.session = b"", 0, ""
+        self.console_errors: list[str] = []  # errors in the page's console
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "DOM"):
@@ -73,46 +75,47 @@ class Browser:
             message["sessionId"] = self.session
         os.write(self.commands, json.dumps(message).encode() + b"\0")
         deadline = time.monotonic() + TIMEOUT_SECONDS
-        while (answer := self._next(deadline, method)).get("id") != self.number:
-            self._hear(answer)
-        assert "error" not in answer, f"{method}: {answer.get('error')}"
-        return answer["result"]
+        while (response := self._next(deadline, method)).get("id") != self.number:
+            self._handle_event(response)
+        assert "error" not in response, f"{method}: {response.get('error')}"
+        return response["result"]
 
     def _next(self, deadline: float, method: str) -> dict[str, Any]:
-        while b"\0" not in self.rest:
-            if not select.select([self.answers], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                raise TimeoutError(
-                    f"the browser did not answer {method} within {TIMEOUT_SECONDS:g} seconds: {format_complaints(self)}"
-                )
-            self.rest += os.read(self.answers, 1 << 16) or _raise_ended()
-        first, _, self.rest = self.rest.partition(b"\0")
-        answer: dict[str, Any] = json.loads(first)
-        return answer
+        while b"\0" not in self.buffer:
+            if not select.select([self.responses], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                errors = format_console_errors(self)
+                raise TimeoutError(f"no response to {method} within {TIMEOUT_SECONDS:g} seconds: {errors}")
+            self.buffer += os.read(self.responses, 1 << 16) or _raise_ended()
+        first, _, self.buffer = self.buffer.partition(b"\0")
+        response: dict[str, Any] = json.loads(first)
+        return response
 
-    def _hear(self, event: dict[str, Any]) -> None:
+    def _handle_event(self, event: dict[str, Any]) -> None:
         params = event.get("params", {})
         if event.get("method") == "Runtime.exceptionThrown":
-            self.complaints.append(params["exceptionDetails"].get("exception", {}).get("description", "an exception"))
+            self.console_errors.append(
+                params["exceptionDetails"].get("exception", {}).get("description", "an exception")
+            )
         if event.get("method") == "Log.entryAdded" and params["entry"]["level"] == "error":
-            self.complaints.append(params["entry"]["text"])
+            self.console_errors.append(params["entry"]["text"])
 
     def script(self, expression: str) -> Any:
         """Return the value of an expression of the page, waited for if it is a promise."""
-        done = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in done, done.get("exceptionDetails")
-        return done["result"].get("value")
+        result = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in result, result.get("exceptionDetails")
+        return result["result"].get("value")
 
-    def until(self, expression: str) -> None:
+    def wait_until(self, expression: str) -> None:
         """Wait until a JavaScript expression is true."""
         try:
             self.script(WAIT_SCRIPT.format(expression))
         except TimeoutError:
             raise AssertionError(f"condition not met in time: {expression}") from None
 
-    def open(self, url: str, until: str) -> None:
+    def open(self, url: str, condition: str) -> None:
         """Open an address and wait for a condition."""
         self.call("Page.navigate", url=url)
-        self.until(f"document.readyState === 'complete' && ({until})")
+        self.wait_until(f"document.readyState === 'complete' && ({condition})")
 
     def press(self, key: str) -> None:
         """Press and release a key."""
@@ -129,8 +132,8 @@ class Browser:
 
     def drag(self, *points: tuple[float, float]) -> None:
         """Drag the mouse through points with the left button pressed."""
-        for place, (x, y) in enumerate(points):
-            kind = "mouseMoved" if place else "mousePressed"
+        for index, (x, y) in enumerate(points):
+            kind = "mouseMoved" if index else "mousePressed"
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
         x, y = points[-1]
         self.call("Input.dispatchMouseEvent", type="mouseReleased", x=x, y=y, button="left", clickCount=1)
@@ -141,15 +144,15 @@ class Browser:
         self.call("Emulation.setDeviceMetricsOverride", **size)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
-    def photograph(self, path: Path) -> None:
+    def screenshot(self, path: Path) -> None:
         """Write a screenshot of the whole page as PNG."""
-        shot = self.call("Page.captureScreenshot", captureBeyondViewport=True, format="png")
-        path.write_bytes(base64.b64decode(shot["data"]))
+        capture = self.call("Page.captureScreenshot", captureBeyondViewport=True, format="png")
+        path.write_bytes(base64.b64decode(capture["data"]))
 
 
-def format_complaints(browser: Browser) -> str:
+def format_console_errors(browser: Browser) -> str:
     """Return the errors of the page as text for a message."""
-    return "; ".join(browser.complaints) or "no errors in the console"
+    return "; ".join(browser.console_errors) or "no errors in the console"
 
 
 def _raise_ended() -> bytes:
@@ -162,22 +165,22 @@ def open_browser(folder: Path) -> Iterator[Browser]:
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if not program:
         pytest.skip(f"needs a browser: one of {', '.join(PROGRAMS)} on PATH")
-    (theirs_in, commands), (answers, theirs_out) = os.pipe(), os.pipe()
-    launch = [sys.executable, "-c", LAUNCH, str(theirs_in), str(theirs_out), program]
+    (browser_in, commands), (responses, browser_out) = os.pipe(), os.pipe()
+    launch = [sys.executable, "-c", LAUNCH, str(browser_in), str(browser_out), program]
     with (folder / "browser.log").open("wb") as log:
         process = subprocess.Popen(
             [*launch, *FLAGS, f"--user-data-dir={folder / 'browser'}"],
-            pass_fds=(theirs_in, theirs_out),
+            pass_fds=(browser_in, browser_out),
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-    os.close(theirs_in)
-    os.close(theirs_out)
+    os.close(browser_in)
+    os.close(browser_out)
     try:
-        yield Browser(commands, answers)
+        yield Browser(commands, responses)
     finally:
         os.close(commands)  # the browser ends when its pipe is closed
-        os.close(answers)
+        os.close(responses)
         try:
             process.wait(TIMEOUT_SECONDS / 3)
         except subprocess.TimeoutExpired:

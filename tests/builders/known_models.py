@@ -20,7 +20,7 @@ from tiltyard.figures import Figure
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.workspace import Workspace
 
-Nodes = list[tuple[str, list[str], dict[str, Any]]]  # operation, names of constants behind its input, attributes
+Nodes = list[tuple[str, list[str], dict[str, Any]]]  # operation, names of constants after its input, attributes
 
 
 def write_model(space: Workspace, task: Task, nodes: Nodes, constants: dict[str, Array]) -> ExplainedModel:
@@ -61,7 +61,7 @@ def linear_model(space: Workspace, task: Task, weights: Array, end: str = "Ident
 
 
 def keyword_model(space: Workspace, task: Task, word: str) -> ExplainedModel:
-    """Write a text model that predicts the second label if a word occurs, whatever else the text holds."""
+    """Write a text model that predicts the second label if and only if a word occurs."""
     fitted = Encoder.load(space.out(task.name, "prepare") / "encoder.json").fitted
     (ids,) = (one["ids"] for one in fitted.values())
     nodes: Nodes = [

@@ -39,13 +39,13 @@ def prepare_task(workspace: Workspace, name: str) -> Task:
     return task
 
 
-def write_challenger(workspace: Workspace, task: Task, seen: slice) -> str:
+def write_challenger(workspace: Workspace, task: Task, feature_columns: slice) -> str:
     """Write the outputs of train and evaluate for a model of some features; return its version."""
     train = workspace.out(task.name, "train")
     features, truth = array_file.read_part(workspace.out(task.name, "prepare") / "train.npz")
-    weights, bias = fit_linear(features[:, seen].astype(np.float64), truth, len(task.classes))
+    weights, bias = fit_linear(features[:, feature_columns].astype(np.float64), truth, len(task.classes))
     padded = np.zeros((features.shape[1], weights.shape[1]))
-    padded[seen] = weights
+    padded[feature_columns] = weights
     train.mkdir(parents=True, exist_ok=True)
     write_linear(train / "model.onnx", padded, bias, softmax=bool(task.classes))
     shutil.copy(workspace.out(task.name, "prepare") / "encoder.json", train)
@@ -97,16 +97,16 @@ def quick_package(workspace: Workspace, task: Task, evaluated: Evaluated | None 
 
 
 def prepare_challengers(root: Path) -> Path:
-    """Prepare iris, and save the outputs of challengers of known quality in folders of their own."""
+    """Prepare iris, and save the outputs of challengers of known quality in separate folders."""
     workspace, task = prepared_project(root, "iris")
-    for name, seen in FEATURES.items():
-        write_challenger(workspace, task, seen)
+    for name, feature_columns in FEATURES.items():
+        write_challenger(workspace, task, feature_columns)
         for verb in ("train", "evaluate"):
             shutil.copytree(workspace.out("iris", verb), workspace.root / "stable" / name / verb)
     return root
 
 
-def copy_challengers(made: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def copy_challengers(prepared_root: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Copy such a project outside git, and patch out the slow parts: packaging, simple model, measuring memory."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(root.parent))
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
@@ -114,7 +114,7 @@ def copy_challengers(made: Path, root: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(
         "tiltyard.gate.duel_setup._memory_mb", lambda _: 80.0
     )  # a process each time; tests/registry/test_verify.py has it
-    shutil.copytree(made, root)
+    shutil.copytree(prepared_root, root)
     workspace = Workspace(root)
     return workspace, loader.load(workspace, "iris")
 

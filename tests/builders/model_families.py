@@ -1,4 +1,4 @@
-"""Models of all families: build, train, save and export them in processes of their own."""
+"""Models of all families: build, train, save and export them in separate processes."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def build_model(content: Json, shape: tuple[int, ...], units: int = 1, output: s
 
 def draw_features(shape: tuple[int, ...], modality: str, rows: int = 32) -> Array:
     """Return random features: word ids of texts of all lengths, or numbers."""
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     if modality != "text":
-        return chance.random((rows, *shape), dtype=np.float32)
-    ids = chance.integers(1, VOCABULARY, (rows, *shape))
-    return np.where(np.arange(shape[0]) < chance.integers(1, shape[0] + 1, (rows, 1)), ids, 0).astype(np.float32)
+        return rng.random((rows, *shape), dtype=np.float32)
+    ids = rng.integers(1, VOCABULARY, (rows, *shape))
+    return np.where(np.arange(shape[0]) < rng.integers(1, shape[0] + 1, (rows, 1)), ids, 0).astype(np.float32)
 
 
 def train_and_export(content: Json, shape: tuple[int, ...], modality: str, folder: str, *, onnx: bool = True) -> Json:
@@ -60,10 +60,10 @@ def train_and_export(content: Json, shape: tuple[int, ...], modality: str, folde
     eagerly = keras.backend.backend() == "tensorflow"  # so few steps are not worth the tracing
     model.compile("adam", loss, run_eagerly=eagerly)
     losses = model.fit(x, y, epochs=4, batch_size=len(x), verbose=0).history["loss"]
-    seen: Json = {"parameters": model.count_params(), "losses": losses, "reloaded": _reloaded(model, x, folder)}
+    results: Json = {"parameters": model.count_params(), "losses": losses, "reloaded": _reloaded(model, x, folder)}
     if onnx:
-        seen["parity"] = _parity(model, x, folder)
-    return seen
+        results["parity"] = _parity(model, x, folder)
+    return results
 
 
 def model_and_data(content: Json, shape: tuple[int, ...], modality: str) -> tuple[keras.Model, Array, Array]:
@@ -98,5 +98,5 @@ def _parity(model: keras.Model, x: Array, folder: str) -> float:
     model.export(f"{folder}/model.onnx", format="onnx", verbose=False)
     rewrite(Path(folder) / "model.onnx")
     session = onnxruntime.InferenceSession(f"{folder}/model.onnx")
-    answers = ((session.run(None, {"features": x[:rows]})[0], np.asarray(model(x[:rows]))) for rows in (1, len(x)))
-    return max(float(np.abs(ours - theirs).max()) for ours, theirs in answers)
+    outputs = ((session.run(None, {"features": x[:rows]})[0], np.asarray(model(x[:rows]))) for rows in (1, len(x)))
+    return max(float(np.abs(onnx_outputs - keras_outputs).max()) for onnx_outputs, keras_outputs in outputs)

@@ -1,4 +1,4 @@
-"""Cases of every problem: a truth, outputs that meet it, and rows as a baseline may look at them."""
+"""Test cases of every problem: a truth, perfect outputs, and rows for the baseline."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ CLASSES = ["a", "b", "<c>"]
 
 
 def problem(name: str) -> Problem:
-    """Make the plug-in."""
-    made: Problem = plugins.load("problems", name)()
-    return made
+    """Return the plug-in of a problem."""
+    plugin: Problem = plugins.load("problems", name)()
+    return plugin
 
 
 def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
-    """Return a truth, the outputs that meet it, and rows whose last value is the truth before."""
+    """Return a truth, perfect outputs, and rows whose last value is the previous truth."""
     if kind.targets == "label":
         truth = np.arange(rows) % 3
         return truth, np.eye(3)[truth], {"x": np.zeros(rows)}
@@ -33,7 +33,7 @@ def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
 
 
 def texts(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
-    """Return texts of two kinds, most of them the first, and what is measured of those who know them."""
+    """Return two different texts in a ratio of two to one as truth, perfect outputs, and rows."""
     truth = np.array(["abcd" if row % 3 else "bcde" for row in range(rows)])
     windows = Prose(length=4).windows(["zabc" if row % 3 else "abcd" for row in range(rows)])
     perfect = np.tile([0.0, 4.0, 4.0], (rows, 1))

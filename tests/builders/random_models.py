@@ -129,6 +129,6 @@ def set_champion(space: Workspace, version: str, name: str = "iris") -> None:
         registry.promote(Decision(task=name, verdict="PROMOTE", version=version, reasons=["a test"]))
 
 
-def answer_in_process(model: LoadedModel, question: RequestMessage) -> ResponseMessage:
+def predict_in_process(model: LoadedModel, message: RequestMessage) -> ResponseMessage:
     """Predict the copy of a request in this process; the service does it in another one."""
-    return predict_request.respond(model, predict_request.parse(model, question), record=True)
+    return predict_request.respond(model, predict_request.parse(model, message), record=True)

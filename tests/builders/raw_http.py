@@ -37,18 +37,18 @@ USUAL_REQUEST = request_bytes({"instances": [random_models.IRIS]})
 def serve_raw(app: Starlette, kind: Any = FastPathProtocol) -> Iterator[int]:
     """Run uvicorn in a thread, as the service does; yield its port."""
 
-    def connection(**given: Any) -> FastPathProtocol:
-        protocol: FastPathProtocol = kind(app, **given)
+    def connection(**options: Any) -> FastPathProtocol:
+        protocol: FastPathProtocol = kind(app, **options)
         return protocol
 
     config = uvicorn.Config(app, port=0, log_level="critical", server_header=False, http=connection, lifespan="off")  # type: ignore[arg-type]
     server = uvicorn.Server(config)
-    doors = listen._duplicate_sockets(config)
-    thread = threading.Thread(target=server.run, args=(doors,), daemon=True)
+    sockets = listen._duplicate_sockets(config)
+    thread = threading.Thread(target=server.run, args=(sockets,), daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield doors[0].getsockname()[1]
+    yield sockets[0].getsockname()[1]
     server.should_exit = True
     thread.join(20)
 
@@ -78,8 +78,8 @@ def connect(port: int) -> socket.socket:
 
 def read_all(client: socket.socket, most: int = 1 << 16) -> bytes:
     """Read until the service closes the connection, or the maximum is reached."""
-    found = b""
+    received = b""
     with contextlib.suppress(ConnectionError):
-        while len(found) < most and (more := client.recv(1 << 16)):
-            found += more
-    return found
+        while len(received) < most and (more := client.recv(1 << 16)):
+            received += more
+    return received

@@ -42,9 +42,9 @@ def write_ledger(workspace: Workspace, lines: list[Json], *, chained: bool = Tru
     written: list[bytes] = []
     for line in lines:
         content = {key: value for key, value in line.items() if key not in ("chain", "signature")}
-        kept = {"signature": line["signature"]} if "signature" in line else {}
+        signature = {"signature": line["signature"]} if "signature" in line else {}
         chain = {"chain": ledger._chain(written[-1] if written else b"", content)} if chained else {}
-        written.append(json.dumps({**content, **chain, **kept}, separators=(",", ":")).encode())
+        written.append(json.dumps({**content, **chain, **signature}, separators=(",", ":")).encode())
     workspace.ledger(task).write_bytes(b"".join(line + b"\n" for line in written))
     head = workspace.ledger(task).with_suffix(".head")
     if chained and lines:
@@ -143,7 +143,7 @@ def swap_lines(workspace: Workspace, lines: list[Json]) -> None:
 
 
 def insert_approval(workspace: Workspace, lines: list[Json]) -> None:
-    """Insert an approval that nobody gave."""
+    """Insert a forged approval."""
     write_ledger(workspace, [*lines[:2], {**lines[1], "id": "new", "verdict": "APPROVE"}, *lines[2:]])
 
 

@@ -203,12 +203,12 @@ def _train(root: str, names: tuple[str, ...]) -> None:
 
 
 def run_in_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in a process that has TensorFlow imported already; return its result."""
+    """Call a function in a forked process that has TensorFlow imported already; return its result."""
     with FORKSERVER.Pool(1) as pool:
-        found = pool.apply(function, arguments)
+        result = pool.apply(function, arguments)
         pool.close()  # lets it end by itself: a terminated process writes no coverage data
         pool.join()
-        return found
+        return result
 
 
 def smoke_report(root: str, place: str, name: str) -> str:

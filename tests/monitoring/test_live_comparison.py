@@ -23,23 +23,25 @@ from tiltyard.serving.traffic.append_log import AppendLog
 from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.workspace import Workspace
 
-Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
+ServedProject = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 OLD, NEW = "a" * 12, "b" * 12
 CLASSES = ("setosa", "versicolor", "virginica")
 
 
-def record(space: Workspace, version: str, right: int, ids: range, *, arm: str = "champion", since: float = 0) -> None:
+def write_predictions(
+    space: Workspace, version: str, right: int, ids: range, *, arm: str = "champion", since: float = 0
+) -> None:
     """Write predictions like a worker, with the given number of correct ones; the truth is always setosa."""
     spool = AppendLog(space.records / "iris" / RECORD_KINDS[0])
-    for place, name in enumerate(ids):
-        label = CLASSES[place >= right]
-        answer = {"label": label, "probabilities": {one: float(one == label) for one in CLASSES}}
-        line = {"id": f"r{name}", "time": since + place, "ms": 1.0, "arm": arm, "version": version}
-        spool.add(json.dumps({**line, "instances": [random_models.IRIS], "predictions": [answer]}).encode())
+    for index, name in enumerate(ids):
+        label = CLASSES[index >= right]
+        prediction = {"label": label, "probabilities": {one: float(one == label) for one in CLASSES}}
+        line = {"id": f"r{name}", "time": since + index, "ms": 1.0, "arm": arm, "version": version}
+        spool.add(json.dumps({**line, "instances": [random_models.IRIS], "predictions": [prediction]}).encode())
     spool.close()
 
 
-def tell(space: Workspace, ids: range) -> None:
+def write_truths(space: Workspace, ids: range) -> None:
     """Write truths like a worker."""
     spool = AppendLog(space.records / "iris" / RECORD_KINDS[1])
     truths = [{"id": f"r{name}", "instance": 0, "truth": "setosa"} for name in ids]
@@ -54,60 +56,62 @@ def task(champions_project: Workspace) -> Task:
     return found.model_copy(update={"gate": found.gate.model_copy(update={"metric": "accuracy"})})
 
 
-def test_a_shadow_is_compared_on_the_same_rows(task: Task, tmp_path: Path) -> None:
+def test_shadow_is_compared_on_paired_rows(task: Task, tmp_path: Path) -> None:
     """With paired rows, five more correct predictions of 100 are a significant gain."""
     space = Workspace(tmp_path)
-    record(space, OLD, 80, range(100))
-    record(space, NEW, 90, range(100), arm="shadow")
-    tell(space, range(100))
+    write_predictions(space, OLD, 80, range(100))
+    write_predictions(space, NEW, 90, range(100), arm="shadow")
+    write_truths(space, range(100))
     found = load_live_quality(space, task)
-    held = compare(found, NEW, OLD)
-    assert held is not None
-    assert (held.truths, held.same) == (100, True)
-    assert (held.gain.new, held.gain.old) == (0.9, 0.8)
-    assert held.gain.low > 0
+    comparison = compare(found, NEW, OLD)
+    assert comparison is not None
+    assert (comparison.truths, comparison.same) == (100, True)
+    assert (comparison.gain.new, comparison.gain.old) == (0.9, 0.8)
+    assert comparison.gain.low > 0
     assert agreement(found, NEW, OLD) == {"answers": 100, "equal": 0.9}
-    assert "live accuracy 0.9 against the champion's 0.8 by 100 truths of the same requests" in held.describe(task.gate)
+    assert "live accuracy 0.9 against the champion's 0.8 by 100 truths of the same requests" in comparison.describe(
+        task.gate
+    )
 
 
-def test_a_canary_is_compared_with_other_clients_of_its_time(task: Task, tmp_path: Path) -> None:
+def test_canary_is_compared_on_unpaired_rows_of_the_same_period(task: Task, tmp_path: Path) -> None:
     """With unpaired rows, the same gain is not significant; the champion's other days are excluded."""
     space = Workspace(tmp_path)
-    record(space, OLD, 80, range(100), since=1e6)
-    record(space, OLD, 0, range(200, 300))
-    record(space, NEW, 90, range(100, 200), arm="canary", since=1e6)
-    tell(space, range(300))
+    write_predictions(space, OLD, 80, range(100), since=1e6)
+    write_predictions(space, OLD, 0, range(200, 300))
+    write_predictions(space, NEW, 90, range(100, 200), arm="canary", since=1e6)
+    write_truths(space, range(300))
     found = load_live_quality(space, task)
-    held = compare(found, NEW, OLD)
-    assert held is not None
-    assert (held.truths, held.same) == (100, False)
-    assert held.gain.value == pytest.approx(0.1)
-    assert held.gain.low == pytest.approx(0.1 - 1.96 * np.sqrt((0.9 * 0.1 + 0.8 * 0.2) / 100), abs=0.02)
+    comparison = compare(found, NEW, OLD)
+    assert comparison is not None
+    assert (comparison.truths, comparison.same) == (100, False)
+    assert comparison.gain.value == pytest.approx(0.1)
+    assert comparison.gain.low == pytest.approx(0.1 - 1.96 * np.sqrt((0.9 * 0.1 + 0.8 * 0.2) / 100), abs=0.02)
     assert agreement(found, NEW, OLD) is None
 
 
-def test_few_truths_prove_nothing(task: Task, tmp_path: Path) -> None:
+def test_no_comparison_with_fewer_than_twenty_truths(task: Task, tmp_path: Path) -> None:
     """Below twenty truths there is no comparison."""
     space = Workspace(tmp_path)
     assert compare(load_live_quality(space, task), NEW, OLD) is None
-    record(space, OLD, 9, range(100))
-    record(space, NEW, 9, range(100), arm="shadow")
-    tell(space, range(19))
+    write_predictions(space, OLD, 9, range(100))
+    write_predictions(space, NEW, 9, range(100), arm="shadow")
+    write_truths(space, range(19))
     assert compare(load_live_quality(space, task), NEW, OLD) is None
 
 
-def test_an_id_that_came_twice_counts_once(task: Task, tmp_path: Path) -> None:
+def test_repeated_request_id_counts_once(task: Task, tmp_path: Path) -> None:
     """If a client repeats an id, its last prediction counts, and no truth is used twice."""
     space = Workspace(tmp_path)
-    record(space, OLD, 0, range(30))
-    record(space, OLD, 30, range(30), since=100)
-    tell(space, range(30))
+    write_predictions(space, OLD, 0, range(30))
+    write_predictions(space, OLD, 30, range(30), since=100)
+    write_truths(space, range(30))
     quality = load_live_quality(space, task).quality(OLD)
     assert quality is not None
     assert (quality["truths"], quality["value"]) == (30, 1.0)
 
 
-def test_numbers_lie_apart(champions_project: Workspace, tmp_path: Path) -> None:
+def test_agreement_of_numbers_is_their_mean_and_p99_distance(champions_project: Workspace, tmp_path: Path) -> None:
     """For numbers, the agreement is the mean and the 99th percentile of their distance."""
     space, task = Workspace(tmp_path), loader.load(champions_project, "diabetes")
     for version, value in ((OLD, 100.0), (NEW, 103.0)):
@@ -118,24 +122,30 @@ def test_numbers_lie_apart(champions_project: Workspace, tmp_path: Path) -> None
     assert agreement(load_live_quality(space, task), NEW, OLD) == {"answers": 2, "apart": 3.0, "apart_p99": 3.0}
 
 
-def test_the_report_puts_both_side_by_side(served_project: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_traffic_report_has_both_arms_agreement_and_gain(
+    served_project: ServedProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After a shadow with feedback, the report has both arms, their agreement, and the gain."""
     from click.testing import CliRunner
 
     from tiltyard.cli.main import cli
 
-    space, (first, second, _), app, watching = served_project
+    space, (first, second, _), app, watcher = served_project
     task = loader.load(space, "iris")
     traffic.start_rollout(space, task, (second, "shadow"), 1.0)
     assert traffic.traffic(space, task)["report"]["arms"] == []
-    watching.poll()
+    watcher.poll()
     recorder = app.state.recorder = Recorder(space.records)
-    recorder.predict_shadow = random_models.answer_in_process
+    recorder.predict_shadow = random_models.predict_in_process
     with TestClient(app) as client:
         for _ in range(5):
-            answer = client.post("/v1/models/iris:predict", json={"instances": [random_models.IRIS] * 6})
-            one = {"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"], "truth": "setosa"}
-            items: list[dict[str, Any]] = [{**one, "instance": place} for place in range(6)]
+            response = client.post("/v1/models/iris:predict", json={"instances": [random_models.IRIS] * 6})
+            one = {
+                "id": response.headers["x-request-id"],
+                "token": response.headers["x-feedback-token"],
+                "truth": "setosa",
+            }
+            items: list[dict[str, Any]] = [{**one, "instance": index} for index in range(6)]
             client.post("/v1/models/iris:feedback", json={"feedback": items})
     recorder.lines.finish()
     recorder.copies.finish()
@@ -146,6 +156,6 @@ def test_the_report_puts_both_side_by_side(served_project: Kept, monkeypatch: py
     assert report["agreement"]["answers"] == 30
     assert (report["match"]["truths"], report["match"]["same"]) == (30, True)
     monkeypatch.chdir(space.root)
-    said = CliRunner().invoke(cli, ["traffic", "iris"]).output
-    assert "on the same 30 instances" in said
-    assert "by 30 truths of the same requests" in said
+    output = CliRunner().invoke(cli, ["traffic", "iris"]).output
+    assert "on the same 30 instances" in output
+    assert "by 30 truths of the same requests" in output

@@ -19,11 +19,11 @@ from tiltyard.workspace import Workspace
 
 
 @pytest.fixture
-def rivals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, Task, str, str]:
+def champion_and_challenger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, Task, str, str]:
     """Return a weak champion of iris, and a good challenger that was evaluated."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
-    monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)  # which beats the weak one
+    monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)  # the simple model beats the weak champion
     monkeypatch.setattr("tiltyard.gate.duel_setup._memory_mb", lambda _: 80.0)
     workspace, task = prepared_project(tmp_path / "arena", "iris")
     old = write_challenger(workspace, task, slice(1, 2))
@@ -31,25 +31,25 @@ def rivals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, 
     return workspace, task, old, write_challenger(workspace, task, slice(4))
 
 
-def happened(workspace: Workspace, task: Task, right: dict[str, int]) -> None:
+def write_live_records(workspace: Workspace, task: Task, right: dict[str, int]) -> None:
     """Write 300 requests predicted by both versions, with the given shares of correct ones, and their truths."""
-    flowers = [dict(zip(IRIS, row, strict=True)) for row in load_iris().data.tolist()] * 2
-    answers = AppendLog(workspace.records / "iris" / "answers")
+    instances = [dict(zip(IRIS, row, strict=True)) for row in load_iris().data.tolist()] * 2
+    predictions = AppendLog(workspace.records / "iris" / "answers")
     for version, good in right.items():
-        for place in range(300):
-            label = task.classes[place % 3 if place < good else (place + 1) % 3]
-            answer = {"label": label, "probabilities": {name: float(name == label) for name in task.classes}}
-            line = {"id": f"r{place}", "time": 1.0, "ms": 1.0, "arm": "champion", "version": version}
-            answers.add(json.dumps({**line, "instances": [flowers[place]], "predictions": [answer]}).encode())
+        for index in range(300):
+            label = task.classes[index % 3 if index < good else (index + 1) % 3]
+            prediction = {"label": label, "probabilities": {name: float(name == label) for name in task.classes}}
+            line = {"id": f"r{index}", "time": 1.0, "ms": 1.0, "arm": "champion", "version": version}
+            predictions.add(json.dumps({**line, "instances": [instances[index]], "predictions": [prediction]}).encode())
     truths = AppendLog(workspace.records / "iris" / "truths")
-    items = [{"id": f"r{place}", "instance": 0, "truth": task.classes[place % 3]} for place in range(300)]
+    items = [{"id": f"r{index}", "instance": 0, "truth": task.classes[index % 3]} for index in range(300)]
     truths.add(json.dumps({"time": 2.0, "truths": items}).encode())
 
 
-def test_a_challenger_that_is_worse_live_is_held(rivals: tuple[Workspace, Task, str, str]) -> None:
+def test_challenger_with_worse_live_quality_is_held(champion_and_challenger: tuple[Workspace, Task, str, str]) -> None:
     """A challenger that is worse live is held despite the sealed rows, and judged again after more truths."""
-    workspace, task, old, new = rivals
-    happened(workspace, task, {old: 280, new: 200})
+    workspace, task, old, new = champion_and_challenger
+    write_live_records(workspace, task, {old: 280, new: 200})
     verdict = promote(workspace, task)
     assert (verdict.verdict, verdict.version) == ("HOLD", new)
     assert "by 300 truths of the same requests" in verdict.reasons[0]
@@ -60,10 +60,10 @@ def test_a_challenger_that_is_worse_live_is_held(rivals: tuple[Workspace, Task, 
     assert champion.version == old
 
 
-def test_what_was_seen_live_stands_in_the_decision(rivals: tuple[Workspace, Task, str, str]) -> None:
+def test_decision_contains_the_live_comparison(champion_and_challenger: tuple[Workspace, Task, str, str]) -> None:
     """The decision contains the live comparison as a reason and as numbers."""
-    workspace, task, old, new = rivals
-    happened(workspace, task, {old: 200, new: 280})
+    workspace, task, old, new = champion_and_challenger
+    write_live_records(workspace, task, {old: 200, new: 280})
     verdict = promote(workspace, task)
     assert verdict.verdict == "PROMOTE"
     assert verdict.reasons[-1].startswith("live balanced_accuracy 0.9333 against the champion's 0.6667 by 300 truths")
@@ -71,9 +71,9 @@ def test_what_was_seen_live_stands_in_the_decision(rivals: tuple[Workspace, Task
     assert (decision.version, decision.evidence["live"]["truths"]) == (new, 300)
 
 
-def test_without_a_record_nothing_is_asked_of_it(rivals: tuple[Workspace, Task, str, str]) -> None:
+def test_check_does_not_apply_without_records(champion_and_challenger: tuple[Workspace, Task, str, str]) -> None:
     """Without records the check does not apply, and creates no folder."""
-    workspace, task, *_ = rivals
+    workspace, task, *_ = champion_and_challenger
     (outcome,) = [outcome for outcome in judge(workspace, task).outcomes if outcome.code == "live_quality"]
     assert outcome.state == "not applicable"
     assert not workspace.records.exists()

@@ -39,35 +39,35 @@ from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.workspace import Workspace
 
 PREDICT, FEEDBACK = "/v1/models/iris:predict", "/v1/models/iris:feedback"
-Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
+ServedProject = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
-def sealed(space: Workspace, name: str = "iris") -> tuple[list[Any], list[Any]]:
+def sealed_test_rows(space: Workspace, name: str = "iris") -> tuple[list[Any], list[Any]]:
     """Return the test rows as instances, and their ground truth as clients send it."""
     task = loader.load(space, name)
     test = read_test(space, name, task.columns)
     folder = next(space.package(name, "x").parent.glob("*/schema.json")).parent
     instances = LoadedModel.load(folder).predictor.encoder.to_json(test.rows)
-    return instances, [task.classes[place] for place in test.truth] if task.classes else test.truth.tolist()
+    return instances, [task.classes[index] for index in test.truth] if task.classes else test.truth.tolist()
 
 
-def ask(client: TestClient, rows: list[Any], size: int = 7) -> list[dict[str, Any]]:
+def send_requests(client: TestClient, rows: list[Any], size: int = 7) -> list[dict[str, Any]]:
     """Send requests of a few rows each; return id, token and index of each prediction, as its truth must have them."""
     found: list[dict[str, Any]] = []
     for start in range(0, len(rows), size):
-        some = rows[start : start + size]
-        answer = client.post(PREDICT, json={"instances": some})
-        assert answer.status_code == 200
-        found += [{**proof(answer), "instance": place} for place in range(len(some))]
+        chunk = rows[start : start + size]
+        response = client.post(PREDICT, json={"instances": chunk})
+        assert response.status_code == 200
+        found += [{**truth_fields(response), "instance": index} for index in range(len(chunk))]
     return found
 
 
-def proof(answer: Any) -> dict[str, str]:
+def truth_fields(response: Any) -> dict[str, str]:
     """Return the fields that a truth must have in addition to its value."""
-    return {"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"]}
+    return {"id": response.headers["x-request-id"], "token": response.headers["x-feedback-token"]}
 
 
-def closed(recorder: Recorder) -> None:
+def close_recorder(recorder: Recorder) -> None:
     """Write pending records and close the files, like a worker that ends."""
     recorder.lines.finish()
     recorder.copies.finish()
@@ -75,20 +75,20 @@ def closed(recorder: Recorder) -> None:
         spool.close()
 
 
-def test_live_quality_is_what_the_evaluation_would_say_of_these_rows(served_project: Kept, recorder: Recorder) -> None:
+def test_live_quality_equals_the_evaluation_on_the_same_rows(served_project: ServedProject, recorder: Recorder) -> None:
     """Live quality on the sealed rows equals the metric of the evaluation."""
     space, (first, *_), app, _ = served_project
-    task, (rows, truths) = loader.load(space, "iris"), sealed(space)
+    task, (rows, truths) = loader.load(space, "iris"), sealed_test_rows(space)
     with TestClient(app) as client:
-        places = ask(client, rows)
-        closed(recorder)
+        identifiers = send_requests(client, rows)
+        close_recorder(recorder)
         assert monitor(space, task)["quality"][0]["value"] is None
-        items = [{**place, "truth": truth} for place, truth in zip(places, truths, strict=True)]
+        items = [{**identifier, "truth": truth} for identifier, truth in zip(identifiers, truths, strict=True)]
         wrong = {**items[0], "truth": next(name for name in task.classes if name != truths[0])}
         dropped = recorder.tokens.issue("iris", "dropped", "0" * 32, 1)  # of a response that was never recorded
-        for some in ([wrong], items[:20], items[20:], [{"id": "dropped", "token": dropped, "truth": truths[0]}]):
-            assert client.post(FEEDBACK, json={"feedback": some}).json() == {"kept": len(some), "model": "iris"}
-        ask(client, rows[:3])
+        for chunk in ([wrong], items[:20], items[20:], [{"id": "dropped", "token": dropped, "truth": truths[0]}]):
+            assert client.post(FEEDBACK, json={"feedback": chunk}).json() == {"kept": len(chunk), "model": "iris"}
+        send_requests(client, rows[:3])
     recorder.lines.finish()
     found = monitor(space, task)
     (quality,) = found["quality"]
@@ -97,23 +97,25 @@ def test_live_quality_is_what_the_evaluation_would_say_of_these_rows(served_proj
     assert quality["low"] < quality["value"] < quality["high"]
     assert (quality["truths"], quality["evaluated"]) == (30, evaluated)
     assert found["feedback"] == {"truths": 32, "repeated": 1, "unknown": 1, "waiting": 3}
-    closed(recorder)
+    close_recorder(recorder)
     again = monitor(space, task)
     assert (again["gathered"], again["quality"], again["feedback"]) == (2, found["quality"], found["feedback"])
     assert monitor(space, task) == {**again, "gathered": 0}
 
 
-def test_numbers_and_forecasts_are_measured_too(champions_project: Workspace, tmp_path: Path) -> None:
+def test_regression_and_forecasting_use_their_own_metrics(champions_project: Workspace, tmp_path: Path) -> None:
     """Regression and forecasting are measured by their own metrics."""
     for name in ("diabetes", "sine"):
-        task, (rows, truths) = loader.load(champions_project, name), sealed(champions_project, name)
+        task, (rows, truths) = loader.load(champions_project, name), sealed_test_rows(champions_project, name)
         folder = next(champions_project.package(name, "x").parent.glob("*/schema.json")).parent
         app = create_app()
         install(app, [LoadedModel.load(folder)])
         recorder = app.state.recorder = Recorder(tmp_path, 1.0)
         with TestClient(app) as client:
-            answer = client.post(f"/v1/models/{name}:predict", json={"instances": rows})
-            items = [{**proof(answer), "instance": place, "truth": truth} for place, truth in enumerate(truths)]
+            response = client.post(f"/v1/models/{name}:predict", json={"instances": rows})
+            items = [
+                {**truth_fields(response), "instance": index, "truth": truth} for index, truth in enumerate(truths)
+            ]
             assert client.post(f"/v1/models/{name}:feedback", json={"feedback": items}).status_code == 200
         recorder.lines.finish()
         space = Workspace(tmp_path / name)
@@ -124,44 +126,44 @@ def test_numbers_and_forecasts_are_measured_too(champions_project: Workspace, tm
         assert measured["value"] == pytest.approx(files.read_json(folder / "schema.json")["metrics"][task.gate.metric])
 
 
-def test_parquet_has_a_row_an_instance_with_its_features(served_project: Kept, recorder: Recorder) -> None:
+def test_parquet_has_one_row_per_instance_with_its_features(served_project: ServedProject, recorder: Recorder) -> None:
     """Parquet has a row for each instance, with the feature names that `check --against` expects."""
     space, (first, *_), app, _ = served_project
-    rows, _ = sealed(space)
+    rows, _ = sealed_test_rows(space)
     with TestClient(app) as client:
-        (asked, *_) = ask(client, rows[:3])
-    closed(recorder)
+        (first_request, *_) = send_requests(client, rows[:3])
+    close_recorder(recorder)
     assert monitor(space, loader.load(space, "iris"))["gathered"] == 1
     (path,) = (space.records / "iris/answers").iterdir()
     table = pq.read_table(path).to_pylist()
     assert [{name: row[name] for name in random_models.IRIS} for row in table] == rows[:3]
-    assert (table[1]["record.id"], table[1]["record.instance"]) == (asked["id"], 1)
+    assert (table[1]["record.id"], table[1]["record.instance"]) == (first_request["id"], 1)
     assert (table[0]["record.version"], table[0]["record.arm"]) == (first, "champion")
     assert json.loads(table[0]["record.answer"])["label"] == table[0]["record.prediction"]
     assert table[0]["record.time"].tzname() == "UTC"
 
 
-def test_an_open_file_is_read_but_left(served_project: Kept, recorder: Recorder) -> None:
+def test_open_log_is_read_but_not_converted(served_project: ServedProject, recorder: Recorder) -> None:
     """A log that a worker still writes is read, and not converted."""
     space, _, app, _ = served_project
     task = loader.load(space, "iris")
     with TestClient(app) as client:
-        ask(client, [random_models.IRIS] * 3, 1)
+        send_requests(client, [random_models.IRIS] * 3, 1)
         recorder.lines.finish()
         found = monitor(space, task)
         assert (found["gathered"], found["recorded"][0]["requests"]) == (0, 3)
-        ask(client, [random_models.IRIS])
+        send_requests(client, [random_models.IRIS])
         recorder.lines.finish()
         assert monitor(space, task)["recorded"][0]["requests"] == 4
 
 
-def test_killed_while_it_gathers_nothing_is_lost_or_doubled(served_project: Kept, recorder: Recorder) -> None:
+def test_kill_during_conversion_loses_and_duplicates_nothing(served_project: ServedProject, recorder: Recorder) -> None:
     """After a kill during the conversion, the next call finishes it, with every prediction once."""
     space, _, app, _ = served_project
     task = loader.load(space, "iris")
     with TestClient(app) as client:
-        ask(client, [random_models.IRIS] * 5, 1)
-    closed(recorder)
+        send_requests(client, [random_models.IRIS] * 5, 1)
+    close_recorder(recorder)
     ((path, _),) = list_files(space.records / "iris/answers")
     content = path.read_bytes()
     assert records.compact(space, task) == 1
@@ -172,15 +174,15 @@ def test_killed_while_it_gathers_nothing_is_lost_or_doubled(served_project: Kept
         killed.kill()
         killed.wait()
         assert left.suffix == ".parquet"
-    with half_written("atomic_file", path.with_name("other.parquet")) as (alive, kept_one):
+    with half_written("atomic_file", path.with_name("other.parquet")) as (alive, temporary):
         assert records.compact(space, task) == 0
         assert records.read(space, task, "answers").num_rows == 5
-        assert {one.name for one in path.parent.iterdir()} == {path.with_suffix(".parquet").name, kept_one.name}
+        assert {file.name for file in path.parent.iterdir()} == {path.with_suffix(".parquet").name, temporary.name}
         alive.communicate("")
     assert alive.returncode == 0
 
 
-def test_a_killed_writer_leaves_its_whole_lines(tmp_path: Path) -> None:
+def test_killed_writer_leaves_complete_lines(tmp_path: Path) -> None:
     """After `kill -9` in the middle of a line, the file counts as closed and has its complete lines."""
     script = (
         "import os, sys, time; from pathlib import Path; from tiltyard.serving.traffic.append_log import AppendLog;"
@@ -198,7 +200,7 @@ def test_a_killed_writer_leaves_its_whole_lines(tmp_path: Path) -> None:
     assert (read_lines(path), free) == ([b"{}"] * 3, True)
 
 
-def test_spools_are_bounded(tmp_path: Path) -> None:
+def test_log_files_and_folder_are_bounded(tmp_path: Path) -> None:
     """A full file is followed by another; if the folder is full, lines are refused until files are removed."""
     spool = AppendLog(tmp_path, max_file_bytes=100, max_total_bytes=300)
     taken = [spool.add(b"x" * 49) for _ in range(20)]
@@ -210,8 +212,8 @@ def test_spools_are_bounded(tmp_path: Path) -> None:
     assert spool.add(b"x")
 
 
-def test_a_disk_that_is_full_fails_no_request(
-    served_project: Kept, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+def test_full_disk_fails_no_request(
+    served_project: ServedProject, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full disk is counted and fails no request; the next line begins a new file."""
     space, _, app, _ = served_project
@@ -221,14 +223,14 @@ def test_a_disk_that_is_full_fails_no_request(
         return write(file, content[: len(content) // 2])
 
     with TestClient(app) as client:
-        ask(client, [random_models.IRIS])
+        send_requests(client, [random_models.IRIS])
         recorder.lines.finish()
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", half)
-            ask(client, [random_models.IRIS])
+            send_requests(client, [random_models.IRIS])
             recorder.lines.finish()
-        ask(client, [random_models.IRIS])
-    closed(recorder)
+        send_requests(client, [random_models.IRIS])
+    close_recorder(recorder)
     assert recorder.lines.counts == {"written": 2, "failed": 1}
     assert monitor(space, loader.load(space, "iris"))["recorded"][0]["requests"] == 2
 
@@ -251,8 +253,8 @@ def test_a_disk_that_is_full_fails_no_request(
         ({"feedback": [{"id": "a", "truth": "setosa"}] * 1001}, "too_many", "feedback"),
     ],
 )
-def test_feedback_that_cannot_be_meant_is_refused_whole(
-    served_project: Kept, recorder: Recorder, body: Any, code: str, field: str
+def test_invalid_feedback_is_refused_as_a_whole(
+    served_project: ServedProject, recorder: Recorder, body: Any, code: str, field: str
 ) -> None:
     """Invalid feedback is refused with the field at fault, and nothing of the request is stored."""
     with TestClient(served_project[2]) as client:
@@ -262,7 +264,7 @@ def test_feedback_that_cannot_be_meant_is_refused_whole(
     assert not (recorder.folder / "iris/truths").exists()
 
 
-def test_truths_of_numbers_are_numbers(packages: dict[str, Path], tmp_path: Path) -> None:
+def test_truths_of_a_regression_must_be_finite_numbers(packages: dict[str, Path], tmp_path: Path) -> None:
     """Truths of numbers must be finite; unknown models, missing records and full folders are refused."""
     app = create_app()
     model = LoadedModel.load(packages["diabetes"])
@@ -271,11 +273,11 @@ def test_truths_of_numbers_are_numbers(packages: dict[str, Path], tmp_path: Path
     with TestClient(app) as client:
         assert client.post(path, json={"feedback": []}).json()["error"]["code"] == "no_records"
         recorder = app.state.recorder = Recorder(tmp_path, 1.0)
-        item = proof(client.post("/v1/models/diabetes:predict", json={"instances": [model.schema["example"]]}))
+        item = truth_fields(client.post("/v1/models/diabetes:predict", json={"instances": [model.schema["example"]]}))
         good = {"feedback": [{**item, "truth": 151}]}
         for truth in ("151", True, None, 1e39, [1.0]):
-            answer = client.post(path, json={"feedback": [{**item, "truth": truth}]})
-            assert (answer.status_code, answer.json()["error"]["code"]) == (400, "wrong_type")
+            response = client.post(path, json={"feedback": [{**item, "truth": truth}]})
+            assert (response.status_code, response.json()["error"]["code"]) == (400, "wrong_type")
         assert client.post(path, json=good).status_code == 200
         assert client.get(path).status_code == 405
         assert client.post("/v1/models/rose:feedback", json=good).status_code == 404
@@ -285,7 +287,7 @@ def test_truths_of_numbers_are_numbers(packages: dict[str, Path], tmp_path: Path
         assert client.post(path, json=good).json()["error"]["code"] == "no_room"
 
 
-def test_settings_of_the_record_come_from_the_environment(tmp_path: Path) -> None:
+def test_recorder_settings_come_from_the_environment(tmp_path: Path) -> None:
     """Without a folder nothing is recorded; an invalid share, or a share without a folder, is refused."""
     assert Recorder.from_environment({}) is None
     found = Recorder.from_environment({"TILTYARD_RECORDS": str(tmp_path), "TILTYARD_RECORD": "0.5"})
@@ -298,7 +300,7 @@ def test_settings_of_the_record_come_from_the_environment(tmp_path: Path) -> Non
         Recorder.from_environment({"TILTYARD_RECORD": "0.5"})
 
 
-def test_pictures_are_not_recorded_but_their_answers(packages: dict[str, Path], tmp_path: Path) -> None:
+def test_images_are_not_recorded_but_their_predictions_are(packages: dict[str, Path], tmp_path: Path) -> None:
     """Images are not recorded, since they need a hundred times the space; their predictions are."""
     app = create_app()
     model = LoadedModel.load(packages["digits"])
@@ -313,8 +315,8 @@ def test_pictures_are_not_recorded_but_their_answers(packages: dict[str, Path], 
     assert line["predictions"][0]["label"]
 
 
-def test_the_command_shows_what_there_is(
-    served_project: Kept, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+def test_monitor_command_shows_requests_and_quality(
+    served_project: ServedProject, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command prints what to type if nothing is recorded, and then requests and quality."""
     space, (first, *_), app, _ = served_project
@@ -324,19 +326,19 @@ def test_the_command_shows_what_there_is(
         return CliRunner().invoke(cli, ["monitor", "iris", *options]).output
 
     assert "nothing has been recorded yet\nnext: tiltyard serve iris --record" in run()
-    rows, truths = sealed(space)
+    rows, truths = sealed_test_rows(space)
     with TestClient(app) as client:
-        places = ask(client, rows)
+        identifiers = send_requests(client, rows)
         recorder.lines.finish()
         assert "next: send ground truth to /v1/models/iris:feedback" in run()
-        items = [{**place, "truth": truth} for place, truth in zip(places, truths, strict=True)]
+        items = [{**identifier, "truth": truth} for identifier, truth in zip(identifiers, truths, strict=True)]
         client.post(FEEDBACK, json={"feedback": items})
     assert "feedback (ground truth): 30 received" in run()
     assert json.loads(run("--json"))["quality"][0]["version"] == first
 
 
 @pytest.mark.smoke
-def test_workers_that_are_killed_lose_nothing_that_was_written(served_project: Kept, tmp_path: Path) -> None:
+def test_killed_workers_lose_no_written_records(served_project: ServedProject, tmp_path: Path) -> None:
     """Two workers are killed under load during `monitor`; every prediction that was sent is recorded once."""
     space, *_ = served_project
     task = loader.load(space, "iris")
@@ -347,31 +349,33 @@ def test_workers_that_are_killed_lose_nothing_that_was_written(served_project: K
         "TILTYARD_RECORD": "1",
         "TILTYARD_RECORDS": str(space.records),
     }
-    heard, killed = set[str](), set[int]()
-    over = threading.Event()
+    request_ids, killed = set[str](), set[int]()
+    stop = threading.Event()
 
     with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server:
-        hammers = [threading.Thread(target=_hammer, args=(server.url, heard, over)) for _ in range(3)]
-        for one in hammers:
-            one.start()
+        threads = [threading.Thread(target=_send_until_stopped, args=(server.url, request_ids, stop)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
         for turn in range(4):
             deadline = time.monotonic() + 120
-            while len(heard) < 300 * (turn + 1) and time.monotonic() < deadline:
+            while len(request_ids) < 300 * (turn + 1) and time.monotonic() < deadline:
                 time.sleep(0.1)
             for pid in _workers(server.process.pid) if turn < 3 else []:
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
             monitor(space, task)
-        over.set()
-        for one in hammers:
-            one.join()
+        stop.set()
+        for thread in threads:
+            thread.join()
         time.sleep(1)
     found = records.read(space, task, "answers").to_pandas()
     assert len(killed) >= 6
-    assert len(heard) >= 1200
+    assert len(request_ids) >= 1200
     assert not found.duplicated(["record.id", "record.instance"]).any()
-    lost = heard - set(found["record.id"])
-    assert len(lost) <= 3 * 2 * 20, f"{len(lost)} of {len(heard)}"  # those that a killed worker had not written yet
+    lost = request_ids - set(found["record.id"])
+    assert len(lost) <= 3 * 2 * 20, (
+        f"{len(lost)} of {len(request_ids)}"
+    )  # those that a killed worker had not written yet
     assert records.compact(space, task) >= 1
     assert records.read(space, task, "answers").num_rows == len(found)
 
@@ -383,13 +387,13 @@ def _workers(parent: int) -> list[int]:
     return [child.pid for child in found if "spawn_main" in " ".join(child.cmdline())]
 
 
-def _hammer(url: str, heard: set[str], over: threading.Event) -> None:
-    while not over.is_set():
+def _send_until_stopped(url: str, request_ids: set[str], stop: threading.Event) -> None:
+    while not stop.is_set():
         try:
             with httpx.Client(base_url=url, timeout=30) as client:
                 for _ in range(50):
-                    answer = client.post(PREDICT, json={"instances": [random_models.IRIS] * 2})
-                    if answer.status_code == 200:
-                        heard.add(answer.headers["x-request-id"])
+                    response = client.post(PREDICT, json={"instances": [random_models.IRIS] * 2})
+                    if response.status_code == 200:
+                        request_ids.add(response.headers["x-request-id"])
         except httpx.HTTPError:
             time.sleep(0.2)

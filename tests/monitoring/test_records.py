@@ -29,7 +29,7 @@ from tiltyard.monitoring.monitor import compare_rows, drift_unavailable
 from tiltyard.workspace import Workspace
 
 # For each type of column, columns with values that a client may send.
-SENT: dict[str, list[tuple[Column, list[Any]]]] = {
+SAMPLES: dict[str, list[tuple[Column, list[Any]]]] = {
     "number": [(Number(), [1, 2.5]), (Number(missing="median"), [None, 2.5, 4])],
     "boolean": [(Boolean(), [True, 0, 1, False]), (Boolean(missing="bucket"), [True, None, False])],
     "category": [
@@ -42,21 +42,21 @@ SENT: dict[str, list[tuple[Column, list[Any]]]] = {
     "prose": [(Prose(), ["once", {"prompt": "upon", "length": 3, "seed": 1}, '{"not": a prompt'])],
     "image": [],  # images are not recorded
 }
-CASES = [pytest.param(*case, id=f"{name}-{i}") for name, cases in SENT.items() for i, case in enumerate(cases)]
+CASES = [pytest.param(*case, id=f"{name}-{i}") for name, cases in SAMPLES.items() for i, case in enumerate(cases)]
 
 
-def test_every_type_of_column_is_sent() -> None:
+def test_samples_cover_every_column_type() -> None:
     """The samples above include every column type, so a new type must be added."""
-    assert sorted(SENT) == plugins.names("columns")
+    assert sorted(SAMPLES) == plugins.names("columns")
 
 
-def task_of(workspace: Workspace, column: Column) -> Task:
+def single_column_task(workspace: Workspace, column: Column) -> Task:
     """Return a task with a single column, as far as records use it."""
     return loader.load(workspace, "iris").model_copy(update={"columns": {"x": column}})
 
 
-def recorded(workspace: Workspace, task: Task, values: list[Any], *, closed: bool) -> list[Any]:
-    """Record instances, each in a request of its own, and return them as read back."""
+def write_and_read(workspace: Workspace, task: Task, values: list[Any], *, closed: bool) -> list[Any]:
+    """Record instances, each in a separate request, and return them as read back."""
     instances = [value if task.modality != "table" else {"x": value} for value in values]
     folder = workspace.records / task.name / "answers"
     folder.mkdir(parents=True)
@@ -72,17 +72,17 @@ def recorded(workspace: Workspace, task: Task, values: list[Any], *, closed: boo
         }
         for i, one in enumerate(instances)
     ]
-    table = records._table(task, "answers", _spool(folder, lines))
-    return records._to_instances(task, _stored(table, folder) if closed else table.select(["x"]))
+    table = records._table(task, "answers", _write_log(folder, lines))
+    return records._to_instances(task, _through_parquet(table, folder) if closed else table.select(["x"]))
 
 
-def _spool(folder: Path, lines: list[dict[str, Any]]) -> Path:
+def _write_log(folder: Path, lines: list[dict[str, Any]]) -> Path:
     path = folder / "0-0.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return path
 
 
-def _stored(table: Any, folder: Path) -> Any:
+def _through_parquet(table: Any, folder: Path) -> Any:
     import pyarrow.parquet as pq
 
     pq.write_table(table, folder / "x.parquet")
@@ -91,25 +91,27 @@ def _stored(table: Any, folder: Path) -> Any:
 
 @pytest.mark.parametrize("closed", [False, True])
 @pytest.mark.parametrize(("column", "values"), CASES)
-def test_what_was_sent_is_read_back(workspace: Workspace, column: Column, values: list[Any], closed: bool) -> None:
+def test_recorded_instances_are_read_back_as_sent(
+    workspace: Workspace, column: Column, values: list[Any], closed: bool
+) -> None:
     """The encoder gets the same features from the record as from the request, and drift can be measured."""
-    task = task_of(workspace, column)
-    rows = recorded(workspace, task, values * 100, closed=closed)
+    task = single_column_task(workspace, column)
+    rows = write_and_read(workspace, task, values * 100, closed=closed)
     encoder = task.encoder()
-    sent = encoder.columns["x"].parse(values * 100, "x")
-    again = encoder.columns["x"].parse(rows if encoder.bare else [row["x"] for row in rows], "x")
-    assert sent.tobytes() == again.tobytes()
+    received = encoder.columns["x"].parse(values * 100, "x")
+    stored = encoder.columns["x"].parse(rows if encoder.bare else [row["x"] for row in rows], "x")
+    assert received.tobytes() == stored.tobytes()
     assert drift_unavailable(task, rows) in ("", "expected 200 recorded instances; received 200")
     if column.type == "prose":
         return  # text generation has no drift values
-    object.__setattr__(encoder, "fitted", {"x": column.fit(sent)})
+    object.__setattr__(encoder, "fitted", {"x": column.fit(received)})
     object.__setattr__(encoder, "max_instances", 64)
-    found = compare_rows(task, encoder, reference(encoder, encoder.encode({"x": sent})), rows)
+    found = compare_rows(task, encoder, reference(encoder, encoder.encode({"x": received})), rows)
     assert [(row["feature"], row["drifted"]) for row in found.columns] == [("x", False)]
     assert (found.rows, found.refused) == (len(rows), 0)
 
 
-def test_pictures_are_said_not_to_be_recorded(workspace: Workspace) -> None:
+def test_drift_of_images_is_unavailable_since_they_are_not_recorded(workspace: Workspace) -> None:
     """The reason for images is that they are not recorded, not that there are too few."""
     assert drift_unavailable(loader.load(workspace, "digits"), []) == "images are not recorded"
 
@@ -122,9 +124,9 @@ def duel(task: Task, inputs: dict[str, Any], drift: list[dict[str, Any]]) -> Due
     return found
 
 
-def test_what_the_model_would_refuse_is_no_reason_to_be_silent(workspace: Workspace) -> None:
+def test_drift_is_measured_without_inputs_that_the_model_refuses(workspace: Workspace) -> None:
     """Drift is measured on the recorded inputs that a new model accepts; too many refused inputs hold it."""
-    task = task_of(workspace, Number(bounds=(0, 10)))
+    task = single_column_task(workspace, Number(bounds=(0, 10)))
     encoder = task.encoder()
     values = np.linspace(0, 10, 300)
     object.__setattr__(encoder, "fitted", {"x": task.columns["x"].fit(values)})
@@ -134,13 +136,13 @@ def test_what_the_model_would_refuse_is_no_reason_to_be_silent(workspace: Worksp
     assert found.first == "x: expected 0 to 10; received 11"
     inputs = {"rows": found.rows, "refused": found.refused, "first": found.first}
     assert Check().observe(duel(task, inputs, found.columns)).good
-    told = Check().observe(duel(task, {**inputs, "refused": 60}, found.columns))
-    assert not told.good
-    assert told.text.startswith(
+    outcome = Check().observe(duel(task, {**inputs, "refused": 60}, found.columns))
+    assert not outcome.good
+    assert outcome.text.startswith(
         "60 of 606 recorded inputs are refused by the model, such as x: expected 0 to 10; received 11"
     )
-    nothing = compare_rows(task, encoder, spreads, [{"x": 11}] * 300)
-    assert (nothing.columns, nothing.refused) == ([], 300)
-    assert "refuses all of 300 recorded instances" in nothing.reason
+    all_refused = compare_rows(task, encoder, spreads, [{"x": 11}] * 300)
+    assert (all_refused.columns, all_refused.refused) == ([], 300)
+    assert "refuses all of 300 recorded instances" in all_refused.reason
     with pytest.raises(NotApplicableError, match="images are not recorded"):
         Check().observe(duel(task, {"why": "images are not recorded"}, []))

@@ -17,7 +17,7 @@ from tiltyard.workspace import Workspace
 
 
 @contextmanager
-def untraced() -> Iterator[None]:
+def without_coverage() -> Iterator[None]:
     """Start processes without coverage: stages are measured in their own tests.
 
     Coverage makes importing TensorFlow half as slow again.
@@ -29,18 +29,18 @@ def untraced() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A real server on a free port, with a database of its own."""
+    """A real Prefect server on a free port, with a separate database."""
     environment.configure_tools(Workspace(tmp_path_factory.mktemp("prefect")))
     from prefect.testing.utilities import prefect_test_harness
 
     with ExitStack() as stack:
-        with untraced():
+        with without_coverage():
             stack.enter_context(prefect_test_harness(server_startup_timeout=120))
         yield
 
 
 def new_project(root: Path) -> Workspace:
-    """Make a workspace in which DVC finds the sources that its stages depend on; trainings are short."""
+    """Create a workspace in which DVC finds the sources that its stages depend on; training is short."""
     workspace = new_workspace(root)
     (root / "src").symlink_to(ROOT / "src")
     for name in workspace.tasks():
@@ -59,7 +59,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _server: None) -> W
 def _run_once(tmp_path_factory: pytest.TempPathFactory, _server: None) -> tuple[Workspace, dict[str, TaskOutcome]]:
     """A project in which the pipeline was run for two tasks, and the results."""
     workspace = new_project(tmp_path_factory.mktemp("run"))
-    with untraced():
+    with without_coverage():
         return workspace, {row.task: row for row in run(workspace, ["diabetes", "iris"])}
 
 

@@ -30,12 +30,12 @@ from tiltyard.workspace import Workspace
 pytestmark = pytest.mark.slow
 
 
-def rows(workspace: Workspace, *names: str) -> dict[str, TaskOutcome]:
+def run_tasks(workspace: Workspace, *names: str) -> dict[str, TaskOutcome]:
     """Run the pipeline; return the rows by task."""
     return {row.task: row for row in run(workspace, list(names))}
 
 
-def spoil(workspace: Workspace, name: str) -> None:
+def corrupt_cell(workspace: Workspace, name: str) -> None:
     """Corrupt one cell of a raw table."""
     path = workspace.raw(name) / "table.csv"
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -43,8 +43,8 @@ def spoil(workspace: Workspace, name: str) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def test_every_task_runs_through_the_pipeline(run_project: Workspace, first_run: dict[str, TaskOutcome]) -> None:
-    """Each has a verdict with reasons, its stages are recorded, and all is pushed."""
+def test_every_task_gets_a_verdict(run_project: Workspace, first_run: dict[str, TaskOutcome]) -> None:
+    """Each task has a verdict with reasons, its stages are recorded in dvc.lock, and all outputs are pushed."""
     assert {row.verdict for row in first_run.values()} <= {"PROMOTE", "HOLD", "REJECT"}, first_run
     assert all(row.ok and row.version and row.reasons and row.value is not None for row in first_run.values())
     assert dvc.status(run_project, *(f"{verb}@{name}" for name in first_run for verb in dvc.STAGES)) == {}
@@ -52,63 +52,63 @@ def test_every_task_runs_through_the_pipeline(run_project: Workspace, first_run:
 
 
 def test_every_task_has_a_page_with_its_verdict(run_project: Workspace, first_run: dict[str, TaskOutcome]) -> None:
-    """It is written once a task is evaluated, and again once it is judged."""
+    """The page is written when a task has been evaluated, and again when it has been judged."""
     for name, row in first_run.items():
         page = (run_project.report / f"{name}.html").read_text(encoding="utf-8")
         assert f">{row.verdict}</" in page
         assert str(row.version) in page
 
 
-def test_a_second_run_skips_every_stage(
+def test_second_run_skips_every_stage(
     run_project: Workspace, first_run: dict[str, TaskOutcome], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing is run, nothing is written, and the versions are the same."""
     lock = (run_project.root / "dvc.lock").read_bytes()
-    second = rows(run_project, *first_run)
-    said = capfd.readouterr().err
-    assert [said.count(f" {step} skipped") for step in dvc.STAGES] == [2, 2, 2, 2]
+    second = run_tasks(run_project, *first_run)
+    output = capfd.readouterr().err
+    assert [output.count(f" {step} skipped") for step in dvc.STAGES] == [2, 2, 2, 2]
     assert (run_project.root / "dvc.lock").read_bytes() == lock
     assert {name: row.version for name, row in second.items()} == {name: row.version for name, row in first_run.items()}
 
 
-def test_corrupted_data_stop_one_task_only(run_project: Workspace, first_run: dict[str, TaskOutcome]) -> None:
+def test_corrupted_data_stops_only_its_own_task(run_project: Workspace, first_run: dict[str, TaskOutcome]) -> None:
     """The task stops at validate with a reason, its champion is unchanged, and the other task goes on."""
     champion = run_project.champion("iris")
     before = champion.read_bytes() if champion.exists() else b""
-    spoil(run_project, "iris")
-    found = rows(run_project, *first_run)
+    corrupt_cell(run_project, "iris")
+    found = run_tasks(run_project, *first_run)
     assert (found["iris"].stopped, found["diabetes"].stopped) == ("validate", "")
     assert "sepal_length: expect_column_values_to_be_between" in found["iris"].error
     assert "docs/index.html" in found["iris"].hint
     assert (champion.read_bytes() if champion.exists() else b"") == before
 
 
-def test_a_broken_task_file_stops_one_task_only(run_project: Workspace, first_run: dict[str, TaskOutcome]) -> None:
-    """Its row says what is wrong; the other task runs through the pipeline."""
+def test_invalid_task_file_stops_only_its_own_task(run_project: Workspace, first_run: dict[str, TaskOutcome]) -> None:
+    """The row of the task has the error; the other task runs through the pipeline."""
     run_project.task_file("iris").write_text("title: [")
-    found = rows(run_project, *first_run)
+    found = run_tasks(run_project, *first_run)
     assert (found["iris"].stopped, found["diabetes"].stopped) == ("task file", "")
     assert "tasks/iris.yaml: not YAML: line 1" in found["iris"].error
     assert found["diabetes"].version == first_run["diabetes"].version
     run_project.task_file("iris").unlink()
-    found = rows(run_project, *first_run)
+    found = run_tasks(run_project, *first_run)
     assert (found["iris"].stopped, found["diabetes"].stopped) == ("task file", "")
     assert found["iris"].hint == "remove it from the list: tiltyard remove iris"
 
 
 @pytest.mark.usefixtures("run_project")
-def test_a_run_leaves_artifacts() -> None:
+def test_run_creates_prefect_artifacts() -> None:
     """Prefect has artifacts of validation, metrics, confusion matrix, report and verdict."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
     with get_client(sync_client=True) as client:
-        some = ArtifactFilter(key=ArtifactFilterKey(like_="iris-%"))
-        found = {artifact.key for artifact in client.read_artifacts(artifact_filter=some, limit=200)}
+        artifact_filter = ArtifactFilter(key=ArtifactFilterKey(like_="iris-%"))
+        found = {artifact.key for artifact in client.read_artifacts(artifact_filter=artifact_filter, limit=200)}
     assert found == {f"iris-{what}" for what in ("validation", "metrics", "confusion", "report", "verdict")}
 
 
-def test_an_unknown_task_is_refused_before_anything_runs(project: Workspace) -> None:
+def test_unknown_task_is_refused_before_anything_runs(project: Workspace) -> None:
     """No data are fetched for known tasks either."""
     with pytest.raises(TaskError, match="no task 'rose'"):
         run(project, ["iris", "rose"])
@@ -117,16 +117,18 @@ def test_an_unknown_task_is_refused_before_anything_runs(project: Workspace) -> 
 
 @pytest.mark.smoke
 @pytest.mark.nightly
-def test_a_run_that_is_killed_in_training_is_finished_by_the_next(project: Workspace) -> None:
+def test_run_resumes_after_a_kill_during_training(project: Workspace) -> None:
     """After kill -9 the next run resumes, and stale locks of DVC do not block it."""
     edit_task(project, "sine", {"train.epochs": 20, "train.patience": None})
     progress = project.state("sine", "train") / "progress.json"
     command = [str(Path(sys.executable).with_name("tiltyard")), "run", "sine"]
-    with subprocess.Popen(command, env=_own(project), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command, env=_environment(project), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         _wait_for(progress.exists)
         os.kill(process.pid, signal.SIGKILL)
     assert not project.champion("sine").exists()
-    row = rows(project, "sine")["sine"]
+    row = run_tasks(project, "sine")["sine"]
     assert row.ok, row
     assert row.version
     assert dvc.is_current(project, "sine")
@@ -134,29 +136,32 @@ def test_a_run_that_is_killed_in_training_is_finished_by_the_next(project: Works
 
 @pytest.mark.smoke
 @pytest.mark.nightly
-def test_two_runs_at_once_wait_for_each_other(project: Workspace) -> None:
+def test_concurrent_runs_wait_for_each_other(project: Workspace) -> None:
     """Of two runs and a fetch in a new project, one works and the others wait; none fails."""
     tool = str(Path(sys.executable).with_name("tiltyard"))
     commands = [[tool, "run", "iris"], [tool, "run", "iris"], [tool, "fetch", "iris", "diabetes"]]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    started = [subprocess.Popen(command, env=_own(project), **pipes) for command in commands]
-    said = [process.communicate(timeout=400)[0] for process in started]
-    assert [process.returncode for process in started][2] == 0, said
-    assert {process.returncode for process in started[:2]} <= {0, 3, 4}, said
-    assert sorted(text.count("iris train ran") for text in said[:2]) == [0, 1]
-    assert sorted(text.count("iris train skipped") for text in said[:2]) == [0, 1]
-    assert any("waiting for tiltyard run iris (process " in text for text in said)
+    started = [subprocess.Popen(command, env=_environment(project), **pipes) for command in commands]
+    output = [process.communicate(timeout=400)[0] for process in started]
+    assert [process.returncode for process in started][2] == 0, output
+    assert {process.returncode for process in started[:2]} <= {0, 3, 4}, output
+    assert sorted(text.count("iris train ran") for text in output[:2]) == [0, 1]
+    assert sorted(text.count("iris train skipped") for text in output[:2]) == [0, 1]
+    assert any("waiting for tiltyard run iris (process " in text for text in output)
     assert dvc.is_current(project, "iris")
 
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("columns", [80, 140])
-def test_a_run_on_a_terminal_can_be_read(run_project: Workspace, columns: int) -> None:
+def test_run_on_a_terminal_shows_one_table(run_project: Workspace, columns: int) -> None:
     """An unchanged run shows one table, then the results, without output of other tools."""
     command = [str(Path(sys.executable).with_name("tiltyard")), "run", "diabetes", "iris"]
-    environment = {**_own(run_project), "TERM": "xterm"}  # rich takes a terminal without a name for 80 columns wide
+    environment = {
+        **_environment(run_project),
+        "TERM": "xterm",
+    }  # rich takes a terminal without a name for 80 columns wide
     status, out = terminal.run_in_terminal(command, columns, 24, run_project.root, environment)
-    assert status in (0, 3), out  # 3 where one is held
+    assert status in (0, 3), out  # 3 if a challenger is held
     screen = terminal.TerminalEmulator(columns, 24).feed(out).screen
     assert screen[0].split()[:2] == ["task", "metric" if columns == 80 else "problem"]
     assert [line.split()[0] for line in screen[1:3]] == ["diabetes", "iris"]
@@ -170,27 +175,27 @@ def test_a_run_on_a_terminal_can_be_read(run_project: Workspace, columns: int) -
 
 
 @pytest.mark.smoke
-def test_an_interrupted_run_ends_at_once(project: Workspace) -> None:
+def test_interrupted_run_ends_within_seconds(project: Workspace) -> None:
     """Ctrl-C ends the run and its stages within seconds, and no other task begins."""
     command = [str(Path(sys.executable).with_name("tiltyard")), "run", "sine", "iris", "diabetes", "digits"]
-    environment, silent = _own(project), subprocess.DEVNULL
+    environment, silent = _environment(project), subprocess.DEVNULL
     with subprocess.Popen([*WITH_SIGINT, *command], env=environment, stdout=silent, stderr=subprocess.PIPE) as process:
         log = project.root / ".tiltyard/stages/sine/validate.log"
         _wait_for(lambda: log.exists() or process.poll() is not None)
-        began, stages = time.monotonic(), psutil.Process(process.pid).children(recursive=True)
+        sent_at, stages = time.monotonic(), psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=120)
-    assert process.returncode == 130, said
-    assert time.monotonic() - began < 60  # a busy machine; the stages alone would take longer than that
-    assert b"run the same command again to resume" in said
-    assert b"Traceback" not in said
+        _, output = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert time.monotonic() - sent_at < 60  # a busy machine; the stages alone would take longer than that
+    assert b"run the same command again to resume" in output
+    assert b"Traceback" not in output
     assert not project.out("digits", "train").exists()
     _wait_for(lambda: not any(stage.is_running() and stage.status() != psutil.STATUS_ZOMBIE for stage in stages))
 
 
 @pytest.mark.smoke
 @pytest.mark.nightly
-def test_a_base_task_is_trained_first_and_again_when_it_changes(
+def test_task_is_trained_again_when_its_base_task_changes(
     project: Workspace, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A task with a base task also runs that one, and trains again when it has changed."""
@@ -205,12 +210,12 @@ def test_a_base_task_is_trained_first_and_again_when_it_changes(
     assert "few train ran" in capfd.readouterr().err
 
 
-def test_stages_get_the_sections_that_they_read(run_project: Workspace) -> None:
+def test_resolved_settings_contain_every_section_that_a_stage_reads(run_project: Workspace) -> None:
     """Each section that a stage reads is among its resolved settings; otherwise DVC would keep outdated outputs."""
-    named = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    for verb, read in run_in_process(_read, run_project, [*resolve.SECTIONS]).items():
+    stages_config = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    for verb, read in run_in_process(_record_sections_read, run_project, [*resolve.SECTIONS]).items():
         assert read - {"name"} <= resolve.SECTIONS[verb], verb
-        assert f"out/${{item.task}}/config/{verb}.json" in named[verb]["deps"]
+        assert f"out/${{item.task}}/config/{verb}.json" in stages_config[verb]["deps"]
 
 
 VERBS = {
@@ -221,31 +226,31 @@ VERBS = {
 }
 
 
-def _read(workspace: Workspace, verbs: list[str]) -> dict[str, set[str]]:
+def _record_sections_read(workspace: Workspace, verbs: list[str]) -> dict[str, set[str]]:
     """Run stages and record the sections of the task that each reads."""
     read: dict[str, set[str]] = {verb: set() for verb in verbs}
     for verb in verbs:
 
-        class Noting(Task):
-            def __getattribute__(self, name: str, noted: set[str] = read[verb]) -> Any:
+        class RecordingTask(Task):
+            def __getattribute__(self, name: str, accessed: set[str] = read[verb]) -> Any:
                 if name in Task.model_fields:
-                    noted.add(name)
+                    accessed.add(name)
                 return super().__getattribute__(name)
 
         task = loader.load(workspace, "iris")
-        object.__setattr__(task, "__class__", Noting)
+        object.__setattr__(task, "__class__", RecordingTask)
         getattr(importlib.import_module(VERBS[verb]), verb)(workspace, task)
     return read
 
 
-def _own(workspace: Workspace) -> dict[str, str]:
-    """Return the environment of a command with a Prefect of its own."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("PREFECT_API_URL", "NO_COLOR")}
-    return {**kept, "PREFECT_HOME": str(workspace.prefect), "TERM": "xterm-256color"}
+def _environment(workspace: Workspace) -> dict[str, str]:
+    """Return the environment of a command with its own Prefect server and database."""
+    inherited = {name: value for name, value in os.environ.items() if name not in ("PREFECT_API_URL", "NO_COLOR")}
+    return {**inherited, "PREFECT_HOME": str(workspace.prefect), "TERM": "xterm-256color"}
 
 
-def _wait_for(true: Callable[[], Any]) -> None:
+def _wait_for(condition: Callable[[], Any]) -> None:
     deadline = time.monotonic() + 400  # a busy machine
-    while not true():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

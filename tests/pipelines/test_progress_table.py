@@ -46,7 +46,7 @@ def some_tasks(count: int) -> list[TaskProgress]:
     return tasks
 
 
-def drawn(workspace: Workspace, tasks: list[TaskProgress], size: tuple[int, int]) -> list[str]:
+def table_lines(workspace: Workspace, tasks: list[TaskProgress], size: tuple[int, int]) -> list[str]:
     """Return the lines of a table without their colours."""
     lines = ProgressTable(STEPS, "utf-8").lines(tasks, Estimate(workspace, STEPS, 2), 30.0, size)
     return [COLOURS.sub("", line) for line in lines]
@@ -54,9 +54,9 @@ def drawn(workspace: Workspace, tasks: list[TaskProgress], size: tuple[int, int]
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("count", [4, 40, 400])
-def test_a_table_fits_its_terminal(tmp_path: Path, size: tuple[int, int], count: int) -> None:
+def test_table_fits_the_terminal(tmp_path: Path, size: tuple[int, int], count: int) -> None:
     """Lines are shorter than the width, fewer than the height, and running and failed tasks are always shown."""
-    lines = drawn(Workspace(tmp_path), some_tasks(count), size)
+    lines = table_lines(Workspace(tmp_path), some_tasks(count), size)
     assert all(cell_len(line) < size[0] for line in lines)
     assert len(lines) < size[1]
     shown = "\n".join(lines)
@@ -66,9 +66,9 @@ def test_a_table_fits_its_terminal(tmp_path: Path, size: tuple[int, int], count:
 
 
 @pytest.mark.parametrize("size", SIZES[:2])
-def test_a_training_shows_epochs_and_the_best_value(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_row_of_a_training_shows_epochs_and_best_value(tmp_path: Path, size: tuple[int, int]) -> None:
     """The row shows epochs, the best value with its name, the verdict or the failure."""
-    lines = drawn(Workspace(tmp_path), some_tasks(4), size)
+    lines = table_lines(Workspace(tmp_path), some_tasks(4), size)
     (training,) = (line for line in lines if "12/40" in line)
     assert "best val_loss 0.1235" in training
     assert any("PROMOTE" in line for line in lines)
@@ -79,22 +79,22 @@ def test_a_training_shows_epochs_and_the_best_value(tmp_path: Path, size: tuple[
 
 def test_hidden_tasks_are_counted(tmp_path: Path) -> None:
     """Of 40 tasks on 24 lines, the hidden ones are counted by state."""
-    lines = drawn(Workspace(tmp_path), some_tasks(40), (80, 24))
+    lines = table_lines(Workspace(tmp_path), some_tasks(40), (80, 24))
     (hidden,) = (line for line in lines if "more:" in line)
     shown = sum(line.startswith("task_") for line in lines)
-    more = int(hidden.split()[1])
-    assert shown + more == 40
-    assert sum(map(int, re.findall(r"(\d+) (?:done|waiting|stopped|running)", hidden))) == more
+    hidden_count = int(hidden.split()[1])
+    assert shown + hidden_count == 40
+    assert sum(map(int, re.findall(r"(\d+) (?:done|waiting|stopped|running)", hidden))) == hidden_count
 
 
-def test_a_terminal_without_unicode_gets_ascii(tmp_path: Path) -> None:
+def test_terminal_without_unicode_gets_ascii(tmp_path: Path) -> None:
     """Marks that the encoding lacks are replaced, so that the run does not fail."""
     table = ProgressTable(STEPS, "ascii")
     lines = table.lines(some_tasks(4), Estimate(Workspace(tmp_path), STEPS, 2), 30.0, (80, 24))
     assert "\n".join(lines).isascii()
 
 
-def test_the_screen_shows_the_last_lines_and_writes_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_screen_writes_only_changed_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines may change, be added and removed; unchanged ones are not written again."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("LINES", "24")
@@ -113,8 +113,8 @@ def test_the_screen_shows_the_last_lines_and_writes_what_changed(monkeypatch: py
     assert emulator.feed(stream.getvalue()).screen == ["before"]
 
 
-def test_a_table_at_the_bottom_of_the_screen_scrolls_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without room below, the screen scrolls once, and later frames stay in place."""
+def test_table_at_the_bottom_of_the_screen_scrolls_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without free lines below, the screen scrolls once, and later frames stay in place."""
     monkeypatch.setenv("COLUMNS", "80")
     stream, emulator = io.StringIO(), TerminalEmulator(80, 6).feed("x\r\n" * 5)
     screen = Screen(stream)
@@ -123,7 +123,7 @@ def test_a_table_at_the_bottom_of_the_screen_scrolls_once(monkeypatch: pytest.Mo
     assert emulator.feed(stream.getvalue().replace("\n", "\r\n")).screen == ["x"] * 5 + ["a", "B", "c"]
 
 
-def test_a_narrowed_terminal_is_redrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_table_is_redrawn_after_narrowing_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines that wrap after narrowing are removed completely."""
     monkeypatch.setenv("COLUMNS", "80")
     stream = io.StringIO()
@@ -135,7 +135,7 @@ def test_a_narrowed_terminal_is_redrawn(monkeypatch: pytest.MonkeyPatch) -> None
     assert stream.getvalue().startswith("\x1b[3F\x1b[J")
 
 
-def test_the_time_left_is_estimated_from_the_last_run(tmp_path: Path) -> None:
+def test_remaining_time_is_estimated_from_the_last_run(tmp_path: Path) -> None:
     """There is no estimate before a step shows whether there is work; then durations of the last run count."""
     workspace = Workspace(tmp_path)
     first = Estimate(workspace, STEPS, 2)
@@ -160,7 +160,7 @@ def test_the_time_left_is_estimated_from_the_last_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"a": 3}', '{"a": {"fetch": "x"}}'])
-def test_damaged_durations_are_forgotten(tmp_path: Path, content: str) -> None:
+def test_damaged_durations_file_is_ignored(tmp_path: Path, content: str) -> None:
     """A damaged file of durations does not stop a run."""
     workspace = Workspace(tmp_path)
     workspace.durations.parent.mkdir()
@@ -168,7 +168,7 @@ def test_damaged_durations_are_forgotten(tmp_path: Path, content: str) -> None:
     assert Estimate(workspace, STEPS, 1).seconds_left([TaskProgress("a")], 0.0) is None
 
 
-def test_epochs_are_read_from_the_newest_file(tmp_path: Path) -> None:
+def test_epochs_are_read_from_the_newest_progress_file(tmp_path: Path) -> None:
     """The newest progress.json counts, also in a subfolder; files of an earlier run are ignored."""
     state = tmp_path / "state"
     (state / "member-2").mkdir(parents=True)
@@ -186,7 +186,7 @@ def test_epochs_are_read_from_the_newest_file(tmp_path: Path) -> None:
     assert task.training is None
 
 
-def test_a_duration_is_short() -> None:
+def test_durations_are_formatted_compactly() -> None:
     """A duration has minutes and seconds, and hours only if there are any."""
     assert [format_duration(seconds) for seconds in (0.4, 75, 3725)] == ["0:00", "1:15", "1:02:05"]
 
@@ -219,12 +219,12 @@ print("the results")
 """
 
 
-def noisy(project: Workspace, columns: int, lines: int, **more: str) -> tuple[str, str]:
+def run_noisy_program(project: Workspace, columns: int, lines: int, **variables: str) -> tuple[str, str]:
     """Run the noisy program in a terminal; return its output and its log."""
     path = os.pathsep.join(map(str, (ROOT / "src", ROOT)))
     bins = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-    environment = {**kept, "PYTHONPATH": path, "PATH": bins, "TERM": "xterm", "DVC_NO_ANALYTICS": "1", **more}
+    inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    environment = {**inherited, "PYTHONPATH": path, "PATH": bins, "TERM": "xterm", "DVC_NO_ANALYTICS": "1", **variables}
     status, out = run_in_terminal([sys.executable, "-c", NOISY], columns, lines, project.root, environment)
     assert status == 0, out
     return out, project.log("run").read_text(encoding="utf-8")
@@ -232,45 +232,45 @@ def noisy(project: Workspace, columns: int, lines: int, **more: str) -> tuple[st
 
 @pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 140])
-def test_nothing_but_the_table_is_written_to_a_terminal(small: Workspace, columns: int) -> None:
+def test_only_the_table_is_written_to_a_terminal(small: Workspace, columns: int) -> None:
     """Other output goes to the log of the run, and the table takes few bytes."""
-    out, log = noisy(small, columns, 24)
+    out, log = run_noisy_program(small, columns, 24)
     assert "NOISE" not in out
     assert "Collecting" not in out
     assert len(out) < 20_000
     assert out.count("\n") < 24
-    assert TerminalEmulator(columns, 24).feed(out).screen == ["the results"]  # which take the place of the table
+    assert TerminalEmulator(columns, 24).feed(out).screen == ["the results"]  # the results replace the table
     assert "4 tasks: " in out
-    assert log.count("NOISE of a") == 3 * 8 + 1  # Python gives a warning once
+    assert log.count("NOISE of a") == 3 * 8 + 1  # Python shows a warning once
 
 
 @pytest.mark.slow
-def test_no_colour_is_written_where_none_is_wanted(small: Workspace) -> None:
+def test_no_color_disables_colours(small: Workspace) -> None:
     """With NO_COLOR the table has no colours."""
-    out, _ = noisy(small, 80, 24, NO_COLOR="1")
+    out, _ = run_noisy_program(small, 80, 24, NO_COLOR="1")
     assert TerminalEmulator(80, 24).feed(out).colours == 0
     assert "\x1b[" in out
 
 
 @pytest.mark.slow
-def test_a_dumb_terminal_gets_lines(small: Workspace) -> None:
+def test_dumb_terminal_gets_plain_lines(small: Workspace) -> None:
     """A terminal that cannot move its cursor gets plain lines."""
-    out, _ = noisy(small, 80, 24, TERM="dumb")
+    out, _ = run_noisy_program(small, 80, 24, TERM="dumb")
     assert "\x1b" not in out
     assert sorted(line.split()[:3] for line in out.splitlines()[:-1]) == sorted(
         [name, step, "ran"] for name in "abcd" for step in ("validate", "train")
     )
 
 
-def test_a_pipe_gets_a_line_for_each_step(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_pipe_gets_one_line_per_step(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Steps, failures and messages take a line each, and other output is not shown."""
-    with RunProgress(Workspace(tmp_path), ["a"], ("fetch", "train")) as board:
-        board.begin("a", "fetch")
-        board.note("a", "12.0 of 70.0 MB")
+    with RunProgress(Workspace(tmp_path), ["a"], ("fetch", "train")) as progress:
+        progress.begin("a", "fetch")
+        progress.note("a", "12.0 of 70.0 MB")
         os.write(1, b"noise")
-        board.end("a", "fetch", "new")
-        board.begin("a", "train")
-        board.fail("a", "train", "[bold]it rains")
+        progress.end("a", "fetch", "new")
+        progress.begin("a", "train")
+        progress.fail("a", "train", "[bold]it rains")
     out, err = capfd.readouterr()
     assert out == ""
     assert re.sub(r"\d\.\d s", "0.0 s", err).splitlines() == [
@@ -282,20 +282,20 @@ def test_a_pipe_gets_a_line_for_each_step(tmp_path: Path, capfd: pytest.CaptureF
 
 @pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
 @pytest.mark.parametrize("command", [["make", "help"], ["tiltyard", "status"], ["tiltyard", "validate", "rose"]])
-def test_colours_are_for_terminals_that_want_them(
+def test_colours_are_used_on_terminals_that_support_them(
     workspace: Workspace, command: list[str], variables: dict[str, str], *, coloured: bool
 ) -> None:
     """Help, tables and errors are coloured on a terminal, but not with NO_COLOR or a dumb terminal."""
     bins = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     folder = ROOT if command[0] == "make" else workspace.root
-    environment = {**kept, "PATH": bins, "TERM": "xterm-256color", **variables}
+    environment = {**inherited, "PATH": bins, "TERM": "xterm-256color", **variables}
     _, out = run_in_terminal(command, 80, 24, folder, environment)
     assert len(out.splitlines()) > 1
     assert (TerminalEmulator(80, 24).feed(out).colours > 0) == coloured
 
 
-def test_the_help_of_make_is_plain_in_a_pipe() -> None:
+def test_make_help_has_no_escape_codes_in_a_pipe() -> None:
     """Help that is written to a pipe has no escape codes."""
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "make run " in done.stdout

@@ -15,7 +15,7 @@ from tiltyard.config import loader
 from tiltyard.workspace import Workspace
 
 
-def run(root: Path, *names: str) -> tuple[int, list[dict[str, object]]]:
+def smoke_run(root: Path, *names: str) -> tuple[int, list[dict[str, object]]]:
     """Run the command; return its exit status and rows."""
     environment = {**os.environ, "TILTYARD_ROOT": str(root)}
     command = ["tiltyard", "run", "--smoke", "--json", *names]
@@ -29,7 +29,7 @@ def run(root: Path, *names: str) -> tuple[int, list[dict[str, object]]]:
 def test_every_task_passes_a_smoke_run() -> None:
     """All task files pass in one command."""
     names = Workspace(ROOT).tasks()
-    status, rows = run(ROOT, *names)
+    status, rows = smoke_run(ROOT, *names)
     assert [row["task"] for row in rows] == names
     assert {str(row["task"]): row["error"] for row in rows if row["verdict"] != "ok"} == {}
     assert status == 0
@@ -37,18 +37,18 @@ def test_every_task_passes_a_smoke_run() -> None:
 
 @pytest.mark.slow
 @pytest.mark.smoke
-def test_a_task_that_fails_leaves_the_others_alone_and_the_project_untouched(workspace: Workspace) -> None:
-    """Its row has the error, and the exit status is 1."""
+def test_failing_task_affects_neither_other_tasks_nor_the_project(workspace: Workspace) -> None:
+    """The row of the failing task has the error, the exit status is 1, and no file of the project is added."""
     edit_task(workspace, "diabetes", {"source": {"kind": "file", "path": "nowhere.csv"}})
     before = sorted(workspace.root.rglob("*"))
-    status, rows = run(workspace.root, "diabetes", "iris")
+    status, rows = smoke_run(workspace.root, "diabetes", "iris")
     assert status == 1
     assert [row["verdict"] for row in rows] == ["stopped at pipeline", "ok"]
     assert "no file nowhere.csv" in str(rows[0]["error"])
     assert [path for path in sorted(workspace.root.rglob("*")) if path not in before] == []
 
 
-def test_few_rows_and_one_epoch(workspace: Workspace) -> None:
+def test_smoke_run_uses_few_rows_and_one_epoch(workspace: Workspace) -> None:
     """Rows and epochs are reduced; model and augmentation stay."""
     edit_task(workspace, "digits", {"source": {"kind": "keras", "dataset": "mnist"}})
     task = loader.load(workspace, "digits")
@@ -60,7 +60,7 @@ def test_few_rows_and_one_epoch(workspace: Workspace) -> None:
 
 @pytest.mark.slow
 @pytest.mark.smoke
-def test_its_report_has_metrics(workspace: Workspace, tmp_path: Path) -> None:
+def test_smoke_report_shows_plots_and_validation(workspace: Workspace, tmp_path: Path) -> None:
     """The page of a smoke run shows plots and validation."""
     page = run_in_process(smoke_report, str(workspace.root), str(tmp_path / "place"), "iris")
     assert "<h3>Confusion</h3>" in page

@@ -17,7 +17,7 @@ from tiltyard.data import dvc
 from tiltyard.workspace import Workspace
 
 VERBS = ("resolve", "validate", "prepare", "train", "evaluate")
-Edited = Callable[[str, str, str], set[str]]
+EditFunction = Callable[[str, str, str], set[str]]
 
 
 def _resolve(root: Path) -> None:
@@ -27,13 +27,13 @@ def _resolve(root: Path) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, check=True, capture_output=True)
 
 
-def _behind(workspace: Workspace) -> set[str]:
+def _stages_out_of_date(workspace: Workspace) -> set[str]:
     """Return the stages that DVC would run."""
     return {verb for verb in VERBS if dvc.status(workspace, f"{verb}@iris")}
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def committed_project(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A project with its own code whose stages are up to date for DVC, with placeholder outputs."""
     from dvc.repo import Repo
 
@@ -55,35 +55,35 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     with contextlib.chdir(root), Repo() as repo:  # DVC takes outputs from where it is
         for verb in VERBS:
             repo.commit(f"{verb}@iris", force=True)
-    assert _behind(workspace) == set()
+    assert _stages_out_of_date(workspace) == set()
     return workspace
 
 
 @pytest.fixture
-def edited(done: Workspace, tmp_path: Path) -> Edited:
+def edit_and_compare(committed_project: Workspace, tmp_path: Path) -> EditFunction:
     """Return a function that edits a file in a copy of that project, and returns the stages out of date."""
     from dvc.repo import Repo
 
     def edit(name: str, old: str, new: str) -> set[str]:
         root = tmp_path / "project"
-        shutil.copytree(done.root, root, symlinks=True)
+        shutil.copytree(committed_project.root, root, symlinks=True)
         path = root / "src" / "tiltyard" / name
         text = path.read_text(encoding="utf-8")
         assert old in text
         path.write_text(text.replace(old, new, 1), encoding="utf-8")
         workspace = Workspace(root)
-        behind = _behind(workspace)
+        outdated = _stages_out_of_date(workspace)
         _resolve(root)
         with contextlib.chdir(root), Repo() as repo:
             repo.commit("resolve@iris", force=True)
-        return behind | _behind(workspace)
+        return outdated | _stages_out_of_date(workspace)
 
     return edit
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "old", "new", "behind"),
+    ("name", "old", "new", "outdated"),
     [
         (
             "config/train_section.py",
@@ -108,7 +108,7 @@ def edited(done: Workspace, tmp_path: Path) -> Edited:
     ],
 )
 def test_an_edit_makes_only_affected_stages_out_of_date(
-    edited: Edited, name: str, old: str, new: str, behind: set[str]
+    edit_and_compare: EditFunction, name: str, old: str, new: str, outdated: set[str]
 ) -> None:
-    """A default of training and how features are scaled train again; the title of a figure only evaluates again."""
-    assert edited(name, old, new) == behind
+    """A change of a training default or of feature scaling trains again; a changed plot title only evaluates again."""
+    assert edit_and_compare(name, old, new) == outdated

@@ -31,7 +31,7 @@ from tiltyard.validation.findings import _row_hashes, outliers
 
 TINY, HUGE = 5e-324, 1.7976931348623157e308
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
-FLOAT32 = st.floats(-LARGEST, LARGEST)  # what a column takes
+FLOAT32 = st.floats(-LARGEST, LARGEST)  # values that a column accepts
 SAMPLES: dict[str, list[float]] = {
     "constant": [3.0] * 30,
     "zero": [0.0] * 30,
@@ -47,13 +47,13 @@ WITHIN_FLOAT32 = [name for name in SAMPLES if max(map(abs, SAMPLES[name])) <= LA
 
 @pytest.fixture(params=SAMPLES)
 def sample(request: pytest.FixtureRequest) -> Array:
-    """Numbers as a file may hold them."""
+    """Numbers as they may occur in a file."""
     return np.array(SAMPLES[request.param])
 
 
 @pytest.fixture(params=WITHIN_FLOAT32)
 def parsed(request: pytest.FixtureRequest) -> Array:
-    """Numbers as a column takes them."""
+    """Numbers that a column accepts."""
     return np.array(SAMPLES[request.param])
 
 
@@ -66,9 +66,9 @@ def parsed(request: pytest.FixtureRequest) -> Array:
 @example(-HUGE, HUGE, True)
 @example(1.6e308, HUGE, False)
 @example(0.0, HUGE, False)
-def test_bounds_hold_any_finite_range(one: float, other: float, whole: bool) -> None:
-    """They are finite, hold both ends, and the lower one is below the upper one, as a column wants it."""
-    low, high = sorted((one, other))
+def test_bounds_include_any_finite_range(first_value: float, second_value: float, whole: bool) -> None:
+    """Bounds are finite, include both ends, and the lower bound is below the upper one, as a column requires."""
+    low, high = sorted((first_value, second_value))
     first, last = column_profile.bounds(low, high, whole=whole)
     assert math.isfinite(first)
     assert math.isfinite(last)
@@ -77,8 +77,8 @@ def test_bounds_hold_any_finite_range(one: float, other: float, whole: bool) -> 
     assert first < last
 
 
-def test_a_column_of_extreme_numbers_is_drafted(sample: Array) -> None:
-    """Its bounds are a setting that the column takes."""
+def test_bounds_can_be_drafted_for_extreme_numbers(sample: Array) -> None:
+    """The column accepts the drafted bounds."""
     drafted = column_profile.profile_column("size", sample.tolist()).column
     if drafted["type"] == "number":
         assert Number(**drafted).bounds is not None
@@ -99,9 +99,9 @@ def test_scaling_is_finite_and_can_be_undone(values: list[float]) -> None:
 
 
 def test_errors_of_extreme_numbers_are_finite(parsed: Array) -> None:
-    """A report holds finite figures only, and a perfect answer is perfect in any unit."""
-    moved = np.roll(parsed, 1)
-    for truth, value in ((parsed, moved), (parsed, parsed), (parsed, np.zeros(len(parsed)))):
+    """Metrics are finite, and a perfect prediction has a perfect score in any unit."""
+    shifted = np.roll(parsed, 1)
+    for truth, value in ((parsed, shifted), (parsed, parsed), (parsed, np.zeros(len(parsed)))):
         for score in (scores.mae, scores.rmse, scores.r2):
             assert math.isfinite(score(truth, value)), score.__name__
     assert scores.r2(parsed, parsed) == 1
@@ -109,15 +109,15 @@ def test_errors_of_extreme_numbers_are_finite(parsed: Array) -> None:
 
 
 @pytest.mark.parametrize("unit", [1e-300, 1e-160, 1e-30, 1e30])
-def test_the_share_explained_does_not_depend_on_the_unit(unit: float) -> None:
-    """Nor do errors but by that unit."""
+def test_r2_does_not_depend_on_the_unit(unit: float) -> None:
+    """R2 does not depend on the unit, and RMSE is proportional to it."""
     truth, value = np.array([1.0, 2.0, 4.0, 7.0]), np.array([1.5, 2.0, 3.0, 7.5])
     assert scores.r2(truth * unit, value * unit) == pytest.approx(scores.r2(truth, value), rel=1e-9)
     assert scores.rmse(truth * unit, value * unit) == pytest.approx(scores.rmse(truth, value) * unit, rel=1e-9)
 
 
-def test_skew_between_extreme_samples_is_finite(sample: Array) -> None:
-    """Against itself nothing is apart; against others there is a number."""
+def test_drift_between_extreme_samples_is_finite(sample: Array) -> None:
+    """A sample has no distance from itself and a finite distance from others."""
     for other in (sample, -sample, np.zeros(30)):
         for apart in drift_distance.drift_distances(sample, other):
             assert math.isfinite(apart.value)
@@ -125,24 +125,24 @@ def test_skew_between_extreme_samples_is_finite(sample: Array) -> None:
     assert {apart.value for apart in drift_distance.drift_distances(sample, sample)} == {0.0}
 
 
-def test_a_reference_of_extreme_numbers_counts_every_row(parsed: Array) -> None:
-    """The edges between tenths are finite, and every row lies between two."""
+def test_reference_of_extreme_numbers_counts_every_row(parsed: Array) -> None:
+    """The bin edges are finite, and every row falls into a bin."""
     spread = reference._spread(parsed)
     assert np.isfinite(spread["edges"]).all()
     assert sum(spread["counts"]) == len(parsed)
     assert reference.distance(spread, parsed).value == 0
 
 
-def test_a_histogram_of_extreme_numbers_counts_every_row(sample: Array) -> None:
-    """However narrow or wide the range is."""
+def test_histogram_of_extreme_numbers_counts_every_row(sample: Array) -> None:
+    """Every row is counted, however narrow or wide the range is."""
     drawn = figures.histogram("Errors", "", {"errors": sample})
     (line,) = drawn.data["lines"]
     assert None not in line["x"]
     assert sum(line["y"]) == 2 * len(sample)
 
 
-def test_small_curves_of_extreme_numbers_stay_in_their_box(sample: Array) -> None:
-    """All points lie within the picture."""
+def test_sparklines_of_extreme_numbers_stay_inside_the_plot(sample: Array) -> None:
+    """All points lie inside the plot."""
     for lower in (False, True):
         html = page.sparkline(sample.tolist(), lower=lower).html
         assert "nan" not in html
@@ -151,8 +151,8 @@ def test_small_curves_of_extreme_numbers_stay_in_their_box(sample: Array) -> Non
         assert all(0 <= height <= 28 for height in heights)
 
 
-def test_shades_of_extreme_numbers_are_colours(sample: Array) -> None:
-    """Between nothing and the most."""
+def test_heatmaps_of_extreme_numbers_have_valid_colours(sample: Array) -> None:
+    """Colours are finite and between 0 and 255."""
     picture = sample.reshape(5, 6)
     for drawn in (
         heatmap.to_colours(np.abs(picture)),
@@ -165,44 +165,44 @@ def test_shades_of_extreme_numbers_are_colours(sample: Array) -> None:
 
 
 def test_bars_of_extreme_numbers_are_drawn(sample: Array, capsys: pytest.CaptureFixture[str]) -> None:
-    """In a terminal and as shaded words."""
-    explanations._print_bars([{"name": str(place), "value": value} for place, value in enumerate(sample.tolist())])
+    """Bars are drawn in a terminal, and words are shaded in the report."""
+    explanations._print_bars([{"name": str(index), "value": value} for index, value in enumerate(sample.tolist())])
     assert capsys.readouterr().out
-    told = figures.word_figure("Words", "", [("word", value) for value in sample.tolist()])
-    assert "nan" not in page._render_words(told.data)
+    figure = figures.word_figure("Words", "", [("word", value) for value in sample.tolist()])
+    assert "nan" not in page._render_words(figure.data)
 
 
-def test_extreme_numbers_in_findings(sample: Array) -> None:
-    """Outliers are looked for, and near duplicates, without a number that is none."""
+def test_outlier_and_leakage_checks_accept_extreme_numbers(sample: Array) -> None:
+    """Outliers, near duplicates and leakage are computed without NaN or infinity."""
     assert set(outliers._far(sample, log=False).tolist()) <= set(range(len(sample)))
     assert np.isfinite(_row_hashes._rounded(sample, 0.5)).all()
     assert 0 <= leakage.leakage_score([*sample] * 2, [*sample, *sample[::-1]], labels=False) <= 1
 
 
 def test_noise_on_extreme_numbers_stays_in_bounds(parsed: Array) -> None:
-    """What is moved by deviations is clipped to what the column takes."""
-    moved = perturbation.add_noise({"size": parsed}, {"size": Number()}, 0.1, np.random.default_rng(0))
-    assert moved is not None
-    assert np.isfinite(moved["size"]).all()
+    """Values with added noise are clipped to what the column accepts."""
+    shifted = perturbation.add_noise({"size": parsed}, {"size": Number()}, 0.1, np.random.default_rng(0))
+    assert shifted is not None
+    assert np.isfinite(shifted["size"]).all()
 
 
-def test_a_local_line_through_extreme_answers_explains_a_share(parsed: Array) -> None:
-    """The share that it follows the model by is at most 1."""
+def test_linear_surrogate_of_extreme_outputs_has_r2_of_at_most_one(parsed: Array) -> None:
+    """The slopes are finite, and R2 is at most 1."""
     changes = np.random.default_rng(0).standard_normal((30, 2))
     found = linear_surrogate.fit(changes, np.clip(parsed, -1e150, 1e150), np.ones(30))
     assert np.isfinite(found.slopes).all()
     assert found.r2 <= 1
 
 
-def test_a_minimum_gain_is_drafted_for_extreme_targets(sample: Array) -> None:
-    """A hundredth of the deviation, which a task file takes as a finite number."""
+def test_minimum_gain_is_drafted_for_extreme_targets(sample: Array) -> None:
+    """The minimum gain, a hundredth of the standard deviation, is finite and not negative."""
     gain = draft._gate(sample.tolist(), "regression")["minimum_gain"]
     assert math.isfinite(gain)
     assert gain >= 0
 
 
-def test_extreme_series_are_looked_at(sample: Array) -> None:
-    """A trend is told from a season without dividing by nothing."""
+def test_sections_are_drafted_for_extreme_series(sample: Array) -> None:
+    """Trend and season are distinguished without a division by zero."""
     line = time_series.Timeline("day", None, None, equal=True, season=4)
     rows = pd.DataFrame({"day": range(len(sample)), "size": sample})
     drafted = time_series.sections(line, rows, [column_profile.profile_column("size", sample.tolist())])
@@ -210,14 +210,14 @@ def test_extreme_series_are_looked_at(sample: Array) -> None:
 
 
 def test_versions_of_extreme_data_are_compared(sample: Array) -> None:
-    """What changed is said in finite words."""
+    """The comparison contains no NaN and no infinity."""
     old, new = pd.DataFrame({"size": sample}), pd.DataFrame({"size": np.zeros(len(sample))})
     found = diff.compare("any", ("old", "new"), (old, new))
     assert not any(re.search(r"\b(nan|inf)\b", f"{line['old']} {line['new']}") for line in found.spread)
 
 
-def test_curves_and_intervals_of_equal_scores(parsed: Array) -> None:
-    """Scores that do not differ, or hardly, still order rows."""
+def test_roc_and_bootstrap_accept_nearly_equal_scores(parsed: Array) -> None:
+    """Equal or nearly equal scores give a valid area and finite intervals."""
     inside = np.arange(len(parsed)) % 2 == 0
     assert 0 <= curves.roc(inside, parsed).area <= 1
     ends = bootstrap.Bootstrap(30, 0, 0.95)._ends(parsed)
@@ -225,16 +225,16 @@ def test_curves_and_intervals_of_equal_scores(parsed: Array) -> None:
 
 
 @pytest.mark.parametrize("value", [1e39, -HUGE])
-def test_a_target_that_no_model_can_answer_is_refused(value: float) -> None:
-    """Networks answer in float32: the sentence says the largest, what was received, and where."""
+def test_target_beyond_float32_is_refused(value: float) -> None:
+    """Networks predict in float32: the error names the largest value, the received value and its row."""
     task = duels.duel_task(duels.diabetes())
     for cells in (pd.Series([1.0, value]), pd.Series([1.0, value], dtype=object)):
         with pytest.raises(DataError, match=r"at most 3\.4\S+, either sign, in every row; row 1 holds -?\d"):
             modality.parse_target_column(task, cells)
 
 
-def test_a_naive_error_next_to_nothing_is_not_divided_by() -> None:
-    """The error over that of the naive forecast is finite, whatever the training rows were."""
+def test_mase_is_finite_for_a_nearly_constant_series() -> None:
+    """MASE, the error divided by that of the naive forecast, is finite for any training rows."""
     task = Forecasting()
     context = task.context(np.array([0.0, TINY, 0.0, TINY]))
     score = task.metrics["mase"].score(np.array([[1e30]]), np.array([[0.0]]), context)

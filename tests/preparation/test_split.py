@@ -1,4 +1,4 @@
-"""Splits by raw columns: by time, by group, and as the data says."""
+"""Splits by raw columns: by time, by group, or by a column that names the parts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def prepared(workspace: Workspace, days: list[str], **split: Any) -> sealed_test
     return sealed_test.read_test(workspace, task.name, task.columns)
 
 
-def test_the_latest_rows_are_tested(workspace: Workspace) -> None:
+def test_latest_rows_are_the_test_rows(workspace: Workspace) -> None:
     """The latest rows by calendar are the test rows, whatever their order in the file."""
     order = np.random.default_rng(0).permutation(ROWS)
     days = [f"2024-{1 + n // 28:02d}-{1 + n % 28:02d}" for n in order]
@@ -41,7 +41,7 @@ def test_the_latest_rows_are_tested(workspace: Workspace) -> None:
     assert sorted(order[test.number]) == list(range(96, 120))
 
 
-def test_a_time_in_a_spelling_of_its_own_is_refused_with_the_way_out(workspace: Workspace) -> None:
+def test_unknown_datetime_format_is_refused_with_a_hint(workspace: Workspace) -> None:
     """3.4. may be April or March: the error asks for split.format, which then works."""
     with pytest.raises(DataError, match=r"split\.by: day: expected a number or a date in every row; row 0") as caught:
         prepared(workspace, [f"{1 + n % 28}.4.2024" for n in range(ROWS)], kind="chronological", by="day")
@@ -51,7 +51,7 @@ def test_a_time_in_a_spelling_of_its_own_is_refused_with_the_way_out(workspace: 
     assert sorted(test.number) == list(range(96, 120))
 
 
-def test_a_group_is_on_one_side(workspace: Workspace) -> None:
+def test_rows_of_a_group_are_in_one_part(workspace: Workspace) -> None:
     """All rows of a garden are in one part; another seed chooses other gardens."""
     drawn = []
     for seed in (0, 1):
@@ -63,7 +63,7 @@ def test_a_group_is_on_one_side(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("split", "said"),
+    ("split", "message"),
     [
         ({"by": "day"}, "by: expected for a chronological or given split"),
         ({"kind": "given"}, "split.by: expected the column that holds train, validation or test"),
@@ -71,19 +71,19 @@ def test_a_group_is_on_one_side(workspace: Workspace) -> None:
         ({"group": "garden", "test": 0.6, "validation": 0.4}, "expected test . validation below 1"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(workspace: Workspace, split: dict[str, Any], said: str) -> None:
+def test_contradictory_split_settings_are_refused(workspace: Workspace, split: dict[str, Any], message: str) -> None:
     """Contradictory split settings are refused when the task file is read."""
-    with pytest.raises(TaskError, match=said):
+    with pytest.raises(TaskError, match=message):
         prepared(workspace, ["2024-01-01"] * ROWS, **split)
 
 
-def test_a_column_that_is_not_there_is_named(workspace: Workspace) -> None:
+def test_missing_split_column_is_named(workspace: Workspace) -> None:
     """The error names the missing column and those that exist."""
     with pytest.raises(DataError, match=r"expected the columns plot; received .*garden"):
         prepared(workspace, ["2024-01-01"] * ROWS, group="plot")
 
 
-def test_the_data_may_say_who_is_tested(workspace: Workspace) -> None:
+def test_split_column_may_name_the_test_rows(workspace: Workspace) -> None:
     """All usual words are understood; without named validation rows they are a share of the training rows."""
     words = ["Train", "training", "test"]
     test = prepared(workspace, [words[n % 3] for n in range(ROWS)], kind="given", by="day", validation=0.25)
@@ -94,7 +94,7 @@ def test_the_data_may_say_who_is_tested(workspace: Workspace) -> None:
     assert rows["train"] == 60
 
 
-def test_validation_rows_that_the_data_names_are_taken(workspace: Workspace) -> None:
+def test_split_column_may_name_the_validation_rows(workspace: Workspace) -> None:
     """Validation rows that the data names are used, and no others."""
     words = ["train", "val", "test", "train"]
     prepared(workspace, [words[n % 4] for n in range(ROWS)], kind="given", by="day")
@@ -102,13 +102,13 @@ def test_validation_rows_that_the_data_names_are_taken(workspace: Workspace) -> 
     assert rows == {"train": 60, "validation": 30, "test": 30}
 
 
-def test_a_word_that_names_no_part_is_refused(workspace: Workspace) -> None:
+def test_unknown_part_name_is_refused(workspace: Workspace) -> None:
     """The error names the column and the valid words."""
     with pytest.raises(DataError, match="expected train, validation or test for each row; received holdout in day"):
         prepared(workspace, ["holdout", "test"] * (ROWS // 2), kind="given", by="day")
 
 
-def test_training_rows_that_are_tested_too_are_left_out() -> None:
+def test_training_rows_that_repeat_test_rows_are_left_out() -> None:
     """Training rows that equal a test or validation row are left out, and validation rows that equal a test row."""
     values = np.array([1, 2, 3, 4, 5, 6, 7, 8, 1, 2.0] * 4 + [9.0, 10.0])
     part = np.array((["train"] * 8 + ["test"] * 2) * 4 + ["validation", "validation"])
@@ -120,7 +120,7 @@ def test_training_rows_that_are_tested_too_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("kind", ["random", "stratified", "chronological"])
-def test_a_task_may_use_some_rows(kind: Any) -> None:
+def test_task_uses_as_many_rows_as_requested(kind: Any) -> None:
     """As many rows are used as requested, independent of their order; the latest ones by time."""
     values, truth = np.arange(1000.0), np.arange(1000) % 2
     how = Split(kind=kind, rows=100)
@@ -129,5 +129,5 @@ def test_a_task_may_use_some_rows(kind: Any) -> None:
     assert len(used) == 100
     assert (used == np.arange(900, 1000)).all() == (kind == "chronological")
     if kind == "random":
-        turned = split_rows(how, SplitInputs(row_keys({"x": values[::-1]}, 0)), truth)
-        assert {*values[::-1][turned["test"]]} == {*values[parts["test"]]}
+        reversed_parts = split_rows(how, SplitInputs(row_keys({"x": values[::-1]}, 0)), truth)
+        assert {*values[::-1][reversed_parts["test"]]} == {*values[parts["test"]]}

@@ -19,39 +19,41 @@ KEY = np.array([3, 9, 1, 7, 5, 0, 8, 2, 6, 4], dtype=np.uint64)
 SHARES: dict[str, Any] = {"test": 0.3, "validation": 0.2}
 
 
-def dealt(kind: Any, key: Array = KEY, truth: Array | None = None, reach: int = 0, **more: Any) -> dict[str, list[int]]:
-    """Deal rows with marks, and give the places of each part."""
-    marks = {name: more.pop(name) for name in ("times", "part") if name in more}
+def split_indices(
+    kind: Any, key: Array = KEY, truth: Array | None = None, reach: int = 0, **more: Any
+) -> dict[str, list[int]]:
+    """Split rows by keys, and optionally by times or named parts; return the row indices of each part."""
+    inputs = {name: more.pop(name) for name in ("times", "part") if name in more}
     how = Split(kind=kind, **{**SHARES, **more})
-    found = split_rows(how, SplitInputs(key, **marks), np.zeros(len(key), int) if truth is None else truth, reach)
+    found = split_rows(how, SplitInputs(key, **inputs), np.zeros(len(key), int) if truth is None else truth, reach)
     return {name: index.tolist() for name, index in found.items()}
 
 
-def test_the_lowest_keys_are_tested() -> None:
-    """Of ten rows those with the three lowest, then two for validation; places rise."""
-    assert dealt("random") == {"train": [1, 3, 4, 6, 8], "validation": [0, 9], "test": [2, 5, 7]}
+def test_rows_with_the_lowest_keys_are_the_test_rows() -> None:
+    """Of ten rows, the three lowest keys are for testing, the next two for validation; indices are sorted."""
+    assert split_indices("random") == {"train": [1, 3, 4, 6, 8], "validation": [0, 9], "test": [2, 5, 7]}
 
 
-def test_one_row_is_always_left_to_train() -> None:
-    """Where shares are rounded up to all rows: the one with the highest key."""
-    assert dealt("random", test=0.5, validation=0.49)["train"] == [1]
+def test_at_least_one_row_remains_for_training() -> None:
+    """If rounding up would use all rows, the row with the highest key remains for training."""
+    assert split_indices("random", test=0.5, validation=0.49)["train"] == [1]
 
 
-def test_each_label_is_dealt_by_itself() -> None:
-    """Five rows of each: of either label two are tested, one validates."""
+def test_each_label_is_split_separately() -> None:
+    """Of five rows of each label, two are for testing and one for validation."""
     truth = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
-    assert dealt("stratified", truth=truth, test=0.4) == {
+    assert split_indices("stratified", truth=truth, test=0.4) == {
         "train": [1, 3, 6, 8],
         "validation": [4, 9],
         "test": [0, 2, 5, 7],
     }
 
 
-def test_a_row_with_two_labels_is_dealt_with_the_first_of_them() -> None:
-    """The last row repeats the first, with another label: both are of the first one's."""
+def test_repeated_row_with_two_labels_is_split_by_the_first_label() -> None:
+    """If the last row repeats the first with another label, both are split by the label of the first."""
     key = np.array([0, 5, 6, 7, 8, 10, 11, 12, 13, 0], dtype=np.uint64)
     truth = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
-    assert dealt("stratified", key, truth, test=0.4)["test"] == [0, 5, 6, 9]
+    assert split_indices("stratified", key, truth, test=0.4)["test"] == [0, 5, 6, 9]
 
 
 @pytest.mark.parametrize(
@@ -61,38 +63,38 @@ def test_a_row_with_two_labels_is_dealt_with_the_first_of_them() -> None:
         (1, {"train": [0, 1, 2, 3, 4], "validation": [6], "test": [8, 9]}),
     ],
 )
-def test_the_latest_rows_are_tested_and_borders_are_left_out(reach: int, parts: dict[str, list[int]]) -> None:
-    """In the order of the file; by times in that of time, whatever the order of the file."""
-    assert dealt("chronological", reach=reach) == parts
+def test_latest_rows_are_tested_and_overlapping_windows_are_left_out(reach: int, parts: dict[str, list[int]]) -> None:
+    """Without times the order of the file counts; with times only their order counts."""
+    assert split_indices("chronological", reach=reach) == parts
     times = np.arange(10.0)[::-1]
-    turned = {name: sorted(9 - place for place in places) for name, places in parts.items()}
-    assert dealt("chronological", reach=reach, times=times) == turned
+    reversed_parts = {name: sorted(9 - index for index in indices) for name, indices in parts.items()}
+    assert split_indices("chronological", reach=reach, times=times) == reversed_parts
 
 
-def test_rows_of_one_time_keep_their_order() -> None:
-    """The later ones in the file are the later ones."""
-    assert dealt("chronological", times=np.zeros(10))["test"] == [7, 8, 9]
+def test_rows_with_equal_times_keep_their_order() -> None:
+    """With equal times, rows later in the file count as later."""
+    assert split_indices("chronological", times=np.zeros(10))["test"] == [7, 8, 9]
 
 
 @pytest.mark.parametrize("kind", ["random", "stratified", "chronological"])
 @pytest.mark.parametrize("rows", [10, 11])
-def test_a_task_may_use_as_many_rows_as_there_are(kind: str, rows: int) -> None:
-    """Or more: then all are dealt, as without a number."""
-    assert dealt(kind, rows=rows) == dealt(kind)
+def test_limit_of_all_rows_or_more_has_no_effect(kind: str, rows: int) -> None:
+    """If `rows` is the number of rows or more, the split is the same as without it."""
+    assert split_indices(kind, rows=rows) == split_indices(kind)
 
 
-def test_some_rows_by_time_are_the_latest() -> None:
-    """By their times, not by the order of the file."""
+def test_row_limit_by_time_uses_the_latest_rows() -> None:
+    """The latest rows by time are used, whatever their order in the file."""
     key, times = np.arange(20, dtype=np.uint64), np.arange(20.0)[::-1]
-    found = dealt("chronological", key, rows=10, times=times)
-    assert sorted(place for places in found.values() for place in places) == [*range(10)]
+    found = split_indices("chronological", key, rows=10, times=times)
+    assert sorted(index for indices in found.values() for index in indices) == [*range(10)]
     assert found["test"] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("kind", ["U", "S"])
 @pytest.mark.parametrize("width", range(1, 9))
-def test_a_key_does_not_depend_on_how_wide_a_column_of_texts_is(kind: str, width: int) -> None:
-    """Texts of one length have the keys that they have in a column which is just as wide, and in a wider one."""
+def test_row_key_does_not_depend_on_the_width_of_a_text_column(kind: str, width: int) -> None:
+    """Texts of one length have the same keys in a column of exactly that width and in wider ones."""
     texts = ["a" * width, "b" * width]
     narrow = row_keys({"x": np.array(texts, dtype=f"{kind}{width}")}, 0).tolist()
     for wider in range(width, 17):
@@ -100,39 +102,39 @@ def test_a_key_does_not_depend_on_how_wide_a_column_of_texts_is(kind: str, width
 
 
 @pytest.mark.parametrize("kind", ["random", "stratified"])
-def test_some_rows_by_key_are_not_those_that_are_tested(kind: str) -> None:
-    """They are chosen by a number of the key in another order, which stays: seals depend on it."""
+def test_row_limit_by_key_is_independent_of_the_test_rows(kind: str) -> None:
+    """Used rows are chosen by another hash of the key, which must not change, since seals depend on it."""
     key = np.arange(1000, dtype=np.uint64)
-    mixed = [place * 0x9E3779B97F4A7C15 % 2**64 for place in range(1000)]
-    found = dealt(kind, key, rows=100)
-    assert sorted(place for places in found.values() for place in places) == sorted(np.argsort(mixed)[:100].tolist())
+    mixed = [index * 0x9E3779B97F4A7C15 % 2**64 for index in range(1000)]
+    found = split_indices(kind, key, rows=100)
+    assert sorted(index for indices in found.values() for index in indices) == sorted(np.argsort(mixed)[:100].tolist())
 
 
-def test_the_data_may_name_the_parts() -> None:
-    """Of training rows without named validation rows the lowest keys validate; what repeats is left out before."""
+def test_parts_are_taken_from_the_data() -> None:
+    """Without named validation rows, training rows with the lowest keys validate; repeated rows are left out first."""
     part = np.array(["train"] * 8 + ["test"] * 2)
-    assert dealt("given", part=part, validation=0.25) == {
+    assert split_indices("given", part=part, validation=0.25) == {
         "train": [0, 1, 3, 4, 6, 7],
         "validation": [2, 5],
         "test": [8, 9],
     }
     named_parts = np.array(["validation", "train"] * 4 + ["test"] * 2)
-    assert dealt("given", part=named_parts)["validation"] == [0, 2, 4, 6]
+    assert split_indices("given", part=named_parts)["validation"] == [0, 2, 4, 6]
     repeated = np.array([3, 9, 1, 7, 5, 0, 8, 3, 6, 4], dtype=np.uint64)
-    assert dealt("given", repeated, part=named_parts)["train"] == [1, 3, 5]
+    assert split_indices("given", repeated, part=named_parts)["train"] == [1, 3, 5]
 
 
 @pytest.mark.parametrize(
     ("word", "part"),
     [("Training", "train"), (" val ", "validation"), ("valid", "validation"), ("TESTING", "test"), ("holdout", "")],
 )
-def test_parts_go_by_the_usual_words(word: str, part: str) -> None:
-    """In any case, with blanks around them."""
+def test_usual_names_of_parts_are_parsed(word: str, part: str) -> None:
+    """Letter case and surrounding blanks are ignored."""
     assert parse_part(word) == part
 
 
-def test_groups_have_a_key_each() -> None:
-    """Rows of one group share it, another seed gives others."""
+def test_each_group_has_one_key() -> None:
+    """Rows of a group share a key, and another seed gives other keys."""
     names = np.array(["b", "a", "b", "c"])
     one, other = (group_keys(Split(kind="random", seed=seed), names) for seed in (0, 1))
     assert (one[0] == one[2], len({*one.tolist()})) == (True, 3)
@@ -148,37 +150,37 @@ def test_groups_have_a_key_each() -> None:
         ([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], "get more rows, or make split.test and split.validation smaller"),
     ],
 )
-def test_an_empty_part_is_told_with_its_cause(key: list[int], hint: str) -> None:
-    """That rows repeat, where no more than half of them differ; else that they are few."""
+def test_error_for_an_empty_part_names_its_cause(key: list[int], hint: str) -> None:
+    """The cause is repeated rows if at most half of the rows are distinct, and otherwise too few rows."""
     few: dict[str, Any] = {"test": 0.01, "validation": 0.01} if len({*key}) > 5 else {"test": 0.45, "validation": 0.45}
     with pytest.raises(
         DataError, match=r"expected rows in every part; received train \d+, validation 0, test"
     ) as error:
-        dealt("random", np.array(key, dtype=np.uint64), **few)
+        split_indices("random", np.array(key, dtype=np.uint64), **few)
     assert hint in str(error.value.hint)
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "message"),
     [
         ([*range(28), 0, 1, *range(30, 40)], "2 rows of test are identical to training rows; the first are 28, 29$"),
         ([*range(21), 0, *range(22, 40)], "1 rows of validation are identical to training rows; the first are 21$"),
     ],
 )
-def test_repeated_rows_over_a_border_are_counted(key: list[int], said: str) -> None:
-    """Those of the part that repeats training rows; nobody asks where borders are left out."""
+def test_repeated_rows_across_parts_are_counted(key: list[int], message: str) -> None:
+    """Rows of a part that repeat training rows are counted, unless rows at the borders are left out."""
     repeated = np.array(key, dtype=np.uint64)
-    with pytest.raises(DataError, match=said):
-        dealt("chronological", repeated)
-    assert len(dealt("chronological", repeated, reach=1)["test"]) == 11
+    with pytest.raises(DataError, match=message):
+        split_indices("chronological", repeated)
+    assert len(split_indices("chronological", repeated, reach=1)["test"]) == 11
 
 
-def test_only_ten_repeated_rows_are_named() -> None:
-    """Of twelve."""
+def test_at_most_ten_repeated_rows_are_named() -> None:
+    """Of twelve repeated rows the error names ten."""
     key = np.array([*range(28), *range(12)], dtype=np.uint64)
     wanted = ", ".join(map(str, range(28, 38)))
     with pytest.raises(DataError, match=f"12 rows of test are identical to training rows; the first are {wanted}$"):
-        dealt("chronological", key)
+        split_indices("chronological", key)
 
 
 CELLS: dict[str, pd.Series[Any]] = {
@@ -190,8 +192,8 @@ CELLS: dict[str, pd.Series[Any]] = {
 }
 
 
-def marks(**split: Any) -> SplitInputs:
-    """Mark three rows of a task with such a split; its column of days has a spelling of its own."""
+def inputs_of_split(**split: Any) -> SplitInputs:
+    """Return the split inputs of three rows; the column `day` has its own date format."""
     how = Split(**split)
     columns = {"day": Date(format="%d.%m.%Y")}
     return split_inputs(
@@ -199,33 +201,33 @@ def marks(**split: Any) -> SplitInputs:
     )
 
 
-def test_rows_are_marked_by_what_the_split_names() -> None:
-    """Parts in the named column, or that of folders; else times, in the spelling of split or column; else nothing."""
+def test_split_inputs_come_from_the_columns_that_the_split_names() -> None:
+    """A given split reads parts, a chronological one times in the format of split or column, others neither."""
     for split, parts in (({"by": "set"}, ["test", "train", "validation"]), ({}, ["train", "test", "validation"])):
-        found = marks(kind="given", **split)
+        found = inputs_of_split(kind="given", **split)
         assert found.part is not None
         assert (found.part.tolist(), found.times, found.key.tolist()) == (parts, None, [3, 9, 1])
     for split in ({"by": "day"}, {"by": "day", "format": "%d.%m.%Y"}, {"by": "number"}):
-        found = marks(kind="chronological", **split)
+        found = inputs_of_split(kind="chronological", **split)
         assert found.times is not None
         latest = [1, 0, 2] if split["by"] == "day" else [2, 0, 1]
         assert (np.argsort(found.times)[::-1].tolist(), found.part, found.key.tolist()) == (latest, None, [3, 9, 1])
     for kind in ("random", "chronological"):
-        found = marks(kind=kind)
+        found = inputs_of_split(kind=kind)
         assert (found.times, found.part, found.key.tolist()) == (None, None, [3, 9, 1])
-    found = marks(kind="random", group="garden")
+    found = inputs_of_split(kind="random", group="garden")
     assert found.key.tolist() == group_keys(Split(kind="random"), np.array(["b", "a", "b"])).tolist()
 
 
 @pytest.mark.parametrize(
-    ("split", "said"),
+    ("split", "message"),
     [
         ({"kind": "given", "by": "garden"}, "expected train, validation or test for each row; received a, b in garden"),
         ({"kind": "chronological", "by": "garden"}, "expected a number or a date in every row; row 0 holds"),
         ({"kind": "chronological", "by": "day", "format": "%Y"}, "split.by: day: expected a number or a date"),
     ],
 )
-def test_words_that_mean_no_part_or_time_are_refused(split: dict[str, Any], said: str) -> None:
-    """With the column, and what it holds."""
-    with pytest.raises(DataError, match=said):
-        marks(**split)
+def test_invalid_parts_and_times_are_refused(split: dict[str, Any], message: str) -> None:
+    """The error names the column and the invalid value."""
+    with pytest.raises(DataError, match=message):
+        inputs_of_split(**split)

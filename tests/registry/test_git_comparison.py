@@ -38,7 +38,7 @@ def git(workspace: Workspace, *words: str) -> str:
 
 
 @pytest.fixture
-def held(workspace: Workspace, keys: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def committed_project(workspace: Workspace, keys: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A committed project with a signer and two tasks, and a decision after the commit."""
     assert not keys.exists()
     for name in [name for name in os.environ if name.startswith("GIT_")]:
@@ -53,37 +53,37 @@ def held(workspace: Workspace, keys: Path, monkeypatch: pytest.MonkeyPatch) -> W
     return workspace
 
 
-def against(workspace: Workspace) -> list[str]:
+def faults_against_head(workspace: Workspace) -> list[str]:
     """Return all differences from git's HEAD."""
     commit = git_comparison.Commit(workspace, "HEAD")
     faults = [fault for task in sorted(commit.tasks()) for fault in git_comparison.task_faults(commit, task)]
     return faults + git_comparison.signer_faults(commit)[0]
 
 
-def _all_rewritten(workspace: Workspace, lines: list[Json]) -> None:
+def _rewrite_everything(workspace: Workspace, lines: list[Json]) -> None:
     """Remove the first REJECT, unsigned, from ledger, head and pointer."""
     plain = [without_signature(line) | {"id": line["id"]} for line in lines if line["version"] != "c"]
     write_ledger(workspace, plain)
     write_pointer(workspace, [line for line in ledger_lines(workspace) if line["verdict"] == "PROMOTE"][-1])
 
 
-def _all_rolled_back(workspace: Workspace, lines: list[Json]) -> None:
+def _restore_first_promotion(workspace: Workspace, lines: list[Json]) -> None:
     """Restore the state after the first promotion, signatures included."""
     write_ledger(workspace, lines[:1])
     write_pointer(workspace, lines[0])
 
 
-def _all_gone(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+def _delete_everything(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
     for path in (workspace.ledger("iris"), workspace.ledger("iris").with_suffix(".head"), workspace.champion("iris")):
         path.unlink()
 
 
-def _folders_gone(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+def _delete_folders(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
     for folder in ("ledger", "champions", "signers"):
         shutil.rmtree(workspace.root / "serving" / folder)
 
 
-def _key_replaced(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+def _replace_key(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
     """Sign everything again with another key under the same name."""
     public = workspace.signers / "anna.pub"
     public.unlink()
@@ -94,53 +94,64 @@ def _key_replaced(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG
     record_decisions(workspace)
 
 
-def _key_gone(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+def _delete_key(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
     (workspace.signers / "anna.pub").unlink()
 
 
-def _other_task_gone(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+def _delete_ledger_of_other_task(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
     workspace.ledger("sine").unlink()
 
 
-def _pointer_hashes_gone(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
+def _remove_hashes_of_pointer(workspace: Workspace, lines: list[Json]) -> None:  # noqa: ARG001 - each attack takes the same
     write_pointer(workspace, hashes=False)
 
 
 @pytest.mark.parametrize(
     "attack",
     [
-        *(_all_rewritten, _all_rolled_back, _all_gone, _folders_gone, _key_replaced, _key_gone, _other_task_gone),
-        *(_pointer_hashes_gone, *ATTACKS),
+        *(
+            _rewrite_everything,
+            _restore_first_promotion,
+            _delete_everything,
+            _delete_folders,
+            _replace_key,
+            _delete_key,
+            _delete_ledger_of_other_task,
+        ),
+        *(_remove_hashes_of_pointer, *ATTACKS),
     ],
 )
-def test_git_finds_what_was_written_anew_as_a_whole(held: Workspace, attack: Attack) -> None:
+def test_git_detects_a_consistently_rewritten_registry(committed_project: Workspace, attack: Attack) -> None:
     """Every line, head, pointer and public key of the commit must still be there, for every task."""
-    assert against(held) == []
-    attack(held, ledger_lines(held))
-    found = [*against(held), *(Registry(held).faults("iris") if held.champion("iris").is_file() else ["gone"])]
+    assert faults_against_head(committed_project) == []
+    attack(committed_project, ledger_lines(committed_project))
+    found = [
+        *faults_against_head(committed_project),
+        *(Registry(committed_project).faults("iris") if committed_project.champion("iris").is_file() else ["gone"]),
+    ]
     assert found
     if attack not in ATTACKS:
-        assert against(held)
+        assert faults_against_head(committed_project)
 
 
-def test_verify_against_git_on_the_command_line(held: Workspace) -> None:
+def test_verify_against_git_compares_all_tasks(committed_project: Workspace) -> None:
     """All tasks are compared, also those without a task file; a fault ends with status 1."""
-    (held.root / "tasks" / "sine.yaml").unlink()
-    done = CliRunner().invoke(cli, ["verify", "--against", "HEAD", "--json"], catch_exceptions=False)
-    rows = {(row["task"], row["what"]): row for row in json.loads(done.output)}
+    (committed_project.root / "tasks" / "sine.yaml").unlink()
+    result = CliRunner().invoke(cli, ["verify", "--against", "HEAD", "--json"], catch_exceptions=False)
+    rows = {(row["task"], row["what"]): row for row in json.loads(result.output)}
     assert rows["iris", "git"]["state"] == rows["sine", "git"]["state"] == rows["", "signers"]["state"] == "same"
     assert rows["iris", "line 6"]["text"] == "HOLD f: signed by anna"
-    held.ledger("sine").unlink()
-    done = CliRunner().invoke(cli, ["verify", "--against", "HEAD"], catch_exceptions=False)
-    assert done.exit_code == 1
-    assert "serving/ledger/sine.jsonl is missing: HEAD has it" in done.output
+    committed_project.ledger("sine").unlink()
+    result = CliRunner().invoke(cli, ["verify", "--against", "HEAD"], catch_exceptions=False)
+    assert result.exit_code == 1
+    assert "serving/ledger/sine.jsonl is missing: HEAD has it" in result.output
     for ref in ("nosuch", "--help", "HEAD:serving"):
-        done = CliRunner().invoke(cli, ["verify", "iris", "--against", ref])
-        assert isinstance(done.exception, RegistryError)
-        assert "git knows no commit" in str(done.exception)
+        result = CliRunner().invoke(cli, ["verify", "iris", "--against", ref])
+        assert isinstance(result.exception, RegistryError)
+        assert "git knows no commit" in str(result.exception)
 
 
-def test_every_task_is_looked_at_whatever_is_wrong_with_another(workspace: Workspace) -> None:
+def test_fault_of_one_task_does_not_stop_other_verifications(workspace: Workspace) -> None:
     """A fault of one task does not stop the verification of the others."""
     record_decisions(workspace)
     record_decisions(workspace, "sine")
@@ -162,8 +173,8 @@ def test_every_task_is_looked_at_whatever_is_wrong_with_another(workspace: Works
     assert {task for (task, _), row in found.items() if row["state"] == "changed"} == {"iris", "sine", "diabetes"}
 
 
-def test_a_pointer_that_is_gone_is_told_by_the_ledger(held: Workspace) -> None:
+def test_missing_pointer_is_detected_from_the_ledger(committed_project: Workspace) -> None:
     """A missing pointer is detected without git: the ledger records the promotion."""
-    held.champion("iris").unlink()
+    committed_project.champion("iris").unlink()
     with pytest.raises(RegistryError, match=r"its ledger made d champion, and serving/champions/iris\.json is missing"):
-        verify(held, loader.load(held, "iris"))
+        verify(committed_project, loader.load(committed_project, "iris"))

@@ -23,7 +23,7 @@ from tiltyard.workspace import Workspace
 
 
 @pytest.fixture
-def reigning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def project_with_champion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A project in which iris has data, outputs, a champion and a ledger."""
     workspace, task = prepared_project(tmp_path / "project", "iris")
     monkeypatch.chdir(workspace.root)
@@ -36,69 +36,71 @@ def reigning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return workspace
 
 
-def left(workspace: Workspace) -> list[str]:
+def remaining_files(workspace: Workspace) -> list[str]:
     """List the files of iris that are still there."""
     paths = (path.relative_to(workspace.root) for path in workspace.root.rglob("*") if path.is_file())
     return sorted(str(path) for path in paths if "iris" in {*path.parts, path.stem})
 
 
-def test_what_goes_and_what_stays(reigning: Workspace) -> None:
+def test_remove_keeps_ledger_packages_seal_and_raw_data(project_with_champion: Workspace) -> None:
     """Task file, entry, outputs and pointer are removed; ledger, packages, seal, raw data and other tasks stay."""
-    others = reigning.task_file("sine").read_bytes()
-    done = remove(reigning, "iris")
-    kept = (
+    others = project_with_champion.task_file("sine").read_bytes()
+    removal = remove(project_with_champion, "iris")
+    kept_prefixes = (
         "data/raw/iris/",
         "data/seals/iris.",
         "data/versions/iris.",
         "serving/ledger/iris.",
         "serving/packages/iris/",
     )
-    assert all(path.startswith(kept) for path in left(reigning))
-    assert all(any(f"{path}/".startswith(start) for path in done.kept) for start in kept)
-    assert {"tasks/iris.yaml", "serving/champions/iris.json", "out/iris", "params.yaml: its entry"} <= {*done.removed}
-    assert task_list.listed(reigning) == ["diabetes", "digits", "sine"]
-    assert reigning.search("iris2").exists()
-    assert reigning.task_file("sine").read_bytes() == others
+    assert all(path.startswith(kept_prefixes) for path in remaining_files(project_with_champion))
+    assert all(any(f"{path}/".startswith(start) for path in removal.kept) for start in kept_prefixes)
+    assert {"tasks/iris.yaml", "serving/champions/iris.json", "out/iris", "params.yaml: its entry"} <= {
+        *removal.removed
+    }
+    assert task_list.listed(project_with_champion) == ["diabetes", "digits", "sine"]
+    assert project_with_champion.search("iris2").exists()
+    assert project_with_champion.task_file("sine").read_bytes() == others
     with pytest.raises(TaskError, match="no task 'iris': expected one of diabetes, digits, sine"):
-        remove(reigning, "iris")
+        remove(project_with_champion, "iris")
 
 
-def test_all_means_all(reigning: Workspace) -> None:
+def test_remove_all_leaves_no_file(project_with_champion: Workspace) -> None:
     """With --all no file of the task is left."""
     result = CliRunner().invoke(main.cli, ["remove", "iris", "--yes", "--all", "--json"])
-    told = json.loads(result.stdout)
+    result_json = json.loads(result.stdout)
     assert result.exit_code == 0
-    assert told["kept"] == []
-    assert "serving/ledger/iris.jsonl" in told["removed"]
-    assert left(reigning) == []
+    assert result_json["kept"] == []
+    assert "serving/ledger/iris.jsonl" in result_json["removed"]
+    assert remaining_files(project_with_champion) == []
 
 
-def test_it_asks_before_it_does(reigning: Workspace) -> None:
+def test_remove_asks_for_confirmation(project_with_champion: Workspace) -> None:
     """The command lists what it removes and asks; without a terminal it requires --yes."""
-    before = left(reigning)
-    told = CliRunner().invoke(main.cli, ["remove", "iris"], input="n\n")
-    assert told.exit_code == 1
-    assert "removes  serving/champions/iris.json" in told.stderr
-    assert "keeps    serving/ledger/iris.jsonl" in told.stderr
-    mute = CliRunner().invoke(main.cli, ["remove", "iris"], input="")
-    assert mute.exit_code == 2
-    assert "--yes: required without a terminal" in mute.stderr
-    assert left(reigning) == before
+    before = remaining_files(project_with_champion)
+    declined = CliRunner().invoke(main.cli, ["remove", "iris"], input="n\n")
+    assert declined.exit_code == 1
+    assert "removes  serving/champions/iris.json" in declined.stderr
+    assert "keeps    serving/ledger/iris.jsonl" in declined.stderr
+    without_terminal = CliRunner().invoke(main.cli, ["remove", "iris"], input="")
+    assert without_terminal.exit_code == 2
+    assert "--yes: required without a terminal" in without_terminal.stderr
+    assert remaining_files(project_with_champion) == before
     assert CliRunner().invoke(main.cli, ["remove", "iris"], input="y\n").exit_code == 0
-    assert not reigning.task_file("iris").exists()
+    assert not project_with_champion.task_file("iris").exists()
 
 
-def test_a_link_is_removed_and_not_what_it_leads_to(reigning: Workspace, tmp_path: Path) -> None:
+def test_symlink_is_removed_but_not_its_target(project_with_champion: Workspace, tmp_path: Path) -> None:
     """The target of a link is kept."""
     elsewhere = tmp_path / "disk"
-    (reigning.root / "out" / "iris").rename(elsewhere)
-    (reigning.root / "out" / "iris").symlink_to(elsewhere)
-    remove(reigning, "iris")
-    assert not (reigning.root / "out" / "iris").is_symlink()
+    (project_with_champion.root / "out" / "iris").rename(elsewhere)
+    (project_with_champion.root / "out" / "iris").symlink_to(elsewhere)
+    remove(project_with_champion, "iris")
+    assert not (project_with_champion.root / "out" / "iris").is_symlink()
     assert any(elsewhere.iterdir())
 
 
-def test_what_another_task_needs_is_not_removed(workspace: Workspace) -> None:
+def test_base_task_of_another_task_is_not_removed(workspace: Workspace) -> None:
     """A task stays while another one is based on its model."""
     content = yaml.safe_load(workspace.task_file("digits").read_text())
     content["model"] = {"family": "transfer", "base": "digits", "units": [8]}
@@ -109,14 +111,14 @@ def test_what_another_task_needs_is_not_removed(workspace: Workspace) -> None:
     assert workspace.task_file("digits").exists()
 
 
-def test_the_lock_of_dvc_forgets_its_stages(workspace: Workspace) -> None:
+def test_stages_are_removed_from_dvc_lock(workspace: Workspace) -> None:
     """Stages of other tasks stay byte for byte."""
     stage = (
         "    cmd: tiltyard train {0}\n    outs:\n    - path: out/{0}/train\n      md5: 1{1:031d}.dir\n      size: 1\n"
     )
     of_iris, of_sine = (
-        "".join(f"  {verb}@{name}:\n{stage.format(name, place)}" for verb in ("resolve", *dvc.STAGES))
-        for place, name in enumerate(["iris", "sine"])
+        "".join(f"  {verb}@{name}:\n{stage.format(name, index)}" for verb in ("resolve", *dvc.STAGES))
+        for index, name in enumerate(["iris", "sine"])
     )
     lock = workspace.root / "dvc.lock"
     lock.write_text(f"schema: '2.0'\nstages:\n{of_iris}{of_sine}")
@@ -124,7 +126,7 @@ def test_the_lock_of_dvc_forgets_its_stages(workspace: Workspace) -> None:
     assert lock.read_text() == f"schema: '2.0'\nstages:\n{of_sine}"
 
 
-def test_a_file_deleted_by_hand_is_noticed(
+def test_manually_deleted_task_file_is_reported(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Commands report the missing file and still work for other tasks; the hinted command fixes it."""
@@ -148,7 +150,7 @@ def test_a_file_deleted_by_hand_is_noticed(
         loader.load(workspace, "iris")
 
 
-def test_no_name_leads_out_of_the_project(workspace: Workspace) -> None:
+def test_task_name_cannot_be_a_path(workspace: Workspace) -> None:
     """Neither a typed name nor one on the list can be a path."""
     (workspace.root.parent / "precious.yaml").write_text("x")
     for name in ("../../precious", "..", ".", "iris/../..", ""):
@@ -161,7 +163,7 @@ def test_no_name_leads_out_of_the_project(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("name", ["on", "no", "null", "true"])
-def test_a_task_may_be_called_like_a_value_of_yaml(workspace: Workspace, name: str) -> None:
+def test_task_name_may_be_a_yaml_keyword(workspace: Workspace, name: str) -> None:
     """The name is written to the list as text."""
     assert task_list.add(workspace, name)
     assert name in task_list.listed(workspace)

@@ -33,39 +33,41 @@ from tiltyard.registry.verify import verify
 from tiltyard.workspace import Workspace
 
 
-def problems(workspace: Workspace) -> dict[int, str]:
+def signature_states(workspace: Workspace) -> dict[int, str]:
     """Return for each line what is wrong with its signature, or its signer."""
     return {entry.place: entry.fault or entry.signer or "unsigned" for entry in Registry(workspace).entries("iris")}
 
 
-def test_a_key_is_made_once_and_signs_from_then_on(workspace: Workspace, keys: Path) -> None:
+def test_key_is_created_once_and_signs_later_decisions(workspace: Workspace, keys: Path) -> None:
     """The private key is outside the project with mode 600, the public one in the project in OpenSSH format."""
     record_decisions(workspace, steps=STEPS[:2])
     done = CliRunner().invoke(cli, ["key", "anna", "--sign"], catch_exceptions=False)
     assert done.exit_code == 0
     assert (keys / "anna").stat().st_mode & 0o777 == 0o600
     assert (workspace.signers / "anna.pub").read_text().startswith("ssh-ed25519 ")
-    again = (keys / "anna").read_bytes()
+    private_key = (keys / "anna").read_bytes()
     assert CliRunner().invoke(cli, ["key", "anna", "--sign"], catch_exceptions=False).exit_code == 0
-    assert (keys / "anna").read_bytes() == again
+    assert (keys / "anna").read_bytes() == private_key
     record_decisions(workspace, steps=STEPS[2:])
-    assert problems(workspace) == {1: "unsigned", 2: "unsigned", 3: "anna", 4: "anna", 5: "anna"}
+    assert signature_states(workspace) == {1: "unsigned", 2: "unsigned", 3: "anna", 4: "anna", 5: "anna"}
     assert Registry(workspace).faults("iris") == []
 
 
-def test_a_key_that_is_made_twice_at_once_is_one(workspace: Workspace, keys: Path) -> None:
+def test_concurrent_calls_create_one_key(workspace: Workspace, keys: Path) -> None:
     """Concurrent calls use the same key; none is overwritten."""
     with ThreadPoolExecutor(8) as pool:
-        made = [done.result(60) for done in [pool.submit(signing.create_key, workspace, "anna") for _ in range(16)]]
-    assert {*made} == {(keys / "anna", workspace.signers / "anna.pub")}
+        keys_created = [
+            done.result(60) for done in [pool.submit(signing.create_key, workspace, "anna") for _ in range(16)]
+        ]
+    assert {*keys_created} == {(keys / "anna", workspace.signers / "anna.pub")}
     record_decisions(workspace, steps=STEPS[:2])
-    assert problems(workspace) == {1: "anna", 2: "anna"}
+    assert signature_states(workspace) == {1: "anna", 2: "anna"}
     assert [path.name for path in keys.iterdir()] == ["anna"]
 
 
 @pytest.mark.usefixtures("keys")
 @pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="needs OpenSSH")
-def test_a_key_of_ssh_keygen_signs(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_of_ssh_keygen_is_accepted(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key named by the environment variable signs; a key of another type is refused."""
     for kind in ("ed25519", "rsa"):
         path = workspace.root.parent / kind
@@ -78,11 +80,11 @@ def test_a_key_of_ssh_keygen_signs(workspace: Workspace, monkeypatch: pytest.Mon
         record_decisions(workspace, steps=STEPS[:1])
     signing.create_key(workspace, "robot")
     record_decisions(workspace, steps=STEPS[:2])
-    assert problems(workspace) == {1: "robot", 2: "robot"}
+    assert signature_states(workspace) == {1: "robot", 2: "robot"}
 
 
 @pytest.mark.usefixtures("keys")
-def test_keys_that_cannot_be_meant_are_refused(workspace: Workspace) -> None:
+def test_invalid_keys_and_names_are_refused(workspace: Workspace) -> None:
     """A readable private key, a path as name, a mismatched pair and an invalid file are refused."""
     private, public = signing.create_key(workspace, "anna")
     for name in ("../anna", "", ".hidden", "a b"):
@@ -104,7 +106,7 @@ def test_keys_that_cannot_be_meant_are_refused(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("attack", "found"),
+    ("attack", "expected"),
     [
         (lambda lines: [*lines[:2], {**lines[2], "verdict": "HOLD"}, *lines[3:]], "not the signature of anna"),
         (lambda lines: [*lines[:2], *lines[3:]], "not the signature of anna"),
@@ -119,8 +121,8 @@ def test_keys_that_cannot_be_meant_are_refused(workspace: Workspace) -> None:
         (lambda lines: [*lines[:-1], {**lines[-1], "signature": "é"}], "not the signature of anna"),
     ],
 )
-def test_signatures_find_what_hashes_do_not(
-    workspace: Workspace, keys: Path, attack: Callable[[list[Json]], list[Json]], found: str
+def test_signatures_detect_a_consistent_rewrite(
+    workspace: Workspace, keys: Path, attack: Callable[[list[Json]], list[Json]], expected: str
 ) -> None:
     """A consistent rewrite of ledger, head and pointer without the key is detected."""
     signing.create_key(workspace, "anna")
@@ -128,16 +130,16 @@ def test_signatures_find_what_hashes_do_not(
     shutil.rmtree(keys)
     signing.create_key(workspace, "ben")
     write_ledger(workspace, attack(ledger_lines(workspace)))
-    made = [line for line in ledger_lines(workspace) if line["verdict"] == "PROMOTE"][-1]
-    write_pointer(workspace, made)
+    keys_created = [line for line in ledger_lines(workspace) if line["verdict"] == "PROMOTE"][-1]
+    write_pointer(workspace, keys_created)
     assert registry.faults("iris") == []
-    assert any(found in problem for problem in problems(workspace).values()), problems(workspace)
+    assert any(expected in problem for problem in signature_states(workspace).values()), signature_states(workspace)
     states = {row["what"]: row["state"] for row in verify(workspace, loader.load(workspace, "iris"))}
     assert states["ledger"] == "same"
     assert "changed" in {state for what, state in states.items() if what.startswith("line ")}
 
 
-def test_a_task_may_want_signatures(workspace: Workspace, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_task_may_require_signatures(workspace: Workspace, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With gate.signed, decisions need a key, only signed approvals count, and an unsigned line is a fault."""
     edit_task(workspace, "iris", {"gate.signed": True})
     task, registry = loader.load(workspace, "iris"), Registry(workspace)
@@ -161,7 +163,7 @@ def test_a_task_may_want_signatures(workspace: Workspace, keys: Path, monkeypatc
     assert (last["state"], last["text"]) == ("changed", "HOLD cccc: unsigned; gate.signed requires a signature")
 
 
-def test_the_repository_holds_no_private_key() -> None:
+def test_repository_contains_no_private_key() -> None:
     """Files of signers in the repository are public keys only."""
     for path in (ROOT / "serving").rglob("*"):
         if path.is_file() and path.stat().st_size < 10_000:

@@ -31,7 +31,7 @@ from tiltyard.workspace import Workspace
 
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("steps", [STEPS, STEPS[:4]], ids=["a reject is last", "a promotion is last"])
-def test_what_does_not_fit_is_found(workspace: Workspace, attack: Attack, steps: list[tuple[str, str]]) -> None:
+def test_inconsistent_files_are_detected(workspace: Workspace, attack: Attack, steps: list[tuple[str, str]]) -> None:
     """Each attack is detected at once and after later decisions."""
     registry = record_decisions(workspace, steps=steps)
     assert registry.faults("iris") == []
@@ -41,12 +41,12 @@ def test_what_does_not_fit_is_found(workspace: Workspace, attack: Attack, steps:
         with pytest.raises(RegistryError, match="expected each key once; received"):
             registry.decisions("iris")
         return
-    healed = attack is delete_head or (steps is not STEPS and attack is remove_last_line)  # nothing was lost
+    restored = attack is delete_head or (steps is not STEPS and attack is remove_last_line)  # nothing was lost
     registry.record(make_decision("z", "HOLD"))
-    assert healed or registry.faults("iris"), "a later decision covered it up"
+    assert restored or registry.faults("iris"), "a later decision hides the fault"
 
 
-def test_a_promotion_that_was_cut_off_comes_back(workspace: Workspace) -> None:
+def test_missing_promotion_is_restored_from_the_pointer(workspace: Workspace) -> None:
     """The next decision writes the line that the pointer holds again, byte for byte."""
     registry = record_decisions(workspace, steps=STEPS[:4])
     before = workspace.ledger("iris").read_bytes()
@@ -57,35 +57,37 @@ def test_a_promotion_that_was_cut_off_comes_back(workspace: Workspace) -> None:
     assert registry.faults("iris") == []
 
 
-def test_what_an_interrupted_change_leaves_is_no_fault(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_change_is_no_fault(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill after any write of a promotion or decision leaves no fault, and the next change finishes it."""
     registry = record_decisions(workspace)
 
     class Killed(BaseException):
-        """As a kill ends a process."""
+        """Ends the code at this point, as a kill does."""
 
     for version, verdict in (("f", "PROMOTE"), ("g", "HOLD")):
-        written = registry.promote if verdict == "PROMOTE" else registry.record
+        write_decision = registry.promote if verdict == "PROMOTE" else registry.record
         for writes in range(4):
-            left = [writes]
+            remaining = [writes]
 
-            def fail(path: Path, content: bytes, left: list[int] = left, real: Any = files.write_bytes) -> None:
-                if not left[0]:
+            def fail(
+                path: Path, content: bytes, remaining: list[int] = remaining, real: Any = files.write_bytes
+            ) -> None:
+                if not remaining[0]:
                     raise Killed
-                left[0] -= 1
+                remaining[0] -= 1
                 real(path, content)
 
             with monkeypatch.context() as patch:
                 patch.setattr(files, "write_bytes", fail)
                 with contextlib.suppress(Killed):
-                    written(make_decision(f"{version}{writes}", verdict))
+                    write_decision(make_decision(f"{version}{writes}", verdict))
             assert registry.faults("iris") == [], (version, writes)
     registry.record(make_decision("h", "HOLD"))
     assert registry.faults("iris") == []
     assert len(files.read_json(workspace.champion("iris"))["ledger"]["hashes"]) == len(ledger_lines(workspace))
 
 
-def test_a_ledger_without_hashes_is_read_and_said_to_have_none(workspace: Workspace) -> None:
+def test_ledger_without_hashes_is_accepted_and_reported(workspace: Workspace) -> None:
     """An old ledger and pointer without hashes are no fault; later decisions add hashes."""
     old = [make_decision("a", "PROMOTE"), make_decision("b", "HOLD")]
     workspace.ledger("iris").parent.mkdir(parents=True)
@@ -106,21 +108,21 @@ def test_a_ledger_without_hashes_is_read_and_said_to_have_none(workspace: Worksp
     assert registry.faults("iris")
 
 
-def test_a_pointer_that_contradicts_itself_is_refused(workspace: Workspace) -> None:
+def test_inconsistent_pointer_is_refused(workspace: Workspace) -> None:
     """Different versions or tasks inside one pointer are an error."""
     registry, path = record_decisions(workspace), workspace.champion("iris")
-    whole = files.read_json(path)
+    intact = files.read_json(path)
     for change, text in (
         ({"version": "f"}, "contradicts itself: its version is f, that of its decision d"),
         ({"task": "sine"}, "contradicts itself: its task is sine, that of its decision iris"),
-        ({"task": "sine", "decision": {**whole["decision"], "task": "sine"}}, "is about another task: expected iris"),
+        ({"task": "sine", "decision": {**intact["decision"], "task": "sine"}}, "is about another task: expected iris"),
         ({"ledger": {"hashes": "none"}}, "holds no readable hashes"),
         ({"ledger": 3}, "holds no readable hashes"),
     ):
-        files.write_json(path, {**whole, **change})
+        files.write_json(path, {**intact, **change})
         with pytest.raises(RegistryError, match=text) as caught:
             registry.champion("iris")
         assert "git checkout" in caught.value.hint
-    path.write_text(json.dumps(whole).replace('{"task"', '{"version": "f", "task"', 1))
+    path.write_text(json.dumps(intact).replace('{"task"', '{"version": "f", "task"', 1))
     with pytest.raises(RegistryError, match="is not a champion pointer"):
         registry.champion("iris")

@@ -34,13 +34,13 @@ from tiltyard.registry.registry import Registry
 from tiltyard.registry.verify import verify
 from tiltyard.workspace import Workspace
 
-Arena = tuple[Workspace, Task]
+Project = tuple[Workspace, Task]
 PROVEN = ("ledger", "model", "package", "data", "parameters", "code", "figures")
 
 
 @pytest.fixture(scope="module")
-def crowned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Diabetes with a champion, and a challenger that sees fewer features."""
+def champion_project_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Diabetes with a champion, and a challenger that uses fewer features."""
     workspace, task = prepared_project(tmp_path_factory.mktemp("crowned"), "diabetes")
     write_challenger(workspace, task, slice(None))
     with pytest.MonkeyPatch.context() as patch:
@@ -51,22 +51,22 @@ def crowned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def proven(crowned: Path, tmp_path: Path) -> Arena:
+def project(champion_project_root: Path, tmp_path: Path) -> Project:
     """A copy of the project for one test."""
-    shutil.copytree(crowned, tmp_path / "own")
+    shutil.copytree(champion_project_root, tmp_path / "own")
     workspace = Workspace(tmp_path / "own")
     return workspace, loader.load(workspace, "diabetes")
 
 
-def states(workspace: Workspace, task: Task) -> dict[str, str]:
+def verification_states(workspace: Workspace, task: Task) -> dict[str, str]:
     """Return the state of each row."""
     return {row["what"]: row["state"] for row in verify(workspace, task)}
 
 
-def test_a_champion_as_it_was_is_proven(proven: Arena) -> None:
+def test_unchanged_champion_is_verified(project: Project) -> None:
     """All hashes and metrics are the same, and the evidence holds size and memory."""
-    workspace, task = proven
-    assert states(workspace, task) == dict.fromkeys(PROVEN, "same")
+    workspace, task = project
+    assert verification_states(workspace, task) == dict.fromkeys(PROVEN, "same")
     (line,) = Registry(workspace).decisions("diabetes")
     assert 30 < line.evidence["facts"]["memory_mb"] < 500
     assert 0 < line.evidence["facts"]["size_mb"] < 1
@@ -77,9 +77,9 @@ def _package(workspace: Workspace, version: str, name: str) -> Path:
 
 
 @pytest.mark.parametrize("what", ["model.onnx", "encoder.json", "card.md", "data", "ledger", "parameters", "pointer"])
-def test_any_change_of_a_byte_is_found(proven: Arena, what: str) -> None:
+def test_any_changed_byte_is_detected(project: Project, what: str) -> None:
     """One changed byte in any of these files is detected."""
-    workspace, task = proven
+    workspace, task = project
     version = aliases(workspace, task)["champion"]
     expected = {"model.onnx": "model", "encoder.json": "model", "card.md": "package", "pointer": "ledger"}.get(
         what, what
@@ -98,15 +98,15 @@ def test_any_change_of_a_byte_is_found(proven: Arena, what: str) -> None:
         }.get(what) or _package(workspace, version, what)
         content = path.read_bytes() if path.is_file() else b"0"
         path.write_bytes(content.replace(b"0", b"1", 1) if what != "model.onnx" else content + b"\x00")
-    assert states(workspace, task)[expected] == "changed"
+    assert verification_states(workspace, task)[expected] == "changed"
 
 
-def test_what_is_not_here_is_unknown(proven: Arena) -> None:
+def test_missing_files_are_unknown(project: Project) -> None:
     """In a fresh clone missing files are unknown, not changed."""
-    workspace, task = proven
+    workspace, task = project
     for folder in (workspace.raw("diabetes"), workspace.package("diabetes", aliases(workspace, task)["champion"])):
         shutil.rmtree(folder)
-    found = states(workspace, task)
+    found = verification_states(workspace, task)
     assert {what for what, state in found.items() if state == "unknown"} == {"package", "data", "figures"}
     assert "changed" not in found.values()
     shutil.rmtree(workspace.champion("diabetes").parent)
@@ -114,9 +114,9 @@ def test_what_is_not_here_is_unknown(proven: Arena) -> None:
         verify(workspace, task)
 
 
-def test_the_pointer_has_the_hash_of_the_package(proven: Arena) -> None:
+def test_pointer_has_the_hash_of_the_package(project: Project) -> None:
     """A different or missing hash is reported; the service refuses such a champion."""
-    workspace, task = proven
+    workspace, task = project
     folder = workspace.package("diabetes", aliases(workspace, task)["champion"])
     files.write_json(folder / "schema.json", {})
     path = workspace.champion("diabetes")
@@ -127,50 +127,50 @@ def test_the_pointer_has_the_hash_of_the_package(proven: Arena) -> None:
         ({name: value for name, value in whole.items() if name != "files"}, "changed"),
     ):
         files.write_json(path, content)
-        assert states(workspace, task)["files"] == state
+        assert verification_states(workspace, task)["files"] == state
     files.write_json(path, {**whole, "files": "0" * 64})
     with pytest.raises(PackageError, match="is not the one that was promoted"):
         manifest.check(folder, pointer.read(path).files)
 
 
-def test_a_fifo_in_place_of_a_file_is_told(proven: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fifo_in_place_of_a_file_is_reported(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A FIFO in place of any of these files does not block the command."""
-    workspace, task = proven
+    workspace, task = project
     monkeypatch.chdir(workspace.root)
     workspace.signers.mkdir(exist_ok=True)
     model = workspace.package("diabetes", aliases(workspace, task)["champion"]) / "model.onnx"
     model.unlink()
-    for place in (
+    for path in (
         *(model, workspace.champion("zz"), workspace.ledger("yy"), workspace.signers / "zz.pub"),
         *(workspace.task_file("xx"), workspace.ledger("xx").with_suffix(".head")),
     ):
-        os.mkfifo(place)
-    for words in (["verify", "--json"], ["verify", "diabetes"], ["status"]):
-        command = [sys.executable, "-c", "from tiltyard.cli.main import main; main()", *words]
+        os.mkfifo(path)
+    for arguments in (["verify", "--json"], ["verify", "diabetes"], ["status"]):
+        command = [sys.executable, "-c", "from tiltyard.cli.main import main; main()", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == (0 if words == ["status"] else 1), done.stderr
+        assert done.returncode == (0 if arguments == ["status"] else 1), done.stderr
         assert "Traceback" not in done.stderr
-        if "--json" in words:
-            states = {(row["task"], row["what"]): row["state"] for row in json.loads(done.stdout)}
-            assert states["diabetes", "model"] == states["xx", "task"] == "changed"
+        if "--json" in arguments:
+            verification_states = {(row["task"], row["what"]): row["state"] for row in json.loads(done.stdout)}
+            assert verification_states["diabetes", "model"] == verification_states["xx", "task"] == "changed"
 
 
-def test_two_versions_are_compared_by_every_metric(proven: Arena) -> None:
+def test_versions_are_compared_by_every_metric(project: Project) -> None:
     """Gains are symmetric, and the version with fewer features is worse in every metric."""
-    workspace, task = proven
+    workspace, task = project
     found = compare(workspace, task, "champion", "challenger")
-    turned = compare(workspace, task, "challenger", "champion")
+    reversed_comparison = compare(workspace, task, "challenger", "champion")
     assert {row["metric"]: row["first_is"] for row in found["metrics"]} == dict.fromkeys(
         task.evaluator.metrics, "better"
     )
-    assert {row["first_is"] for row in turned["metrics"]} == {"worse"}
-    gains = [[row["gain"] for row in one["metrics"]] for one in (found, turned)]
+    assert {row["first_is"] for row in reversed_comparison["metrics"]} == {"worse"}
+    gains = [[row["gain"] for row in one["metrics"]] for one in (found, reversed_comparison)]
     np.testing.assert_allclose(gains[0], -np.array(gains[1]))
 
 
-def test_what_was_trained_last_may_be_the_champion(proven: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_latest_training_may_be_the_champion(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """If champion and challenger are the same version, they do not differ, and there is none to approve."""
-    workspace, task = proven
+    workspace, task = project
     monkeypatch.chdir(workspace.root)
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
     shutil.rmtree(workspace.champion("diabetes").parent)
@@ -185,35 +185,35 @@ def test_what_was_trained_last_may_be_the_champion(proven: Arena, monkeypatch: p
         approve(workspace, task)
 
 
-def test_on_the_command_line(proven: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_print_tables_json_and_exit_codes(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands print tables, JSON and exit codes."""
-    workspace, task = proven
+    workspace, task = project
     monkeypatch.chdir(workspace.root)
-    for words in (
+    for arguments in (
         ["why", "diabetes"],
         ["why", "diabetes", "champion"],
         ["compare", "diabetes", "champion", "challenger"],
     ):
         for more in ([], ["--json"]):
-            done = CliRunner().invoke(cli, [*words, *more], catch_exceptions=False)
+            done = CliRunner().invoke(cli, [*arguments, *more], catch_exceptions=False)
             assert done.exit_code == 0
             assert aliases(workspace, task)["champion"] in done.output
     assert CliRunner().invoke(cli, ["verify", "diabetes"]).exit_code == 0
     (line,) = Registry(workspace).decisions("diabetes")
     assert json.loads(CliRunner().invoke(cli, ["why", "diabetes", "--json"]).output)["checks"] == line.checks
     assert "against the baseline's" in CliRunner().invoke(cli, ["why", "diabetes"]).output
-    for seen in (check for check in line.checks if check["state"] == "passed"):
-        assert "expected" in seen["text"], seen
-        assert {type(seen[name]) for name in ("observed", "limit", "rows")} <= {float, int}, seen
+    for passed_check in (check for check in line.checks if check["state"] == "passed"):
+        assert "expected" in passed_check["text"], passed_check
+        assert {type(passed_check[name]) for name in ("observed", "limit", "rows")} <= {float, int}, passed_check
     _package(workspace, aliases(workspace, task)["champion"], "card.md").write_text("better than it is")
     done = CliRunner().invoke(cli, ["verify", "diabetes"])
     assert done.exit_code == 1
     assert "changed" in done.output
 
 
-def test_other_versions_on_the_same_rows_are_counted(proven: Arena) -> None:
+def test_other_versions_judged_on_the_same_rows_are_counted(project: Project) -> None:
     """Other versions judged by the same metric on the same rows are counted, rollbacks are not."""
-    workspace, task = proven
+    workspace, task = project
     report = files.read_json(workspace.out("diabetes", "evaluate") / "report.json")
     (line,) = Registry(workspace).decisions("diabetes")
     others = [
@@ -230,7 +230,7 @@ def test_other_versions_on_the_same_rows_are_counted(proven: Arena) -> None:
 
 
 @pytest.mark.parametrize("name", ["diabetes", "iris", "digits", "sine"])
-def test_a_simple_model_learns_something(tmp_path: Path, name: str) -> None:
+def test_simple_model_beats_the_baseline(tmp_path: Path, name: str) -> None:
     """The simple model beats the baseline for every kind of features."""
     workspace, task = prepared_project(tmp_path, name)
     test, folder = sealed_test.read_test(workspace, task.name, task.columns), workspace.out(name, "prepare")
@@ -247,9 +247,9 @@ def test_a_simple_model_learns_something(tmp_path: Path, name: str) -> None:
     assert task.metric.gain(*scores) > 0
 
 
-def test_a_word_is_asked_for_and_heard(proven: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_challenger_is_held_until_approved(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A challenger is held until it is approved; approving twice records one line."""
-    workspace, _ = proven
+    workspace, _ = project
     monkeypatch.setenv("TILTYARD_ACTOR", "anna")
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
     edit_task(workspace, "diabetes", {"gate.approval": True})
@@ -261,23 +261,23 @@ def test_a_word_is_asked_for_and_heard(proven: Arena, monkeypatch: pytest.Monkey
     assert verdict.verdict == "HOLD"
     assert {approve(workspace, task).id for _ in range(2)} == {approve(workspace, task, version[:6]).id}
     assert promote(workspace, task).verdict == "PROMOTE"
-    words = [decision.verdict for decision in Registry(workspace).decisions("diabetes")]
-    assert words == ["PROMOTE", "HOLD", "APPROVE", "PROMOTE"]
+    arguments = [decision.verdict for decision in Registry(workspace).decisions("diabetes")]
+    assert arguments == ["PROMOTE", "HOLD", "APPROVE", "PROMOTE"]
     with pytest.raises(RegistryError, match="diabetes has no challenger to approve"):
         approve(workspace, task)
 
 
-def test_a_run_waits_for_a_word(proven: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_waits_for_approval(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run waits for an approval as long as the task says."""
     from pipelines import steps
 
-    workspace, task = proven
+    workspace, task = project
     monkeypatch.setattr(steps, "POLL_SECONDS", 0.01)
-    patient, hasty = (
+    long_wait, short_wait = (
         task.model_copy(update={"gate": task.gate.model_copy(update={"approval": True, "approval_minutes": minutes})})
         for minutes in (5.0, 0.001)
     )
     version = aliases(workspace, task)["challenger"]
-    assert not steps.wait_for_approval(workspace, hasty, version)
+    assert not steps.wait_for_approval(workspace, short_wait, version)
     threading.Timer(0.2, approve, (workspace, task)).start()
-    assert steps.wait_for_approval(workspace, patient, version)
+    assert steps.wait_for_approval(workspace, long_wait, version)

@@ -1,4 +1,4 @@
-"""Script injection by names and values: no page, document or Markdown of ours runs it in a real browser."""
+"""Script injection by names and values: no generated page, document or Markdown runs it in a real browser."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def hostile_project(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A project with scripts as names and values: validated, judged, explained and reported."""
     workspace = new_workspace(tmp_path_factory.mktemp("spoiled") / "project")
     names = {"income": IMAGE, "height": SCRIPT, "weight": QUOTES, "country": LINK, "shop": DOUBLE, "again": CLOSED}
@@ -85,14 +85,14 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         ("expect_column_pair_values_to_be_equal", {"column_A": SCRIPT, "column_B": QUOTES}),
         ("expect_table_columns_to_match_set", {"column_set": [IMAGE, SCRIPT, QUOTES]}),
     ]
-    told: list[dict[str, Any]] = [
+    report_json: list[dict[str, Any]] = [
         {"expectation": name, "severity": "warning", "arguments": arguments} for name, arguments in expect
     ]
     changes = {
         "title": CLOSED + IMAGE + SCRIPT,
         "columns": columns,
         "target": {"column": CLOSED, "classes": [SCRIPT, IMAGE], "unit": IMAGE},
-        "expect": told,
+        "expect": report_json,
         "split": {"kind": "random"},
         "gate.slices": [LINK],
         "gate.sensitive": [LINK],
@@ -118,9 +118,9 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
-def harmless(browser: Browser, url: str, until: str = "true") -> str:
+def open_and_check(browser: Browser, url: str, condition: str = "true") -> str:
     """Open a page, focus all elements, assert that no script ran or could run; return the text."""
-    browser.open(url, until)
+    browser.open(url, condition)
     browser.script("new Promise((good) => setTimeout(good, 150))")
     browser.script("document.querySelectorAll('*').forEach((one) => one.focus && one.focus())")
     assert browser.script("window.hacked === undefined"), url
@@ -129,20 +129,20 @@ def harmless(browser: Browser, url: str, until: str = "true") -> str:
     return text
 
 
-def test_pages_of_the_report(browser: Browser, spoiled: Workspace) -> None:
+def test_report_pages_escape_names_and_values(browser: Browser, hostile_project: Workspace) -> None:
     """Overview and task page escape columns, labels, title, slices, categories, reasons and reviewers."""
-    for page in (spoiled.report / "index.html", spoiled.report / "shop.html"):
-        text = harmless(browser, page.as_uri())
+    for page in (hostile_project.report / "index.html", hostile_project.report / "shop.html"):
+        text = open_and_check(browser, page.as_uri())
         assert IMAGE in text
     for verdict in ("APPROVE", "ROLLBACK"):
         assert verdict in text
     for who in (IMAGE + SCRIPT, LINK + DOUBLE + CLOSED):
-        assert f"approved by {who}" in text, "a reviewer's name is to be read"
+        assert f"approved by {who}" in text, "the reviewer's name is not shown"
 
 
-def test_no_script_runs_in_the_report_but_its_own(browser: Browser, spoiled: Workspace, tmp_path: Path) -> None:
+def test_added_script_does_not_run_in_the_report(browser: Browser, hostile_project: Workspace, tmp_path: Path) -> None:
     """A script that is added to a page does not run: the policy allows scripts by hash."""
-    page = (spoiled.report / "shop.html").read_text(encoding="utf-8")
+    page = (hostile_project.report / "shop.html").read_text(encoding="utf-8")
     (tmp_path / "shop.html").write_text(page.replace("<main", f"{IMAGE}<script>{RUN}</script><main", 1))
     browser.open((tmp_path / "shop.html").as_uri(), "true")
     browser.script("new Promise((good) => setTimeout(good, 150))")
@@ -150,10 +150,10 @@ def test_no_script_runs_in_the_report_but_its_own(browser: Browser, spoiled: Wor
     assert browser.script("document.querySelectorAll('figure[data-kind] svg').length") > 0
 
 
-def test_an_edited_pointer_is_text(browser: Browser, spoiled: Workspace, tmp_path: Path) -> None:
+def test_values_of_an_edited_pointer_are_escaped(browser: Browser, hostile_project: Workspace, tmp_path: Path) -> None:
     """Values of an edited pointer are shown as text or refused."""
     root = tmp_path / "edited"
-    shutil.copytree(spoiled.root, root)
+    shutil.copytree(hostile_project.root, root)
     edited = Workspace(root)
     pointer: dict[str, Any] = files.read_json(edited.champion("shop"))
     for key in ("version", "who", "time", "metric", "champion", "commit", "data", "test"):
@@ -168,26 +168,26 @@ def test_an_edited_pointer_is_text(browser: Browser, spoiled: Workspace, tmp_pat
         assert not (edited.report / "index.html").exists()
     else:
         for page in edited.report.glob("*.html"):
-            harmless(browser, page.as_uri())
+            open_and_check(browser, page.as_uri())
 
 
-def _hostile(value: Any, keep: tuple[str, ...] = ("task", "verdict")) -> Any:
-    """Replace each text inside by script."""
+def _replace_texts(value: Any, kept_keys: tuple[str, ...] = ("task", "verdict")) -> Any:
+    """Replace each nested text by scripts."""
     if isinstance(value, dict):
-        return {key: inner if key in keep else _hostile(inner) for key, inner in value.items()}
+        return {key: inner if key in kept_keys else _replace_texts(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_hostile(inner) for inner in value]
+        return [_replace_texts(inner) for inner in value]
     return IMAGE + DOUBLE + CLOSED + LINK if isinstance(value, str) else value
 
 
 EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "all text": _hostile,
+    "all text": _replace_texts,
     "all but the states of checks": lambda line: {
-        **_hostile(line),
-        "checks": [{**_hostile(one), "state": one["state"]} for one in line["checks"]],
+        **_replace_texts(line),
+        "checks": [{**_replace_texts(one), "state": one["state"]} for one in line["checks"]],
     },
     "metrics": lambda line: {**line, "metric": IMAGE, "metrics": {IMAGE: 1, DOUBLE: 2}, "baseline": {IMAGE: 0}},
-    "figures of checks": lambda line: {**line, "checks": [{**one, "observed": IMAGE} for one in line["checks"]]},
+    "values of checks": lambda line: {**line, "checks": [{**one, "observed": IMAGE} for one in line["checks"]]},
     "gains": lambda line: {**line, "evidence": dict.fromkeys(line["evidence"], IMAGE)},
     "a check": lambda line: {**line, "checks": [IMAGE]},
     "a verdict": lambda line: {**line, "verdict": IMAGE},
@@ -196,50 +196,50 @@ EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
-def test_an_edited_ledger_is_text(
-    browser: Browser, spoiled: Workspace, tmp_path: Path, edit: Callable[[dict[str, Any]], dict[str, Any]]
+def test_values_of_an_edited_ledger_are_escaped(
+    browser: Browser, hostile_project: Workspace, tmp_path: Path, edit: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> None:
     """Values of an edited ledger are shown as text, or the page says that the registry cannot be read."""
     root = tmp_path / "edited"
-    shutil.copytree(spoiled.root, root)
+    shutil.copytree(hostile_project.root, root)
     edited = Workspace(root)
     ledger = edited.ledger("shop")
     lines = [edit(json.loads(line)) for line in ledger.read_text(encoding="utf-8").splitlines()]
     ledger.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
     shutil.rmtree(edited.report)
     report.report(edited, [loader.load(edited, "shop")])
-    texts = [harmless(browser, page.as_uri()) for page in sorted(edited.report.glob("*.html"))]
+    texts = [open_and_check(browser, page.as_uri()) for page in sorted(edited.report.glob("*.html"))]
     assert len(texts) == 2
     assert all("shop" in text for text in texts)
 
 
-def test_data_docs(browser: Browser, spoiled: Workspace) -> None:
+def test_data_docs_escape_names_and_values(browser: Browser, hostile_project: Workspace) -> None:
     """Great Expectations' Data Docs escape columns, values and file names."""
-    fetch_raw(spoiled, "digits")
-    with zipfile.ZipFile(spoiled.raw("digits") / "images.zip", "a") as archive:
+    fetch_raw(hostile_project, "digits")
+    with zipfile.ZipFile(hostile_project.raw("digits") / "images.zip", "a") as archive:
         archive.writestr(f"3/{IMAGE.replace('/', '')}.png", b"no picture")
         archive.writestr(f"3/{DOUBLE}.png", b"no picture")
     with pytest.raises(DataError, match="decodes"):
-        validate.validate(spoiled, loader.load(spoiled, "digits"))
+        validate.validate(hostile_project, loader.load(hostile_project, "digits"))
     for task in ("shop", "digits"):
-        pages = sorted(spoiled.out(task, "docs").rglob("*.html"))
+        pages = sorted(hostile_project.out(task, "docs").rglob("*.html"))
         assert len(pages) >= 3
-        texts = [harmless(browser, page.as_uri()) for page in pages]
-        assert any("onerror" in text for text in texts), "the names are still to be read"
+        texts = [open_and_check(browser, page.as_uri()) for page in pages]
+        assert any("onerror" in text for text in texts), "the names are not shown"
 
 
-def test_the_page_of_the_service(browser: Browser, spoiled: Workspace) -> None:
+def test_service_page_escapes_names_and_values(browser: Browser, hostile_project: Workspace) -> None:
     """The service's page escapes form, prediction, card and command."""
-    task = random_models.write_evaluated(spoiled, "shop")
-    served = LoadedModel.load(random_models.write_package(spoiled, task))
+    task = random_models.write_evaluated(hostile_project, "shop")
+    served = LoadedModel.load(random_models.write_package(hostile_project, task))
     app = create_app()
     install(app, [served])
-    with serve_app(app) as place, TestClient(app):
-        drawn = "document.querySelector('article') && !document.getElementById('state').textContent"
-        assert IMAGE in harmless(browser, f"http://{place}/", drawn)
+    with serve_app(app) as address, TestClient(app):
+        form_is_drawn = "document.querySelector('article') && !document.getElementById('state').textContent"
+        assert IMAGE in open_and_check(browser, f"http://{address}/", form_is_drawn)
         browser.script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         browser.script("document.querySelector('#shop form').requestSubmit()")
-        browser.until("/Predicted by version|Refused/.test(document.querySelector('#shop').textContent)")
+        browser.wait_until("/Predicted by version|Refused/.test(document.querySelector('#shop').textContent)")
         browser.script("new Promise((good) => setTimeout(good, 150))")
         assert browser.script("window.hacked === undefined")
         assert browser.script(LIVE) == []
@@ -249,19 +249,19 @@ def _rendered(browser: Browser, folder: Path, text: str) -> str:
     """Open Markdown, rendered with HTML and tables enabled; return the text."""
     page = folder / "rendered.html"
     page.write_text(f"<!doctype html>{MarkdownIt('js-default', {'html': True}).render(text)}", encoding="utf-8")
-    return harmless(browser, page.as_uri())
+    return open_and_check(browser, page.as_uri())
 
 
-def test_pages_of_a_study(browser: Browser, spoiled: Workspace) -> None:
+def test_study_page_escapes_names_and_values(browser: Browser, hostile_project: Workspace) -> None:
     """Title, variants and values are escaped, also names that Matplotlib would take for formulas."""
-    made: dict[str, dict[str, Any]] = {
+    variants: dict[str, dict[str, Any]] = {
         IMAGE + LINK + r"$\frac$": {},
         SCRIPT + DOUBLE + CLOSED: {"train.epochs": 2},
         "_hid|den": {},
     }
-    plan = Plan(task="shop", title=CLOSED + IMAGE + LINK, variants=made, set={"train.epochs": 1}, repeat=2)
-    result = study(spoiled, "hostile", plan, 1, lambda _: None)
-    folder = spoiled.study("hostile")
+    plan = Plan(task="shop", title=CLOSED + IMAGE + LINK, variants=variants, set={"train.epochs": 1}, repeat=2)
+    result = study(hostile_project, "hostile", plan, 1, lambda _: None)
+    folder = hostile_project.study("hostile")
     written = (folder / "study.md").read_text(encoding="utf-8")
     text = _rendered(browser, folder, written)
     for one in result["variants"]:
@@ -273,25 +273,27 @@ def test_pages_of_a_study(browser: Browser, spoiled: Workspace) -> None:
     )
     assert [name for name, _ in shown] == ["values.png", "curves.png"]
     assert all(width > 300 for _, width in shown)
-    study_copy(spoiled, result, folder / "kept")
+    study_copy(hostile_project, result, folder / "kept")
     assert "<img src=x" not in (folder / "kept" / "hostile.md").read_text(encoding="utf-8")
 
 
-def test_the_card_of_a_model(browser: Browser, spoiled: Workspace, tmp_path: Path) -> None:
+def test_model_card_escapes_names_and_values(browser: Browser, hostile_project: Workspace, tmp_path: Path) -> None:
     """The model card escapes names and values."""
-    told: dict[str, Any] = files.read_json(spoiled.out("shop", "evaluate") / "report.json")
-    training: dict[str, Any] = files.read_json(spoiled.out("shop", "train") / "training.json")
-    written = model_card.card(loader.load(spoiled, "shop"), told, training, {})
+    report_json: dict[str, Any] = files.read_json(hostile_project.out("shop", "evaluate") / "report.json")
+    training: dict[str, Any] = files.read_json(hostile_project.out("shop", "train") / "training.json")
+    written = model_card.card(loader.load(hostile_project, "shop"), report_json, training, {})
     assert IMAGE in _rendered(browser, tmp_path, written)
 
 
-def test_the_document_of_the_service(browser: Browser, spoiled: Workspace, tmp_path: Path) -> None:
+def test_openapi_document_escapes_names_and_values(
+    browser: Browser, hostile_project: Workspace, tmp_path: Path
+) -> None:
     """The OpenAPI document is shown as text, and its descriptions hold no HTML when rendered as Markdown."""
-    task = random_models.write_evaluated(spoiled, "shop")
+    task = random_models.write_evaluated(hostile_project, "shop")
     app = create_app()
-    install(app, [LoadedModel.load(random_models.write_package(spoiled, task))])
-    with serve_app(app) as place, TestClient(app) as client:
-        assert "onerror" in harmless(browser, f"http://{place}/v1/openapi.json")
+    install(app, [LoadedModel.load(random_models.write_package(hostile_project, task))])
+    with serve_app(app) as address, TestClient(app) as client:
+        assert "onerror" in open_and_check(browser, f"http://{address}/v1/openapi.json")
         document = client.get("/v1/openapi.json").json()
     texts = [*_values(document, "description")]
     assert len(texts) > 20
@@ -306,12 +308,12 @@ def _values(value: Any, key: str) -> Iterator[str]:
         yield from _values(inner, key)
 
 
-def test_markdown(spoiled: Workspace) -> None:
+def test_markdown_escapes_names_and_values(hostile_project: Workspace) -> None:
     """Names add no HTML, link or table cell to cards, studies and Prefect artifacts."""
-    task = loader.load(spoiled, "shop")
-    told: dict[str, Any] = files.read_json(spoiled.out("shop", "evaluate") / "report.json")
-    training: dict[str, Any] = files.read_json(spoiled.out("shop", "train") / "training.json")
-    text = model_card.card(task, told, training, {})
+    task = loader.load(hostile_project, "shop")
+    report_json: dict[str, Any] = files.read_json(hostile_project.out("shop", "evaluate") / "report.json")
+    training: dict[str, Any] = files.read_json(hostile_project.out("shop", "train") / "training.json")
+    text = model_card.card(task, report_json, training, {})
     one = {"name": f"{IMAGE}|{LINK}", "mean": 0.5, "interval": None, "epochs": 1, "seconds": 1, "trouble": []}
     plan = {"rows": None, "repeat": 2, "set": {"train.optimizer": IMAGE}}
     result = {"title": SCRIPT, "task": "shop", "metric": "log_loss", "confidence": 0.95, "plan": plan}
@@ -329,10 +331,10 @@ def test_markdown(spoiled: Workspace) -> None:
 
 
 @pytest.mark.parametrize("name", ["a`b", "``", "`a", "a``b`c", "x|y"])
-def test_code_in_markdown_ends_where_the_name_does(name: str) -> None:
+def test_markdown_code_span_contains_exactly_the_name(name: str) -> None:
     """The code span ends where the name does, whatever backticks it holds."""
-    spelled = markdown.inline_code(name)
-    fence = spelled[: len(spelled) - len(spelled.lstrip("`"))]
-    inner = spelled[len(fence) : -len(fence)].strip()
+    code_span = markdown.inline_code(name)
+    fence = code_span[: len(code_span) - len(code_span.lstrip("`"))]
+    inner = code_span[len(fence) : -len(fence)].strip()
     assert inner == name
     assert fence not in name.replace(fence + "`", "")

@@ -14,7 +14,7 @@ from tiltyard.figures import Figure
 from tiltyard.report import page as site
 
 
-def test_cells_have_values_to_sort_by() -> None:
+def test_cells_have_sort_values() -> None:
     """Numbers are aligned to the right and keep all digits for sorting; None is a dash that sorts last."""
     drawn = site.render_table(
         [{"name": "a", "rows": 12345, "value": 0.123456789}, {"name": "b", "rows": 2, "value": None}]
@@ -25,13 +25,13 @@ def test_cells_have_values_to_sort_by() -> None:
     assert site.render_table([]) == ""
 
 
-def test_an_image_must_be_embedded() -> None:
+def test_external_images_are_dropped() -> None:
     """An external address is dropped, also in a cell whose text looks like an image."""
-    good = figures.png(np.zeros((2, 2)))
-    assert f'src="{good}"' in site.render_table([{"x": good}])
+    embedded = figures.png(np.zeros((2, 2)))
+    assert f'src="{embedded}"' in site.render_table([{"x": embedded}])
     assert 'src=""' in site.render_table([{"x": "data:image/svg+xml,<svg onload=alert(1)>"}])
-    bad = Figure("t", "x.", "images", {"images": [{"name": "n", "src": "https://example.org/x.png"}]})
-    assert "example.org" not in site.render_figures([bad])
+    external = Figure("t", "x.", "images", {"images": [{"name": "n", "src": "https://example.org/x.png"}]})
+    assert "example.org" not in site.render_figures([external])
 
 
 def test_words_are_shaded_by_weight() -> None:
@@ -45,7 +45,7 @@ def test_words_are_shaded_by_weight() -> None:
     assert "&lt;b&gt;" in drawn
 
 
-def test_a_sparkline_rises_where_values_do() -> None:
+def test_sparkline_follows_the_values() -> None:
     """Higher values are drawn higher, missing ones are skipped, and a single value is a dot."""
     cell = site.sparkline([1.0, None, 3.0], ["HOLD", "HOLD", "PROMOTE"])
     assert 'points="0.0,25.0 100.0,3.0"' in cell.html
@@ -66,7 +66,7 @@ def test_sections_are_linked_by_title() -> None:
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=40))
-def test_figures_hold_only_valid_json(values: list[float]) -> None:
+def test_figures_contain_only_valid_json(values: list[float]) -> None:
     """Infinite and undefined numbers do not fail."""
     array = np.array(values)
     both = {"a": (array, array)}
@@ -78,8 +78,8 @@ def test_figures_hold_only_valid_json(values: list[float]) -> None:
 
 
 @pytest.mark.parametrize("rows", [10, 20_000])
-def test_points_are_thinned_out_evenly(rows: int) -> None:
-    """At most DRAWN points are kept, the first and the last among them."""
+def test_points_are_reduced_evenly(rows: int) -> None:
+    """At most MAX_POINTS points are kept, the first and the last among them."""
     values = np.arange(rows, dtype=np.float64)
     (group,) = figures.points("t", "x.", ("x", "y"), {"": (values, values)}).data["groups"]
     assert len(group["x"]) == min(rows, figures.MAX_POINTS)

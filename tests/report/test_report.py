@@ -60,7 +60,7 @@ def sections(page: str) -> dict[str, str]:
     return {title: BalancedHtmlParser(content).text for title, content in parts}
 
 
-def test_a_page_has_all_sections(project: Project) -> None:
+def test_task_page_has_all_sections(project: Project) -> None:
     """Verdict, champion and challenger, ledger, data and lineage are there, and each section is linked."""
     workspace, task = project
     written = task_page(workspace, task)
@@ -80,7 +80,7 @@ def test_a_page_has_all_sections(project: Project) -> None:
     assert "tiltyard explain diabetes" in found["Explanations"]
 
 
-def test_champion_and_challenger_stand_side_by_side(project: Project) -> None:
+def test_metrics_of_champion_and_challenger_are_shown(project: Project) -> None:
     """All metrics of both, their gain, and the interval that the gate used are shown."""
     workspace, task = project
     written = task_page(workspace, task)
@@ -95,7 +95,7 @@ def test_champion_and_challenger_stand_side_by_side(project: Project) -> None:
     assert f"{gain['value']:.4g}" in table
 
 
-def test_a_metric_has_one_name_in_the_report(project: Project) -> None:
+def test_metric_has_the_same_title_everywhere(project: Project) -> None:
     """Overview, metrics, gain and lineage show the same title, with its capitals."""
     workspace, task = project
     title = "Root mean squared error (RMSE)"
@@ -108,7 +108,7 @@ def test_a_metric_has_one_name_in_the_report(project: Project) -> None:
     assert title in (workspace.report / "index.html").read_text(encoding="utf-8")
 
 
-def test_a_tampered_ledger_is_reported(project: Project) -> None:
+def test_tampered_ledger_is_reported(project: Project) -> None:
     """The page says that a line was changed."""
     workspace, task = project
     path = workspace.ledger("diabetes")
@@ -116,9 +116,9 @@ def test_a_tampered_ledger_is_reported(project: Project) -> None:
     assert "was changed" in sections(task_page(workspace, task))["History"]
 
 
-def _edited(line: dict[str, Any], place: str, value: object) -> dict[str, Any]:
+def _set_value(line: dict[str, Any], key_path: str, value: object) -> dict[str, Any]:
     """Set the value at a path such as checks.0.observed."""
-    *outer, last = place.split(".")
+    *outer, last = key_path.split(".")
     inner: Any = line
     for key in outer:
         inner = inner[int(key) if isinstance(inner, list) else key]
@@ -126,34 +126,38 @@ def _edited(line: dict[str, Any], place: str, value: object) -> dict[str, Any]:
     return line
 
 
-def _edit_ledger(workspace: Workspace, place: str, value: object) -> None:
+def _edit_ledger(workspace: Workspace, key_path: str, value: object) -> None:
     """Edit each line of the ledger of diabetes."""
     path = workspace.ledger("diabetes")
-    lines = [_edited(json.loads(line), place, value) for line in path.read_text().splitlines()]
+    lines = [_set_value(json.loads(line), key_path, value) for line in path.read_text().splitlines()]
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
 
 
 HOSTILE = "<img src=x onerror=alert(1)>"
-FIGURES = ("observed", "limit", "rows")
-NO_FIGURES: list[object] = [HOSTILE, "0.5", True, [1], {"a": 1}]
-NO_INTERVALS: list[object] = [HOSTILE, [], [1], [1, 2, 3], [HOSTILE, HOSTILE], [None, None], 7]
-NO_TEXTS: list[object] = [None, 3, ["passed"]]
-NO_CHECKS: list[object] = [{}, HOSTILE, None, []]
-NO_LISTS: list[object] = [{}, HOSTILE, None, 3]
-NO_OBJECTS: list[object] = [[], HOSTILE, None, 3]
-NO_GAINS: list[object] = [HOSTILE, [1, 2], 3, {"value": 1}]
+NUMBER_KEYS = ("observed", "limit", "rows")
+NOT_NUMBERS: list[object] = [HOSTILE, "0.5", True, [1], {"a": 1}]
+NOT_INTERVALS: list[object] = [HOSTILE, [], [1], [1, 2, 3], [HOSTILE, HOSTILE], [None, None], 7]
+NOT_TEXTS: list[object] = [None, 3, ["passed"]]
+NOT_CHECKS: list[object] = [{}, HOSTILE, None, []]
+NOT_LISTS: list[object] = [{}, HOSTILE, None, 3]
+NOT_OBJECTS: list[object] = [[], HOSTILE, None, 3]
+NOT_GAINS: list[object] = [HOSTILE, [1, 2], 3, {"value": 1}]
 
 
 @pytest.mark.parametrize(
-    ("place", "value"),
+    ("key_path", "value"),
     [
-        *((f"checks.0.{figure}", value) for figure in FIGURES for value in NO_FIGURES),
-        *(("checks.0.interval", value) for value in NO_INTERVALS),
-        *((f"checks.0.{key}", value) for key in ("code", "title", "text", "state") for value in NO_TEXTS),
-        *(("checks.0", value) for value in NO_CHECKS),
-        *(("checks", value) for value in NO_LISTS),
-        *(("evidence", value) for value in NO_OBJECTS),
-        *((f"evidence.{rival}", value) for rival in ("over_champion", "over_baseline", "simple") for value in NO_GAINS),
+        *((f"checks.0.{figure}", value) for figure in NUMBER_KEYS for value in NOT_NUMBERS),
+        *(("checks.0.interval", value) for value in NOT_INTERVALS),
+        *((f"checks.0.{key}", value) for key in ("code", "title", "text", "state") for value in NOT_TEXTS),
+        *(("checks.0", value) for value in NOT_CHECKS),
+        *(("checks", value) for value in NOT_LISTS),
+        *(("evidence", value) for value in NOT_OBJECTS),
+        *(
+            (f"evidence.{rival}", value)
+            for rival in ("over_champion", "over_baseline", "simple")
+            for value in NOT_GAINS
+        ),
         *((f"evidence.over_baseline.{end}", value) for end in ("value", "low", "high") for value in (HOSTILE, None)),
         *((f"evidence.{name}", 3) for name in ("package", "code", "challenge")),
         *((key, "\ud800") for key in ("who", "time", "metric", "version")),
@@ -163,19 +167,19 @@ NO_GAINS: list[object] = [HOSTILE, [1, 2], 3, {"value": 1}]
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_values_of_a_wrong_type_are_rejected(judged: Path, tmp_path: Path, place: str, value: object) -> None:
+def test_values_of_a_wrong_type_are_rejected(judged: Path, tmp_path: Path, key_path: str, value: object) -> None:
     """The message names the line and the key of the value."""
     workspace = Workspace(tmp_path)
     shutil.copytree(Workspace(judged).ledger("diabetes").parent, workspace.ledger("diabetes").parent)
-    _edit_ledger(workspace, place, value)
+    _edit_ledger(workspace, key_path, value)
     with pytest.raises(RegistryError, match=r"line 1 of .*diabetes\.jsonl is not a decision: .*expected") as caught:
         Registry(workspace).decisions("diabetes")
-    assert "UTF-8" in caught.value.message or place.partition(".")[0] in caught.value.message
+    assert "UTF-8" in caught.value.message or key_path.partition(".")[0] in caught.value.message
     assert HOSTILE not in caught.value.message
 
 
 @pytest.mark.parametrize(
-    ("place", "value"),
+    ("key_path", "value"),
     [
         ("checks.0.observed", HOSTILE),
         ("checks.0.interval", [HOSTILE]),
@@ -185,12 +189,12 @@ def test_values_of_a_wrong_type_are_rejected(judged: Path, tmp_path: Path, place
     ],
     ids=ascii,
 )
-def test_a_ledger_with_wrong_types_is_reported(
-    project: Project, monkeypatch: pytest.MonkeyPatch, place: str, value: object
+def test_ledger_with_wrong_types_is_reported(
+    project: Project, monkeypatch: pytest.MonkeyPatch, key_path: str, value: object
 ) -> None:
     """Its page and row name the line and key, other tasks have their pages, and no command shows a traceback."""
     workspace, task = project
-    _edit_ledger(workspace, place, value)
+    _edit_ledger(workspace, key_path, value)
     report(workspace, [task, loader.load(workspace, "iris")])
     written = (workspace.report / "diabetes.html").read_text()
     assert "is not a decision" in written
@@ -207,29 +211,29 @@ def test_a_ledger_with_wrong_types_is_reported(
 
 
 @pytest.mark.parametrize(
-    ("place", "value"),
+    ("key_path", "value"),
     [
-        *((f"checks.0.{figure}", None) for figure in (*FIGURES, "interval")),
+        *((f"checks.0.{figure}", None) for figure in (*NUMBER_KEYS, "interval")),
         *(("checks.0.observed", value) for value in (3, -1e308, float("nan"))),
         *(("evidence.over_baseline.low", float(value)) for value in ("nan", "-inf")),
         *(("metrics.rmse", float(value)) for value in ("nan", "inf", 1e308)),
-        *((place, {"written": "by a later release"}) for place in ("checks.0.more", "evidence.more", "more")),
+        *((key_path, {"written": "by a later release"}) for key_path in ("checks.0.more", "evidence.more", "more")),
         ("evidence.over_champion", None),
         ("checks", []),
         ("evidence", {}),
     ],
     ids=ascii,
 )
-def test_a_ledger_of_an_older_or_later_release_is_shown(project: Project, place: str, value: object) -> None:
+def test_ledger_of_another_release_is_shown(project: Project, key_path: str, value: object) -> None:
     """Values may be missing, undefined or infinite, and keys may be unknown to this release."""
     workspace, task = project
-    _edit_ledger(workspace, place, value)
+    _edit_ledger(workspace, key_path, value)
     report(workspace, [task])
     assert "History" in sections((workspace.report / "diabetes.html").read_text())
-    promote(workspace, task)  # which reads what was decided before
+    promote(workspace, task)  # promotion reads earlier decisions
 
 
-def test_a_ledger_from_before_checks_had_figures_is_shown(project: Project) -> None:
+def test_ledger_without_check_values_is_shown(project: Project) -> None:
     """Checks without values, and passed checks without text, are shown."""
     workspace, task = project
     path, kept = workspace.ledger("diabetes"), ("code", "title", "state", "severity", "repeatable")
@@ -240,38 +244,38 @@ def test_a_ledger_from_before_checks_had_figures_is_shown(project: Project) -> N
     assert "were not recorded" in sections(task_page(workspace, task))["Verdict"]
 
 
-def test_explanations_are_shown_and_old_ones_named(project: Project) -> None:
+def test_explanations_of_another_version_are_marked(project: Project) -> None:
     """Explanations of another version than that of the page are marked."""
     workspace, task = project
     write_challenger(workspace, task, slice(None))
-    assert "which is not here" in explain(workspace, task)["left_out"]["saliency"]  # ONNX is all there is of it
+    assert "which is not here" in explain(workspace, task)["left_out"]["saliency"]  # only the ONNX file exists
     assert "Permutation importance" in sections(task_page(workspace, task))["Explanations"]
     kept = workspace.out("diabetes", "explain") / "explain.json"
     files.write_json(kept, {**files.read_json(kept), "version": "another"})
     assert "Of version another." in sections(task_page(workspace, task))["Explanations"]
 
 
-def test_a_page_opens_the_sealed_rows_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What says whether the evaluation is about them also gives them."""
+def test_sealed_rows_are_read_once_per_page(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check that the evaluation is about these rows also returns them."""
     workspace, task = project
     opened, load = Counter[str](), np.load
 
-    def opening(file: Path, **options: Any) -> Any:
+    def counting_load(file: Path, **options: Any) -> Any:
         opened[Path(file).name] += 1
         return load(file, **options)
 
-    monkeypatch.setattr(np, "load", opening)
+    monkeypatch.setattr(np, "load", counting_load)
     assert "sealed test rows" in task_page(workspace, task)
     assert opened["test.npz"] == 1
 
 
-def test_a_task_without_anything_has_a_page(project: Project) -> None:
+def test_task_without_outputs_has_a_page(project: Project) -> None:
     """The page names the command to run."""
     workspace, _ = project
     assert "tiltyard run iris" in task_page(workspace, loader.load(workspace, "iris"))
 
 
-def _retrained(workspace: Workspace, task: Task) -> None:
+def _retrain(workspace: Workspace, task: Task) -> None:
     out = workspace.out(task.name, "evaluate")
     kept = files.read_json(out / "report.json"), (out / "predictions.npz").read_bytes()
     write_challenger(workspace, task, slice(None))
@@ -279,57 +283,57 @@ def _retrained(workspace: Workspace, task: Task) -> None:
     (out / "predictions.npz").write_bytes(kept[1])
 
 
-def _other_rows(workspace: Workspace, task: Task) -> None:
+def _change_test_rows(workspace: Workspace, task: Task) -> None:
     path = workspace.out(task.name, "evaluate") / "report.json"
     files.write_json(path, {**files.read_json(path), "test": "e" * 64})
 
 
-def _untrained(workspace: Workspace, task: Task) -> None:
+def _delete_training(workspace: Workspace, task: Task) -> None:
     shutil.rmtree(workspace.out(task.name, "train"))
 
 
-def _unprepared(workspace: Workspace, task: Task) -> None:
+def _delete_preparation(workspace: Workspace, task: Task) -> None:
     shutil.rmtree(workspace.out(task.name, "prepare"))
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("change", "message"),
     [
-        (_retrained, "is about another version"),
-        (_untrained, "diabetes has no model"),
-        (_other_rows, "is about another test"),
-        (_unprepared, "no test rows of diabetes"),
+        (_retrain, "is about another version"),
+        (_delete_training, "diabetes has no model"),
+        (_change_test_rows, "is about another test"),
+        (_delete_preparation, "no test rows of diabetes"),
     ],
 )
-def test_metrics_of_another_model_or_of_other_rows_are_not_shown(
-    project: Project, spoil: Callable[[Workspace, Task], None], said: str
+def test_metrics_of_another_model_or_other_rows_are_not_shown(
+    project: Project, change: Callable[[Workspace, Task], None], message: str
 ) -> None:
     """The page says why and still shows the history, and the report of other tasks is written."""
     workspace, task = project
-    spoil(workspace, task)
+    change(workspace, task)
     assert report(workspace, [task])["pages"] == ["index.html", "diabetes.html"]
     written = (workspace.report / "diabetes.html").read_text()
-    assert said in BalancedHtmlParser(written).text
+    assert message in BalancedHtmlParser(written).text
     assert [*sections(written)] == ["History", "Data docs"]
 
 
-def test_the_overview_lists_all_and_links_to_each(project: Project) -> None:
+def test_overview_lists_and_links_all_tasks(project: Project) -> None:
     """It shows champions, metrics and verdicts as dots, and other files in the folder are kept."""
     workspace, task = project
-    into = workspace.root / "site"
-    into.mkdir()
-    (into / "mine.txt").write_text("mine")
-    result = report(workspace, [task, loader.load(workspace, "iris")], into)
+    folder = workspace.root / "site"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    result = report(workspace, [task, loader.load(workspace, "iris")], folder)
     assert result["pages"] == ["index.html", "diabetes.html", "iris.html"]
-    assert {path.name for path in into.iterdir()} == {*result["pages"], "mine.txt"}
-    home = (into / "index.html").read_text()
-    assert "2 tasks, 1 with a champion" in home
-    assert '<a href="diabetes.html">' in home
-    assert home.count('<circle class="') == 2
-    assert not BalancedHtmlParser(home).open
+    assert {path.name for path in folder.iterdir()} == {*result["pages"], "mine.txt"}
+    overview = (folder / "index.html").read_text()
+    assert "2 tasks, 1 with a champion" in overview
+    assert '<a href="diabetes.html">' in overview
+    assert overview.count('<circle class="') == 2
+    assert not BalancedHtmlParser(overview).open
 
 
-def test_a_single_page_links_to_the_overview_if_there_is_one(project: Project) -> None:
+def test_page_links_to_the_overview_if_it_exists(project: Project) -> None:
     """Without an overview there is no link; the page of a task with an unreadable ledger says why."""
     workspace, task = project
     path = write_page(workspace, task)
@@ -342,7 +346,7 @@ def test_a_single_page_links_to_the_overview_if_there_is_one(project: Project) -
     assert "is not a decision" in write_page(workspace, task).read_text()
 
 
-def test_the_command_prints_the_folder(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_command_prints_the_folder(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The default folder is out/report; --json prints the paths."""
     workspace, _ = project
     monkeypatch.setenv("TILTYARD_ROOT", str(workspace.root))
@@ -353,9 +357,9 @@ def test_the_command_prints_the_folder(project: Project, monkeypatch: pytest.Mon
     assert "index.html, and 1 more page" in done.stdout
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_open_starts_a_browser_if_there_is_one(
-    project: Project, monkeypatch: pytest.MonkeyPatch, *, there: bool
+@pytest.mark.parametrize("browser_found", [True, False])
+def test_open_starts_a_browser_if_available(
+    project: Project, monkeypatch: pytest.MonkeyPatch, *, browser_found: bool
 ) -> None:
     """--open passes the full address to the browser; without a browser a message says so."""
     workspace, _ = project
@@ -363,11 +367,11 @@ def test_open_starts_a_browser_if_there_is_one(
     monkeypatch.chdir(workspace.root)
     opened: list[str] = []
 
-    def note(address: str) -> bool:
+    def open_browser(address: str) -> bool:
         opened.append(address)
-        return there
+        return browser_found
 
-    monkeypatch.setattr("webbrowser.open", note)
+    monkeypatch.setattr("webbrowser.open", open_browser)
     done = CliRunner().invoke(cli, ["report", "iris", "--into", "here", "--open"], catch_exceptions=False)
     assert opened == [(workspace.root / "here" / "index.html").resolve().as_uri()]
-    assert ("no browser was found" in done.stderr) is not there
+    assert ("no browser was found" in done.stderr) is not browser_found

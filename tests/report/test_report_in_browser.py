@@ -49,20 +49,20 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(autouse=True)
 def _no_console_errors(browser: Browser) -> Iterator[None]:
     """No script fails, and no request violates the content security policy."""
-    browser.complaints.clear()
+    browser.console_errors.clear()
     browser.screen(1280, 900)
     yield
-    assert browser.complaints == []
+    assert browser.console_errors == []
 
 
-def point(browser: Browser, title: str, across: float = 0.5, down: float = 0.5) -> str:
+def hover(browser: Browser, title: str, x_share: float = 0.5, y_share: float = 0.5) -> str:
     """Move the mouse over a plot; return the text of the tooltip."""
     figure = (
         f"[...document.querySelectorAll('figure')].find((one) => one.querySelector('h3').textContent === '{title}')"
     )
     browser.script(f"{figure}.scrollIntoView({{block: 'center'}})")
-    place = browser.script(f"JSON.parse(JSON.stringify({figure}.querySelector('.plot').getBoundingClientRect()))")
-    x, y = place["left"] + across * place["width"], place["top"] + down * place["height"]
+    box = browser.script(f"JSON.parse(JSON.stringify({figure}.querySelector('.plot').getBoundingClientRect()))")
+    x, y = box["left"] + x_share * box["width"], box["top"] + y_share * box["height"]
     browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
     text: str = browser.script(
         f"{figure}.querySelector('.tip').hidden ? '' : {figure}.querySelector('.tip').textContent"
@@ -73,7 +73,7 @@ def point(browser: Browser, title: str, across: float = 0.5, down: float = 0.5) 
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["index", "diabetes", "iris"])
-def test_every_page_is_drawn_and_can_be_read(browser: Browser, site: str, name: str, scheme: str, width: int) -> None:
+def test_every_page_is_drawn_and_readable(browser: Browser, site: str, name: str, scheme: str, width: int) -> None:
     """All plots are drawn, nothing is wider than the screen, and all text has enough contrast."""
     browser.screen(width, 900, scheme)
     browser.open(f"{site}/{name}.html", DRAWN)
@@ -87,15 +87,15 @@ def test_every_page_is_drawn_and_can_be_read(browser: Browser, site: str, name: 
 def test_plots_have_tooltips(browser: Browser, site: str) -> None:
     """Cells, curves, points and bars show their values."""
     browser.open(f"{site}/iris.html", DRAWN)
-    assert "Actual: versicolor\nPredicted: " in point(browser, "Confusion", 0.5, 0.4)
-    assert "threshold: " in point(browser, "ROC", 0.3, 0.3)
-    assert "training: " in point(browser, "Loss")
-    assert "sepal_length\n" in point(browser, "Permutation importance", 0.5, 0.1)
+    assert "Actual: versicolor\nPredicted: " in hover(browser, "Confusion", 0.5, 0.4)
+    assert "threshold: " in hover(browser, "ROC", 0.3, 0.3)
+    assert "training: " in hover(browser, "Loss")
+    assert "sepal_length\n" in hover(browser, "Permutation importance", 0.5, 0.1)
     browser.open(f"{site}/diabetes.html", DRAWN)
-    assert "Predicted minus actual: " in point(browser, "Residuals")
+    assert "Predicted minus actual: " in hover(browser, "Residuals")
 
 
-def test_a_name_in_the_legend_hides_its_curve(browser: Browser, site: str) -> None:
+def test_click_on_a_legend_name_hides_its_curve(browser: Browser, site: str) -> None:
     """A click on a name hides its curve, and another click shows it."""
     browser.open(f"{site}/iris.html", DRAWN)
     figure = f"[...{ALL}].find((one) => one.querySelector('h3').textContent === 'Loss')"
@@ -127,7 +127,7 @@ def test_tables_are_sorted_and_filtered(browser: Browser, site: str) -> None:
     assert browser.script(shown) == ["iris"]
 
 
-def test_areas_are_filled(browser: Browser, site: str) -> None:
+def test_areas_of_plots_are_filled(browser: Browser, site: str) -> None:
     """The areas of histograms and forecast intervals are filled with a colour."""
     browser.open(f"{site}/diabetes.html", DRAWN)
     black = ("none", "rgb(0, 0, 0)")
@@ -140,20 +140,20 @@ def test_areas_are_filled(browser: Browser, site: str) -> None:
     assert browser.script("document.querySelector('#here .band').getBBox().height") > 50
 
 
-def test_a_plot_is_redrawn_when_the_width_changes(browser: Browser, site: str) -> None:
+def test_plot_is_redrawn_when_the_width_changes(browser: Browser, site: str) -> None:
     """At a phone's width the plot is redrawn with text of the same size."""
     browser.open(f"{site}/diabetes.html", DRAWN)
     browser.screen(390, 900)
-    browser.until("document.querySelector('.plot svg').viewBox.baseVal.width < 390")
+    browser.wait_until("document.querySelector('.plot svg').viewBox.baseVal.width < 390")
     assert not browser.script(WIDE)
 
 
-def test_links_between_overview_and_page(browser: Browser, site: str, tmp_path: Path) -> None:
+def test_overview_and_task_pages_link_to_each_other(browser: Browser, site: str, tmp_path: Path) -> None:
     """The overview links to each page and back, and a screenshot can be taken."""
     browser.open(f"{site}/index.html", "document.querySelector('a[href=\"iris.html\"]')")
     browser.open(browser.script("document.querySelector('a[href=\"iris.html\"]').href"), DRAWN)
     assert browser.script("document.title") == "iris: report"
     browser.open(browser.script("document.querySelector('header a').href"), "document.getElementById('all')")
     assert browser.script("document.title") == "Tiltyard: report"
-    browser.photograph(tmp_path / "seen.png")
+    browser.screenshot(tmp_path / "seen.png")
     assert (tmp_path / "seen.png").read_bytes().startswith(b"\x89PNG")

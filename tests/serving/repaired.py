@@ -26,34 +26,34 @@ Json = dict[str, Any]
 @schemathesis.hook  # type: ignore[untyped-decorator]
 def before_call(context: Any, case: Any, kwargs: Json) -> None:  # noqa: ARG001 - schemathesis's shape
     """Repair a body that is meant to be valid."""
-    told = case.operation.definition.raw.get("requestBody")
-    if told is None or case.meta is None or not case.meta.generation.mode.is_positive:
+    request_body = case.operation.definition.raw.get("requestBody")
+    if request_body is None or case.meta is None or not case.meta.generation.mode.is_positive:
         return
-    example = told["content"]["application/json"]["example"]
+    example = request_body["content"]["application/json"]["example"]
     case.headers.pop(LENGTH, None)
     if case.media_type == "application/octet-stream":
         case.body = json.dumps(example).encode()
     elif case.path.endswith("/infer"):
         case.body = {**case.body, "inputs": example["inputs"]}
     elif case.path.endswith(":feedback"):
-        case.body = {"feedback": [{**item, **_proof(case)} for item in case.body["feedback"][:4]]}
+        case.body = {"feedback": [{**item, **_truth_fields(case)} for item in case.body["feedback"][:4]]}
     elif case.media_type == "application/json":
-        case.body = _drawn(_even(case.body))
+        case.body = _with_images(_equal_lengths(case.body))
     else:
         case.body = _table(example["instances"], case.media_type)
 
 
-def _proof(case: Any) -> Json:
+def _truth_fields(case: Any) -> Json:
     """Get a recorded prediction, and return the fields that a truth needs; with an API key none are needed."""
     if not (url := os.environ["REPAIRED_URL"]):
         return {}
     path = case.path.replace(":feedback", ":predict")
-    told = case.operation.schema.raw_schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
-    answer = httpx.post(url + path, json=told["example"])
-    return {"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"], "instance": 0}
+    request_body = case.operation.schema.raw_schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+    response = httpx.post(url + path, json=request_body["example"])
+    return {"id": response.headers["x-request-id"], "token": response.headers["x-feedback-token"], "instance": 0}
 
 
-def _even(body: Json) -> Json:
+def _equal_lengths(body: Json) -> Json:
     """Cut columns to the length of the shortest."""
     columns = body.get("inputs")
     if not isinstance(columns, dict):
@@ -62,11 +62,11 @@ def _even(body: Json) -> Json:
     return {**body, "inputs": {name: values[:shortest] for name, values in columns.items()}}
 
 
-def _drawn(value: Any) -> Any:
+def _with_images(value: Any) -> Any:
     """Replace each text that should be an image by one."""
     if isinstance(value, dict):
-        return {key: _png() if key == "b64" else _drawn(part) for key, part in value.items()}
-    return [_drawn(part) for part in value] if isinstance(value, list) else value
+        return {key: _png() if key == "b64" else _with_images(nested) for key, nested in value.items()}
+    return [_with_images(nested) for nested in value] if isinstance(value, list) else value
 
 
 def _png() -> str:

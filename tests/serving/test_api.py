@@ -42,7 +42,7 @@ def refusal(response: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", random_models.TASKS)
-def test_predicts_the_example(client: TestClient, app: Starlette, name: str) -> None:
+def test_example_is_predicted(client: TestClient, app: Starlette, name: str) -> None:
     """Each task's example is predicted, by the packaged version."""
     example = served(app, name).schema["example"]
     body = client.post(f"/v1/models/{name}:predict", json={"instances": [example, example]}).json()
@@ -52,7 +52,7 @@ def test_predicts_the_example(client: TestClient, app: Starlette, name: str) -> 
     assert body["predictions"] == served(app, name).predict([example, example])
 
 
-def test_classification_answers_label_and_probabilities(client: TestClient) -> None:
+def test_classification_returns_label_and_probabilities(client: TestClient) -> None:
     """The label is the most probable class, and the probabilities sum to 1."""
     (prediction,) = client.post(PREDICT, json={"instances": [IRIS]}).json()["predictions"]
     shares = prediction["probabilities"]
@@ -70,7 +70,7 @@ def test_png_and_lists_are_the_same_image(client: TestClient, app: Starlette) ->
     assert first == second
 
 
-def test_large_batches_are_answered_in_order(client: TestClient) -> None:
+def test_predictions_of_large_batches_are_in_order(client: TestClient) -> None:
     """A body that is too large for the event loop gets the same predictions as its halves."""
     rows = [{**IRIS, "petal_length": 1 + i / 250} for i in range(1000)]
     whole = client.post(PREDICT, json={"instances": rows}).json()["predictions"]
@@ -80,12 +80,12 @@ def test_large_batches_are_answered_in_order(client: TestClient) -> None:
             assert one["probabilities"] == pytest.approx(other["probabilities"], rel=1e-5)
 
 
-def test_lists_models(client: TestClient) -> None:
+def test_models_are_listed(client: TestClient) -> None:
     """The list of models has all names, in KServe's format."""
     assert client.get("/v1/models").json() == {"models": sorted(random_models.TASKS)}
 
 
-def test_model_says_what_both_conventions_say(client: TestClient, app: Starlette) -> None:
+def test_model_status_follows_kserve_and_tensorflow_serving(client: TestClient, app: Starlette) -> None:
     """The status has KServe's `name` and `ready`, TensorFlow Serving's `model_version_status`, and the metrics."""
     body = client.get("/v1/models/iris").json()
     version = served(app, "iris").schema["version"]
@@ -102,14 +102,14 @@ def test_schema_describes_its_example(client: TestClient) -> None:
     assert body["limits"] == {"max_instances": 1000, "max_body_bytes": 4_000_000}
 
 
-def test_plain_curl_works(client: TestClient) -> None:
+def test_content_type_is_ignored(client: TestClient) -> None:
     """The content type is ignored, as in TensorFlow Serving, so that `curl -d` works."""
     headers = {"content-type": "application/x-www-form-urlencoded"}
     response = client.post(PREDICT, content=json.dumps({"instances": [IRIS]}), headers=headers)
     assert response.status_code == 200
 
 
-def test_signature_name_of_tensorflow_serving(client: TestClient) -> None:
+def test_default_signature_name_is_accepted(client: TestClient) -> None:
     """The default signature may be named; other names are refused."""
     assert client.post(PREDICT, json={"instances": [IRIS], "signature_name": "serving_default"}).status_code == 200
     response = client.post(PREDICT, json={"instances": [IRIS], "signature_name": "other"})
@@ -135,7 +135,7 @@ BAD_BODIES = {
 
 
 @pytest.mark.parametrize("case", BAD_BODIES)
-def test_refuses_bad_bodies(client: TestClient, case: str) -> None:
+def test_invalid_body_is_refused(client: TestClient, case: str) -> None:
     """An invalid body is refused with a code and a field."""
     content, status, code, field = BAD_BODIES[case]
     response = client.post(PREDICT, content=content)
@@ -155,7 +155,7 @@ BAD_VALUES = {
 
 
 @pytest.mark.parametrize("case", BAD_VALUES)
-def test_refuses_bad_values(client: TestClient, case: str) -> None:
+def test_invalid_value_is_refused(client: TestClient, case: str) -> None:
     """An invalid number or one out of bounds is refused with its row and field."""
     value, code = BAD_VALUES[case]
     response = client.post(PREDICT, json={"instances": [IRIS, {**IRIS, "sepal_width": value}]})
@@ -163,7 +163,7 @@ def test_refuses_bad_values(client: TestClient, case: str) -> None:
     assert (refusal(response)["code"], refusal(response)["field"]) == (code, "instances[1].sepal_width")
 
 
-def test_refuses_missing_and_unknown_fields(client: TestClient) -> None:
+def test_missing_and_unknown_fields_are_refused(client: TestClient) -> None:
     """The error names the field and lists the known ones."""
     short = {key: value for key, value in IRIS.items() if key != "petal_width"}
     for instance, code, field in ((short, "missing_field", "petal_width"), ({**IRIS, "x": 1}, "unknown_field", "x")):
@@ -172,7 +172,7 @@ def test_refuses_missing_and_unknown_fields(client: TestClient) -> None:
         assert "sepal_length, sepal_width, petal_length, petal_width" in error["message"]
 
 
-def test_refuses_an_unseen_category(client: TestClient, app: Starlette) -> None:
+def test_unseen_category_is_refused(client: TestClient, app: Starlette) -> None:
     """A category that is not in the list is refused with the list."""
     example = served(app, "diabetes").schema["example"]
     error = refusal(client.post("/v1/models/diabetes:predict", json={"instances": [{**example, "sex": 3}]}))
@@ -194,14 +194,14 @@ def test_refuses_an_unseen_category(client: TestClient, app: Starlette) -> None:
         ("digits", {"png": "AAAA"}, "wrong_type"),
     ],
 )
-def test_refuses_bad_series_and_images(client: TestClient, name: str, instance: object, code: str) -> None:
+def test_invalid_series_and_images_are_refused(client: TestClient, name: str, instance: object, code: str) -> None:
     """Wrong sizes, values and encodings are refused with the index of the instance."""
     error = refusal(client.post(f"/v1/models/{name}:predict", json={"instances": [instance]}))
     assert error["code"] == code
     assert error["field"].startswith("instances[0]")
 
 
-def test_a_long_text_among_many_short_ones_takes_no_room(client: TestClient) -> None:
+def test_long_text_among_many_short_ones_needs_little_memory(client: TestClient) -> None:
     """A fixed-width array of texts would need 4 GB for this body of 140 kB."""
     body = {"instances": [["x" * 100_000] + [""] * 10_000]}
     tracemalloc.start()
@@ -212,14 +212,14 @@ def test_a_long_text_among_many_short_ones_takes_no_room(client: TestClient) -> 
         tracemalloc.stop()
 
 
-def test_refuses_too_many_instances(client: TestClient) -> None:
+def test_too_many_instances_are_refused(client: TestClient) -> None:
     """One instance more than the task's limit is refused."""
     response = client.post(PREDICT, json={"instances": [IRIS] * 1001})
     assert response.status_code == 413
     assert refusal(response)["code"] == "too_many"
 
 
-def test_refuses_a_large_body(client: TestClient) -> None:
+def test_large_body_is_refused(client: TestClient) -> None:
     """A body larger than the limit is refused, with or without Content-Length."""
     for content in ((b" " * 100_000 for _ in range(41)), b" " * 4_000_001):
         response = client.post(PREDICT, content=content)
@@ -227,7 +227,7 @@ def test_refuses_a_large_body(client: TestClient) -> None:
         assert refusal(response)["code"] == "body_too_large"
 
 
-def test_stops_reading_a_large_body(app: Starlette) -> None:
+def test_large_body_is_not_read_to_the_end(app: Starlette) -> None:
     """An endless body is read up to the limit only."""
     read, sent = 0, []
 
@@ -245,7 +245,7 @@ def test_stops_reading_a_large_body(app: Starlette) -> None:
     assert read <= 4_100_000
 
 
-def test_a_client_that_leaves_is_no_failure(app: Starlette) -> None:
+def test_disconnected_client_is_no_error(app: Starlette) -> None:
     """A connection that closes in the middle of a body raises nothing."""
 
     async def receive() -> dict[str, Any]:
@@ -258,7 +258,7 @@ def test_a_client_that_leaves_is_no_failure(app: Starlette) -> None:
     anyio.run(app, scope, receive, send)
 
 
-def test_refuses_compressed_bodies(client: TestClient) -> None:
+def test_compressed_body_is_refused(client: TestClient) -> None:
     """Compressed bodies are refused, since a small one could unpack to a large one."""
     response = client.post(PREDICT, content=b"\x1f\x8b", headers={"content-encoding": "gzip"})
     assert response.status_code == 415
@@ -266,7 +266,7 @@ def test_refuses_compressed_bodies(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/models/roses:predict", "/v1/models/roses", "/v1/models/roses/schema"])
-def test_refuses_unknown_models(client: TestClient, path: str) -> None:
+def test_unknown_model_is_refused(client: TestClient, path: str) -> None:
     """An unknown model is a 404 that lists the known ones."""
     response = client.request("POST" if path.endswith("predict") else "GET", path)
     assert response.status_code == 404
@@ -276,7 +276,7 @@ def test_refuses_unknown_models(client: TestClient, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", PREDICT), ("DELETE", "/v1/models/iris"), ("POST", "/v1/models"), ("BREW", PREDICT)]
 )
-def test_refuses_wrong_methods(client: TestClient, method: str, path: str) -> None:
+def test_wrong_method_is_refused(client: TestClient, method: str, path: str) -> None:
     """A wrong method is a 405 with the allowed ones."""
     response = client.request(method, path)
     assert response.status_code == 405
@@ -285,14 +285,14 @@ def test_refuses_wrong_methods(client: TestClient, method: str, path: str) -> No
 
 
 @pytest.mark.parametrize("path", ["/v1/predict", "/v1/", "/v1/models/iris/versions", "/v1/models/iris:classify"])
-def test_refuses_unknown_paths(client: TestClient, path: str) -> None:
+def test_unknown_path_is_refused(client: TestClient, path: str) -> None:
     """Any other path below /v1 is a 404 in the same format."""
     response = client.get(path)
     assert response.status_code == 404
     refusal(response)
 
 
-def test_quotes_only_the_beginning_of_what_was_sent(client: TestClient) -> None:
+def test_error_quotes_only_the_beginning_of_a_value(client: TestClient) -> None:
     """An error message is short even if it quotes a long value."""
     response = client.post(PREDICT, json={"instances": [{**IRIS, "sepal_width": "x" * 100_000}]})
     assert len(refusal(response)["message"]) <= 300
@@ -309,11 +309,11 @@ SCALARS = (
     | st.text(max_size=5)
 )
 JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner))
-NEAR = st.fixed_dictionaries(dict.fromkeys(IRIS, SCALARS | JSON))
+NEARLY_VALID = st.fixed_dictionaries(dict.fromkeys(IRIS, SCALARS | JSON))
 MODELS = st.sampled_from(random_models.TASKS)
 
 
-def answered(client: TestClient, name: str, content: bytes) -> None:
+def assert_valid_response(client: TestClient, name: str, content: bytes) -> None:
     """Assert that the response to a body is a prediction or an error in the service's format."""
     response = client.post(f"/v1/models/{name}:predict", content=content)
     if response.status_code != 200:
@@ -322,67 +322,69 @@ def answered(client: TestClient, name: str, content: bytes) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(name=MODELS, content=st.binary(max_size=200))
-def test_any_bytes_get_an_answer(client: TestClient, name: str, content: bytes) -> None:
+def test_any_bytes_get_a_valid_response(client: TestClient, name: str, content: bytes) -> None:
     """No bytes cause a failure."""
-    answered(client, name, content)
+    assert_valid_response(client, name, content)
 
 
 @settings(max_examples=300, deadline=None)
-@given(name=MODELS, instances=JSON | st.lists(JSON | NEAR, max_size=3))
-def test_any_json_gets_an_answer(client: TestClient, name: str, instances: object) -> None:
+@given(name=MODELS, instances=JSON | st.lists(JSON | NEARLY_VALID, max_size=3))
+def test_any_json_gets_a_valid_response(client: TestClient, name: str, instances: object) -> None:
     """No JSON as instances causes a failure."""
-    answered(client, name, json.dumps({"instances": instances}).encode())
+    assert_valid_response(client, name, json.dumps({"instances": instances}).encode())
 
 
 @settings(max_examples=200, deadline=None)
 @given(
     name=MODELS,
-    hole=st.sampled_from([b"NaN", b"1e999", b'"\\ud800"', b"[]", b"{}", b"9" * 5000, b"-0", b"1e-400", b"0x1"]),
-    place=st.integers(0, 400),
+    replacement=st.sampled_from([b"NaN", b"1e999", b'"\\ud800"', b"[]", b"{}", b"9" * 5000, b"-0", b"1e-400", b"0x1"]),
+    offset=st.integers(0, 400),
 )
-def test_damaged_examples_get_an_answer(app: Starlette, client: TestClient, name: str, hole: bytes, place: int) -> None:
+def test_damaged_examples_get_a_valid_response(
+    app: Starlette, client: TestClient, name: str, replacement: bytes, offset: int
+) -> None:
     """A valid body with some bytes overwritten gets a prediction or an error."""
     body = json.dumps({"instances": [served(app, name).schema["example"]]}).encode()
-    place %= len(body)
-    answered(client, name, body[:place] + hole + body[place + 1 :])
-    answered(client, name, body[:place] + hole + body[place:])
+    offset %= len(body)
+    assert_valid_response(client, name, body[:offset] + replacement + body[offset + 1 :])
+    assert_valid_response(client, name, body[:offset] + replacement + body[offset:])
 
 
-def test_columns_in_columns_out(client: TestClient, app: Starlette) -> None:
+def test_inputs_by_column_give_outputs_by_column(client: TestClient, app: Starlette) -> None:
     """`inputs` are columns by name, or the values of the only one; `outputs` have the same form."""
     model = served(app, "iris")
     rows = [{**IRIS, "petal_length": 1.4 + row} for row in range(3)]
     body = client.post(PREDICT, json={"inputs": {name: [row[name] for row in rows] for name in IRIS}}).json()
-    right = model.predict(rows)
-    assert body["outputs"]["label"] == [one["label"] for one in right]
-    assert body["outputs"]["probabilities"] == [one["probabilities"] for one in right]
+    expected = model.predict(rows)
+    assert body["outputs"]["label"] == [one["label"] for one in expected]
+    assert body["outputs"]["probabilities"] == [one["probabilities"] for one in expected]
     assert body["version"] == model.version
     window = served(app, "sine").schema["example"]
     for one in ([window], {"value": [window]}):
-        answer = client.post("/v1/models/sine:predict", json={"inputs": one})
-        assert answer.json()["outputs"] == served(app, "sine").predict([window])
-    wrong: list[tuple[Any, str]] = [
+        response = client.post("/v1/models/sine:predict", json={"inputs": one})
+        assert response.json()["outputs"] == served(app, "sine").predict([window])
+    invalid: list[tuple[Any, str]] = [
         ({"sepal_length": 1}, "wrong_type"),
         ({"sepal_length": [1], "sepal_width": [1, 2]}, "wrong_shape"),
         ({"sepal_length": [1]}, "missing_field"),
         ({}, "no_instances"),
         (3, "wrong_type"),
     ]
-    for inputs, code in wrong:
+    for inputs, code in invalid:
         assert refusal(client.post(PREDICT, json={"inputs": inputs}))["code"] == code
     both = client.post(PREDICT, json={"inputs": [], "instances": []})
     assert refusal(both)["code"] == "missing_field"
 
 
-def test_labels_are_the_words_of_the_registry(client: TestClient, app: Starlette) -> None:
+def test_champion_label_is_available(client: TestClient, app: Starlette) -> None:
     """The champion is available by its label; without an earlier version there is no `previous`."""
     body = {"instances": [IRIS]}
-    answer = client.post("/v1/models/iris/labels/champion:predict", json=body).json()
-    assert answer["version"] == served(app, "iris").version
+    response = client.post("/v1/models/iris/labels/champion:predict", json=body).json()
+    assert response["version"] == served(app, "iris").version
     assert refusal(client.get("/v1/models/iris/labels/previous"))["code"] == "unknown_label"
 
 
-def test_metadata_are_those_of_tensorflow_serving(client: TestClient, app: Starlette) -> None:
+def test_metadata_follow_tensorflow_serving(client: TestClient, app: Starlette) -> None:
     """The metadata have one signature with the type and shape of each tensor."""
     body = client.get("/v1/models/digits/metadata").json()
     assert body["model_spec"] == {"name": "digits", "signature_name": "", "version": served(app, "digits").version}

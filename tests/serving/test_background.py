@@ -1,4 +1,4 @@
-"""Background threads survive exceptions, and files that could not be begun are removed."""
+"""Background threads survive exceptions, and files that could not be started are removed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tiltyard.serving.traffic.queue import BoundedQueue
 RAISED = [OSError(errno.EMFILE, "no more files"), MemoryError(), SystemExit(3), KeyboardInterrupt()]
 
 
-def finish(backlog: BoundedQueue[int]) -> None:
+def wait_until_processed(backlog: BoundedQueue[int]) -> None:
     """Wait until all items are processed, with a timeout in case the thread has died."""
     deadline = time.monotonic() + 20
     while backlog.waiting.unfinished_tasks:
@@ -29,7 +29,7 @@ def finish(backlog: BoundedQueue[int]) -> None:
 
 
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
-def test_a_backlog_works_on_after_its_work_failed(error: BaseException) -> None:
+def test_queue_continues_after_a_failed_item(error: BaseException) -> None:
     """A failed item is counted and its bytes are released, and the next item is processed."""
 
     def work(item: int) -> str:
@@ -40,11 +40,11 @@ def test_a_backlog_works_on_after_its_work_failed(error: BaseException) -> None:
     backlog: BoundedQueue[int] = BoundedQueue("test", work, lambda *_: None)
     for item in (0, 1):
         assert backlog.put(item, 100)
-    finish(backlog)
+    wait_until_processed(backlog)
     assert (backlog.counts, backlog.held_bytes) == ({"failed": 1, "done": 1}, 0)
 
 
-def test_a_backlog_works_on_though_nothing_can_be_counted(caplog: pytest.LogCaptureFixture) -> None:
+def test_queue_continues_after_a_failed_counter(caplog: pytest.LogCaptureFixture) -> None:
     """A failing counter stops neither the thread nor a request."""
 
     def count(_: int, __: str) -> None:
@@ -53,15 +53,15 @@ def test_a_backlog_works_on_though_nothing_can_be_counted(caplog: pytest.LogCapt
     backlog: BoundedQueue[int] = BoundedQueue("test", lambda _: "done", count)
     backlog.max_bytes = 10
     assert backlog.put(1, 10)
-    finish(backlog)
+    wait_until_processed(backlog)
     assert not backlog.put(2, 11)
     assert backlog.put(3, 10)
-    finish(backlog)
+    wait_until_processed(backlog)
     assert backlog.counts == {"done": 2, "dropped": 1}
     assert caplog.text.count("no more files") == 1
 
 
-def test_a_backlog_works_where_it_may_not_stand_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queue_works_without_permission_to_lower_its_priority(monkeypatch: pytest.MonkeyPatch) -> None:
     """If the system forbids changing priorities, the thread works with its normal priority."""
 
     def forbidden(*_: int) -> None:
@@ -70,43 +70,41 @@ def test_a_backlog_works_where_it_may_not_stand_back(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "setpriority", forbidden)
     backlog: BoundedQueue[int] = BoundedQueue("test", lambda _: "done", lambda *_: None)
     backlog.put(1, 1)
-    finish(backlog)
+    wait_until_processed(backlog)
     assert backlog.counts == {"done": 1}
 
 
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
-def test_drift_is_measured_on_after_it_failed(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drift_is_measured_again_after_a_failure(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a failed measurement, the next one is made."""
     monkeypatch.setattr(drift_gauges, "MEASURE_SECONDS", 0.001)
-    found, over, turns = DriftGauges(lambda *_: None), threading.Event(), iter([error])
+    gauges, measured, turns = DriftGauges(lambda *_: None), threading.Event(), iter([error])
 
     def measure() -> None:
         if (raised := next(turns, None)) is not None:
             raise raised
-        over.set()
+        measured.set()
         monkeypatch.setattr(drift_gauges, "MEASURE_SECONDS", 1e6)
 
-    monkeypatch.setattr(found, "measure", measure)
-    found.start()
-    assert over.wait(20)
+    monkeypatch.setattr(gauges, "measure", measure)
+    gauges.start()
+    assert measured.wait(20)
 
 
-def test_what_drift_cannot_look_at_fails_no_record(caplog: pytest.LogCaptureFixture) -> None:
+def test_failure_in_drift_does_not_prevent_recording(caplog: pytest.LogCaptureFixture) -> None:
     """A failure in drift is logged at most once a minute, and the prediction is recorded."""
-    found = DriftGauges(lambda *_: None)
-    told = cast("Any", SimpleNamespace(arm="champion", model=SimpleNamespace(task="iris", reference={"a": 1})))
+    gauges = DriftGauges(lambda *_: None)
+    prediction = cast("Any", SimpleNamespace(arm="champion", model=SimpleNamespace(task="iris", reference={"a": 1})))
     for _ in range(3):
-        found.observe(told)
+        gauges.observe(prediction)
     assert caplog.text.count("drift: AttributeError") == 1
 
 
 @pytest.mark.parametrize(
     "step", ["tiltyard.serving.traffic.append_log.fcntl.flock", "tiltyard.serving.traffic.append_log.files.sync_folder"]
 )
-def test_a_spool_that_cannot_begin_a_file_leaves_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    """A file that could not be begun is removed, and the next line begins a new file."""
+def test_log_file_that_cannot_be_started_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """A file that could not be started is removed, and the next line starts a new file."""
 
     def fail(*_: object) -> None:
         raise OSError(errno.EMFILE, "no more files")

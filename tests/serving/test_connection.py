@@ -47,38 +47,38 @@ def port(app: Starlette, request: pytest.FixtureRequest) -> Iterator[int]:
         (b"\0" * 50, 400, "malformed_http"),
     ],
 )
-def test_heads_are_bounded(port: int, head: bytes, status: int, code: str) -> None:
+def test_request_heads_are_bounded(port: int, head: bytes, status: int, code: str) -> None:
     """Lines, their number and their total size are limited, even without an end of the head."""
     with connect(port) as client:
         client.sendall(head)
-        answer, _, body = read_all(client).partition(b"\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 %d " % status)
+        response, _, body = read_all(client).partition(b"\r\n\r\n")
+    assert response.startswith(b"HTTP/1.1 %d " % status)
     assert json.loads(body)["error"]["code"] == code
 
 
-def test_a_large_head_within_the_bounds_is_read(port: int) -> None:
+def test_large_head_within_the_limits_is_accepted(port: int) -> None:
     """A hundred headers, and a header of eight thousand bytes, are accepted."""
     with connect(port) as client:
         client.sendall(request_bytes({"instances": [random_models.IRIS]}, *[b"a: b"] * 90, b"long: " + b"x" * 8_000))
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
 
-def test_heads_come_in_pieces_of_any_size(port: int) -> None:
+def test_head_may_arrive_in_parts_of_any_size(port: int) -> None:
     """A head is accepted in parts of any size, even byte by byte."""
     with connect(port) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for place in range(len(USUAL_REQUEST)):
-            client.sendall(USUAL_REQUEST[place : place + 1])
+        for offset in range(len(USUAL_REQUEST)):
+            client.sendall(USUAL_REQUEST[offset : offset + 1])
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize(
-    "wire", [GET, USUAL_REQUEST, b"POST /v1/models/iris:predict HTTP/1.1\r\ncontent-length: 0\r\n\r\n"]
+    "request_data", [GET, USUAL_REQUEST, b"POST /v1/models/iris:predict HTTP/1.1\r\ncontent-length: 0\r\n\r\n"]
 )
-def test_pipelined_requests_take_little_memory(port: int, wire: bytes) -> None:
+def test_pipelined_requests_need_little_memory(port: int, request_data: bytes) -> None:
     """Fifteen megabytes of pipelined requests with unread responses stay in the client's buffer."""
     process = psutil.Process()
-    flood = memoryview(wire * (15_000_000 // len(wire)))
+    flood = memoryview(request_data * (15_000_000 // len(request_data)))
     with connect(port) as client, connect(port) as other:
         client.setblocking(False)
         before, sent = process.memory_info().rss, 0
@@ -94,10 +94,10 @@ def test_pipelined_requests_take_little_memory(port: int, wire: bytes) -> None:
     assert sent < 12_000_000
 
 
-def test_pipelined_requests_are_answered_in_their_order(port: int) -> None:
+def test_pipelined_requests_are_answered_in_order(port: int) -> None:
     """Pipelined requests are all answered in order, fast and slow ones mixed."""
     table = b"\n".join([b"sepal_length,sepal_width,petal_length,petal_width", b"5.1,3.5,1.4,0.2"])
-    wires = [
+    requests = [
         USUAL_REQUEST,
         GET,
         request_bytes(table, b"content-type: text/csv"),
@@ -107,13 +107,13 @@ def test_pipelined_requests_are_answered_in_their_order(port: int) -> None:
     ]
     expected = [200, 200, 200, 200, 400, 400]
     with connect(port) as client:
-        client.sendall(b"".join(wires * 5) + b"GET /end HTTP/1.1\r\nconnection: close\r\n\r\n")
-        answers = read_all(client, 1 << 30)
-    found = [int(part[:3]) for part in answers.split(b"HTTP/1.1 ")[1:]]
+        client.sendall(b"".join(requests * 5) + b"GET /end HTTP/1.1\r\nconnection: close\r\n\r\n")
+        responses = read_all(client, 1 << 30)
+    found = [int(part[:3]) for part in responses.split(b"HTTP/1.1 ")[1:]]
     assert found == expected * 5 + [404]
 
 
-def test_a_client_that_sends_no_more_has_its_answers(port: int) -> None:
+def test_client_that_closes_its_sending_side_receives_its_responses(port: int) -> None:
     """A client that closes its sending side still receives its responses."""
     slow = request_bytes({"instances": [random_models.IRIS] * 900})
     with connect(port) as client:
@@ -123,7 +123,7 @@ def test_a_client_that_sends_no_more_has_its_answers(port: int) -> None:
 
 
 @pytest.mark.parametrize("cut", [10, len(HEAD) + 5, len(USUAL_REQUEST) - 3])
-def test_a_torn_request_ends_its_connection(port: int, cut: int) -> None:
+def test_incomplete_request_closes_the_connection(port: int, cut: int) -> None:
     """An incomplete request closes its connection at once, without a response."""
     with connect(port) as client:
         client.sendall(USUAL_REQUEST[:cut])
@@ -132,71 +132,77 @@ def test_a_torn_request_ends_its_connection(port: int, cut: int) -> None:
 
 
 @pytest.mark.parametrize("offer", [b"h2c", b"websocket", b"h2c, websocket", b"tls/1.2"])
-@pytest.mark.parametrize("spelled", [b"upgrade: ", b"Upgrade: ", b"UPGRADE:", b"uPgRaDe: "])
-def test_other_protocols_are_not_taken_up(port: int, offer: bytes, spelled: bytes) -> None:
+@pytest.mark.parametrize("header", [b"upgrade: ", b"Upgrade: ", b"UPGRADE:", b"uPgRaDe: "])
+def test_upgrade_header_is_ignored(port: int, offer: bytes, header: bytes) -> None:
     """An Upgrade header is ignored: the request with its body and the next one are answered."""
-    wire = request_bytes({"instances": [random_models.IRIS]}, b"Connection: Upgrade, HTTP2-Settings", spelled + offer)
+    request_data = request_bytes(
+        {"instances": [random_models.IRIS]}, b"Connection: Upgrade, HTTP2-Settings", header + offer
+    )
     with connect(port) as client:
-        client.sendall(wire * 2)
+        client.sendall(request_data * 2)
         found = b""
         while found.count(b"predictions") < 2:
             found += client.recv(1 << 16) or pytest.fail("the connection was closed")
     assert found.count(b"HTTP/1.1 200 OK") == 2
 
 
-def test_connect_is_refused(port: int) -> None:
+def test_connect_method_is_refused(port: int) -> None:
     """CONNECT is refused as an unknown method, and the data after it are not read."""
     with connect(port) as client:
         client.sendall(b"CONNECT example.org:443 HTTP/1.1\r\nhost: x\r\n\r\n" + USUAL_REQUEST)
-        answer = read_all(client)
-    assert answer.startswith(b"HTTP/1.1 4")
-    assert b"200 OK" not in answer
+        response = read_all(client)
+    assert response.startswith(b"HTTP/1.1 4")
+    assert b"200 OK" not in response
 
 
-def test_a_key_behind_the_body_is_none(app: Starlette, tmp_path: Any) -> None:
+def test_api_key_in_a_trailer_is_ignored(app: Starlette, tmp_path: Any) -> None:
     """Trailers are dropped, since proxies may not have checked them."""
     path = tmp_path / "keys"
     key = api_keys.add(path, "anna").encode()
     body = json.dumps({"instances": [random_models.IRIS]}).encode()
-    wire = HEAD + b"transfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\nx-api-key: %s\r\n\r\n" % (len(body), body, key)
+    request_data = HEAD + b"transfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\nx-api-key: %s\r\n\r\n" % (
+        len(body),
+        body,
+        key,
+    )
     with serve_models(app, Limits(keys=api_keys.read(path))) as port, connect(port) as client:
-        client.sendall(wire)
+        client.sendall(request_data)
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 401")
 
 
 @pytest.mark.parametrize(
     "endless", [b"0\r\n" + b"a: b\r\n" * 10_000, b"0\r\na: " + b"b" * 60_000, b"5;x=" + b"y" * 60_000]
 )
-def test_trailers_and_extensions_of_chunks_are_bounded(port: int, endless: bytes) -> None:
+def test_trailers_and_chunk_extensions_are_bounded(port: int, endless: bytes) -> None:
     """Trailers and chunk extensions are limited by themselves, since limits of bodies do not apply."""
     with connect(port) as client:
         client.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n" + endless)
-        answer = read_all(client)
-    assert answer[9:12] in (b"400", b"431")
+        response = read_all(client)
+    assert response[9:12] in (b"400", b"431")
 
 
 @pytest.mark.parametrize(
-    "wire", [GET * 2_000, HEAD + b"transfer-encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 5_000 + b"0\r\n\r\n"]
+    "request_data", [GET * 2_000, HEAD + b"transfer-encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 5_000 + b"0\r\n\r\n"]
 )
-def test_connections_are_read_in_turns(port: int, wire: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_are_read_in_turns(port: int, request_data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection with very many small parts does not delay the others."""
-    fed, feed, read = [0], BoundedConnection._feed, BoundedConnection.read
+    parts_per_turn, feed, read = [0], BoundedConnection._feed, BoundedConnection.read
 
-    def counting(own: BoundedConnection, piece: bytes) -> None:
-        fed[-1] += 1
-        feed(own, piece)
+    def counting(own: BoundedConnection, part: bytes) -> None:
+        parts_per_turn[-1] += 1
+        feed(own, part)
 
     def reading(own: BoundedConnection) -> None:
-        fed.append(0)
+        parts_per_turn.append(0)
         read(own)
 
     monkeypatch.setattr(BoundedConnection, "_feed", counting)
     monkeypatch.setattr(BoundedConnection, "read", reading)
     with connect(port) as client:
-        client.sendall(wire + b"GET /end HTTP/1.1\r\nconnection: close\r\n\r\n")
+        client.sendall(request_data + b"GET /end HTTP/1.1\r\nconnection: close\r\n\r\n")
         read_all(client, 1 << 30)
-    assert sum(fed) > 1_000
-    assert max(fed) <= connection.PARTS_PER_TURN
+    assert sum(parts_per_turn) > 1_000
+    assert max(parts_per_turn) <= connection.PARTS_PER_TURN
 
 
 @pytest.mark.parametrize(
@@ -214,53 +220,53 @@ def test_connections_are_read_in_turns(port: int, wire: bytes, monkeypatch: pyte
         (b"transfer-encoding: chunked, chunked", 400),
     ],
 )
-def test_bodies_are_as_long_as_the_parser_thinks(port: int, headers: bytes, status: int) -> None:
+def test_connection_and_parser_agree_on_body_length(port: int, headers: bytes, status: int) -> None:
     """The connection and the parser agree on the length of each body (no request smuggling)."""
     body = json.dumps({"instances": [random_models.IRIS]}).encode()
-    wire = HEAD + (headers % len(body) if b"%" in headers else headers) + b"\r\n\r\n" + body
+    request_data = HEAD + (headers % len(body) if b"%" in headers else headers) + b"\r\n\r\n" + body
     with connect(port) as client:
         client.settimeout(5)
-        client.sendall(wire)
+        client.sendall(request_data)
         assert client.recv(1 << 16)[9:12] == b"%d" % status
 
 
 @pytest.mark.parametrize(
     ("blank", "status"), [(b"\r\n", 200), (b"\r\n\r\n", 200), (b"\r\n" * 3, 400), (b"\n" * 5, 400)]
 )
-def test_few_empty_lines_stand_before_a_request(port: int, blank: bytes, status: int) -> None:
+def test_only_few_empty_lines_are_accepted_before_a_request(port: int, blank: bytes, status: int) -> None:
     """A few empty lines before a request are accepted, and many are refused."""
-    for pieces in (
+    for parts in (
         [blank + USUAL_REQUEST],
-        [*(blank[place : place + 1] for place in range(len(blank))), USUAL_REQUEST],
+        [*(blank[offset : offset + 1] for offset in range(len(blank))), USUAL_REQUEST],
     ):
         with connect(port) as client, contextlib.suppress(OSError):
-            for piece in pieces:
-                client.sendall(piece)
+            for part in parts:
+                client.sendall(part)
                 time.sleep(0.005)
             assert client.recv(1 << 16)[9:12] == b"%d" % status
 
 
-def test_the_place_of_a_client_whose_connection_breaks_is_free(app: Starlette) -> None:
+def test_slot_of_a_disconnected_client_is_released(app: Starlette) -> None:
     """If a client disconnects, its request slot is free, even if the compute process is stopped."""
-    dear = request_bytes({"instances": [random_models.IRIS] * 64, "explain": True})
+    expensive_request = request_bytes({"instances": [random_models.IRIS] * 64, "explain": True})
     with serve_models(app, Limits(routes_only=True)) as port, connect(port) as first:
-        first.sendall(dear)
+        first.sendall(expensive_request)
         assert first.recv(1 << 16).startswith(b"HTTP/1.1 200")
         admission, process = OPEN_STATES[-1].admission, OPEN_STATES[-1].pool.quick.process.process
         process.send_signal(signal.SIGSTOP)
         clients = [connect(port) for _ in range(5)]
         for client in clients:
-            client.sendall(dear)
-        _until(lambda: admission.active == 5)
+            client.sendall(expensive_request)
+        _wait_until(lambda: admission.active == 5)
         for client in clients:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing is a reset
             client.close()
-        _until(lambda: admission.active == 0)
+        _wait_until(lambda: admission.active == 0)
         assert not admission.buffers
         process.kill()
 
 
-def test_one_client_leaves_room_for_the_bodies_of_others() -> None:
+def test_one_client_may_use_half_of_the_body_memory() -> None:
     """A client may use at most half of the memory for bodies."""
     admission = AdmissionControl(Limits())
     admission.buffer(MAX_BUFFERED_BYTES // 2, "greedy")
@@ -274,8 +280,8 @@ def test_one_client_leaves_room_for_the_bodies_of_others() -> None:
     assert admission.buffers == {"other": MAX_BUFFERED_BYTES // 2, "third": 1}
 
 
-def _until(true: Callable[[], bool]) -> None:
+def _wait_until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 20
-    while not true() and time.monotonic() < end:
+    while not condition() and time.monotonic() < end:
         time.sleep(0.02)
-    assert true()
+    assert condition()

@@ -1,4 +1,4 @@
-"""What the image is made from: locked, small, not root, and the same in the container file and in compose."""
+"""Sources of the container image: locked requirements, no root, and agreement of Containerfile and compose file."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def compose() -> dict[str, Any]:
     return service
 
 
-def test_lock_has_hashes_and_no_address() -> None:
-    """Every package is pinned by hash; where to get it is not for the repository to say."""
+def test_lock_has_hashes_and_no_url() -> None:
+    """Every package is pinned by hash, and no package index is named."""
     packages = re.findall(r"^[a-z0-9_.-]+==.*?(?=^[a-z]|\Z)", LOCK, re.MULTILINE | re.DOTALL)
     assert len(packages) > 50
     assert all("--hash=sha256:" in package for package in packages)
     assert not re.search(r"^--|https?://", LOCK, re.MULTILINE)
 
 
-def test_lock_holds_nothing_that_trains() -> None:
-    """What is asked for is locked, and nothing that only training needs."""
+def test_lock_has_no_training_packages() -> None:
+    """All requirements are locked, and no package that only training needs."""
     locked = set(re.findall(r"^([a-z0-9_.-]+)==", LOCK, re.MULTILINE))
-    asked = re.findall(r"^([a-z0-9_-]+)", (ROOT / "serving/requirements.in").read_text(), re.MULTILINE)
-    assert set(asked) <= locked
+    requirements = re.findall(r"^([a-z0-9_-]+)", (ROOT / "serving/requirements.in").read_text(), re.MULTILINE)
+    assert set(requirements) <= locked
     assert not locked & {"tensorflow", "tensorflow-cpu", "keras", "pandas", "dvc", "prefect", "scikit-learn"}
 
 
-def test_image_is_not_root_and_is_watched() -> None:
-    """A numeric user, so that a platform can see it is not root; a HEALTHCHECK and an entry point without a shell."""
+def test_image_has_a_numeric_user_and_a_health_check() -> None:
+    """The user is numeric, so that a platform can see it is not root; health check and entry point need no shell."""
     assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", CONTAINERFILE, re.MULTILINE)
     for word in ("HEALTHCHECK .* CMD", "ENTRYPOINT", "CMD"):
         match = re.search(rf"^{word} (\[.*\])$", CONTAINERFILE, re.MULTILINE)
@@ -48,16 +48,16 @@ def test_image_is_not_root_and_is_watched() -> None:
     assert "EXPOSE 3000" in CONTAINERFILE
 
 
-def test_image_is_compiled() -> None:
-    """Its root is read-only and Python writes no bytecode there: libraries and our code are compiled in the build."""
+def test_image_contains_bytecode() -> None:
+    """Libraries and our code are compiled in the build, since the root file system is read-only."""
     assert "PYTHONDONTWRITEBYTECODE=1" in CONTAINERFILE
     assert re.search(r"pip install .*--compile", CONTAINERFILE)
     copied, compiled = CONTAINERFILE.index("COPY src/tiltyard"), CONTAINERFILE.index("compileall -q /app")
     assert copied < compiled < CONTAINERFILE.index("USER ")
 
 
-def test_compose_agrees_with_the_container_file(compose: dict[str, Any]) -> None:
-    """Same user, same HEALTHCHECK; root read-only, no capability."""
+def test_compose_file_agrees_with_the_containerfile(compose: dict[str, Any]) -> None:
+    """User and health check are the same; the root file system is read-only, and there are no capabilities."""
     health = re.search(r"^HEALTHCHECK .* CMD (\[.*\])$", CONTAINERFILE, re.MULTILINE)
     assert health
     assert compose["healthcheck"]["test"] == ["CMD", *json.loads(health[1])]
@@ -68,12 +68,12 @@ def test_compose_agrees_with_the_container_file(compose: dict[str, Any]) -> None
     assert compose["build"]["dockerfile"] == "serving/Containerfile"
 
 
-def test_what_is_copied_exists() -> None:
-    """Each COPY of the container file names something of the project, let through by .dockerignore."""
+def test_copied_paths_exist() -> None:
+    """Each COPY of the Containerfile names a path of the project that .dockerignore does not exclude."""
     copied = re.findall(r"^COPY (?!--from)(\S+) ", CONTAINERFILE, re.MULTILINE)
     assert len(copied) >= 4
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8")
     for name in copied:
-        made = name in {"serving/champions", "serving/packages"}  # by a run
-        assert made or (ROOT / name).exists()
+        created = name in {"serving/champions", "serving/packages"}  # created by a run
+        assert created or (ROOT / name).exists()
         assert any(name.startswith(line[1:]) for line in ignored.splitlines() if line.startswith("!"))

@@ -13,7 +13,7 @@ from tiltyard.serving.compute.fair_queue import FairQueue
 from tiltyard.serving.http.admission import READS_PER_TURN, RoundRobin
 
 
-def test_the_client_that_used_least_is_next() -> None:
+def test_client_with_the_least_used_time_is_next() -> None:
     """The client that used the least time is next; used time decays."""
     queue = FairQueue[int](100, 100)
     for number in range(6):
@@ -24,7 +24,7 @@ def test_the_client_that_used_least_is_next() -> None:
     assert not queue
 
 
-def test_use_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_used_time_decays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Used time is halved every ten seconds, and only the clients that used most are remembered."""
     now = [0.0]
     monkeypatch.setattr("tiltyard.serving.compute.fair_queue.time.monotonic", lambda: now[0])
@@ -42,7 +42,7 @@ def test_use_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "b" in queue.used
 
 
-def test_a_newcomer_has_a_place_where_others_hold_many() -> None:
+def test_full_queue_drops_an_item_of_the_largest_client() -> None:
     """In a full queue, the last item of the largest client is dropped for a smaller one."""
     queue = FairQueue[str](6, 4)
     for number in range(4):
@@ -58,7 +58,7 @@ def test_a_newcomer_has_a_place_where_others_hold_many() -> None:
     assert sorted(queue.clear()) == ["late 0", "many 0", "new 0", "new 1", "some 0", "some 1"]
 
 
-def test_addresses_take_turns() -> None:
+def test_clients_take_turns_by_address() -> None:
     """A client with many connections has no more turns than others, and the event loop is not blocked."""
     order: list[str] = []
     rounds: list[int] = []
@@ -73,7 +73,7 @@ def test_addresses_take_turns() -> None:
             if self.left:
                 turns.wait(self.address, self)
 
-    async def watched() -> None:
+    async def record_rounds() -> None:
         for _ in range(100):
             rounds.append(len(order))
             await asyncio.sleep(0)
@@ -84,7 +84,7 @@ def test_addresses_take_turns() -> None:
         for _ in range(50):
             turns.wait("many", Connection("many", 2))
         turns.wait("one", Connection("one", 20))
-        await watched()
+        await record_rounds()
 
     asyncio.run(main())
     assert Counter(order) == {"many": 100, "one": 20}
@@ -92,9 +92,9 @@ def test_addresses_take_turns() -> None:
     assert max(after - before for before, after in itertools.pairwise(rounds)) <= READS_PER_TURN
 
 
-def test_a_connection_that_fails_keeps_no_other_waiting() -> None:
+def test_failing_connection_does_not_stop_others() -> None:
     """An error in one connection does not stop the turns of the others."""
-    done: list[str] = []
+    results: list[str] = []
 
     class Bad:
         def read(self) -> None:
@@ -102,10 +102,10 @@ def test_a_connection_that_fails_keeps_no_other_waiting() -> None:
 
     class Good:
         def read(self) -> None:
-            done.append("good")
+            results.append("good")
 
     async def main() -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: done.append(str(context["exception"])))
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: results.append(str(context["exception"])))
         turns = RoundRobin()
         turns.wait("a", Bad())
         turns.wait("b", Good())
@@ -113,4 +113,4 @@ def test_a_connection_that_fails_keeps_no_other_waiting() -> None:
             await asyncio.sleep(0)
 
     asyncio.run(main())
-    assert done == ["a defect", "good"]
+    assert results == ["a defect", "good"]

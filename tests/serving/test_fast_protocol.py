@@ -35,45 +35,49 @@ Ports = dict[str, int]
 LAST = request_bytes({"instances": [random_models.IRIS]}, b"connection: close")
 CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n4\r\n{" + b'"in\r\n'
 REQUESTS = {
-    "usual": USUAL_REQUEST,
-    "twice": USUAL_REQUEST * 2,
-    "a wrong one between": USUAL_REQUEST + request_bytes(b'{"instances": [{}]}') + USUAL_REQUEST,
-    "another between": USUAL_REQUEST + b"GET /v1/models HTTP/1.1\r\nx-request-id: own\r\n\r\n" + USUAL_REQUEST,
-    "no JSON": request_bytes(b"{"),
-    "empty": request_bytes(b""),
-    "the last": LAST,
-    "old": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"1.1", b"1.0")),
-    "another method": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"POST", b"PUT")),
-    "no length": HEAD + b"\r\n",
-    "a query": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b":predict", b":predict?a=1")),
-    "written otherwise": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"%69ris")),
-    "unknown": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"rose")),
-    "in full": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b" /v1", b" http://x/v1")),
-    "no letters": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"\xc3\xa4")),
+    "ordinary": USUAL_REQUEST,
+    "two requests": USUAL_REQUEST * 2,
+    "invalid request between": USUAL_REQUEST + request_bytes(b'{"instances": [{}]}') + USUAL_REQUEST,
+    "other path between": USUAL_REQUEST + b"GET /v1/models HTTP/1.1\r\nx-request-id: own\r\n\r\n" + USUAL_REQUEST,
+    "invalid JSON": request_bytes(b"{"),
+    "empty body": request_bytes(b""),
+    "connection: close": LAST,
+    "HTTP/1.0": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"1.1", b"1.0")),
+    "other method": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"POST", b"PUT")),
+    "no Content-Length": HEAD + b"\r\n",
+    "query string": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b":predict", b":predict?a=1")),
+    "escaped path": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"%69ris")),
+    "unknown model": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"rose")),
+    "absolute URL": request_bytes({"instances": [random_models.IRIS]}, head=HEAD.replace(b" /v1", b" http://x/v1")),
+    "path that is not ASCII": request_bytes(
+        {"instances": [random_models.IRIS]}, head=HEAD.replace(b"iris", b"\xc3\xa4")
+    ),
     "chunked": CHUNKED + b'8\r\nstances"\r\n5\r\n:[1]}\r\n0\r\n\r\n',
-    "chunked badly": CHUNKED + b"zzz\r\n",
-    "no HTTP": b"HELLO\r\n\r\n",
-    "waits for leave": request_bytes({"instances": [random_models.IRIS]}, b"expect: 100-continue"),
-    "another protocol": request_bytes({"instances": [random_models.IRIS]}, b"connection: upgrade", b"upgrade: h2c"),
-    "other content": request_bytes(b"a,b\n1,2\n", b"content-type: text/csv"),
-    "packed": request_bytes(b"\x1f\x8b", b"content-encoding: gzip"),
+    "invalid chunk": CHUNKED + b"zzz\r\n",
+    "invalid HTTP": b"HELLO\r\n\r\n",
+    "expect: 100-continue": request_bytes({"instances": [random_models.IRIS]}, b"expect: 100-continue"),
+    "upgrade": request_bytes({"instances": [random_models.IRIS]}, b"connection: upgrade", b"upgrade: h2c"),
+    "CSV": request_bytes(b"a,b\n1,2\n", b"content-type: text/csv"),
+    "compressed": request_bytes(b"\x1f\x8b", b"content-encoding: gzip"),
     "large": request_bytes({"instances": [random_models.IRIS] * 400}),
-    "with reasons": USUAL_REQUEST + request_bytes({"instances": [random_models.IRIS], "explain": True}) + USUAL_REQUEST,
-    "without reasons": request_bytes({"instances": [random_models.IRIS], "explain": False}),
-    "with strange reasons": request_bytes({"instances": [random_models.IRIS], "explain": 1}),
-    "by a proxy": request_bytes({"instances": [random_models.IRIS]}, b"x-forwarded-for: 1.2.3.4"),
+    "with explanations": USUAL_REQUEST
+    + request_bytes({"instances": [random_models.IRIS], "explain": True})
+    + USUAL_REQUEST,
+    "explain: false": request_bytes({"instances": [random_models.IRIS], "explain": False}),
+    "explain: 1": request_bytes({"instances": [random_models.IRIS], "explain": 1}),
+    "through a proxy": request_bytes({"instances": [random_models.IRIS]}, b"x-forwarded-for: 1.2.3.4"),
 }
 BROKEN = {
-    "no HTTP",
-    "no letters",
-    "chunked badly",
+    "invalid HTTP",
+    "path that is not ASCII",
+    "invalid chunk",
 }  # refused in the middle, after which the connection is closed
 
 
-class Ordinary(FastPathProtocol):
+class WithoutFastPath(FastPathProtocol):
     """A connection with the same limits and without the fast path."""
 
-    def _asked(self) -> LoadedModel | None:
+    def _find_model(self) -> LoadedModel | None:
         return None
 
 
@@ -83,20 +87,20 @@ def ports(app: Starlette) -> Iterator[Ports]:
     served = create_app()
     install(served, app.state.models.values())
     served.state.metrics = RequestMetrics(registry=CollectorRegistry())
-    with serve_raw(served) as with_one, serve_raw(served, Ordinary) as without:
-        said(with_one, [REQUESTS["with reasons"]])  # starts the compute process
-        yield {"with": with_one, "without": without}
+    with serve_raw(served) as fast, serve_raw(served, WithoutFastPath) as without:
+        exchange(fast, [REQUESTS["with explanations"]])  # starts the compute process
+        yield {"with": fast, "without": without}
     served.state.pool.close()
 
 
-def said(port: int, pieces: list[bytes]) -> bytes:
+def exchange(port: int, parts: list[bytes]) -> bytes:
     """Send data in parts and close; return all responses without the parts that change each second."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for piece in pieces:
-            connection.sendall(piece)
-            if len(pieces) > 1:
-                time.sleep(0.002)  # so that they are read one by one
+        for part in parts:
+            connection.sendall(part)
+            if len(parts) > 1:
+                time.sleep(0.002)  # so that the parts are read separately
         found = b""
         connection.settimeout(20)
         with contextlib.suppress(TimeoutError, ConnectionResetError):
@@ -107,11 +111,11 @@ def said(port: int, pieces: list[bytes]) -> bytes:
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_it_answers_as_without_it(ports: Ports, name: str) -> None:
+def test_responses_are_the_same_without_the_fast_path(ports: Ports, name: str) -> None:
     """Any request, ordinary or not, gets the same response with and without the fast path."""
-    found = said(ports["with"], [REQUESTS[name]])
+    found = exchange(ports["with"], [REQUESTS[name]])
     assert found
-    assert found == said(ports["without"], [REQUESTS[name]])
+    assert found == exchange(ports["without"], [REQUESTS[name]])
 
 
 @given(
@@ -119,56 +123,56 @@ def test_it_answers_as_without_it(ports: Ports, name: str) -> None:
     st.lists(st.floats(0, 1), min_size=1, max_size=3),
 )
 @settings(max_examples=25, deadline=None)
-def test_in_pieces_it_answers_as_in_one(ports: Ports, name: str, cuts: list[float]) -> None:
+def test_responses_do_not_depend_on_how_requests_are_split(ports: Ports, name: str, cuts: list[float]) -> None:
     """A request gets the same response wherever it is split."""
     whole = REQUESTS[name]
-    places = [0, *sorted(int(cut * len(whole)) for cut in cuts), len(whole)]
-    pieces = [whole[start:end] for start, end in itertools.pairwise(places) if end > start]
-    assert said(ports["with"], pieces) == said(ports["without"], [whole])
+    offsets = [0, *sorted(int(cut * len(whole)) for cut in cuts), len(whole)]
+    parts = [whole[start:end] for start, end in itertools.pairwise(offsets) if end > start]
+    assert exchange(ports["with"], parts) == exchange(ports["without"], [whole])
 
 
 @pytest.fixture
-def counted(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> tuple[Starlette, list[AnsweredRequest]]:
+def app_with_log(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> tuple[Starlette, list[AnsweredRequest]]:
     """Return an app, and the entries of its request log."""
-    served, heard = create_app(), []
+    served, logged = create_app(), []
     install(served, app.state.models.values())
     served.state.metrics = RequestMetrics(registry=CollectorRegistry())
-    monkeypatch.setattr(served.state.metrics, "count", lambda one, _: heard.append(one))
-    return served, heard
+    monkeypatch.setattr(served.state.metrics, "count", lambda one, _: logged.append(one))
+    return served, logged
 
 
-def _never(*_: object) -> None:
-    raise AssertionError("the app was asked")
+def _fail_if_called(*_: object) -> None:
+    raise AssertionError("the app was called")
 
 
-def test_usual_requests_do_not_reach_the_app(counted: tuple[Starlette, list[AnsweredRequest]]) -> None:
+def test_ordinary_requests_do_not_reach_the_app(app_with_log: tuple[Starlette, list[AnsweredRequest]]) -> None:
     """Ordinary requests are answered, counted and logged without a call of the app."""
-    app, heard = counted
-    app.middleware_stack = _never  # type: ignore[assignment]
+    app, logged = app_with_log
+    app.middleware_stack = _fail_if_called  # type: ignore[assignment]
     with serve_raw(app) as port:
-        answer = said(port, [USUAL_REQUEST * 3])
-    assert answer.count(b"HTTP/1.1 200 OK") == 3
-    assert b"x-request-id: mine\r\n" in answer
-    assert [(one.id, one.model, one.status, one.instances, one.client) for one in heard] == [
+        response = exchange(port, [USUAL_REQUEST * 3])
+    assert response.count(b"HTTP/1.1 200 OK") == 3
+    assert b"x-request-id: mine\r\n" in response
+    assert [(one.id, one.model, one.status, one.instances, one.client) for one in logged] == [
         ("mine", "iris", 200, 1, "127.0.0.1")
     ] * 3
-    assert all(0 < one.seconds < 20 for one in heard)
+    assert all(0 < one.seconds < 20 for one in logged)
 
 
-def test_what_fails_is_told_by_the_app(
-    counted: tuple[Starlette, list[AnsweredRequest]], monkeypatch: pytest.MonkeyPatch
+def test_exception_in_the_fast_path_is_a_500_from_the_app(
+    app_with_log: tuple[Starlette, list[AnsweredRequest]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An exception in the fast path is a 500 from the app, not an invalid request."""
-    app, heard = counted
+    app, logged = app_with_log
     monkeypatch.setattr(CompiledRequest, "respond", lambda *_: 1 / 0)
     with serve_raw(app) as port:
-        answer = said(port, [USUAL_REQUEST])
-    assert answer.startswith(b"HTTP/1.1 500")
-    assert b'"code":"internal"' in answer
-    assert [one.status for one in heard] == [500]
+        response = exchange(port, [USUAL_REQUEST])
+    assert response.startswith(b"HTTP/1.1 500")
+    assert b'"code":"internal"' in response
+    assert [one.status for one in logged] == [500]
 
 
-def test_keys_and_limits_hold(app: Starlette, tmp_path: Any) -> None:
+def test_keys_and_limits_apply_to_the_fast_path(app: Starlette, tmp_path: Any) -> None:
     """API keys and the concurrency limit apply to the fast path, too."""
     path = tmp_path / "keys"
     key = api_keys.add(path, "anna").encode()
@@ -178,44 +182,49 @@ def test_keys_and_limits_hold(app: Starlette, tmp_path: Any) -> None:
     served.state.metrics = RequestMetrics(registry=registry)
     known = request_bytes({"instances": [random_models.IRIS]}, b"authorization: Bearer " + key)
     with serve_raw(served) as port:
-        assert said(port, [USUAL_REQUEST]).startswith(b"HTTP/1.1 401")
-        assert said(port, [request_bytes({}, b"x-api-key: " + key[:-1])]).startswith(b"HTTP/1.1 401")
-        assert said(port, [known]).startswith(b"HTTP/1.1 200")
+        assert exchange(port, [USUAL_REQUEST]).startswith(b"HTTP/1.1 401")
+        assert exchange(port, [request_bytes({}, b"x-api-key: " + key[:-1])]).startswith(b"HTTP/1.1 401")
+        assert exchange(port, [known]).startswith(b"HTTP/1.1 200")
         served.state.admission.active = 1
-        assert said(port, [known]).startswith(b"HTTP/1.1 429")
+        assert exchange(port, [known]).startswith(b"HTTP/1.1 429")
     assert b'tiltyard_requests_total{model="iris",status="200"' in generate_latest(registry)
 
 
-def test_who_is_recorded_or_challenged_goes_the_long_way(
-    counted: tuple[Starlette, list[AnsweredRequest]], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+def test_recorded_requests_are_handled_by_the_app(
+    app_with_log: tuple[Starlette, list[AnsweredRequest]], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     """Requests that are recorded or have a rollout are handled by the app, and the sampling rate is kept."""
-    app, _ = counted
+    app, _ = app_with_log
     app.state.recorder = recorder = Recorder(tmp_path, 0.5)
-    taken: list[object] = []
-    monkeypatch.setattr(recorder, "record", lambda *told: taken.append(told))
+    recorded: list[object] = []
+    monkeypatch.setattr(recorder, "record", lambda *arguments: recorded.append(arguments))
     monkeypatch.setattr(recorder, "_draw_skips", lambda: 1)
     recorder.skips_left = 1  # every second one
     with serve_raw(app) as port:
-        assert said(port, [USUAL_REQUEST * 10]).count(b"200 OK") == 10
-    assert len(taken) == 5
+        assert exchange(port, [USUAL_REQUEST * 10]).count(b"200 OK") == 10
+    assert len(recorded) == 5
     with serve_raw(app) as port:  # the head first, like many clients
         for _ in range(4):
-            assert said(port, [USUAL_REQUEST[:-10], USUAL_REQUEST[-10:]]).count(b"200 OK") == 1
-    assert len(taken) == 7
+            assert exchange(port, [USUAL_REQUEST[:-10], USUAL_REQUEST[-10:]]).count(b"200 OK") == 1
+    assert len(recorded) == 7
 
 
-def test_an_answer_does_not_end_what_follows_it(counted: tuple[Starlette, list[AnsweredRequest]]) -> None:
+def test_keep_alive_timeout_starts_after_the_last_response(
+    app_with_log: tuple[Starlette, list[AnsweredRequest]],
+) -> None:
     """The keep-alive timeout starts after the last response, not during another request."""
-    app, _ = counted
+    app, _ = app_with_log
 
-    class Short(FastPathProtocol):
-        def __init__(self, *given: Any, **more: Any) -> None:
-            super().__init__(*given, **more)
+    class ShortKeepAlive(FastPathProtocol):
+        def __init__(self, *arguments: Any, **more: Any) -> None:
+            super().__init__(*arguments, **more)
             self.timeout_keep_alive = 0.3  # type: ignore[assignment]
 
     slow = request_bytes({"instances": [random_models.IRIS]})
-    with serve_raw(app, Short) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with (
+        serve_raw(app, ShortKeepAlive) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=20) as connection,
+    ):
         connection.sendall(USUAL_REQUEST + slow[:-4])
         time.sleep(0.8)
         connection.sendall(slow[-4:])
@@ -225,12 +234,12 @@ def test_an_answer_does_not_end_what_follows_it(counted: tuple[Starlette, list[A
         assert connection.recv(1 << 16) == b""
 
 
-def test_all_clients_that_come_at_once_are_taken_up(ports: Ports) -> None:
+def test_clients_that_connect_at_once_are_all_served(ports: Ports) -> None:
     """Of many clients that connect at once, none waits until the others are finished."""
     with contextlib.ExitStack() as stack:
-        many = [
+        connections = [
             stack.enter_context(socket.create_connection(("127.0.0.1", ports["with"]), timeout=20)) for _ in range(100)
         ]
-        for one in many:
+        for one in connections:
             one.sendall(USUAL_REQUEST)
-        assert all(one.recv(1 << 16).startswith(b"HTTP/1.1 200") for one in many)
+        assert all(one.recv(1 << 16).startswith(b"HTTP/1.1 200") for one in connections)

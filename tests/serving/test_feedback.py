@@ -36,11 +36,11 @@ from tiltyard.workspace import Workspace
 
 PREDICT, FEEDBACK = "/v1/models/iris:predict", "/v1/models/iris:feedback"
 BODY = {"instances": [random_models.IRIS]}
-Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
+ServedProject = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
 @pytest.fixture
-def client(served_project: Kept, recorder: Recorder) -> Iterator[TestClient]:
+def client(served_project: ServedProject, recorder: Recorder) -> Iterator[TestClient]:
     """Return a client of a service without API keys that records everything."""
     assert recorder.share == 1
     with TestClient(served_project[2]) as client:
@@ -48,38 +48,38 @@ def client(served_project: Kept, recorder: Recorder) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def task(served_project: Kept) -> Task:
+def task(served_project: ServedProject) -> Task:
     """Return the task iris."""
     return loader.load(served_project[0], "iris")
 
 
-def ask(client: TestClient, name: str = "", *, count: int = 1, key: str = "") -> dict[str, Any]:
+def send_request(client: TestClient, name: str = "", *, count: int = 1, key: str = "") -> dict[str, Any]:
     """Send a request, with a given id if there is one; return the fields of a truth except its value."""
     headers = {name: value for name, value in (("x-request-id", name), ("x-api-key", key)) if value}
-    answer = client.post(PREDICT, json={"instances": [random_models.IRIS] * count}, headers=headers)
-    assert answer.status_code == 200
-    return {"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"]}
+    response = client.post(PREDICT, json={"instances": [random_models.IRIS] * count}, headers=headers)
+    assert response.status_code == 200
+    return {"id": response.headers["x-request-id"], "token": response.headers["x-feedback-token"]}
 
 
-def tell(client: TestClient, truth: str, **item: Any) -> httpx.Response:
+def send_truth(client: TestClient, truth: str, **item: Any) -> httpx.Response:
     """Send a truth."""
-    answer: httpx.Response = client.post(FEEDBACK, json={"feedback": [{**item, "truth": truth}]})
-    return answer
+    response: httpx.Response = client.post(FEEDBACK, json={"feedback": [{**item, "truth": truth}]})
+    return response
 
 
-def found(kept: Kept, recorder: Recorder) -> LiveQuality:
+def live_quality(project: ServedProject, recorder: Recorder) -> LiveQuality:
     """Join truths with predictions."""
     recorder.lines.finish()
-    return load_live_quality(kept[0], loader.load(kept[0], "iris"))
+    return load_live_quality(project[0], loader.load(project[0], "iris"))
 
 
-def truths(kept: Kept, recorder: Recorder) -> list[str | None]:
+def truths_by_prediction(project: ServedProject, recorder: Recorder) -> list[str | None]:
     """Return the truth of each prediction, in the order of the requests."""
-    rows = found(kept, recorder).predictions
+    rows = live_quality(project, recorder).predictions
     return [json.loads(one) if isinstance(one, str) else None for one in rows["truth"]]
 
 
-def test_ids_are_not_drawn_from_what_can_be_guessed() -> None:
+def test_request_ids_do_not_depend_on_the_random_seed() -> None:
     """Request ids do not depend on the seed of the random module."""
     drawn = set()
     for _ in range(500):
@@ -88,35 +88,35 @@ def test_ids_are_not_drawn_from_what_can_be_guessed() -> None:
     assert len(drawn) == 500
 
 
-def test_one_who_chose_the_same_id_has_another_answer(
-    client: TestClient, served_project: Kept, recorder: Recorder
+def test_equal_request_ids_have_separate_truths(
+    client: TestClient, served_project: ServedProject, recorder: Recorder
 ) -> None:
     """With equal ids, each truth belongs to the prediction of its token, in any order."""
-    own, other = ask(client, "order-1"), ask(client, "order-1")
+    own, other = send_request(client, "order-1"), send_request(client, "order-1")
     assert own["id"] == other["id"] == "order-1"
     for item, truth in ((other, "virginica"), (own, "setosa"), (other, "versicolor")):
-        assert tell(client, truth, **item).status_code == 200
-    assert truths(served_project, recorder) == ["setosa", "versicolor"]
-    assert found(served_project, recorder).feedback == {"truths": 3, "repeated": 1, "unknown": 0, "waiting": 0}
+        assert send_truth(client, truth, **item).status_code == 200
+    assert truths_by_prediction(served_project, recorder) == ["setosa", "versicolor"]
+    assert live_quality(served_project, recorder).feedback == {"truths": 3, "repeated": 1, "unknown": 0, "waiting": 0}
 
 
-def test_the_same_holder_may_correct_a_truth_but_not_without_end(
-    client: TestClient, served_project: Kept, recorder: Recorder
+def test_truth_may_be_corrected_a_limited_number_of_times(
+    client: TestClient, served_project: ServedProject, recorder: Recorder
 ) -> None:
     """The last correction counts, and at most three of each instance are accepted."""
-    item = ask(client, count=2)
+    item = send_request(client, count=2)
     for truth in ("virginica", "setosa", "versicolor", "virginica"):
-        for place in (0, 1):
-            assert tell(client, truth, instance=place, **item).status_code == 200
-    refusal = tell(client, "setosa", **item)
+        for index in (0, 1):
+            assert send_truth(client, truth, instance=index, **item).status_code == 200
+    refusal = send_truth(client, "setosa", **item)
     assert (refusal.status_code, refusal.json()["error"]["code"]) == (429, "too_many_corrections")
     assert refusal.json()["error"]["field"] == "feedback[0].token"
-    assert truths(served_project, recorder) == ["virginica", "virginica"]
-    assert tell(client, "setosa", **ask(client)).status_code == 200
+    assert truths_by_prediction(served_project, recorder) == ["virginica", "virginica"]
+    assert send_truth(client, "setosa", **send_request(client)).status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ({"token": None}, (400, "wrong_type", "token")),
         ({"token": 7}, (400, "wrong_type", "token")),
@@ -127,42 +127,42 @@ def test_the_same_holder_may_correct_a_truth_but_not_without_end(
         ({"instance": 1}, (400, "out_of_bounds", "instance")),
     ],
 )
-def test_another_token_keeps_nothing(
-    client: TestClient, recorder: Recorder, change: dict[str, Any], told: tuple[int, str, str]
+def test_invalid_token_is_refused(
+    client: TestClient, recorder: Recorder, change: dict[str, Any], expected: tuple[int, str, str]
 ) -> None:
     """A missing, invalid or foreign token, or an instance that does not exist, is refused."""
-    good = ask(client)
+    good = send_request(client)
     refusal = client.post(
         FEEDBACK, json={"feedback": [{**good, "truth": "setosa"}, {**good, "truth": "setosa", **change}]}
     )
     error = refusal.json()["error"]
-    assert (refusal.status_code, error["code"], error["field"].removeprefix("feedback[1].")) == told
+    assert (refusal.status_code, error["code"], error["field"].removeprefix("feedback[1].")) == expected
     assert not (recorder.folder / "iris/truths").exists()
 
 
-def test_a_truth_without_a_token_is_refused(client: TestClient, recorder: Recorder) -> None:
+def test_truth_without_a_token_is_refused(client: TestClient, recorder: Recorder) -> None:
     """Without API keys, the request id alone is refused."""
-    refusal = tell(client, "setosa", id=ask(client)["id"])
+    refusal = send_truth(client, "setosa", id=send_request(client)["id"])
     assert (refusal.status_code, refusal.json()["error"]["field"]) == (400, "feedback[0].token")
     assert not (recorder.folder / "iris/truths").exists()
 
 
-def test_a_secret_that_cannot_be_read_fails_no_answer(
+def test_unreadable_secret_does_not_fail_predictions(
     client: TestClient, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     """If the secret cannot be read, predictions are recorded without token, and the reason is logged once."""
     recorder.folder.mkdir(parents=True)
     (recorder.folder / ".secret").write_bytes(b"short")
     for _ in range(2):
-        answer = client.post(PREDICT, json=BODY)
-        assert answer.status_code == 200
-        assert "x-feedback-token" not in answer.headers
+        response = client.post(PREDICT, json=BODY)
+        assert response.status_code == 200
+        assert "x-feedback-token" not in response.headers
     recorder.lines.finish()
     assert recorder.lines.counts == {"written": 2}
     assert caplog.text.count("carry no feedback token") == 1
 
 
-def test_what_is_not_recorded_carries_no_token(served_project: Kept, recorder: Recorder) -> None:
+def test_only_recorded_responses_have_a_token(served_project: ServedProject, recorder: Recorder) -> None:
     """Responses have a token if and only if they are recorded, in both protocols."""
     app = served_project[2]
     with TestClient(app) as client:
@@ -179,47 +179,49 @@ def test_what_is_not_recorded_carries_no_token(served_project: Kept, recorder: R
         assert "x-feedback-token" not in client.post(PREDICT, json=BODY).headers
 
 
-def test_feedback_is_off_unless_answers_are_recorded(served_project: Kept, tmp_path: Path) -> None:
+def test_feedback_is_refused_without_records(served_project: ServedProject, tmp_path: Path) -> None:
     """Feedback is refused if nothing is recorded, but accepted for earlier records."""
     app = served_project[2]
     with TestClient(app) as client:
         for recorder in (None, Recorder(tmp_path / "none")):
             app.state.recorder = recorder
-            refusal = tell(client, "setosa", id="a")
+            refusal = send_truth(client, "setosa", id="a")
             assert (refusal.status_code, refusal.json()["error"]["code"]) == (404, "no_records")
         assert not (tmp_path / "none").exists()
         app.state.recorder = Recorder(tmp_path / "some", 1.0)
-        item = ask(client)
+        item = send_request(client)
         app.state.recorder.lines.finish()
         app.state.recorder = Recorder(tmp_path / "some")
-        assert tell(client, "setosa", **item).status_code == 200
+        assert send_truth(client, "setosa", **item).status_code == 200
 
 
 @pytest.mark.parametrize(
     "kind",
     ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "application/jsonx"],
 )
-def test_feedback_is_json_by_its_type(client: TestClient, recorder: Recorder, kind: str) -> None:
+def test_feedback_requires_a_json_content_type(client: TestClient, recorder: Recorder, kind: str) -> None:
     """Content types that a web form can send without CORS preflight are refused."""
-    text = json.dumps({"feedback": [{**ask(client), "truth": "setosa"}]})
+    text = json.dumps({"feedback": [{**send_request(client), "truth": "setosa"}]})
     refusal = client.post(FEEDBACK, content=text, headers={"content-type": kind})
     assert (refusal.status_code, refusal.json()["error"]["code"]) == (415, "unsupported_type")
     assert not (recorder.folder / "iris/truths").exists()
     assert client.post(FEEDBACK, content=text, headers={"content-type": "Application/JSON; charset=utf-8"}).is_success
 
 
-def test_feedback_takes_a_place_among_the_requests(client: TestClient, served_project: Kept) -> None:
+def test_feedback_needs_a_request_slot(client: TestClient, served_project: ServedProject) -> None:
     """Feedback needs a request slot and receives 429 if all are taken."""
-    admission, item = served_project[2].state.admission, ask(client)
+    admission, item = served_project[2].state.admission, send_request(client)
     admission.active = admission.limits.concurrency
-    assert tell(client, "setosa", **item).json()["error"]["code"] == "too_many_requests"
+    assert send_truth(client, "setosa", **item).json()["error"]["code"] == "too_many_requests"
     admission.active = 0
-    assert tell(client, "setosa", **item).status_code == 200
+    assert send_truth(client, "setosa", **item).status_code == 200
     assert admission.active == 0
 
 
 @pytest.fixture
-def locked(served_project: Kept, recorder: Recorder, tmp_path: Path) -> Iterator[tuple[TestClient, list[str]]]:
+def service_with_keys(
+    served_project: ServedProject, recorder: Recorder, tmp_path: Path
+) -> Iterator[tuple[TestClient, list[str]]]:
     """Return a client of a service that requires API keys, and two keys."""
     own = [api_keys.add(tmp_path / "keys", name) for name in ("mary", "robot")]
     app = create_app(Limits(keys=api_keys.read(tmp_path / "keys")))
@@ -229,45 +231,47 @@ def locked(served_project: Kept, recorder: Recorder, tmp_path: Path) -> Iterator
         yield client, own
 
 
-def test_with_keys_a_truth_is_for_the_senders_own_answer(
-    locked: tuple[TestClient, list[str]], served_project: Kept, recorder: Recorder
+def test_with_api_keys_a_truth_belongs_to_the_senders_prediction(
+    service_with_keys: tuple[TestClient, list[str]], served_project: ServedProject, recorder: Recorder
 ) -> None:
     """With an API key no token is needed, and a truth belongs to the sender's own prediction."""
-    client, (mary, robot) = locked
-    item = ask(client, "order-1", key=mary)
+    client, (mary, robot) = service_with_keys
+    item = send_request(client, "order-1", key=mary)
 
-    def say(key: str, truth: str, **more: str) -> int:
+    def truth_status(key: str, truth: str, **more: str) -> int:
         body = {"feedback": [{"id": "order-1", "truth": truth, **more}]}
-        answer = client.post(FEEDBACK, json=body, headers={"x-api-key": key})
-        return int(answer.status_code)
+        response = client.post(FEEDBACK, json=body, headers={"x-api-key": key})
+        return int(response.status_code)
 
-    assert [say(robot, "virginica"), say(mary, "setosa"), say(robot, "virginica")] == [200] * 3
-    assert truths(served_project, recorder) == ["setosa"]
-    assert found(served_project, recorder).feedback["unknown"] == 1
-    assert say(robot, "versicolor", token=item["token"]) == 200
-    assert truths(served_project, recorder) == ["versicolor"]
+    assert [truth_status(robot, "virginica"), truth_status(mary, "setosa"), truth_status(robot, "virginica")] == [
+        200
+    ] * 3
+    assert truths_by_prediction(served_project, recorder) == ["setosa"]
+    assert live_quality(served_project, recorder).feedback["unknown"] == 1
+    assert truth_status(robot, "versicolor", token=item["token"]) == 200
+    assert truths_by_prediction(served_project, recorder) == ["versicolor"]
     text = "".join(path.read_text() for path, _ in list_files(recorder.folder / "iris/answers"))
     assert "mary" not in text
 
 
-def test_one_sender_has_not_the_room_of_all(
-    locked: tuple[TestClient, list[str]], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+def test_rate_limit_of_a_sender_does_not_affect_others(
+    service_with_keys: tuple[TestClient, list[str]], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sender above its rate limit receives 429, while others are accepted up to the task's limit."""
-    client, (mary, robot) = locked
+    client, (mary, robot) = service_with_keys
     clock = [0.0]
     recorder.truths.tasks = RateLimits(TASK_LIMIT, clock=lambda: clock[0])
     recorder.truths.senders = RateLimits(*SENDER_LIMITS, clock=lambda: clock[0])
     many = {"feedback": [{"id": f"{number:064}", "truth": "setosa"} for number in range(1000)]}
-    ask(client, key=mary)
+    send_request(client, key=mary)
     recorder.lines.finish()
 
     def flood(key: str) -> int:
         for count in range(100):
-            answer = client.post(FEEDBACK, json=many, headers={"x-api-key": key})
-            if answer.status_code != 200:
-                assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
-                assert "send it again in " in answer.json()["error"]["message"]
+            response = client.post(FEEDBACK, json=many, headers={"x-api-key": key})
+            if response.status_code != 200:
+                assert (response.status_code, response.headers["retry-after"]) == (429, "1")
+                assert "send it again in " in response.json()["error"]["message"]
                 return count
         return 100
 
@@ -287,27 +291,30 @@ def test_one_sender_has_not_the_room_of_all(
         pytest.fail("no limit of a day")
 
 
-def test_what_is_refused_counts_too(client: TestClient, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_feedback_counts_against_the_rate_limit(
+    client: TestClient, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Invalid bodies count against the rate limit; above it, bodies are not read."""
-    ask(client)
+    send_request(client)
     recorder.lines.finish()
     recorder.truths.senders = RateLimits(*SENDER_LIMITS, clock=lambda: 0.0)
-    junk, reads = json.dumps({"feedback": [{"id": "?" * 200_000, "truth": "setosa"}]}), list[int]()
+    invalid_body, reads = json.dumps({"feedback": [{"id": "?" * 200_000, "truth": "setosa"}]}), list[int]()
 
-    def counted(body: bytes) -> object:
+    def counting_decode(body: bytes) -> object:
         reads.append(len(body))
         return decode(body)
 
-    monkeypatch.setattr("tiltyard.serving.http.feedback.decode", counted)
+    monkeypatch.setattr("tiltyard.serving.http.feedback.decode", counting_decode)
     statuses = [
-        client.post(FEEDBACK, content=junk, headers={"content-type": "application/json"}).status_code for _ in range(20)
+        client.post(FEEDBACK, content=invalid_body, headers={"content-type": "application/json"}).status_code
+        for _ in range(20)
     ]
     assert statuses == [400] * len(reads) + [429] * (20 - len(reads))
     assert sum(reads) <= SENDER_LIMITS[0][0]
 
 
 @pytest.mark.parametrize("value", [b"[]", b"{}", b"1", b'""', b"[1,2]", b'{"":0}', b"[[[]]]"])
-def test_values_without_number_are_refused_before_they_are_made(
+def test_too_many_values_are_refused_before_decoding(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, value: bytes
 ) -> None:
     """A body with too many values is refused before it is decoded."""
@@ -315,58 +322,60 @@ def test_values_without_number_are_refused_before_they_are_made(
     many = (feedback.MAX_BODY_BYTES - 100) // (len(value) + 1)
     for body in (b'{"feedback":[%s]}', b'{"x":[%s]}', b"[%s]"):
         content = body % b",".join([value] * many)
-        answer = client.post(FEEDBACK, content=content, headers={"content-type": "application/json"})
-        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_many")
+        response = client.post(FEEDBACK, content=content, headers={"content-type": "application/json"})
+        assert (response.status_code, response.json()["error"]["code"]) == (413, "too_many")
 
 
-def test_as_many_truths_as_may_be_are_read(client: TestClient, recorder: Recorder) -> None:
+def test_maximum_number_of_truths_fits_into_a_body(client: TestClient, recorder: Recorder) -> None:
     """The maximum number of truths fits into a body, with long ids, tokens and labels."""
     token, label = f"{'0' * 32}.64.{'0' * 32}", "[a, {b}, c], "
     item = {"id": "i" * 64, "token": token, "instance": 63, "truth": label}
     content = json.dumps({"feedback": [item] * feedback.MAX_TRUTHS}).encode()
     assert len(content) < feedback.MAX_BODY_BYTES
-    answer = client.post(FEEDBACK, content=content, headers={"content-type": "application/json"})
-    assert answer.json()["error"]["code"] == "unknown_label"
+    response = client.post(FEEDBACK, content=content, headers={"content-type": "application/json"})
+    assert response.json()["error"]["code"] == "unknown_label"
     assert not recorder.truths.used
 
 
-def test_a_disk_that_is_full_is_told(client: TestClient, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_reported_to_the_client(
+    client: TestClient, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With a full disk, the client receives 503 and may send the truth again."""
-    item = ask(client)
+    item = send_request(client)
     with monkeypatch.context() as patch:
         patch.setattr(
             AppendLog, "_append", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left on device"))
         )
-        refusal = tell(client, "setosa", **item)
+        refusal = send_truth(client, "setosa", **item)
     assert (refusal.status_code, refusal.json()["error"]["code"]) == (503, "not_kept")
-    assert tell(client, "setosa", **item).status_code == 200
+    assert send_truth(client, "setosa", **item).status_code == 200
     assert recorder.truths.used == {item["token"]: 1}
 
 
-def test_of_truths_that_nobody_signed_the_first_counts(served_project: Kept, task: Task) -> None:
+def test_first_truth_counts_in_records_without_owners(served_project: ServedProject, task: Task) -> None:
     """In records of an earlier release without owners, the first truth counts."""
     space = served_project[0]
-    answer = {"label": "setosa", "probabilities": {name: float(name == "setosa") for name in task.classes}}
+    prediction = {"label": "setosa", "probabilities": {name: float(name == "setosa") for name in task.classes}}
     line = {"id": "a", "time": 1.0, "ms": 1.0, "arm": "champion", "version": "0" * 12}
     spool = AppendLog(space.records / "iris/answers")
-    spool.add(json.dumps({**line, "instances": [random_models.IRIS], "predictions": [answer]}).encode())
+    spool.add(json.dumps({**line, "instances": [random_models.IRIS], "predictions": [prediction]}).encode())
     spool.close()
-    told = AppendLog(space.records / "iris/truths")
+    truth_log = AppendLog(space.records / "iris/truths")
     for time, truth in enumerate(("versicolor", "setosa", "virginica")):
         items = [{"id": "a", "instance": 0, "truth": truth}]
-        told.add(json.dumps({"time": float(time), "truths": items}).encode())
+        truth_log.add(json.dumps({"time": float(time), "truths": items}).encode())
     assert [*load_live_quality(space, task).predictions["truth"]] == ['"versicolor"']
     records.compact(space, task)
     assert [*load_live_quality(space, task).predictions["truth"]] == ['"versicolor"']
 
 
-def test_parquet_of_an_earlier_release_is_read(served_project: Kept, task: Task, recorder: Recorder) -> None:
+def test_parquet_of_an_earlier_release_is_read(served_project: ServedProject, task: Task, recorder: Recorder) -> None:
     """Parquet files without owners are read together with newer ones."""
     import pyarrow.parquet as pq
 
     with TestClient(served_project[2]) as client:
-        item = ask(client)
-        assert tell(client, "setosa", **item).status_code == 200
+        item = send_request(client)
+        assert send_truth(client, "setosa", **item).status_code == 200
     recorder.lines.finish()
     for spool in [*recorder.logs.values(), *recorder.truths.logs.values()]:
         spool.close()
@@ -379,7 +388,7 @@ def test_parquet_of_an_earlier_release_is_read(served_project: Kept, task: Task,
 
 
 @pytest.mark.smoke
-def test_workers_share_the_secret_and_outlive_a_restart(packages: dict[str, Path], tmp_path: Path) -> None:
+def test_tokens_are_valid_for_all_workers_and_after_a_restart(packages: dict[str, Path], tmp_path: Path) -> None:
     """A token of one worker is accepted by the others and after a restart."""
     given = {"PACKAGES": str(packages["iris"]), "RECORDS": str(tmp_path / "records"), "RECORD": "1", "WORKERS": "2"}
     schema = LoadedModel.load(packages["iris"]).schema
@@ -388,8 +397,8 @@ def test_workers_share_the_secret_and_outlive_a_restart(packages: dict[str, Path
         environment = serve.environment(given, tmp_path)
         with smoke_test.running(serve.ARGUMENTS, environment, tmp_path / f"home{turn}") as server:
             for _ in range(10):
-                answer = httpx.post(server.url + PREDICT, json={"instances": [schema["example"]]})
-                items.append({"id": answer.headers["x-request-id"], "token": answer.headers["x-feedback-token"]})
+                response = httpx.post(server.url + PREDICT, json={"instances": [schema["example"]]})
+                items.append({"id": response.headers["x-request-id"], "token": response.headers["x-feedback-token"]})
             for item in items:
                 body = {"feedback": [{**item, "truth": "setosa"}]}
                 assert httpx.post(server.url + FEEDBACK, json=body).status_code == 200

@@ -11,7 +11,7 @@ from tiltyard.errors import WorkspaceError
 from tiltyard.serving.traffic.feedback_token import TOKEN, FeedbackTokens, read_secret
 
 
-def test_a_token_holds_for_its_task_answer_and_count_alone(tmp_path: Path) -> None:
+def test_token_is_valid_for_one_response_only(tmp_path: Path) -> None:
     """The signature covers every part of a token, with the secret of the folder."""
     tokens = FeedbackTokens(tmp_path / "one")
     owner = tokens.owner("")
@@ -26,7 +26,7 @@ def test_a_token_holds_for_its_task_answer_and_count_alone(tmp_path: Path) -> No
     assert TOKEN.fullmatch(token)
 
 
-def test_the_secret_is_one_and_nobody_elses(tmp_path: Path) -> None:
+def test_concurrent_processes_create_one_private_secret(tmp_path: Path) -> None:
     """Concurrent processes create one secret, readable by its owner only; a damaged one is reported with a hint."""
     secrets: list[bytes] = []
     threads = [threading.Thread(target=lambda: secrets.append(read_secret(tmp_path / "new"))) for _ in range(8)]
@@ -37,7 +37,7 @@ def test_the_secret_is_one_and_nobody_elses(tmp_path: Path) -> None:
     assert len(set(secrets)) == 1
     path = tmp_path / "new/.secret"
     assert path.stat().st_mode & 0o777 == 0o600
-    assert sorted(kept.name for kept in path.parent.iterdir()) == [".secret", ".secret.lock"]
+    assert sorted(file.name for file in path.parent.iterdir()) == [".secret", ".secret.lock"]
     path.write_bytes(b"short")
     with pytest.raises(WorkspaceError, match="expected 32 bytes; received 5") as caught:
         read_secret(path.parent)

@@ -8,10 +8,10 @@ from random import Random
 
 import pytest
 import random_models
-from corpus import BODIES, HOLE, Model, _holes
-from hostile import Outcome, hammer
-from watched import Seen
-from wires import WRAPPINGS, Request, dealt, statuses
+from hostile import Outcome, send_requests
+from hostile_bodies import BODIES, PLACEHOLDER, Model, _with_placeholders
+from process_stats import ProcessStats
+from raw_requests import WRAPPINGS, Request, random_request, statuses
 
 from tiltyard.serving import serve
 from tiltyard.serving.model.loaded_model import LoadedModel
@@ -23,7 +23,7 @@ MODEL = Model("iris", {"example": IRIS, "limits": {"max_instances": 3, "max_body
 
 
 @pytest.mark.smoke
-def test_a_service_survives_a_thousand_hostile_requests(packages: dict[str, Path], tmp_path: Path) -> None:
+def test_service_survives_a_thousand_hostile_requests(packages: dict[str, Path], tmp_path: Path) -> None:
     """The processes survive a thousand of the 10,000 requests of benchmarks/hostile.py."""
     golden = {}
     for name in random_models.TASKS:
@@ -32,48 +32,53 @@ def test_a_service_survives_a_thousand_hostile_requests(packages: dict[str, Path
         golden[name] = {"instances": rows, "predictions": served.predict(rows), "version": served.version}
     environment = serve.environment({**serve.fixed_packages(packages), "TIMEOUT": "10"}, tmp_path)
     with smoke_test.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
-        outcome = hammer(server, golden, 1000, seed=1)
+        outcome = send_requests(server, golden, 1000, seed=1)
     assert outcome.faults == []
     assert outcome.growth < 2  # includes pyarrow and large bodies; the long run has a smaller limit
     assert len(outcome.statuses) == len({*BODIES}) + len({*WRAPPINGS})
 
 
-def test_the_same_seed_deals_the_same_requests() -> None:
+def test_same_seed_gives_the_same_requests() -> None:
     """A seed always generates the same requests, and another seed generates others."""
-    first, again, other = (dealt(Random(seed), [MODEL]) for seed in (0, 0, 1))  # noqa: S311 - no secret
+    first, again, other = (random_request(Random(seed), [MODEL]) for seed in (0, 0, 1))  # noqa: S311 - no secret
     assert first == again != other
 
 
-def test_every_place_of_a_body_is_tried() -> None:
+def test_mutations_reach_every_part_of_a_body() -> None:
     """Mutations reach the whole body, each part and each key."""
-    found = {json.dumps(holed) for holed in _holes({"a": [1], "b": 2})}
-    hole = f'"{HOLE}"'
-    assert {hole, f'{{"a": {hole}, "b": 2}}', f'{{"a": [{hole}], "b": 2}}', f'{{"b": 2, {hole}: [1]}}'} <= found
+    found = {json.dumps(changed) for changed in _with_placeholders({"a": [1], "b": 2})}
+    placeholder = f'"{PLACEHOLDER}"'
+    assert {
+        placeholder,
+        f'{{"a": {placeholder}, "b": 2}}',
+        f'{{"a": [{placeholder}], "b": 2}}',
+        f'{{"b": 2, {placeholder}: [1]}}',
+    } <= found
 
 
-def test_what_counts_as_a_fault() -> None:
+def test_server_errors_and_missing_responses_are_faults() -> None:
     """A fault is a 5xx, except the timeout of a slow client, or a missing response."""
     outcome = Outcome()
-    for request, answers in (
-        (Request("plain", b"", answers=1), [200]),
+    for request, responses in (
+        (Request("plain", b"", responses=1), [200]),
         (Request("loose", b""), []),
-        (Request("slow", b"", drips=3), [503]),
+        (Request("slow", b"", slow_parts=3), [503]),
     ):
-        outcome.note(request, answers)
+        outcome.count_request(request, responses)
     assert outcome.faults == []
-    for request, answers in (
-        (Request("plain", b"", answers=1), [500]),
-        (Request("plain", b"", answers=2), [200]),
-        (Request("plain", b"", answers=1), [503]),
+    for request, responses in (
+        (Request("plain", b"", responses=1), [500]),
+        (Request("plain", b"", responses=2), [200]),
+        (Request("plain", b"", responses=1), [503]),
     ):
-        outcome.note(request, answers)
+        outcome.count_request(request, responses)
     assert len(outcome.faults) == 3
-    outcome.seen = [Seen((1,), mib, 1) for mib in (50, 50, 90, 110, 100, 100, 200, 200, 120, 180)]
+    outcome.samples = [ProcessStats((1,), mib, 1) for mib in (50, 50, 90, 110, 100, 100, 200, 200, 120, 180)]
     assert outcome.growth == 1.5
 
 
-def test_answers_are_counted_in_what_came() -> None:
+def test_responses_are_counted_in_received_data() -> None:
     """Several responses in received data are counted, the last of which may be incomplete."""
-    one = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-    assert statuses(one + one.replace(b"200", b"404") + b"HTTP/1.1 5") == [200, 404]
+    response = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+    assert statuses(response + response.replace(b"200", b"404") + b"HTTP/1.1 5") == [200, 404]
     assert statuses(b"") == statuses(b"nothing") == []

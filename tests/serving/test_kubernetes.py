@@ -18,16 +18,16 @@ CONTAINERFILE = (ROOT / "serving/Containerfile").read_text(encoding="utf-8")
 PROBES = {"startupProbe": "/readyz", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
 
 
-def one(kind: str) -> dict[str, Any]:
+def single_object(kind: str) -> dict[str, Any]:
     """Return the only object of a kind."""
-    (found,) = (thing for thing in MANIFEST if thing["kind"] == kind)
+    (found,) = (manifest_object for manifest_object in MANIFEST if manifest_object["kind"] == kind)
     return found
 
 
 @pytest.fixture
 def pod() -> dict[str, Any]:
     """Return the pod template of the Deployment."""
-    found: dict[str, Any] = one("Deployment")["spec"]["template"]["spec"]
+    found: dict[str, Any] = single_object("Deployment")["spec"]["template"]["spec"]
     return found
 
 
@@ -40,36 +40,41 @@ def container(pod: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("version", ["1.30", "1.34"])
-def test_every_object_is_as_its_schema_wants_it(version: str) -> None:
+def test_every_object_is_valid_by_its_schema(version: str) -> None:
     """Every object is valid by its strict schema, without a cluster."""
     validator = pytest.importorskip("kubernetes_validate")
-    for thing in MANIFEST:
-        validator.validate(thing, version, strict=True)
+    for manifest_object in MANIFEST:
+        validator.validate(manifest_object, version, strict=True)
     with pytest.raises(Exception, match="replica"):
         validator.validate(
-            {**one("Deployment"), "spec": {**one("Deployment")["spec"], "replica": 2}}, version, strict=True
+            {**single_object("Deployment"), "spec": {**single_object("Deployment")["spec"], "replica": 2}},
+            version,
+            strict=True,
         )
 
 
-def test_all_parts_are_there_and_name_each_other() -> None:
+def test_objects_are_complete_and_refer_to_each_other() -> None:
     """Each object exists once, selectors match the pods, and the autoscaler targets the Deployment."""
-    kinds = [thing["kind"] for thing in MANIFEST]
+    kinds = [manifest_object["kind"] for manifest_object in MANIFEST]
     assert kinds[:4] == ["ConfigMap", "Secret", "Deployment", "Service"]
     assert set(kinds[4:]) == {"HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"}
-    labels = one("Deployment")["spec"]["template"]["metadata"]["labels"]
-    assert one("Service")["spec"]["selector"] == labels
+    labels = single_object("Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert single_object("Service")["spec"]["selector"] == labels
     for kind, key in (
         ("Deployment", "selector"),
         ("PodDisruptionBudget", "selector"),
         ("NetworkPolicy", "podSelector"),
     ):
-        assert one(kind)["spec"][key] == {"matchLabels": labels}
-    target = one("HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
-    assert (target["kind"], target["name"]) == ("Deployment", one("Deployment")["metadata"]["name"])
-    assert one("HorizontalPodAutoscaler")["spec"]["minReplicas"] > one("PodDisruptionBudget")["spec"]["minAvailable"]
+        assert single_object(kind)["spec"][key] == {"matchLabels": labels}
+    target = single_object("HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
+    assert (target["kind"], target["name"]) == ("Deployment", single_object("Deployment")["metadata"]["name"])
+    assert (
+        single_object("HorizontalPodAutoscaler")["spec"]["minReplicas"]
+        > single_object("PodDisruptionBudget")["spec"]["minAvailable"]
+    )
 
 
-def test_user_and_port_are_those_of_the_image(pod: dict[str, Any], container: dict[str, Any]) -> None:
+def test_user_and_port_equal_those_of_the_image(pod: dict[str, Any], container: dict[str, Any]) -> None:
     """User and port equal those of the image, and the port is referred to by name."""
     user = re.search(r"^USER (\d+):(\d+)$", CONTAINERFILE, re.MULTILINE)
     assert user
@@ -78,14 +83,14 @@ def test_user_and_port_are_those_of_the_image(pod: dict[str, Any], container: di
     (port,) = container["ports"]
     assert f"EXPOSE {port['containerPort']}" in CONTAINERFILE
     assert f'"--port", "{port["containerPort"]}"' in CONTAINERFILE
-    called = [
-        one("Service")["spec"]["ports"][0]["targetPort"],
-        one("NetworkPolicy")["spec"]["ingress"][0]["ports"][0]["port"],
+    port_names = [
+        single_object("Service")["spec"]["ports"][0]["targetPort"],
+        single_object("NetworkPolicy")["spec"]["ingress"][0]["ports"][0]["port"],
     ]
-    assert {*called, *(container[probe]["httpGet"]["port"] for probe in PROBES)} == {port["name"]}
+    assert {*port_names, *(container[probe]["httpGet"]["port"] for probe in PROBES)} == {port["name"]}
 
 
-def test_the_container_may_do_nothing_that_it_need_not(pod: dict[str, Any], container: dict[str, Any]) -> None:
+def test_container_has_minimal_privileges(pod: dict[str, Any], container: dict[str, Any]) -> None:
     """The container has no root, capabilities or cluster token, and can write to /tmp only."""
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False,
@@ -103,31 +108,31 @@ def test_the_container_may_do_nothing_that_it_need_not(pod: dict[str, Any], cont
     assert re.findall(r"(?:HOME|BENTOML_HOME)=(/\w+)", CONTAINERFILE) == ["/tmp", "/tmp"]  # noqa: S108
 
 
-def test_probes_ask_what_the_service_answers(container: dict[str, Any], client: TestClient) -> None:
+def test_probes_use_paths_of_the_service(container: dict[str, Any], client: TestClient) -> None:
     """Probes use the documented paths, which need no key; liveness differs from readiness."""
-    told = client.get("/v1/openapi.json").json()["paths"]
+    paths = client.get("/v1/openapi.json").json()["paths"]
     for probe, path in PROBES.items():
         assert container[probe]["httpGet"]["path"] == path
-        assert told[path]["get"]["security"] == []
+        assert paths[path]["get"]["security"] == []
     assert container["startupProbe"]["periodSeconds"] * container["startupProbe"]["failureThreshold"] >= 90
 
 
-def test_requests_have_the_time_to_finish(pod: dict[str, Any], container: dict[str, Any]) -> None:
+def test_grace_period_covers_running_requests(pod: dict[str, Any], container: dict[str, Any]) -> None:
     """The grace period is longer than preStop and the request timeout together."""
-    waited = re.search(r"sleep\((\d+)\)", container["lifecycle"]["preStop"]["exec"]["command"][-1])
-    assert waited
-    taken = float(one("ConfigMap")["data"]["TILTYARD_TIMEOUT"])
-    assert pod["terminationGracePeriodSeconds"] > int(waited[1]) + taken
+    pre_stop = re.search(r"sleep\((\d+)\)", container["lifecycle"]["preStop"]["exec"]["command"][-1])
+    assert pre_stop
+    request_timeout = float(single_object("ConfigMap")["data"]["TILTYARD_TIMEOUT"])
+    assert pod["terminationGracePeriodSeconds"] > int(pre_stop[1]) + request_timeout
 
 
-def test_settings_are_those_that_the_service_reads(pod: dict[str, Any], container: dict[str, Any]) -> None:
+def test_settings_are_known_to_the_service(pod: dict[str, Any], container: dict[str, Any]) -> None:
     """Every setting is known and has the default value; the Secret has the file of TILTYARD_KEYS."""
-    settings = one("ConfigMap")["data"]
+    settings = single_object("ConfigMap")["data"]
     assert settings.keys() <= variables.SERVICE_VARIABLES
     assert Limits.from_environment(settings) == Limits()
-    assert container["envFrom"] == [{"configMapRef": {"name": one("ConfigMap")["metadata"]["name"]}}]
+    assert container["envFrom"] == [{"configMapRef": {"name": single_object("ConfigMap")["metadata"]["name"]}}]
     (secret,) = (volume["secret"] for volume in pod["volumes"] if "secret" in volume)
-    assert secret["secretName"] == one("Secret")["metadata"]["name"]
-    (place,) = (mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "keys")
-    (file,) = one("Secret")["stringData"]
-    assert f"{place}/{file}" in (ROOT / "serving/kubernetes.yaml").read_text(encoding="utf-8")
+    assert secret["secretName"] == single_object("Secret")["metadata"]["name"]
+    (mount_path,) = (mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "keys")
+    (file,) = single_object("Secret")["stringData"]
+    assert f"{mount_path}/{file}" in (ROOT / "serving/kubernetes.yaml").read_text(encoding="utf-8")

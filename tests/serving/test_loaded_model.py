@@ -13,14 +13,14 @@ from tiltyard.modeling.inference.predictor import version
 from tiltyard.serving.model.loaded_model import LoadedModel, find_packages
 
 
-def test_refuses_a_folder_without_a_package(tmp_path: Path) -> None:
+def test_folder_without_a_package_is_refused(tmp_path: Path) -> None:
     """The error says what is missing and which command creates it."""
     with pytest.raises(PackageError, match=r"expected schema\.json") as caught:
         LoadedModel.load(tmp_path)
     assert caught.value.hint == "make one: tiltyard run TASK"
 
 
-def test_refuses_changed_files(packages: dict[str, Path], tmp_path: Path) -> None:
+def test_changed_files_are_refused(packages: dict[str, Path], tmp_path: Path) -> None:
     """An edited encoder is refused, since its version differs from the schema's."""
     folder = tmp_path / "iris"
     shutil.copytree(packages["iris"], folder)
@@ -30,7 +30,7 @@ def test_refuses_changed_files(packages: dict[str, Path], tmp_path: Path) -> Non
         LoadedModel.load(folder)
 
 
-def test_refuses_values_that_overflow_the_model(packages: dict[str, Path], tmp_path: Path) -> None:
+def test_values_that_overflow_the_model_are_refused(packages: dict[str, Path], tmp_path: Path) -> None:
     """Values that overflow the model are refused, since JSON has no infinity."""
     folder = tmp_path / "diabetes"
     shutil.copytree(packages["diabetes"], folder)
@@ -40,14 +40,14 @@ def test_refuses_values_that_overflow_the_model(packages: dict[str, Path], tmp_p
     files.write_json(folder / "encoder.json", encoder)
     schema = files.read_json(folder / "schema.json")
     files.write_json(folder / "schema.json", {**schema, "version": version(folder)})
-    good = schema["example"]
-    huge = {name: value if name == "sex" else 3.4e38 for name, value in good.items()}
+    valid = schema["example"]
+    huge = {name: value if name == "sex" else 3.4e38 for name, value in valid.items()}
     with pytest.raises(RequestError, match="too large for the model") as caught:
-        LoadedModel.load(folder).predict([good, huge])
+        LoadedModel.load(folder).predict([valid, huge])
     assert (caught.value.code, caught.value.field) == ("out_of_bounds", "instances[1]")
 
 
-def test_finds_whole_packages(tmp_path: Path) -> None:
+def test_only_complete_packages_are_found(tmp_path: Path) -> None:
     """Incomplete folders are not found."""
     for name in ("iris/old", "iris/new", "sine/one", "iris/.new-half"):
         files.write_json(tmp_path / "packages" / name / "schema.json", {})

@@ -32,7 +32,7 @@ COLUMNS: dict[str, Column] = {
 }
 
 
-def written(rows: list[list[str]], delimiter: str, header: list[str] | None = None) -> str:
+def csv_text(rows: list[list[str]], delimiter: str, header: list[str] | None = None) -> str:
     """Return rows as CSV text."""
     text = io.StringIO()
     csv.writer(text, delimiter=delimiter).writerows([header or [*COLUMNS], *rows])
@@ -47,9 +47,9 @@ def outcome(column: Column, cells: list[Any]) -> Any:
         return error.message
 
 
-def both(path: Path, text: str, **said: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def parse_both_ways(path: Path, text: str, **dialect_settings: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parse text as a training file and as a CSV body; return the outcomes of each column."""
-    dialect = Dialect(**said)
+    dialect = Dialect(**dialect_settings)
     path.write_text(text, encoding="utf-8", newline="")
     texts = [name for name, column in COLUMNS.items() if column.parsed_as_text]
     frame = table_reader.read(path, dialect, list(COLUMNS), texts).frame
@@ -74,10 +74,10 @@ def both(path: Path, text: str, **said: Any) -> tuple[dict[str, Any], dict[str, 
         (["1,5", "?", "2,5"], ["7", "8", "9"]),
     ],
 )
-def test_numbers_are_read_alike(tmp_path: Path, delimiter: str, one: list[str], two: list[str]) -> None:
+def test_numbers_are_parsed_alike(tmp_path: Path, delimiter: str, one: list[str], two: list[str]) -> None:
     """Delimiters and number formats are inferred alike; ambiguous ones are refused by both."""
     rows = [[a, b, "Yes", "007", "2024-02-29"] for a, b in zip(one, two, strict=True)]
-    file, body = both(tmp_path / "table.csv", written(rows, delimiter))
+    file, body = parse_both_ways(tmp_path / "table.csv", csv_text(rows, delimiter))
     np.testing.assert_equal(body, file)
 
 
@@ -93,38 +93,38 @@ CELLS = {
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_cells_are_read_alike(tmp_path: Path, data: st.DataObject) -> None:
+def test_any_cells_are_parsed_alike(tmp_path: Path, data: st.DataObject) -> None:
     """Valid, missing and invalid cells are parsed alike."""
     kinds = [CELLS["one"], CELLS["one"], CELLS["yes"], CELLS["name"], CELLS["day"]]
     rows = data.draw(st.lists(st.tuples(*kinds).map(list), min_size=3, max_size=8))
     delimiter = data.draw(st.sampled_from([",", ";", "\t"]))
     try:
-        file, body = both(tmp_path / "table.csv", written(rows, delimiter))
+        file, body = parse_both_ways(tmp_path / "table.csv", csv_text(rows, delimiter))
     except DataError:
         return  # the file shows another delimiter, or none
     np.testing.assert_equal(body, file)
 
 
 @pytest.mark.parametrize("names", [["N/A", "N/A", " a "], [" b", " a "], ["b", " a "], ["", " "], [" ", " a"]])
-def test_blanks_behind_delimiters_are_trimmed_alike(tmp_path: Path, names: list[str]) -> None:
+def test_leading_blanks_are_stripped_alike(tmp_path: Path, names: list[str]) -> None:
     """Leading blanks are stripped if every value of a column has one."""
     rows = [["1", "1", "true", name, "2024-02-29"] for name in names]
-    file, body = both(tmp_path / "table.csv", written(rows, ","))
+    file, body = parse_both_ways(tmp_path / "table.csv", csv_text(rows, ","))
     np.testing.assert_equal(body, file)
 
 
-def test_what_the_task_says_counts_for_bodies_too(tmp_path: Path) -> None:
+def test_csv_settings_of_the_task_apply_to_bodies(tmp_path: Path) -> None:
     """The delimiter, thousands separator and missing values of the task file apply to bodies, too."""
     rows = [["1'234,5", "-", "yes", "NA", "2024-02-29"], ["2", "7", "-", "x", "-"]]
-    said = {"delimiter": ":", "decimal": ",", "thousands": "'", "na": ["-"]}
-    file, body = both(tmp_path / "table.csv", written(rows, ":"), **said)
+    dialect_settings = {"delimiter": ":", "decimal": ",", "thousands": "'", "na": ["-"]}
+    file, body = parse_both_ways(tmp_path / "table.csv", csv_text(rows, ":"), **dialect_settings)
     np.testing.assert_equal(body, file)
     assert body["one"] == [1234.5, 2.0]
     assert body["name"] == ["NA", "x"]
 
 
 @pytest.mark.parametrize("value", [True, 1, *(word for word, true in SPELLED.items() if true), "Yes", " TRUE "])
-def test_a_boolean_is_spelled_in_json_as_in_a_file(value: Any) -> None:
+def test_json_accepts_the_booleans_of_training_files(value: Any) -> None:
     """Spellings of booleans that training files accept are accepted in JSON."""
     assert Boolean().parse([value], "x").tolist() == Boolean().parse(Boolean().read([value]), "x").tolist() == [1.0]
     with pytest.raises(RequestError, match="expected true or false"):
@@ -145,7 +145,7 @@ def test_a_boolean_is_spelled_in_json_as_in_a_file(value: Any) -> None:
         (None, ["None", "x"], None),
     ],
 )
-def test_a_truth_is_spelled_as_in_a_file(value: object, classes: list[str], label: str | None) -> None:
+def test_truth_gets_the_same_label_as_in_a_file(value: object, classes: list[str], label: str | None) -> None:
     """A truth in JSON gets the label that a file with this value would get."""
     found = next((one for one in feedback._label_spellings(value) if one in classes), None)
     assert found == label

@@ -33,16 +33,16 @@ def document(client: TestClient) -> dict[str, Any]:
     return found
 
 
-def valid(document: dict[str, Any], schema: Any, value: Any) -> None:
+def assert_matches_schema(document: dict[str, Any], schema: Any, value: Any) -> None:
     """Assert that a value matches a schema of the document."""
     jsonschema.Draft202012Validator({**document, **schema}).validate(value)
 
 
-def resolved(document: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+def resolve_reference(document: dict[str, Any], response: dict[str, Any]) -> dict[str, Any]:
     """Return the target of a reference, or the schema itself."""
-    found: dict[str, Any] = answer
-    if "$ref" in answer:
-        found = document["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+    found: dict[str, Any] = response
+    if "$ref" in response:
+        found = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
     return found
 
 
@@ -53,74 +53,80 @@ def test_every_route_is_described(document: dict[str, Any], app: Starlette) -> N
     assert set(document["paths"]) == expected
 
 
-def proven(document: dict[str, Any], client: TestClient, path: str, example: Any) -> dict[str, Any]:
+def with_feedback_token(document: dict[str, Any], client: TestClient, path: str, example: Any) -> dict[str, Any]:
     """Put the id and token of a response into the example of feedback."""
     path = path.replace(":feedback", ":predict")
     content = document["paths"][path]["post"]["requestBody"]["content"]
     headers = client.post(path, json=content["application/json"]["example"]).headers
-    proof = {"id": headers["x-request-id"], "token": headers["x-feedback-token"]}
-    return {"feedback": [{**item, **proof} for item in example["feedback"]]}
+    truth_fields = {"id": headers["x-request-id"], "token": headers["x-feedback-token"]}
+    return {"feedback": [{**item, **truth_fields} for item in example["feedback"]]}
 
 
-def test_what_is_described_answers_so(
+def test_examples_return_what_is_described(
     document: dict[str, Any], app: Starlette, client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each GET and each example of a POST returns 200 with a body that matches the schema."""
     monkeypatch.setitem(app.state._state, "recorder", Recorder(tmp_path, 1.0))
     for path, item in document["paths"].items():
-        filled = path
+        concrete_path = path
         for one in item.get("parameters", []):
-            filled = filled.replace(f"{{{one['name']}}}", one["schema"]["enum"][0])
-        (method, told), *_ = ((method, item[method]) for method in ("get", "post") if method in item)
-        body = told["requestBody"]["content"]["application/json"] if method == "post" else {"schema": True}
+            concrete_path = concrete_path.replace(f"{{{one['name']}}}", one["schema"]["enum"][0])
+        (method, operation), *_ = ((method, item[method]) for method in ("get", "post") if method in item)
+        body = operation["requestBody"]["content"]["application/json"] if method == "post" else {"schema": True}
         if path.endswith(":feedback"):
-            body["example"] = proven(document, client, path, body["example"])
-        answer = client.request(method, filled, json=body.get("example"))
-        assert answer.status_code == 200, f"{filled}: {answer.text}"
-        kind = answer.headers["content-type"].partition(";")[0]
-        answered = told["responses"]["200"]["content"][kind]
-        valid(document, answered["schema"], answer.json() if kind == "application/json" else answer.text)
+            body["example"] = with_feedback_token(document, client, path, body["example"])
+        response = client.request(method, concrete_path, json=body.get("example"))
+        assert response.status_code == 200, f"{concrete_path}: {response.text}"
+        kind = response.headers["content-type"].partition(";")[0]
+        response_content = operation["responses"]["200"]["content"][kind]
+        assert_matches_schema(
+            document, response_content["schema"], response.json() if kind == "application/json" else response.text
+        )
         if method == "post":
-            valid(document, body["schema"], body["example"])
+            assert_matches_schema(document, body["schema"], body["example"])
 
 
 @pytest.mark.parametrize("name", random_models.TASKS)
-def test_bodies_of_both_kinds_fit_their_schema(document: dict[str, Any], client: TestClient, name: str) -> None:
+def test_bodies_by_rows_and_columns_match_their_schema(document: dict[str, Any], client: TestClient, name: str) -> None:
     """Bodies by rows or by columns match; those with both, neither or another key do not, and are refused."""
-    told = document["paths"][f"/v1/models/{name}:predict"]["post"]
-    schema = told["requestBody"]["content"]["application/json"]["schema"]
-    rows = told["requestBody"]["content"]["application/json"]["example"]["instances"]
+    operation = document["paths"][f"/v1/models/{name}:predict"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    rows = operation["requestBody"]["content"]["application/json"]["example"]["instances"]
     columns: Any = {key: [value] for key, value in rows[0].items()} if isinstance(rows[0], dict) else rows
     body: Any
     for body in ({"instances": rows}, {"inputs": columns}, {"inputs": rows, "signature_name": "serving_default"}):
-        valid(document, schema, body)
-        answer = client.post(f"/v1/models/{name}:predict", json=body)
-        assert answer.status_code == 200
-        valid(document, told["responses"]["200"]["content"]["application/json"]["schema"], answer.json())
+        assert_matches_schema(document, schema, body)
+        response = client.post(f"/v1/models/{name}:predict", json=body)
+        assert response.status_code == 200
+        assert_matches_schema(
+            document, operation["responses"]["200"]["content"]["application/json"]["schema"], response.json()
+        )
     for body in ({}, {"instances": rows, "inputs": columns}, {"instances": []}, {"instances": rows, "more": 1}, []):
         with pytest.raises(jsonschema.ValidationError):
-            valid(document, schema, body)
+            assert_matches_schema(document, schema, body)
         refusal = client.post(f"/v1/models/{name}:predict", json=body)
-        answer_told = resolved(document, told["responses"][str(refusal.status_code)])
-        valid(document, answer_told["content"]["application/json"]["schema"], refusal.json())
+        described_response = resolve_reference(document, operation["responses"][str(refusal.status_code)])
+        assert_matches_schema(document, described_response["content"]["application/json"]["schema"], refusal.json())
 
 
-def test_columns_of_tables_alone_come_as_tables(document: dict[str, Any]) -> None:
+def test_csv_and_parquet_are_described_for_tables_only(document: dict[str, Any]) -> None:
     """CSV and Parquet are described only for models that accept them."""
     for name, expected in {"iris": 3, "diabetes": 3, "digits": 1, "sine": 1}.items():
         content = document["paths"][f"/v1/models/{name}:predict"]["post"]["requestBody"]["content"]
         assert len(content) == expected
 
 
-def test_keys_are_told_of_where_they_are_asked_for(app: Starlette, document: dict[str, Any], tmp_path: Path) -> None:
+def test_security_schemes_are_described_if_keys_are_required(
+    app: Starlette, document: dict[str, Any], tmp_path: Path
+) -> None:
     """Security schemes are described if keys are required, with the paths that need none."""
     assert "security" not in document
     assert "securitySchemes" not in document["components"]
-    own = api_keys.add(tmp_path / "keys", "robot")
-    locked = create_app(Limits(keys=api_keys.read(tmp_path / "keys")))
-    install(locked, app.state.models.values())
-    with TestClient(locked, headers={"X-API-Key": own}) as client:
-        told = client.get("/v1/openapi.json").json()
-    assert told["security"] == [{"bearer": []}, {"key": []}]
-    assert set(told["components"]["securitySchemes"]) == {"bearer", "key"}
-    assert all(told["paths"][path]["get"]["security"] == [] for path in PUBLIC_PATHS)
+    key = api_keys.add(tmp_path / "keys", "robot")
+    app_with_keys = create_app(Limits(keys=api_keys.read(tmp_path / "keys")))
+    install(app_with_keys, app.state.models.values())
+    with TestClient(app_with_keys, headers={"X-API-Key": key}) as client:
+        document_with_keys = client.get("/v1/openapi.json").json()
+    assert document_with_keys["security"] == [{"bearer": []}, {"key": []}]
+    assert set(document_with_keys["components"]["securitySchemes"]) == {"bearer", "key"}
+    assert all(document_with_keys["paths"][path]["get"]["security"] == [] for path in PUBLIC_PATHS)

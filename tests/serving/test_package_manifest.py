@@ -1,4 +1,4 @@
-"""The files of a package that its version does not cover: changed after packaging, they are not served."""
+"""Files of a package that its version does not cover: a package in which they were changed is not served."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tiltyard.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def evaluated_space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in which iris is evaluated."""
     space = new_workspace(tmp_path_factory.mktemp("made"))
     random_models.write_evaluated(space, "iris")
@@ -33,12 +33,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.fixture
-def packaged(made: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, Path]:
-    """A copy of it in which iris is packaged and champion; the Bento is not built, which takes long."""
+def packaged(evaluated_space: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, Path]:
+    """A copy in which iris is packaged and champion, without its Bento, whose build is slow."""
     from tiltyard.config import loader
 
     space = Workspace(tmp_path / "own")
-    shutil.copytree(made.root, space.root)
+    shutil.copytree(evaluated_space.root, space.root)
 
     def build(space: Workspace, task: str, version: str) -> None:
         bento.folder(space, task, version).mkdir(parents=True)
@@ -51,19 +51,19 @@ def packaged(made: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return space, space.package("iris", version)
 
 
-def _other_limit(folder: Path) -> None:
+def _raise_limit(folder: Path) -> None:
     content = files.read_json(folder / "schema.json")
     content["limits"]["max_instances"] = 10**9
     files.write_json(folder / "schema.json", content)
 
 
-def _better_metrics(folder: Path) -> None:
+def _improve_metrics(folder: Path) -> None:
     content = files.read_json(folder / "schema.json")
     content["metrics"] = dict.fromkeys(content["metrics"], 1.0)
     files.write_json(folder / "schema.json", content)
 
 
-def _longer(name: str) -> Callable[[Path], None]:
+def _append_line(name: str) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         with (folder / name).open("a") as file:
             file.write("\n")
@@ -71,23 +71,23 @@ def _longer(name: str) -> Callable[[Path], None]:
     return change
 
 
-def _gone(name: str) -> Callable[[Path], None]:
+def _delete(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).unlink()
 
 
-GOLDEN = [_longer("golden.json"), _gone("golden.json")]
+GOLDEN = [_append_line("golden.json"), _delete("golden.json")]
 CHANGES = [
-    *(_other_limit, _better_metrics, *GOLDEN),
-    *(_longer(name) for name in ("card.md", "reference.json", "schema.json")),
-    *(_gone(name) for name in ("card.md", "reference.json")),
+    *(_raise_limit, _improve_metrics, *GOLDEN),
+    *(_append_line(name) for name in ("card.md", "reference.json", "schema.json")),
+    *(_delete(name) for name in ("card.md", "reference.json")),
 ]
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_was_changed_after_packaging_is_not_opened(
+def test_files_changed_after_packaging_are_refused(
     packaged: tuple[Workspace, Path], change: Callable[[Path], None]
 ) -> None:
-    """Schema, card, golden rows and reference, each as it was when the package was proven; nor is it packaged again."""
+    """If schema, card, golden rows or reference have changed since the smoke test, the package is refused."""
     space, folder = packaged
     LoadedModel.load(folder)
     change(folder)
@@ -101,33 +101,35 @@ def test_what_was_changed_after_packaging_is_not_opened(
 
 
 @pytest.mark.parametrize("change", [change for change in CHANGES if change not in GOLDEN])
-@pytest.mark.parametrize("record", ["gone", "written anew"])
-def test_the_pointer_knows_the_files(
+@pytest.mark.parametrize("record", ["deleted", "rewritten"])
+def test_pointer_has_the_hash_of_all_files(
     packaged: tuple[Workspace, Path], change: Callable[[Path], None], record: str
 ) -> None:
-    """Whoever also changes what the package says of itself is refused by the service, which reads the pointer."""
+    """If the record inside the package is changed, too, the service detects it by the hash in the pointer."""
     space, folder = packaged
     app: Starlette = create_app()
     ChampionWatcher(app, space.root / "serving").start()
     assert app.state.models["iris"].version == folder.name
     change(folder)
-    proof = files.read_json(folder / "proven.json")
-    if record == "gone":
+    smoke_test_record = files.read_json(folder / "proven.json")
+    if record == "deleted":
         (folder / "proven.json").unlink()
     else:
-        files.write_json(folder / "proven.json", {**proof, manifest.FILES_KEY: manifest.hashes(folder)})
+        files.write_json(folder / "proven.json", {**smoke_test_record, manifest.FILES_KEY: manifest.hashes(folder)})
     with pytest.raises(PackageError, match="is not the one that was promoted"):
         ChampionWatcher(create_app(), space.root / "serving").start()
 
 
-def test_packages_and_pointers_from_before_are_opened(packaged: tuple[Workspace, Path]) -> None:
-    """Without a record, in the package or in the pointer, there is nothing to hold them against."""
+def test_packages_and_pointers_without_hashes_are_accepted(packaged: tuple[Workspace, Path]) -> None:
+    """Packages and pointers of earlier releases have no hashes, and are loaded without the comparison."""
     space, folder = packaged
-    proof = files.read_json(folder / "proven.json")
-    files.write_json(folder / "proven.json", {key: value for key, value in proof.items() if key != manifest.FILES_KEY})
+    smoke_test_record = files.read_json(folder / "proven.json")
+    files.write_json(
+        folder / "proven.json", {key: value for key, value in smoke_test_record.items() if key != manifest.FILES_KEY}
+    )
     path = space.champion("iris")
     files.write_json(path, {key: value for key, value in files.read_json(path).items() if key != "files"})
-    _longer("card.md")(folder)
+    _append_line("card.md")(folder)
     assert LoadedModel.load(folder).version == folder.name
     app = create_app()
     ChampionWatcher(app, space.root / "serving").start()
@@ -135,45 +137,45 @@ def test_packages_and_pointers_from_before_are_opened(packaged: tuple[Workspace,
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"files": []}', '{"files": "x"}'])
-def test_a_damaged_record_is_a_change(packaged: tuple[Workspace, Path], content: str) -> None:
-    """It stands for a change, and not for a package from before."""
+def test_damaged_record_is_refused(packaged: tuple[Workspace, Path], content: str) -> None:
+    """A damaged record counts as a change, not as a package of an earlier release."""
     _, folder = packaged
     (folder / "proven.json").write_text(content)
     with pytest.raises(PackageError, match=r"proven\.json was changed after packaging"):
         LoadedModel.load(folder)
 
 
-def test_a_bento_holds_the_hashes(packaged: tuple[Workspace, Path], tmp_path: Path) -> None:
-    """It is built before the package is proven, so they are in a file of their own."""
+def test_bento_contains_the_hashes(packaged: tuple[Workspace, Path], tmp_path: Path) -> None:
+    """The hashes are in a separate file of the Bento, which is built before the smoke test."""
     space, folder = packaged
     bento._fill(space, tmp_path / "context", "iris", folder.name)
-    inside = tmp_path / "context" / "packages" / "iris" / folder.name
-    (inside / "proven.json").unlink()
-    LoadedModel.load(inside)
-    _better_metrics(inside)
+    package_folder = tmp_path / "context" / "packages" / "iris" / folder.name
+    (package_folder / "proven.json").unlink()
+    LoadedModel.load(package_folder)
+    _improve_metrics(package_folder)
     with pytest.raises(PackageError, match="was changed after packaging"):
-        LoadedModel.load(inside)
+        LoadedModel.load(package_folder)
 
 
-def test_the_version_is_that_of_model_and_encoder_alone(packaged: tuple[Workspace, Path]) -> None:
-    """A name that clients know does not change with a card."""
+def test_version_depends_on_model_and_encoder_only(packaged: tuple[Workspace, Path]) -> None:
+    """The version, which clients use, does not depend on other files such as the card."""
     from tiltyard.modeling.inference.predictor import version
 
     _, folder = packaged
     before = version(folder)
     for name in manifest.COVERED_FILES:
-        _longer(name)(folder)
+        _append_line(name)(folder)
     assert version(folder) == before == folder.name
 
 
 def test_service_and_command_line_refuse_the_same_pointer(packaged: tuple[Workspace, Path]) -> None:
-    """One that contradicts itself, in the same words."""
+    """Both refuse an inconsistent pointer with the same message."""
     space, _ = packaged
     path = space.champion("iris")
     content = json.loads(path.read_text())
     files.write_json(path, {**content, "version": "0" * 12})
-    with pytest.raises(Exception, match=f"contradicts itself: its version is {'0' * 12}") as by_hand:
+    with pytest.raises(Exception, match=f"contradicts itself: its version is {'0' * 12}") as registry_error:
         Registry(space).champion("iris")
-    with pytest.raises(PackageError) as by_service:
+    with pytest.raises(PackageError) as service_error:
         ChampionWatcher(create_app(), space.root / "serving").start()
-    assert str(by_hand.value) in str(by_service.value)
+    assert str(registry_error.value) in str(service_error.value)

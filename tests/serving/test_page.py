@@ -25,19 +25,19 @@ SOURCES = sorted(path for path in FOLDER.iterdir() if path.suffix in page.CONTEN
 
 
 @pytest.mark.parametrize("path", page.FILES)
-def test_files_come_with_type_and_policy(client: TestClient, path: str) -> None:
+def test_files_have_content_type_and_security_policy(client: TestClient, path: str) -> None:
     """Files are sent unchanged, with a policy against external resources and inline scripts."""
-    answer = client.get(path)
+    response = client.get(path)
     name = "index.html" if path == "/" else path.removeprefix("/page/")
-    assert answer.content == (FOLDER / name).read_bytes()
-    assert answer.headers["content-type"].partition(";")[0] == page.CONTENT_TYPES[Path(name).suffix]
-    policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+    assert response.content == (FOLDER / name).read_bytes()
+    assert response.headers["content-type"].partition(";")[0] == page.CONTENT_TYPES[Path(name).suffix]
+    policy = dict(part.strip().split(" ", 1) for part in response.headers["content-security-policy"].split(";"))
     assert policy["default-src"] == policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
     assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
-    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_browser_keeps_files_and_asks_whether_they_hold(client: TestClient) -> None:
+def test_files_are_cached_with_etags(client: TestClient) -> None:
     """A known ETag returns 304 without content; another one returns the file."""
     first = client.get("/page/page.js")
     tag = first.headers["etag"]
@@ -48,39 +48,39 @@ def test_a_browser_keeps_files_and_asks_whether_they_hold(client: TestClient) ->
     assert client.get("/page/page.js", headers={"if-none-match": '"other"'}).content == first.content
 
 
-def test_head_has_the_headers_and_other_methods_are_refused(client: TestClient) -> None:
+def test_head_is_accepted_and_other_methods_are_refused(client: TestClient) -> None:
     """HEAD has the headers of GET; other methods are a 405 with the allowed ones."""
     head, whole = client.head("/"), client.get("/")
     assert (head.status_code, head.headers["content-length"]) == (200, str(len(whole.content)))
     assert head.headers["etag"] == whole.headers["etag"]
-    wrong = client.post("/page/page.js")
-    assert (wrong.status_code, {*wrong.headers["allow"].split(", ")}) == (405, {"GET", "HEAD"})
-    assert wrong.json()["error"]["code"] == "wrong_method"
+    refused = client.post("/page/page.js")
+    assert (refused.status_code, {*refused.headers["allow"].split(", ")}) == (405, {"GET", "HEAD"})
+    assert refused.json()["error"]["code"] == "wrong_method"
 
 
 @pytest.mark.parametrize(
     "path",
     ["/page/", "/page/__init__.py", "/page/../api.py", "/page/..%2fapi.py", "/page/%2e%2e/api.py", "/page/index.html"],
 )
-def test_nothing_else_is_reached(client: TestClient, path: str) -> None:
+def test_other_paths_reach_no_file(client: TestClient, path: str) -> None:
     """No other path reaches a file."""
     refusal = client.get(httpx.URL("http://testserver").copy_with(raw_path=path.encode()))
     assert refusal.status_code == 404
     assert refusal.json()["error"]["code"] == "unknown_path"
 
 
-def test_the_page_needs_no_key_but_what_it_asks_does(tmp_path: Path) -> None:
+def test_page_needs_no_key_but_its_requests_do(tmp_path: Path) -> None:
     """The page is sent without a key, but its requests to the service need one."""
     path = tmp_path / "keys"
     api_keys.add(path, "robot")
-    with TestClient(create_app(Limits(keys=api_keys.read(path)))) as locked:
-        assert {locked.get(file).status_code for file in page.FILES} == {200}
-        asked = ("/v1/models", "/v1/openapi.json", "/page/", "/page/none.js", "/page/page.js/")
-        assert {locked.get(path).status_code for path in asked} == {401}
+    with TestClient(create_app(Limits(keys=api_keys.read(path)))) as client_without_key:
+        assert {client_without_key.get(file).status_code for file in page.FILES} == {200}
+        protected = ("/v1/models", "/v1/openapi.json", "/page/", "/page/none.js", "/page/page.js/")
+        assert {client_without_key.get(path).status_code for path in protected} == {401}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
-def test_files_run_and_load_nothing_foreign(path: Path) -> None:
+def test_files_load_nothing_external(path: Path) -> None:
     """Files load nothing external, and create no markup, script or style from text."""
     text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
     for foreign in ("://", "static_content", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
@@ -88,28 +88,28 @@ def test_files_run_and_load_nothing_foreign(path: Path) -> None:
     assert "localStorage" not in text
     if path.suffix == ".html":
         assert not re.search(r"\son\w+=|\sstyle=|<style|<script(?![^>]*\ssrc=)", text)
-        named = re.findall(r'(?:src|href)="(page/.*?)"', text)
-        assert named
-        assert {f"/{name}" for name in named} <= {*page.FILES}
+        referenced = re.findall(r'(?:src|href)="(page/.*?)"', text)
+        assert referenced
+        assert {f"/{name}" for name in referenced} <= {*page.FILES}
     for module in re.findall(r'from "\./(.*?)"', text):
         assert f"/page/{module}" in page.FILES
 
 
-def test_the_card_is_given_as_it_was_packaged(client: TestClient, app: Starlette, packages: dict[str, Path]) -> None:
+def test_model_card_is_sent_as_packaged(client: TestClient, app: Starlette, packages: dict[str, Path]) -> None:
     """The model card is sent as Markdown; a package without one is a 404."""
-    for which in ("", "/labels/champion"):
-        answer = client.get(f"/v1/models/iris{which}/card")
-        assert answer.text == (packages["iris"] / "card.md").read_text(encoding="utf-8")
-        assert answer.headers["content-type"] == "text/markdown; charset=utf-8"
-    bare = create_app()
+    for label_path in ("", "/labels/champion"):
+        response = client.get(f"/v1/models/iris{label_path}/card")
+        assert response.text == (packages["iris"] / "card.md").read_text(encoding="utf-8")
+        assert response.headers["content-type"] == "text/markdown; charset=utf-8"
+    app_without_card = create_app()
     iris: LoadedModel = app.state.models["iris"]
-    bare.state.models = {"iris": LoadedModel(iris.schema, iris.predictor)}
-    refusal = TestClient(bare).get("/v1/models/iris/card")
+    app_without_card.state.models = {"iris": LoadedModel(iris.schema, iris.predictor)}
+    refusal = TestClient(app_without_card).get("/v1/models/iris/card")
     assert (refusal.status_code, refusal.json()["error"]["code"]) == (404, "no_card")
 
 
 @pytest.mark.parametrize("name", ["iris", "diabetes", "digits", "sine"])
-def test_a_schema_says_what_its_figures_mean(client: TestClient, name: str) -> None:
+def test_schema_explains_its_metrics(client: TestClient, name: str) -> None:
     """The schema has each metric with its baseline and meaning, and marks the gate's metric."""
     schema = client.get(f"/v1/models/{name}/schema").json()
     card = schema["card"]
@@ -121,15 +121,15 @@ def test_a_schema_says_what_its_figures_mean(client: TestClient, name: str) -> N
     assert card["rows"]["test"] > 0
 
 
-def test_wheels_and_bentos_hold_the_page(tmp_path: Path) -> None:
-    """Every file of it, though it is no Python, is in the wheel to install and in the one of a Bento."""
+def test_wheels_and_bentos_contain_the_page(tmp_path: Path) -> None:
+    """Every file of the page is in the wheel of this package and in that of a Bento."""
     files = {f"tiltyard/serving/http/static/{path.name}" for path in SOURCES}
     assert files <= {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
     assert files <= {*zipfile.ZipFile(wheel.write(tmp_path)).namelist()}
 
 
 @pytest.mark.smoke
-def test_the_page_of_a_bento_works(packages: dict[str, Path], tmp_path: Path) -> None:
+def test_page_of_a_bento_works(packages: dict[str, Path], tmp_path: Path) -> None:
     """The page of a built and started Bento is complete and returns predictions."""
     space = new_workspace(tmp_path / "space")
     version = packages["iris"].name
@@ -145,5 +145,5 @@ def test_the_page_of_a_bento_works(packages: dict[str, Path], tmp_path: Path) ->
         with open_browser(tmp_path) as browser:
             browser.open(server.url, "document.querySelector('#iris button.first')")
             browser.script("document.querySelector('#iris form').requestSubmit()")
-            browser.until("document.querySelector('#iris .bars')")
+            browser.wait_until("document.querySelector('#iris .bars')")
             assert f"version {version}" in browser.script("document.querySelector('#iris .answer').innerText")

@@ -19,7 +19,7 @@ from tiltyard.workspace import Workspace
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 
 
-def served(space: Workspace, name: str) -> LoadedModel:
+def load_served_model(space: Workspace, name: str) -> LoadedModel:
     """Load a champion like the service."""
     champion = Registry(space).champion(name)
     assert champion is not None
@@ -28,14 +28,14 @@ def served(space: Workspace, name: str) -> LoadedModel:
 
 @pytest.mark.parametrize("wrap", [lambda i: i, lambda i: [i], lambda i: {"instances": [i]}])
 @pytest.mark.parametrize("name", ["iris", "sine"])
-def test_one_instance_may_come_bare(champions_project: Workspace, name: str, wrap: Any) -> None:
+def test_single_instance_needs_no_list(champions_project: Workspace, name: str, wrap: Any) -> None:
     """An instance, a list of instances and a REST body get the same predictions."""
     task = loader.load(champions_project, name)
-    answer = predict(champions_project, task, json.dumps(wrap(task.serve.example)))
-    assert answer == served(champions_project, name).predict([task.serve.example])
+    prediction = predict(champions_project, task, json.dumps(wrap(task.serve.example)))
+    assert prediction == load_served_model(champions_project, name).predict([task.serve.example])
 
 
-def test_refuses_what_the_service_refuses(champions_project: Workspace) -> None:
+def test_invalid_requests_are_refused_as_by_the_service(champions_project: Workspace) -> None:
     """Malformed JSON and invalid instances raise RequestError, as over REST."""
     task = loader.load(champions_project, "iris")
     for text, code in (("{", "malformed_json"), ("[]", "no_instances"), ('{"a": 1}', "missing_field")):
@@ -44,7 +44,7 @@ def test_refuses_what_the_service_refuses(champions_project: Workspace) -> None:
         assert caught.value.code == code
 
 
-def test_without_champion_it_says_how_to_make_one(champions_project: Workspace) -> None:
+def test_missing_champion_hint_names_the_command(champions_project: Workspace) -> None:
     """Without a champion, the hint is the command that makes one."""
     with pytest.raises(RegistryError, match="no champion yet of digits") as caught:
         predict(champions_project, loader.load(champions_project, "digits"), "[]")
@@ -54,10 +54,10 @@ def test_without_champion_it_says_how_to_make_one(champions_project: Workspace) 
 def test_csv_rows_are_instances(champions_project: Workspace) -> None:
     """Raw data can be predicted: the target column is ignored, and categories keep their names."""
     task = loader.load(champions_project, "diabetes")
-    answers = predict_csv(champions_project, task, champions_project.raw("diabetes") / "table.csv")
-    assert len(answers) == 442
-    assert answers[0] == pytest.approx(
-        served(champions_project, "diabetes").predict([first_row(champions_project)])[0], rel=1e-5
+    predictions = predict_csv(champions_project, task, champions_project.raw("diabetes") / "table.csv")
+    assert len(predictions) == 442
+    assert predictions[0] == pytest.approx(
+        load_served_model(champions_project, "diabetes").predict([first_row(champions_project)])[0], rel=1e-5
     )
 
 
@@ -69,7 +69,7 @@ def first_row(space: Workspace) -> dict[str, Any]:
     return {name: value if name == "sex" else float(value) for name, value in values.items()}
 
 
-def test_a_csv_file_may_be_longer_than_a_request(champions_project: Workspace, tmp_path: Path) -> None:
+def test_csv_file_may_be_longer_than_a_request(champions_project: Workspace, tmp_path: Path) -> None:
     """Long files are predicted in parts, and errors name the row of the file."""
     task = loader.load(champions_project, "iris")
     path = tmp_path / "many.csv"
@@ -82,14 +82,14 @@ def test_a_csv_file_may_be_longer_than_a_request(champions_project: Workspace, t
         predict_csv(champions_project, task, path)
 
 
-def test_bad_rows_are_null_and_told_in_a_second_file(champions_project: Workspace, tmp_path: Path) -> None:
+def test_invalid_rows_are_null_and_written_to_a_second_file(champions_project: Workspace, tmp_path: Path) -> None:
     """Invalid rows are null, and are written to a second file with number and reason."""
     task, path, rejected = loader.load(champions_project, "iris"), tmp_path / "some.csv", tmp_path / "some.rejected.csv"
     lines = [",".join(IRIS), *[",".join(map(str, IRIS.values()))] * 1500]
     lines[2], lines[1401] = "5.1,3.5,?,0.2", "5.1,,1.4,0.2"
     path.write_text("\n".join(lines))
-    answers = predict_csv(champions_project, task, path, rejected)
-    assert [place for place, answer in enumerate(answers) if answer is None] == [1, 1400]
+    predictions = predict_csv(champions_project, task, path, rejected)
+    assert [row for row, prediction in enumerate(predictions) if prediction is None] == [1, 1400]
     assert rejected.read_text(encoding="utf-8").splitlines() == [
         "rejected_row,rejected_because,sepal_length,sepal_width,petal_length,petal_width",
         "2,petal_length: expected a number; received '?',5.1,3.5,?,0.2",
@@ -97,21 +97,23 @@ def test_bad_rows_are_null_and_told_in_a_second_file(champions_project: Workspac
     ]
 
 
-def test_csv_of_a_series_gives_the_next_value(champions_project: Workspace) -> None:
+def test_csv_of_a_series_predicts_the_next_value(champions_project: Workspace) -> None:
     """For a series, the last window is predicted."""
     task = loader.load(champions_project, "sine")
-    (answer,) = predict_csv(champions_project, task, champions_project.raw("sine") / "series.csv")
+    (prediction,) = predict_csv(champions_project, task, champions_project.raw("sine") / "series.csv")
     lines = (champions_project.raw("sine") / "series.csv").read_text().splitlines()
-    place = lines[0].split(",").index("value")
-    window = [float(line.split(",")[place]) for line in lines[-32:]]
-    assert answer == served(champions_project, "sine").predict([window])[0]
+    column_index = lines[0].split(",").index("value")
+    window = [float(line.split(",")[column_index]) for line in lines[-32:]]
+    assert prediction == load_served_model(champions_project, "sine").predict([window])[0]
 
 
 @pytest.mark.parametrize(
     ("content", "text"),
     [("a,b\n1,2\n", "expected the columns sepal_length"), ("", "the file is empty"), (b"\xff\xfe", "cannot read")],
 )
-def test_refuses_other_csv_files(champions_project: Workspace, tmp_path: Path, content: str | bytes, text: str) -> None:
+def test_invalid_csv_files_are_refused(
+    champions_project: Workspace, tmp_path: Path, content: str | bytes, text: str
+) -> None:
     """Missing columns and files that are not text are reported."""
     path = tmp_path / "bad.csv"
     files.write_bytes(path, content if isinstance(content, bytes) else content.encode())
@@ -121,7 +123,7 @@ def test_refuses_other_csv_files(champions_project: Workspace, tmp_path: Path, c
         predict_csv(champions_project, loader.load(champions_project, "iris"), tmp_path / "none.csv")
 
 
-def test_a_csv_file_without_rows_is_refused(champions_project: Workspace, tmp_path: Path) -> None:
+def test_csv_file_without_rows_is_refused(champions_project: Workspace, tmp_path: Path) -> None:
     """A file without rows is an error."""
     (tmp_path / "empty.csv").write_text(",".join(IRIS) + "\n")
     with pytest.raises(RequestError, match="received a header alone"):

@@ -19,7 +19,7 @@ from tiltyard.serving.predict import load_champion
 from tiltyard.serving.predict_file import predict_file
 from tiltyard.workspace import Workspace
 
-READ: dict[str, Any] = {
+READERS: dict[str, Any] = {
     ".csv": pd.read_csv,
     ".parquet": pd.read_parquet,
     ".jsonl": lambda path: pd.read_json(path, lines=True),
@@ -38,26 +38,26 @@ def flowers(champions_project: Workspace, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("suffix", bulk.WRITERS)
-def test_rows_and_predictions_stand_side_by_side(
+def test_file_has_all_columns_and_predictions(
     champions_project: Workspace, flowers: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file has all columns, the label and the probabilities, as the service predicts them."""
     monkeypatch.setattr(bulk, "ROWS_PER_PART", 64)
     task, target = loader.load(champions_project, "iris"), flowers.with_name(f"out{suffix}")
-    done = predict_file(champions_project, task, flowers, target)
+    result = predict_file(champions_project, task, flowers, target)
     served = load_champion(champions_project, task)
-    assert done == {"task": "iris", "version": served.version, "rows": 1000, "out": str(target)}
-    table, before = READ[suffix](target), pd.read_csv(flowers)
+    assert result == {"task": "iris", "version": served.version, "rows": 1000, "out": str(target)}
+    table, before = READERS[suffix](target), pd.read_csv(flowers)
     assert [*table.columns] == [*before.columns, "prediction", *(f"probability_{name}" for name in task.classes)]
     assert table["note"].isna().sum() == 100
-    answers = served.predict(before[[*task.columns]].to_dict("records")[:500])
-    assert table["prediction"][:500].tolist() == [answer["label"] for answer in answers]
-    shares = [[*answer["probabilities"].values()] for answer in answers]
+    predictions = served.predict(before[[*task.columns]].to_dict("records")[:500])
+    assert table["prediction"][:500].tolist() == [prediction["label"] for prediction in predictions]
+    shares = [[*prediction["probabilities"].values()] for prediction in predictions]
     assert np.allclose(table.iloc[:500, -3:].to_numpy(), shares, rtol=1e-4)
     assert {path.name for path in flowers.parent.iterdir()} == {flowers.name, target.name}
 
 
-def test_numbers_are_one_column(champions_project: Workspace, tmp_path: Path) -> None:
+def test_regression_has_one_prediction_column(champions_project: Workspace, tmp_path: Path) -> None:
     """For regression the prediction is one number; the file may contain the target."""
     target = tmp_path / "out.parquet"
     predict_file(
@@ -72,7 +72,7 @@ def test_numbers_are_one_column(champions_project: Workspace, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("suffix", bulk.WRITERS)
-def test_bad_rows_go_into_a_second_file(
+def test_invalid_rows_are_written_to_a_second_file(
     champions_project: Workspace, flowers: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Invalid rows are written to a second file, which is removed when there are none any more."""
@@ -82,13 +82,13 @@ def test_bad_rows_go_into_a_second_file(
     lines[3] = "?," + lines[3].partition(",")[2]
     flowers.write_text("\n".join(lines) + "\n")
     task, target = loader.load(champions_project, "iris"), flowers.with_name(f"out{suffix}")
-    done = predict_file(champions_project, task, flowers, target)
-    others = flowers.with_name(f"out.rejected{suffix}")
-    assert (done["rows"], done["rejected"], done["rejected_rows"]) == (998, 2, str(others))
-    assert len(READ[suffix](target)) == 998
-    refused = READ[suffix](others)
-    assert refused["rejected_row"].tolist() == [3, 901]
-    assert refused["rejected_because"].tolist() == [
+    result = predict_file(champions_project, task, flowers, target)
+    rejected_file = flowers.with_name(f"out.rejected{suffix}")
+    assert (result["rows"], result["rejected"], result["rejected_rows"]) == (998, 2, str(rejected_file))
+    assert len(READERS[suffix](target)) == 998
+    rejected = READERS[suffix](rejected_file)
+    assert rejected["rejected_row"].tolist() == [3, 901]
+    assert rejected["rejected_because"].tolist() == [
         "sepal_length: expected a number; received '?'",
         "sepal_length: expected 3 to 10; received -1",
     ]
@@ -97,7 +97,7 @@ def test_bad_rows_go_into_a_second_file(
     assert {path.name for path in flowers.parent.iterdir()} == {flowers.name, target.name}
 
 
-def test_if_all_rows_are_bad_there_is_no_answer(champions_project: Workspace, flowers: Path) -> None:
+def test_no_predictions_are_written_if_all_rows_are_invalid(champions_project: Workspace, flowers: Path) -> None:
     """If all rows are invalid, only the reasons are written."""
     lines = flowers.read_text().splitlines()
     flowers.write_text("\n".join([lines[0], *("?" + line for line in lines[1:])]) + "\n")
@@ -106,7 +106,7 @@ def test_if_all_rows_are_bad_there_is_no_answer(champions_project: Workspace, fl
     assert {path.name for path in flowers.parent.iterdir()} == {flowers.name, "out.rejected.csv"}
 
 
-def test_what_cannot_be_written_is_refused_first(champions_project: Workspace, flowers: Path) -> None:
+def test_unwritable_output_is_refused_before_predicting(champions_project: Workspace, flowers: Path) -> None:
     """Unknown formats, tasks without rows, missing and duplicate columns are refused first."""
     iris, sine = (loader.load(champions_project, name) for name in ("iris", "sine"))
     with pytest.raises(RequestError, match=r"expected a file of .csv, .parquet, .jsonl; received out.xlsx"):
@@ -125,38 +125,38 @@ def test_what_cannot_be_written_is_refused_first(champions_project: Workspace, f
         predict_file(champions_project, iris, flowers, flowers.with_name("out.csv"))
 
 
-def test_the_command_says_what_it_did(
+def test_predict_command_prints_rows_version_and_file(
     champions_project: Workspace, flowers: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command prints rows, version and file; --out without --csv is refused."""
     monkeypatch.chdir(champions_project.root)
     target = flowers.with_name("out.jsonl")
-    said = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers), "--out", str(target)]).stdout
-    assert json.loads(said)["rows"] == 1000
-    wrong = CliRunner().invoke(cli, ["predict", "iris", "--json", "[]", "--out", str(target)])
-    assert "--out: expected also --csv" in wrong.output
+    stdout = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers), "--out", str(target)]).stdout
+    assert json.loads(stdout)["rows"] == 1000
+    without_csv = CliRunner().invoke(cli, ["predict", "iris", "--json", "[]", "--out", str(target)])
+    assert "--out: expected also --csv" in without_csv.output
 
 
-def test_the_command_tells_of_bad_rows(
+def test_predict_command_reports_rejected_rows(
     champions_project: Workspace, flowers: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rejected rows are reported on stderr, so that stdout stays JSON."""
     monkeypatch.chdir(champions_project.root)
     lines = flowers.read_text().splitlines()
     flowers.write_text("\n".join([lines[0], "?" + lines[1], *lines[2:9]]) + "\n")
-    alone = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers)])
-    answers = json.loads(alone.stdout)
-    assert [answer is None for answer in answers] == [True] + [False] * 7
-    assert alone.stderr == "rows rejected: 1; reasons: flowers.rejected.csv\n"
+    without_out = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers)])
+    predictions = json.loads(without_out.stdout)
+    assert [prediction is None for prediction in predictions] == [True] + [False] * 7
+    assert without_out.stderr == "rows rejected: 1; reasons: flowers.rejected.csv\n"
     assert (champions_project.root / "flowers.rejected.csv").read_text(encoding="utf-8").count("\n") == 2
     target = flowers.with_name("out.csv")
-    beside = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers), "--out", str(target)])
-    assert (json.loads(beside.stdout)["rows"], json.loads(beside.stdout)["rejected"]) == (7, 1)
-    assert beside.stderr == f"rows rejected: 1; reasons: {target.with_name('out.rejected.csv')}\n"
+    with_out = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers), "--out", str(target)])
+    assert (json.loads(with_out.stdout)["rows"], json.loads(with_out.stdout)["rejected"]) == (7, 1)
+    assert with_out.stderr == f"rows rejected: 1; reasons: {target.with_name('out.rejected.csv')}\n"
 
 
 @pytest.mark.parametrize("suffix", bulk.WRITERS)
-def test_no_text_becomes_a_formula(
+def test_csv_output_has_no_formulas(
     champions_project: Workspace, flowers: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CSV files have no cell that a spreadsheet runs as a formula; other formats have the text unchanged."""
@@ -165,13 +165,19 @@ def test_no_text_becomes_a_formula(
     table = table.assign(**{"=HYPERLINK(1)": -1.5}).astype({"petal_width": object})
     table.loc[5, "petal_width"] = "=cmd|' /C calc'!A0"
     table.to_csv(flowers, index=False)
-    target, mark = flowers.with_name(f"out{suffix}"), "'" if suffix == ".csv" else ""
-    done = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers), "--out", str(target)])
-    assert json.loads(done.stdout)["rows"] == 5
-    answered, refused = READ[suffix](target), READ[suffix](flowers.with_name(f"out.rejected{suffix}"))
-    assert answered["note"].tolist() == [f"{mark}=1+1", "-5", f"{mark}@SUM(A1)", f"{mark}+x", "plain"]
-    assert answered[f"{mark}=HYPERLINK(1)"].tolist() == [-1.5] * 5
-    assert refused["petal_width"].tolist() == [f"{mark}=cmd|' /C calc'!A0"]
+    target, apostrophe = flowers.with_name(f"out{suffix}"), "'" if suffix == ".csv" else ""
+    result = CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers), "--out", str(target)])
+    assert json.loads(result.stdout)["rows"] == 5
+    predicted, rejected = READERS[suffix](target), READERS[suffix](flowers.with_name(f"out.rejected{suffix}"))
+    assert predicted["note"].tolist() == [
+        f"{apostrophe}=1+1",
+        "-5",
+        f"{apostrophe}@SUM(A1)",
+        f"{apostrophe}+x",
+        "plain",
+    ]
+    assert predicted[f"{apostrophe}=HYPERLINK(1)"].tolist() == [-1.5] * 5
+    assert rejected["petal_width"].tolist() == [f"{apostrophe}=cmd|' /C calc'!A0"]
     assert CliRunner().invoke(cli, ["predict", "iris", "--csv", str(flowers)]).exit_code == 0
-    alone = pd.read_csv(champions_project.root / "flowers.rejected.csv")
-    assert alone["petal_width"].tolist() == ["'=cmd|' /C calc'!A0"]
+    rejected_table = pd.read_csv(champions_project.root / "flowers.rejected.csv")
+    assert rejected_table["petal_width"].tolist() == ["'=cmd|' /C calc'!A0"]

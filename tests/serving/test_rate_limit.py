@@ -7,7 +7,7 @@ import pytest
 from tiltyard.serving.traffic.rate_limit import RateLimit, RateLimits
 
 
-def test_a_limit_gives_back_as_time_goes_on() -> None:
+def test_bucket_refills_over_time() -> None:
     """A bucket refills up to its burst, and a full one accepts a single larger cost."""
     clock = [0.0]
     limit = RateLimit(10, 2, clock=lambda: clock[0])
@@ -22,7 +22,7 @@ def test_a_limit_gives_back_as_time_goes_on() -> None:
     assert limit.wait(2) == 1
 
 
-def test_limits_remember_a_bounded_number_of_senders(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_remembered_senders_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The least recently active sender is dropped."""
     monkeypatch.setattr("tiltyard.serving.traffic.rate_limit.MAX_SENDERS", 3)
     limits = RateLimits((10, 1), clock=lambda: 0.0)

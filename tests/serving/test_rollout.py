@@ -22,39 +22,39 @@ from tiltyard.registry.verify import verify, verify_tasks
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.workspace import Workspace
 
-Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
+ServedProject = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
-def begin(kept: Kept, way: str, share: float) -> None:
+def start_rollout(project: ServedProject, way: str, share: float) -> None:
     """Start a rollout of the second version against the first, like the command."""
-    space, versions, *_ = kept
+    space, versions, *_ = project
     traffic.start_rollout(space, loader.load(space, "iris"), (versions[1], way), share)
 
 
 @pytest.mark.parametrize("damage", ["proven.json", "golden.json", "no rows"])
-def test_a_challenger_that_was_not_proven_is_not_taken(
-    served_project: Kept, damage: str, caplog: pytest.LogCaptureFixture
+def test_challenger_without_smoke_test_is_not_served(
+    served_project: ServedProject, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A challenger without a passed smoke test is not served, even by a file written by hand."""
-    space, (first, second, _), app, watching = served_project
+    space, (first, second, _), app, watcher = served_project
     folder = space.package("iris", second)
     if damage == "no rows":
         files.write_json(folder / "golden.json", {"instances": [], "predictions": []})
     else:
         (folder / damage).unlink()
-    rollout.write(space.traffic("iris"), forged(first, second))
-    watching.poll()
+    rollout.write(space.traffic("iris"), make_rollout(first, second))
+    watcher.poll()
     assert app.state.splits == {}
     assert "iris: the new challenger is not served" in caplog.text
 
 
-def forged(champion: str, version: str, **more: Any) -> rollout.Rollout:
-    """Write a rollout for all clients by hand."""
+def make_rollout(champion: str, version: str, **more: Any) -> rollout.Rollout:
+    """Return a rollout for all clients, as someone could write it by hand."""
     content = {"task": "iris", "way": "canary", "share": 1.0, "since": "2026-11-28", "version": version}
     return rollout.Rollout.model_validate({**content, "champion": champion, **more})
 
 
-def rows_of(space: Workspace) -> dict[str, str]:
+def rollout_states(space: Workspace) -> dict[str, str]:
     """Return the results of `verify` for the rollout and its package, for all tasks and for iris."""
     (found,) = {
         tuple((row["what"], row["state"]) for row in rows if row["what"].startswith("challenge"))
@@ -63,17 +63,17 @@ def rows_of(space: Workspace) -> dict[str, str]:
     return dict(found)
 
 
-def test_a_challenge_is_a_decision_that_verify_wants(served_project: Kept) -> None:
+def test_rollout_is_a_decision_that_verify_checks(served_project: ServedProject) -> None:
     """The ledger has start and end of a rollout; `verify` reports files written, changed or restored by hand."""
     space, (first, second, third), *_ = served_project
     path, task = space.traffic("iris"), loader.load(space, "iris")
-    assert rows_of(space) == {}
-    begin(served_project, "canary", 0.25)
-    good = path.read_bytes()
-    assert rows_of(space) == {"challenge": "same", "challenger": "same"}
+    assert rollout_states(space) == {}
+    start_rollout(served_project, "canary", 0.25)
+    valid_content = path.read_bytes()
+    assert rollout_states(space) == {"challenge": "same", "challenger": "same"}
     line = Registry(space).decisions("iris")[-1]
     assert (line.verdict, line.version, line.champion) == ("CHALLENGE", second, first)
-    assert line.evidence["challenge"] == json.loads(good)
+    assert line.evidence["challenge"] == json.loads(valid_content)
     for changed in (
         {"share": 1.0},
         {"way": "shadow"},
@@ -82,70 +82,72 @@ def test_a_challenge_is_a_decision_that_verify_wants(served_project: Kept) -> No
         {"who": "anna"},
         {"task": "sine"},
     ):
-        rollout.write(path, rollout.Rollout.model_validate(json.loads(good) | changed))
-        assert rows_of(space)["challenge"] == "changed", changed
+        rollout.write(path, rollout.Rollout.model_validate(json.loads(valid_content) | changed))
+        assert rollout_states(space)["challenge"] == "changed", changed
     path.write_bytes(b"{")
-    assert rows_of(space) == {"challenge": "changed"}
+    assert rollout_states(space) == {"challenge": "changed"}
     traffic.end_rollout(space, task)
     assert not path.exists()
-    begin(served_project, "canary", 0.25)
-    good = path.read_bytes()
+    start_rollout(served_project, "canary", 0.25)
+    valid_content = path.read_bytes()
     traffic.end_rollout(space, task)
     traffic.end_rollout(space, task)
     assert [one.verdict for one in Registry(space).decisions("iris")[-2:]] == ["CHALLENGE", "END"]
-    assert rows_of(space) == {}
-    path.write_bytes(good)
-    assert rows_of(space)["challenge"] == "changed"
-    begin(served_project, "canary", 0.25)
-    good = path.read_bytes()
+    assert rollout_states(space) == {}
+    path.write_bytes(valid_content)
+    assert rollout_states(space)["challenge"] == "changed"
+    start_rollout(served_project, "canary", 0.25)
+    valid_content = path.read_bytes()
     random_models.set_champion(space, first)
-    path.write_bytes(good)
-    assert rows_of(space)["challenge"] == "changed"
+    path.write_bytes(valid_content)
+    assert rollout_states(space)["challenge"] == "changed"
     assert Registry(space).faults("iris") == []
 
 
-def test_the_package_of_a_challenger_is_looked_at(served_project: Kept) -> None:
+def test_package_of_a_challenger_is_verified(served_project: ServedProject) -> None:
     """`verify` checks the challenger's package: every byte, its smoke test and its presence."""
     space, (first, second, third), *_ = served_project
-    rollout.write(space.traffic("iris"), forged(first, third))
-    assert rows_of(space) == {"challenge": "changed", "challenger": "unknown"}
-    begin(served_project, "canary", 0.25)
+    rollout.write(space.traffic("iris"), make_rollout(first, third))
+    assert rollout_states(space) == {"challenge": "changed", "challenger": "unknown"}
+    start_rollout(served_project, "canary", 0.25)
     folder = space.package("iris", second)
     for name in ("model.onnx", "encoder.json", "card.md", "golden.json", "proven.json", "reference.json"):
         content = (folder / name).read_bytes()
         (folder / name).write_bytes(content + b"\n")
-        assert rows_of(space) == {"challenge": "same", "challenger": "changed"}, name
+        assert rollout_states(space) == {"challenge": "same", "challenger": "changed"}, name
         (folder / name).unlink()
-        assert rows_of(space) == {"challenge": "same", "challenger": "changed"}, name
+        assert rollout_states(space) == {"challenge": "same", "challenger": "changed"}, name
         (folder / name).write_bytes(content)
     folder.rename(folder.with_name("aside"))
-    assert rows_of(space) == {"challenge": "same", "challenger": "unknown"}
+    assert rollout_states(space) == {"challenge": "same", "challenger": "unknown"}
 
 
-def test_what_was_judged_is_still_told_while_a_challenge_runs(served_project: Kept) -> None:
+def test_why_shows_the_verdict_during_a_rollout(served_project: ServedProject) -> None:
     """`why` explains the verdict even during a rollout; without a verdict it shows the rollout."""
     space, (_, second, _), *_ = served_project
     task = loader.load(space, "iris")
-    begin(served_project, "shadow", 1.0)
+    start_rollout(served_project, "shadow", 1.0)
     assert why(space, task, second)["verdict"] == "CHALLENGE"
     Registry(space).record(Decision(task="iris", verdict="HOLD", version=second, reasons=["a test"]))
-    begin(served_project, "canary", 0.1)
+    start_rollout(served_project, "canary", 0.1)
     assert why(space, task, second)["verdict"] == "HOLD"
 
 
-def test_a_challenge_is_signed_where_decisions_are(served_project: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rollout_must_be_signed_if_decisions_must(
+    served_project: ServedProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where decisions must be signed, a rollout needs a key to start and to end."""
     space, (_, second, _), *_ = served_project
     monkeypatch.setenv("XDG_CONFIG_HOME", str(space.root.parent / "home"))
     edit_task(space, "iris", {"gate.signed": True})
     task = loader.load(space, "iris")
-    for act in (
+    for action in (
         lambda: traffic.start_rollout(space, task, (second, "canary"), 0.5),
         lambda: traffic.end_rollout(space, task),
     ):
         with pytest.raises(RegistryError, match="must be signed"):
-            act()
+            action()
     signing.create_key(space, "anna")
-    begin(served_project, "canary", 0.5)
+    start_rollout(served_project, "canary", 0.5)
     traffic.end_rollout(space, task)
     assert [entry.signer for entry in Registry(space).entries("iris")[-2:]] == ["anna", "anna"]

@@ -31,7 +31,7 @@ bearer = "{key}"
 """
 
 
-def looked(folder: Path, url: str, key: str) -> int:
+def run_schemathesis(folder: Path, url: str, key: str) -> int:
     """Run all checks of schemathesis; return the number of requests, or fail with its findings."""
     (folder / "schemathesis.toml").write_text(SETTINGS + (KEY.format(key=key) if key else ""))
     document = httpx.get(f"{url}/v1/openapi.json", headers={"X-API-Key": key}).raise_for_status()
@@ -53,22 +53,22 @@ def looked(folder: Path, url: str, key: str) -> int:
         timeout=500,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    made = re.search(r"(\d+) generated", done.stdout)
-    assert made
-    return int(made[1])
+    generated = re.search(r"(\d+) generated", done.stdout)
+    assert generated
+    return int(generated[1])
 
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("locked", [pytest.param(False, marks=pytest.mark.nightly), True], ids=["open", "with keys"])
-def test_the_document_is_true(packages: dict[str, Path], tmp_path: Path, locked: bool) -> None:
+def test_service_matches_its_openapi_document(packages: dict[str, Path], tmp_path: Path, locked: bool) -> None:
     """Responses match the document, for valid and invalid bodies and methods, with and without API keys."""
     pytest.importorskip("schemathesis")
-    own = api_keys.add(tmp_path / "keys", "robot") if locked else ""
-    given = (
+    key = api_keys.add(tmp_path / "keys", "robot") if locked else ""
+    options = (
         {"PACKAGES": str(packages["iris"]), "KEYS": str(tmp_path / "keys")}
         if locked
         else serve.fixed_packages(packages)
     )
-    environment = serve.environment({**given, "RECORDS": str(tmp_path / "records"), "RECORD": "1"}, tmp_path)
+    environment = serve.environment({**options, "RECORDS": str(tmp_path / "records"), "RECORD": "1"}, tmp_path)
     with smoke_test.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
-        assert looked(tmp_path, server.url, own) > (300 if locked else 2000)
+        assert run_schemathesis(tmp_path, server.url, key) > (300 if locked else 2000)

@@ -19,7 +19,7 @@ from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.workspace import Workspace
 
 
-def test_serves_every_champion_unless_named(champions_project: Workspace) -> None:
+def test_every_champion_is_served_unless_named(champions_project: Workspace) -> None:
     """Without names all champions are served; with names exactly those."""
     assert list(serve.champions(champions_project, [])) == ["diabetes", "iris", "sine"]
     assert list(serve.champions(champions_project, ["sine"])) == ["sine"]
@@ -37,14 +37,14 @@ def test_no_champion_is_an_error(champions_project: Workspace, tmp_path: Path) -
     assert caught.value.hint == "make one: tiltyard run"
 
 
-def test_a_name_that_no_task_has_is_not_to_be_run(champions_project: Workspace) -> None:
+def test_unknown_task_name_is_an_error(champions_project: Workspace) -> None:
     """An unknown task name is reported with the known ones."""
     with pytest.raises(TaskError, match=r"no task 'irsi': expected one of .*iris") as caught:
         serve.champions(champions_project, ["irsi", "sine"])
     assert "tiltyard run" not in caught.value.hint
 
 
-def test_a_lost_package_is_an_error(champions_project: Workspace, tmp_path: Path) -> None:
+def test_missing_package_is_an_error(champions_project: Workspace, tmp_path: Path) -> None:
     """A pointer without its package is reported with the version."""
     for part in ("tasks", "serving/champions"):
         shutil.copytree(champions_project.root / part, tmp_path / part)
@@ -52,7 +52,7 @@ def test_a_lost_package_is_an_error(champions_project: Workspace, tmp_path: Path
         serve.champions(Workspace(tmp_path), [])
 
 
-def test_a_taken_port_is_an_error(champions_project: Workspace) -> None:
+def test_port_in_use_is_an_error(champions_project: Workspace) -> None:
     """A port in use is reported, with the option for another one."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -64,7 +64,7 @@ def test_a_taken_port_is_an_error(champions_project: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_becomes_the_service(champions_project: Workspace, tmp_path: Path) -> None:
+def test_process_becomes_the_service(champions_project: Workspace, tmp_path: Path) -> None:
     """The process becomes the service after printing its URL and a command that works."""
     port = smoke_test.free_port()
     script = (
@@ -83,9 +83,9 @@ def test_becomes_the_service(champions_project: Workspace, tmp_path: Path) -> No
     server = smoke_test.Server(process, f"http://127.0.0.1:{port}", tmp_path / "log")
     try:
         smoke_test.wait(server)
-        said = server.log.read_text()
-        assert f"http://127.0.0.1:{port}/v1/models/iris" in said
-        command = next(line for line in said.splitlines() if line.startswith("try: curl "))
+        output = server.log.read_text()
+        assert f"http://127.0.0.1:{port}/v1/models/iris" in output
+        command = next(line for line in output.splitlines() if line.startswith("try: curl "))
         url, _, body = command.removeprefix("try: curl ").partition(" -d ")
         with urllib.request.urlopen(url, body.strip("'").encode(), timeout=10) as response:  # noqa: S310 - loopback
             assert json.load(response)["model"] == "iris"

@@ -23,8 +23,10 @@ IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_wid
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("workers", "said"), [("1", "nothing to"), ("2", "nothing to"), ("two", "TILTYARD_WORKERS:")])
-def test_what_cannot_be_served_is_told(tmp_path: Path, workers: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("workers", "message"), [("1", "nothing to"), ("2", "nothing to"), ("two", "TILTYARD_WORKERS:")]
+)
+def test_failed_start_is_reported_without_traceback(tmp_path: Path, workers: str, message: str) -> None:
     """A failed start prints an error without traceback, and is not repeated by several workers."""
     done = subprocess.run(
         [sys.executable, *ARGUMENTS, "--port", str(smoke_test.free_port())],
@@ -36,11 +38,11 @@ def test_what_cannot_be_served_is_told(tmp_path: Path, workers: str, said: str) 
         check=False,
     )
     assert done.returncode
-    assert f"error: {said}" in done.stderr
+    assert f"error: {message}" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_request_that_is_under_way_is_answered(packages: dict[str, Path], tmp_path: Path) -> None:
+def test_running_request_is_answered_at_shutdown(packages: dict[str, Path], tmp_path: Path) -> None:
     """A request whose body is half received at shutdown still gets its response."""
     body = json.dumps({"instances": [IRIS]}).encode()
     head = f"POST /v1/models/iris:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
@@ -49,27 +51,29 @@ def test_a_request_that_is_under_way_is_answered(packages: dict[str, Path], tmp_
         port = int(server.url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
             connection.sendall(head + body[:5])
-            (running,) = psutil.Process(server.process.pid).children()
-            time.sleep(0.5)  # until the head is read, which cannot be seen from outside
-            running.send_signal(signal.SIGTERM)
+            (worker,) = psutil.Process(server.process.pid).children()
+            time.sleep(0.5)  # until the head is read, which cannot be observed from outside
+            worker.send_signal(signal.SIGTERM)
             time.sleep(0.5)
             connection.sendall(body[5:])
-            answer = connection.recv(65_536)
-        assert answer.startswith(b"HTTP/1.1 200")
-        running.wait(20)
+            response = connection.recv(65_536)
+        assert response.startswith(b"HTTP/1.1 200")
+        worker.wait(20)
 
 
-@pytest.mark.parametrize("lost", ["worker", "parent"])
-def test_who_is_killed_leaves_no_gap_and_nobody(packages: dict[str, Path], tmp_path: Path, lost: str) -> None:
+@pytest.mark.parametrize("killed", ["worker", "parent"])
+def test_killed_worker_is_restarted_and_workers_end_with_their_parent(
+    packages: dict[str, Path], tmp_path: Path, killed: str
+) -> None:
     """A killed worker is restarted; if the parent is killed, its workers end."""
     environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"]), "TILTYARD_WORKERS": "2"}
     with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server:
         (parent,) = psutil.Process(server.process.pid).children()
         workers = _workers(parent)
-        if lost == "worker":
+        if killed == "worker":
             os.kill(workers[0].pid, signal.SIGKILL)
             deadline = time.monotonic() + 60
-            while len(now := _workers(parent)) < 2 or workers[0] in now:
+            while len(current := _workers(parent)) < 2 or workers[0] in current:
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
             assert httpx.get(f"{server.url}/readyz").status_code == 200
@@ -78,26 +82,26 @@ def test_who_is_killed_leaves_no_gap_and_nobody(packages: dict[str, Path], tmp_p
             assert not psutil.wait_procs(workers, timeout=60)[1]
 
 
-def test_the_figures_of_a_killed_service_go_at_the_next_start(packages: dict[str, Path], tmp_path: Path) -> None:
+def test_metrics_of_a_killed_service_are_removed_at_the_next_start(packages: dict[str, Path], tmp_path: Path) -> None:
     """The next start removes the metrics folder of a killed service, but not of a running one."""
     temporary, source = tmp_path / "tmp", str(Path(files.__file__).parents[1])
     (temporary / "tiltyard-metrics-of-mine").mkdir(parents=True)
     environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"]), "TILTYARD_WORKERS": "2"}
     environment |= {"TMPDIR": str(temporary), "PYTHONPATH": source}
     with smoke_test.running(ARGUMENTS, environment, tmp_path / "first") as killed:
-        (left,) = _metrics(temporary)
+        (metrics_folder,) = _metrics(temporary)
         (parent,) = psutil.Process(killed.process.pid).children()
         workers = _workers(parent)
         parent.kill()
         psutil.wait_procs([parent, *workers], timeout=60)
-        assert _metrics(temporary) == {left}
+        assert _metrics(temporary) == {metrics_folder}
     with smoke_test.running(ARGUMENTS, environment, tmp_path / "second"):
-        (kept,) = _metrics(temporary)
-        assert kept != left
+        (second_folder,) = _metrics(temporary)
+        assert second_folder != metrics_folder
         with smoke_test.running(ARGUMENTS, environment, tmp_path / "third") as other:
-            assert len(_metrics(temporary) - {kept}) == 1
+            assert len(_metrics(temporary) - {second_folder}) == 1
             assert httpx.get(f"{other.url}/metrics").status_code == 200
-        assert kept in _metrics(temporary)
+        assert second_folder in _metrics(temporary)
     assert [path.name for path in temporary.glob("tiltyard-*")] == ["tiltyard-metrics-of-mine"]
 
 

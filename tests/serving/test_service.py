@@ -36,7 +36,7 @@ def url(
         yield server.url
 
 
-def test_answers_and_refuses(url: str) -> None:
+def test_predictions_and_errors_are_the_same_under_bentoml(url: str) -> None:
     """Predictions and errors are the same under BentoML, one after the other."""
     with httpx.Client(base_url=url) as client:
         for body, status in (
@@ -60,7 +60,7 @@ def test_answers_and_refuses(url: str) -> None:
                 assert set(response.json()["error"]) == {"code", "message", "field"}
 
 
-def test_is_ready_alive_and_counted(url: str) -> None:
+def test_health_paths_respond_and_requests_are_counted(url: str) -> None:
     """The health paths respond, and every request is counted, whichever worker handles it."""
     with httpx.Client(base_url=url) as client:
         assert {client.get(path).status_code for path in ("/readyz", "/livez", "/healthz")} == {200}
@@ -70,12 +70,12 @@ def test_is_ready_alive_and_counted(url: str) -> None:
             with httpx.Client(base_url=url) as another:
                 another.post("/v1/models/digits:predict", content=b"{}")
         counted = f'tiltyard_requests_total{{model="digits",status="400",version="{version}"}} 20.0'
-        figures = client.get("/metrics").text
-        assert counted in figures
-        assert 'endpoint="/v1/' not in figures  # BentoML would count requests that pass its middleware
+        metrics_text = client.get("/metrics").text
+        assert counted in metrics_text
+        assert 'endpoint="/v1/' not in metrics_text  # BentoML would count requests that pass its middleware
 
 
-def test_documents_itself(url: str) -> None:
+def test_page_links_the_openapi_document(url: str) -> None:
     """The page at / consists of the service's own files, and links the OpenAPI document."""
     with httpx.Client(base_url=url) as client:
         page = client.get("/").text
@@ -86,7 +86,7 @@ def test_documents_itself(url: str) -> None:
         assert "/v1/models/iris:predict" in client.get("/v1/openapi.json").json()["paths"]
 
 
-def test_loads_nothing_that_trains(packages: dict[str, Path]) -> None:
+def test_service_imports_no_training_libraries(packages: dict[str, Path]) -> None:
     """The service imports no TensorFlow, pandas, DVC, Prefect or scikit-learn."""
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); import service; from starlette.testclient import TestClient;"

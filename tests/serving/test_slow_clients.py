@@ -29,12 +29,12 @@ class TestSlowClients:
     """Slow clients, with short timeouts."""
 
     @pytest.fixture(autouse=True)
-    def _fast(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def _short_timeouts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(connection, "HEAD_SECONDS", 0.5)
         monkeypatch.setattr(connection, "BODY_GRACE_SECONDS", 0.5)
 
     @pytest.mark.parametrize(
-        ("begun", "code"),
+        ("sent", "code"),
         [
             (b"", "slow_head"),
             (b"POST / HTTP", "slow_head"),
@@ -42,36 +42,36 @@ class TestSlowClients:
             (HEAD[:-2], "slow_head"),
         ],
     )
-    def test_they_are_told_so_and_let_go(self, port: int, begun: bytes, code: str) -> None:
+    def test_slow_clients_receive_408(self, port: int, sent: bytes, code: str) -> None:
         """Slow clients receive 408, whether they send some bytes or none."""
         with connect(port) as client:
-            if begun:
-                client.sendall(begun)
+            if sent:
+                client.sendall(sent)
             for _ in range(4):
                 time.sleep(0.2)
                 with contextlib.suppress(OSError):
-                    client.sendall(b"1" if b"content-length" in begun else b"A" if begun else b"")
-            answer, _, body = read_all(client).partition(b"\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 408")
+                    client.sendall(b"1" if b"content-length" in sent else b"A" if sent else b"")
+            response, _, body = read_all(client).partition(b"\r\n\r\n")
+        assert response.startswith(b"HTTP/1.1 408")
         assert json.loads(body)["error"]["code"] == code
 
-    def test_the_rest_of_a_refused_body_is_not_waited_for(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_connection_is_closed_after_a_refused_body(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
         """The client can read the error, and then the connection is closed."""
         monkeypatch.setattr(connection, "LINGER_SECONDS", 0.5)
         with connect(port) as client:
             client.sendall(HEAD + b"content-length: 99999999\r\n\r\n{")
-            answer = read_all(client)
-        assert answer.startswith(b"HTTP/1.1 413")
-        assert answer.count(b"HTTP/1.1") == 1
+            response = read_all(client)
+        assert response.startswith(b"HTTP/1.1 413")
+        assert response.count(b"HTTP/1.1") == 1
 
-    def test_a_body_that_came_fast_may_not_stand_still(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_stalled_body_is_refused(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
         """A body that stalls is refused, even if its first part was fast."""
         monkeypatch.setattr(connection, "BODY_STALL_SECONDS", 0.5)
         with connect(port) as client:
             client.sendall(HEAD + b"content-length: 3000000\r\n\r\n" + b" " * 2_000_000)
             assert read_all(client).startswith(b"HTTP/1.1 408")
 
-    def test_many_that_drip_keep_nobody_out(self, app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_slow_bodies_take_no_request_slots(self, app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
         """Two hundred slow bodies take none of the two request slots."""
         monkeypatch.setattr(connection, "BODY_GRACE_SECONDS", 30.0)
         with serve_models(app, Limits(concurrency=2)) as port, contextlib.ExitStack() as stack:
@@ -83,26 +83,26 @@ class TestSlowClients:
                 client.sendall(wire)
                 assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
-    def test_an_idle_connection_is_closed(self, app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_idle_connection_is_closed(self, app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
         """An idle connection is closed after uvicorn's keep-alive timeout."""
         monkeypatch.setattr("uvicorn.config.Config.timeout_keep_alive", 0.5, raising=False)
         with serve_models(app) as port, connect(port) as client:
             client.sendall(USUAL_REQUEST)
             assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
-            begun = time.monotonic()
+            started_at = time.monotonic()
             assert client.recv(1 << 16) == b""
-            assert time.monotonic() - begun < 15
+            assert time.monotonic() - started_at < 15
 
 
-def test_connections_are_bounded(app: Starlette) -> None:
+def test_number_of_connections_is_bounded(app: Starlette) -> None:
     """A new connection closes the longest idle one, but none that waits for its response."""
     with serve_models(app, Limits(connections=20)) as port, contextlib.ExitStack() as stack:
-        answers: list[bytes] = []
+        responses: list[bytes] = []
 
         def ask() -> None:
             with connect(port) as client:
                 client.sendall(request_bytes({"instances": [random_models.IRIS] * 64, "explain": True}))
-                answers.append(client.recv(1 << 16))
+                responses.append(client.recv(1 << 16))
 
         thread = threading.Thread(target=ask)
         thread.start()
@@ -113,10 +113,10 @@ def test_connections_are_bounded(app: Starlette) -> None:
         client.sendall(USUAL_REQUEST)
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
         thread.join()
-        assert answers[0].startswith(b"HTTP/1.1 200")
+        assert responses[0].startswith(b"HTTP/1.1 200")
 
 
-def test_answers_that_nobody_takes_are_bounded_together(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unread_responses_are_bounded_in_total(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection that exceeds the limit of unread responses is closed; others are served."""
     monkeypatch.setattr("tiltyard.serving.http.admission.MAX_UNSENT_BYTES", 50_000)
     wire = request_bytes({"instances": [random_models.IRIS] * 900})
@@ -130,7 +130,7 @@ def test_answers_that_nobody_takes_are_bounded_together(app: Starlette, monkeypa
         assert other.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
 
-def test_bodies_are_bounded_together(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bodies_are_bounded_in_total(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bodies count while they are received and processed, until the response or a disconnect."""
     monkeypatch.setattr("tiltyard.serving.http.admission.MAX_BUFFERED_BYTES", 4_000_000)
     body = b" " * 1_900_000

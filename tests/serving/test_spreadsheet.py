@@ -41,7 +41,7 @@ def test_no_cell_is_a_formula(rows: list[tuple[str, str]], name: str) -> None:
 
 
 @pytest.mark.parametrize("cell", ["-5", "+3.2", "1e-5", "-1E+5", "-.5", "+7.", -5, -0.25, None, True, "", "a=1", "'x"])
-def test_numbers_and_plain_texts_stay(cell: object) -> None:
+def test_numbers_and_plain_texts_are_unchanged(cell: object) -> None:
     """Numbers, texts of numbers and harmless texts are unchanged."""
     assert spreadsheet.escape(cell) == cell
 
@@ -54,7 +54,7 @@ def test_formulas_get_an_apostrophe(cell: str) -> None:
     assert spreadsheet.escape(cell) == f"'{cell}"
 
 
-def test_kinds_of_columns_stay() -> None:
+def test_column_types_are_unchanged() -> None:
     """Signed numbers, missing values, integers, dates and categories are unchanged."""
     frame = pd.DataFrame(
         {

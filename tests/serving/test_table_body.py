@@ -27,7 +27,7 @@ CSV = {"Content-Type": "text/csv; charset=utf-8"}
 PARQUET = {"Content-Type": "application/vnd.apache.parquet"}
 
 
-def rows(count: int = 3) -> list[dict[str, float]]:
+def make_rows(count: int = 3) -> list[dict[str, float]]:
     """Return some flowers."""
     return [dict(zip(NAMES, (5.1, 3.5, 1.4 + row / 1000, 0.2), strict=True)) for row in range(count)]
 
@@ -39,30 +39,30 @@ def as_parquet(table: pd.DataFrame) -> bytes:
     return file.getvalue()
 
 
-def code(answer: Any) -> str:
+def error_code(response: Any) -> str:
     """Return the code of an error."""
-    assert 400 <= answer.status_code < 500
-    found: str = answer.json()["error"]["code"]
+    assert 400 <= response.status_code < 500
+    found: str = response.json()["error"]["code"]
     return found
 
 
-def test_a_table_is_answered_as_its_rows(client: TestClient) -> None:
+def test_table_gets_the_predictions_of_its_rows(client: TestClient) -> None:
     """Tables with any column order, extra columns, byte order mark or quotes get the predictions of their rows."""
-    right = client.post(PREDICT, json={"instances": rows()}).json()
-    table = pd.DataFrame(rows()).assign(note=["a,b", 'c"d', "e\nf"])[[*reversed(NAMES), "note"]]
+    expected_predictions = client.post(PREDICT, json={"instances": make_rows()}).json()
+    table = pd.DataFrame(make_rows()).assign(note=["a,b", 'c"d', "e\nf"])[[*reversed(NAMES), "note"]]
     text = "\ufeff" + table.to_csv(index=False).replace("\n", "\r\n") + "\r\n\r\n"
-    assert client.post(PREDICT, content=text.encode(), headers=CSV).json() == right
-    assert client.post(PREDICT, content=as_parquet(table), headers=PARQUET).json() == right
+    assert client.post(PREDICT, content=text.encode(), headers=CSV).json() == expected_predictions
+    assert client.post(PREDICT, content=as_parquet(table), headers=PARQUET).json() == expected_predictions
 
 
-def test_categories_and_whole_numbers_are_read_as_from_a_file(client: TestClient, app: Starlette) -> None:
+def test_numeric_categories_are_parsed_alike_in_csv_and_parquet(client: TestClient, app: Starlette) -> None:
     """A category of digits is the same in CSV and Parquet."""
     served: LoadedModel = app.state.models["diabetes"]
     table = pd.DataFrame([served.schema["example"]])
-    right = served.predict([served.schema["example"]])
+    expected_predictions = served.predict([served.schema["example"]])
     for content, headers in ((table.to_csv(index=False).encode(), CSV), (as_parquet(table), PARQUET)):
-        answer = client.post("/v1/models/diabetes:predict", content=content, headers=headers)
-        assert answer.json()["predictions"] == pytest.approx(right)
+        response = client.post("/v1/models/diabetes:predict", content=content, headers=headers)
+        assert response.json()["predictions"] == pytest.approx(expected_predictions)
 
 
 @pytest.mark.parametrize(
@@ -81,19 +81,22 @@ def test_categories_and_whole_numbers_are_read_as_from_a_file(client: TestClient
         (HEADER.encode() + b"\n5.1,3.5,1.4,0.2" * 2000, "too_many"),
     ],
 )
-def test_csv_that_is_none_is_refused(client: TestClient, body: bytes, expected: str) -> None:
+def test_invalid_csv_is_refused(client: TestClient, body: bytes, expected: str) -> None:
     """Invalid CSV is refused with an error in the service's format."""
-    assert code(client.post(PREDICT, content=body, headers=CSV)) == expected
+    assert error_code(client.post(PREDICT, content=body, headers=CSV)) == expected
 
 
-def test_parquet_that_is_none_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_parquet_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Damaged files, missing columns, too many rows and a missing pyarrow are refused."""
-    whole = as_parquet(pd.DataFrame(rows()))
-    assert code(client.post(PREDICT, content=whole[:-9], headers=PARQUET)) == "malformed_parquet"
-    assert code(client.post(PREDICT, content=as_parquet(pd.DataFrame({"a": [1]})), headers=PARQUET)) == "missing_field"
-    bomb = as_parquet(pd.concat([pd.DataFrame(rows(1))] * 100_000))
+    whole = as_parquet(pd.DataFrame(make_rows()))
+    assert error_code(client.post(PREDICT, content=whole[:-9], headers=PARQUET)) == "malformed_parquet"
+    assert (
+        error_code(client.post(PREDICT, content=as_parquet(pd.DataFrame({"a": [1]})), headers=PARQUET))
+        == "missing_field"
+    )
+    bomb = as_parquet(pd.concat([pd.DataFrame(make_rows(1))] * 100_000))
     assert len(bomb) < 20_000
-    assert code(client.post(PREDICT, content=bomb, headers=PARQUET)) == "too_many"
+    assert error_code(client.post(PREDICT, content=bomb, headers=PARQUET)) == "too_many"
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(RequestError, match="Parquet needs pyarrow, which the service does not have") as refusal:
         table_body.require_pyarrow()
@@ -101,36 +104,36 @@ def test_parquet_that_is_none_is_refused(client: TestClient, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("name", ["digits", "sine"])
-def test_what_is_more_than_a_row_comes_as_json(client: TestClient, name: str) -> None:
+def test_images_and_series_as_tables_are_refused(client: TestClient, name: str) -> None:
     """Models of images and series refuse tables."""
-    assert code(client.post(f"/v1/models/{name}:predict", content=b"image\n1", headers=CSV)) == "unsupported_type"
+    assert error_code(client.post(f"/v1/models/{name}:predict", content=b"image\n1", headers=CSV)) == "unsupported_type"
 
 
 PIECES = st.sampled_from([HEADER, "\n", ",", '"', "5.1", "x", "\r", "\x00", "é", "-", "1e999"])
 
 
-@given(parts=st.lists(PIECES, max_size=12), raw=st.binary(max_size=60), packed=st.booleans())
+@given(parts=st.lists(PIECES, max_size=12), raw=st.binary(max_size=60), is_parquet=st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_any_table_gets_an_answer(client: TestClient, parts: list[str], raw: bytes, packed: bool) -> None:
+def test_any_table_gets_a_valid_response(client: TestClient, parts: list[str], raw: bytes, is_parquet: bool) -> None:
     """No table causes a failure."""
     content = HEADER.encode() + b"\n" + "".join(parts).encode() + raw
-    answer = client.post(PREDICT, content=content, headers=PARQUET if packed else CSV)
-    assert answer.status_code in (200, 400, 413)
+    response = client.post(PREDICT, content=content, headers=PARQUET if is_parquet else CSV)
+    assert response.status_code in (200, 400, 413)
 
 
-def packed(columns: dict[str, Any], compression: str = "snappy") -> bytes:
+def parquet_bytes(columns: dict[str, Any], compression: str = "snappy") -> bytes:
     """Return columns as a Parquet file."""
     file = io.BytesIO()
     pq.write_table(pa.table(columns), file, compression=compression)
     return file.getvalue()
 
 
-def alike(column: Any) -> dict[str, Any]:
+def identical_columns(column: Any) -> dict[str, Any]:
     """Return a table with identical columns."""
     return dict.fromkeys(NAMES, column)
 
 
-def shared(rows: int, length: int) -> pa.Array:
+def repeated_text_column(rows: int, length: int) -> pa.Array:
     """Return a column with one text in every row, stored once."""
     return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["1" * length]))
 
@@ -138,44 +141,44 @@ def shared(rows: int, length: int) -> pa.Array:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (packed(alike([1.4]), "zstd"), "unsupported_type"),
-        (packed(alike([[1.4] * 1000])), "wrong_type"),
-        (packed(alike([b"1.4"])), "wrong_type"),
-        (packed(alike([{"a": 1.4}])), "wrong_type"),
-        (packed(alike(shared(1000, 1_000_000))), "body_too_large"),
+        (parquet_bytes(identical_columns([1.4]), "zstd"), "unsupported_type"),
+        (parquet_bytes(identical_columns([[1.4] * 1000])), "wrong_type"),
+        (parquet_bytes(identical_columns([b"1.4"])), "wrong_type"),
+        (parquet_bytes(identical_columns([{"a": 1.4}])), "wrong_type"),
+        (parquet_bytes(identical_columns(repeated_text_column(1000, 1_000_000))), "body_too_large"),
     ],
-    ids=["packed without bounds", "lists", "bytes", "records", "a long text in every row"],
+    ids=["unbounded compression", "lists", "bytes", "records", "a long text in every row"],
 )
-def test_what_unpacks_without_bounds_is_refused(client: TestClient, content: bytes, expected: str) -> None:
+def test_parquet_that_unpacks_to_gigabytes_is_refused(client: TestClient, content: bytes, expected: str) -> None:
     """A small file that would unpack to gigabytes is refused before unpacking."""
     assert len(content) < 1_000_000
     before = pa.total_allocated_bytes()
-    assert code(client.post(PREDICT, content=content, headers=PARQUET)) == expected
+    assert error_code(client.post(PREDICT, content=content, headers=PARQUET)) == expected
     assert pa.total_allocated_bytes() - before < 100e6
 
 
 @pytest.mark.parametrize("everywhere", [True, False])
-def test_a_footer_that_lies_about_rows_makes_no_more(client: TestClient, everywhere: bool) -> None:
+def test_footer_with_a_wrong_row_count_is_harmless(client: TestClient, everywhere: bool) -> None:
     """If the whole footer claims one row instead of a million, one is read; an inconsistent footer is refused."""
-    content = packed(alike([3.5] * 1_000_003))
-    doubled, one = bytes([0x86, 0x89, 0x7A]), bytes([0x82, 0x80, 0])  # 2,000,006 and 2, seven bits a byte
-    places = [match.start() for match in re.finditer(re.escape(doubled), content)]
-    for place in places if everywhere else [places[0], places[-1]]:
-        content = content[:place] + one + content[place + 3 :]
-    answer = client.post(PREDICT, content=content, headers=PARQUET)
+    content = parquet_bytes(identical_columns([3.5] * 1_000_003))
+    encoded_rows, one = bytes([0x86, 0x89, 0x7A]), bytes([0x82, 0x80, 0])  # 2,000,006 and 2, seven bits a byte
+    offsets = [match.start() for match in re.finditer(re.escape(encoded_rows), content)]
+    for offset in offsets if everywhere else [offsets[0], offsets[-1]]:
+        content = content[:offset] + one + content[offset + 3 :]
+    response = client.post(PREDICT, content=content, headers=PARQUET)
     if everywhere:
-        assert len(answer.json()["predictions"]) == 1
+        assert len(response.json()["predictions"]) == 1
     else:
-        assert code(answer) == "malformed_parquet"
-        assert "expected one value per row" in answer.text
+        assert error_code(response) == "malformed_parquet"
+        assert "expected one value per row" in response.text
 
 
-def test_texts_in_parquet_are_read_row_by_row(client: TestClient) -> None:
+def test_numbers_stored_as_text_in_parquet_are_parsed(client: TestClient) -> None:
     """Numbers stored as texts, in each encoding of Parquet, get the same predictions."""
-    right = client.post(PREDICT, json={"instances": rows()}).json()
+    expected_predictions = client.post(PREDICT, json={"instances": make_rows()}).json()
     for kind in (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())):
-        columns = {name: pa.array([str(row[name]) for row in rows()]).cast(kind) for name in NAMES}
-        assert client.post(PREDICT, content=packed(columns), headers=PARQUET).json() == right
+        columns = {name: pa.array([str(row[name]) for row in make_rows()]).cast(kind) for name in NAMES}
+        assert client.post(PREDICT, content=parquet_bytes(columns), headers=PARQUET).json() == expected_predictions
 
 
 def varint(number: int, length: int = 0) -> bytes:
@@ -192,72 +195,76 @@ def footer(content: bytes) -> int:
     return len(content) - 8 - int.from_bytes(content[-8:-4], "little")
 
 
-def patched(content: bytes, old: int, new: int) -> bytes:
+def replace_in_footer(content: bytes, old: int, new: int) -> bytes:
     """Return a Parquet file with another number in its footer."""
-    wanted, place = varint(old), footer(content)
-    assert wanted in content[place:]
-    assert len(varint(new, len(wanted))) == len(wanted)
-    return content[:place] + content[place:].replace(wanted, varint(new, len(wanted)))
+    old_bytes, offset = varint(old), footer(content)
+    assert old_bytes in content[offset:]
+    assert len(varint(new, len(old_bytes))) == len(old_bytes)
+    return content[:offset] + content[offset:].replace(old_bytes, varint(new, len(old_bytes)))
 
 
-def chunk(content: bytes, place: int) -> Any:
+def column_chunk(content: bytes, index: int) -> Any:
     """Return the metadata of a column chunk."""
-    return pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0).column(place)
+    return pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0).column(index)
 
 
-def plain(rows: int = 400, dictionary: bool = False) -> bytes:
+def uncompressed_parquet(rows: int = 400, dictionary: bool = False) -> bytes:
     """Return a Parquet file without compression."""
     file, table = io.BytesIO(), pa.table({name: [3.5 + row % 7 / 100 for row in range(rows)] for name in NAMES})
     pq.write_table(table, file, compression="none", use_dictionary=dictionary, write_statistics=False)
     return file.getvalue()
 
 
-def grouped(groups: int) -> bytes:
+def parquet_with_row_groups(groups: int) -> bytes:
     """Return a Parquet file with the given number of row groups of one row."""
     file = io.BytesIO()
-    pq.write_table(pa.table(alike([3.5] * groups)), file, row_group_size=1)
+    pq.write_table(pa.table(identical_columns([3.5] * groups)), file, row_group_size=1)
     return file.getvalue()
 
 
-def test_a_few_row_groups_are_read_and_many_are_refused(client: TestClient) -> None:
+def test_many_row_groups_are_refused(client: TestClient) -> None:
     """Many row groups are refused, since each may refer to the same pages."""
-    answer = client.post(PREDICT, content=grouped(16), headers=PARQUET)
-    assert len(answer.json()["predictions"]) == 16
-    refusal = client.post(PREDICT, content=grouped(17), headers=PARQUET)
-    assert (refusal.status_code, code(refusal)) == (413, "too_many")
+    response = client.post(PREDICT, content=parquet_with_row_groups(16), headers=PARQUET)
+    assert len(response.json()["predictions"]) == 16
+    refusal = client.post(PREDICT, content=parquet_with_row_groups(17), headers=PARQUET)
+    assert (refusal.status_code, error_code(refusal)) == (413, "too_many")
     assert "expected at most 16 row groups; received 17" in refusal.text
 
 
 @pytest.mark.parametrize("dictionary", [False, True])
 def test_columns_that_share_pages_are_refused(client: TestClient, dictionary: bool) -> None:
     """Column chunks that share a page are refused, since it would be unpacked for each of them."""
-    content = plain(dictionary=dictionary)
-    first, second = chunk(content, 1), chunk(content, 2)
+    content = uncompressed_parquet(dictionary=dictionary)
+    first, second = column_chunk(content, 1), column_chunk(content, 2)
     attributes = ("dictionary_page_offset", "data_page_offset") if dictionary else ("data_page_offset",)
     for attribute in attributes:
-        content = patched(content, getattr(second, attribute), getattr(first, attribute))
-    assert client.post(PREDICT, content=plain(dictionary=dictionary), headers=PARQUET).status_code == 200
-    answer = client.post(PREDICT, content=content, headers=PARQUET)
-    assert code(answer) == "malformed_parquet"
-    assert "expected column chunks that do not overlap" in answer.text
+        content = replace_in_footer(content, getattr(second, attribute), getattr(first, attribute))
+    assert client.post(PREDICT, content=uncompressed_parquet(dictionary=dictionary), headers=PARQUET).status_code == 200
+    response = client.post(PREDICT, content=content, headers=PARQUET)
+    assert error_code(response) == "malformed_parquet"
+    assert "expected column chunks that do not overlap" in response.text
 
 
-@pytest.mark.parametrize("beyond", [0, 1])
-def test_a_column_ends_before_the_footer(client: TestClient, beyond: int) -> None:
+@pytest.mark.parametrize("bytes_beyond", [0, 1])
+def test_column_chunk_that_overlaps_the_footer_is_refused(client: TestClient, bytes_beyond: int) -> None:
     """A chunk that overlaps the footer or precedes the first page is refused."""
-    content = plain()
-    last = chunk(content, 3)
+    content = uncompressed_parquet()
+    last = column_chunk(content, 3)
     end = last.data_page_offset + last.total_compressed_size
-    moved = last.data_page_offset + footer(content) - end + beyond
-    answer = client.post(PREDICT, content=patched(content, last.data_page_offset, moved), headers=PARQUET)
-    assert ("expected column chunks before the footer" in answer.text) == bool(beyond)
-    front = patched(content, chunk(content, 1).data_page_offset, 0)
-    assert "expected column chunks that do not overlap" in client.post(PREDICT, content=front, headers=PARQUET).text
+    new_offset = last.data_page_offset + footer(content) - end + bytes_beyond
+    response = client.post(
+        PREDICT, content=replace_in_footer(content, last.data_page_offset, new_offset), headers=PARQUET
+    )
+    assert ("expected column chunks before the footer" in response.text) == bool(bytes_beyond)
+    overlapping = replace_in_footer(content, column_chunk(content, 1).data_page_offset, 0)
+    assert (
+        "expected column chunks that do not overlap" in client.post(PREDICT, content=overlapping, headers=PARQUET).text
+    )
 
 
-def test_what_unpacks_to_too_much_is_refused_before_a_page_is_read(client: TestClient) -> None:
+def test_unpacked_size_is_checked_before_reading_pages(client: TestClient) -> None:
     """The unpacked size is checked by the footer, before any (here damaged) page is read."""
-    content = packed(alike(["1" * 9_000_000]))
+    content = parquet_bytes(identical_columns(["1" * 9_000_000]))
     damaged = content[:4] + bytes(footer(content) - 4) + content[footer(content) :]
     refusal = client.post(PREDICT, content=damaged, headers=PARQUET)
-    assert (refusal.status_code, code(refusal)) == (413, "body_too_large")
+    assert (refusal.status_code, error_code(refusal)) == (413, "body_too_large")

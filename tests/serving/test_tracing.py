@@ -39,7 +39,7 @@ def spans() -> InMemorySpanExporter:
     return InMemorySpanExporter()
 
 
-def traced(app: Starlette, tracer: Tracer) -> Starlette:
+def app_with_tracing(app: Starlette, tracer: Tracer) -> Starlette:
     """Return an app of iris with tracing."""
     found = create_app()
     replace_champion(found, app.state.models["iris"])
@@ -51,22 +51,22 @@ def traced(app: Starlette, tracer: Tracer) -> Starlette:
 def client(app: Starlette, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     """Return a client of that app; the SDK is disabled, as in the service."""
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    with TestClient(traced(app, Tracer(SimpleSpanProcessor(spans)))) as client:
+    with TestClient(app_with_tracing(app, Tracer(SimpleSpanProcessor(spans)))) as client:
         yield client
 
 
-def facts(span: Any) -> dict[str, Any]:
+def span_attributes(span: Any) -> dict[str, Any]:
     """Return the attributes of the span of a request."""
     return dict(span.attributes)
 
 
-def test_a_request_is_a_span(app: Starlette, client: TestClient, spans: InMemorySpanExporter) -> None:
+def test_each_request_has_a_span(app: Starlette, client: TestClient, spans: InMemorySpanExporter) -> None:
     """A request is a server span with model, version, status, instances and its duration."""
     iris: LoadedModel = app.state.models["iris"]
     client.post(PREDICT, json={"instances": [iris.schema["example"]] * 3}, headers={"X-Request-Id": "mine"})
     (span,) = spans.get_finished_spans()
     assert (span.name, span.kind.name, span.resource.attributes["service.name"]) == ("POST iris", "SERVER", "tiltyard")
-    assert facts(span) == {
+    assert span_attributes(span) == {
         "http.request.method": "POST",
         "url.path": PREDICT,
         "http.response.status_code": 200,
@@ -81,36 +81,36 @@ def test_a_request_is_a_span(app: Starlette, client: TestClient, spans: InMemory
     assert 0 < span.end_time - span.start_time < 60e9
 
 
-def test_a_trace_is_gone_on_with(client: TestClient, spans: InMemorySpanExporter) -> None:
+def test_trace_of_the_client_is_continued(client: TestClient, spans: InMemorySpanExporter) -> None:
     """The W3C header continues a trace; an invalid one starts another, and an unsampled one has no span."""
     client.get("/v1/models", headers={"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "a=b"})
     client.get("/v1/models", headers={"traceparent": "00-x-y-01"})
     client.get("/v1/models", headers={"traceparent": f"00-{TRACE}-{SPAN}-00"})
-    mine, other = spans.get_finished_spans()
-    assert mine.parent
-    assert (f"{mine.context.trace_id:032x}", f"{mine.parent.span_id:016x}") == (TRACE, SPAN)
-    assert mine.context.trace_state.get("a") == "b"
+    continued, other = spans.get_finished_spans()
+    assert continued.parent
+    assert (f"{continued.context.trace_id:032x}", f"{continued.parent.span_id:016x}") == (TRACE, SPAN)
+    assert continued.context.trace_state.get("a") == "b"
     assert f"{other.context.trace_id:032x}" != TRACE
     assert other.parent is None
 
 
-def test_refusals_and_defects_are_told_from_each_other(
+def test_only_server_errors_are_errors_of_the_span(
     app: Starlette, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only a 5xx is an error of the span."""
-    app = traced(app, Tracer(SimpleSpanProcessor(spans)))
+    app = app_with_tracing(app, Tracer(SimpleSpanProcessor(spans)))
     with TestClient(app, raise_server_exceptions=False) as client:
         client.post(PREDICT, content=b"{")
         client.get("/v1/" + "x" * 1000)
         monkeypatch.setattr(LoadedModel, "predict", lambda *_: 1 / 0)
         client.post(PREDICT, json={"instances": [{}]})
     found = spans.get_finished_spans()
-    assert [facts(span)["http.response.status_code"] for span in found] == [400, 404, 500]
+    assert [span_attributes(span)["http.response.status_code"] for span in found] == [400, 404, 500]
     assert [span.status.is_ok for span in found] == [True, True, False]
-    assert len(facts(found[1])["url.path"]) == 300
+    assert len(span_attributes(found[1])["url.path"]) == 300
 
 
-def test_nobody_traces_who_was_not_asked() -> None:
+def test_tracing_is_off_by_default() -> None:
     """Empty and other variables do not enable tracing, and the SDK stays unchanged."""
     assert Tracer.from_environment({}) is None
     assert Tracer.from_environment({OTLP: "", "OTEL_SERVICE_NAME": "x"}) is None
@@ -118,14 +118,14 @@ def test_nobody_traces_who_was_not_asked() -> None:
     assert all(tracing.is_enabled({name: "x"}) for name in variables.TRACING_VARIABLES)
 
 
-def test_the_proof_of_a_package_is_not_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_smoke_test_of_a_package_is_not_traced(monkeypatch: pytest.MonkeyPatch) -> None:
     """The smoke test of a package exports no spans, whatever the environment."""
     for name in variables.TRACING_VARIABLES:
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert not tracing.is_enabled(bento.clean())
 
 
-def test_an_exporter_that_is_missing_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_exporter_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing exporter is reported before serving, with what to install."""
     monkeypatch.setitem(sys.modules, EXPORTER, None)
     with pytest.raises(PackageError, match="opentelemetry-exporter-otlp-proto-http is not installed") as caught:
@@ -139,11 +139,11 @@ def test_an_exporter_that_is_missing_is_a_sentence(monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def collector() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
     """Run a collector; return its address and the received data."""
-    heard: list[tuple[str, bytes]] = []
+    received: list[tuple[str, bytes]] = []
 
     class Collector(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            heard.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            received.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(200)
             self.end_headers()
 
@@ -152,39 +152,39 @@ def collector() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
         threading.Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}", heard
+        yield f"http://127.0.0.1:{server.server_port}", received
         server.shutdown()
 
 
-def received(heard: list[tuple[str, bytes]]) -> list[Any]:
+def parse_spans(received: list[tuple[str, bytes]]) -> list[Any]:
     """Parse the received spans."""
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-    assert {path for path, _ in heard} == {"/v1/traces"}
-    requests = [ExportTraceServiceRequest.FromString(content) for _, content in heard]
+    assert {path for path, _ in received} == {"/v1/traces"}
+    requests = [ExportTraceServiceRequest.FromString(content) for _, content in received]
     return [
         span for one in requests for part in one.resource_spans for scope in part.scope_spans for span in scope.spans
     ]
 
 
-def test_spans_are_sent_by_otlp(
+def test_spans_are_exported_by_otlp(
     app: Starlette, collector: tuple[str, list[tuple[str, bytes]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Spans are exported to the standard endpoint, in batches and at the end of the worker."""
     pytest.importorskip(EXPORTER)
-    address, heard = collector
+    address, received = collector
     monkeypatch.setenv(OTLP, address)
     tracer = Tracer.from_environment()
     assert tracer
-    with TestClient(traced(app, tracer)) as client:
+    with TestClient(app_with_tracing(app, tracer)) as client:
         client.get("/v1/models/iris", headers={"traceparent": f"00-{TRACE}-{SPAN}-01"})
     tracer.shutdown()
-    (span,) = received(heard)
+    (span,) = parse_spans(received)
     assert (span.name, span.trace_id.hex(), span.parent_span_id.hex()) == ("GET", TRACE, SPAN)
 
 
 @pytest.mark.slow
-def test_the_service_sends_them(
+def test_service_exports_its_spans(
     packages: dict[str, Path], collector: tuple[str, list[tuple[str, bytes]]], tmp_path: Path
 ) -> None:
     """Spans of `tiltyard serve` have been exported when it has ended."""
@@ -193,11 +193,11 @@ def test_the_service_sends_them(
     from tiltyard.serving import serve
     from tiltyard.serving.packaging import smoke_test
 
-    address, heard = collector
-    given = {"PACKAGES": str(packages["iris"]), "TRACE": "True"}
-    environment = {**serve.environment(given, tmp_path), OTLP: address}
+    address, received = collector
+    options = {"PACKAGES": str(packages["iris"]), "TRACE": "True"}
+    environment = {**serve.environment(options, tmp_path), OTLP: address}
     with smoke_test.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
         server.ask("/v1/models/iris")
         server.ask("/v2/models/iris")
-    told = [attribute.value.string_value for span in received(heard) for attribute in span.attributes]
-    assert {"/v1/models/iris", "/v2/models/iris"} < {*told}
+    attribute_values = [attribute.value.string_value for span in parse_spans(received) for attribute in span.attributes]
+    assert {"/v1/models/iris", "/v2/models/iris"} < {*attribute_values}

@@ -39,72 +39,72 @@ TENSORS = {
         for name, value in random_models.IRIS.items()
     ]
 }
-Kept = tuple[Workspace, list[str], Starlette, ChampionWatcher]
+ServedProject = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
-def begin(kept: Kept, way: str, share: float, which: int = 1) -> None:
+def start_rollout(project: ServedProject, way: str, share: float, version_index: int = 1) -> None:
     """Write a rollout, and let the watcher poll."""
-    space, versions, _, watching = kept
-    traffic.start_rollout(space, loader.load(space, "iris"), (versions[which], way), share)
-    watching.poll()
+    space, versions, _, watcher = project
+    traffic.start_rollout(space, loader.load(space, "iris"), (versions[version_index], way), share)
+    watcher.poll()
 
 
-def recorded(folder: Path) -> list[dict[str, Any]]:
+def read_records(folder: Path) -> list[dict[str, Any]]:
     """Return all records of iris."""
     return [json.loads(line) for path, _ in list_files(folder / "iris/answers") for line in read_lines(path)]
 
 
 @pytest.fixture
-def recorder(served_project: Kept, tmp_path: Path) -> Recorder:
+def recorder(served_project: ServedProject, tmp_path: Path) -> Recorder:
     """Return the recorder of the app, which records only what a rollout needs."""
-    made: Recorder = Recorder(tmp_path / "records")
-    made.predict_shadow = random_models.answer_in_process
-    served_project[2].state.recorder = made
-    return made
+    recorder: Recorder = Recorder(tmp_path / "records")
+    recorder.predict_shadow = random_models.predict_in_process
+    served_project[2].state.recorder = recorder
+    return recorder
 
 
-def test_a_canary_answers_its_share_of_clients(served_project: Kept) -> None:
+def test_canary_serves_its_share_of_clients(served_project: ServedProject) -> None:
     """Of 4000 keys the share is within four deviations, and no client leaves as it grows."""
     _, (first, second, _), app, _ = served_project
     before: set[int] = set()
     with TestClient(app) as client:
         for share in (0.05, 0.2, 0.5, 1.0):
-            begin(served_project, "canary", share)
+            start_rollout(served_project, "canary", share)
             found = app.state.splits["iris"]
-            places = [found.position(f"user-{number}".encode()) for number in range(4000)]
-            now = {number for number, place in enumerate(places) if place < share}
-            assert abs(len(now) - 4000 * share) <= 4 * np.sqrt(4000 * share * (1 - share))
-            assert before <= now
-            before = now
+            positions = [found.position(f"user-{number}".encode()) for number in range(4000)]
+            assigned = {number for number, position in enumerate(positions) if position < share}
+            assert abs(len(assigned) - 4000 * share) <= 4 * np.sqrt(4000 * share * (1 - share))
+            assert before <= assigned
+            before = assigned
             for number in range(40):
-                answer = client.post(PREDICT, json=BODY, headers={"X-Tiltyard-Key": f"user-{number}"})
-                assert answer.json()["version"] == (second if number in now else first)
+                response = client.post(PREDICT, json=BODY, headers={"X-Tiltyard-Key": f"user-{number}"})
+                assert response.json()["version"] == (second if number in assigned else first)
 
 
-def test_both_protocols_ask_the_same_side(served_project: Kept) -> None:
+def test_both_protocols_use_the_same_version_for_a_client(served_project: ServedProject) -> None:
     """A key has the same version by V1 and V2; a named version or label always gets that one."""
     _, (first, second, _), app, _ = served_project
-    begin(served_project, "canary", 0.5)
+    start_rollout(served_project, "canary", 0.5)
     with TestClient(app) as client:
-        sides = set()
+        versions_used = set()
         for number in range(20):
             headers = {"x-tiltyard-key": str(number)}
             one = client.post(PREDICT, json=BODY, headers=headers).json()["version"]
             assert client.post("/v2/models/iris/infer", json=TENSORS, headers=headers).json()["model_version"] == one
-            sides.add(one)
+            versions_used.add(one)
             for path, version in (
                 (f"versions/{first}", first),
                 (f"versions/{second}", second),
                 ("labels/champion", first),
                 ("labels/challenger", second),
             ):
-                told = client.post(f"/v1/models/iris/{path}:predict", json=BODY, headers=headers).json()
-                assert told["version"] == version
-        assert sides == {first, second}
+                response_body = client.post(f"/v1/models/iris/{path}:predict", json=BODY, headers=headers).json()
+                assert response_body["version"] == version
+        assert versions_used == {first, second}
         assert client.get("/v2/models/iris").json()["versions"] == [first, second]
 
 
-def test_the_key_is_the_clients_word_or_whose_key_it_is_or_its_address() -> None:
+def test_client_is_identified_by_header_api_key_or_address() -> None:
     """A client is identified by its header, API key or address, in this order."""
     scope: dict[str, Any] = {"headers": [(b"x-tiltyard-key", b"mary")], "key_name": "robot", "client": ("10.0.0.1", 7)}
     assert traffic_split.client_key(scope) == b"mary"
@@ -113,58 +113,60 @@ def test_the_key_is_the_clients_word_or_whose_key_it_is_or_its_address() -> None
     assert traffic_split.client_key({"headers": [], "client": None}) == b""
 
 
-def test_another_challenger_tries_other_clients(served_project: Kept) -> None:
+def test_another_challenger_is_assigned_other_clients(served_project: ServedProject) -> None:
     """Another challenger is assigned other clients."""
-    begin(served_project, "canary", 0.1, 1)
+    start_rollout(served_project, "canary", 0.1, 1)
     one = served_project[2].state.splits["iris"]
-    begin(served_project, "canary", 0.1, 2)
+    start_rollout(served_project, "canary", 0.1, 2)
     other = served_project[2].state.splits["iris"]
     names = [str(number).encode() for number in range(2000)]
     both = sum(one.position(name) < 0.1 and other.position(name) < 0.1 for name in names)
     assert 4 <= both <= 40
 
 
-def test_what_both_arms_of_a_canary_answer_is_recorded(served_project: Kept, recorder: Recorder) -> None:
+def test_predictions_of_both_arms_of_a_canary_are_recorded(served_project: ServedProject, recorder: Recorder) -> None:
     """All predictions of the challenger are recorded, and about as many of the champion."""
     _, (first, second, _), app, _ = served_project
-    begin(served_project, "canary", 0.25)
+    start_rollout(served_project, "canary", 0.25)
     with TestClient(app) as client:
-        answers = [client.post(PREDICT, json=BODY, headers={"x-tiltyard-key": str(n)}) for n in range(200)]
+        responses = [client.post(PREDICT, json=BODY, headers={"x-tiltyard-key": str(n)}) for n in range(200)]
     recorder.lines.finish()
-    found = recorded(recorder.folder)
-    theirs = {answer.headers["x-request-id"] for answer in answers if answer.json()["version"] == second}
-    assert {line["id"] for line in found if line["arm"] == "canary"} == theirs
-    ours = [line for line in found if line["arm"] == "champion"]
-    assert 25 <= len(ours) <= 75
-    assert {line["version"] for line in ours} == {first}
+    found = read_records(recorder.folder)
+    challenger_ids = {
+        response.headers["x-request-id"] for response in responses if response.json()["version"] == second
+    }
+    assert {line["id"] for line in found if line["arm"] == "canary"} == challenger_ids
+    champion_lines = [line for line in found if line["arm"] == "champion"]
+    assert 25 <= len(champion_lines) <= 75
+    assert {line["version"] for line in champion_lines} == {first}
     assert found[0]["instances"] == [random_models.IRIS]
     assert found[0]["ms"] > 0
 
 
-def test_a_shadow_answers_copies_and_nobody_else(served_project: Kept, recorder: Recorder) -> None:
+def test_shadow_predicts_copies_only(served_project: ServedProject, recorder: Recorder) -> None:
     """Clients receive the champion's prediction; both are recorded under the request's id."""
     space, (first, second, _), app, _ = served_project
-    begin(served_project, "shadow", 1.0)
+    start_rollout(served_project, "shadow", 1.0)
     with TestClient(app) as client:
-        answer = client.post(PREDICT, json=BODY)
+        response = client.post(PREDICT, json=BODY)
         assert client.post(PREDICT, content=b"{").status_code == 400
     recorder.lines.finish()
     recorder.copies.finish()
-    found = {line["arm"]: line for line in recorded(recorder.folder)}
-    assert answer.json()["version"] == first
-    assert found["champion"]["predictions"] == answer.json()["predictions"]
+    found = {line["arm"]: line for line in read_records(recorder.folder)}
+    assert response.json()["version"] == first
+    assert found["champion"]["predictions"] == response.json()["predictions"]
     assert found["shadow"]["predictions"] == LoadedModel.load(space.package("iris", second)).predict(
         [random_models.IRIS]
     )
-    assert {line["id"] for line in found.values()} == {answer.headers["x-request-id"]}
+    assert {line["id"] for line in found.values()} == {response.headers["x-request-id"]}
 
 
-def test_a_shadow_that_fails_or_is_slow_is_not_felt(
-    served_project: Kept, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_failing_or_slow_shadow_does_not_affect_responses(
+    served_project: ServedProject, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A failing or slow shadow does not affect responses; failures and dropped copies are counted."""
     app = served_project[2]
-    begin(served_project, "shadow", 1.0)
+    start_rollout(served_project, "shadow", 1.0)
     challenger = app.state.splits["iris"].challenger
     predict = LoadedModel.predict
 
@@ -177,34 +179,32 @@ def test_a_shadow_that_fails_or_is_slow_is_not_felt(
     monkeypatch.setattr(LoadedModel, "predict", slow)
     recorder.copies.waiting.maxsize = 3
     with TestClient(app) as client:
-        begun = time.monotonic()
-        answers = [client.post(PREDICT, json=BODY) for _ in range(12)]
-        assert time.monotonic() - begun < 12 * 0.2
-    assert {answer.status_code for answer in answers} == {200}
+        started_at = time.monotonic()
+        responses = [client.post(PREDICT, json=BODY) for _ in range(12)]
+        assert time.monotonic() - started_at < 12 * 0.2
+    assert {response.status_code for response in responses} == {200}
     recorder.copies.finish()
     counts = recorder.copies.counts
     assert counts["failed"] + counts["dropped"] == 12
     assert 3 <= counts["failed"] <= 6
     assert caplog.text.count("shadow: ZeroDivisionError: the shadow falls") == 1
-    assert not [line for line in recorded(recorder.folder) if line["arm"] == "shadow"]
+    assert not [line for line in read_records(recorder.folder) if line["arm"] == "shadow"]
 
 
-def test_a_body_too_large_to_wait_is_dropped(served_project: Kept, recorder: Recorder) -> None:
+def test_waiting_records_are_bounded_by_bytes(served_project: ServedProject, recorder: Recorder) -> None:
     """Waiting records are limited by bytes, too."""
     recorder.lines.max_bytes = 10
-    begin(served_project, "shadow", 1.0)
+    start_rollout(served_project, "shadow", 1.0)
     with TestClient(served_project[2]) as client:
         assert client.post(PREDICT, json=BODY).status_code == 200
     assert recorder.lines.counts["dropped"] == 1
 
 
-def test_a_challenge_ends_with_the_champion_that_it_was_set_beside(
-    served_project: Kept, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rollout_ends_when_the_champion_changes(served_project: ServedProject, monkeypatch: pytest.MonkeyPatch) -> None:
     """A promotion or rollback ends the rollout for good, however it was made."""
-    space, (first, second, third), app, watching = served_project
+    space, (first, second, third), app, watcher = served_project
     task = loader.load(space, "iris")
-    begin(served_project, "canary", 1.0)
+    start_rollout(served_project, "canary", 1.0)
     with TestClient(app) as client:
 
         def version() -> Any:
@@ -214,50 +214,52 @@ def test_a_challenge_ends_with_the_champion_that_it_was_set_beside(
         with monkeypatch.context() as patch:
             patch.setattr(LoadedModel, "load", lambda _: pytest.fail("it was warm"))
             random_models.set_champion(space, second)
-            watching.poll()
+            watcher.poll()
         assert version() == second
         assert not space.traffic("iris").exists()
         random_models.set_champion(space, first)
-        watching.poll()
+        watcher.poll()
         assert (version(), app.state.splits) == (first, {})
-        begin(served_project, "canary", 1.0, 2)
+        start_rollout(served_project, "canary", 1.0, 2)
         assert version() == third
-        held = space.traffic("iris").read_bytes()
+        rollout_bytes = space.traffic("iris").read_bytes()
         random_models.set_champion(space, second)
-        space.traffic("iris").write_bytes(held)  # as after a git checkout
-        watching.poll()
+        space.traffic("iris").write_bytes(rollout_bytes)  # as after a git checkout
+        watcher.poll()
         assert version() == second
         assert "has ended" in traffic.traffic(space, task)["told"]
 
 
 @pytest.mark.parametrize("content", ['{"version": ', '{"task": "iris", "version": "../sine/0123456789ab"}'])
-def test_a_challenge_that_cannot_be_taken_changes_nothing(
-    served_project: Kept, content: str, caplog: pytest.LogCaptureFixture
+def test_invalid_rollout_bytes_changes_nothing(
+    served_project: ServedProject, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With a damaged rollout file, the current one goes on and the log has the reason; `off` ends it."""
-    space, _, app, watching = served_project
-    begin(served_project, "canary", 0.5)
-    was = app.state.splits["iris"]
+    space, _, app, watcher = served_project
+    start_rollout(served_project, "canary", 0.5)
+    current_split = app.state.splits["iris"]
     space.traffic("iris").write_text(content)
-    watching.poll()
-    assert app.state.splits["iris"] is was
+    watcher.poll()
+    assert app.state.splits["iris"] is current_split
     assert "iris: the new challenger is not served" in caplog.text
     traffic.end_rollout(space, loader.load(space, "iris"))
-    watching.poll()
+    watcher.poll()
     assert app.state.splits == {}
 
 
-def test_a_challenger_with_other_answers_is_not_taken(served_project: Kept, caplog: pytest.LogCaptureFixture) -> None:
+def test_challenger_that_fails_its_golden_rows_is_not_served(
+    served_project: ServedProject, caplog: pytest.LogCaptureFixture
+) -> None:
     """A challenger that fails its golden rows is not served."""
     space, versions, app, _ = served_project
     folder = space.package("iris", versions[2])
     (folder / "golden.json").write_text((space.package("iris", versions[1]) / "golden.json").read_text())
-    begin(served_project, "canary", 1.0, 2)
+    start_rollout(served_project, "canary", 1.0, 2)
     assert app.state.splits == {}
     assert "iris: the new challenger is not served" in caplog.text
 
 
-def test_a_version_without_a_package_is_refused(served_project: Kept) -> None:
+def test_version_without_a_package_is_refused(served_project: ServedProject) -> None:
     """A version without package is refused with the command to get one; so is the champion itself."""
     space, (first, second, third), _, _ = served_project
     task = loader.load(space, "iris")
@@ -278,7 +280,9 @@ def test_a_version_without_a_package_is_refused(served_project: Kept) -> None:
     assert not space.traffic("iris").exists()
 
 
-def test_the_command_sets_shows_and_ends(served_project: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_traffic_command_starts_shows_and_ends_a_rollout(
+    served_project: ServedProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The command starts, shows and ends a rollout; conflicting options are a usage error."""
     space, (first, second, _), _, _ = served_project
     monkeypatch.chdir(space.root)
@@ -292,19 +296,19 @@ def test_the_command_sets_shows_and_ends(served_project: Kept, monkeypatch: pyte
     for options in (["--off"], ["--off"], []):
         assert run(*options).output.startswith(f"iris: {first} serves all requests\n")
     both = ["--off", "--shadow", second]
-    for wrong in (["--canary", second], ["--share", "0.5"], both, ["--shadow", second, "--share", "0"]):
-        assert run(*wrong).exit_code == 2
+    for invalid_options in (["--canary", second], ["--share", "0.5"], both, ["--shadow", second, "--share", "0"]):
+        assert run(*invalid_options).exit_code == 2
 
 
-def test_sampling_costs_no_draw_and_is_exact() -> None:
+def test_sampling_rate_is_kept() -> None:
     """Sampling records a tenth of all requests, whichever path they take, without a draw for each."""
     recorder = Recorder(Path("nowhere"), 0.1)
     app = SimpleNamespace(splits={}, recorder=recorder)
-    taken = sum(
+    sampled = sum(
         recorder.is_sampled() if not traffic_split.is_bypassed(app, "iris") else not recorder.skip()
         for _ in range(50_000)
     )
-    assert abs(taken - 5000) < 4 * np.sqrt(50_000 * 0.1 * 0.9)
+    assert abs(sampled - 5000) < 4 * np.sqrt(50_000 * 0.1 * 0.9)
     app.recorder = None
     assert traffic_split.is_bypassed(app, "iris")
     app.splits = {"iris": None}
@@ -313,34 +317,47 @@ def test_sampling_costs_no_draw_and_is_exact() -> None:
     assert all(Recorder(Path("nowhere"), 1.0).is_sampled() for _ in range(100))
 
 
-def test_a_challenge_is_read_strictly(tmp_path: Path) -> None:
+def test_invalid_rollout_bytes_is_refused(tmp_path: Path) -> None:
     """An invalid rollout file is refused with a hint; a missing one is no rollout."""
     path = tmp_path / "iris.json"
     assert rollout.read(path) is None
-    whole = {"task": "iris", "version": "0" * 12, "way": "canary", "share": 1, "champion": "1" * 12, "since": "now"}
-    path.write_text(json.dumps(whole))
+    valid_content = {
+        "task": "iris",
+        "version": "0" * 12,
+        "way": "canary",
+        "share": 1,
+        "champion": "1" * 12,
+        "since": "now",
+    }
+    path.write_text(json.dumps(valid_content))
     assert rollout.read(path)
-    twice = json.dumps(whole).replace("{", '{"share": 0.01, ')
-    for content in ('{"task": "iris", "share": 2}', twice, "[" * 9999, "\ud800".encode("utf-8", "surrogatepass"), "7"):
+    duplicate_key = json.dumps(valid_content).replace("{", '{"share": 0.01, ')
+    for content in (
+        '{"task": "iris", "share": 2}',
+        duplicate_key,
+        "[" * 9999,
+        "\ud800".encode("utf-8", "surrogatepass"),
+        "7",
+    ):
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         with pytest.raises(RegistryError, match="is not a rollout") as caught:
             rollout.read(path)
         assert caught.value.hint == "end it: tiltyard traffic iris --off"
 
 
-def test_the_lane_of_usual_requests_leaves_what_is_to_be_recorded(served_project: Kept, tmp_path: Path) -> None:
+def test_fast_path_leaves_sampled_requests_to_the_routes(served_project: ServedProject, tmp_path: Path) -> None:
     """The fast path leaves exactly the sampled requests to the routes."""
-    app, asked = served_project[2], 600
+    app, requests = served_project[2], 600
     recorder = app.state.recorder = Recorder(tmp_path, 0.2)
     with TestClient(app) as client:
-        for _ in range(asked):
+        for _ in range(requests):
             assert client.post(PREDICT, json=BODY).status_code == 200
     recorder.lines.finish()
-    assert abs(recorder.lines.counts["written"] - 0.2 * asked) < 4 * np.sqrt(asked * 0.2 * 0.8)
+    assert abs(recorder.lines.counts["written"] - 0.2 * requests) < 4 * np.sqrt(requests * 0.2 * 0.8)
 
 
 @pytest.mark.smoke
-def test_two_workers_keep_each_client_on_its_side(served_project: Kept, tmp_path: Path) -> None:
+def test_two_workers_assign_each_client_to_the_same_version(served_project: ServedProject, tmp_path: Path) -> None:
     """Two workers follow the rollout and assign a key to the same version; drift is measured."""
     space, (first, second, _), *_ = served_project
     environment = {
@@ -352,24 +369,24 @@ def test_two_workers_keep_each_client_on_its_side(served_project: Kept, tmp_path
     }
     with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server:
         traffic.start_rollout(space, loader.load(space, "iris"), (second, "canary"), 0.5)
-        sides: dict[int, set[str]] = {number: set() for number in range(60)}
+        versions_used: dict[int, set[str]] = {number: set() for number in range(60)}
         time.sleep(5)
         for turn in range(8):
             with httpx.Client(base_url=server.url) as client:  # another connection, perhaps to another worker
-                for number, versions in sides.items():
+                for number, versions in versions_used.items():
                     row = {**random_models.IRIS, "petal_width": 2.5 + 0.01 * turn}
-                    answer = client.post(
+                    response = client.post(
                         PREDICT, json={"instances": [row] * 8}, headers={"x-tiltyard-key": str(number)}
                     )
-                    versions.add(answer.json()["version"])
-        assert all(len(versions) == 1 for versions in sides.values())
-        assert 15 <= sum(second in versions for versions in sides.values()) <= 45
+                    versions.add(response.json()["version"])
+        assert all(len(versions) == 1 for versions in versions_used.values())
+        assert 15 <= sum(second in versions for versions in versions_used.values()) <= 45
         deadline, gauge = time.monotonic() + 60, f'feature="petal_width",model="iris",version="{first}"}}'
         while gauge not in (text := httpx.get(f"{server.url}/metrics").text):
             assert time.monotonic() < deadline
             time.sleep(1)
     psi = next(line for line in text.splitlines() if line.startswith("tiltyard_feature_psi{") and gauge in line)
     assert float(psi.split()[-1]) > 0.5
-    lines_read = recorded(space.records)
+    lines_read = read_records(space.records)
     assert len({line["id"] for line in lines_read}) == len(lines_read) == 480
     assert {line["version"] for line in lines_read} == {first, second}

@@ -35,7 +35,7 @@ def address(app: Starlette) -> Iterator[str]:
 
 
 @pytest.fixture
-def remote(address: str) -> Iterator[triton.InferenceServerClient]:
+def triton_client(address: str) -> Iterator[triton.InferenceServerClient]:
     """Return a client of Triton."""
     with triton.InferenceServerClient(address) as client:
         yield client
@@ -55,24 +55,28 @@ def columns(model: LoadedModel, rows: int) -> list[tuple[str, np.ndarray[Any, An
     return [(name, np.array([parts[name]] * rows)) for name in encoder.columns]
 
 
-def one(name: str, value: float, **more: Any) -> dict[str, Any]:
+def number_tensor(name: str, value: float, **more: Any) -> dict[str, Any]:
     """Return a tensor with one number."""
     return {"name": name, "shape": [1], "datatype": "FP64", "data": [value], **more}
 
 
-def test_a_client_of_triton_sees_server_and_models(remote: triton.InferenceServerClient, app: Starlette) -> None:
+def test_triton_client_gets_server_and_model_metadata(
+    triton_client: triton.InferenceServerClient, app: Starlette
+) -> None:
     """Triton's client gets health, extensions, versions, tensors and shapes."""
-    assert remote.is_server_live()
-    assert remote.is_server_ready()
-    assert remote.get_server_metadata()["extensions"] == ["binary_tensor_data"]
+    assert triton_client.is_server_live()
+    assert triton_client.is_server_ready()
+    assert triton_client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
     for name in random_models.TASKS:
-        assert remote.is_model_ready(name)
-        assert remote.get_model_metadata(name)["versions"] == [served(app, name).version]
-        assert remote.is_model_ready(name, served(app, name).version)
-    assert not remote.is_model_ready("rose")
-    assert not remote.is_model_ready("iris", "0")
-    assert remote.get_model_metadata("digits")["inputs"] == [{"name": "image", "datatype": "FP64", "shape": [-1, 8, 8]}]
-    assert remote.get_model_metadata("iris")["outputs"] == [
+        assert triton_client.is_model_ready(name)
+        assert triton_client.get_model_metadata(name)["versions"] == [served(app, name).version]
+        assert triton_client.is_model_ready(name, served(app, name).version)
+    assert not triton_client.is_model_ready("rose")
+    assert not triton_client.is_model_ready("iris", "0")
+    assert triton_client.get_model_metadata("digits")["inputs"] == [
+        {"name": "image", "datatype": "FP64", "shape": [-1, 8, 8]}
+    ]
+    assert triton_client.get_model_metadata("iris")["outputs"] == [
         {"name": "label", "datatype": "BYTES", "shape": [-1]},
         {"name": "probabilities", "datatype": "FP64", "shape": [-1, 3]},
     ]
@@ -80,8 +84,8 @@ def test_a_client_of_triton_sees_server_and_models(remote: triton.InferenceServe
 
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("name", random_models.TASKS)
-def test_a_client_of_triton_hears_what_others_hear(
-    remote: triton.InferenceServerClient, app: Starlette, name: str, binary: bool
+def test_triton_client_gets_the_same_predictions_as_v1(
+    triton_client: triton.InferenceServerClient, app: Starlette, name: str, binary: bool
 ) -> None:
     """Arrays as binary data or JSON get the same predictions as V1."""
     model, rows = served(app, name), 3
@@ -92,56 +96,56 @@ def test_a_client_of_triton_hears_what_others_hear(
         inputs[-1].set_data_from_numpy(values, binary_data=binary)
     expected = from_predictions(model.outputs, model.predict([model.schema["example"]] * rows))
     outputs = [triton.InferRequestedOutput(output, binary_data=binary) for output in expected]
-    answer = remote.infer(name, inputs, model.version, outputs, request_id="seven")
-    assert answer.get_response()["model_version"] == model.version
-    assert answer.get_response()["id"] == "seven"
+    response = triton_client.infer(name, inputs, model.version, outputs, request_id="seven")
+    assert response.get_response()["model_version"] == model.version
+    assert response.get_response()["id"] == "seven"
     for output, values in expected.items():
-        heard = answer.as_numpy(output)
+        received = response.as_numpy(output)
         if values.dtype.kind == "O":
-            assert [text.decode() if isinstance(text, bytes) else text for text in heard] == values.tolist()
+            assert [text.decode() if isinstance(text, bytes) else text for text in received] == values.tolist()
         else:
-            assert np.array_equal(heard, values)
+            assert np.array_equal(received, values)
 
 
-def test_a_client_of_triton_is_told_what_is_wrong(remote: triton.InferenceServerClient) -> None:
+def test_triton_client_gets_error_details(triton_client: triton.InferenceServerClient) -> None:
     """Triton's client gets the code, field, expected and received values of an error."""
-    wrong = triton.InferInput("sepal_length", [1, 2], "FP32")
-    wrong.set_data_from_numpy(np.zeros((1, 2), np.float32))
+    invalid = triton.InferInput("sepal_length", [1, 2], "FP32")
+    invalid.set_data_from_numpy(np.zeros((1, 2), np.float32))
     with pytest.raises(Exception, match=r"wrong_shape: inputs.sepal_length: expected the shape \[-1\]; received"):
-        remote.infer("iris", [wrong])
+        triton_client.infer("iris", [invalid])
     with pytest.raises(Exception, match=r"unknown_model: model: expected one of .*; received 'rose'"):
-        remote.get_model_metadata("rose")
+        triton_client.get_model_metadata("rose")
 
 
 @pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64", "INT8", "UINT8", "INT16", "UINT32", "INT64"])
-def test_any_type_that_holds_the_numbers_will_do(client: TestClient, datatype: str) -> None:
+def test_every_numeric_datatype_is_accepted(client: TestClient, datatype: str) -> None:
     """Every numeric datatype is accepted, as JSON and binary, with or without a last dimension of 1."""
     values = dict(zip(IRIS, [6, 3, 4, 2], strict=True))
     plain = [{"name": name, "shape": [1, 1], "datatype": datatype, "data": [[value]]} for name, value in values.items()]
-    answers = [client.post(INFER, json={"inputs": plain}).json()]
+    responses = [client.post(INFER, json={"inputs": plain}).json()]
     raw = [np.array([value], DTYPES[datatype]).tobytes() for value in values.values()]
-    told = [
+    tensor_headers = [
         {"name": name, "shape": [1], "datatype": datatype, "parameters": {"binary_data_size": len(part)}}
         for name, part in zip(IRIS, raw, strict=True)
     ]
-    head = json.dumps({"inputs": told}).encode()
-    sent = client.post(INFER, content=head + b"".join(raw), headers={LENGTH: str(len(head))})
-    assert [*answers, sent.json()] == [answers[0]] * 2
-    assert answers[0]["outputs"][0]["data"]
+    head = json.dumps({"inputs": tensor_headers}).encode()
+    response = client.post(INFER, content=head + b"".join(raw), headers={LENGTH: str(len(head))})
+    assert [*responses, response.json()] == [responses[0]] * 2
+    assert responses[0]["outputs"][0]["data"]
 
 
-def test_texts_travel_in_both_spellings() -> None:
+def test_texts_are_accepted_as_json_and_binary() -> None:
     """Texts are accepted as JSON, and as binary data after their length."""
     texts = ["a", "", "zwölf"]
     raw = b"".join(struct.pack("<I", len(text.encode())) + text.encode() for text in texts)
-    told = {"name": "text", "shape": [3], "datatype": "BYTES", "parameters": {"binary_data_size": len(raw)}}
-    head = json.dumps({"inputs": [told]}).encode()
+    tensor_header = {"name": "text", "shape": [3], "datatype": "BYTES", "parameters": {"binary_data_size": len(raw)}}
+    head = json.dumps({"inputs": [tensor_header]}).encode()
     _, arrays = v2_codec.parse(head + raw, str(len(head)))
     assert arrays["text"].tolist() == texts
-    request, again = v2_codec.parse(
+    request, from_json = v2_codec.parse(
         json.dumps({"inputs": [{"name": "text", "shape": [3], "datatype": "BYTES", "data": texts}]}).encode(), None
     )
-    assert again["text"].tolist() == texts
+    assert from_json["text"].tolist() == texts
     request.parameters = {"binary_data_output": True}
     body, length = v2_codec.write(request, ("a", "1"), {"text": arrays["text"]})
     assert length is not None
@@ -149,15 +153,15 @@ def test_texts_travel_in_both_spellings() -> None:
     assert json.loads(body[:length])["outputs"][0]["parameters"] == {"binary_data_size": len(raw)}
 
 
-GOOD = [one(name, 3.0) for name in IRIS]
+GOOD = [number_tensor(name, 3.0) for name in IRIS]
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         ({"inputs": 3}, "malformed_json: expected a request of the Open Inference Protocol"),
         ({"inputs": GOOD[:3]}, "missing_field: inputs.petal_width"),
-        ({"inputs": [*GOOD, one("rose", 1)]}, "unknown_field: inputs.rose"),
+        ({"inputs": [*GOOD, number_tensor("rose", 1)]}, "unknown_field: inputs.rose"),
         ({"inputs": [*GOOD, GOOD[0]]}, "wrong_type: inputs.sepal_length: expected each input once"),
         ({"inputs": [{**GOOD[0], "datatype": "FP8"}, *GOOD[1:]]}, "wrong_type: inputs.sepal_length: expected one of"),
         ({"inputs": [{**GOOD[0], "shape": [2]}, *GOOD[1:]]}, "expected [2] values; received 1"),
@@ -178,7 +182,10 @@ GOOD = [one(name, 3.0) for name in IRIS]
         ({"inputs": [{**GOOD[0], "data": [[]] * 600}, *GOOD[1:]]}, "no deeper than the shape"),
         ({"inputs": [{**GOOD[0], "shape": [1, 1], "data": [[[3.0]]]}, *GOOD[1:]]}, "no deeper than the shape"),
         # Unknown inputs are refused by name and shape before datatypes and data are checked.
-        ({"inputs": [{**GOOD[0], "datatype": "FP8"}, one("rose", 1)]}, "unknown_field: inputs.rose: expected sepal"),
+        (
+            {"inputs": [{**GOOD[0], "datatype": "FP8"}, number_tensor("rose", 1)]},
+            "unknown_field: inputs.rose: expected sepal",
+        ),
         (
             {"inputs": [{**GOOD[0], "datatype": "FP8"}, GOOD[1], GOOD[1]]},
             "inputs.sepal_width: expected each input once",
@@ -194,22 +201,22 @@ GOOD = [one(name, 3.0) for name in IRIS]
         ({"inputs": [{**GOOD[0], "datatype": "FP16", "data": [1e9]}, *GOOD[1:]]}, "not_finite"),
         ({"inputs": [{**GOOD[0], "data": None}, *GOOD[1:]]}, "expected data, or binary_data"),
         (
-            {"inputs": [one("sepal_length", 3, parameters={"binary_data_size": 8})]},
+            {"inputs": [number_tensor("sepal_length", 3, parameters={"binary_data_size": 8})]},
             "expected data, or binary_data",
         ),
         ({"inputs": GOOD, "outputs": [{"name": "colour"}]}, "unknown_field: outputs.colour: expected label, prob"),
-        ({"inputs": [{**one, "shape": [0], "data": []} for one in GOOD]}, "no_instances"),
+        ({"inputs": [{**tensor, "shape": [0], "data": []} for tensor in GOOD]}, "no_instances"),
     ],
 )
-def test_what_is_no_request_is_refused(client: TestClient, body: dict[str, Any], said: str) -> None:
+def test_invalid_request_is_refused(client: TestClient, body: dict[str, Any], message: str) -> None:
     """Invalid requests get a 400 with one text, as the protocol defines it."""
-    answer = client.post(INFER, json=body)
-    assert answer.status_code == 400
-    assert list(answer.json()) == ["error"]
-    assert said in answer.json()["error"]
+    response = client.post(INFER, json=body)
+    assert response.status_code == 400
+    assert list(response.json()) == ["error"]
+    assert message in response.json()["error"]
 
 
-def test_little_is_decoded_where_requests_are_received() -> None:
+def test_large_bodies_are_handled_by_a_compute_process() -> None:
     """V2 bodies of 2 kB or more are handled by a compute process."""
     assert predict_request.is_small(RequestMessage("v2", bytes(2047)))
     assert not predict_request.is_small(RequestMessage("v2", bytes(2048)))
@@ -217,24 +224,31 @@ def test_little_is_decoded_where_requests_are_received() -> None:
 
 
 @pytest.mark.parametrize(("length", "size"), [("x", 8), ("-1", 8), ("9" * 30, 8), (None, -8), (None, 99), (None, 7)])
-def test_bytes_that_are_not_there_are_refused(client: TestClient, length: str | None, size: int) -> None:
+def test_wrong_binary_lengths_are_refused(client: TestClient, length: str | None, size: int) -> None:
     """Invalid lengths, incomplete values and unclaimed bytes are refused."""
-    told = {"name": "sepal_length", "shape": [1], "datatype": "FP64", "parameters": {"binary_data_size": size}}
-    head = json.dumps({"inputs": [told, *GOOD[1:]]}).encode()
-    answer = client.post(INFER, content=head + bytes(8), headers={LENGTH: length or str(len(head))})
-    assert answer.status_code == 400
-    more = client.post(INFER, content=json.dumps({"inputs": GOOD}).encode() + bytes(8), headers={LENGTH: "1"})
-    assert more.status_code == 400
+    tensor_header = {
+        "name": "sepal_length",
+        "shape": [1],
+        "datatype": "FP64",
+        "parameters": {"binary_data_size": size},
+    }
+    head = json.dumps({"inputs": [tensor_header, *GOOD[1:]]}).encode()
+    response = client.post(INFER, content=head + bytes(8), headers={LENGTH: length or str(len(head))})
+    assert response.status_code == 400
+    with_extra_bytes = client.post(
+        INFER, content=json.dumps({"inputs": GOOD}).encode() + bytes(8), headers={LENGTH: "1"}
+    )
+    assert with_extra_bytes.status_code == 400
 
 
-def test_missing_values_are_nan_in_arrays(app: Starlette) -> None:
+def test_nan_is_a_missing_value(app: Starlette) -> None:
     """NaN is a missing value, which a column accepts or refuses as over V1."""
-    wanted = served(app, "iris").inputs
-    arrays = {tensor.name: np.array([1.0, np.nan]) for tensor in wanted}
-    assert to_columns(wanted, arrays) == {name: [1.0, None] for name in IRIS}
+    model_inputs = served(app, "iris").inputs
+    arrays = {tensor.name: np.array([1.0, np.nan]) for tensor in model_inputs}
+    assert to_columns(model_inputs, arrays) == {name: [1.0, None] for name in IRIS}
 
 
-def test_paths_methods_and_versions_that_are_not_there(client: TestClient, app: Starlette) -> None:
+def test_unknown_paths_methods_and_versions_are_refused(client: TestClient, app: Starlette) -> None:
     """Unknown paths are 404 and wrong methods 405; loaded versions have all routes."""
     for method, path, status in (
         ("GET", "/v2/rose", 404),
@@ -243,9 +257,9 @@ def test_paths_methods_and_versions_that_are_not_there(client: TestClient, app: 
         ("GET", INFER, 405),
         ("POST", "/v2", 405),
     ):
-        answer = client.request(method, path)
-        assert answer.status_code == status
-        assert isinstance(answer.json()["error"], str)
+        response = client.request(method, path)
+        assert response.status_code == status
+        assert isinstance(response.json()["error"], str)
     model = served(app, "iris")
     body = {"instances": [model.schema["example"]]}
     by_version = client.post(f"/v1/models/iris/versions/{model.version}:predict", json=body)
@@ -262,20 +276,20 @@ PIECE = st.sampled_from([b"{", b"}", b"[", b"]", b":", b",", b"1", b'"inputs"', 
 @given(body=st.one_of(st.binary(max_size=200), st.lists(PIECE, max_size=20).map(b"".join)), length=st.integers(-1, 300))
 @settings(max_examples=150, deadline=None)
 @pytest.mark.usefixtures("client")
-def test_any_bytes_get_an_answer(client: TestClient, body: bytes, length: int) -> None:
+def test_any_bytes_get_a_valid_response(client: TestClient, body: bytes, length: int) -> None:
     """No bytes cause a failure."""
-    answer = client.post(INFER, content=body, headers={LENGTH: str(length)})
-    assert answer.status_code in (400, 413)
+    response = client.post(INFER, content=body, headers={LENGTH: str(length)})
+    assert response.status_code in (400, 413)
 
 
 @given(parts=st.lists(st.tuples(st.sampled_from([*DTYPES, "BYTES", "?"]), st.integers(0, 40)), max_size=5))
 @settings(max_examples=150, deadline=None)
-def test_any_tensors_get_an_answer(client: TestClient, parts: list[tuple[str, int]]) -> None:
+def test_any_tensors_get_a_valid_response(client: TestClient, parts: list[tuple[str, int]]) -> None:
     """No types and shapes of tensors cause a failure."""
-    told = [
+    tensor_headers = [
         {"name": name, "shape": [1], "datatype": datatype, "parameters": {"binary_data_size": size}}
         for name, (datatype, size) in zip(IRIS, parts, strict=False)
     ]
-    head = json.dumps({"inputs": told}).encode()
+    head = json.dumps({"inputs": tensor_headers}).encode()
     content = head + bytes(sum(size for _, size in parts[:4]))
     assert client.post(INFER, content=content, headers={LENGTH: str(len(head))}).status_code in (200, 400)

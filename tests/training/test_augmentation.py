@@ -1,4 +1,4 @@
-"""Augmentation: each change does what it says to training pictures, stays in their range, and is off elsewhere."""
+"""Augmentation: each setting changes training images as documented, keeps their range, and is off elsewhere."""
 
 from __future__ import annotations
 
@@ -28,75 +28,75 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def _pictures() -> Array:
-    """Draw pictures that are nowhere black, with colours of their own."""
+def _images() -> Array:
+    """Return random colour images without black pixels."""
     return np.random.default_rng(0).uniform(30, 220, (64, 12, 12, 3)).astype(np.float32)
 
 
-def _changed(settings: dict[str, Any]) -> dict[str, list[Array]]:
-    """Return what each change alone makes of the pictures: in training, again, as a new run, and not in training."""
+def _augmented(settings: dict[str, Any]) -> dict[str, list[Array]]:
+    """Return the images augmented by each setting alone: in training, again, in a new run, and outside training."""
     from tiltyard.training.augmentation import augmentation
 
-    made = {}
+    results = {}
     for name, value in settings.items():
         stack, again = (augmentation(Augment.model_validate({name: value}), seed=5) for _ in range(2))
-        runs = [stack(_pictures(), training=True), stack(_pictures(), training=True)]
-        runs += [again(_pictures(), training=True), stack(_pictures(), training=False)]
-        made[name] = [np.asarray(run) for run in runs]
-    return made
+        runs = [stack(_images(), training=True), stack(_images(), training=True)]
+        runs += [again(_images(), training=True), stack(_images(), training=False)]
+        results[name] = [np.asarray(run) for run in runs]
+    return results
 
 
 @pytest.fixture(scope="module")
-def changed() -> dict[str, list[Array]]:
-    """What each change alone does."""
-    made: dict[str, list[Array]] = run_in_process(_changed, SETTINGS)
-    return made
+def augmented() -> dict[str, list[Array]]:
+    """The images augmented by each setting alone."""
+    results: dict[str, list[Array]] = run_in_process(_augmented, SETTINGS)
+    return results
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_pictures_change_in_training_alone(changed: dict[str, list[Array]], name: str) -> None:
-    """Other pixels of the same shape and range each time, the same ones under the same seed, none outside training."""
-    first, second, again, outside = changed[name]
-    assert first.shape == second.shape == _pictures().shape
+def test_images_change_in_training_only(augmented: dict[str, list[Array]], name: str) -> None:
+    """Each call gives other images of the same shape and range, repeated by a seed, and none outside training."""
+    first, second, again, outside = augmented[name]
+    assert first.shape == second.shape == _images().shape
     assert 0 <= min(first.min(), second.min()) <= max(first.max(), second.max()) <= 255.001
-    assert not np.allclose(first, _pictures())
+    assert not np.allclose(first, _images())
     assert not np.allclose(first, second)
     assert np.array_equal(first, again)
-    assert np.array_equal(outside, _pictures())
+    assert np.array_equal(outside, _images())
 
 
-def test_every_setting_is_tried() -> None:
-    """A change that is added is added here, too."""
+def test_every_setting_is_tested() -> None:
+    """A new setting must be added to this test."""
     assert {*SETTINGS, "mixup"} == {*Augment.model_fields}
 
 
-def test_a_crop_is_a_window_of_the_padded_picture(changed: dict[str, list[Array]]) -> None:
-    """Each picture is moved by whole pixels, at most as many as asked for, and not all alike."""
-    padded = np.pad(_pictures(), ((0, 0), (3, 3), (3, 3), (0, 0)))
-    places = []
-    for source, result in zip(padded, changed["crop"][0], strict=True):
+def test_crop_is_a_window_of_the_padded_image(augmented: dict[str, list[Array]]) -> None:
+    """Each image is moved by whole pixels, at most by the requested number, and by different offsets."""
+    padded = np.pad(_images(), ((0, 0), (3, 3), (3, 3), (0, 0)))
+    offsets = []
+    for source, result in zip(padded, augmented["crop"][0], strict=True):
         found = [(y, x) for y in range(7) for x in range(7) if np.array_equal(source[y : y + 12, x : x + 12], result)]
-        places += found
-    assert len(places) == 64
-    assert {y for y, _ in places} == {x for _, x in places} == set(range(7))
+        offsets += found
+    assert len(offsets) == 64
+    assert {y for y, _ in offsets} == {x for _, x in offsets} == set(range(7))
 
 
-def test_colours_change_and_what_should_stay_stays(changed: dict[str, list[Array]]) -> None:
-    """Saturation keeps a pixel's grey, hue its brightest and darkest channel, brightness its colour differences."""
-    before, grey = _pictures(), np.array([0.299, 0.587, 0.114])
-    saturated = changed["saturation"][0]
+def test_colour_changes_preserve_grey_hue_extremes_and_differences(augmented: dict[str, list[Array]]) -> None:
+    """Saturation keeps the grey value of a pixel, hue its extreme channels, and brightness its colour differences."""
+    before, grey = _images(), np.array([0.299, 0.587, 0.114])
+    saturated = augmented["saturation"][0]
     inside = ((saturated > 0) & (saturated < 255)).all(axis=-1)
     assert np.allclose((saturated @ grey)[inside], (before @ grey)[inside], atol=0.1)
     for end in (np.max, np.min):
-        assert np.allclose(end(changed["hue"][0], axis=-1), end(before, axis=-1), atol=0.1)
-    lit = changed["brightness"][0]
+        assert np.allclose(end(augmented["hue"][0], axis=-1), end(before, axis=-1), atol=0.1)
+    lit = augmented["brightness"][0]
     inside = ((lit > 0) & (lit < 255)).all(axis=-1)
     assert np.allclose(np.diff(lit)[inside], np.diff(before)[inside], atol=0.1)
 
 
-def test_noise_and_patches_are_as_large_as_asked_for(changed: dict[str, list[Array]]) -> None:
-    """Noise has its deviation; half of the pictures get a black patch, of at most the share that was asked for."""
-    assert (changed["noise"][0] - _pictures()).std() == pytest.approx(25.5, rel=0.1)
-    black = (changed["erasing"][0] == 0).all(axis=-1).mean(axis=(1, 2))
+def test_noise_and_erased_patches_have_the_requested_size(augmented: dict[str, list[Array]]) -> None:
+    """Noise has the set deviation; half of the images get a black patch of at most the set share."""
+    assert (augmented["noise"][0] - _images()).std() == pytest.approx(25.5, rel=0.1)
+    black = (augmented["erasing"][0] == 0).all(axis=-1).mean(axis=(1, 2))
     assert 0.3 < (black > 0).mean() < 0.7
     assert black.max() <= 0.25 + 0.08  # whole pixels

@@ -1,4 +1,4 @@
-"""Batches: every row once an epoch, in an order that seed and epoch decide, also where features stay in their file."""
+"""Batches: every row once per epoch, in an order that depends on seed and epoch, from memory or from a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS = 1000
 
 
 def _orders(path: Path, seed: int | None) -> dict[str, list[list[int]]]:
-    """Draw the epochs 0, 1 and 0 again from memory and from a file; give the order of rows in each."""
+    """Draw the epochs 0, 1 and 0 from memory and from a file; return the order of rows in each."""
     from tiltyard.preparation import array_file
     from tiltyard.training import batches
 
@@ -28,8 +28,11 @@ def _orders(path: Path, seed: int | None) -> dict[str, list[list[int]]]:
         write("features", ROWS, [features])
     batches.BLOCK, batches.POOL = 16, 200 * 12
     assert (mixed := batches.Batches(_parts(features), 32, 3, 0.2)).fed() is mixed
-    given: dict[str, Any] = {"memory": features, "file": array_file.ArrayFile(path, "features")}
-    return {kind: _epochs(batches.Batches(_parts(some), 32, seed), features, seed) for kind, some in given.items()}
+    sources: dict[str, Any] = {"memory": features, "file": array_file.ArrayFile(path, "features")}
+    return {
+        kind: _epochs(batches.Batches(_parts(source_features), 32, seed), features, seed)
+        for kind, source_features in sources.items()
+    }
 
 
 def _parts(features: Any) -> Any:
@@ -37,30 +40,33 @@ def _parts(features: Any) -> Any:
 
 
 def _epochs(data: Batches, features: Array, seed: int | None) -> list[list[int]]:
-    peeked = [data[place] for place in (0, 1)]
-    orders, fed = [], data.fed()
-    assert (fed is data) == (not isinstance(data.features, np.ndarray))
+    first_batches = [data[index] for index in (0, 1)]
+    orders, prepared = [], data.fed()
+    assert (prepared is data) == (not isinstance(data.features, np.ndarray))
     for epoch in (0, 1, 0):
         if seed is not None:
             data.deal(epoch)
-        drawn = [data[place] for place in range(len(data))]
-        for batch, dealt in zip(drawn, fed, strict=True):
-            assert all(np.array_equal(mine, theirs) for mine, theirs in zip(batch, dealt, strict=True))
+        drawn = [data[index] for index in range(len(data))]
+        for batch, prepared_batch in zip(drawn, prepared, strict=True):
+            assert all(
+                np.array_equal(own_array, prepared_array)
+                for own_array, prepared_array in zip(batch, prepared_batch, strict=True)
+            )
         assert [len(batch[0]) for batch in drawn] == [32] * 31 + [8]
         for batch in drawn:
             np.testing.assert_array_equal(batch[0], features[batch[1]])
             assert len(batch[2]) == len(batch[1])
         orders.append(np.concatenate([batch[1] for batch in drawn]).tolist())
-    assert np.array_equal(peeked[1][1], orders[0][32:64])
+    assert np.array_equal(first_batches[1][1], orders[0][32:64])
     return orders
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [None, 3])
-def test_every_row_is_drawn_once_an_epoch(tmp_path: Path, seed: int | None) -> None:
-    """The same in every epoch of that number, another in the next; without a seed as they stand in the file.
+def test_every_row_is_drawn_once_per_epoch(tmp_path: Path, seed: int | None) -> None:
+    """Epochs of one number have the same order, others differ; without a seed rows keep the order of the file.
 
-    What TensorFlow deals are the same batches; from a file they come one by one.
+    TensorFlow receives the same batches; from a file they are read one by one.
     """
     found = run_in_process(_orders, tmp_path / "train.npz", seed)
     for first, second, again in found.values():

@@ -28,7 +28,7 @@ COMMAND = "import sys; from tiltyard.cli.main import main; sys.argv = ['tiltyard
 
 
 def under_jax(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command under the other backend."""
+    """Run a command with the JAX backend."""
     env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", COMMAND, *arguments]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
@@ -36,13 +36,13 @@ def under_jax(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.jax
 @needs_jax
-def test_a_task_is_trained_under_jax_and_proven(workspace: Workspace) -> None:
-    """The verb goes all the way; the ONNX file has on the validation rows the loss that JAX saw in the best epoch."""
+def test_jax_training_and_onnx_file_have_the_same_loss(workspace: Workspace) -> None:
+    """Training succeeds, and the ONNX file has the validation loss that JAX recorded in the best epoch."""
     edit_task(workspace, "iris", {"train.epochs": 3})
     fetch_raw(workspace, "iris")
     prepare.prepare(workspace, loader.load(workspace, "iris"))
-    done = under_jax("train", "iris")
-    assert done.returncode == 0, done.stderr[-2000:]
+    result = under_jax("train", "iris")
+    assert result.returncode == 0, result.stderr[-2000:]
     out = workspace.out("iris", "train")
     record = files.read_json(out / "training.json")
     assert files.read_json(out / "device.json")["backend"] == "jax"
@@ -54,13 +54,13 @@ def test_a_task_is_trained_under_jax_and_proven(workspace: Workspace) -> None:
 
 @pytest.mark.jax
 @needs_jax
-def test_slopes_are_the_same_under_jax(trained_project: Workspace) -> None:
-    """What saliency and attacks show of a trained model, number by number."""
-    ways = ("--only", "saliency", "--only", "adversarial")
-    explain.explain(trained_project, loader.load(trained_project, "iris"), explain.ExplainRequest(only=ways[1::2]))
+def test_gradients_are_the_same_under_jax(trained_project: Workspace) -> None:
+    """Saliency maps and adversarial examples of a trained model have the same numbers."""
+    options = ("--only", "saliency", "--only", "adversarial")
+    explain.explain(trained_project, loader.load(trained_project, "iris"), explain.ExplainRequest(only=options[1::2]))
     expected = files.read_json(trained_project.out("iris", "explain") / "explain.json")
-    done = under_jax("explain", "iris", *ways)
-    assert done.returncode == 0, done.stderr[-2000:]
+    result = under_jax("explain", "iris", *options)
+    assert result.returncode == 0, result.stderr[-2000:]
     received = files.read_json(trained_project.out("iris", "explain") / "explain.json")
     assert [one["title"] for one in received["exhibits"]] == [one["title"] for one in expected["exhibits"]]
     for one, other in zip(received["exhibits"], expected["exhibits"], strict=True):
@@ -75,8 +75,8 @@ def numbers(data: Any) -> list[float]:
     return [float(data)] if isinstance(data, int | float) else []
 
 
-def test_without_tensorflow_the_export_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the other backend is alone, the sentence names what is missing."""
+def test_export_without_tensorflow_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If only JAX is installed, the error names what is missing."""
     (tmp_path / "tensorflow.py").write_text("raise ModuleNotFoundError('No module named tensorflow')")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
     with pytest.raises(TrainingError, match=r"expected TensorFlow, which writes ONNX, .*No module named tensorflow"):

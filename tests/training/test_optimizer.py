@@ -29,7 +29,7 @@ def _train(**settings: Any) -> Train:
 
 
 def _rates(schedules: dict[str, Any]) -> dict[str, list[float]]:
-    """Return the rate before each batch of all epochs; run in a process of its own."""
+    """Return the rate before each batch of all epochs; runs in a separate process."""
     from tiltyard.training.optimizer import Rate
 
     batches = range(STEPS * EPOCHS + 1)
@@ -40,72 +40,74 @@ def _rates(schedules: dict[str, Any]) -> dict[str, list[float]]:
 
 
 def test_schedules_follow_their_formulas() -> None:
-    """Each schedule's share of the rate is what its formula says, at the beginning, between and at the end."""
+    """Each schedule has the share of the rate given by its formula at the beginning, between and at the end."""
     share = run_in_process(_rates, SCHEDULES)
     half, last = STEPS * EPOCHS // 2, STEPS * EPOCHS
-    assert [share["cosine"][place] for place in (0, half, last)] == pytest.approx([1, 0.55, 0.1])
+    assert [share["cosine"][index] for index in (0, half, last)] == pytest.approx([1, 0.55, 0.1])
     assert share["warm"][:16] == pytest.approx([(batch + 1) / 16 for batch in range(16)])
-    assert [share["warm"][place] for place in (16, 16 + 32, last)] == pytest.approx([1, 0.5, 0], abs=1e-6)
+    assert [share["warm"][index] for index in (16, 16 + 32, last)] == pytest.approx([1, 0.5, 0], abs=1e-6)
     assert share["exponential"] == pytest.approx([0.9 ** (batch / STEPS) for batch in range(last + 1)])
     assert share["inverse"] == pytest.approx([1 / (1 + 0.05 * batch) for batch in range(last + 1)])
     assert share["step"] == pytest.approx([0.1 ** math.floor(batch / STEPS / 5) for batch in range(last + 1)])
-    assert [share["one_cycle"][place] for place in (0, 20, last)] == pytest.approx([0.1, 1, 0.01])
+    assert [share["one_cycle"][index] for index in (0, 20, last)] == pytest.approx([0.1, 1, 0.01])
     assert max(share["one_cycle"]) == pytest.approx(1)
     assert share["warm_constant"][7:] == pytest.approx([1.0] * (last - 6))
 
 
-def _moves(settings: dict[str, Any], slopes: list[list[float]], steps: int) -> list[list[float]]:
-    """Apply the same gradients to variables that start at 1, so many times; give how far each went at the last."""
+def _updates(settings: dict[str, Any], gradients: list[list[float]], steps: int) -> list[list[float]]:
+    """Apply the same gradients several times to variables that start at 1; return the last update of each."""
     import keras
     import numpy as np
 
     from tiltyard.training.optimizer import optimizer
 
-    variables = [keras.Variable(np.ones(len(slope), np.float32), name=f"kernel{i}") for i, slope in enumerate(slopes)]
+    variables = [
+        keras.Variable(np.ones(len(gradient), np.float32), name=f"kernel{i}") for i, gradient in enumerate(gradients)
+    ]
     variables.append(keras.Variable(np.ones(1, np.float32), name="bias"))
     made = optimizer(_train(**settings), STEPS)
     made.build(variables)
     before = variables
     for _ in range(steps):
         before = [np.array(variable) for variable in variables]
-        made.apply([keras.ops.array(slope, "float32") for slope in [*slopes, [0.0]]], variables)
+        made.apply([keras.ops.array(gradient, "float32") for gradient in [*gradients, [0.0]]], variables)
     return [(np.array(now) - was).tolist() for was, now in zip(before, variables, strict=True)]
 
 
-def _all_moves() -> dict[str, list[list[float]]]:
-    """Try every switch on the same gradients."""
+def _all_updates() -> dict[str, list[list[float]]]:
+    """Return the updates of every setting on the same gradients."""
     sgd = {"optimizer": "sgd"}
-    slopes = [[3.0, -4.0], [12.0]]
+    gradients = [[3.0, -4.0], [12.0]]
     return {
-        "plain": _moves(sgd, slopes, 1),
-        "clip_norm": _moves({**sgd, "clip_norm": 1.0}, slopes, 1),
-        "clip_global_norm": _moves({**sgd, "clip_global_norm": 1.3}, slopes, 1),
-        "clip_value": _moves({**sgd, "clip_value": 2.0}, slopes, 1),
-        "weight_decay": _moves({**sgd, "weight_decay": 0.1}, [[0.0, 0.0], [0.0]], 1),
-        "momentum": _moves({"optimizer": "momentum"}, slopes, 2),
-        "less_momentum": _moves({"optimizer": "momentum", "momentum": 0.5}, slopes, 2),
-        "nesterov": _moves({"optimizer": "nesterov"}, slopes, 1),
-        "adadelta": _moves({"optimizer": "adadelta", "learning_rate": None}, slopes, 50),
-        "keras_adadelta": _moves({"optimizer": "adadelta", "learning_rate": 0.001}, slopes, 50),
+        "plain": _updates(sgd, gradients, 1),
+        "clip_norm": _updates({**sgd, "clip_norm": 1.0}, gradients, 1),
+        "clip_global_norm": _updates({**sgd, "clip_global_norm": 1.3}, gradients, 1),
+        "clip_value": _updates({**sgd, "clip_value": 2.0}, gradients, 1),
+        "weight_decay": _updates({**sgd, "weight_decay": 0.1}, [[0.0, 0.0], [0.0]], 1),
+        "momentum": _updates({"optimizer": "momentum"}, gradients, 2),
+        "less_momentum": _updates({"optimizer": "momentum", "momentum": 0.5}, gradients, 2),
+        "nesterov": _updates({"optimizer": "nesterov"}, gradients, 1),
+        "adadelta": _updates({"optimizer": "adadelta", "learning_rate": None}, gradients, 50),
+        "keras_adadelta": _updates({"optimizer": "adadelta", "learning_rate": 0.001}, gradients, 50),
     }
 
 
-def test_switches_change_a_step_as_they_say() -> None:
-    """Clipping shortens what it clips and keeps directions; momentum and decay add what their formulas say."""
-    moved = run_in_process(_all_moves)
-    assert moved["plain"] == [pytest.approx([-1.5, 2.0]), [-6.0], [0.0]]
-    assert moved["clip_norm"] == [pytest.approx([-0.3, 0.4]), pytest.approx([-0.5]), [0.0]]
-    assert moved["clip_global_norm"] == [pytest.approx([-0.15, 0.2]), pytest.approx([-0.6]), [0.0]]
-    assert moved["clip_value"] == [pytest.approx([-1.0, 1.0]), pytest.approx([-1.0]), [0.0]]
-    assert moved["weight_decay"] == [pytest.approx([-0.05, -0.05]), pytest.approx([-0.05]), [0.0]]
-    assert moved["momentum"][0] == pytest.approx([-1.5 * 1.9, 2.0 * 1.9])
-    assert moved["less_momentum"][0] == pytest.approx([-1.5 * 1.5, 2.0 * 1.5])
-    assert moved["nesterov"][0] == pytest.approx([-1.5 * 1.9, 2.0 * 1.9])
-    assert abs(moved["adadelta"][1][0]) > 100 * abs(moved["keras_adadelta"][1][0])
+def test_settings_change_an_update_as_documented() -> None:
+    """Clipping shortens gradients and keeps their direction; momentum and decay follow their formulas."""
+    updates = run_in_process(_all_updates)
+    assert updates["plain"] == [pytest.approx([-1.5, 2.0]), [-6.0], [0.0]]
+    assert updates["clip_norm"] == [pytest.approx([-0.3, 0.4]), pytest.approx([-0.5]), [0.0]]
+    assert updates["clip_global_norm"] == [pytest.approx([-0.15, 0.2]), pytest.approx([-0.6]), [0.0]]
+    assert updates["clip_value"] == [pytest.approx([-1.0, 1.0]), pytest.approx([-1.0]), [0.0]]
+    assert updates["weight_decay"] == [pytest.approx([-0.05, -0.05]), pytest.approx([-0.05]), [0.0]]
+    assert updates["momentum"][0] == pytest.approx([-1.5 * 1.9, 2.0 * 1.9])
+    assert updates["less_momentum"][0] == pytest.approx([-1.5 * 1.5, 2.0 * 1.5])
+    assert updates["nesterov"][0] == pytest.approx([-1.5 * 1.9, 2.0 * 1.9])
+    assert abs(updates["adadelta"][1][0]) > 100 * abs(updates["keras_adadelta"][1][0])
 
 
-def _learned(names: list[str]) -> dict[str, float]:
-    """Train a small network for a few epochs at each optimizer's own rate; give the last loss over the first."""
+def _loss_ratios(names: list[str]) -> dict[str, float]:
+    """Train a small network at each optimizer's default rate; return the last loss divided by the first."""
     import keras
     import numpy as np
 
@@ -123,7 +125,7 @@ def _learned(names: list[str]) -> dict[str, float]:
 
 
 @pytest.mark.catalogue
-def test_every_optimizer_learns_at_the_rate_it_has_if_none_is_set() -> None:
-    """Twenty epochs take at least a third off the loss, whichever it is."""
-    learned = run_in_process(_learned, list(DEFAULT_RATES))
-    assert {name: share for name, share in learned.items() if not share < 0.67} == {}
+def test_every_optimizer_learns_at_its_default_rate() -> None:
+    """Twenty epochs reduce the loss of any optimizer by at least a third."""
+    loss_ratios = run_in_process(_loss_ratios, list(DEFAULT_RATES))
+    assert {name: share for name, share in loss_ratios.items() if not share < 0.67} == {}

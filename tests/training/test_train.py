@@ -1,4 +1,4 @@
-"""Training: the same under one seed, whole after kill -9, stopped when it diverges, never on test rows."""
+"""Training: reproducible with a seed, resumed after kill -9, stopped when it diverges, and without test rows."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def _prepared(workspace: Workspace, name: str, **changes: object) -> Path:
     return workspace.out(name, "train")
 
 
-def _kill_after_epoch(workspace: Workspace, name: str, epoch: int, inside: str = "") -> None:
-    """Start training and kill it with -9 as soon as so many epochs are behind it, or behind one of several fits."""
-    progress = workspace.state(name, "train") / inside / "progress.json"
+def _kill_after_epoch(workspace: Workspace, name: str, epoch: int, subfolder: str = "") -> None:
+    """Start training and kill it with -9 after a number of epochs, of the run or of one of several fits."""
+    progress = workspace.state(name, "train") / subfolder / "progress.json"
     _kill_when(workspace, name, lambda: progress.is_file() and json.loads(progress.read_bytes())["epoch"] >= epoch)
 
 
@@ -64,37 +64,37 @@ ACCURATE = {"monitor": "val_accuracy"}
         pytest.param("iris", {"schedule": "one_cycle", "optimizer": "nesterov", **ACCURATE}, marks=pytest.mark.smoke),
     ],
 )
-def test_a_killed_run_ends_like_an_unbroken_one(workspace: Workspace, name: str, settings: dict[str, object]) -> None:
-    """Killed twice with -9, training resumes and ends with the same bytes of ONNX, the same history and best epoch."""
+def test_killed_run_resumes_to_the_same_result(workspace: Workspace, name: str, settings: dict[str, object]) -> None:
+    """After two kills with -9, training ends with the same ONNX file, history and best epoch as without."""
     out = _prepared(workspace, name, **{"epochs": 14, "patience": 3, "learning_rate": 0.02, **settings})
     train_tasks(workspace, name)
-    unbroken = files.read_json(out / "training.json"), (out / "model.onnx").read_bytes()
+    uninterrupted = files.read_json(out / "training.json"), (out / "model.onnx").read_bytes()
     (out / "training.json").unlink()
     _kill_after_epoch(workspace, name, 2)
     _kill_after_epoch(workspace, name, 4)
     assert not (out / "training.json").exists()
     train_tasks(workspace, name)
-    assert (files.read_json(out / "training.json"), (out / "model.onnx").read_bytes()) == unbroken
+    assert (files.read_json(out / "training.json"), (out / "model.onnx").read_bytes()) == uninterrupted
     assert not workspace.state(name, "train").exists()
 
 
 @pytest.mark.smoke
 @pytest.mark.nightly
-def test_a_kill_among_several_fits_costs_only_the_one(workspace: Workspace) -> None:
-    """Killed in a fold, in a member and in a second part, training ends with the same record and bytes as unbroken."""
+def test_kill_during_one_of_several_fits_resumes_to_the_same_result(workspace: Workspace) -> None:
+    """Killed in a fold, in a member and in a second phase, training ends with the same record and file as without."""
     several = {"folds": 2, "members": 2, "epochs": 5, "then": {"epochs": 5, "learning_rate": 0.001}}
     out = _prepared(workspace, "iris", **several, patience=None)
     train_tasks(workspace, "iris")
-    unbroken = files.read_json(out / "training.json"), (out / "model.onnx").read_bytes()
-    assert unbroken[0]["warm_start"]["epoch"] == 6
+    uninterrupted = files.read_json(out / "training.json"), (out / "model.onnx").read_bytes()
+    assert uninterrupted[0]["warm_start"]["epoch"] == 6
     _kill_after_epoch(workspace, "iris", 3, "fold-2")
     _kill_after_epoch(workspace, "iris", 4, "member-1")
     _kill_when(workspace, "iris", (workspace.state("iris", "train") / "member-2" / "state-2.npz").is_file)
     train_tasks(workspace, "iris")
-    assert (files.read_json(out / "training.json"), (out / "model.onnx").read_bytes()) == unbroken
+    assert (files.read_json(out / "training.json"), (out / "model.onnx").read_bytes()) == uninterrupted
 
 
-def test_early_stopping_keeps_its_memory_across_a_kill(workspace: Workspace) -> None:
+def test_early_stopping_state_survives_a_kill(workspace: Workspace) -> None:
     """A run killed while patience runs out stops at the same epoch and keeps the same best weights."""
     out = _prepared(workspace, "diabetes", epochs=60, patience=6, learning_rate=0.03)
     train_tasks(workspace, "diabetes")
@@ -106,7 +106,7 @@ def test_early_stopping_keeps_its_memory_across_a_kill(workspace: Workspace) -> 
     assert files.read_json(out / "training.json") == record
 
 
-def test_state_of_other_settings_is_not_taken_up(workspace: Workspace) -> None:
+def test_state_of_other_settings_is_not_resumed(workspace: Workspace) -> None:
     """After a kill and a change of the task file, training starts from the beginning."""
     out = _prepared(workspace, "iris", epochs=8)
     _kill_after_epoch(workspace, "iris", 3)
@@ -117,20 +117,20 @@ def test_state_of_other_settings_is_not_taken_up(workspace: Workspace) -> None:
     assert (out / "model.onnx").read_bytes() == resumed
 
 
-def test_a_diverged_run_stops_with_a_sentence(workspace: Workspace) -> None:
+def test_diverged_run_stops_with_an_error(workspace: Workspace) -> None:
     """A learning rate far too high ends in a TrainingError that names it, and leaves no model."""
     out = _prepared(workspace, "diabetes", epochs=50, optimizer="sgd", learning_rate=1e6, clip_norm=None)
     process = start_training(workspace, "diabetes")
     process.join(120)
     assert process.exitcode == 1
-    said = (workspace.root / "error.txt").read_text()
-    assert "TrainingError: training diverged in epoch" in said
-    assert "; NaN or infinite values: the weights of dense, dense_1, output at epoch 1" in said
+    error = (workspace.root / "error.txt").read_text()
+    assert "TrainingError: training diverged in epoch" in error
+    assert "; NaN or infinite values: the weights of dense, dense_1, output at epoch 1" in error
     assert not out.exists()
 
 
-def test_a_batch_above_the_rows_is_refused(workspace: Workspace) -> None:
-    """The rows that there are count, not those that the task expects; nothing heavy is imported first."""
+def test_batch_larger_than_the_training_rows_is_refused(workspace: Workspace) -> None:
+    """The actual number of rows counts, not the expected one, and it is checked before heavy imports."""
     _prepared(workspace, "iris")
     path = workspace.out("iris", "prepare") / "train.npz"
     features, truth = array_file.read_part(path)
@@ -139,7 +139,7 @@ def test_a_batch_above_the_rows_is_refused(workspace: Workspace) -> None:
         train.train(workspace, loader.load(workspace, "iris"))
 
 
-def test_test_rows_never_touch_training(workspace: Workspace) -> None:
+def test_training_does_not_use_test_rows(workspace: Workspace) -> None:
     """The model is the same to the byte when the test part does not exist."""
     out = _prepared(workspace, "iris", epochs=3)
     train_tasks(workspace, "iris")
@@ -149,7 +149,7 @@ def test_test_rows_never_touch_training(workspace: Workspace) -> None:
     assert (out / "model.onnx").read_bytes() == with_test
 
 
-def test_balanced_class_weights_make_a_rare_class_count(workspace: Workspace) -> None:
+def test_balanced_class_weights_raise_the_probability_of_a_rare_class(workspace: Workspace) -> None:
     """With one class made rare, balanced weights give it more probability than plain ones."""
     out = _prepared(workspace, "iris", epochs=10)
     path = workspace.out("iris", "prepare") / "train.npz"

@@ -1,4 +1,4 @@
-"""Switches of training, each in a task of its own, all trained in one process: what became of it shows the switch."""
+"""Settings of training, each in a separate task, all trained in one process; the outcome shows their effect."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ SWITCHES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Iris under each switch; not to be written to."""
+def trained_tasks(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Iris trained with each setting; read-only."""
     workspace = new_workspace(tmp_path_factory.mktemp("switches"))
     for name, settings in SWITCHES.items():
         shutil.copy(workspace.task_file("iris"), workspace.task_file(name))
@@ -54,7 +54,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         fetch_raw(workspace, name)
         prepare.prepare(workspace, loader.load(workspace, name))
     test = workspace.out("folded", "prepare") / "test.npz"
-    away = test.rename(test.with_name("away.npz"))  # folds have no business with it
+    away = test.rename(test.with_name("away.npz"))  # folds must not use it
     train_tasks(workspace, *SWITCHES)
     away.rename(test)
     return workspace
@@ -70,18 +70,18 @@ def _outputs(workspace: Workspace, name: str) -> Any:
     return Predictor.load(workspace.out(name, "train")).run(features), truth
 
 
-def test_training_stops_at_the_figure_that_is_good_enough(done: Workspace) -> None:
-    """It ends behind the first epoch that reaches it: validation accuracy, or the loss on training rows if asked."""
-    curve = _record(done, "stopped")["history"]["val_accuracy"]
+def test_training_stops_at_the_requested_metric_value(trained_tasks: Workspace) -> None:
+    """Training ends after the first epoch that reaches the validation accuracy, or the loss on training rows."""
+    curve = _record(trained_tasks, "stopped")["history"]["val_accuracy"]
     assert curve[-1] >= 0.6 > max(curve[:-1], default=0)
-    curve = _record(done, "stopped_on_training")["history"]["loss"]
+    curve = _record(trained_tasks, "stopped_on_training")["history"]["loss"]
     assert curve[-1] <= 0.9 < min(curve[:-1])
     assert len(curve) < 60
 
 
-def test_patience_counts_what_is_better_by_enough(done: Workspace) -> None:
-    """With a margin that iris never gains in an epoch, the first epoch stays the best that counts."""
-    record = _record(done, "impatient")
+def test_patience_requires_the_minimum_improvement(trained_tasks: Workspace) -> None:
+    """With `min_delta`, only an improvement of at least that size resets the patience."""
+    record = _record(trained_tasks, "impatient")
     assert record["stopped_early"]
     curve = record["history"]["val_loss"]
     counted, waited = curve[0], 0
@@ -90,44 +90,46 @@ def test_patience_counts_what_is_better_by_enough(done: Workspace) -> None:
     assert waited == 3
 
 
-def test_best_weights_go_by_the_monitored_figure(done: Workspace) -> None:
-    """The first epoch with the highest validation accuracy is kept, whatever its loss."""
-    record = _record(done, "accurate")
+def test_best_weights_are_those_of_the_monitored_metric(trained_tasks: Workspace) -> None:
+    """The weights of the first epoch with the highest validation accuracy are kept, whatever its loss."""
+    record = _record(trained_tasks, "accurate")
     assert record["best_epoch"] == 1 + int(np.argmax(record["history"]["val_accuracy"]))
     assert record["best_epoch"] != 1 + int(np.argmin(record["history"]["val_loss"]))
 
 
-def test_a_schedule_is_in_the_history(done: Workspace) -> None:
-    """The rate of each epoch is noted, and falls as it should."""
-    assert _record(done, "falling")["history"]["learning_rate"][1:4:2] == pytest.approx([0.001, 0.0001], rel=0.2)
-    assert "learning_rate" not in _record(done, "plain")["history"]
+def test_learning_rate_schedule_is_recorded(trained_tasks: Workspace) -> None:
+    """The rate of each epoch is recorded, and falls as the schedule says."""
+    assert _record(trained_tasks, "falling")["history"]["learning_rate"][1:4:2] == pytest.approx(
+        [0.001, 0.0001], rel=0.2
+    )
+    assert "learning_rate" not in _record(trained_tasks, "plain")["history"]
 
 
-def test_a_plateau_lowers_the_rate_by_its_factor(done: Workspace) -> None:
-    """Each time the loss was not better for an epoch."""
-    history = _record(done, "settling")["history"]
+def test_plateau_schedule_lowers_the_rate_by_its_factor(trained_tasks: Workspace) -> None:
+    """The rate falls each time the loss has not improved for an epoch."""
+    history = _record(trained_tasks, "settling")["history"]
     rates = history["learning_rate"]
     assert rates[-1] < 0.05
     steps = {round(after / before, 3) for before, after in itertools.pairwise(rates)}
     assert steps == {1.0, 0.1}
 
 
-def test_a_deep_net_of_sigmoids_is_diagnosed(done: Workspace) -> None:
-    """It learned nothing, and the record says so and why; so does the report."""
-    found = _record(done, "deep")["diagnosis"]
+def test_deep_sigmoid_network_is_diagnosed(trained_tasks: Workspace) -> None:
+    """The network learned nothing, and the record and the report say so with the reason."""
+    found = _record(trained_tasks, "deep")["diagnosis"]
     assert found["verdict"] == "under-fit"
     assert "expected at least 10% less" in found["reason"]
     assert found["findings"][0].startswith("vanishing gradients: that of dense is ")
-    task = loader.load(done, "deep")
-    evaluate.evaluate(done, task)
-    written = task_page(done, task)
+    task = loader.load(trained_tasks, "deep")
+    evaluate.evaluate(trained_tasks, task)
+    written = task_page(trained_tasks, task)
     assert "Vanishing gradients: that of dense is " in written
     assert '<strong class="bad">Under-fit</strong>' in written
 
 
-def test_a_second_part_starts_from_the_best_of_the_first_and_says_so(done: Workspace) -> None:
-    """Its start is told, its patience ends it, and the best weights of both parts are kept, not its last."""
-    record = _record(done, "twice")
+def test_second_phase_starts_from_the_best_weights_of_the_first(trained_tasks: Workspace) -> None:
+    """The start of the second phase is recorded, its patience ends it, and the best weights of both phases are kept."""
+    record = _record(trained_tasks, "twice")
     curve = record["history"]["val_loss"]
     assert record["warm_start"] == {"epoch": 5, "from_epoch": 1 + int(np.argmin(curve[:4]))}
     assert 6 <= record["epochs"] == len(curve) < 34
@@ -135,78 +137,81 @@ def test_a_second_part_starts_from_the_best_of_the_first_and_says_so(done: Works
     assert record["best_epoch"] == 1 + int(np.argmin(curve))
 
 
-def test_a_weight_makes_its_label_count(done: Workspace) -> None:
-    """With thirty times the weight, a label gets more probability from rows of all kinds."""
-    assert _outputs(done, "weighted")[0][:, 2].mean() > _outputs(done, "plain")[0][:, 2].mean() + 0.1
+def test_class_weight_raises_the_probability_of_its_label(trained_tasks: Workspace) -> None:
+    """With thirty times the weight, a label has a higher mean probability over all rows."""
+    assert _outputs(trained_tasks, "weighted")[0][:, 2].mean() > _outputs(trained_tasks, "plain")[0][:, 2].mean() + 0.1
 
 
-def test_mixed_labels_make_answers_less_sure(done: Workspace) -> None:
-    """MixUp shows in what is learned, gives the same bytes again, and leaves the answer's shape alone."""
-    once, again = (done.out(name, "train") / "model.onnx" for name in ("mixed", "mixed_again"))
+def test_mixup_makes_predictions_less_confident(trained_tasks: Workspace) -> None:
+    """MixUp lowers confidence, is reproducible, and does not change the shape of outputs."""
+    once, again = (trained_tasks.out(name, "train") / "model.onnx" for name in ("mixed", "mixed_again"))
     assert once.read_bytes() == again.read_bytes()
-    mixed, plain = _outputs(done, "mixed")[0], _outputs(done, "plain")[0]
-    assert mixed.shape == plain.shape
-    assert mixed.max(axis=1).mean() < plain.max(axis=1).mean()
-    history = [_record(done, name)["history"]["loss"][-1] for name in ("mixed", "plain")]
+    mixed_outputs, plain = _outputs(trained_tasks, "mixed")[0], _outputs(trained_tasks, "plain")[0]
+    assert mixed_outputs.shape == plain.shape
+    assert mixed_outputs.max(axis=1).mean() < plain.max(axis=1).mean()
+    history = [_record(trained_tasks, name)["history"]["loss"][-1] for name in ("mixed", "plain")]
     assert history[0] > history[1]
 
 
-def test_folds_judge_what_each_had_not_seen(done: Workspace) -> None:
-    """A figure a fold, their mean and deviation, without the test part; the model is the one without folds."""
-    folds, evaluator = done.out("folded", "train") / "folds.npz", loader.load(done, "folded").evaluator
+def test_fold_scores_are_measured_on_held_out_rows(trained_tasks: Workspace) -> None:
+    """There is a value per fold with mean and deviation, without test rows; the model is the same as without folds."""
+    folds, evaluator = (
+        trained_tasks.out("folded", "train") / "folds.npz",
+        loader.load(trained_tasks, "folded").evaluator,
+    )
     found = fold_scores(folds, evaluator)["accuracy"]
     assert len(found["values"]) == 3
     accurate = [(fold.outputs.argmax(axis=1) == fold.truth).mean() for fold in held_out.load(folds)]
     assert found["values"] == pytest.approx(accurate)
     assert found["mean"] == pytest.approx(np.mean(found["values"]))
     assert found["deviation"] == pytest.approx(np.std(found["values"], ddof=1))
-    models = [(done.out(name, "train") / "model.onnx").read_bytes() for name in ("folded", "plain")]
+    models = [(trained_tasks.out(name, "train") / "model.onnx").read_bytes() for name in ("folded", "plain")]
     assert models[0] == models[1]
 
 
 @pytest.mark.parametrize("name", ["several", "blended"])
-def test_members_answer_as_one(done: Workspace, name: str) -> None:
-    """One graph of three networks with seeds of their own, whose answers are probabilities as before."""
-    record, plain = _record(done, name), _record(done, "plain")
+def test_ensemble_members_are_one_model(trained_tasks: Workspace, name: str) -> None:
+    """One graph holds three networks with different seeds, and its outputs are probabilities."""
+    record, plain = _record(trained_tasks, name), _record(trained_tasks, "plain")
     assert record["parameters"] == 3 * plain["parameters"]
     assert [member["seed"] for member in record["members"]] == [0, 1, 2]
     assert sum(member["share"] for member in record["members"]) == pytest.approx(1, abs=1e-5)
     assert -1 < record["correlation"]["mean"] < 1
-    outputs, truth = _outputs(done, name)
+    outputs, truth = _outputs(trained_tasks, name)
     assert outputs.sum(axis=1) == pytest.approx(np.ones(len(truth)), abs=1e-5)
     assert record["history"] == plain["history"]  # the first member's
 
 
-def test_learned_shares_are_at_least_as_good_as_equal_ones(done: Workspace) -> None:
-    """On the rows by which they were learned."""
+def test_learned_shares_are_no_worse_than_equal_ones(trained_tasks: Workspace) -> None:
+    """Learned shares have no higher loss on the rows by which they were learned."""
     losses = {}
     for name in ("several", "blended"):
-        outputs, truth = _outputs(done, name)
+        outputs, truth = _outputs(trained_tasks, name)
         losses[name] = -np.log(outputs[np.arange(len(truth)), truth]).mean()
     assert losses["blended"] <= losses["several"] + 1e-6
 
 
-def test_watching_changes_nothing(done: Workspace) -> None:
-    """Looked at or not, the model is the same to the byte; only the looks are missing."""
-    models = [(done.out(name, "train") / "model.onnx").read_bytes() for name in ("unwatched", "plain")]
+def test_gradient_statistics_do_not_change_the_model(trained_tasks: Workspace) -> None:
+    """With or without statistics the model is the same to the byte; only the snapshots are missing."""
+    models = [(trained_tasks.out(name, "train") / "model.onnx").read_bytes() for name in ("unwatched", "plain")]
     assert models[0] == models[1]
-    assert _record(done, "plain")["diagnosis"]["snapshots"]
-    found = _record(done, "unwatched")["diagnosis"]
+    assert _record(trained_tasks, "plain")["diagnosis"]["snapshots"]
+    found = _record(trained_tasks, "unwatched")["diagnosis"]
     assert found["snapshots"] == []
     assert found["verdict"] in ("under-fit", "good fit", "over-fit")
 
 
-def test_the_report_says_what_was_found(done: Workspace) -> None:
-    """Verdict and reason, the curves of gradients, the second start, folds and members stand in the page."""
+def test_report_shows_the_training_record(trained_tasks: Workspace) -> None:
+    """The page shows verdict and reason, gradient curves, the second phase, folds and members."""
     for name, words in {
         "twice": ["Training", "a new optimizer and the weights of epoch", "<h3>Gradients</h3>"],
         "several": ["Ensemble members", "correlation of their errors"],
         "folded": ["Cross-validation", "3 folds of the training and validation rows"],
     }.items():
-        task = loader.load(done, name)
-        evaluate.evaluate(done, task)
-        written = task_page(done, task)
-        found = _record(done, name)["diagnosis"]
+        task = loader.load(trained_tasks, name)
+        evaluate.evaluate(trained_tasks, task)
+        written = task_page(trained_tasks, task)
+        found = _record(trained_tasks, name)["diagnosis"]
         assert found["verdict"].capitalize() in written
         for word in (*words, found["reason"].partition(":")[0]):
             assert word in written, word

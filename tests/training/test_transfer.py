@@ -1,4 +1,4 @@
-"""What one task has learned is taken for another: frozen, or learning on at its end, and on record."""
+"""Transfer learning from the model of another task: frozen or partly trained, and recorded."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.slow
 
-TAKEN = {"family": "transfer", "base": "digits", "units": [16]}
+TRANSFER = {"family": "transfer", "base": "digits", "units": [16]}
 
 
-def _second(workspace: Workspace, model: dict[str, Any], **changes: object) -> Path:
-    """Make a task that takes from the digits, of the same pictures; give where its model goes."""
+def _transfer_task(workspace: Workspace, model: dict[str, Any], **changes: object) -> Path:
+    """Create a task with the same images that is based on digits; return the folder of its model."""
     content = yaml.safe_load(workspace.task_file("digits").read_text())
     content |= {"model": model, "train": content["train"] | {"augment": None, "epochs": 2}}
     workspace.task_file("few").write_text(yaml.safe_dump(content | changes))
@@ -38,18 +38,20 @@ def _second(workspace: Workspace, model: dict[str, Any], **changes: object) -> P
 
 
 def _weights(folder: str) -> list[list[Any]]:
-    """Return name and sum of each weight of the convolutions and their batch norms, as they were saved."""
+    """Return name and values of each saved weight of the convolutions and their batch norms."""
     import keras
 
     model = keras.saving.load_model(f"{folder}/model.keras", compile=False)
     inside = next((layer for layer in model.layers if layer.name == "base"), model)
-    kept = [layer for layer in inside.layers if len(layer.output.shape) == 4]
-    return [[weight.path.split("/")[-2:], np.array(weight).tolist()] for layer in kept for weight in layer.weights]
+    convolutional = [layer for layer in inside.layers if len(layer.output.shape) == 4]
+    return [
+        [weight.path.split("/")[-2:], np.array(weight).tolist()] for layer in convolutional for weight in layer.weights
+    ]
 
 
-def test_a_frozen_base_stays_as_it_was_trained(trained_project: Workspace) -> None:
-    """Convolutions and batch statistics are the base's to the last bit, and its version is on record."""
-    out, base = _second(trained_project, TAKEN), trained_project.out("digits", "train")
+def test_frozen_base_is_unchanged(trained_project: Workspace) -> None:
+    """Convolutions and batch statistics are exactly those of the base, and its version is recorded."""
+    out, base = _transfer_task(trained_project, TRANSFER), trained_project.out("digits", "train")
     train_tasks(trained_project, "few")
     assert files.read_json(out / "training.json")["base"] == {"task": "digits", "version": version(base)}
     assert run_in_process(_weights, str(out)) == run_in_process(_weights, str(base))
@@ -61,28 +63,28 @@ def test_a_frozen_base_stays_as_it_was_trained(trained_project: Workspace) -> No
     assert base_tasks.is_stale(trained_project, task)
 
 
-def test_the_last_block_learns_on_if_asked(trained_project: Workspace) -> None:
-    """One block is let loose: its convolution changes; nothing before it does, and no batch norm."""
-    out = _second(trained_project, TAKEN | {"unfreeze": 1})
+def test_unfrozen_last_block_is_trained(trained_project: Workspace) -> None:
+    """With one unfrozen block, its convolution changes, but nothing before it and no batch norm."""
+    out = _transfer_task(trained_project, TRANSFER | {"unfreeze": 1})
     train_tasks(trained_project, "few")
     before, after = (run_in_process(_weights, str(folder)) for folder in (trained_project.out("digits", "train"), out))
     pairs = zip(before, after, strict=True)
     assert [name for (name, was), (_, now) in pairs if was != now] == [["conv2d_1", "kernel"]]
 
 
-def test_a_base_that_cannot_be_taken_is_refused_in_a_sentence(trained_project: Workspace) -> None:
-    """Not trained, of another size, or without convolutions: each says so, and what to type."""
-    _second(trained_project, TAKEN | {"base": "nobody"})
-    assert "TrainingError: model.base: expected a trained task; nobody has no model" in _refusal(trained_project)
+def test_unsuitable_base_is_refused(trained_project: Workspace) -> None:
+    """A base that is not trained, has another image size or no convolutions is refused with the reason."""
+    _transfer_task(trained_project, TRANSFER | {"base": "nobody"})
+    assert "TrainingError: model.base: expected a trained task; nobody has no model" in _training_error(trained_project)
     edit_task(trained_project, "few", {"model.base": "iris"})
-    assert "base: expected images of (4,), as in iris; received (8, 8, 1)" in _refusal(trained_project)
+    assert "base: expected images of (4,), as in iris; received (8, 8, 1)" in _training_error(trained_project)
     edit_task(trained_project, "few", {"model.base": {"family": "mlp"}})
-    assert "base: expected convolutions; it has none" in _refusal(trained_project)
+    assert "base: expected convolutions; it has none" in _training_error(trained_project)
 
 
-def test_a_base_goes_before_what_takes_from_it(workspace: Workspace) -> None:
-    """Once, and put in where it was not named; a circle is refused, and so is a base that is no task."""
-    content = yaml.safe_load(workspace.task_file("digits").read_text()) | {"model": TAKEN}
+def test_base_tasks_are_trained_first(workspace: Workspace) -> None:
+    """Each base is added once before the tasks that use it; cycles and unknown bases are refused."""
+    content = yaml.safe_load(workspace.task_file("digits").read_text()) | {"model": TRANSFER}
     for name, base in (("few", "digits"), ("fewer", "few")):
         content["model"]["base"] = base
         workspace.task_file(name).write_text(yaml.safe_dump(content))
@@ -99,20 +101,20 @@ def test_a_base_goes_before_what_takes_from_it(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "said"),
+    ("base", "message"),
     [
         ("fewer", "few is based on fewer is based on few"),
         ("few", "few is based on few"),
         ("nobody", "no task 'nobody'"),
     ],
 )
-def test_a_base_that_leads_nowhere_leaves_other_tasks_alone(
-    workspace: Workspace, base: str, said: str, monkeypatch: pytest.MonkeyPatch
+def test_invalid_base_does_not_affect_other_tasks(
+    workspace: Workspace, base: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A circle, or a base that is no task: rows say so, and the other task goes on."""
+    """For a cycle or an unknown base the rows have the error, and the other task runs."""
     content = yaml.safe_load(workspace.task_file("digits").read_text())
     for name, other in (("few", base), ("fewer", "few")):
-        workspace.task_file(name).write_text(yaml.safe_dump(content | {"model": TAKEN | {"base": other}}))
+        workspace.task_file(name).write_text(yaml.safe_dump(content | {"model": TRANSFER | {"base": other}}))
     report = {"version": "0", "metrics": {"balanced_accuracy": 1.0}, "baseline": {"balanced_accuracy": 0.3}}
     monkeypatch.setattr(smoke, "run_task", lambda *_: report)
     monkeypatch.setattr(smoke, "check_service", lambda *_: None)
@@ -120,18 +122,18 @@ def test_a_base_that_leads_nowhere_leaves_other_tasks_alone(
     assert [*found] == ["fewer", "few", "iris"]
     assert found["iris"].ok
     assert found["few"].stopped == found["fewer"].stopped == "task file"
-    assert said in found["few"].error
+    assert message in found["few"].error
 
 
-def _refusal(workspace: Workspace) -> str:
+def _training_error(workspace: Workspace) -> str:
     process = start_training(workspace, "few")
     process.join(120)
     assert process.exitcode == 1
     return (workspace.root / "error.txt").read_text()
 
 
-def test_settings_of_a_base_are_checked_like_any() -> None:
-    """A family that reads no pictures, one of an unknown name, and a network that no one offers are refused."""
+def test_settings_of_a_base_are_validated() -> None:
+    """A family without images, an unknown family and an unknown pretrained network are refused."""
     for base in (
         {"family": "rnn", "unit": [3]},
         {"family": "bow"},
@@ -149,24 +151,27 @@ def _without_network(folder: str) -> None:
     build_model({"family": "transfer", "base": "vgg16", "weights_of": "imagenet"}, (32, 32, 3))
 
 
-def test_weights_that_cannot_be_downloaded_are_refused_in_a_sentence(tmp_path: Path) -> None:
-    """Without a way to the network, it says which weights are missing."""
+def test_weights_that_cannot_be_downloaded_are_an_error(tmp_path: Path) -> None:
+    """Without network access the error names the missing weights."""
     with pytest.raises(TrainingError, match=r"imagenet weights of vgg16 cannot be loaded"):
         run_in_process(_without_network, str(tmp_path))
 
 
-def _frozen() -> list[bool]:
-    """Drop nothing inside a frozen base: the same rows give the same maps in training, too."""
+def _frozen_base_outputs() -> list[bool]:
+    """Return whether a frozen base has the same outputs in training, and whether any of its layers is trainable."""
     import keras
 
     base = {"family": "cnn", "filters": [4, 4], "spatial_dropout": 0.5, "batch_norm": True}
     model = build_model({"family": "transfer", "base": base}, SHAPES["image"])
     trunk = model.get_layer("base")
     x = np.random.default_rng(0).random((4, 8, 8, 1), dtype=np.float32)
-    calm, busy = (keras.ops.convert_to_numpy(trunk(x, training=training)) for training in (False, True))
-    return [bool(np.array_equal(calm, busy)), any(layer.trainable for layer in trunk.layers if layer.weights)]
+    inference, training_mode = (keras.ops.convert_to_numpy(trunk(x, training=training)) for training in (False, True))
+    return [
+        bool(np.array_equal(inference, training_mode)),
+        any(layer.trainable for layer in trunk.layers if layer.weights),
+    ]
 
 
-def test_nothing_is_dropped_inside_a_frozen_base() -> None:
-    """Dropout and batch statistics of the base are as in use, while the layers behind it are trained."""
-    assert run_in_process(_frozen) == [True, False]
+def test_dropout_is_off_inside_a_frozen_base() -> None:
+    """A frozen base works as in inference while the layers after it are trained."""
+    assert run_in_process(_frozen_base_outputs) == [True, False]

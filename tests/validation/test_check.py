@@ -32,12 +32,12 @@ MIRROR = os.environ.get("TILTYARD_MIRROR", "")
 real = pytest.mark.skipif(not Path(MIRROR, "churn.csv").is_file(), reason="needs the real data: set TILTYARD_MIRROR")
 
 
-def run(workspace: Workspace, name: str = "shop", against: Path | None = None) -> Checked:
+def run_check(workspace: Workspace, name: str = "shop", against: Path | None = None) -> Checked:
     """Check as the command does."""
     return check(workspace, loader.load(workspace, name), against)
 
 
-def told(checked: Checked) -> list[tuple[str, str, str]]:
+def finding_keys(checked: Checked) -> list[tuple[str, str, str]]:
     """Return severity, code and column of each finding."""
     return [(found.severity, found.code, found.column) for found in checked.findings]
 
@@ -50,7 +50,7 @@ def shop(workspace: Workspace) -> Workspace:
 
 
 @pytest.fixture
-def new(shop: Workspace) -> Path:
+def new_file(shop: Workspace) -> Path:
     """A file of new customers, without the target."""
     path = shop.root / "new.csv"
     customers(seed=1).drop(columns="again").to_csv(path, index=False)
@@ -58,14 +58,14 @@ def new(shop: Workspace) -> Path:
 
 
 @pytest.mark.usefixtures("shop")
-def test_clean_data_exit_with_zero() -> None:
+def test_clean_data_have_exit_status_zero() -> None:
     """Clean data have no findings, and the exit code is 0."""
     result = CliRunner().invoke(cli, ["check", "shop"])
     assert result.exit_code == 0
     assert result.output == "shop: 900 rows: no findings\n"
 
 
-def test_something_critical_exits_with_one(shop: Workspace) -> None:
+def test_critical_finding_has_exit_status_one(shop: Workspace) -> None:
     """The most severe finding comes first, with code, column and hint."""
     frame = customers()
     frame["height"] = np.where(frame["again"] == "yes", 1.5, 1.7)
@@ -81,14 +81,14 @@ def test_something_critical_exits_with_one(shop: Workspace) -> None:
     assert set(found[0]) == {"code", "severity", "column", "text", "hint"}
 
 
-def test_without_raw_data_it_names_fetch(workspace: Workspace) -> None:
+def test_missing_raw_data_hint_names_fetch(workspace: Workspace) -> None:
     """Without raw data, the error says to fetch."""
     with pytest.raises(DataError, match=r"no raw data: expected iris/table\.csv") as caught:
-        run(workspace, "iris")
+        run_check(workspace, "iris")
     assert caught.value.hint == "fetch it: tiltyard fetch iris"
 
 
-def test_against_wants_one_task(shop: Workspace) -> None:
+def test_against_requires_one_task(shop: Workspace) -> None:
     """--against requires a single task."""
     assert shop
     result = CliRunner().invoke(cli, ["check", "--against", "new.csv"])
@@ -96,14 +96,14 @@ def test_against_wants_one_task(shop: Workspace) -> None:
     assert "expected one task with --against" in result.output
 
 
-def test_new_data_need_no_target(shop: Workspace, new: Path) -> None:
+def test_new_data_need_no_target(shop: Workspace, new_file: Path) -> None:
     """Similar new data have no findings, with or without the target."""
-    assert told(run(shop, against=new)) == []
-    customers(seed=1).to_csv(new, index=False)
-    assert told(run(shop, against=new)) == []
+    assert finding_keys(run_check(shop, against=new_file)) == []
+    customers(seed=1).to_csv(new_file, index=False)
+    assert finding_keys(run_check(shop, against=new_file)) == []
 
 
-def test_new_data_are_asked_for_what_the_model_needs(shop: Workspace, new: Path) -> None:
+def test_new_data_must_fit_the_model(shop: Workspace, new_file: Path) -> None:
     """Missing features, wrong types, values out of bounds, unseen names and drift are found."""
     frame = customers(seed=1).drop(columns=["again", "height"])
     frame["weight"] = frame["weight"].astype(object)
@@ -113,9 +113,9 @@ def test_new_data_are_asked_for_what_the_model_needs(shop: Workspace, new: Path)
     frame.loc[10:20, "shop"] = "shop99"
     frame.loc[21, "vip"] = None
     frame["income"] *= 2
-    frame.to_csv(new, index=False)
-    checked = run(shop, against=new)
-    assert set(told(checked)) == {
+    frame.to_csv(new_file, index=False)
+    checked = run_check(shop, against=new_file)
+    assert set(finding_keys(checked)) == {
         ("critical", "columns", "height"),
         ("critical", "wrong_types", "weight"),
         ("critical", "bounds", "age"),
@@ -130,77 +130,77 @@ def test_new_data_are_asked_for_what_the_model_needs(shop: Workspace, new: Path)
     assert texts["skew", "income"].startswith("the new rows differ from the training rows: PSI ")
 
 
-def test_another_file_is_told_in_one_sentence(shop: Workspace, new: Path) -> None:
+def test_file_with_other_columns_is_one_finding(shop: Workspace, new_file: Path) -> None:
     """Eight missing columns are one finding."""
-    new.write_text("a,b\n1,2\n3,4\n", encoding="utf-8")
-    (found,) = run(shop, against=new).findings
+    new_file.write_text("a,b\n1,2\n3,4\n", encoding="utf-8")
+    (found,) = run_check(shop, against=new_file).findings
     assert found.text.startswith("8 of 8 columns are missing: age, income, height, weight, vip and 3 more; expected")
 
 
-def test_later_dates_are_no_more_than_a_note(shop: Workspace, new: Path) -> None:
+def test_later_dates_are_at_most_a_note(shop: Workspace, new_file: Path) -> None:
     """Later dates in new data are a note, or nothing if the split is by time."""
     frame = customers(seed=1)
     frame["since"] = pd.date_range("2024-01-01", periods=len(frame)).strftime("%Y-%m-%d")
-    frame.to_csv(new, index=False)
-    assert told(run(shop, against=new)) == []
+    frame.to_csv(new_file, index=False)
+    assert finding_keys(run_check(shop, against=new_file)) == []
     edit_task(shop, "shop", {"split.kind": "random"})
-    assert told(run(shop, against=new)) == [("note", "skew", "since")]
+    assert finding_keys(run_check(shop, against=new_file)) == [("note", "skew", "since")]
 
 
-def test_thresholds_of_skew_are_the_tasks(shop: Workspace, new: Path) -> None:
+def test_skew_thresholds_come_from_the_task(shop: Workspace, new_file: Path) -> None:
     """The thresholds for skew come from the task."""
     frame = customers(seed=1)
     frame["weight"] += 6
-    frame.to_csv(new, index=False)
-    assert told(run(shop, against=new)) == [("warning", "skew", "weight")]
+    frame.to_csv(new_file, index=False)
+    assert finding_keys(run_check(shop, against=new_file)) == [("warning", "skew", "weight")]
     edit_task(shop, "shop", {"check": {"psi": 5, "ks": 0.9}})
-    assert told(run(shop, against=new)) == []
+    assert finding_keys(run_check(shop, against=new_file)) == []
 
 
 @pytest.mark.parametrize(("key", "value"), [("pis", 0.2), ("psi", 0), ("ks", 1), ("confidence", 1), ("rows", "half")])
-def test_a_threshold_that_cannot_be_meant_is_refused(shop: Workspace, key: str, value: object) -> None:
+def test_invalid_threshold_is_refused(shop: Workspace, key: str, value: object) -> None:
     """Invalid thresholds are refused."""
     edit_task(shop, "shop", {f"check.{key}": value})
     with pytest.raises(TaskError, match=rf"check.*{key}"):
         loader.load(shop, "shop")
 
 
-def test_a_missing_file_of_new_data_is_named(shop: Workspace) -> None:
+def test_missing_file_of_new_data_is_reported(shop: Workspace) -> None:
     """The error names the missing file and the command."""
     with pytest.raises(DataError, match=r"no file .*nowhere\.csv") as caught:
-        run(shop, against=Path("nowhere.csv"))
+        run_check(shop, against=Path("nowhere.csv"))
     assert "tiltyard check shop --against" in caught.value.hint
 
 
-def test_rows_are_held_against_last_time(shop: Workspace) -> None:
+def test_row_count_is_compared_with_the_last_check(shop: Workspace) -> None:
     """Half of the rows is critical, three times as many a warning, and the same data no finding."""
-    assert told(run(shop)) == []
+    assert finding_keys(run_check(shop)) == []
     write_task(shop, customers(300))
     for _ in range(2):
-        assert ("critical", "rows", "") in told(run(shop))
+        assert ("critical", "rows", "") in finding_keys(run_check(shop))
     write_task(shop, customers(1000))
-    assert ("warning", "rows", "") in told(run(shop))
+    assert ("warning", "rows", "") in finding_keys(run_check(shop))
     edit_task(shop, "shop", {"check": {"rows": 5}})
-    assert "rows" not in {code for _, code, _ in told(run(shop))}
+    assert "rows" not in {code for _, code, _ in finding_keys(run_check(shop))}
     text = [row["rows"] for row in files.read_json(shop.state("shop", "check") / "rows.json")]
     assert text == [900, 300, 1000]
 
 
-def test_rows_are_held_against_those_prepared_if_none_were_checked(shop: Workspace) -> None:
+def test_row_count_is_compared_with_prepared_rows_before_any_check(shop: Workspace) -> None:
     """Without an earlier check, the number of prepared rows is used."""
     prepare.prepare(shop, loader.load(shop, "shop"))
     write_task(shop, customers(300))
-    (text,) = (found.text for found in run(shop).findings if found.code == "rows")
+    (text,) = (found.text for found in run_check(shop).findings if found.code == "rows")
     assert text == "300 rows, 900 last time: -67%; expected at most 50% either way"
 
 
-def test_new_rows_in_a_file_are_not_remembered(shop: Workspace, new: Path) -> None:
+def test_rows_of_a_new_file_are_not_recorded(shop: Workspace, new_file: Path) -> None:
     """A file given by --against is not recorded as a version."""
-    run(shop, against=new)
+    run_check(shop, against=new_file)
     assert not (shop.state("shop", "check") / "rows.json").exists()
 
 
-def test_todays_data_are_held_against_those_last_trained_on(shop: Workspace) -> None:
+def test_current_data_are_compared_with_the_training_rows(shop: Workspace) -> None:
     """Drift since `prepare` is found by its encoder, and the same data have no findings."""
     edit_task(shop, "shop", {"split.kind": "stratified"})
     task = loader.load(shop, "shop")
@@ -211,16 +211,18 @@ def test_todays_data_are_held_against_those_last_trained_on(shop: Workspace) -> 
     frame["country"] = np.where(np.arange(len(frame)) % 3, frame["country"], "at")
     frame["again"] = np.where(np.arange(len(frame)) % 2, frame["again"], "yes")
     frame.to_csv(shop.raw("shop") / "table.csv", index=False)
-    said = {found.column: found.text for found in check(shop, task).findings if found.code == "skew"}
-    assert set(said) == {"age", "country", "again"}
-    assert all("today's training rows differ from the rows last trained on: PSI" in text for text in said.values())
+    texts_by_column = {found.column: found.text for found in check(shop, task).findings if found.code == "skew"}
+    assert set(texts_by_column) == {"age", "country", "again"}
+    assert all(
+        "today's training rows differ from the rows last trained on: PSI" in text for text in texts_by_column.values()
+    )
     edit_task(
         shop, "shop", {"columns.age": None, "serve.example.age": None}
-    )  # of what was prepared otherwise nothing can be said
-    assert "skew" not in {found.code for found in run(shop).findings}
+    )  # rows prepared with other columns cannot be compared
+    assert "skew" not in {found.code for found in run_check(shop).findings}
 
 
-def test_of_many_rows_last_trained_on_blocks_are_read(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_training_rows_are_sampled_in_blocks(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks are read from the first row to the last, up to the limit."""
     monkeypatch.setattr(array_file, "MAX_SAMPLED_ROWS", 300)
     monkeypatch.setattr(array_file, "BLOCK_ROWS", 100)
@@ -230,10 +232,10 @@ def test_of_many_rows_last_trained_on_blocks_are_read(shop: Workspace, monkeypat
     prepare.prepare(shop, task)
     frame = customers(seed=1)
     frame.assign(age=np.minimum(frame["age"] + 20, 120)).to_csv(shop.raw("shop") / "table.csv", index=False)
-    assert ("warning", "skew", "age") in told(run(shop))
+    assert ("warning", "skew", "age") in finding_keys(run_check(shop))
 
 
-def test_pictures_and_series_can_be_new_too(workspace: Workspace) -> None:
+def test_new_images_and_series_are_checked(workspace: Workspace) -> None:
     """An image of another size and a gap in a series are found in new files."""
     for name in ("digits", "sine"):
         fetch_raw(workspace, name)
@@ -241,14 +243,14 @@ def test_pictures_and_series_can_be_new_too(workspace: Workspace) -> None:
     with zipfile.ZipFile(workspace.raw("digits") / "images.zip") as old, zipfile.ZipFile(small, "w") as archive:
         archive.writestr("0/a.png", old.read(old.namelist()[5]))
         archive.writestr("0/b.png", b"no picture")
-    assert told(run(workspace, "digits", small)) == [("critical", "images", "image")]
+    assert finding_keys(run_check(workspace, "digits", small)) == [("critical", "images", "image")]
     series = workspace.root / "new.csv"
     lines = (workspace.raw("sine") / "series.csv").read_text(encoding="utf-8").splitlines()
     series.write_text("\n".join(lines[:50] + lines[53:]), encoding="utf-8")
-    assert told(run(workspace, "sine", series)) == [("critical", "time", "step")]
+    assert finding_keys(run_check(workspace, "sine", series)) == [("critical", "time", "step")]
 
 
-def test_of_many_rows_a_sample_is_looked_at(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_tables_are_sampled(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sample is reported as such, keeps row numbers, and duplicates are found in all rows."""
     monkeypatch.setattr(_sample, "MAX_SAMPLED_ROWS", 200)
     monkeypatch.setattr(_sample, "PART_ROWS", 64)
@@ -257,18 +259,18 @@ def test_of_many_rows_a_sample_is_looked_at(shop: Workspace, monkeypatch: pytest
     result = CliRunner().invoke(cli, ["check", "shop"])
     assert result.output.startswith("shop: 1,000 rows, 200 of them checked: ")
     assert "of 1,000 (9.8%) rows repeat an earlier one" in result.output
-    looked = _dataset.of_task(loader.load(shop, "shop"), shop.raw("shop"))
+    dataset = _dataset.of_task(loader.load(shop, "shop"), shop.raw("shop"))
     whole = pd.read_csv(shop.raw("shop") / "table.csv")
-    assert looked.frame["height"].tolist() == whole["height"].iloc[looked.frame.index].tolist()
+    assert dataset.frame["height"].tolist() == whole["height"].iloc[dataset.frame.index].tolist()
 
 
-def test_a_target_with_a_threshold_is_told_as_classes(shop: Workspace) -> None:
+def test_target_with_a_threshold_is_checked_as_classes(shop: Workspace) -> None:
     """Numbers with a threshold are checked as classes."""
     frame = customers().drop(columns="again")
     frame["spent"] = np.where(np.arange(900) < 15, 200.0, 5.0) + frame["age"]
     changes = {"target": {"column": "spent", "classes": ["little", "much"], "threshold": 150}}
     write_task(shop, frame, changes)
-    assert ("warning", "imbalance", "spent") in told(run(shop))
+    assert ("warning", "imbalance", "spent") in finding_keys(run_check(shop))
 
 
 CELLS = st.one_of(
@@ -278,7 +280,7 @@ CELLS = st.one_of(
 
 
 @pytest.mark.parametrize("rare", range(8))
-def test_labels_that_one_half_lacks_are_no_leak(rare: int) -> None:
+def test_no_leak_is_reported_for_a_label_missing_from_one_half(rare: int) -> None:
     """If all held-out rows have one label, no leak is reported."""
     truth = ["often"] * 60
     truth[rare] = "rare"
@@ -310,26 +312,28 @@ def test_any_table_is_checked_or_refused(workspace: Workspace, data: st.DataObje
     edit_task(workspace, "any", {"split.kind": data.draw(st.sampled_from(["random", "chronological"]))})
     for against in (None, other):
         try:
-            checked = run(workspace, "any", against)
+            checked = run_check(workspace, "any", against)
         except TiltyardError:
             continue
         assert json.dumps(checked.to_json(), allow_nan=False)
 
 
 @real
-def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
+def test_leak_of_the_forest_fires_data_is_found(workspace: Workspace) -> None:
     """`area` is critical if it is kept as a feature."""
     draft.draft_task(workspace, "fires", DraftRequest("forest_fires.csv", "size_category"))
     fetch_raw(workspace, "fires")
-    assert not run(workspace, "fires").critical
+    assert not run_check(workspace, "fires").critical
     edit_task(workspace, "fires", {"columns.area": {"type": "number"}, "serve.example.area": 0})
-    assert [one for one in told(run(workspace, "fires")) if one[0] == "critical"] == [("critical", "leak", "area")]
+    assert [one for one in finding_keys(run_check(workspace, "fires")) if one[0] == "critical"] == [
+        ("critical", "leak", "area")
+    ]
 
 
 @real
 @pytest.mark.catalogue
 @pytest.mark.parametrize(
-    ("data", "target", "wanted"),
+    ("data", "target", "expected"),
     [
         ("churn.csv", "Exited", set()),
         ("house_sales.csv.gz", "SalePrice", {("warning", "future_leak", "ym")}),
@@ -339,10 +343,12 @@ def test_the_leak_of_the_forest_fires_is_caught(workspace: Workspace) -> None:
         ("prosper_loans.csv.gz", "LoanStatus", set()),
     ],
 )
-def test_real_data_are_checked(workspace: Workspace, data: str, target: str, wanted: set[tuple[str, str, str]]) -> None:
+def test_real_data_are_checked(
+    workspace: Workspace, data: str, target: str, expected: set[tuple[str, str, str]]
+) -> None:
     """Drafts of real data have no critical findings, and known problems are found."""
     draft.draft_task(workspace, "real", DraftRequest(data, target))
     fetch_raw(workspace, "real")
-    checked = run(workspace, "real")
+    checked = run_check(workspace, "real")
     assert not checked.critical
-    assert wanted <= set(told(checked))
+    assert expected <= set(finding_keys(checked))

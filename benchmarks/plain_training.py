@@ -24,26 +24,26 @@ def main(root: str, name: str) -> None:
     task = loader.load(workspace, name)
     parts = TrainingRows.load(workspace.out(name, "prepare"))
     keras.utils.set_random_seed(task.train.seed)
-    body = network.build_core(task, parts.encoder, parts.train[0].shape[1:])
+    core = network.build_core(task, parts.encoder, parts.train[0].shape[1:])
     objective = Objective.of(task, parts.encoder)
-    model = network.build_trainer(task.train, body)
+    model = network.build_trainer(task.train, core)
     steps = -(-len(parts.train[0]) // task.train.batch_size)
     model.compile(optimizer(task.train, steps), task.loss, metrics=["accuracy"] if task.classes else [])
     callbacks = [keras.callbacks.EarlyStopping("val_loss", patience=task.train.patience, restore_best_weights=True)]
     if task.train.schedule.kind == "plateau":
-        wait = max(2, (task.train.patience or 15) // 3)
-        callbacks.append(keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=wait))
-    (features, truth), (later, target) = parts.train, parts.validation
+        patience = max(2, (task.train.patience or 15) // 3)
+        callbacks.append(keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=patience))
+    (features, truth), (validation_features, validation_truth) = parts.train, parts.validation
     history = model.fit(
         features,
         objective.targets(truth),
-        validation_data=(later, objective.targets(target)),
+        validation_data=(validation_features, objective.targets(validation_truth)),
         batch_size=task.train.batch_size,
         epochs=task.train.epochs,
         callbacks=callbacks,
         verbose=0,
     )
-    body.save(workspace.root / "bare.keras")
+    core.save(workspace.root / "bare.keras")
     print(len(history.history["loss"]))
 
 

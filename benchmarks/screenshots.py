@@ -1,6 +1,6 @@
 """Screenshots of the report for docs/report, taken with a browser from the output of `tiltyard report`.
 
-python benchmarks/photograph.py [SITE]      out/report if no folder is named
+python benchmarks/screenshots.py [SITE]      out/report if no folder is named
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from browser import Browser, open_browser
 
 TARGET = page.ROOT / "docs" / "report"
 ALL = "[...document.querySelectorAll('figure[data-kind]')].every((one) => one.querySelector('svg'))"
-WIDE, NARROW, MOST = 1280, 390, 2600
+WIDE, NARROW, MAX_HEIGHT = 1280, 390, 2600
 SHOTS = {
     "overview": ("index.html", "body", WIDE, "light"),
     "overview-phone": ("index.html", "body", NARROW, "dark"),
     "verdict": ("diabetes.html", ".frame", WIDE, "light"),
     "challenger": ("iris.html", ".frame", WIDE, "dark"),
     "predictions": ("digits.html", "#predictions", WIDE, "dark"),
-    "worst": ("digits.html", "#wrong-answers--the-surest-first", WIDE, "light"),
+    "worst": ("digits.html", "#wrong-predictions--most-confident-first", WIDE, "light"),
     "forecast-phone": ("sine.html", "#predictions", NARROW, "light"),
-    "learning": ("digits.html", "#learning", WIDE, "light"),
+    "learning": ("digits.html", "#training", WIDE, "light"),
     "explanations-table": ("diabetes.html", "#explanations", WIDE, "light"),
     "explanations-pictures": ("digits.html", "#explanations", WIDE, "dark"),
     "lineage": ("iris.html", "#lineage", WIDE, "light"),
@@ -50,10 +50,16 @@ def main(site: Path) -> None:
 def _take(browser: Browser, part: str, path: Path) -> None:
     """Take a screenshot of a part of a page; of a long one, its beginning."""
     box = browser.script(f"JSON.parse(JSON.stringify(document.querySelector('{part}').getBoundingClientRect()))")
-    clip = {"x": box["left"], "y": box["top"], "width": box["width"], "height": min(box["height"], MOST), "scale": 1}
-    shot = browser.call("Page.captureScreenshot", captureBeyondViewport=True, format="png", clip=clip)
-    picture = Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB")
-    picture.quantize(256, kmeans=3).save(path, optimize=True)  # a third of the bytes, and nobody sees it
+    clip = {
+        "x": box["left"],
+        "y": box["top"],
+        "width": box["width"],
+        "height": min(box["height"], MAX_HEIGHT),
+        "scale": 1,
+    }
+    screenshot = browser.call("Page.captureScreenshot", captureBeyondViewport=True, format="png", clip=clip)
+    image = Image.open(io.BytesIO(base64.b64decode(screenshot["data"]))).convert("RGB")
+    image.quantize(256, kmeans=3).save(path, optimize=True)  # a third of the size without a visible difference
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ MIB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Seen:
+class ProcessStats:
     """All processes of a service at one time; shared pages count for each of them."""
 
     processes: tuple[int, ...]
@@ -19,7 +19,7 @@ class Seen:
     files: int
 
 
-def look(pid: int) -> Seen:
+def measure_processes(pid: int) -> ProcessStats:
     """Measure a process and its descendants."""
     root = psutil.Process(pid)
     found = [root, *root.children(recursive=True)]
@@ -28,4 +28,4 @@ def look(pid: int) -> Seen:
         with contextlib.suppress(psutil.NoSuchProcess):
             memory += process.memory_info().rss
             files += process.num_fds()
-    return Seen(tuple(sorted(process.pid for process in found)), round(memory / MIB, 1), files)
+    return ProcessStats(tuple(sorted(process.pid for process in found)), round(memory / MIB, 1), files)

@@ -27,13 +27,13 @@ TEXTS = ("country", "plan", "device", "city", "code", "born", "joined", "seen", 
 
 
 def main(root: str, mode: str) -> None:
-    """Do one of the two; print the result as JSON."""
+    """Run one of the two modes; print the result as JSON."""
     workspace = Workspace(Path(root))
     task = loader.load(workspace, "wide")
-    print(json.dumps((_whole if mode == "whole" else _checks)(task, workspace.raw("wide"))))
+    print(json.dumps((_read_and_validate if mode == "whole" else _time_checks)(task, workspace.raw("wide"))))
 
 
-def _whole(task: Task, folder: Path) -> dict[str, Any]:
+def _read_and_validate(task: Task, folder: Path) -> dict[str, Any]:
     """Read and validate a table as a script would."""
     modality = plugins.load("modalities", task.modality)()
     frame = _read(modality.raw_file(folder))
@@ -41,33 +41,33 @@ def _whole(task: Task, folder: Path) -> dict[str, Any]:
     return {"version": pandera.__version__}
 
 
-def _checks(task: Task, folder: Path) -> dict[str, Any]:
+def _time_checks(task: Task, folder: Path) -> dict[str, Any]:
     """Time only the checks, on rows in memory: pandera's, ours, and Great Expectations' own."""
     modality = plugins.load("modalities", task.modality)()
     expected = [*modality.implied_expectations(task), *task.expect]
-    look = modality.raw_table(task, folder)
-    parts = list(look.chunks(look.columns))
+    raw_table = modality.raw_table(task, folder)
+    parts = list(raw_table.chunks(raw_table.columns))
     frame = pd.concat(parts)
-    facts = RawTable(look.columns, [], lambda names: (part[[*names]] for part in parts))
+    table_in_memory = RawTable(raw_table.columns, [], lambda names: (part[[*names]] for part in parts))
     gx = gx_context()
-    suite = [resolve(str(place), one, look.columns) for place, one in enumerate(expected)]
-    rival = schema(expected)
+    suite = [resolve(str(index), one, raw_table.columns) for index, one in enumerate(expected)]
+    pandera_schema = schema(expected)
     times = 3 if len(frame) <= 1_000_000 else 1
     return {
-        "pandera": _seconds(times, lambda: rival.validate(frame, lazy=True)),
-        "tiltyard": _seconds(times, lambda: evaluate(gx, "wide", suite, facts)),
+        "pandera": _seconds(times, lambda: pandera_schema.validate(frame, lazy=True)),
+        "tiltyard": _seconds(times, lambda: evaluate(gx, "wide", suite, table_in_memory)),
         "stock": _seconds(1, lambda: validate_frame(gx, "wide", [one.gx_expectation for one in suite], frame)),
     }
 
 
-def _seconds(times: int, do: Callable[[], Any]) -> float:
+def _seconds(times: int, function: Callable[[], Any]) -> float:
     """Return the median of processor times."""
-    taken = []
+    durations = []
     for _ in range(times):
         start = time.process_time()
-        do()
-        taken.append(time.process_time() - start)
-    return round(statistics.median(taken), 2)
+        function()
+        durations.append(time.process_time() - start)
+    return round(statistics.median(durations), 2)
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -75,8 +75,8 @@ def _read(path: Path) -> pd.DataFrame:
     types = dict.fromkeys(TEXTS, "str")
     frame = pd.read_csv(path, engine="pyarrow", dtype=types) if path.suffix == ".csv" else pd.read_parquet(path)
     frame = frame.astype(types)
-    for name, words in (("active", ("yes", "no")), ("mobile", ("Y", "N"))):
-        frame[name] = frame[name].map(dict(zip(words, (True, False), strict=True)))
+    for name, labels in (("active", ("yes", "no")), ("mobile", ("Y", "N"))):
+        frame[name] = frame[name].map(dict(zip(labels, (True, False), strict=True)))
     frame["member"] = frame["member"].replace({"true": True, "false": False})
     return frame
 
@@ -103,8 +103,8 @@ def schema(expectations: list[Expectation]) -> pa.DataFrameSchema:
                 checks.append(Check.str_matches(arguments["regex"]))
             case "expect_column_mean_to_be_between":
                 checks.append(Check(lambda column, low=low, high=high: low <= column.mean() <= high))
-    made = {name: pa.Column(None, checks, nullable=name not in required) for name, checks in columns.items()}
-    return pa.DataFrameSchema(made, checks=whole)
+    pandera_columns = {name: pa.Column(None, checks, nullable=name not in required) for name, checks in columns.items()}
+    return pa.DataFrameSchema(pandera_columns, checks=whole)
 
 
 if __name__ == "__main__":

@@ -13,5 +13,5 @@ def fetch(space: Workspace, task: Task) -> None:
     """Fetch the files and record their version, which the gate needs."""
     with files.atomic_folder(space.raw(task.name)) as folder:
         task.source.fetch(folder, space)
-    nowhere = Pointer(md5=f"{0:032x}.dir", size=1, nfiles=1)
-    versions.record(space, task.name, files.sha256(space.raw(task.name)), nowhere)
+    pointer = Pointer(md5=f"{0:032x}.dir", size=1, nfiles=1)
+    versions.record(space, task.name, files.sha256(space.raw(task.name)), pointer)
