@@ -36,11 +36,11 @@ from tiltyard.workspace import Workspace
 
 PREDICT, FEEDBACK = "/v1/models/iris:predict", "/v1/models/iris:feedback"
 BODY = {"instances": [random_models.IRIS]}
-ServedProject = tuple[Workspace, list[str], Starlette, ChampionWatcher]
+Served = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 
 
 @pytest.fixture
-def client(served_project: ServedProject, recorder: Recorder) -> Iterator[TestClient]:
+def client(served_project: Served, recorder: Recorder) -> Iterator[TestClient]:
     """Return a client of a service without API keys that records everything."""
     assert recorder.share == 1
     with TestClient(served_project[2]) as client:
@@ -48,7 +48,7 @@ def client(served_project: ServedProject, recorder: Recorder) -> Iterator[TestCl
 
 
 @pytest.fixture
-def task(served_project: ServedProject) -> Task:
+def task(served_project: Served) -> Task:
     """Return the task iris."""
     return loader.load(served_project[0], "iris")
 
@@ -67,13 +67,13 @@ def send_truth(client: TestClient, truth: str, **item: Any) -> httpx.Response:
     return response
 
 
-def live_quality(project: ServedProject, recorder: Recorder) -> LiveQuality:
+def live_quality(project: Served, recorder: Recorder) -> LiveQuality:
     """Join truths with predictions."""
     recorder.lines.finish()
     return load_live_quality(project[0], loader.load(project[0], "iris"))
 
 
-def truths_by_prediction(project: ServedProject, recorder: Recorder) -> list[str | None]:
+def truths_by_prediction(project: Served, recorder: Recorder) -> list[str | None]:
     """Return the truth of each prediction, in the order of the requests."""
     rows = live_quality(project, recorder).predictions
     return [json.loads(one) if isinstance(one, str) else None for one in rows["truth"]]
@@ -88,9 +88,7 @@ def test_request_ids_do_not_depend_on_the_random_seed() -> None:
     assert len(drawn) == 500
 
 
-def test_equal_request_ids_have_separate_truths(
-    client: TestClient, served_project: ServedProject, recorder: Recorder
-) -> None:
+def test_equal_request_ids_have_separate_truths(client: TestClient, served_project: Served, recorder: Recorder) -> None:
     """With equal ids, each truth belongs to the prediction of its token, in any order."""
     own, other = send_request(client, "order-1"), send_request(client, "order-1")
     assert own["id"] == other["id"] == "order-1"
@@ -100,9 +98,7 @@ def test_equal_request_ids_have_separate_truths(
     assert live_quality(served_project, recorder).feedback == {"truths": 3, "repeated": 1, "unknown": 0, "waiting": 0}
 
 
-def test_truth_may_be_corrected_a_limited_number_of_times(
-    client: TestClient, served_project: ServedProject, recorder: Recorder
-) -> None:
+def test_truths_can_be_corrected_a_few_times(client: TestClient, served_project: Served, recorder: Recorder) -> None:
     """The last correction counts, and at most three of each instance are accepted."""
     item = send_request(client, count=2)
     for truth in ("virginica", "setosa", "versicolor", "virginica"):
@@ -162,7 +158,7 @@ def test_unreadable_secret_does_not_fail_predictions(
     assert caplog.text.count("carry no feedback token") == 1
 
 
-def test_only_recorded_responses_have_a_token(served_project: ServedProject, recorder: Recorder) -> None:
+def test_only_recorded_responses_have_a_token(served_project: Served, recorder: Recorder) -> None:
     """Responses have a token if and only if they are recorded, in both protocols."""
     app = served_project[2]
     with TestClient(app) as client:
@@ -179,7 +175,7 @@ def test_only_recorded_responses_have_a_token(served_project: ServedProject, rec
         assert "x-feedback-token" not in client.post(PREDICT, json=BODY).headers
 
 
-def test_feedback_is_refused_without_records(served_project: ServedProject, tmp_path: Path) -> None:
+def test_feedback_is_refused_without_records(served_project: Served, tmp_path: Path) -> None:
     """Feedback is refused if nothing is recorded, but accepted for earlier records."""
     app = served_project[2]
     with TestClient(app) as client:
@@ -208,7 +204,7 @@ def test_feedback_requires_a_json_content_type(client: TestClient, recorder: Rec
     assert client.post(FEEDBACK, content=text, headers={"content-type": "Application/JSON; charset=utf-8"}).is_success
 
 
-def test_feedback_needs_a_request_slot(client: TestClient, served_project: ServedProject) -> None:
+def test_feedback_needs_a_request_slot(client: TestClient, served_project: Served) -> None:
     """Feedback needs a request slot and receives 429 if all are taken."""
     admission, item = served_project[2].state.admission, send_request(client)
     admission.active = admission.limits.concurrency
@@ -220,7 +216,7 @@ def test_feedback_needs_a_request_slot(client: TestClient, served_project: Serve
 
 @pytest.fixture
 def service_with_keys(
-    served_project: ServedProject, recorder: Recorder, tmp_path: Path
+    served_project: Served, recorder: Recorder, tmp_path: Path
 ) -> Iterator[tuple[TestClient, list[str]]]:
     """Return a client of a service that requires API keys, and two keys."""
     own = [api_keys.add(tmp_path / "keys", name) for name in ("mary", "robot")]
@@ -232,7 +228,7 @@ def service_with_keys(
 
 
 def test_with_api_keys_a_truth_belongs_to_the_senders_prediction(
-    service_with_keys: tuple[TestClient, list[str]], served_project: ServedProject, recorder: Recorder
+    service_with_keys: tuple[TestClient, list[str]], served_project: Served, recorder: Recorder
 ) -> None:
     """With an API key no token is needed, and a truth belongs to the sender's own prediction."""
     client, (mary, robot) = service_with_keys
@@ -314,9 +310,7 @@ def test_invalid_feedback_counts_against_the_rate_limit(
 
 
 @pytest.mark.parametrize("value", [b"[]", b"{}", b"1", b'""', b"[1,2]", b'{"":0}', b"[[[]]]"])
-def test_too_many_values_are_refused_before_decoding(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch, value: bytes
-) -> None:
+def test_too_many_values_are_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch, value: bytes) -> None:
     """A body with too many values is refused before it is decoded."""
     monkeypatch.setattr("tiltyard.serving.http.feedback.decode", lambda _: pytest.fail("it was decoded"))
     many = (feedback.MAX_BODY_BYTES - 100) // (len(value) + 1)
@@ -337,9 +331,7 @@ def test_maximum_number_of_truths_fits_into_a_body(client: TestClient, recorder:
     assert not recorder.truths.used
 
 
-def test_full_disk_is_reported_to_the_client(
-    client: TestClient, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_is_reported(client: TestClient, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a full disk, the client receives 503 and may send the truth again."""
     item = send_request(client)
     with monkeypatch.context() as patch:
@@ -352,7 +344,7 @@ def test_full_disk_is_reported_to_the_client(
     assert recorder.truths.used == {item["token"]: 1}
 
 
-def test_first_truth_counts_in_records_without_owners(served_project: ServedProject, task: Task) -> None:
+def test_first_truth_counts_in_records_without_owners(served_project: Served, task: Task) -> None:
     """In records of an earlier release without owners, the first truth counts."""
     space = served_project[0]
     prediction = {"label": "setosa", "probabilities": {name: float(name == "setosa") for name in task.classes}}
@@ -369,7 +361,7 @@ def test_first_truth_counts_in_records_without_owners(served_project: ServedProj
     assert [*load_live_quality(space, task).predictions["truth"]] == ['"versicolor"']
 
 
-def test_parquet_of_an_earlier_release_is_read(served_project: ServedProject, task: Task, recorder: Recorder) -> None:
+def test_parquet_of_an_earlier_release_is_read(served_project: Served, task: Task, recorder: Recorder) -> None:
     """Parquet files without owners are read together with newer ones."""
     import pyarrow.parquet as pq
 
