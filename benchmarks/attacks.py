@@ -43,6 +43,7 @@ from workspaces import new_workspace
 from tiltyard import files
 from tiltyard.serving import serve
 from tiltyard.serving.packaging import smoke_test
+from tiltyard.serving.variables import SERVER
 from tiltyard.workspace import Workspace
 
 TARGET = page.ROOT / "benchmarks" / "HOSTILE.md"
@@ -340,7 +341,7 @@ def main() -> None:
 def _run_service(source: Path, folders: dict[str, Path], home: Path) -> Iterator[smoke_test.Server]:
     shutil.rmtree(home, ignore_errors=True)
     environment = serve.environment(serve.fixed_packages(folders), home)
-    with smoke_test.running(serve.ARGUMENTS, {**environment, "PYTHONPATH": str(source)}, home) as server:
+    with smoke_test.running(SERVER, {**environment, "PYTHONPATH": str(source)}, home) as server:
         try:
             yield server
         finally:

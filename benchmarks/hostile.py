@@ -26,6 +26,7 @@ from raw_requests import Request, random_request, send
 from tiltyard import files
 from tiltyard.serving import serve
 from tiltyard.serving.packaging import smoke_test
+from tiltyard.serving.variables import SERVER
 from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,7 +97,7 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         environment = serve.environment({**serve.fixed_packages(folders), "TIMEOUT": SECONDS}, Path(folder))
-        with smoke_test.running(serve.ARGUMENTS, environment, Path(folder)) as server:
+        with smoke_test.running(SERVER, environment, Path(folder)) as server:
             outcome = send_requests(server, golden, options.requests, options.seed)
     text = summary(outcome, options.requests, options.seed)
     print(text)

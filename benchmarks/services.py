@@ -21,6 +21,7 @@ import psutil
 
 from tiltyard.serving import serve
 from tiltyard.serving.packaging import smoke_test
+from tiltyard.serving.variables import SERVER
 from tiltyard.workspace import Workspace
 
 PEERS = Path(__file__).parent / "peers"
@@ -66,7 +67,7 @@ def ours() -> list[Service]:
     """Return both ways to start our service, and the first one with a worker for each core."""
     predict = "/v1/models/{name}:predict"
     bento = [*BENTO, "service:Tiltyard", "--working-dir", str(page.ROOT / "serving"), *LISTEN]
-    listen = [sys.executable, *serve.ARGUMENTS, *LISTEN]
+    listen = [sys.executable, *SERVER, *LISTEN]
     return [
         Service(OURS, listen, predict, _rows, own=True),
         Service(IN_BENTO, bento, predict, _rows, own=True),

@@ -27,6 +27,7 @@ from process_stats import ProcessStats, measure_processes
 from tiltyard import files
 from tiltyard.serving import serve
 from tiltyard.serving.packaging import smoke_test
+from tiltyard.serving.variables import SERVER
 from tiltyard.workspace import Workspace
 
 RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "SOAK.md"
@@ -141,7 +142,7 @@ def main() -> None:
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     with tempfile.TemporaryDirectory() as folder:
         environment = serve.environment(serve.fixed_packages(folders), Path(folder))
-        with smoke_test.running(serve.ARGUMENTS, environment, Path(folder)) as server:
+        with smoke_test.running(SERVER, environment, Path(folder)) as server:
             max_rate = min([capacity(server, path, body, 5) for _ in range(CAPACITY_RUNS)][1:])  # the first warms up
             rate = SHARE * max_rate
             tenths = asyncio.run(run_soak_test(server, (head + body).encode(), rate, 60 * options.minutes))

@@ -22,7 +22,8 @@ from tiltyard.preparation import prepare
 from tiltyard.report import report
 from tiltyard.serving.packaging import smoke_test
 from tiltyard.serving.packaging.package import write
-from tiltyard.serving.serve import ARGUMENTS, environment, fixed_packages
+from tiltyard.serving.serve import environment, fixed_packages
+from tiltyard.serving.variables import SERVER
 from tiltyard.training import train
 from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
@@ -122,7 +123,7 @@ def check_service(workspace: Workspace, versions: dict[str, str]) -> dict[str, f
     """Serve all packages at once and replay their golden rows over REST; return the largest difference of each."""
     folders = {name: workspace.package(name, version) for name, version in versions.items()}
     home = workspace.state("serve", "smoke")
-    with smoke_test.running(ARGUMENTS, environment(fixed_packages(folders), home), home) as server:
+    with smoke_test.running(SERVER, environment(fixed_packages(folders), home), home) as server:
         return {
             name: smoke_test.replay(server, name, folder.name, files.read_json(folder / "golden.json"))
             for name, folder in folders.items()

@@ -141,6 +141,10 @@ class Workspace:
         """The Bento store of this project."""
         return self.root / ".tiltyard" / "bentoml"
 
+    def proven_service(self, digest: str) -> Path:
+        """Return the record that BentoML has served the code of this digest."""
+        return self.root / ".tiltyard" / "proven_services" / f"{digest}.json"
+
     @property
     def prefect(self) -> Path:
         """Prefect's database and settings for this project."""

@@ -33,9 +33,9 @@ from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, smoke_test
-from tiltyard.serving.serve import ARGUMENTS
 from tiltyard.serving.traffic.append_log import AppendLog, list_files, read_lines
 from tiltyard.serving.traffic.recorder import Recorder
+from tiltyard.serving.variables import SERVER
 from tiltyard.workspace import Workspace
 
 PREDICT, FEEDBACK = "/v1/models/iris:predict", "/v1/models/iris:feedback"
@@ -352,7 +352,7 @@ def test_killed_workers_lose_no_written_records(served_project: ServedProject, t
     request_ids, killed = set[str](), set[int]()
     stop = threading.Event()
 
-    with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server:
+    with smoke_test.running(SERVER, environment, tmp_path / "home") as server:
         threads = [threading.Thread(target=_send_until_stopped, args=(server.url, request_ids, stop)) for _ in range(3)]
         for thread in threads:
             thread.start()

@@ -30,7 +30,7 @@ from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.model.compiled_request import CompiledRequest
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, smoke_test
-from tiltyard.serving.serve import ARGUMENTS
+from tiltyard.serving.variables import SERVER
 from tiltyard.workspace import Workspace
 
 IRIS = random_models.IRIS
@@ -190,7 +190,7 @@ def url(versions_project: tuple[Workspace, list[str]], tmp_path: Path) -> Iterat
         "TILTYARD_CHAMPIONS": str(space.root / "serving"),
         "TILTYARD_WORKERS": "2",
     }
-    with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server:
+    with smoke_test.running(SERVER, environment, tmp_path / "home") as server:
         yield server.url, space
 
 
@@ -303,7 +303,7 @@ def test_promotion_is_followed_after_file_descriptors_ran_out(
     space = Workspace(tmp_path / "own")
     shutil.copytree(versions_project[0].root, space.root)
     environment = serve.environment({"CHAMPIONS": str(space.root / "serving")}, tmp_path)
-    with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server, contextlib.ExitStack() as connections:
+    with smoke_test.running(SERVER, environment, tmp_path / "home") as server, contextlib.ExitStack() as connections:
         (worker,) = psutil.Process(server.process.pid).children()
         worker.rlimit(psutil.RLIMIT_NOFILE, (worker.num_fds() + 10,) * 2)
         address = "127.0.0.1", int(server.url.rpartition(":")[2])

@@ -32,6 +32,7 @@ from tiltyard.serving.traffic.feedback_token import TOKEN
 from tiltyard.serving.traffic.rate_limit import RateLimits
 from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.serving.traffic.truths import SENDER_LIMITS, TASK_LIMIT
+from tiltyard.serving.variables import SERVER
 from tiltyard.workspace import Workspace
 
 PREDICT, FEEDBACK = "/v1/models/iris:predict", "/v1/models/iris:feedback"
@@ -387,7 +388,7 @@ def test_tokens_are_valid_for_all_workers_and_after_a_restart(packages: dict[str
     items: list[dict[str, Any]] = []
     for turn in range(2):
         environment = serve.environment(given, tmp_path)
-        with smoke_test.running(serve.ARGUMENTS, environment, tmp_path / f"home{turn}") as server:
+        with smoke_test.running(SERVER, environment, tmp_path / f"home{turn}") as server:
             for _ in range(10):
                 response = httpx.post(server.url + PREDICT, json={"instances": [schema["example"]]})
                 items.append({"id": response.headers["x-request-id"], "token": response.headers["x-feedback-token"]})

@@ -16,6 +16,7 @@ from raw_requests import WRAPPINGS, Request, random_request, statuses
 from tiltyard.serving import serve
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import smoke_test
+from tiltyard.serving.variables import SERVER
 
 IRIS = {"sepal_length": 5.1, "petal_length": 1.4}
 INPUTS = [{"name": name, "datatype": "FP64", "shape": [-1]} for name in IRIS]
@@ -31,7 +32,7 @@ def test_service_survives_a_thousand_hostile_requests(packages: dict[str, Path],
         rows = [served.schema["example"]]
         golden[name] = {"instances": rows, "predictions": served.predict(rows), "version": served.version}
     environment = serve.environment({**serve.fixed_packages(packages), "TIMEOUT": "10"}, tmp_path)
-    with smoke_test.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
+    with smoke_test.running(SERVER, environment, tmp_path / "home") as server:
         outcome = send_requests(server, golden, 1000, seed=1)
     assert outcome.faults == []
     assert outcome.growth < 2  # includes pyarrow and large bodies; the long run has a smaller limit

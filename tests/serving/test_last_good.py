@@ -25,7 +25,7 @@ from tiltyard.serving.http.app import create_app
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.http.last_good import LastGood
 from tiltyard.serving.packaging import smoke_test
-from tiltyard.serving.serve import ARGUMENTS
+from tiltyard.serving.variables import SERVER
 from tiltyard.workspace import Workspace
 
 PREDICT = "/v1/models/iris:predict"
@@ -253,7 +253,7 @@ def service(space: Workspace, tmp_path: Path) -> Iterator[tuple[smoke_test.Serve
     state = str(serve.last_good(space).folder)
     options = {"CHAMPIONS": str(space.root / "serving"), "STATE": state, "WORKERS": "2"}
     environment = serve.environment(options, tmp_path)
-    with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server:
+    with smoke_test.running(SERVER, environment, tmp_path / "home") as server:
         (parent,) = psutil.Process(server.process.pid).children()
         _wait_until(lambda: len(_workers(parent)) == 2)
         yield server, parent

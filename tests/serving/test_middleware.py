@@ -30,7 +30,7 @@ from tiltyard.serving.http.middleware import RequestMiddleware
 from tiltyard.serving.http.prometheus import RequestMetrics
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, smoke_test
-from tiltyard.serving.serve import ARGUMENTS
+from tiltyard.serving.variables import SERVER
 
 PREDICT = "/v1/models/iris:predict"
 
@@ -208,7 +208,7 @@ def test_probes_need_no_key(packages: dict[str, Path], tmp_path: Path) -> None:
     own = api_keys.add(path, "robot")
     environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"]), "TILTYARD_KEYS": str(path)}
     with (
-        smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server,
+        smoke_test.running(SERVER, environment, tmp_path / "home") as server,
         httpx.Client(base_url=server.url) as client,
     ):
         assert [client.get(path).status_code for path in ("/livez", "/readyz", "/metrics")] == [200] * 3

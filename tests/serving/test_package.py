@@ -113,7 +113,8 @@ def test_bento_image_installs_the_wheel(space: Workspace, iris: Task) -> None:
 
 
 @pytest.mark.slow
-def test_smoke_test_runs_the_packaged_code(space: Workspace, iris: Task, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["BentoML", "uvicorn"])
+def test_smoke_test_runs_the_packaged_code(space: Workspace, iris: Task, tmp_path: Path, by: str) -> None:
     """If the code inside the Bento is changed, the smoke test fails, although the code of the project is unchanged."""
     shutil.copytree(space.root, tmp_path / "w")
     copied_space = Workspace(tmp_path / "w")
@@ -126,8 +127,28 @@ def test_smoke_test_runs_the_packaged_code(space: Workspace, iris: Task, tmp_pat
         for name, text in content.items():
             wheel.writestr(name, text)
     golden = files.read_json(copied_space.package("iris", version) / "golden.json")
+    if by == "uvicorn":
+        digest = smoke_test.service_digest(bento.folder(copied_space, "iris", version))
+        files.write_json(copied_space.proven_service(digest), {})
     with pytest.raises(PackageError, match=r"predictions\[0\]\[probabilities\].* as in the evaluation"):
         smoke_test.prove(copied_space, "iris", version, golden)
+
+
+@pytest.mark.slow
+def test_bentoml_is_started_once_for_the_same_code(
+    space: Workspace, iris: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After BentoML has served the same code and requirements, a version is tested without it."""
+    version = package.package(space, iris)
+    golden = files.read_json(space.package("iris", version) / "golden.json")
+    monkeypatch.setattr(smoke_test, "started", None)
+    assert smoke_test.prove(space, "iris", version, golden) < 1e-6
+    service = bento.folder(space, "iris", version) / "src/service.py"
+    content = service.read_bytes()
+    service.write_bytes(content + b"\n")
+    with pytest.raises(TypeError):
+        smoke_test.prove(space, "iris", version, golden)
+    service.write_bytes(content)
 
 
 @pytest.mark.slow

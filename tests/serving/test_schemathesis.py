@@ -14,6 +14,7 @@ import pytest
 from tiltyard.serving import serve
 from tiltyard.serving.http import api_keys
 from tiltyard.serving.packaging import smoke_test
+from tiltyard.serving.variables import SERVER
 
 HERE = Path(__file__).parent
 SETTINGS = """\
@@ -70,5 +71,5 @@ def test_service_matches_its_openapi_document(packages: dict[str, Path], tmp_pat
         else serve.fixed_packages(packages)
     )
     environment = serve.environment({**options, "RECORDS": str(tmp_path / "records"), "RECORD": "1"}, tmp_path)
-    with smoke_test.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
+    with smoke_test.running(SERVER, environment, tmp_path / "home") as server:
         assert run_schemathesis(tmp_path, server.url, key) > (300 if locked else 2000)

@@ -17,7 +17,7 @@ import pytest
 
 from tiltyard import files
 from tiltyard.serving.packaging import bento, smoke_test
-from tiltyard.serving.serve import ARGUMENTS
+from tiltyard.serving.variables import SERVER
 
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 def test_failed_start_is_reported_without_traceback(tmp_path: Path, workers: str, message: str) -> None:
     """A failed start prints an error without traceback, and is not repeated by several workers."""
     done = subprocess.run(
-        [sys.executable, *ARGUMENTS, "--port", str(smoke_test.free_port())],
+        [sys.executable, *SERVER, "--port", str(smoke_test.free_port())],
         cwd=tmp_path,
         env={**bento.clean(), "TILTYARD_WORKERS": workers},
         capture_output=True,
@@ -47,7 +47,7 @@ def test_running_request_is_answered_at_shutdown(packages: dict[str, Path], tmp_
     body = json.dumps({"instances": [IRIS]}).encode()
     head = f"POST /v1/models/iris:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"])}
-    with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server:
+    with smoke_test.running(SERVER, environment, tmp_path / "home") as server:
         port = int(server.url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
             connection.sendall(head + body[:5])
@@ -67,7 +67,7 @@ def test_killed_worker_is_restarted_and_workers_end_with_their_parent(
 ) -> None:
     """A killed worker is restarted; if the parent is killed, its workers end."""
     environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"]), "TILTYARD_WORKERS": "2"}
-    with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server:
+    with smoke_test.running(SERVER, environment, tmp_path / "home") as server:
         (parent,) = psutil.Process(server.process.pid).children()
         workers = _workers(parent)
         if killed == "worker":
@@ -88,17 +88,17 @@ def test_metrics_of_a_killed_service_are_removed_at_the_next_start(packages: dic
     (temporary / "tiltyard-metrics-of-mine").mkdir(parents=True)
     environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"]), "TILTYARD_WORKERS": "2"}
     environment |= {"TMPDIR": str(temporary), "PYTHONPATH": source}
-    with smoke_test.running(ARGUMENTS, environment, tmp_path / "first") as killed:
+    with smoke_test.running(SERVER, environment, tmp_path / "first") as killed:
         (metrics_folder,) = _metrics(temporary)
         (parent,) = psutil.Process(killed.process.pid).children()
         workers = _workers(parent)
         parent.kill()
         psutil.wait_procs([parent, *workers], timeout=60)
         assert _metrics(temporary) == {metrics_folder}
-    with smoke_test.running(ARGUMENTS, environment, tmp_path / "second"):
+    with smoke_test.running(SERVER, environment, tmp_path / "second"):
         (second_folder,) = _metrics(temporary)
         assert second_folder != metrics_folder
-        with smoke_test.running(ARGUMENTS, environment, tmp_path / "third") as other:
+        with smoke_test.running(SERVER, environment, tmp_path / "third") as other:
             assert len(_metrics(temporary) - {second_folder}) == 1
             assert httpx.get(f"{other.url}/metrics").status_code == 200
         assert second_folder in _metrics(temporary)

@@ -15,7 +15,7 @@ import pytest
 from workspaces import ROOT
 
 from tiltyard.serving.packaging import bento, smoke_test
-from tiltyard.serving.serve import ARGUMENTS
+from tiltyard.serving.variables import SERVER
 
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 HEAVY = ["tensorflow", "keras", "pandas", "dvc", "prefect", "great_expectations", "sklearn", "matplotlib"]
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 BENTO = ["-m", "bentoml", "serve", "service:Tiltyard", "--working-dir", str(ROOT / "serving")]
 
 
-@pytest.fixture(scope="module", params=[ARGUMENTS, BENTO], ids=["alone", "bentoml"])
+@pytest.fixture(scope="module", params=[SERVER, BENTO], ids=["alone", "bentoml"])
 def url(
     request: pytest.FixtureRequest, packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:

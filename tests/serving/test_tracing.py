@@ -26,6 +26,7 @@ from tiltyard.serving.http.prometheus import RequestMetrics
 from tiltyard.serving.http.tracing import Tracer
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento
+from tiltyard.serving.variables import SERVER
 
 PREDICT = "/v1/models/iris:predict"
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -196,7 +197,7 @@ def test_service_exports_its_spans(
     address, received = collector
     options = {"PACKAGES": str(packages["iris"]), "TRACE": "True"}
     environment = {**serve.environment(options, tmp_path), OTLP: address}
-    with smoke_test.running(serve.ARGUMENTS, environment, tmp_path / "home") as server:
+    with smoke_test.running(SERVER, environment, tmp_path / "home") as server:
         server.ask("/v1/models/iris")
         server.ask("/v2/models/iris")
     attribute_values = [attribute.value.string_value for span in parse_spans(received) for attribute in span.attributes]

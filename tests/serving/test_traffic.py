@@ -25,10 +25,10 @@ from tiltyard.registry import rollout
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, smoke_test
-from tiltyard.serving.serve import ARGUMENTS
 from tiltyard.serving.traffic import traffic_split
 from tiltyard.serving.traffic.append_log import list_files, read_lines
 from tiltyard.serving.traffic.recorder import Recorder
+from tiltyard.serving.variables import SERVER
 from tiltyard.workspace import Workspace
 
 PREDICT = "/v1/models/iris:predict"
@@ -367,7 +367,7 @@ def test_two_workers_assign_each_client_to_the_same_version(served_project: Serv
         "TILTYARD_RECORDS": str(space.records),
         "TILTYARD_RECORD": "1",
     }
-    with smoke_test.running(ARGUMENTS, environment, tmp_path / "home") as server:
+    with smoke_test.running(SERVER, environment, tmp_path / "home") as server:
         traffic.start_rollout(space, loader.load(space, "iris"), (second, "canary"), 0.5)
         versions_used: dict[int, set[str]] = {number: set() for number in range(60)}
         time.sleep(5)

@@ -16,10 +16,8 @@ from tiltyard.config import loader, task_list
 from tiltyard.errors import PackageError, RegistryError, TiltyardError
 from tiltyard.registry.registry import Registry
 from tiltyard.serving.http.last_good import LastGood
-from tiltyard.serving.variables import SERVICE_VARIABLES
+from tiltyard.serving.variables import SERVER, SERVICE_VARIABLES
 from tiltyard.workspace import Workspace
-
-ARGUMENTS = ["-m", "tiltyard.serving.http.server"]  # without the executable and the address
 
 
 def serve(
@@ -91,7 +89,7 @@ def last_good(workspace: Workspace) -> LastGood:
 
 def command(host: str, port: int) -> list[str]:
     """Return the command line of the service."""
-    return [sys.executable, *ARGUMENTS, "--host", host, "--port", str(port)]
+    return [sys.executable, *SERVER, "--host", host, "--port", str(port)]
 
 
 def fixed_packages(folders: dict[str, Path]) -> dict[str, str]:

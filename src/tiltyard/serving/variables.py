@@ -1,7 +1,8 @@
-"""Environment variables that the service reads, by name."""
+"""The command of the service, and the environment variables that it reads."""
 
 from __future__ import annotations
 
+SERVER = ["-m", "tiltyard.serving.http.server"]  # arguments without the executable and the address
 LIMITS = ("WORKERS", "CONCURRENCY", "CONNECTIONS", "TIMEOUT", "KEYS", "PLAIN")
 NAMES = ("PACKAGES", "CHAMPIONS", "TASKS", *LIMITS, "LOG", "TRACE", "RECORD", "RECORDS", "STATE")
 SERVICE_VARIABLES = {f"TILTYARD_{name}" for name in NAMES}
