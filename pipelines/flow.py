@@ -150,13 +150,9 @@ def _run_step(workspace: Workspace, name: str, step: str, *, current: bool) -> A
 def _record_result(workspace: Workspace, row: TaskOutcome, step: str, result: Any) -> None:
     """Fill in the row from the result of a step: metrics of `evaluate`, the verdict of `promote`."""
     if step == "evaluate":
-        report = files.read_json(workspace.out(row.task, "evaluate") / "report.json")
-        row.problem, row.metric, row.version = report["problem"], report["metric"], report["version"]
-        row.value, row.baseline = report["metrics"][row.metric], report["baseline"][row.metric]
+        row.record_report(files.read_json(workspace.out(row.task, "evaluate") / "report.json"))
     elif step == "promote":
-        unchanged = result.version == result.champion  # the champion was trained again
-        row.verdict, row.reasons = result.shown_verdict, [] if unchanged else result.reasons
-        row.next = next_steps(workspace, loader.load(workspace, row.task), result)
+        row.record_verdict(result, next_steps(workspace, loader.load(workspace, row.task), result))
 
 
 def _push_versions(root: str) -> list[TaskOutcome]:

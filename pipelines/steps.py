@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from prefect.tasks import exponential_backoff
 
-from pipelines import artifacts
+from pipelines import artifacts, unchanged
 from tiltyard.config import base_tasks, loader
 from tiltyard.config.task import Task as TaskFile
 from tiltyard.data import dvc
@@ -45,11 +45,11 @@ WITH_RETRIES: dict[str, Any] = {
 
 @task(name="fetch", task_run_name="fetch {name}", **WITH_RETRIES)
 def fetch(root: str, name: str) -> str:
-    """Fetch raw data; return 'new', 'same' or 'edited' (by hand)."""
+    """Fetch raw data, unless it was fetched when the run began; return 'new', 'same' or 'edited' (by hand)."""
     from tiltyard.data.fetch import get
 
     workspace = Workspace(Path(root))
-    return get(workspace, loader.load(workspace, name)).state
+    return unchanged.FETCHED.pop(name, "") or get(workspace, loader.load(workspace, name)).state
 
 
 def _stage(stage: str) -> Task[..., Any]:
@@ -88,7 +88,7 @@ def promote(root: str, name: str) -> Verdict:
     wanted = loader.load(workspace, name)
     verdict = action(workspace, wanted)
     if (
-        fails_only(verdict, "approval")
+        verdict.fails_only("approval")
         and wanted.gate.approval_minutes
         and wait_for_approval(workspace, wanted, verdict.version)
     ):
@@ -97,11 +97,6 @@ def promote(root: str, name: str) -> Verdict:
     if not verdict.recorded:
         artifacts.create_report_link(workspace, wanted)
     return verdict
-
-
-def fails_only(verdict: Verdict, code: str) -> bool:
-    """Return whether this check is the only one that failed."""
-    return [outcome.code for outcome in verdict.outcomes if outcome.state == "failed"] == [code]
 
 
 def wait_for_approval(workspace: Workspace, wanted: TaskFile, version: str) -> bool:

@@ -6,7 +6,9 @@ import traceback
 from dataclasses import dataclass, field
 
 from tiltyard.errors import StageError, TiltyardError, from_os_error
+from tiltyard.files import Json
 from tiltyard.gate.next_steps import STATUS, NextSteps
+from tiltyard.gate.verdict import Verdict
 from tiltyard.processes import LOG_LINES
 
 
@@ -40,6 +42,16 @@ class TaskOutcome:
         elif not isinstance(error, TiltyardError):
             traceback.print_exception(error)  # into the log of the run
             self.log = "".join(traceback.format_exception(error)).splitlines()[-LOG_LINES:]
+
+    def record_report(self, report: Json) -> None:
+        """Record the metrics of an evaluation."""
+        self.problem, self.metric, self.version = report["problem"], report["metric"], report["version"]
+        self.value, self.baseline = report["metrics"][self.metric], report["baseline"][self.metric]
+
+    def record_verdict(self, verdict: Verdict, following: NextSteps) -> None:
+        """Record a verdict and what to do next; that the champion was trained again needs no reason."""
+        self.verdict, self.next = verdict.shown_verdict, following
+        self.reasons = [] if verdict.version == verdict.champion else verdict.reasons
 
     @property
     def status(self) -> int:

@@ -146,6 +146,11 @@ class Workspace:
         return self.root / ".tiltyard" / "proven_services" / f"{digest}.json"
 
     @property
+    def pushed(self) -> Path:
+        """The record of what was pushed to the remote last."""
+        return self.root / ".tiltyard" / "pushed"
+
+    @property
     def prefect(self) -> Path:
         """Prefect's database and settings for this project."""
         return self.root / ".tiltyard" / "prefect"

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from tiltyard import files, progress
 from tiltyard import processes as stages
-from tiltyard.data import dvc_cache, dvc_push, dvc_transfer, remote_listing
+from tiltyard.data import dvc_cache, dvc_push, dvc_transfer, push_record, remote_listing
 from tiltyard.errors import DataError, TaskError, TiltyardError, WorkspaceError, from_os_error
 from tiltyard.settings import Settings
 from tiltyard.workspace import Workspace
@@ -159,6 +159,8 @@ def push(workspace: Workspace, *paths: Path) -> int:
         if damaged:
             dvc_push.restore(damaged)
             raise dvc_push.damage_error(workspace.root, damaged)
+        if not paths:
+            push_record.record(workspace)
         return sent
 
 
@@ -169,9 +171,9 @@ def status(workspace: Workspace, *targets: str) -> dict[str, Any]:
         return found
 
 
-def is_current(workspace: Workspace, task: str) -> bool:
-    """Return whether every stage of a task is up to date, by one call of DVC instead of five."""
-    return not status(workspace, *(f"{verb}@{task}" for verb in (RESOLVE, *STAGES)))
+def is_current(workspace: Workspace, *tasks: str) -> bool:
+    """Return whether every stage of some tasks is up to date, by one call of DVC."""
+    return not status(workspace, *(f"{verb}@{task}" for task in tasks for verb in (RESOLVE, *STAGES)))
 
 
 def remote_address(workspace: Workspace) -> str:

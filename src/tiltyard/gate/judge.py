@@ -16,22 +16,15 @@ from tiltyard.gate.checks.base import versus
 from tiltyard.gate.duel import Duel
 from tiltyard.gate.verdict import Verdict, decide
 from tiltyard.registry.provenance import code_digest
-from tiltyard.registry.registry import Registry, rolled_back
+from tiltyard.registry.registry import Champion, Registry, rolled_back
 from tiltyard.workspace import Workspace
 
 
 def judge(workspace: Workspace, task: Task, evaluated: Evaluated | None = None, *, again: bool = False) -> Verdict:
     """Run every check on the evaluated model; pass `evaluated` if it was read already."""
     evaluated = evaluated or read_evaluated(workspace, task)
-    report = evaluated.report
-    registry = Registry(workspace)
-    champion = registry.champion(task.name)
-    before = champion.version if champion else None
-    fingerprint = _fingerprint(task.gate, report, before)
-    verdict = Verdict(task.name, "HOLD", report["version"], before, [], fingerprint=fingerprint)
-    if before == verdict.version:
-        return dataclasses.replace(verdict, reasons=[f"version {before} is already the champion"], recorded=True)
-    if not again and (known := _known(registry, verdict)):
+    verdict, champion = _undecided(workspace, task, evaluated)
+    if known := _known(workspace, verdict, again=again):
         return known
     duel = duel_setup.build_duel(workspace, task, evaluated, champion)
     outcomes = [plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")]
@@ -41,9 +34,27 @@ def judge(workspace: Workspace, task: Task, evaluated: Evaluated | None = None, 
     )
 
 
-def _known(registry: Registry, verdict: Verdict) -> Verdict | None:
-    """Return the earlier verdict on the same inputs, or HOLD for a version that was rolled back."""
-    decisions = registry.decisions(verdict.task)
+def known_verdict(workspace: Workspace, task: Task, evaluated: Evaluated) -> Verdict | None:
+    """Return the verdict if it is known without a duel: on the champion, or on what was judged before."""
+    return _known(workspace, _undecided(workspace, task, evaluated)[0])
+
+
+def _undecided(workspace: Workspace, task: Task, evaluated: Evaluated) -> tuple[Verdict, Champion | None]:
+    """Return the verdict before any check, and the champion to compare with."""
+    champion = Registry(workspace).champion(task.name)
+    version = champion.version if champion else None
+    fingerprint = _fingerprint(task.gate, evaluated.report, version)
+    return Verdict(task.name, "HOLD", evaluated.report["version"], version, [], fingerprint=fingerprint), champion
+
+
+def _known(workspace: Workspace, verdict: Verdict, *, again: bool = False) -> Verdict | None:
+    """Return HOLD for the champion itself and, except `again`, what was rolled back, or the verdict on equal inputs."""
+    if verdict.version == verdict.champion:
+        reasons = [f"version {verdict.champion} is already the champion"]
+        return dataclasses.replace(verdict, reasons=reasons, recorded=True)
+    if again:
+        return None
+    decisions = Registry(workspace).decisions(verdict.task)
     if back := rolled_back(decisions).get(verdict.version):
         reason = (
             f"version {verdict.version} was rolled back by {back.who} on {back.time}; to judge it again: "

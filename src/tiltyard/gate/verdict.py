@@ -32,6 +32,10 @@ class Verdict:
         """Return the verdict to show: "unchanged" if the version is already the champion."""
         return "unchanged" if self.version == self.champion else self.verdict
 
+    def fails_only(self, code: str) -> bool:
+        """Return whether this check is the only one that failed."""
+        return [outcome.code for outcome in self.outcomes if outcome.state == "failed"] == [code]
+
     def decision(self, parameters: Json, report: Json, origin: Json) -> Decision:
         """Convert it to a decision of the ledger; `parameters` are all sections of the task file."""
         kept = {name: report[name] for name in ("metric", "metrics", "baseline", "data", "test")}

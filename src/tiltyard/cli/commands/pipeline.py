@@ -215,17 +215,22 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
+    from pipelines.unchanged import unchanged
     from tiltyard import progress
     from tiltyard.cli.output import tables
     from tiltyard.config import task_list
 
     workspace = find_workspace()
-    with (
-        _interruptible(),
-        progress.status("starting Prefect") as ready,
-        _smoke_module() if smoke else prefect_module("flow") as flow,
-    ):
-        rows = flow.run(workspace, list(tasks) or task_list.listed(workspace), ready)
+    with _interruptible():
+        with progress.status("checking for changes"):
+            names = list(tasks) or task_list.listed(workspace)
+            rows = None if smoke else unchanged(workspace, names)
+        if rows is None:
+            with (
+                progress.status("starting Prefect") as ready,
+                _smoke_module() if smoke else prefect_module("flow") as flow,
+            ):
+                rows = flow.run(workspace, names, ready)
         if as_json:
             print_json([asdict(row) for row in rows])
         else:
