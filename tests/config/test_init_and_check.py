@@ -37,7 +37,7 @@ def test_codes_stay_text_and_date_range_is_reported(workspace: Workspace) -> Non
         columns = loader.load(workspace, "codes").model_dump(mode="json")["columns"]
         assert columns["code"] == {"type": "category", "values": ["007", "008", "12"], "unseen": "refuse"}
         assert columns["long"]["values"] == ["12345678901234567890", "12345678901234567891"]
-        assert {traits.name: traits.value_summary for traits in drafted.traits}["since"] == "01.02.2024 to 05.03.2024"
+        assert {traits.name: traits.examples for traits in drafted.traits}["since"] == "01.02.2024 to 05.03.2024"
         fetch_raw(workspace, "codes")
         rows = prepare.prepare(workspace, loader.load(workspace, "codes"))
         assert sum(rows["rows"].values()) == 100

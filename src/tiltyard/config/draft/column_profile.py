@@ -34,7 +34,7 @@ class ColumnProfile:
     rows: int
     missing: int
     unique: int
-    value_summary: str  # the range or some values, as text
+    examples: str  # the range or some values, as text
     column: dict[str, Any]  # its settings in a task file
     reason: str = ""  # why to leave it out; empty if it is kept
 

@@ -150,7 +150,7 @@ def _read(workspace: Workspace, request: DraftRequest) -> tuple[table_reader.Loa
 
 def _problem(truth: ColumnProfile) -> ProblemName:
     """Return classification for names and few distinct integers, else regression."""
-    whole = "." not in truth.value_summary
+    whole = "." not in truth.examples
     return (
         "classification" if truth.kind != "number" or (truth.unique <= MAX_INTEGER_LABELS and whole) else "regression"
     )
@@ -162,7 +162,7 @@ def _find_timeline(
     """Return the series to forecast, by the user's request or if the table holds one; else None."""
     if problem == "forecasting":
         if truth.kind != "number":
-            raise DataError(f"{truth.name}: expected numbers for a forecast; received {truth.value_summary}")
+            raise DataError(f"{truth.name}: expected numbers for a forecast; received {truth.examples}")
         time = next(
             (
                 profile
@@ -212,7 +212,7 @@ def _features(traits: list[ColumnProfile]) -> list[ColumnProfile]:
 def _target(truth: ColumnProfile, cells: list[Any], problem: ProblemName) -> dict[str, Any]:
     if problem == "regression":
         if truth.kind != "number":
-            raise DataError(f"{truth.name}: expected numbers for a regression; received {truth.value_summary}")
+            raise DataError(f"{truth.name}: expected numbers for a regression; received {truth.examples}")
         return {"column": truth.name, "bounds": truth.column["bounds"]}
     counts = Counter(map(str, cells))
     if not 2 <= len(counts) <= MAX_LABELS:

@@ -151,7 +151,7 @@ def sections(found: ImageProfile) -> dict[str, Any]:
 def comments(found: ImageProfile) -> dict[str, str]:
     """Return comments that explain the values of some keys."""
     texts = {
-        "target": profiles(found)[1].value_summary,
+        "target": profiles(found)[1].examples,
         "augment": "no flip; add flip: horizontal if a mirrored image has the same class",
         "class_weights": "sizes of classes differ much",
     }

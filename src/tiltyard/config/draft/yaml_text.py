@@ -107,7 +107,7 @@ _OneLine.add_representer(str, _OneLine.represent_text)
 
 def _column_comment(profile: ColumnProfile) -> str:
     missing = f"; {profile.missing:,} missing" if profile.missing else ""
-    return _one_line(profile.value_summary) + missing
+    return _one_line(profile.examples) + missing
 
 
 def _comment(words: str) -> str:
