@@ -145,6 +145,10 @@ class Workspace:
         """Return the record that BentoML has served the code of this digest."""
         return self.root / ".tiltyard" / "proven_services" / f"{digest}.json"
 
+    def fetched(self, task: str) -> Path:
+        """Return the record of the version of a task's source that was fetched last."""
+        return self.root / ".tiltyard" / "fetched" / task
+
     @property
     def pushed(self) -> Path:
         """The record of what was pushed to the remote last."""

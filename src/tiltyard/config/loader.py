@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +28,7 @@ def load(workspace: Workspace, name: str) -> Task:
     if name not in workspace.tasks():
         raise unknown_task_error(workspace, name)
     path = f"tasks/{name}.yaml"
-    return _build_task(read(workspace.task_file(name), path), name, path)
+    return parse(safe_yaml.read_text(workspace.task_file(name), path), name, path)
 
 
 def find_error(workspace: Workspace, name: str) -> TaskError | None:
@@ -63,6 +64,7 @@ def load_with(workspace: Workspace, name: str, changes: Changes) -> Task:
     return _build_variant({**data, "name": name}, f"{path}, with ", changes)
 
 
+@functools.lru_cache(maxsize=256)  # a run reads each file many times; a task cannot be changed
 def parse(text: str, name: str, path: str) -> Task:
     """Return a task from YAML text; `path` is used in errors."""
     return _build_task(content(text, path), name, path)

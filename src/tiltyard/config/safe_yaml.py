@@ -44,14 +44,18 @@ NUMBERLIKE = r"[-+]?[0-9_.]+([eE][-+]?[0-9]+)?"  # numbers for some other parser
 
 def read(path: Path, label: str) -> Any:
     """Read a file; `label` is its name in messages."""
+    return parse(read_text(path, label), label)
+
+
+def read_text(path: Path, label: str) -> str:
+    """Read a file without parsing it."""
     try:
         with io.TextIOWrapper(files.open_regular(path), encoding="utf-8") as file:
-            text = file.read()
+            return file.read()
     except UnicodeDecodeError as error:
         raise TaskError(f"{label}: expected text in UTF-8; byte {error.start:,} is not", f"edit {label}") from None
     except OSError as error:
         raise TaskError(f"{label}: cannot be read: {error.strerror}", f"see: ls -l {label}") from None
-    return parse(text, label)
 
 
 def parse(text: str, label: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -48,6 +49,9 @@ def get(workspace: Workspace, task: Fetchable, *, force: bool = False) -> Fetche
     """Update data/raw/TASK from its source and store a version; keep edits since the last fetch unless `force`."""
     raw = workspace.raw(task.name)
     before, recorded = _checksums_of(raw), _recorded(workspace, task.name)
+    version = _version(task.source)
+    if version and before == recorded and version == _recorded_version(workspace, task.name) and not force:
+        return _stored(workspace, task.name, "same")
     with tempfile.TemporaryDirectory() as temporary:
         fresh = Path(temporary)
         sums = _fetch_into(workspace, task, fresh)
@@ -57,11 +61,32 @@ def get(workspace: Workspace, task: Fetchable, *, force: bool = False) -> Fetche
                 shutil.copytree(fresh, folder, dirs_exist_ok=True)
     if not edited:
         _record(workspace, task.name, sums)
+        files.write_text(workspace.fetched(task.name), version)
+    return _stored(workspace, task.name, "edited" if edited else "same" if before == sums else "new")
+
+
+def _stored(workspace: Workspace, task: str, state: Literal["new", "same", "edited"]) -> Fetched:
+    """Store the raw data as a version unless that was done before."""
+    raw = workspace.raw(task)
     if dvc.changed(workspace, raw):
         dvc.add(workspace, raw)
     data = files.sha256(raw)
-    versions.record(workspace, task.name, data, dvc.pointer(raw))
-    return Fetched(data, "edited" if edited else "same" if before == sums else "new")
+    versions.record(workspace, task, data, dvc.pointer(raw))
+    return Fetched(data, state)
+
+
+def _version(source: Source) -> str:
+    """Return a hash of the source's settings, code and version; empty if the data must be fetched to know them."""
+    if not (version := source.version()):
+        return ""
+    folders = (Path(__file__).with_name(name) for name in ("sources", "images"))
+    code = files.sha256(*(path for folder in folders for path in sorted(folder.glob("*.py"))))
+    return hashlib.sha256(f"{version} {code} {source.model_dump_json()}".encode()).hexdigest()
+
+
+def _recorded_version(workspace: Workspace, task: str) -> str:
+    path = workspace.fetched(task)
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _fetch_into(workspace: Workspace, task: Fetchable, folder: Path) -> Sums:

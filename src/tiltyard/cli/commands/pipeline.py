@@ -225,7 +225,9 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
         with progress.status("checking for changes"):
             names = list(tasks) or task_list.listed(workspace)
             rows = None if smoke else unchanged(workspace, names)
-        if rows is None:
+        if rows is not None:
+            click.echo("nothing changed since the last run: every step is skipped", err=True)
+        else:
             with (
                 progress.status("starting Prefect") as ready,
                 _smoke_module() if smoke else prefect_module("flow") as flow,

@@ -22,6 +22,10 @@ class Source(Settings):
         Paths in the settings are relative to the workspace, not to the working directory.
         """
 
+    def version(self) -> str:
+        """Return what the data depend on besides the settings, if it is known without fetching them; else nothing."""
+        return ""
+
     @property
     def dialect(self) -> Dialect:
         """The dialect of its table; unset options are guessed."""

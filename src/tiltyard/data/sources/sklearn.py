@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,10 @@ class Sklearn(Source):
 
     kind: Literal["sklearn"]
     dataset: Literal["diabetes", "iris", "digits"]
+
+    def version(self) -> str:
+        """Return the versions of the libraries that contain and write the data."""
+        return " ".join(f"{name} {metadata.version(name)}" for name in ("scikit-learn", "pandas", "pillow"))
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write table.csv, or images.zip with CLASS/NUMBER.png."""
