@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.data import dvc
-from tiltyard.data.fetch import Fetched, fetch
+from tiltyard.data.fetch import Fetched, fetch, get
 from tiltyard.data.sources.sine import Sine
+from tiltyard.data.sources.sklearn import Sklearn
 from tiltyard.errors import SourceError
 from tiltyard.workspace import Workspace
 
@@ -110,3 +112,60 @@ def test_failing_source_keeps_the_old_data(workspace: Workspace, sine: Task, sou
     with pytest.raises(SourceError, match=message):
         fetch(workspace, sine.model_copy(update={"source": source(kind="sine")}))
     assert files.sha256(workspace.raw("sine")) == before.data
+
+
+@pytest.fixture
+def iris(workspace: Workspace) -> Task:
+    """A fetched task whose source knows the version of its data."""
+    task = loader.load(workspace, "iris")
+    assert get(workspace, task).state == "new"
+    return task
+
+
+def _refuse(*_: object) -> None:
+    raise OSError("it is fetched")
+
+
+def test_data_of_a_known_version_are_not_fetched_again(
+    workspace: Workspace, iris: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bundled data of the same libraries and settings are the same, so the source is not opened."""
+    monkeypatch.setattr(Sklearn, "fetch", _refuse)
+    assert get(workspace, iris).state == "same"
+    assert get(workspace, iris) == Fetched(files.sha256(workspace.raw("iris")), "same")
+
+
+def _edit_by_hand(workspace: Workspace, _: pytest.MonkeyPatch) -> None:
+    (path,) = workspace.raw("iris").iterdir()
+    path.write_text("edited", encoding="utf-8")
+
+
+def _upgrade(_: Workspace, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Sklearn, "version", lambda _: "scikit-learn 9")
+
+
+def _change_the_settings(_: Workspace, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Sklearn, "model_dump_json", lambda _: "other settings")
+
+
+def _lose_the_record(workspace: Workspace, _: pytest.MonkeyPatch) -> None:
+    workspace.fetched("iris").unlink()
+
+
+CHANGES = (_edit_by_hand, _upgrade, _change_the_settings, _lose_the_record)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__.strip("_"))
+def test_data_of_another_version_are_fetched(
+    workspace: Workspace,
+    iris: Task,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Workspace, pytest.MonkeyPatch], None],
+) -> None:
+    """They are after each change, and always with `force`."""
+    monkeypatch.setattr(Sklearn, "fetch", _refuse)
+    with pytest.raises(SourceError, match="it is fetched"):
+        get(workspace, iris, force=True)
+    change(workspace, monkeypatch)
+    with pytest.raises(SourceError, match="it is fetched"):
+        get(workspace, iris)

@@ -1,0 +1,36 @@
+"""Push record: whether all versions were pushed, without asking the remote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tiltyard.config import loader
+from tiltyard.data import dvc, push_record
+from tiltyard.data.fetch import fetch
+from tiltyard.workspace import Workspace
+
+
+def _new_version(workspace: Workspace) -> None:
+    fetch(workspace, loader.load(workspace, "iris"))
+
+
+def _other_lock(workspace: Workspace) -> None:
+    (workspace.root / "dvc.lock").write_text("schema: '2.0'\n", encoding="utf-8")
+
+
+def _other_remote(workspace: Workspace) -> None:
+    (workspace.root / ".dvc" / "config").write_text("[core]\n    remote = other\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("change", [_new_version, _other_lock, _other_remote])
+def test_a_change_is_not_pushed_yet(workspace: Workspace, change: Callable[[Workspace], None]) -> None:
+    """A version, a stage or a remote that is new needs a push; a push of everything records the state."""
+    assert not push_record.is_pushed(workspace)
+    fetch(workspace, loader.load(workspace, "sine"))
+    assert not push_record.is_pushed(workspace)
+    dvc.push(workspace)
+    assert push_record.is_pushed(workspace)
+    change(workspace)
+    assert not push_record.is_pushed(workspace)
