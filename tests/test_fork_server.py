@@ -20,7 +20,7 @@ from workspaces import ROOT
 from tiltyard import fork_server
 from tiltyard.fork_server import ForkServers
 
-pytestmark = pytest.mark.skipif(not fork_server.SUPPORTED, reason="forks are used on Linux only")
+pytestmark = pytest.mark.skipif(not fork_server.is_supported(), reason="forks are used on Linux only")
 CLIENT = "import sys; from tiltyard import fork_server; sys.exit(fork_server.run_in_fork(sys.argv))"
 COMMAND = """
 import json, os, random, sys, threading, time
@@ -165,6 +165,17 @@ def test_without_a_server_a_command_runs_in_its_own_process(tmp_path: Path, monk
     with ForkServers():
         assert fork_server.run_in_fork(["tiltyard", "status"]) is None
         assert fork_server.run_in_fork(["tiltyard"]) is None
+
+
+def test_an_old_kernel_has_no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without process file descriptors, stages run in their own processes."""
+    monkeypatch.setattr(os, "pidfd_open", _refuse)
+    with ForkServers():
+        assert fork_server.VARIABLE not in os.environ
+
+
+def _refuse(_: int) -> int:
+    raise OSError("not implemented")
 
 
 @pytest.mark.usefixtures("project")

@@ -35,9 +35,19 @@ LIBRARIES = {
     "models": ("pandas", "pyarrow.parquet", "keras", "onnxruntime", "sklearn.linear_model"),
 }
 GROUPS = {"validate": "data", "prepare": "data", "train": "models", "evaluate": "models"}  # of each stage
-SUPPORTED = sys.platform == "linux"  # on macOS, system libraries must not be used after a fork
 RECEIVE_SECONDS = 10.0  # for a client to send its request
 LENGTH_BYTES = 8  # the length of a request, sent before it
+
+
+def is_supported() -> bool:
+    """Return whether this system can run servers; on macOS, system libraries must not be used after a fork."""
+    if sys.platform != "linux":
+        return False
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:  # an old or a limited kernel
+        return False
+    return True
 
 
 class ForkServers:
@@ -50,7 +60,7 @@ class ForkServers:
 
     def __enter__(self) -> Self:
         """Listen for stages; child processes inherit the environment variable that names the sockets."""
-        if not SUPPORTED:
+        if not is_supported():
             return self
         folder = Path(tempfile.mkdtemp(prefix="tiltyard-fork-"))
         self.stack.callback(shutil.rmtree, folder, ignore_errors=True)
