@@ -139,7 +139,7 @@ def test_signal_ends_the_schedule_and_its_run(
     assert "Traceback" not in output
     assert "Warning" not in output
     _, remaining = psutil.wait_procs(started, timeout=10)
-    assert remaining == []
+    assert [process for process in remaining if not _has_ended(process)] == []
     with contextlib.closing(sqlite3.connect(workspace.prefect / "prefect.db")) as database:
         assert database.execute("SELECT paused FROM deployment").fetchall() == [(1,)]
         states = database.execute("SELECT state_type FROM flow_run WHERE state_type != 'SCHEDULED'").fetchall()
@@ -241,6 +241,14 @@ def _wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Return whether a process has ended; a busy system collects the status of orphans late."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
