@@ -15,6 +15,7 @@ from prefect import flow
 from prefect.states import Completed, Failed
 
 from pipelines import server, steps
+from pipelines.fork_server import ForkServers
 from pipelines.run_progress import RunProgress
 from pipelines.task_outcome import TaskOutcome
 from tiltyard import files, processes, progress
@@ -22,7 +23,6 @@ from tiltyard.config import base_tasks, loader, task_list
 from tiltyard.config.task import Task
 from tiltyard.data import dvc
 from tiltyard.errors import TaskError, TiltyardError
-from tiltyard.fork_server import ForkServers
 from tiltyard.gate.next_steps import next_steps
 from tiltyard.workspace import Workspace
 

@@ -9,7 +9,8 @@ import sys
 
 import click
 
-from tiltyard import fork_server, progress
+from pipelines.fork_server import run_in_fork
+from tiltyard import progress
 from tiltyard.cli.commands import data, experiments, explain, monitoring, pipeline, registry, serving, tasks
 from tiltyard.cli.commands._common import exit_with, print_error
 from tiltyard.errors import TiltyardError, from_os_error
@@ -18,7 +19,7 @@ from tiltyard.processes import as_stage
 
 def main() -> None:
     """Run a command. Print errors of users as a message and a hint, without a traceback."""
-    if (status := fork_server.run_in_fork(sys.argv)) is not None:
+    if (status := run_in_fork(sys.argv)) is not None:
         sys.exit(status)
     try:
         with as_stage():

@@ -96,7 +96,7 @@ class ForkServers:
 def _running(listener: socket.socket, libraries: tuple[str, ...]) -> Iterator[None]:
     """Run a server, which ends when its stdin is closed."""
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "tiltyard.fork_server", str(listener.fileno()), *libraries],
+        [sys.executable, "-P", "-m", "pipelines.fork_server", str(listener.fileno()), *libraries],
         pass_fds=[listener.fileno()],
         start_new_session=True,  # an interrupt from the keyboard ends the commands, whose end ends the forks
         stdin=subprocess.PIPE,
@@ -239,7 +239,7 @@ def run(request: Request) -> NoReturn:
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()  # forks would draw the same numbers
     importlib.invalidate_caches()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "tiltyard"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in {"tiltyard", "pipelines"}]:
         del sys.modules[name]
     code = 1
     try:

@@ -17,11 +17,11 @@ import psutil
 import pytest
 from workspaces import ROOT
 
-from tiltyard import fork_server
-from tiltyard.fork_server import ForkServers
+from pipelines import fork_server
+from pipelines.fork_server import ForkServers
 
 pytestmark = pytest.mark.skipif(not fork_server.is_supported(), reason="forks are used on Linux only")
-CLIENT = "import sys; from tiltyard import fork_server; sys.exit(fork_server.run_in_fork(sys.argv))"
+CLIENT = "import sys; from pipelines import fork_server; sys.exit(fork_server.run_in_fork(sys.argv))"
 COMMAND = """
 import json, os, random, sys, threading, time
 import numpy
@@ -48,9 +48,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package `tiltyard` whose command line does as the tests say, with the real fork server in it."""
     package = tmp_path / "source" / "tiltyard"
     (package / "cli").mkdir(parents=True)
+    for name in ("__init__.py", "cli/__init__.py"):
+        (package / name).touch()
+    (pipelines := package.with_name("pipelines")).mkdir()
     for name in ("__init__.py", "fork_server.py"):
-        (package / name).write_text((ROOT / "src" / "tiltyard" / name).read_text())
-    (package / "cli" / "__init__.py").touch()
+        (pipelines / name).write_text((ROOT / "pipelines" / name).read_text())
     (package / "cli" / "main.py").write_text(COMMAND)
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
     monkeypatch.setattr(fork_server, "LIBRARIES", {"data": ("numpy",), "models": ()})
@@ -140,7 +142,7 @@ def test_nothing_is_left_if_one_of_them_is_killed(ending: str, servers: ForkServ
 def test_the_server_of_a_killed_run_ends() -> None:
     """After kill -9 of the process that started it, the server ends by itself, and so does its fork."""
     program = (
-        "from tiltyard import fork_server; fork_server.LIBRARIES = {'data': ()}; import os, time\n"
+        "from pipelines import fork_server; fork_server.LIBRARIES = {'data': ()}; import os, time\n"
         "fork_server.ForkServers().__enter__(); print(os.environ[fork_server.VARIABLE], flush=True)\n"
         "time.sleep(300)"
     )
