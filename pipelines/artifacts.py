@@ -6,8 +6,9 @@ from typing import Any
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from tiltyard import files, markdown
+from tiltyard import files
 from tiltyard.config.task import Task
+from tiltyard.data import markdown
 from tiltyard.report import report
 from tiltyard.workspace import Workspace
 

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageFile, PngImagePlugin
 
-from tiltyard import deadline
-from tiltyard.deadline import OutOfTimeError
+from tiltyard.modeling import deadline
 from tiltyard.modeling.columns import _image_sanitizer
 from tiltyard.modeling.columns.image import Image
+from tiltyard.modeling.deadline import OutOfTimeError
 
 UNPACKED = zlib.compress(bytes(1_000_000), 9)
 COLOURS = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)

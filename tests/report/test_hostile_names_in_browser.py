@@ -21,8 +21,9 @@ from starlette_client import TestClient
 from workspaces import fetch_raw, new_workspace
 
 from pipelines import artifacts as prefect_artifacts
-from tiltyard import files, markdown
+from tiltyard import files
 from tiltyard.config import loader
+from tiltyard.data import markdown
 from tiltyard.errors import DataError, TiltyardError
 from tiltyard.experiments import study_markdown
 from tiltyard.experiments.study import copy as study_copy

@@ -29,9 +29,9 @@ from raw_http import serve_raw
 from starlette.applications import Starlette
 from workspaces import new_workspace
 
-from tiltyard import deadline
-from tiltyard.deadline import OutOfTimeError
 from tiltyard.errors import RequestError
+from tiltyard.modeling import deadline
+from tiltyard.modeling.deadline import OutOfTimeError
 from tiltyard.serving.compute import pool as compute_pool
 from tiltyard.serving.compute.pool import ComputePool
 from tiltyard.serving.http.app import create_app, install

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tiltyard import markdown
 from tiltyard.config.overrides import yaml_value
+from tiltyard.data import markdown
 
 Result = Mapping[str, Any]
 

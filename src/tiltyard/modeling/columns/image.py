@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from tiltyard import deadline
 from tiltyard.arrays import Array, Fitted
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, between, in_set
+from tiltyard.modeling import deadline
 from tiltyard.modeling.columns import _image_sanitizer
 from tiltyard.modeling.columns.base import Column, Plain, Scale
 

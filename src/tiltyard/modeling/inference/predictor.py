@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiltyard import deadline, files
+from tiltyard import files
 from tiltyard.arrays import Array, Rows, row_count, take_rows
 from tiltyard.errors import RegistryError, TrainingError
+from tiltyard.modeling import deadline
 from tiltyard.modeling.inference.encoder import Encoder
 
 if TYPE_CHECKING:

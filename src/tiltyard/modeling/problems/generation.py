@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tiltyard import deadline
 from tiltyard.arrays import Array, Rows
+from tiltyard.modeling import deadline
 from tiltyard.modeling.columns._vocabulary import UNKNOWN
 from tiltyard.modeling.columns.prose import Prose, ids
 from tiltyard.modeling.problems.base import FittedEncoder, Problem, Run, Target

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import msgspec
 
-from tiltyard import deadline
-from tiltyard.deadline import OutOfTimeError
 from tiltyard.errors import RequestError, TiltyardError
+from tiltyard.modeling import deadline
+from tiltyard.modeling.deadline import OutOfTimeError
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import predict_request, table_body
 from tiltyard.serving.requests.json_body import PredictRequest

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tiltyard import files, markdown
+from tiltyard import files
 from tiltyard.config.gate_section import Gate
 from tiltyard.config.sections import Split
 from tiltyard.config.task import Task
+from tiltyard.data import markdown
 from tiltyard.data.sources.base import Source
 from tiltyard.files import Json
 from tiltyard.modeling.columns.base import Column

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard import deadline
 from tiltyard.arrays import Array
 from tiltyard.errors import RequestError
 from tiltyard.explain.math.explained_output import ExplainedOutput
 from tiltyard.explain.math.shapley import coalition_count, mix_rows, shapley
+from tiltyard.modeling import deadline
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests.json_body import EXPLAIN
 
