@@ -29,12 +29,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
+ENVIRONMENT = "environment.json"  # beside the sockets: the variables with which the libraries are loaded
 VARIABLE = "TILTYARD_FORK_SERVER"  # environment variable: the folder of the sockets
 LIBRARIES = {
     "data": ("pandas", "pyarrow.parquet", "great_expectations.expectations.registry"),
     "models": ("pandas", "pyarrow.parquet", "keras", "onnxruntime", "sklearn.linear_model"),
 }
 GROUPS = {"validate": "data", "prepare": "data", "train": "models", "evaluate": "models"}  # of each stage
+# of variables that libraries read when they are loaded; PYTHONPATH decides which code runs
+PREFIXES = ("CUDA_", "GX_", "JAX_", "KERAS_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "TF_", "XLA_")
 RECEIVE_SECONDS = 10.0  # for a client to send its request
 LENGTH_BYTES = 8  # the length of a request, sent before it
 
@@ -68,6 +71,7 @@ class ForkServers:
             listener = self.listeners[group] = self.stack.enter_context(socket.socket(socket.AF_UNIX))
             listener.bind(str(folder / group))
             listener.listen()
+        (folder / ENVIRONMENT).write_text(json.dumps(_library_variables()), encoding="utf-8")
         os.environ[VARIABLE] = str(folder)
         self.stack.callback(os.environ.pop, VARIABLE, None)
         thread = threading.Thread(target=self._run, name="fork servers", daemon=True)
@@ -86,7 +90,9 @@ class ForkServers:
         """Wait for the first stage, start all servers, and end them when the run ends."""
         if self.ending in select.select([*self.listeners.values(), self.ending], [], [])[0]:
             return
-        with contextlib.ExitStack() as processes:
+        with contextlib.ExitStack() as processes, contextlib.suppress(OSError):  # no memory for a process
+            for listener in self.listeners.values():
+                processes.enter_context(listener)
             for group, libraries in LIBRARIES.items():
                 processes.enter_context(_running(self.listeners[group], libraries))
             self.ending.recv(1)
@@ -112,7 +118,7 @@ def _running(listener: socket.socket, libraries: tuple[str, ...]) -> Iterator[No
 def run_in_fork(arguments: list[str]) -> int | None:
     """Run this command in a fork of the server and return its exit status; None if there is no server for it."""
     folder, group = os.environ.pop(VARIABLE, ""), GROUPS.get(arguments[1] if len(arguments) > 1 else "")
-    if not folder or not group:
+    if not folder or not group or not _has_same_variables(Path(folder)):
         return None
     with socket.socket(socket.AF_UNIX) as connection:
         try:
@@ -125,6 +131,18 @@ def run_in_fork(arguments: list[str]) -> int | None:
         except OSError:
             return None  # the server has ended
         return int(status) if status else 1
+
+
+def _library_variables() -> dict[str, str]:
+    """Return the environment variables that libraries read when they are loaded."""
+    return {name: value for name, value in os.environ.items() if name.startswith(PREFIXES)}
+
+
+def _has_same_variables(folder: Path) -> bool:
+    """Return whether the libraries were loaded with the variables of this process."""
+    with contextlib.suppress(OSError, ValueError):
+        return bool(json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8")) == _library_variables())
+    return False
 
 
 @dataclass(frozen=True)
@@ -219,6 +237,7 @@ def main() -> None:
     """Load libraries and serve at the inherited socket; in a fork, run the command of a request."""
     listener = socket.socket(fileno=int(sys.argv[1]))
     listener.set_inheritable(False)
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # as training does, whatever ~/.keras/keras.json says
     for name in sys.argv[2:]:
         importlib.import_module(name)
     gc.freeze()  # the memory of the libraries stays shared with the forks

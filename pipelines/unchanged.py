@@ -14,6 +14,7 @@ from tiltyard import processes
 from tiltyard.config import base_tasks, loader, task_list
 from tiltyard.config.task import Task
 from tiltyard.data import dvc, push_record
+from tiltyard.errors import TiltyardError
 from tiltyard.workspace import Workspace
 
 FETCHED: dict[str, str] = {}  # the state of data that was fetched here, which the flow need not fetch again
@@ -22,10 +23,20 @@ FETCHED: dict[str, str] = {}  # the state of data that was fetched here, which t
 def unchanged(workspace: Workspace, names: list[str]) -> list[TaskOutcome] | None:
     """Return the rows of a run in which every step has been done before; None if the flow must run.
 
-    A team's Prefect server records every run, so with one the flow always runs.
+    A team's Prefect server records every run, so with one the flow always runs. After an error it runs, too: it tries
+    again what may be transient, and reports errors by task.
     """
     FETCHED.clear()
-    if os.environ.get(API_URL) or not push_record.is_pushed(workspace):
+    if os.environ.get(API_URL):
+        return None
+    try:
+        return _known_rows(workspace, names)
+    except (TiltyardError, OSError):
+        return None
+
+
+def _known_rows(workspace: Workspace, names: list[str]) -> list[TaskOutcome] | None:
+    if not push_record.is_pushed(workspace):
         return None
     names = base_tasks.in_training_order(workspace, names)
     if any(base_tasks.find_error(workspace, name) for name in names):
@@ -40,6 +51,7 @@ def unchanged(workspace: Workspace, names: list[str]) -> list[TaskOutcome] | Non
                 return None
             rows.append(row)
     _log(workspace, rows)
+    FETCHED.clear()  # no flow follows
     return rows
 
 

@@ -169,6 +169,37 @@ def test_without_a_server_a_command_runs_in_its_own_process(tmp_path: Path, monk
         assert fork_server.run_in_fork(["tiltyard"]) is None
 
 
+@pytest.mark.usefixtures("servers")
+@pytest.mark.parametrize(("name", "value"), [("KERAS_BACKEND", "jax"), ("OMP_NUM_THREADS", "1"), ("OTHER", "1")])
+def test_other_settings_of_libraries_need_their_own_process(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """The libraries of the server were loaded with the settings of the run; other variables do not matter."""
+    monkeypatch.setenv(name, value)
+    assert fork_server.run_in_fork(["tiltyard", "validate", "3"]) == (3 if name == "OTHER" else None)
+
+
+def test_the_backend_is_that_of_training(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keras is loaded with TensorFlow, not with the backend of the user's own settings."""
+    (project.parent / "keras_reader.py").write_text(
+        "import os\nfrom pathlib import Path\n"
+        "Path(__file__).with_name('backend').write_text(os.environ['KERAS_BACKEND'])\n"
+    )
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setattr(fork_server, "LIBRARIES", {"data": ("keras_reader",)})
+    with ForkServers():
+        assert outcome("3")[0] == 3
+    assert (project.parent / "backend").read_text() == "tensorflow"
+
+
+@pytest.mark.usefixtures("project")
+def test_without_memory_for_a_server_a_command_runs_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage that has asked for a server does not wait for one that cannot start."""
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: _refuse(0))
+    with ForkServers():
+        assert fork_server.run_in_fork(["tiltyard", "validate", "3"]) is None
+
+
 def test_an_old_kernel_has_no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without process file descriptors, stages run in their own processes."""
     monkeypatch.setattr(os, "pidfd_open", _refuse)

@@ -15,6 +15,7 @@ from pipelines.task_outcome import TaskOutcome
 from pipelines.unchanged import FETCHED, unchanged
 from tiltyard.data import dvc
 from tiltyard.data.sources.sklearn import Sklearn
+from tiltyard.errors import SourceError
 from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace
 
@@ -46,6 +47,7 @@ def test_nothing_is_written_but_the_log(run_project: Workspace) -> None:
     """Pointers, ledgers, packages and DVC's files keep their content and their time."""
     before = _files(run_project.root)
     assert unchanged(run_project, NAMES)
+    assert FETCHED == {}  # a later flow fetches
     assert _files(run_project.root) == before
 
 
@@ -127,6 +129,17 @@ def test_new_data_are_fetched_once(run_project: Workspace, monkeypatch: pytest.M
     assert calls == ["iris"]
     assert steps.fetch.fn(str(run_project.root), "iris") == "same"
     assert not dvc.is_current(run_project, "iris")
+
+
+@pytest.mark.parametrize("error", [SourceError("no connection"), OSError("no space")])
+def test_the_flow_reports_errors(run_project: Workspace, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """It tries again, and the other tasks go on."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("tiltyard.data.fetch.get", fail)
+    assert unchanged(run_project, NAMES) is None
 
 
 def test_an_incomplete_package_is_completed(run_project: Workspace) -> None:
