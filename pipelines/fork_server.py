@@ -16,12 +16,10 @@ import json
 import os
 import select
 import selectors
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Iterator
@@ -63,10 +61,17 @@ class ForkServers:
 
     def __enter__(self) -> Self:
         """Listen for stages; child processes inherit the environment variable that names the sockets."""
-        if not is_supported():
-            return self
-        folder = Path(tempfile.mkdtemp(prefix="tiltyard-fork-"))
-        self.stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        if is_supported():
+            try:
+                self._listen()
+            except OSError:  # such as a path that is too long for a socket: stages run in their own processes
+                self.stack.close()
+        return self
+
+    def _listen(self) -> None:
+        from tiltyard import files  # not in a server, which imports nothing of the project
+
+        folder = self.stack.enter_context(files.temporary_folder("tiltyard-fork"))
         for group in LIBRARIES:
             listener = self.listeners[group] = self.stack.enter_context(socket.socket(socket.AF_UNIX))
             listener.bind(str(folder / group))
@@ -78,7 +83,6 @@ class ForkServers:
         thread.start()
         self.stack.callback(thread.join)
         self.stack.callback(self.end.close)
-        return self
 
     def __exit__(self, *_: object) -> None:
         """End the servers, and their forks with them."""

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,6 +51,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (package / "cli").mkdir(parents=True)
     for name in ("__init__.py", "cli/__init__.py"):
         (package / name).touch()
+    (package / "files.py").write_text((ROOT / "src" / "tiltyard" / "files.py").read_text())
     (pipelines := package.with_name("pipelines")).mkdir()
     for name in ("__init__.py", "fork_server.py"):
         (pipelines / name).write_text((ROOT / "pipelines" / name).read_text())
@@ -140,7 +142,7 @@ def test_nothing_is_left_if_one_of_them_is_killed(ending: str, servers: ForkServ
 
 @pytest.mark.usefixtures("project")
 def test_the_server_of_a_killed_run_ends() -> None:
-    """After kill -9 of the process that started it, the server ends by itself, and so does its fork."""
+    """After kill -9 of a run, the server and its fork end by themselves; the next run removes the sockets."""
     program = (
         "from pipelines import fork_server; fork_server.LIBRARIES = {'data': ()}; import os, time\n"
         "fork_server.ForkServers().__enter__(); print(os.environ[fork_server.VARIABLE], flush=True)\n"
@@ -155,6 +157,8 @@ def test_the_server_of_a_killed_run_ends() -> None:
             run.kill()
             _until(lambda: not _is_running(fork))
             assert process.wait(60) == 1
+    with ForkServers():
+        assert not Path(environment[fork_server.VARIABLE]).exists()
 
 
 @pytest.mark.usefixtures("project")
@@ -198,6 +202,16 @@ def test_without_memory_for_a_server_a_command_runs_by_itself(monkeypatch: pytes
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: _refuse(0))
     with ForkServers():
         assert fork_server.run_in_fork(["tiltyard", "validate", "3"]) is None
+
+
+@pytest.mark.usefixtures("project")
+def test_a_long_path_has_no_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path of a socket may have about a hundred characters; nothing is left in a longer one."""
+    (long := tmp_path / ("x" * 100)).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    with ForkServers():
+        assert fork_server.VARIABLE not in os.environ
+    assert not [*long.iterdir()]
 
 
 def test_an_old_kernel_has_no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
