@@ -249,13 +249,13 @@ def _remove_pointer(space: Workspace) -> Workspace:
 
 @pytest.fixture
 def service(space: Workspace, tmp_path: Path) -> Iterator[tuple[smoke_test.Server, psutil.Process]]:
-    """Run a service of two workers; return the server and its parent process."""
+    """Run a service of two workers, both of which serve; return the server and its parent process."""
     state = str(serve.last_good(space).folder)
     options = {"CHAMPIONS": str(space.root / "serving"), "STATE": state, "WORKERS": "2"}
     environment = serve.environment(options, tmp_path)
     with smoke_test.running(SERVER, environment, tmp_path / "home") as server:
         (parent,) = psutil.Process(server.process.pid).children()
-        _wait_until(lambda: len(_workers(parent)) == 2)
+        _wait_until(lambda: len(_checked(parent)) == 2 and _last_check(server.url) > 0)
         yield server, parent
 
 
@@ -330,6 +330,17 @@ def _responses(url: str, count: int) -> set[tuple[int, Any]]:
 
 def _workers(parent: psutil.Process) -> list[psutil.Process]:
     return [child for child in parent.children() if "spawn_main" in _command(child)]
+
+
+def _checked(parent: psutil.Process) -> list[psutil.Process]:
+    """Return the workers whose models are loaded, by their file in the metrics folder."""
+    with contextlib.suppress(psutil.NoSuchProcess, KeyError):
+        return [
+            worker
+            for worker in _workers(parent)
+            if Path(worker.environ()["PROMETHEUS_MULTIPROC_DIR"], f"gauge_livemin_{worker.pid}.db").is_file()
+        ]
+    return []
 
 
 def _command(process: psutil.Process) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
+from pathlib import Path
 from socket import socket
 
 from uvicorn.config import STARTUP_FAILURE, Config
@@ -31,7 +33,12 @@ class Supervisor(Multiprocess):
         self.loading: dict[Process, float] = {}  # start times of workers that load
         self.ready: set[Process] = set()
         self.restart_at: dict[Process, float] = {}  # dead workers, and when they are restarted
-        self.counted: set[int] = set()  # ids of workers with values in /metrics
+        self.first: set[Process] = set()  # workers of the first start
+
+    def init_processes(self) -> None:
+        """Start the workers."""
+        super().init_processes()
+        self.first = set(self.processes)
 
     @property
     def failed(self) -> bool:
@@ -59,9 +66,7 @@ class Supervisor(Multiprocess):
         begun = self.loading.setdefault(process, time.monotonic())
         if not process.is_ready(timeout=0.1):
             return time.monotonic() - begun < MAX_START_SECONDS
-        with contextlib.suppress(OSError, EOFError):
-            while process.parent_conn.poll(0):  # replies to pings sent while it was loading
-                process.parent_conn.recv()
+        _drop_replies(process)
         del self.loading[process]
         self.ready.add(process)
         self.was_ready, self.failures = True, 0
@@ -74,7 +79,7 @@ class Supervisor(Multiprocess):
         self.loading.pop(process, None)
         failed = process not in self.ready
         self.ready.discard(process)
-        if process.exitcode == STARTUP_FAILURE and not self.was_ready:
+        if process.exitcode == STARTUP_FAILURE and process in self.first and not self._was_ready():
             self.should_exit.set()
             return
         wait = min(MIN_RETRY_SECONDS * 2**self.failures, MAX_RETRY_SECONDS) if failed else 0.0
@@ -82,6 +87,14 @@ class Supervisor(Multiprocess):
         self.restart_at[process] = time.monotonic() + wait
         if failed:
             log.error("a worker did not start; retrying in %g seconds, while the others serve requests", wait)
+
+    def _was_ready(self) -> bool:
+        """Return whether a worker has ever been ready; ask the others, which may be ready since their last check."""
+        for process in self.processes:
+            if not self.was_ready and process not in self.restart_at and process.process.is_alive():
+                _drop_replies(process)
+                self.was_ready = process.is_ready(timeout=1)
+        return self.was_ready
 
     def _restart(self, place: int) -> None:
         """Restart a dead worker; retry later if no process can be started."""
@@ -97,10 +110,20 @@ class Supervisor(Multiprocess):
         self.processes[place] = process
 
     def _drop_dead_metrics(self) -> None:
-        """Remove the gauges of dead workers from /metrics."""
+        """Remove the gauges of dead workers from /metrics.
+
+        Their files are looked at, since a worker may write them and die before it was checked once.
+        """
         from prometheus_client import multiprocess
 
-        alive = {process.pid for process in self.processes if process.pid and process not in self.restart_at}
-        for gone in self.counted - alive:
+        alive = {process.pid for process in self.processes if process not in self.restart_at}
+        paths = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("gauge_live*_*.db")
+        for gone in {int(path.stem.rpartition("_")[2]) for path in paths} - alive:
             multiprocess.mark_process_dead(gone)  # type: ignore[no-untyped-call]
-        self.counted = alive
+
+
+def _drop_replies(process: Process) -> None:
+    """Drop replies to pings that were sent while a worker was loading."""
+    with contextlib.suppress(OSError, EOFError):
+        while process.parent_conn.poll(0):
+            process.parent_conn.recv()
