@@ -29,11 +29,12 @@ from typing import Any, NoReturn, Self
 
 ENVIRONMENT = "environment.json"  # beside the sockets: the variables with which the libraries are loaded
 VARIABLE = "TILTYARD_FORK_SERVER"  # environment variable: the folder of the sockets
+EVERY = ("click", "msgspec", "numpy", "pandas", "pyarrow.parquet", "pydantic", "yaml")  # for each command
 LIBRARIES = {
-    "data": ("pandas", "pyarrow.parquet", "great_expectations.expectations.registry"),
-    "models": ("pandas", "pyarrow.parquet", "keras", "onnxruntime", "sklearn.linear_model"),
+    "data": (*EVERY, "great_expectations.expectations.registry"),
+    "models": (*EVERY, "keras", "onnxruntime", "sklearn.linear_model"),
 }
-GROUPS = {"validate": "data", "prepare": "data", "train": "models", "evaluate": "models"}  # of each stage
+GROUPS = {"resolve": "data", "validate": "data", "prepare": "data", "train": "models", "evaluate": "models"}
 # of variables that libraries read when they are loaded; PYTHONPATH decides which code runs
 PREFIXES = ("CUDA_", "GX_", "JAX_", "KERAS_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "TF_", "XLA_")
 RECEIVE_SECONDS = 10.0  # for a client to send its request
@@ -52,16 +53,17 @@ def is_supported() -> bool:
 
 
 class ForkServers:
-    """The servers of a run: started when the first stage asks for one, ended with the run."""
+    """The servers of a run: started when the first stage asks for one, or `at_once`, and ended with the run."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, at_once: bool = False) -> None:
+        self.at_once = at_once
         self.stack = contextlib.ExitStack()
         self.listeners: dict[str, socket.socket] = {}
         self.ending, self.end = socket.socketpair()
 
     def __enter__(self) -> Self:
         """Listen for stages; child processes inherit the environment variable that names the sockets."""
-        if is_supported():
+        if VARIABLE not in os.environ and is_supported():
             try:
                 self._listen()
             except OSError:  # such as a path that is too long for a socket: stages run in their own processes
@@ -91,8 +93,8 @@ class ForkServers:
         self.end.close()
 
     def _run(self) -> None:
-        """Wait for the first stage, start all servers, and end them when the run ends."""
-        if self.ending in select.select([*self.listeners.values(), self.ending], [], [])[0]:
+        """Start all servers, unless at once, when the first stage asks for one; end them when the run ends."""
+        if not self.at_once and self.ending in select.select([*self.listeners.values(), self.ending], [], [])[0]:
             return
         with contextlib.ExitStack() as processes, contextlib.suppress(OSError):  # no memory for a process
             for listener in self.listeners.values():

@@ -196,6 +196,27 @@ def test_the_backend_is_that_of_training(project: Path, monkeypatch: pytest.Monk
     assert (project.parent / "backend").read_text() == "tensorflow"
 
 
+def test_servers_load_libraries_at_once_if_a_stage_is_sure_to_run(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They load before the first stage asks for one, while Prefect starts."""
+    (project.parent / "marker.py").write_text("import pathlib; pathlib.Path(__file__).with_name('loaded').touch()\n")
+    monkeypatch.setattr(fork_server, "LIBRARIES", {"data": ("marker",)})
+    with ForkServers(at_once=True):
+        _until((project.parent / "loaded").exists)
+        assert outcome("3")[0] == 3
+
+
+@pytest.mark.usefixtures("servers")
+def test_servers_inside_servers_are_those_outside() -> None:
+    """The flow of a run uses the servers that its command has started, and leaves them to it."""
+    outside = os.environ[fork_server.VARIABLE]
+    with ForkServers():
+        assert os.environ[fork_server.VARIABLE] == outside
+    assert os.environ[fork_server.VARIABLE] == outside
+    assert outcome("3")[0] == 3
+
+
 @pytest.mark.usefixtures("project")
 def test_without_memory_for_a_server_a_command_runs_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stage that has asked for a server does not wait for one that cannot start."""

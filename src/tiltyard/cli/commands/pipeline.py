@@ -215,6 +215,7 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
+    from pipelines.fork_server import ForkServers
     from pipelines.unchanged import unchanged
     from tiltyard import progress
     from tiltyard.cli.output import tables
@@ -229,6 +230,7 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
             click.echo("nothing changed since the last run: every step is skipped", err=True)
         else:
             with (
+                ForkServers(at_once=not smoke),  # they load libraries while Prefect starts
                 progress.status("starting Prefect") as ready,
                 _smoke_module() if smoke else prefect_module("flow") as flow,
             ):
