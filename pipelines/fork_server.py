@@ -30,11 +30,14 @@ from typing import Any, NoReturn, Self
 ENVIRONMENT = "environment.json"  # beside the sockets: the variables with which the libraries are loaded
 VARIABLE = "TILTYARD_FORK_SERVER"  # environment variable: the folder of the sockets
 EVERY = ("click", "msgspec", "numpy", "pandas", "pyarrow.parquet", "pydantic", "yaml")  # for each command
-LIBRARIES = {
-    "data": (*EVERY, "great_expectations.expectations.registry"),
-    "models": (*EVERY, "keras", "onnxruntime", "sklearn.linear_model"),
+CHECKS = "great_expectations.expectations.registry"
+TRAINING = ("keras", "onnxruntime", "sklearn.linear_model", "tensorboard.summary", "tf2onnx.tfonnx")
+LIBRARIES = {"data": (*EVERY, CHECKS), "models": (*EVERY, *TRAINING), "all": (*EVERY, CHECKS, *TRAINING)}
+GROUPS = {
+    **dict.fromkeys(("resolve", "validate", "prepare"), "data"),
+    **dict.fromkeys(("train", "evaluate"), "models"),
+    "smoke-task": "all",
 }
-GROUPS = {"resolve": "data", "validate": "data", "prepare": "data", "train": "models", "evaluate": "models"}
 # of variables that libraries read when they are loaded; PYTHONPATH decides which code runs
 PREFIXES = ("CUDA_", "GX_", "JAX_", "KERAS_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "TF_", "XLA_")
 RECEIVE_SECONDS = 10.0  # for a client to send its request
@@ -55,8 +58,8 @@ def is_supported() -> bool:
 class ForkServers:
     """The servers of a run: started when the first stage asks for one, or `at_once`, and ended with the run."""
 
-    def __init__(self, *, at_once: bool = False) -> None:
-        self.at_once = at_once
+    def __init__(self, *groups: str, at_once: bool = False) -> None:
+        self.groups, self.at_once = groups or ("data", "models"), at_once
         self.stack = contextlib.ExitStack()
         self.listeners: dict[str, socket.socket] = {}
         self.ending, self.end = socket.socketpair()
@@ -74,7 +77,7 @@ class ForkServers:
         from tiltyard import files  # not in a server, which imports nothing of the project
 
         folder = self.stack.enter_context(files.temporary_folder("tiltyard-fork"))
-        for group in LIBRARIES:
+        for group in self.groups:
             listener = self.listeners[group] = self.stack.enter_context(socket.socket(socket.AF_UNIX))
             listener.bind(str(folder / group))
             listener.listen()
@@ -99,8 +102,8 @@ class ForkServers:
         with contextlib.ExitStack() as processes, contextlib.suppress(OSError):  # no memory for a process
             for listener in self.listeners.values():
                 processes.enter_context(listener)
-            for group, libraries in LIBRARIES.items():
-                processes.enter_context(_running(self.listeners[group], libraries))
+            for group, listener in self.listeners.items():
+                processes.enter_context(_running(listener, LIBRARIES[group]))
             self.ending.recv(1)
 
 

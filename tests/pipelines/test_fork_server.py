@@ -144,7 +144,7 @@ def test_nothing_is_left_if_one_of_them_is_killed(ending: str, servers: ForkServ
 def test_the_server_of_a_killed_run_ends() -> None:
     """After kill -9 of a run, the server and its fork end by themselves; the next run removes the sockets."""
     program = (
-        "from pipelines import fork_server; fork_server.LIBRARIES = {'data': ()}; import os, time\n"
+        "from pipelines import fork_server; fork_server.LIBRARIES = {'data': (), 'models': ()}; import os, time\n"
         "fork_server.ForkServers().__enter__(); print(os.environ[fork_server.VARIABLE], flush=True)\n"
         "time.sleep(300)"
     )
@@ -190,7 +190,7 @@ def test_the_backend_is_that_of_training(project: Path, monkeypatch: pytest.Monk
         "Path(__file__).with_name('backend').write_text(os.environ['KERAS_BACKEND'])\n"
     )
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
-    monkeypatch.setattr(fork_server, "LIBRARIES", {"data": ("keras_reader",)})
+    monkeypatch.setattr(fork_server, "LIBRARIES", {"data": ("keras_reader",), "models": ()})
     with ForkServers():
         assert outcome("3")[0] == 3
     assert (project.parent / "backend").read_text() == "tensorflow"
@@ -201,7 +201,7 @@ def test_servers_load_libraries_at_once_if_a_stage_is_sure_to_run(
 ) -> None:
     """They load before the first stage asks for one, while Prefect starts."""
     (project.parent / "marker.py").write_text("import pathlib; pathlib.Path(__file__).with_name('loaded').touch()\n")
-    monkeypatch.setattr(fork_server, "LIBRARIES", {"data": ("marker",)})
+    monkeypatch.setattr(fork_server, "LIBRARIES", {"data": ("marker",), "models": ()})
     with ForkServers(at_once=True):
         _until((project.parent / "loaded").exists)
         assert outcome("3")[0] == 3

@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -242,6 +243,18 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
     exit_with(max(row.status for row in rows) if all(row.ok for row in rows) else 1)
 
 
+@click.command("smoke-task", hidden=True)
+@click.argument("task")
+@click.argument("folder", type=click.Path(path_type=Path))
+def smoke_task(task: str, folder: Path) -> None:
+    """Run the smoke test of one task in a folder; `tiltyard run --smoke` starts this for each task."""
+    from pipelines.smoke import run_task
+    from tiltyard.config import loader
+
+    workspace = find_workspace()
+    run_task(workspace, loader.load(workspace, task), Workspace(folder))
+
+
 @click.command()
 @click.argument("tasks", nargs=-1, metavar="[TASK]...")
 @click.option("--cron", required=True, help="Minute, hour, day, month, weekday: '0 6 * * *' is every day at six.")
@@ -264,4 +277,4 @@ def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
     _end_by(number)
 
 
-COMMANDS = [fetch, resolve, validate, prepare, train, evaluate, promote, package, run, schedule]
+COMMANDS = [fetch, resolve, validate, prepare, train, evaluate, promote, package, run, smoke_task, schedule]
