@@ -16,12 +16,12 @@ from tiltyard.arrays import Array
 from tiltyard.config.sections import Split
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns.date import Date
+from tiltyard.preparation.row_hashes import row_keys
 from tiltyard.preparation.split import (
     SplitInputs,
     _first_identical,
     group_keys,
     parse_part,
-    row_keys,
     split_inputs,
     split_rows,
 )

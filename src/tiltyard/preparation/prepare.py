@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from tiltyard import files, plugins
-from tiltyard.arrays import Array, Rows, row_count
+from tiltyard.arrays import Array, ParsedRows
 from tiltyard.config.task import Task
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation import array_file
 from tiltyard.preparation.column_spill import ColumnSpill, open_spill
+from tiltyard.preparation.row_encoding import encode_batches
+from tiltyard.preparation.row_hashes import row_keys
 from tiltyard.preparation.sealed_test import hash_pieces, seal
-from tiltyard.preparation.split import row_keys, split_inputs, split_rows
+from tiltyard.preparation.split import split_inputs, split_rows
 from tiltyard.workspace import Workspace
-
-ENCODE_ROWS = 1 << 14  # rows of one batch
 
 
 def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
         }
         seal(workspace, task.name, facts, reseal=reseal)
         encoder = task.encoder().learn(
-            task.target, lambda name: spill.column(name, parts["train"]), truth[parts["train"]]
+            task.target, lambda name: spill.cells(name, parts["train"]), truth[parts["train"]]
         )
         for name in ("train", "validation"):
             index = parts[name]
@@ -53,7 +53,7 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
     return facts
 
 
-def _spill(chunks: Iterable[tuple[Rows, Array]], spill: ColumnSpill, seed: int) -> tuple[Array, Array]:
+def _spill(chunks: Iterable[tuple[ParsedRows, Array]], spill: ColumnSpill, seed: int) -> tuple[Array, Array]:
     """Write rows to disk; return each row's key and truth, which stay in memory."""
     kept = []
     for rows, truth in chunks:
@@ -75,8 +75,5 @@ def _write_test(path: Path, spill: ColumnSpill, truth: Array, index: Array) -> s
 
 
 def _encoded(encoder: Encoder, spill: ColumnSpill, index: Array) -> Iterator[Array]:
-    """Encode rows in batches: one category may become a thousand features."""
     for rows in spill.rows(index):
-        for start in range(0, row_count(rows), ENCODE_ROWS):
-            batch = {name: values[start : start + ENCODE_ROWS] for name, values in rows.items()}
-            yield encoder.pack(encoder.encode(batch))
+        yield from encode_batches(encoder, rows)

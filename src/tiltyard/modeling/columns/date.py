@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiltyard.arrays import Array, Fitted, is_missing, stack_columns
+from tiltyard.arrays import Array, Cells, Fitted, is_missing, stack_columns
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, matches_regex, not_null
 from tiltyard.modeling.columns._datetime_format import DatetimeFormat
@@ -17,6 +17,7 @@ from tiltyard.modeling.columns.base import PLAIN, Column, Scale, distinct, learn
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 USUAL = "%Y-%m-%d"  # the only format that JSON Schema defines
 
@@ -93,11 +94,22 @@ class Date(Column):
             known = np.array([isinstance(value, str) for value in values], dtype=bool)
             moments = np.full(len(values), "NaT", dtype="datetime64[us]")
             moments[known] = self._datetime_format.read_all([value for value in values if isinstance(value, str)])
-            first, last = (np.datetime64(limit, "us") for limit in self._limits)
-            good = (moments >= first) & (moments <= last)
-            if (good | ~known if self.missing == "median" else good).all():
+            if self._valid(moments, known):
                 return moments[places]
         return super().parse_cells(cells, name)
+
+    def parse_arrow(self, cells: pa.Array, name: str) -> Cells | None:
+        """Parse all dates at once; None unless all have full length and are valid."""
+        known = cells.is_valid().to_numpy(zero_copy_only=False)
+        moments = np.full(len(cells), "NaT", dtype="datetime64[us]")
+        moments[known] = self._datetime_format.read_arrow(cells.drop_null())
+        return moments if self._valid(moments, known) else None
+
+    def _valid(self, moments: Array, known: Array) -> bool:
+        """Return whether all moments are within the bounds, or missing if the settings allow it."""
+        first, last = (np.datetime64(limit, "us") for limit in self._limits)
+        good = (moments >= first) & (moments <= last)
+        return bool((good | ~known if self.missing == "median" else good).all())
 
     def fit(self, values: Array) -> Fitted:
         """Learn the first and the median date, and the scale of days and years."""
