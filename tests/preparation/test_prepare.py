@@ -327,7 +327,7 @@ def test_batches_are_encoded_like_whole_columns(workspace: Workspace, monkeypatc
     assert encoder.fitted == task.encoder().learn(task.target, lambda name: [rows[name]], truth).fitted
     for name, rows_of_block in (("BATCH_ROWS", 7), ("BLOCK_ROWS", 5)):
         monkeypatch.setattr(row_encoding, name, rows_of_block)
-    batches = np.concatenate([*row_encoding.encode_batches(encoder, rows)])
+    batches = np.concatenate([*row_encoding.encode_batches(encoder, [rows])])
     assert batches.tobytes() == encoder.encode(whole).tobytes()
 
 

@@ -35,10 +35,17 @@ class Encoder:
         """Fit an encoder to training rows."""
         return self.learn(target, lambda name: [rows[name]], truth)
 
-    def learn(self, target: Target, column: Callable[[str], Iterable[Cells]], truth: Array) -> Encoder:
-        """Fit an encoder to training rows that come one column at a time, in chunks."""
-        fitted = {name: _fit(one, column(name), name) for name, one in self.columns.items()}
-        return replace(self, fitted=fitted, target=self.problem.fit(target, truth))
+    def learn(
+        self,
+        target: Target,
+        column: Callable[[str], Iterable[Cells]],
+        truth: Array,
+        each: Callable[[Callable[[str], Fitted], Iterable[str]], Iterable[Fitted]] = map,
+    ) -> Encoder:
+        """Fit an encoder to training rows that come one column at a time, in chunks; `each` may use threads."""
+        fitted = each(lambda name: _fit(self.columns[name], column(name), name), self.columns)
+        by_name = dict(zip(self.columns, fitted, strict=True))
+        return replace(self, fitted=by_name, target=self.problem.fit(target, truth))
 
     def parse(self, instances: object) -> Rows:
         """Parse instances as a client sends them; raise a RequestError that names the field."""
