@@ -3,7 +3,8 @@
 `tiltyard run` starts one for each group of libraries. The command of a stage, such as `tiltyard train iris`, finds the
 server by an environment variable, sends its arguments, environment and open files, and exits with the exit status of
 the fork. Without a server, or for another command, it runs in its own process. The server imports nothing of the
-project, so that a fork runs the code that is on disk when the stage starts, as DVC records it.
+project but `library_imports`, which loads the libraries, and a fork imports it again: it runs the code that is on disk
+when the stage starts, as DVC records it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ ENVIRONMENT = "environment.json"  # beside the sockets: the variables with which
 VARIABLE = "TILTYARD_FORK_SERVER"  # environment variable: the folder of the sockets
 LIBRARIES = {
     "data": ("pandas", "pyarrow.parquet", "great_expectations.expectations.registry"),
-    "models": ("pandas", "pyarrow.parquet", "keras", "onnxruntime", "sklearn.linear_model"),
+    "models": ("keras", "onnxruntime", "sklearn.linear_model"),  # keras first, which does not need the others
 }
 GROUPS = {"validate": "data", "prepare": "data", "train": "models", "evaluate": "models"}  # of each stage
 # of variables that libraries read when they are loaded; PYTHONPATH decides which code runs
@@ -242,8 +243,9 @@ def main() -> None:
     listener = socket.socket(fileno=int(sys.argv[1]))
     listener.set_inheritable(False)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # as training does, whatever ~/.keras/keras.json says
+    library_imports = importlib.import_module("tiltyard.library_imports")
     for name in sys.argv[2:]:
-        importlib.import_module(name)
+        library_imports.load(name)
     gc.freeze()  # the memory of the libraries stays shared with the forks
     if request := Server(listener).serve():
         run(request)

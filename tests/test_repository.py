@@ -132,6 +132,7 @@ IGNORED_MODULES = {
     *(
         "errors",
         "files",
+        "library_imports",
         "plugins",
         "processes",
         "progress",
