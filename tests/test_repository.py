@@ -140,6 +140,7 @@ IGNORED_MODULES = {
         "workspace",
         "arrays",
         "settings",
+        "threads",
         "deadline",
     ),
     "expectation",  # its definition is a dependency of validate
