@@ -35,6 +35,11 @@ class TableFile:
 
     def parts(self, columns: Iterable[str] | None = None, rows: int = 1) -> Iterator[pd.DataFrame]:
         """Read some columns in parts of at least `rows` rows and bounded memory; the index runs through all parts."""
+        for start, table in self.tables(columns, rows):
+            yield self.frame(table, start)
+
+    def tables(self, columns: Iterable[str] | None = None, rows: int = 1) -> Iterator[tuple[int, pa.Table]]:
+        """Read the same parts as Arrow tables, each with the number of its first row."""
         import pyarrow as pa
 
         start, held, size = 0, [], 0
@@ -42,10 +47,14 @@ class TableFile:
             held.append(batch)
             size += len(batch)
             if size >= rows:
-                yield _frame(pa.concat_tables(held), self.layout, start)
+                yield start, pa.concat_tables(held)
                 start, held, size = start + size, [], 0
         if held:
-            yield _frame(pa.concat_tables(held), self.layout, start)
+            yield start, pa.concat_tables(held)
+
+    def frame(self, table: pa.Table, start: int) -> pd.DataFrame:
+        """Convert a part to pandas."""
+        return _frame(table, self.layout, start)
 
     def whole(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
         """Read some columns at once."""
