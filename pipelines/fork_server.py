@@ -3,7 +3,8 @@
 `tiltyard run` starts one for each group of libraries. The command of a stage, such as `tiltyard train iris`, finds the
 server by an environment variable, sends its arguments, environment and open files, and exits with the exit status of
 the fork. Without a server, or for another command, it runs in its own process. The server imports nothing of the
-project, so that a fork runs the code that is on disk when the stage starts, as DVC records it.
+project but `library_imports`, which loads the libraries, and a fork imports it again: it runs the code that is on disk
+when the stage starts, as DVC records it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ VARIABLE = "TILTYARD_FORK_SERVER"  # environment variable: the folder of the soc
 EVERY = ("click", "msgspec", "numpy", "pandas", "pyarrow.parquet", "pydantic", "yaml")  # for each command
 CHECKS = "great_expectations.expectations.registry"
 TRAINING = ("keras", "onnxruntime", "sklearn.linear_model", "tensorboard.summary", "tf2onnx.tfonnx")
-LIBRARIES = {"data": (*EVERY, CHECKS), "models": (*EVERY, *TRAINING), "all": (*EVERY, CHECKS, *TRAINING)}
+LIBRARIES = {  # Keras first, which does not need the others
+    "data": (CHECKS, *EVERY),
+    "models": (*TRAINING, *EVERY),
+    "all": (*TRAINING, CHECKS, *EVERY),
+}
 GROUPS = {
     **dict.fromkeys(("resolve", "validate", "prepare"), "data"),
     **dict.fromkeys(("train", "evaluate"), "models"),
@@ -247,8 +252,9 @@ def main() -> None:
     listener = socket.socket(fileno=int(sys.argv[1]))
     listener.set_inheritable(False)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # as training does, whatever ~/.keras/keras.json says
+    library_imports = importlib.import_module("tiltyard.library_imports")
     for name in sys.argv[2:]:
-        importlib.import_module(name)
+        library_imports.load(name)
     gc.freeze()  # the memory of the libraries stays shared with the forks
     if request := Server(listener).serve():
         run(request)

@@ -51,7 +51,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (package / "cli").mkdir(parents=True)
     for name in ("__init__.py", "cli/__init__.py"):
         (package / name).touch()
-    (package / "files.py").write_text((ROOT / "src" / "tiltyard" / "files.py").read_text())
+    for name in ("files.py", "library_imports.py"):
+        (package / name).write_text((ROOT / "src" / "tiltyard" / name).read_text())
     (pipelines := package.with_name("pipelines")).mkdir()
     for name in ("__init__.py", "fork_server.py"):
         (pipelines / name).write_text((ROOT / "pipelines" / name).read_text())
