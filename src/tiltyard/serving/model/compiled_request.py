@@ -56,6 +56,8 @@ class CompiledRequest:
         self.identity = {"model": reader.task, "version": version}
         self.decoder = msgspec.json.Decoder(_body(reader))
         self.parts = [*_parts(reader)]
+        plain = [column.plain for column in reader.columns.values()]
+        self.is_numeric = (self.bare or len(self.parts) == 1) and all(plain)  # see features_of_arrays
         self.small_batch = None if self.bare else _small_batch_encoder(reader, self.parts)
 
     def respond(self, body: bytes) -> tuple[bytes, int] | None:
@@ -67,13 +69,28 @@ class CompiledRequest:
             features = self._features(instances)
         except (ValueError, RecursionError, RequestError):
             return None
-        if features is None:
+        if features is None or (outputs := self.run(features)) is None:
             return None
-        outputs, reader = self.predictor.run(features), self.predictor.encoder
-        if not math.isfinite(np.vdot(outputs, outputs)):  # one test for all; very large outputs fail it, too
-            return None
+        reader = self.predictor.encoder
         predictions = reader.problem.decode(outputs, reader.classes)
         return encoder.encode({"predictions": predictions, **self.identity}), len(instances)
+
+    def run(self, features: Array) -> Array | None:
+        """Return the outputs of the model; None if they are not finite, which the general path reports."""
+        outputs = self.predictor.run(features)
+        return outputs if math.isfinite(np.vdot(outputs, outputs)) else None  # one test for all; it refuses 1e200, too
+
+    def features_of_arrays(self, columns: Sequence[Array]) -> Array | None:
+        """Return the features of numbers by column; None if the general path must handle them.
+
+        It does so if a column's values are not encoded unchanged, or if a number is out of bounds.
+        """
+        if not self.is_numeric or any(column.dtype.kind not in "iuf" for column in columns):
+            return None
+        if len({*map(len, columns)}) != 1 or not 0 < len(columns[0]) <= self.most:
+            return None
+        values: Any = columns[0] if self.bare else np.stack(columns, axis=1, dtype=np.float64)
+        return self.parts[0].features(values)
 
     def _features(self, instances: Sequence[Any]) -> Array | None:
         rows = instances if self.bare else [*map(msgspec.structs.astuple, instances)]

@@ -61,16 +61,25 @@ def parse(
     body: bytes, length: str | None, wanted: Sequence[Tensor] | None = None
 ) -> tuple[InferRequest, dict[str, Array]]:
     """Return a request and its arrays; `length` is the value of the header, `wanted` the inputs of the model."""
+    request, rest = parse_head(body, length)
+    return request, parse_arrays(request, rest, wanted)
+
+
+def parse_head(body: bytes, length: str | None) -> tuple[InferRequest, memoryview]:
+    """Return a request without its arrays, and the binary data after its JSON."""
     head = len(body) if length is None else _parse_length(length, len(body))
     try:
-        request = decoder.decode(body[:head])
+        return decoder.decode(memoryview(body)[:head]), memoryview(body)[head:]
     except RecursionError:
         raise RequestError("malformed_json", "nested too deeply") from None
     except ValueError as error:
         raise RequestError("malformed_json", f"expected a request of the Open Inference Protocol: {error}") from None
+
+
+def parse_arrays(request: InferRequest, rest: memoryview, wanted: Sequence[Tensor] | None = None) -> dict[str, Array]:
+    """Return the arrays of a request by input."""
     if wanted is not None:
         check_inputs(wanted, [(one.name, one.shape) for one in request.inputs])
-    rest = memoryview(body)[head:]
     arrays: dict[str, Array] = {}
     for one in request.inputs:
         if one.name in arrays:
@@ -78,7 +87,7 @@ def parse(
         rest = _add_array(one, rest, arrays)
     if rest:
         raise RequestError("wrong_shape", f"expected no data after the inputs; {len(rest)} bytes are left", "inputs")
-    return request, arrays
+    return arrays
 
 
 def _parse_length(length: str, most: int) -> int:
@@ -181,5 +190,10 @@ def _datatype(array: Array) -> str:
 def _bytes(array: Array) -> bytes:
     if array.dtype.kind != "O":
         return array.tobytes()
-    texts = [str(text).encode() for text in array.reshape(-1)]
-    return b"".join(struct.pack("<I", len(text)) + text for text in texts)
+    texts: list[str] = array.reshape(-1).tolist()
+    packed = {text: _packed(text.encode()) for text in set(texts)}  # labels occur often
+    return b"".join(map(packed.__getitem__, texts))
+
+
+def _packed(text: bytes) -> bytes:
+    return struct.pack("<I", len(text)) + text
