@@ -78,6 +78,10 @@ def _run_workers(config: uvicorn.Config) -> None:
 def app() -> Starlette:
     """Return the app with all models loaded; print an error and exit if none can be loaded."""
     with _print_errors():
+        if address := os.environ.get("TILTYARD_GRPC"):
+            from tiltyard.serving.grpc import server
+
+            server.check(address, shared=_is_worker())
         created = create_app(Limits.from_environment(), _lifespan)
         start(created, Path.cwd())
     if parent := multiprocessing.parent_process():
@@ -87,9 +91,31 @@ def app() -> Starlette:
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
-    """Shut down within the lifespan: uvicorn then ends the process by a signal, and no code runs after it."""
-    yield
+    """Serve gRPC, if it is enabled, as long as HTTP.
+
+    Shut down within the lifespan: uvicorn then ends the process by a signal, and no code runs after it.
+    """
+    async with _grpc(app):
+        yield
     end(app)
+
+
+@contextlib.asynccontextmanager
+async def _grpc(app: Starlette) -> AsyncIterator[None]:
+    """Serve the app over gRPC at the address of TILTYARD_GRPC; without it, do nothing."""
+    if not (address := os.environ.get("TILTYARD_GRPC")):
+        yield
+        return
+    from tiltyard.serving.grpc import server
+
+    most, grace = max(model.max_body_bytes for model in app.state.models.values()), app.state.admission.limits.seconds
+    async with server.serving(app, address, most, shared=_is_worker(), grace=grace + 1):
+        yield
+
+
+def _is_worker() -> bool:
+    """Return whether this process is one of several workers."""
+    return multiprocessing.parent_process() is not None
 
 
 @contextlib.contextmanager

@@ -146,17 +146,29 @@ def _binary_array(one: Input, content: memoryview, field: str) -> Array:
         if len(content) % dtype.itemsize:
             raise RequestError("wrong_shape", f"expected whole values of {one.datatype}", field)
         return np.frombuffer(content, dtype)
-    texts, place = [], 0
     try:
-        while place < len(content):
-            (length,) = struct.unpack_from("<I", content, place)
-            place += 4 + length
-            if place > len(content):
-                raise RequestError("wrong_shape", "expected each complete text after its length", field)
-            texts.append(bytes(content[place - length : place]).decode())
+        return np.array([text.decode() for text in unpacked(content)], dtype="O")
+    except IndexError:
+        raise RequestError("wrong_shape", "expected each complete text after its length", field) from None
     except (struct.error, UnicodeDecodeError):
         raise RequestError("wrong_type", "expected texts in UTF-8, each after its length", field) from None
-    return np.array(texts, dtype="O")
+
+
+def unpacked(content: bytes | memoryview) -> list[bytes]:
+    """Return the texts of binary data; raise IndexError or struct.error if the last one is incomplete."""
+    texts, place = [], 0
+    while place < len(content):
+        (length,) = struct.unpack_from("<I", content, place)
+        place += 4 + length
+        if place > len(content):
+            raise IndexError
+        texts.append(bytes(content[place - length : place]))
+    return texts
+
+
+def packed(text: bytes) -> bytes:
+    """Return a text as binary data: after its length."""
+    return struct.pack("<I", len(text)) + text
 
 
 def write(request: InferRequest, names: tuple[str, str], arrays: dict[str, Array]) -> tuple[bytes, int | None]:
@@ -191,9 +203,5 @@ def _bytes(array: Array) -> bytes:
     if array.dtype.kind != "O":
         return array.tobytes()
     texts: list[str] = array.reshape(-1).tolist()
-    packed = {text: _packed(text.encode()) for text in set(texts)}  # labels occur often
-    return b"".join(map(packed.__getitem__, texts))
-
-
-def _packed(text: bytes) -> bytes:
-    return struct.pack("<I", len(text)) + text
+    each = {text: packed(text.encode()) for text in set(texts)}  # labels occur often
+    return b"".join(map(each.__getitem__, texts))
