@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
@@ -209,10 +210,23 @@ def _numbers(
     values: Sequence[Any], *, shape: tuple[int, ...], feature: tuple[int, ...], low: Any, high: Any
 ) -> Array | None:
     """Return numbers as float32; None if a number is out of bounds or the shape differs."""
-    numbers = np.array(values, dtype=np.float64)
+    numbers = _flattened(values, shape) if isinstance(values, list) else np.array(values, dtype=np.float64)
     if numbers.shape[1:] != shape or not ((numbers >= low) & (numbers <= high)).all():
         return None
     return numbers.astype(np.float32).reshape(len(numbers), *feature)
+
+
+def _flattened(values: list[Any], shape: tuple[int, ...]) -> Array:
+    """Return nested lists of floats as an array, which takes numpy alone longer.
+
+    Raise ValueError if the lists have other lengths.
+    """
+    count = len(values)
+    for size in shape:
+        if {*map(len, values)} != {size}:
+            raise ValueError
+        values = [*chain.from_iterable(values)]
+    return np.frombuffer(struct.pack(f"{len(values)}d", *values)).reshape(count, *shape)
 
 
 def _parse_if_fast(column: Column, fitted: Fitted, values: Sequence[Any]) -> Array | None:
