@@ -46,12 +46,6 @@ class TrainingMonitor(keras.callbacks.Callback):  # type: ignore[misc]
         self.bar.start()
         self.row = self.bar.add_task(self.task, total=self.params["epochs"], completed=self.done, figures="")
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Stop at once when the loss is NaN or infinite."""
-        if logs and not math.isfinite(logs["loss"]):
-            self.diverged = self.diverged or self.done + 1
-            self.model.stop_training = True
-
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Show the values as a bar or as occasional lines, and write them for TensorBoard."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
