@@ -13,8 +13,8 @@ from typing import Any
 
 from tiltyard.config.draft import yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile
-from tiltyard.data.images import zip_archive
-from tiltyard.data.images.files import ImageFiles
+from tiltyard.data.images import zip_writer
+from tiltyard.data.images.image_files import ImageFiles
 from tiltyard.data.images.labels import SPLIT_FOLDERS, guess
 from tiltyard.data.sources.images import Images, LabelledImage
 from tiltyard.errors import DataError, join_first
@@ -67,7 +67,7 @@ def profile_images(workspace: Workspace, data: str, target: str) -> ImageProfile
     if not data.lower().endswith(".zip") and not any(place.is_dir() for place in source.local_paths(workspace)):
         return None
     with source.open_files(workspace) as image_files:
-        names = [name for name in image_files.sizes() if name.lower().endswith(zip_archive.SUFFIXES)]
+        names = [name for name in image_files.sizes() if name.lower().endswith(zip_writer.SUFFIXES)]
         if not names and not image_files.path.is_dir():
             return None
         labels = guess(image_files, names, target) if names else {}

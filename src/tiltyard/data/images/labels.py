@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tiltyard.arrays import is_missing
-from tiltyard.data.images.files import ImageFiles
+from tiltyard.data.images.image_files import ImageFiles
 from tiltyard.errors import DataError, join_first
 
 if TYPE_CHECKING:

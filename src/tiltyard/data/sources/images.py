@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from tiltyard.data.images import files as image_files
-from tiltyard.data.images import zip_archive
-from tiltyard.data.images.files import ImageFiles
+from tiltyard.data.images import image_files, zip_writer
+from tiltyard.data.images.image_files import ImageFiles
 from tiltyard.data.images.labels import ImageLabels
 from tiltyard.data.sources._location import FileLocation
 from tiltyard.data.sources.base import Source
@@ -54,7 +53,7 @@ class Images(FileLocation, Source):
         with self.open_files(workspace) as files:
             selected, notes = self.select(files, workspace)
             content = ((image.entry, files.read(image.name)) for image in selected)
-            zip_archive.write(folder / "images.zip", content, notes)
+            zip_writer.write(folder / "images.zip", content, notes)
 
     @contextlib.contextmanager
     def open_files(self, workspace: Workspace) -> Iterator[ImageFiles]:
@@ -73,7 +72,7 @@ class Images(FileLocation, Source):
     def select(self, files: ImageFiles, workspace: Workspace) -> tuple[list[LabelledImage], list[str]]:
         """Return the images to take, sorted by their names in images.zip, and notes on files that are left out."""
         names = [*files.sizes()]
-        every = [name for name in names if name.lower().endswith(zip_archive.SUFFIXES)]
+        every = [name for name in names if name.lower().endswith(zip_writer.SUFFIXES)]
         some = [name for name in every if self._is_under(name)]
         known = {*every, self.labels}
         notes = _note_skipped([name for name in names if name not in known and self._is_under(name)])
@@ -90,9 +89,7 @@ class Images(FileLocation, Source):
         self._require_labels(files, [name for name in some if not labels.get(name)])
         selected = self._name_entries(some, labels)
         _refuse_bad_names(selected)
-        return [
-            selected[place] for place in zip_archive.sample_per_class([p.label for p in selected], self.rows)
-        ], notes
+        return [selected[place] for place in zip_writer.sample_per_class([p.label for p in selected], self.rows)], notes
 
     def _require_labels(self, files: ImageFiles, unlabelled: list[str]) -> None:
         """Raise if images have no label."""
