@@ -48,7 +48,9 @@ def traffic(task: str, share: float | None, off: bool, as_json: bool, **modes: s
 @TASK
 @JSON
 def monitor(task: str, as_json: bool) -> None:
-    r"""Collect recorded requests into Parquet; report drift, and live quality from ground truth sent as feedback.
+    r"""Report drift and live quality from recorded requests.
+
+    The requests are collected into Parquet files; live quality needs ground truth, which clients send as feedback.
 
     \b
     tiltyard serve --record 0.1     record a tenth of the requests

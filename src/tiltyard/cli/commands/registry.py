@@ -67,7 +67,7 @@ def rollback(task: str, as_json: bool) -> None:
 @click.argument("version", required=False)
 @JSON
 def why(task: str, version: str | None, as_json: bool) -> None:
-    r"""Explain the decision on VERSION check by check; without VERSION, the last decision.
+    r"""Explain a decision check by check. Without VERSION, it is the last decision.
 
     \b
     tiltyard why iris               the last decision
@@ -123,7 +123,9 @@ def compare(task: str, first: str, second: str, as_json: bool) -> None:
 )
 @JSON
 def verify(tasks: tuple[str, ...], against: str | None, as_json: bool) -> None:
-    r"""Verify champions: hash their files and measure their metrics again; exits with 1 if anything has changed.
+    r"""Verify that champions and ledgers are unchanged.
+
+    It hashes the files and measures the metrics again, and exits with 1 if anything has changed.
 
     \b
     tiltyard verify iris                       ledger, signatures, package, rollout, data, code, metrics
@@ -150,7 +152,7 @@ def verify(tasks: tuple[str, ...], against: str | None, as_json: bool) -> None:
 @click.argument("version", default="challenger")
 @JSON
 def approve(task: str, version: str, as_json: bool) -> None:
-    r"""Approve VERSION for promotion, where gate.approval asks for it. All other checks still apply.
+    r"""Approve a version for promotion. A task requires it by gate.approval; all other checks still apply.
 
     \b
     tiltyard approve iris           the version that was trained last; then: tiltyard promote iris
