@@ -53,7 +53,7 @@ class SvccaEpochs(ExplanationMethod):
         subject = "the first member" if model.task.train.members > 1 else "the model"
         text = (
             f"SVCCA of each hidden layer of {subject}, on {len(features)} training rows, with the same layer in "
-            "the kept model. A layer whose curve is near 1 early learned little later."
+            "the kept model. A layer whose curve is close to 1 early changed little afterwards."
         )
         yield lines("SVCCA between epochs", text, ("epoch", "similarity to the final layer"), curves, log_x=True)
 

@@ -68,7 +68,7 @@ def _rates(duel: Duel, parts: list[Part]) -> Iterator[Rate]:
 def _of_label(duel: Duel, name: str, label: Array, parts: list[Part]) -> Iterator[Rate]:
     place = duel.task.classes.index(name)
     given, due = label == place, duel.truth == place
-    yield Rate(f"share given {name}", {part.name: float(given[part.indices].mean()) for part in parts})
+    yield Rate(f"share predicted as {name}", {part.name: float(given[part.indices].mean()) for part in parts})
     rightly = {part.name: given[part.indices][due[part.indices]] for part in parts}
     found = {group: float(rows.mean()) for group, rows in rightly.items() if len(rows) >= MIN_ROWS}
-    yield Rate(f"share of {name} found", found)
+    yield Rate(f"recall of {name}", found)

@@ -48,7 +48,7 @@ def _champion(duel: Duel, part: Part, among: int) -> Observation | None:
     gain = duel.gain(duel.champion, part.indices, among=among)
     text = (
         f"{duel.task.gate.metric} {gain.new:.4g} against the champion's {gain.old:.4g} on the {len(part.indices)} rows "
-        f"of {part.name}; expected a loss of at most {duel.task.gate.slice_loss:g} or one that may be chance"
+        f"of {part.name}; expected a loss of at most {duel.task.gate.slice_loss:g} or one that is not significant"
     )
     good = gain.high >= 0 or gain.value >= -duel.task.gate.slice_loss
     interval = (gain.low, gain.high)
