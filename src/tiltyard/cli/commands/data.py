@@ -73,11 +73,11 @@ def checkout(task: str, version: str, as_json: bool) -> None:
     """Restore VERSION in data/raw/TASK. Training on it gives the same model as before."""
     from tiltyard.data import history as action
 
-    found = run_task_locked(task, lambda w, t: action.checkout(w, t.name, version))
+    restored = run_task_locked(task, lambda w, t: action.checkout(w, t.name, version))
     if as_json:
-        print_json(found.model_dump())
+        print_json(restored.model_dump())
     else:
-        click.echo(f"{task}: data/raw/{task} is restored to version {found.data[:12]} of {found.time[:10]}")
+        click.echo(f"{task}: data/raw/{task} is restored to version {restored.data[:12]} of {restored.time[:10]}")
 
 
 COMMANDS = [data]

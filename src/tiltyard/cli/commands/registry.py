@@ -76,16 +76,18 @@ def why(task: str, version: str | None, as_json: bool) -> None:
     from tiltyard.cli.output import tables
     from tiltyard.registry.queries import why as action
 
-    found = run_task(task, lambda w, t: action(w, t, version))
+    decision = run_task(task, lambda w, t: action(w, t, version))
     if as_json:
-        print_json(found)
+        print_json(decision)
         return
-    against = f" against {found['champion']}" if found["champion"] else ""
-    click.echo(f"{task}: {found['verdict']} {found['version']}{against}, by {found['who']} on {found['time']}")
-    for reason in found["reasons"]:
+    against = f" against {decision['champion']}" if decision["champion"] else ""
+    click.echo(
+        f"{task}: {decision['verdict']} {decision['version']}{against}, by {decision['who']} on {decision['time']}"
+    )
+    for reason in decision["reasons"]:
         click.echo(f"  {reason}")
-    if found["checks"]:
-        tables.print_checks(found["checks"])
+    if decision["checks"]:
+        tables.print_checks(decision["checks"])
 
 
 @click.command()
@@ -103,16 +105,16 @@ def compare(task: str, first: str, second: str, as_json: bool) -> None:
     from tiltyard.cli.output import tables
     from tiltyard.registry.compare import compare as action
 
-    found = run_task(task, lambda w, t: action(w, t, first, second))
+    comparison = run_task(task, lambda w, t: action(w, t, first, second))
     if as_json:
-        print_json(found)
+        print_json(comparison)
         return
-    click.echo(f"{task}: {found['first']} against {found['second']} on {found['rows']} sealed test rows")
-    if found["first"] == found["second"]:
+    click.echo(f"{task}: {comparison['first']} against {comparison['second']} on {comparison['rows']} sealed test rows")
+    if comparison["first"] == comparison["second"]:
         click.echo(f"{first} and {second} are the same version: nothing to compare")
     tables.print_table(
         ["metric", "first", "second", "gain", "low", "high", "first is"],
-        [list(row.values()) for row in found["metrics"]],
+        [list(row.values()) for row in comparison["metrics"]],
     )
 
 

@@ -80,9 +80,9 @@ def remove(task: str, yes: bool, everything: bool, as_json: bool) -> None:
         if not _confirmed(f"remove {task}?"):
             click.echo("nothing was removed", err=True)
             sys.exit(1)
-    done = action(workspace, task, everything=everything)
+    removal = action(workspace, task, everything=everything)
     if as_json:
-        print_json(asdict(done))
+        print_json(asdict(removal))
     else:
         click.echo(f"{task}: removed")
 

@@ -21,12 +21,14 @@ class Slices(Check):
         gate = duel.task.gate
         if not gate.slices:
             raise NotApplicableError("gate.slices names none")
-        found = [*parts(gate.slices, duel.task.columns, duel.rows)]
-        if not found or (gate.slice_floor is None and duel.champion is None):
-            why = "there is neither a floor nor a champion" if found else f"no slice has {MIN_ROWS} rows"
+        slices = [*parts(gate.slices, duel.task.columns, duel.rows)]
+        if not slices or (gate.slice_floor is None and duel.champion is None):
+            why = "there is neither a floor nor a champion" if slices else f"no slice has {MIN_ROWS} rows"
             raise NotApplicableError(why)
-        seen = [one for part in found for one in (_floor(duel, part), _champion(duel, part, len(found))) if one]
-        return together(seen)
+        observations = [
+            one for part in slices for one in (_floor(duel, part), _champion(duel, part, len(slices))) if one
+        ]
+        return together(observations)
 
 
 def _floor(duel: Duel, part: Part) -> Observation | None:
