@@ -116,7 +116,9 @@ class Gate(Settings):
             if text := _value_error(columns[name], values):
                 return f"gate.{key}: {name}: {text}"
         unclear = [
-            one.description for one in self.behaviours if classes and one.label is None and one.never != "another"
+            behaviour.description
+            for behaviour in self.behaviours
+            if classes and behaviour.label is None and behaviour.never != "another"
         ]
         if unclear:
             return (
@@ -127,7 +129,7 @@ class Gate(Settings):
         return ""
 
     def _labels(self) -> list[str]:
-        return [one.label for one in self.behaviours if one.label is not None]
+        return [behaviour.label for behaviour in self.behaviours if behaviour.label is not None]
 
     def _named_values(self) -> list[tuple[str, str, list[Any]]]:
         """Return key, column and values of settings whose values must be valid for the column."""
@@ -139,14 +141,14 @@ class Gate(Settings):
 
     def _named_columns(self) -> list[tuple[str, list[str], tuple[str, ...]]]:
         """Return key, columns and allowed column types of settings that name columns."""
-        spans = [one.column for one in self.slices if isinstance(one, Slice) and one.values is None]
-        valued = [one.column for one in self.slices if isinstance(one, Slice) and one.values is not None]
+        spans = [item.column for item in self.slices if isinstance(item, Slice) and item.values is None]
+        valued = [item.column for item in self.slices if isinstance(item, Slice) and item.values is not None]
         return [
-            ("slices", [one for one in self.slices if isinstance(one, str)], (*NAMES, *NUMBERS)),
+            ("slices", [item for item in self.slices if isinstance(item, str)], (*NAMES, *NUMBERS)),
             ("slices.column", spans, NUMBERS),
             ("slices.column", valued, NAMES),
-            ("behaviours.vary", [one.vary for one in self.behaviours if one.by is not None], NUMBERS),
-            ("behaviours.vary", [one.vary for one in self.behaviours if one.to is not None], NAMES),
+            ("behaviours.vary", [item.vary for item in self.behaviours if item.by is not None], NUMBERS),
+            ("behaviours.vary", [item.vary for item in self.behaviours if item.to is not None], NAMES),
             ("sensitive", self.sensitive, NAMES),
         ]
 

@@ -66,9 +66,9 @@ class FileLocation(Settings):
         local_paths = self.local_paths(workspace)
         if local_paths[0].is_dir():
             raise SourceError(f"source.path: expected a file; received the folder {self.path}")
-        found = next((path for path in local_paths if self._is_usable(path, workspace)), None)
-        if found:
-            shutil.copyfile(found, target)
+        local_path = next((path for path in local_paths if self._is_usable(path, workspace)), None)
+        if local_path:
+            shutil.copyfile(local_path, target)
         elif self.url:
             self._download(self.url, target, workspace)
         else:

@@ -73,10 +73,10 @@ class Images(FileLocation, Source):
         """Return the images to take, sorted by their names in images.zip, and notes on files that are left out."""
         names = [*files.sizes()]
         every = [name for name in names if name.lower().endswith(zip_writer.SUFFIXES)]
-        some = [name for name in every if self._is_under(name)]
+        selected_names = [name for name in every if self._is_under(name)]
         known = {*every, self.labels}
         notes = _note_skipped([name for name in names if name not in known and self._is_under(name)])
-        if not some:
+        if not selected_names:
             where = f" under {', '.join(self.under)}" if self.under else ""
             text = f"expected PNG or JPEG files{where}; received {notes[0] if notes else 'none'}"
             hint = f"source.under: expected folders out of {', '.join(_folders(every))}" if every else "see source.path"
@@ -85,9 +85,9 @@ class Images(FileLocation, Source):
             columns = self.file_column, self.label_column
             labels = ImageLabels.read(self.labels, files, workspace.root, columns).match(every)
         else:
-            labels = {name: PurePosixPath(name).parent.name for name in some}
-        self._require_labels(files, [name for name in some if not labels.get(name)])
-        selected = self._name_entries(some, labels)
+            labels = {name: PurePosixPath(name).parent.name for name in selected_names}
+        self._require_labels(files, [name for name in selected_names if not labels.get(name)])
+        selected = self._name_entries(selected_names, labels)
         _refuse_bad_names(selected)
         return [selected[place] for place in zip_writer.sample_per_class([p.label for p in selected], self.rows)], notes
 
