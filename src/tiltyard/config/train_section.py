@@ -99,7 +99,7 @@ class Train(Settings):
     stop_at: StopAt | None = None
     then: SecondPhase | None = None
     class_weights: Literal["none", "balanced"] | dict[str, float] = Field(
-        "none", description="Or a weight for each label; 1 for labels that are not named."
+        "none", description="balanced, or a weight for each label; labels that are not named have weight 1."
     )
     augment: Augment | None = None
     folds: int | None = Field(None, ge=2, le=50, description="Also cross-validate on the training and validation rows.")

@@ -20,7 +20,7 @@ MIRROR = "TILTYARD_MIRROR"  # environment variable: a folder with files that tas
 class FileLocation(Settings):
     """Where to look for a file, and its expected checksum."""
 
-    path: str = Field(min_length=1, description="A file of the project or elsewhere, a URL, or an fsspec address.")
+    path: str = Field(min_length=1, description="A path, a URL, or an fsspec address.")
     url: str | None = Field(None, description="Where to download it, if `path` is a name that is not found locally.")
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="Its expected checksum.")
 

@@ -39,10 +39,10 @@ class Images(FileLocation, Source):
     """PNG or JPEG images, each in a folder that names its class, or named in a table of labels."""
 
     kind: Literal["images"]
-    path: str = Field(min_length=1, description="A folder or zip: of the project or elsewhere, a URL, or a name.")
+    path: str = Field(min_length=1, description="A folder or zip file: a path, a URL, or a name that is searched.")
     under: list[str] = Field([], description="Folders to take, such as [train]; all if none is named.")
     labels: str | None = Field(
-        None, description="A table of labels, inside or in the project; else folders name classes."
+        None, description="A table of labels, in the archive or in the project; if unset, folders name the classes."
     )
     file_column: str = Field("file", description="The column of that table with the images' names.")
     label_column: str = Field("label", description="The column of that table with their labels.")
