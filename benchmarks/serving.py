@@ -122,7 +122,8 @@ def _measure_starts(variables: dict[str, str], home: Path) -> list[str]:
 
 def _page(single_row: Figures, many_clients: Figures, rows: Figures, started: list[str]) -> str:
     """Return the tables."""
-    intro = f"Measured by `benchmarks/serving.py` on {datetime.now(UTC):%Y-%m-%d}: {page.machine()}, with wrk on it."
+    date = f"{datetime.now(UTC):%Y-%m-%d}"
+    intro = f"Measured by `benchmarks/serving.py` on {date}: {page.machine()}; wrk on the same machine."
     why = (__doc__ or "").split("\n\n")[3].strip().replace("\n", " ")
     parts = ["# Serving", f"{intro} {why}"]
     for name, what in TASKS.items():

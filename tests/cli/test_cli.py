@@ -72,6 +72,13 @@ def test_help_keeps_lines_of_examples() -> None:
     assert out.index("\n  init ") < out.index("\n  fetch ") < out.index("\n  rollback ")
 
 
+def test_lists_of_commands_are_not_cut_off() -> None:
+    """On a terminal of 80 columns no description of a command ends with dots."""
+    for words in ([], ["data"]):
+        out = CliRunner().invoke(cli.cli, [*words, "--help"], terminal_width=80).output
+        assert [line for line in out.splitlines() if line.startswith("  ") and line.endswith("...")] == []
+
+
 def _commands(group: click.Group) -> Iterator[click.Command]:
     """Yield a group, its commands and their subcommands."""
     yield group

@@ -214,7 +214,7 @@ def test_proven_gain_below_the_minimum_fails(better: Duel) -> None:
     outcome = check("champion").outcome(dataclasses.replace(better, task=better.task.model_copy(update={"gate": gate})))
     assert better.over_champion is not None
     assert better.over_champion.proven
-    assert outcome.text.endswith("expected an interval above zero that reaches 0.9")
+    assert outcome.text.endswith("expected an interval above zero, with an upper end of at least 0.9")
 
 
 def test_accuracy_on_rare_positives_does_not_pass() -> None:
@@ -249,7 +249,7 @@ def test_live_quality_needs_enough_truths(better: Duel) -> None:
     for duel, received in ((few, "199"), (dataclasses.replace(better, live=None), "too few")):
         outcome = check("live_quality").outcome(duel)
         assert outcome.state == "not applicable"
-        assert outcome.text == f"live truths of both: expected at least 200; received {received}"
+        assert outcome.text == f"expected at least 200 ground truths of each version; received {received}"
 
 
 def test_live_loss_within_chance_passes(better: Duel) -> None:

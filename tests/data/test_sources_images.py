@@ -15,7 +15,7 @@ import pytest
 from PIL import Image as Pillow
 
 from tiltyard.data import fetch
-from tiltyard.data.images import files, zip_archive
+from tiltyard.data.images import image_files, zip_writer
 from tiltyard.data.sources.images import Images
 from tiltyard.data.tables import archive
 from tiltyard.errors import SourceError, TiltyardError
@@ -104,8 +104,8 @@ def test_parts_can_be_selected(workspace: Workspace, fetch_images: Callable[...,
 
 def test_sample_is_balanced_over_classes() -> None:
     """A small class leaves its share to others, and rows are evenly spaced within a class."""
-    assert zip_archive.sample_per_class(list("aaaabbc"), 5) == [0, 2, 4, 5, 6]
-    assert zip_archive.sample_per_class(list("ab"), None) == [0, 1]
+    assert zip_writer.sample_per_class(list("aaaabbc"), 5) == [0, 2, 4, 5, 6]
+    assert zip_writer.sample_per_class(list("ab"), None) == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_labels_are_read_from_a_table(
     assert names(made) == ["01/a.png", "01/c.png", "1.0/b.png"]
     with zipfile.ZipFile(made) as file:
         assert file.read("1.0/b.png") == content["pictures/b.png"]
-        assert zip_archive.notes(file) == []
+        assert zip_writer.notes(file) == []
 
 
 def test_label_table_may_be_in_the_project(workspace: Workspace, fetch_images: Callable[..., Path]) -> None:
@@ -241,7 +241,7 @@ def test_large_files_are_rejected(
     workspace: Workspace, fetch_images: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Files beyond the limit are refused, and partial output is removed."""
-    monkeypatch.setattr(files, "MAX_FILE_BYTES", 1 << 20)
+    monkeypatch.setattr(image_files, "MAX_FILE_BYTES", 1 << 20)
     content = {"a/1.png": draw_image(), "b/1.png": draw_image(size=(2000, 2000))}
     for path in (folder(workspace.root / "large", content), zipped(workspace.root / "large.zip", content)):
         with pytest.raises(TiltyardError, match=r"files of at most 1 MiB; b/1\.png has 4"):
@@ -285,7 +285,7 @@ def test_skipped_files_are_reported(workspace: Workspace, fetch_images: Callable
     """Notes are stored in the archive, and validation reports them."""
     path = fetch_images(folder(workspace.root / "pets", {**PETS, "train/cat/Thumbs.db": b"x", "LICENSE": b"x"}))
     with zipfile.ZipFile(path) as file:
-        (note,) = zip_archive.notes(file)
+        (note,) = zip_writer.notes(file)
     assert note.startswith("2 files left out that are no PNG or JPEG: ")
     assert ".db (1)" in note
 

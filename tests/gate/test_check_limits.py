@@ -135,7 +135,7 @@ def test_prediction_may_move_by_the_tolerance_of_a_rule(never: str, moved: float
 @pytest.mark.parametrize(("low", "passes"), [(0.4, True), (0.39, False), (0.5, True)])
 def test_ratio_of_four_fifths_is_fair(low: float, passes: bool) -> None:
     """The smallest rate is compared with the largest; the rates between do not matter."""
-    observation = _compared(Rate("share given benign", {"a": 0.45, "b": low, "c": 0.5}), 0.8)
+    observation = _compared(Rate("share predicted as benign", {"a": 0.45, "b": low, "c": 0.5}), 0.8)
     assert (observation.good, observation.observed, observation.limit) == (passes, min(low, 0.45) / 0.5, 0.8)
 
 

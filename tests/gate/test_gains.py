@@ -151,7 +151,9 @@ def test_mcnemar_requires_significance_if_accuracy_decides(
     found = outcome("mcnemar", labels(won, lost, metric=metric, confidence=0.9375))
     assert (found.state, found.limit) == (state, 0.0625)
     assert found.observed == pytest.approx(p_value)
-    assert found.text.startswith(f"{won} labels won and {lost} lost against the champion, by chance {p_value:.3g}")
+    assert found.text.startswith(
+        f"only the challenger is right on {won} rows, only the champion on {lost} (p-value {p_value:.3g}"
+    )
 
 
 def test_distance_to_a_limit_is_relative() -> None:

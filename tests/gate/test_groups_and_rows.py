@@ -41,13 +41,31 @@ def fairness_duel(predicted: list[int], **terms: Any) -> Duel:
 @pytest.mark.parametrize(
     ("predicted", "terms", "state", "ratio", "text"),
     [
-        ([20, 16], {"favourable": "benign"}, "passed", 0.8, "share given benign 0.4 for side small against 0.5"),
-        ([20, 15], {"favourable": "benign"}, "failed", 0.75, "share given benign 0.375 for side small against 0.5"),
-        ([15, 20], {"favourable": "benign"}, "failed", 0.75, "share given benign 0.375 for side large against 0.5"),
+        ([20, 16], {"favourable": "benign"}, "passed", 0.8, "share predicted as benign 0.4 for side small against 0.5"),
+        (
+            [20, 15],
+            {"favourable": "benign"},
+            "failed",
+            0.75,
+            "share predicted as benign 0.375 for side small against 0.5",
+        ),
+        (
+            [15, 20],
+            {"favourable": "benign"},
+            "failed",
+            0.75,
+            "share predicted as benign 0.375 for side large against 0.5",
+        ),
         ([20, 15], {"favourable": "benign", "fairness": 0.75}, "passed", 0.75, "expected at least 0.75"),
-        ([30, 20], {"favourable": "malignant"}, "failed", 0.5, "share given malignant 0.25 for side large against 0.5"),
-        ([20, 15], {}, "failed", 0.75, "share given benign 0.375 for side small"),
-        ([30, 20], {}, "failed", 0.5, "share of malignant found 0.5 for side large against 1 for side small"),
+        (
+            [30, 20],
+            {"favourable": "malignant"},
+            "failed",
+            0.5,
+            "share predicted as malignant 0.25 for side large against 0.5",
+        ),
+        ([20, 15], {}, "failed", 0.75, "share predicted as benign 0.375 for side small"),
+        ([30, 20], {}, "failed", 0.5, "recall of malignant 0.5 for side large against 1 for side small"),
         ([0, 0], {"favourable": "benign"}, "passed", 1.0, "a ratio of 1.00"),
     ],
 )

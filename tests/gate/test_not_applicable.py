@@ -41,7 +41,7 @@ REASONS: list[tuple[str, Make, str]] = [
     ("drift", labels(more={"inputs": {"why": "they are images"}}), "they are images"),
     ("fairness", labels(), "gate.sensitive names no column"),
     ("generalization_gap", labels(more={"train": 9.0}), "nothing was gained over the baseline on the training rows"),
-    ("live_quality", labels(), "live truths of both: expected at least 200; received too few"),
+    ("live_quality", labels(), "expected at least 200 ground truths of each version; received too few"),
     ("mcnemar", numbers, "regression has no labels"),
     ("mcnemar", labels(), "there is no champion yet"),
     ("model_card", without("empty"), "no model card was written"),

@@ -32,8 +32,8 @@ def drop_damaged(path_of: PathOf, digests: Iterable[str], *, recursive: bool = T
 
 def missing(path_of: PathOf, digests: Iterable[str]) -> list[str]:
     """Return the hashes that the cache lacks, for folders also those of the files inside."""
-    wanted = [one for digest in digests for one in (digest, *contents(path_of, digest))]
-    return [digest for digest in wanted if not Path(path_of(digest)).is_file()]
+    required = [item for digest in digests for item in (digest, *contents(path_of, digest))]
+    return [digest for digest in required if not Path(path_of(digest)).is_file()]
 
 
 def contents(path_of: PathOf, digest: str, folder: Path = Path()) -> dict[str, Path]:

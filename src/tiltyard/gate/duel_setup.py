@@ -95,8 +95,11 @@ def _drift(workspace: Workspace, task: Task, encoder: Encoder, features: Feature
     rows = latest(workspace, task, MAX_ROWS)
     if why := drift_unavailable(task, rows):
         return {"inputs": {"why": why}}
-    found = compare_rows(task, encoder, reference(encoder, features[:]), rows)
-    return {"drift": found.columns, "inputs": {"rows": found.rows, "refused": found.refused, "first": found.first}}
+    comparison = compare_rows(task, encoder, reference(encoder, features[:]), rows)
+    return {
+        "drift": comparison.columns,
+        "inputs": {"rows": comparison.rows, "refused": comparison.refused, "first": comparison.first},
+    }
 
 
 def _champion_outputs(workspace: Workspace, champion: Champion, test: TestRows) -> Array:
@@ -115,13 +118,13 @@ def _champion_outputs(workspace: Workspace, champion: Champion, test: TestRows) 
 def _facts(workspace: Workspace, task: Task, report: Json) -> Json:
     """Return size, memory, parity and provenance of the challenger."""
     train, origin = workspace.out(task.name, "train"), provenance(workspace)
-    training, told = files.read_json(train / "training.json"), ran_on(train)
+    training, device = files.read_json(train / "training.json"), ran_on(train)
     known = {version.data for version in recorded(workspace, task.name)}
     return {
         "size_mb": (train / "model.onnx").stat().st_size / 2**20,
         "memory_mb": _memory_mb(train),
         "parity": training.get("parity"),
-        "empty": empty(card(task, report, training, told)),
+        "empty": empty(card(task, report, training, device)),
         "dirty": origin["dirty"],
         "origin": {
             "data": report["data"] if report["data"] in known else None,
@@ -136,5 +139,5 @@ def _facts(workspace: Workspace, task: Task, report: Json) -> Json:
 
 def _memory_mb(folder: Path) -> float:
     """Return the memory of a new process that has loaded the model."""
-    done = subprocess.run([sys.executable, "-c", WEIGH, str(folder)], capture_output=True, text=True, check=True)
-    return float(done.stdout)
+    result = subprocess.run([sys.executable, "-c", WEIGH, str(folder)], capture_output=True, text=True, check=True)
+    return float(result.stdout)

@@ -35,7 +35,7 @@ STOPPED = "stopped; run the same command again to resume"
 @click.option("--force", is_flag=True, help="Overwrite raw data that was edited by hand.")
 @JSON
 def fetch(tasks: tuple[str, ...], force: bool, as_json: bool) -> None:
-    """Get raw data into data/raw, version it with DVC and push it to the default remote."""
+    """Fetch raw data into data/raw and version it with DVC. Push it to the default remote."""
     from tiltyard.data.fetch import fetch as action
 
     states = {"new": "new", "same": "unchanged", "edited": "edited by hand and kept; --force overwrites it"}
@@ -47,7 +47,7 @@ def fetch(tasks: tuple[str, ...], force: bool, as_json: bool) -> None:
 @TASKS
 @JSON
 def resolve(tasks: tuple[str, ...], as_json: bool) -> None:
-    """Write the settings of each stage, defaults filled in. DVC compares them to decide which stages must run."""
+    """Write the settings of each stage, with defaults filled in. DVC compares them to decide which stages must run."""
     from tiltyard.config.resolve import resolve as action
 
     print_each(run_locked(tasks, action), lambda written: f"wrote {', '.join(written)}", as_json=as_json)
@@ -57,7 +57,7 @@ def resolve(tasks: tuple[str, ...], as_json: bool) -> None:
 @TASKS
 @JSON
 def validate(tasks: tuple[str, ...], as_json: bool) -> None:
-    """Check raw data against its expectations. A critical failure stops the pipeline."""
+    """Validate raw data with Great Expectations. A critical failure stops the pipeline."""
     from tiltyard.validation.validate import validate as action
 
     def sentence(validation: Any) -> str:
@@ -79,7 +79,7 @@ def validate(tasks: tuple[str, ...], as_json: bool) -> None:
 )
 @JSON
 def prepare(tasks: tuple[str, ...], reseal: bool, as_json: bool) -> None:
-    """Split the rows, seal the test rows and fit the encoder on the training rows."""
+    """Split the rows, seal the test rows and fit the encoder. The encoder is fitted on the training rows only."""
     from tiltyard.preparation.prepare import prepare as action
 
     def sentence(facts: Any) -> str:
@@ -118,7 +118,7 @@ def train(tasks: tuple[str, ...], range_test: bool, as_json: bool) -> None:
 @TASKS
 @JSON
 def evaluate(tasks: tuple[str, ...], as_json: bool) -> None:
-    """Evaluate the exported model on the sealed test rows and compare it with a baseline."""
+    """Evaluate the ONNX model and a baseline on the sealed test rows."""
     from tiltyard.evaluation.evaluate import evaluate as action
 
     reports = [report for _, report in run_locked(tasks, action)]
@@ -138,7 +138,9 @@ def evaluate(tasks: tuple[str, ...], as_json: bool) -> None:
 @click.option("--again", is_flag=True, help="Judge a version again that was held, rejected or rolled back.")
 @JSON
 def promote(tasks: tuple[str, ...], dry_run: bool, again: bool, as_json: bool) -> None:
-    r"""Judge the challenger; if it wins, package it, test the package and make it the champion.
+    r"""Judge the challenger and, if it wins, make it the champion.
+
+    Before it becomes the champion, it is packaged and the package is tested.
 
     \b
     tiltyard promote iris --dry-run     only print the verdict and its reasons
@@ -171,7 +173,7 @@ def promote(tasks: tuple[str, ...], dry_run: bool, again: bool, as_json: bool) -
 @TASKS
 @JSON
 def package(tasks: tuple[str, ...], as_json: bool) -> None:
-    """Build a Bento of the judged model, start it and compare its predictions with the evaluation."""
+    """Build a Bento of the judged model and test it. The test compares its predictions with those of the evaluation."""
     from tiltyard.serving.packaging.package import package as action
 
     print_each(run_locked(tasks, action), lambda version: f"packaged and tested, version {version}", as_json=as_json)
@@ -205,7 +207,9 @@ def _end_by(number: int) -> None:
 @click.option("--smoke", is_flag=True, help="Smoke test: few rows and one epoch, in a temporary folder.")
 @JSON
 def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
-    r"""Run the pipeline from source to packaged champion as one Prefect flow; unchanged stages are skipped.
+    r"""Run the whole pipeline, from source to packaged champion.
+
+    It is one Prefect flow; unchanged stages are skipped.
 
     \b
     tiltyard run                all tasks, as many in parallel as there are cores
@@ -260,7 +264,7 @@ def smoke_task(task: str, folder: Path) -> None:
 @click.option("--cron", required=True, help="Minute, hour, day, month, weekday: '0 6 * * *' is every day at six.")
 @click.option("--timezone", default="UTC", show_default=True, help="Time zone of the schedule, such as Europe/Vienna.")
 def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
-    r"""Run tasks on a schedule: serve a Prefect deployment until it is interrupted.
+    r"""Run tasks on a schedule. This serves a Prefect deployment until it is interrupted.
 
     \b
     tiltyard schedule --cron '0 6 * * *' iris sine

@@ -35,7 +35,7 @@ from tiltyard.cli.commands._common import TASK, TASKS, find_workspace, print_jso
 )
 @click.option("--keys", type=click.Path(path_type=Path), help="A file made by `tiltyard key`: require an API key.")
 def serve(tasks: tuple[str, ...], host: str, port: int, grpc: int | None, keys: Path | None, **limits: float) -> None:
-    r"""Serve the champions of all tasks, or of the named ones, over REST; new champions are loaded while it runs.
+    r"""Serve champions over REST. New champions are loaded while it runs.
 
     \b
     tiltyard serve iris --port 3001
@@ -74,7 +74,7 @@ def _grpc_address(host: str, port: int) -> str:
     "--sign", is_flag=True, help="Make a key that signs decisions instead; its private half stays on this machine."
 )
 def key(name: str, path: Path, sign: bool) -> None:
-    r"""Make an API key for a client of the service and print it; the file holds only its hash.
+    r"""Make an API key for a client of the service. It is printed once; the file holds only its hash.
 
     \b
     tiltyard key robot && tiltyard serve --keys serving/keys
@@ -104,7 +104,7 @@ def key(name: str, path: Path, sign: bool) -> None:
     "--out", type=click.Path(path_type=Path), help="Write the rows with their predictions: .csv, .parquet, .jsonl."
 )
 def predict(task: str, text: str | None, path: str | None, out: Path | None) -> None:
-    r"""Predict with a task's champion without a server; predictions are printed as JSON.
+    r"""Predict with a task's champion, without a server. Predictions are printed as JSON.
 
     \b
     tiltyard predict iris --csv new.csv

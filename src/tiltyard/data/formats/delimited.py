@@ -103,15 +103,15 @@ class Delimited(Format):
 
         if any(inference.possible for inference in inferences):
             return ()
-        found, start = [], 0
+        rows, start = [], 0
         with self._open_utf8() as decoding:
             for batch in self._rows(decoding, lines, range(lines.width)):
                 same = [
                     pc.equal(cells, name).fill_null(fill_value=False) for cells, name in zip(batch, first, strict=True)
                 ]
-                found += [start + place for place in pc.indices_nonzero(functools.reduce(pc.and_, same)).to_pylist()]
+                rows += [start + place for place in pc.indices_nonzero(functools.reduce(pc.and_, same)).to_pylist()]
                 start += len(batch)
-        return tuple(found)
+        return tuple(rows)
 
     def _column_names(self, first: list[str], *, header: bool) -> tuple[list[str], list[str]]:
         given = self.dialect.names

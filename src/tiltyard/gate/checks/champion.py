@@ -24,8 +24,9 @@ class Champion(Check):
         gain, least = duel.over_champion, duel.task.gate.minimum_gain
         if gain is None:
             raise NotApplicableError("there is no champion yet")
-        good, seen = gain.proven and gain.high >= least, gain.detectable_gain(duel.confidence)
-        text = f"{versus(duel, gain, 'the champion')}; expected an interval above zero that reaches {least:g}"
-        if not good and seen > least and gain.value > 0:
-            text += f"; {len(duel.truth)} sealed rows detect a gain of {seen:.3g} or more with a power of 80 %"
+        good, detectable = gain.proven and gain.high >= least, gain.detectable_gain(duel.confidence)
+        wanted = f"an interval above zero, with an upper end of at least {least:g}"
+        text = f"{versus(duel, gain, 'the champion')}; expected {wanted}"
+        if not good and detectable > least and gain.value > 0:
+            text += f"; {len(duel.truth)} sealed rows detect a gain of {detectable:.3g} or more with a power of 80 %"
         return of_gain(gain, text, good=good, limit=least)

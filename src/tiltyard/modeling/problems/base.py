@@ -23,7 +23,7 @@ class Target(Settings):
     column: str
     classes: list[str] | None = Field(None, min_length=2, description="The labels, for classification.")
     bounds: Bounds | None = Field(None, description="Lowest and highest plausible value.")
-    threshold: float | None = Field(None, description="Two classes from a number: the second class begins here.")
+    threshold: float | None = Field(None, description="Makes two classes of a number: the second one begins here.")
     horizon: int = Field(1, ge=1, le=1000, description="How many time steps are forecast at once.")
     interval: float | None = Field(
         None, gt=0, lt=1, description="Forecasts: predict an interval that holds this share of values."

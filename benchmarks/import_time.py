@@ -1,6 +1,6 @@
 """Benchmark of imports: large libraries as a whole, and without what no command uses (src/tiltyard/library_imports.py).
 
-`python benchmarks/imports.py` writes benchmarks/IMPORTS.md. Both ways take turns, with compiled bytecode.
+`python benchmarks/import_time.py` writes benchmarks/IMPORTS.md. Both ways take turns, with compiled bytecode.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> None:
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     text = f"""# Imports of large libraries
 
-`python benchmarks/imports.py`, {dt.datetime.now(tz=dt.UTC).date()}, {machine}; load average at the end \
+`python benchmarks/import_time.py`, {dt.datetime.now(tz=dt.UTC).date()}, {machine}; load average at the end \
 {os.getloadavg()[0]:.1f}. Processor seconds of a whole process with compiled bytecode, medians of {TIMES}.
 
 | library | whole | reduced | ratio |
