@@ -140,6 +140,7 @@ IGNORED_MODULES = {
         "arrays",
         "settings",
         "deadline",
+        "threads",
     ),
     "expectation",  # its definition is a dependency of validate
 }

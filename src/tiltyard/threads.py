@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -28,6 +29,13 @@ def ahead(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
 
     with ThreadPoolExecutor(1) as executor:
         yield following(executor)
+
+
+def grouped(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield lists of so many items, the last one with the rest."""
+    source = iter(items)
+    while group := list(islice(source, size)):
+        yield group
 
 
 def ordered(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

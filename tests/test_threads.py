@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tiltyard.preparation import threads
+from tiltyard import threads
 
 
 def test_results_come_in_order() -> None:
