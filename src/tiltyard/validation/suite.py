@@ -125,7 +125,7 @@ def _read(
 
 
 def _results(function: Callable[[FactPart], Result], parts: Iterator[FactPart]) -> Iterator[tuple[FactPart, Result]]:
-    return threads.in_order(lambda part: (part, function(part)), parts)
+    return threads.ordered(lambda part: (part, function(part)), parts)
 
 
 def _columns_read(facts: RawTable, streams: dict[str, StreamingExpectation], whole: list[str]) -> list[str]:
