@@ -140,8 +140,8 @@ IGNORED_MODULES = {
         "workspace",
         "arrays",
         "settings",
-        "threads",
         "deadline",
+        "threads",
     ),
     "expectation",  # its definition is a dependency of validate
 }

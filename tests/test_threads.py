@@ -1,7 +1,8 @@
-"""Threads: results in order, errors at their place, few items at a time."""
+"""Work in threads: results in order, errors passed on, and bounded memory."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -10,43 +11,58 @@ import pytest
 from tiltyard import threads
 
 
-def test_results_are_in_the_order_of_the_items() -> None:
-    """Also if a later item is ready earlier."""
+def test_results_come_in_order() -> None:
+    """The first item takes longest."""
 
-    def slow_first(item: int) -> int:
-        time.sleep(0.02 if item == 0 else 0)
-        return item * item
+    def wait(item: int) -> int:
+        time.sleep(0.05 if item == 0 else 0)
+        return -item
 
-    assert [*threads.in_order(slow_first, range(20))] == [item * item for item in range(20)]
-
-
-@pytest.mark.parametrize("cores", [1, 2])
-def test_an_error_is_raised_at_its_place(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Results before it are returned, and items far behind it are not computed."""
-    monkeypatch.setattr(threads, "cores", lambda: cores)
-    found: list[float] = []
-    computed: list[int] = []
-
-    def divide(item: int) -> float:
-        computed.append(item)
-        return 1 / (5 - item)
-
-    with pytest.raises(ZeroDivisionError):
-        found.extend(threads.in_order(divide, range(1000)))
-    assert found == [1 / (5 - item) for item in range(5)]
-    assert max(computed) < 20
+    assert [*threads.ordered(wait, range(20))] == [-item for item in range(20)]
 
 
-def test_items_are_taken_when_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory holds a few items, not all of them."""
-    monkeypatch.setattr(threads, "cores", lambda: 2)
+def test_only_a_few_items_are_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a result is used, as many more items as there are cores are taken."""
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
     taken: list[int] = []
 
     def items() -> Iterator[int]:
-        for item in range(100):
+        for item in range(50):
             taken.append(item)
             yield item
 
-    results = threads.in_order(lambda item: item, items())
-    assert (next(results), len(taken)) == (0, threads.AHEAD * 2 + 1)
-    assert [*results] == [*range(1, 100)]
+    results = threads.ordered(lambda item: item, items())
+    assert next(results) == 0
+    assert len(taken) == 3
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_next_item_is_made_while_one_is_used() -> None:
+    """Only one item is made ahead, by another thread."""
+    made: list[tuple[int, int]] = []
+
+    def items() -> Iterator[int]:
+        for item in range(4):
+            made.append((item, threading.get_ident()))
+            yield item
+
+    with threads.ahead(items()) as coming:
+        assert next(coming) == 0
+        assert next(coming) == 1
+        time.sleep(0.05)
+        assert [item for item, _ in made] == [0, 1, 2]
+        assert [*coming] == [2, 3]
+    assert threading.get_ident() not in {thread for _, thread in made}
+
+
+def test_errors_are_raised_where_the_result_is_used() -> None:
+    """An error of the source, and one of the function, end the iteration."""
+
+    def items() -> Iterator[int]:
+        yield 1
+        raise ValueError("no more rows")
+
+    with pytest.raises(ValueError, match="no more rows"), threads.ahead(items()) as coming:
+        assert [next(coming), next(coming)] == [1]
+    with pytest.raises(ZeroDivisionError):
+        list(threads.ordered(lambda item: 1 // item, [1, 0, 1]))

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tiltyard.data import table_reader
 from tiltyard.data.formats import delimited, jsonl, parquet
-from tiltyard.data.tables.column_types import BOOLEANS
+from tiltyard.data.tables.column_types import BOOLEANS, CODE, strip_cells
 from tiltyard.data.tables.dialect import MISSING, Dialect
+from tiltyard.data.tables.type_inference import _has_code
 from tiltyard.errors import DataError
 
 Columns = dict[str, list[Any]]
@@ -201,3 +203,17 @@ def test_small_parts_equal_the_whole_file(tmp_path: Path, monkeypatch: pytest.Mo
     parts = list(table_reader.scan(path))
     assert len(parts) > 10
     assert len({tuple(part.dtypes.astype(str)) for part in parts}) == 1
+
+
+@given(
+    texts=st.lists(st.text("01x9aX.\u00a0\u2003\x1c\x7fä \t", max_size=3) | st.none(), min_size=2, max_size=6),
+    na=st.lists(st.text("0a ", max_size=2), max_size=2),
+)
+def test_blanks_and_codes_are_found_by_bytes(texts: list[str | None], na: list[str]) -> None:
+    """Cells are stripped as Arrow strips them, and codes are found as by the regular expression."""
+    na = [text.strip() for text in na]
+    cells = pa.array([None if text in na else text for text in texts], "string")[1:]
+    bare = [None if text is None or text.strip() in na else text.strip() for text in cells.to_pylist()]
+    assert strip_cells(cells, na).to_pylist() == bare
+    values = cells.drop_null()
+    assert _has_code(values) == any(map(CODE.match, values.to_pylist()))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tiltyard import files
+from tiltyard import files, threads
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
 from tiltyard.evaluation.fold_scores import fold_scores
@@ -30,18 +31,19 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     predictions = predict(task, predictor, test, known)
     learned = predictor.condense(known, features)
     folds = fold_scores(train / "folds.npz", task.evaluator)
-    content = {
-        "task": task.name,
-        "version": version(train),
-        **files.read_json(workspace.out(task.name, "prepare") / "split.json"),
-        **_measured(task, predictions, test.rows, (known, learned)),
-        **({"folds": folds} if folds else {}),
-    }
     history = files.read_json(train / "training.json")["history"]
-    with files.atomic_folder(workspace.out(task.name, "evaluate")) as folder:
+    with files.atomic_folder(workspace.out(task.name, "evaluate")) as folder, ThreadPoolExecutor(1) as background:
+        saved = background.submit(predictions.save, folder / "predictions.npz")  # compresses meanwhile
+        content = {
+            "task": task.name,
+            "version": version(train),
+            **files.read_json(workspace.out(task.name, "prepare") / "split.json"),
+            **_measured(task, predictions, test.rows, (known, learned)),
+            **({"folds": folds} if folds else {}),
+        }
         files.write_json(folder / "report.json", content)
-        predictions.save(folder / "predictions.npz")
         _write_plots(folder / "plots", task.evaluator.plots(predictions), history)
+        saved.result()
     return content
 
 
@@ -70,13 +72,15 @@ def _measured(task: Task, predictions: Predictions, rows: Rows, learned: tuple[A
     bootstrap = Bootstrap(len(truth), task.split.seed, task.gate.confidence)
     intervals = bootstrap.intervals(evaluator.scores_of_rows(truth, outputs, context))
     metric = evaluator.metrics[task.gate.metric]
+    samples = [(truth, outputs), (truth, predictions.baseline), learned]
+    own, baseline, train = threads.ordered(lambda one: evaluator.scores(*one, context), samples)
     return {
         "problem": task.problem,
         "metric": task.gate.metric,
-        "metrics": evaluator.scores(truth, outputs, context),
+        "metrics": own,
         "intervals": {name: list(interval) for name, interval in intervals.items()},
-        "baseline": evaluator.scores(truth, predictions.baseline, context),
-        "train": evaluator.scores(*learned, context),
+        "baseline": baseline,
+        "train": train,
         "slices": [
             {"slice": name, "rows": len(places), "value": metric.score(truth[places], outputs[places], context)}
             for name, places in parts(task.gate.slices, task.columns, rows)

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard import files, plugins
+from tiltyard import files, plugins, threads
 from tiltyard.arrays import Array, ParsedRows
 from tiltyard.config.task import Task
-from tiltyard.preparation import array_file, threads
+from tiltyard.preparation import array_file
 from tiltyard.preparation.column_spill import ColumnSpill, open_spill
 from tiltyard.preparation.row_encoding import encode_batches
 from tiltyard.preparation.row_hashes import hashing

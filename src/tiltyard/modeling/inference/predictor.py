@@ -98,7 +98,7 @@ class Predictor:
 
     def _joined(self, of_part: Callable[[range], Array], parts: list[range]) -> Array:
         """Compute parts on all cores, but one after another under a deadline, which holds for one thread."""
-        found = map(of_part, parts) if deadline.is_limited() else threads.in_order(of_part, parts)
+        found = map(of_part, parts) if deadline.is_limited() else threads.ordered(of_part, parts)
         return np.concatenate([*found])
 
     def _condense_part(self, truth: Array, features: Array) -> Array:

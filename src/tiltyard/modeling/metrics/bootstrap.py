@@ -79,7 +79,7 @@ class Bootstrap:
         """Return the values for all resamples; of many rows, several resamples are measured at a time."""
         if self.rows < MANY:
             return [function(places) for places in self._resamples()]
-        return [*threads.in_order(function, self._resamples())]
+        return [*threads.ordered(function, self._resamples())]
 
     def _resamples(self) -> Iterator[Array]:
         generator = np.random.default_rng(self.seed)

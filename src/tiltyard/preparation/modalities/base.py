@@ -18,6 +18,8 @@ from tiltyard.errors import DataError, RequestError, format_value
 from tiltyard.expectation import Expectation, between, in_set, not_null, row_count
 from tiltyard.modeling.columns.base import distinct
 from tiltyard.modeling.columns.number import LARGEST, arrow_numbers
+from tiltyard.preparation.modalities import _fact_parts
+from tiltyard.preparation.modalities._fact_parts import FactPart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +33,13 @@ class RawTable:
     columns: list[str]
     repairs: list[str]  # repairs made while reading, in sentences
     chunks: Callable[[Sequence[str]], Iterator[pd.DataFrame]]  # rows are numbered across chunks; memory is bounded
+    summarized: Callable[[Sequence[str]], Iterator[FactPart]] | None = (
+        None  # the same chunks, before they are converted
+    )
+
+    def parts(self, names: Sequence[str]) -> Iterator[FactPart]:
+        """Yield the rows in chunks, with summaries of their columns where the modality has them."""
+        return self.summarized(names) if self.summarized else map(_fact_parts.of_frame, self.chunks(names))
 
 
 class Modality(ABC):

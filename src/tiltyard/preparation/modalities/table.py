@@ -11,6 +11,8 @@ import numpy as np
 from tiltyard.arrays import Array, ParsedRows, Rows, decoded
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
+from tiltyard.preparation.modalities import _fact_parts
+from tiltyard.preparation.modalities._fact_parts import FactPart
 from tiltyard.preparation.modalities.base import (
     Modality,
     RawTable,
@@ -51,7 +53,13 @@ class Table(Modality):
             for frame in table.parts(names, CHUNK_ROWS):
                 yield _parsed_facts(task, frame)
 
-        return RawTable(columns, table.layout.repairs, chunks)
+        def parts(names: Sequence[str]) -> Iterator[FactPart]:
+            for start, part in table.tables(names, CHUNK_ROWS):
+                yield _fact_parts.of_table(
+                    part, start, lambda cells, first: _parsed_facts(task, table.frame(cells, first))
+                )
+
+        return RawTable(columns, table.layout.repairs, chunks, parts)
 
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
         """Return one row for each line."""
