@@ -19,9 +19,12 @@ DIGEST_BYTES = 8
 
 def hash_rows(content: bytes, lengths: Iterable[int]) -> bytes:
     """Return the hashes of rows whose bytes follow one another, as bytes that follow one another."""
-    blake2b = hashlib.blake2b
-    ends = accumulate(lengths, initial=0)
-    return b"".join([blake2b(content[a:b], digest_size=8).digest() for a, b in pairwise(ends)])
+    new, digests = hashlib.blake2b(digest_size=DIGEST_BYTES).copy, []  # a copy is made faster than a new one
+    for start, end in pairwise(accumulate(lengths, initial=0)):
+        row = new()
+        row.update(content[start:end])
+        digests.append(row.digest())
+    return b"".join(digests)
 
 
 def answer(requests: BinaryIO, answers: BinaryIO) -> None:

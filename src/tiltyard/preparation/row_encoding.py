@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -24,8 +25,9 @@ def encode_batches(encoder: Encoder, chunks: Iterable[ParsedRows]) -> Iterator[A
 
 def _batches(encoder: Encoder, chunks: Iterable[ParsedRows]) -> Iterator[Callable[[], list[Array]]]:
     """Yield a function for each batch that encodes it."""
-    size = _batch_rows(encoder)
+    most = _batch_rows(encoder)
     for rows in chunks:
+        size = math.ceil(row_count(rows) / math.ceil(row_count(rows) / most))  # batches of equal size
         encodings = [_encoding(encoder, name, rows[name]) for name in encoder.columns]
         for start in range(0, row_count(rows), size):
             batch = slice(start, start + size)

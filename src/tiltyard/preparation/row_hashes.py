@@ -38,9 +38,12 @@ def hashing(seed: int) -> Iterator[Keys]:
     """
     with contextlib.ExitStack() as stack:
         pool: list[_Workers] = []
+        total = 0
 
         def keys(rows: Mapping[str, Cells]) -> Callable[[], Array]:
-            if row_count(rows) <= FEW_ROWS or not (workers := (os.cpu_count() or 1) // 2):
+            nonlocal total
+            total += row_count(rows)
+            if total <= FEW_ROWS or not (workers := (os.cpu_count() or 1) // 2):
                 found = row_keys(rows, seed)
                 return lambda: found
             if not pool:

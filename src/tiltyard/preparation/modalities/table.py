@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-CHUNK_ROWS = 1 << 18  # small chunks cost time, large ones memory
+CHUNK_ROWS = 1 << 17  # small chunks cost time, large ones memory
 MAX_ARROW_BYTES = 1 << 30  # of a column; the offsets of Arrow's texts have 32 bits
 
 
