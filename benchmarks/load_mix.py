@@ -235,7 +235,7 @@ def _page(found: dict[str, list[tuple[float, float, float]]], options: argparse.
     reached = "reached" if medians["all at once"][1] <= MAX_RATIO * medians["alone"][1] else "not reached"
     goal = f"The goal is a 99th percentile of at most {MAX_RATIO:g} times that alone: {reached}."
     rate = f"{options.rate:g} plain requests a second, {options.rounds} rounds of {options.seconds:g} seconds, medians."
-    intro = f"Measured by `benchmarks/load_mix.py` on {today}: {page.machine()}. {rate} {why}"
+    intro = f"Measured by `benchmarks/load_mix.py` on {today}: {page.machine_with_load()}. {rate} {why}"
     return "\n\n".join(["# Load mix", intro, "\n".join(lines), goal]) + "\n"
 
 

@@ -47,7 +47,7 @@ def main() -> None:
             lines.append(f"| {name} | {task.model.family} | {kind} |" + " |" * 6 + f" not made | {error.message} |")
         print(lines[-1], flush=True)
     why = (__doc__ or "").split("\n\n")[2].strip().partition(". ")[2].replace("\n", " ")
-    intro = f"Measured by `benchmarks/variants.py` on {datetime.now(UTC):%Y-%m-%d}: {page.machine()}. {why}"
+    intro = f"Measured by `benchmarks/variants.py` on {datetime.now(UTC):%Y-%m-%d}: {page.machine_with_load()}. {why}"
     files.write_text(TARGET, "\n\n".join(["# Variants", intro, "\n".join(lines)]) + "\n")
 
 
