@@ -5,8 +5,8 @@ python benchmarks/load_mix.py [--rounds N] [--seconds N] [--rate N]
 Writes benchmarks/LOAD_MIX.md. One worker serves tables with random models. Plain requests are one row each, sent over
 16 connections at fixed times, whether or not earlier responses have arrived (open loop); latency counts from these
 times. Clients, service and its compute processes share the machine. Slow clients: 64 connections that send a body byte
-by byte. Explanations: two clients that explain 200 rows again and again. Shadow: every plain request is copied to a
-challenger. Promotions: another task of the same service gets another champion twice a second.
+by byte. Explanations: two clients that explain 64 rows, the most, again and again. Shadow: every plain request is
+copied to a challenger. Promotions: another task of the same service gets another champion twice a second.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from tiltyard.workspace import Workspace
 TARGET = page.ROOT / "benchmarks" / "LOAD_MIX.md"
 PLAIN, OTHER = "diabetes", "iris"  # the task of the plain requests, and the task that is promoted
 SLOW_CLIENTS, SLOW_SECONDS = 64, 0.05  # between two bytes
-EXPLAINERS, EXPLAINED_ROWS = 2, 200
+EXPLAINERS, EXPLAINED_ROWS = 2, 64
 PROMOTION_SECONDS = 0.5
 MAX_RATIO = 3.0  # of the 99th percentile, beside that of plain requests alone
 
@@ -235,7 +235,7 @@ def _page(found: dict[str, list[tuple[float, float, float]]], options: argparse.
     reached = "reached" if medians["all at once"][1] <= MAX_RATIO * medians["alone"][1] else "not reached"
     goal = f"The goal is a 99th percentile of at most {MAX_RATIO:g} times that alone: {reached}."
     rate = f"{options.rate:g} plain requests a second, {options.rounds} rounds of {options.seconds:g} seconds, medians."
-    intro = f"Measured by `benchmarks/load_mix.py` on {today}: {page.machine()}. {rate} {why}"
+    intro = f"Measured by `benchmarks/load_mix.py` on {today}: {page.machine_with_load()}. {rate} {why}"
     return "\n\n".join(["# Load mix", intro, "\n".join(lines), goal]) + "\n"
 
 

@@ -187,7 +187,7 @@ def _onnxruntime(predictor: Predictor, model: LoadedModel, rows: int) -> Figures
 def _page(measured: Measured) -> str:
     """Return the tables."""
     today = f"{datetime.now(UTC):%Y-%m-%d}"
-    intro = f"Measured by `benchmarks/protocols.py` on {today}: {page.machine()}, with the clients on it."
+    intro = f"Measured by `benchmarks/protocols.py` on {today}: {page.machine_with_load()}, with the clients on it."
     why = (__doc__ or "").split("\n\n")[3].strip().replace("\n", " ")
     parts = ["# Protocols", f"{intro} Medians of the rounds. {why}"]
     for (name, what), rows in itertools.product(TASKS.items(), ROWS):

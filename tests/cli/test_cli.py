@@ -26,7 +26,7 @@ COMMANDS = sorted(name for name, command in cli.cli.commands.items() if not comm
 
 def test_every_stage_is_a_command() -> None:
     """Stages, the pipeline, the registry and the service have commands."""
-    stages = {"fetch", "resolve", "validate", "prepare", "train", "evaluate", "promote", "package", "run"}
+    stages = {"fetch", "resolve", "validate", "prepare", "train", "evaluate", "promote", "quantize", "package", "run"}
     rest = {
         "search",
         "study",

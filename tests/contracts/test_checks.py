@@ -80,6 +80,7 @@ def better() -> Duel:
         drift=[{"feature": "petal_length", "psi": 0.01, "drifted": False}],
         facts=FACTS,
         approvals=["anna"],
+        time_ratios={1: 0.8, 32: 0.5},
     )
 
 
@@ -91,6 +92,7 @@ def worse(better: Duel, check_name: str) -> Duel:
         **{
             "challenger": UNIFORM,
             "latency_ms": 500.0,
+            "time_ratios": {1: 0.8, 32: 1.3},
             "live": LiveComparison(Gain(0.7, 0.8, -0.1, -0.15, -0.05), 300, same=True),
             "ask": lambda _: np.eye(3)[np.zeros(60, int)],
             "drift": [{"feature": "petal_length", "psi": 0.8, "drifted": True}],

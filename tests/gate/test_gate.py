@@ -43,6 +43,13 @@ def _facts(**other: Any) -> Duel:
     return build_duel(cancer(), linear_model(cancer()), more={"facts": {**FACTS, **other}})
 
 
+def _variant(**more: Any) -> Duel:
+    """Build the duel of a variant that predicts what its origin predicts, twice as fast unless `more` differs."""
+    facts = {**FACTS, "variant": {"of": "origin", "kind": "int8"}}
+    fast = {"facts": facts, "time_ratios": {1: 0.5}, **more}
+    return build_duel(cancer(), linear_model(cancer()), linear_model(cancer()), fast)
+
+
 CASES: dict[str, Callable[[], Duel]] = {
     "approval": lambda: build_duel(cancer(), linear_model(cancer()), approval=True),
     "baseline": lambda: build_duel(cancer(), baseline_model(cancer()), min_recall=0.0),
@@ -79,6 +86,7 @@ CASES: dict[str, Callable[[], Duel]] = {
     "size": lambda: _facts(size_mb=900.0),
     "slices": lambda: build_duel(cancer(), linear_model(cancer()), slices=["side"], slice_floor=0.05),
     "test_reuse": lambda: build_duel(cancer(), linear_model(cancer()), more={"uses": 51}),
+    "variant_speed": lambda: _variant(time_ratios={1: 1.2}),
 }
 
 
@@ -102,6 +110,21 @@ def test_good_model_passes_all_checks() -> None:
     duel = build_duel(cancer(), linear_model(cancer()), baseline_model(cancer()), **terms)
     outcomes = [plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")]
     assert not [outcome.text for outcome in outcomes if outcome.state == "failed"]
+
+
+def test_variant_must_be_no_worse_and_faster() -> None:
+    """A variant with the champion's predictions is promoted, unlike another challenger; a worse variant is held."""
+    verdict = decide([plugins.load("checks", name)().outcome(_variant()) for name in plugins.names("checks")])
+    assert verdict == "PROMOTE"
+    other = build_duel(cancer(), linear_model(cancer()), linear_model(cancer()))
+    assert plugins.load("checks", "champion")().outcome(other).state == "failed"
+    duel = _variant()
+    assert duel.champion is not None
+    noise = np.random.default_rng(0).normal(0, 0.2, len(duel.truth))
+    blurred = np.clip(duel.champion[:, 1] + noise, 0.01, 0.99)
+    worse = dataclasses.replace(duel, challenger=np.column_stack([1 - blurred, blurred]))
+    outcome = plugins.load("checks", "champion")().outcome(worse)
+    assert (outcome.state, "expected of a variant an interval of at least -" in outcome.text) == ("failed", True)
 
 
 def test_repeated_evaluation_raises_the_confidence_level() -> None:

@@ -53,6 +53,7 @@ REASONS: list[tuple[str, Make, str]] = [
     ("simple_model", labels(more={"simple": None}), "neither a linear model nor a tree takes such features"),
     ("size", without("size_mb"), "there is no model file to measure"),
     ("slices", numbers, "gate.slices names none"),
+    ("variant_speed", labels(), "it is no variant of the champion"),
     ("slices", labels(slices=["side"]), "there is neither a floor nor a champion"),
 ]
 
@@ -90,4 +91,4 @@ def test_groups_below_20_rows_are_not_judged(check: str, terms: dict[str, Any], 
 def test_non_repeatable_checks_are_listed() -> None:
     """Checks that depend on the machine, people or clients are run again; all others follow from the files."""
     changing = {name for name in plugins.names("checks") if not plugins.load("checks", name).repeatable}
-    assert changing == {"approval", "drift", "latency", "live_quality", "size"}
+    assert changing == {"approval", "drift", "latency", "live_quality", "size", "variant_speed"}

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from tiltyard.cli import main as cli
 from tiltyard.errors import PackageError
@@ -40,12 +41,12 @@ MAX_BODY = 4_000_000
 
 
 @contextlib.contextmanager
-def serve_grpc(app: Starlette) -> Iterator[str]:
+def serve_grpc(app: ASGIApp, calls: int = 512) -> Iterator[str]:
     """Serve an app over gRPC in a thread; yield its address."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    service = server.serving(app, "127.0.0.1:0", MAX_BODY, shared=False, grace=1)
+    service = server.serving(app, "127.0.0.1:0", server.Bounds(MAX_BODY, calls, 1.0))
     port = asyncio.run_coroutine_threadsafe(service.__aenter__(), loop).result(20)
     yield f"127.0.0.1:{port}"
     asyncio.run_coroutine_threadsafe(service.__aexit__(None, None, None), loop).result(20)
@@ -263,6 +264,30 @@ def test_calls_at_once_are_all_answered(address: str) -> None:
         method = channel.unary_unary(INFER)
         calls = [pool.submit(method, content, timeout=30) for _ in range(3 * server.MAX_STREAMS)]
         assert len({call.result() for call in calls}) == 1
+
+
+def test_calls_beyond_the_limit_are_refused() -> None:
+    """While as many calls wait as are allowed, another one is refused at once."""
+    entered, leave = threading.Semaphore(0), threading.Event()
+
+    async def waiting(_scope: Any, _receive: Any, send: Any) -> None:
+        entered.release()
+        await asyncio.to_thread(leave.wait, 20)
+        await send({"type": "http.response.start", "status": 503, "headers": []})
+        await send({"type": "http.response.body", "body": b'{"error": "busy: later"}'})
+
+    content = iris_request().SerializeToString()
+    with serve_grpc(waiting, calls=2) as address, ThreadPoolExecutor(2) as pool:
+        held = [pool.submit(call, address, content) for _ in range(2)]
+        assert all(entered.acquire(timeout=20) for _ in held)
+        with pytest.raises(grpc.RpcError) as refused:
+            call(address, content)
+        leave.set()
+        assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        for one in held:
+            error = one.exception(20)
+            assert isinstance(error, grpc.RpcError)
+            assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, "busy: later")
 
 
 def test_recorded_calls_return_a_feedback_token(app: Starlette, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
     from tiltyard.config.task import Task
+    from tiltyard.gate.verdict import Verdict
 
 STOPPED = "stopped; run the same command again to resume"
 
@@ -147,14 +148,39 @@ def promote(tasks: tuple[str, ...], dry_run: bool, again: bool, as_json: bool) -
 
     Exits with 0 if it is promoted or is already the champion, 3 on HOLD, 4 on REJECT, 1 on an error.
     """
+    from tiltyard.gate.promote import promote as action
+
+    _print_verdicts(tasks, lambda w, t: action(w, t, dry_run=dry_run, again=again), as_json=as_json)
+
+
+@click.command()
+@TASKS
+@click.option("--to", "kind", required=True, type=click.Choice(["int8", "int8-dynamic", "fp16"]), help="Number format.")
+@click.option("--dry-run", is_flag=True, help="Judge and print; promote nothing.")
+@click.option("--again", is_flag=True, help="Judge a variant again that was held, rejected or rolled back.")
+@JSON
+def quantize(tasks: tuple[str, ...], kind: str, dry_run: bool, again: bool, as_json: bool) -> None:
+    r"""Make a variant of the champion with fewer bits; it becomes champion if it is no worse and faster.
+
+    \b
+    tiltyard quantize digits --to int8 --dry-run     only print the verdict and its reasons
+
+    int8 takes its scales from training rows, int8-dynamic measures them in each prediction. Exits like `promote`.
+    """
+    from tiltyard.gate.quantize import quantize as action
+
+    _print_verdicts(tasks, lambda w, t: action(w, t, kind, dry_run=dry_run, again=again), as_json=as_json)
+
+
+def _print_verdicts(tasks: tuple[str, ...], action: Callable[[Workspace, Task], Verdict], *, as_json: bool) -> None:
+    """Judge tasks and print the verdicts; exit with the status of the worst."""
     from dataclasses import asdict
 
     from tiltyard.cli.output import tables
     from tiltyard.gate import next_steps
-    from tiltyard.gate.promote import promote as action
 
     def judged(workspace: Workspace, task: Task) -> Any:
-        verdict = action(workspace, task, dry_run=dry_run, again=again)
+        verdict = action(workspace, task)
         return verdict, next_steps.next_steps(workspace, task, verdict)
 
     verdicts = [pair for _, pair in run_locked(tasks, judged)]
@@ -281,4 +307,4 @@ def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
     _end_by(number)
 
 
-COMMANDS = [fetch, resolve, validate, prepare, train, evaluate, promote, package, run, smoke_task, schedule]
+COMMANDS = [fetch, resolve, validate, prepare, train, evaluate, promote, quantize, package, run, smoke_task, schedule]

@@ -7,6 +7,7 @@ import importlib.util
 import re
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -44,6 +45,15 @@ METHODS = {  # paths of the calls without tensors
 }
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """Limits of the server that do not depend on the model."""
+
+    body_bytes: int  # of a request; each model has a limit of its own, which is no higher
+    calls: int  # at a time, including those whose message has not arrived
+    seconds: float  # that a call may take
+
+
 def check(address: str, *, shared: bool = False) -> None:
     """Raise PackageError if gRPC is not installed, or if the address is taken; several workers share it."""
     if not all(map(importlib.util.find_spec, REQUIRED)):
@@ -63,12 +73,12 @@ def check(address: str, *, shared: bool = False) -> None:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp, address: str, max_body_bytes: int, *, shared: bool, grace: float) -> AsyncIterator[int]:
+async def serving(app: ASGIApp, address: str, bounds: Bounds, *, shared: bool = False) -> AsyncIterator[int]:
     """Serve the app over gRPC during the block; yield the port. Several workers may share an address."""
     import grpc.aio
 
     options = [
-        ("grpc.max_receive_message_length", max_body_bytes + MESSAGE_OVERHEAD),
+        ("grpc.max_receive_message_length", bounds.body_bytes + MESSAGE_OVERHEAD),
         ("grpc.max_concurrent_streams", MAX_STREAMS),
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
@@ -77,14 +87,14 @@ async def serving(app: ASGIApp, address: str, max_body_bytes: int, *, shared: bo
         ("grpc.max_connection_age_grace_ms", AGE_GRACE_MS),
         ("grpc.so_reuseport", int(shared)),
     ]
-    server = grpc.aio.server(options=options)
+    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=bounds.calls)
     server.add_generic_rpc_handlers([_handlers(app)])
     port = server.add_insecure_port(address)
     await server.start()
     try:
         yield port
     finally:
-        await server.stop(grace)
+        await server.stop(bounds.seconds + 1)
 
 
 def _handlers(app: ASGIApp) -> Any:

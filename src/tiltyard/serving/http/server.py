@@ -108,8 +108,10 @@ async def _grpc(app: Starlette) -> AsyncIterator[None]:
         return
     from tiltyard.serving.grpc import server
 
-    most, grace = max(model.max_body_bytes for model in app.state.models.values()), app.state.admission.limits.seconds
-    async with server.serving(app, address, most, shared=_is_worker(), grace=grace + 1):
+    most, limits = max(model.max_body_bytes for model in app.state.models.values()), app.state.admission.limits
+    async with server.serving(
+        app, address, server.Bounds(most, limits.concurrency, limits.seconds), shared=_is_worker()
+    ):
         yield
 
 
