@@ -109,6 +109,10 @@ class Train(Settings):
     )
     watch: bool = Field(True, description="Record gradients, weights and dead units.")
     mixed_precision: bool = False
+    backend: Literal["tensorflow", "jax", "auto"] = Field(
+        "tensorflow",
+        description="The library that computes; auto is JAX for dense and recurrent networks if it is installed.",
+    )
     jit: bool | Literal["auto"] = "auto"
     steps_per_execution: int | None = Field(
         None, ge=1, description="Batches per call; chosen by the time that they take if unset. Results are the same."

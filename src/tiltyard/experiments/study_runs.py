@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from tiltyard.experiments import workers
 from tiltyard.experiments.study_plan import Plan, Variant
 from tiltyard.experiments.trial import train_and_score
 from tiltyard.preparation.training_rows import TrainingRows
+from tiltyard.training import backend
 from tiltyard.training.fit import RunPaths
 from tiltyard.workspace import Workspace
 
@@ -57,7 +57,7 @@ def plan_runs(workspace: Workspace, plan: Plan) -> list[StudyRun]:
 
 def _key(task: Task, seed: int, rows: str) -> str:
     sections = task.model_dump(mode="json", include={"model", "train", "target"})
-    tools = version("keras"), os.environ.get("KERAS_BACKEND", "tensorflow")
+    tools = version("keras"), backend.chosen(task)
     content = json.dumps([sections, seed, rows, task.gate.metric, tools], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 

@@ -14,6 +14,7 @@ from tiltyard.config.task import Task
 from tiltyard.errors import TiltyardError
 from tiltyard.modeling.metrics.base import Context
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
+from tiltyard.training import backend
 from tiltyard.training.fit import RunPaths
 from tiltyard.training.train import fit_all, opened
 from tiltyard.workspace import Workspace
@@ -45,11 +46,12 @@ class TrialResult:
 
 def train_and_score(workspace: Workspace, task: Task, paths: RunPaths, rows: int | None = None) -> TrialResult:
     """Train on at most `rows` training rows; a failure is a result, too."""
-    import keras
-
     started = time.monotonic()
-    keras.utils.clear_session()  # models of earlier trials would slow this one down
     try:
+        backend.load(task)
+        import keras
+
+        keras.utils.clear_session()  # models of earlier trials would slow this one down
         all_rows = opened(workspace, _without_extras(task))
         data = _sample(all_rows, rows)
         network_body, record = fit_all(_without_extras(task), data, paths)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.errors import TrainingError
 from tiltyard.training.batches import Batches, Rows
 
 if TYPE_CHECKING:
@@ -129,14 +128,10 @@ def compiled_steps(model: keras.Model, size: int) -> Steps:
     """Return the loops for the backend that Keras has loaded."""
     import keras
 
-    if (backend := keras.backend.backend()) == "tensorflow":
-        from tiltyard.training.tensorflow_steps import TensorFlowSteps
-
-        return TensorFlowSteps(model, size)
-    if backend == "jax":
+    if keras.backend.backend() == "jax":
         from tiltyard.training.jax_steps import JaxSteps
 
         return JaxSteps(model, size)
-    raise TrainingError(
-        f"KERAS_BACKEND: expected tensorflow or jax; received {backend}", hint="unset it, then train again"
-    )
+    from tiltyard.training.tensorflow_steps import TensorFlowSteps
+
+    return TensorFlowSteps(model, size)

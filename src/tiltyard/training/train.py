@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tiltyard import environment, files, library_imports
+from tiltyard import environment, files
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
 from tiltyard.modeling.inference import held_out
 from tiltyard.preparation.training_rows import TrainingRows
-from tiltyard.training import ensemble
+from tiltyard.training import backend, ensemble
 from tiltyard.training.constant_baseline import baseline_losses
 from tiltyard.training.cross_validation import cross_validate
 from tiltyard.training.diagnosis import diagnose
@@ -34,6 +33,8 @@ PARITY_ROWS = 256
 
 def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     """Train and export; return the record of the training."""
+    if backend.is_other_loaded(task):
+        return backend.train_apart(workspace, task)
     started, busy = time.monotonic(), time.process_time()
     parts = opened(workspace, task)
     from tiltyard.training import network
@@ -51,6 +52,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
             held_out.save(folder / "folds.npz", folds)
         record |= {
             **parts.inherited,
+            "backend": backend.chosen(task),
             "parity": export(model, folder, _parity_rows(parts, model)),
         }
         files.write_json(folder / "training.json", record)
@@ -66,7 +68,7 @@ def opened(workspace: Workspace, task: Task) -> TrainingRows:
     if task.train.batch_size > (rows := len(parts.train[0])):
         raise DataError(f"train.batch_size: expected 1 to {rows}, the training rows; received {task.train.batch_size}")
     with environment.suppress_native_output():
-        _set_up(mixed_precision=task.train.mixed_precision)
+        _set_up(task)
     return parts.with_decoder_inputs() if task.model.translates else parts
 
 
@@ -76,16 +78,15 @@ def _parity_rows(parts: TrainingRows, model: keras.Model) -> Array:
     return rows[:, : model.input_shape[1]]
 
 
-def _set_up(*, mixed_precision: bool) -> None:
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    library_imports.load("keras")
+def _set_up(task: Task) -> None:
+    backend.load(task)
     import keras
 
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-    keras.mixed_precision.set_global_policy("mixed_float16" if mixed_precision else "float32")
+    keras.mixed_precision.set_global_policy("mixed_float16" if task.train.mixed_precision else "float32")
 
 
 def fit_all(task: Task, parts: TrainingRows, place: RunPaths) -> tuple[keras.Model, dict[str, Any]]:
@@ -139,10 +140,14 @@ def device() -> dict[str, str]:
     """Return the device and backend of the training."""
     import keras
 
-    backend = keras.backend.backend()
     names = keras.distribution.list_devices()
     kind = "gpu" if any("gpu" in str(name).lower() or "cuda" in str(name).lower() for name in names) else "cpu"
-    return {"backend": backend, "device": kind, "devices": ", ".join(map(str, names)), "keras": keras.__version__}
+    return {
+        "backend": keras.backend.backend(),
+        "device": kind,
+        "devices": ", ".join(map(str, names)),
+        "keras": keras.__version__,
+    }
 
 
 def residual_quantiles(missed: Array, share: float) -> tuple[Array, Array]:
