@@ -37,15 +37,15 @@ class TableFile:
         """Read some columns in parts of at least `rows` rows and bounded memory; the index runs through all parts."""
         import pyarrow as pa
 
-        start, batches, size = 0, [], 0
+        start, held, size = 0, [], 0
         for batch in self._batches(columns):
-            batches.append(batch)
+            held.append(batch)
             size += len(batch)
             if size >= rows:
-                yield _frame(pa.concat_tables(batches), self.layout, start)
-                start, batches, size = start + size, [], 0
-        if batches:
-            yield _frame(pa.concat_tables(batches), self.layout, start)
+                yield _frame(pa.concat_tables(held), self.layout, start)
+                start, held, size = start + size, [], 0
+        if held:
+            yield _frame(pa.concat_tables(held), self.layout, start)
 
     def whole(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
         """Read some columns at once."""

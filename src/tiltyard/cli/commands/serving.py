@@ -9,7 +9,7 @@ import click
 from tiltyard.cli.commands._common import TASK, TASKS, find_workspace, print_json, run_task
 
 
-@click.command()
+@click.command(short_help="Serve champions over REST, and new ones as they are promoted.")
 @TASKS
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
@@ -34,7 +34,7 @@ from tiltyard.cli.commands._common import TASK, TASKS, find_workspace, print_jso
 )
 @click.option("--keys", type=click.Path(path_type=Path), help="A file made by `tiltyard key`: require an API key.")
 def serve(tasks: tuple[str, ...], host: str, port: int, keys: Path | None, **limits: float) -> None:
-    r"""Serve champions over REST. New champions are loaded while it runs.
+    r"""Serve the champions of all tasks, or of the named ones, over REST; new champions are loaded while it runs.
 
     \b
     tiltyard serve iris --port 3001
