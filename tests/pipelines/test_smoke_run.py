@@ -19,8 +19,8 @@ def smoke_run(root: Path, *names: str) -> tuple[int, list[dict[str, object]]]:
     """Run the command; return its exit status and rows."""
     environment = {**os.environ, "TILTYARD_ROOT": str(root)}
     command = ["tiltyard", "run", "--smoke", "--json", *names]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=2_000)
-    return done.returncode, json.loads(done.stdout)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=2_000)
+    return result.returncode, json.loads(result.stdout)
 
 
 @pytest.mark.catalogue
