@@ -66,7 +66,7 @@ def task(table: Path, rows: int) -> dict[str, Any]:
         "expect": [{"expectation": "expect_column_mean_to_be_between", "arguments": mean}],
         "split": {"kind": "stratified"},
         "model": {"family": "mlp", "units": [32, 16]},
-        "train": {"epochs": 1, "batch_size": 1024, "steps_per_execution": 10},
+        "train": {"epochs": 1, "batch_size": 1024},
         "gate": {"metric": "roc_auc"},
         "serve": {"example": example},
     }

@@ -132,6 +132,7 @@ IGNORED_MODULES = {
     *(
         "errors",
         "files",
+        "library_imports",
         "plugins",
         "processes",
         "progress",
@@ -139,6 +140,7 @@ IGNORED_MODULES = {
         "workspace",
         "arrays",
         "settings",
+        "threads",
         "deadline",
     ),
     "expectation",  # its definition is a dependency of validate

@@ -21,7 +21,7 @@ from tiltyard.cli.output import tables
 from tiltyard.errors import TiltyardError
 from tiltyard.workspace import Workspace
 
-COMMANDS = sorted(cli.cli.commands)
+COMMANDS = sorted(name for name, command in cli.cli.commands.items() if not command.hidden)
 
 
 def test_every_stage_is_a_command() -> None:

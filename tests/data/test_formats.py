@@ -5,14 +5,19 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import io
+import math
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet as pq
 
 from tiltyard.data import table_reader
+from tiltyard.data.formats import parquet as parquet_format
 from tiltyard.data.tables.dialect import Dialect
 from tiltyard.errors import DataError
 
@@ -99,6 +104,23 @@ def test_parquet_types_are_converted(table: Callable[..., Path], pack: Callable[
     }
     assert loaded.repairs == ["list holds nested or binary values: read as text"]
     assert table_reader.read(table(parquet(frame), "t.parquet"), columns=["kind"]).frame.columns.tolist() == ["kind"]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("statistics", [True, False, ["full"]])
+def test_missing_values_are_found_with_and_without_statistics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statistics: bool | list[str], nested: bool
+) -> None:
+    """The statistics of a file spare a pass over it, unless they are incomplete or columns are nested."""
+    columns = {"full": [1, 2, 3], "some": [1.5, None, 2], "text": ["a", None, None], "nan": [math.nan, 1, 2]}
+    more = {"pairs": [{"x": 1, "y": None}, None, {"x": None, "y": 2}]} if nested else {}
+    pq.write_table(pa.table(columns | more), tmp_path / "t.parquet", write_statistics=statistics, row_group_size=2)
+    counting = Mock(side_effect=parquet_format._counted_missing)
+    monkeypatch.setattr(parquet_format, "_counted_missing", counting)
+    layout = table_reader.survey(tmp_path / "t.parquet")
+    missing = {name: kind.missing for name, kind in layout.columns.items()}
+    assert missing == {"full": False, "some": True, "text": True, "nan": False, **({"pairs": True} if nested else {})}
+    assert counting.called == (nested or statistics is not True)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet at all"])

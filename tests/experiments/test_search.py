@@ -192,7 +192,7 @@ def test_trial_of_a_dead_process_is_repeated(tmp_path: Path) -> None:
 def _prepare_search(workspace: Workspace, **settings: Any) -> None:
     """Prepare iris with a search, and delete its test rows."""
     ranges = {"train.learning_rate": RATE, "train.batch_size": {"among": [16, 32]}}
-    changes = {"epochs": 15, "patience": None, "steps_per_execution": 3, **settings}
+    changes = {"epochs": 15, "patience": None, **settings}
     edit_task(workspace, "iris", {"search": ranges, **{f"train.{key}": value for key, value in changes.items()}})
     fetch_raw(workspace, "iris")
     prepare.prepare(workspace, loader.load(workspace, "iris"))
@@ -297,7 +297,7 @@ def test_other_workers_finish_the_trials_of_a_killed_worker(workspace: Workspace
 
     The interrupted values are tried again, and training continues from its last epoch.
     """
-    _prepare_search(workspace, epochs=40, steps_per_execution=1)
+    _prepare_search(workspace, epochs=40)
     sampling = OptunaStudy(search_spec(workspace, loader.load(workspace, "iris")))
     _kill_while(
         _worker(workspace, 4),

@@ -165,7 +165,7 @@ def test_paired_interval_is_narrower() -> None:
 
 def _prepare(workspace: Workspace) -> None:
     """Prepare iris for short trainings, and delete its test rows."""
-    edit_task(workspace, "iris", {"train.epochs": 6, "train.patience": None, "train.steps_per_execution": 6})
+    edit_task(workspace, "iris", {"train.epochs": 6, "train.patience": None})
     fetch_raw(workspace, "iris")
     prepare.prepare(workspace, loader.load(workspace, "iris"))
     (workspace.out("iris", "prepare") / "test.npz").unlink()

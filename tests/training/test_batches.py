@@ -26,13 +26,17 @@ def _orders(path: Path, seed: int | None) -> dict[str, list[list[int]]]:
     features = np.arange(ROWS * 3, dtype=np.float32).reshape(ROWS, 3)
     with array_file.npz_writer(path) as write:
         write("features", ROWS, [features])
-    batches.BLOCK, batches.POOL = 16, 200 * 12
-    assert (mixed := batches.Batches(_parts(features), 32, 3, 0.2)).fed() is mixed
+    batches.BLOCK, batches.POOL, batches.ASSEMBLED = 16, 200 * 12, 3 * 32 * 12
     sources: dict[str, Any] = {"memory": features, "file": array_file.ArrayFile(path, "features")}
+    assert [batches.Batches(_parts(rows), 32, 3, mixup).whole is None for rows, mixup in _ways(sources)] == [0, 1, 1, 1]
     return {
         kind: _epochs(batches.Batches(_parts(source_features), 32, seed), features, seed)
         for kind, source_features in sources.items()
     }
+
+
+def _ways(sources: dict[str, Any]) -> list[tuple[Any, float]]:
+    return [(rows, mixup) for mixup in (0.0, 0.2) for rows in sources.values()]
 
 
 def _parts(features: Any) -> Any:
@@ -41,17 +45,12 @@ def _parts(features: Any) -> Any:
 
 def _epochs(data: Batches, features: Array, seed: int | None) -> list[list[int]]:
     first_batches = [data[index] for index in (0, 1)]
-    orders, prepared = [], data.fed()
-    assert (prepared is data) == (not isinstance(data.features, np.ndarray))
+    orders = []
     for epoch in (0, 1, 0):
         if seed is not None:
             data.deal(epoch)
         drawn = [data[index] for index in range(len(data))]
-        for batch, prepared_batch in zip(drawn, prepared, strict=True):
-            assert all(
-                np.array_equal(own_array, prepared_array)
-                for own_array, prepared_array in zip(batch, prepared_batch, strict=True)
-            )
+        _compare_assembled(data, drawn)
         assert [len(batch[0]) for batch in drawn] == [32] * 31 + [8]
         for batch in drawn:
             np.testing.assert_array_equal(batch[0], features[batch[1]])
@@ -61,12 +60,21 @@ def _epochs(data: Batches, features: Array, seed: int | None) -> list[list[int]]
     return orders
 
 
+def _compare_assembled(data: Batches, drawn: list[tuple[Array, ...]]) -> None:
+    """Compare the rows that the compiled loop gets with the batches: three at a time, the last alone."""
+    found = list(data.assembled())
+    assert [len(rows.order) for rows in found] == [96] * 10 + [40]
+    for place, whole in enumerate(zip(*drawn, strict=True)):
+        parts = [rows.arrays[place][rows.order] for rows in found]
+        np.testing.assert_array_equal(np.concatenate(parts), np.concatenate(whole))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [None, 3])
 def test_every_row_is_drawn_once_per_epoch(tmp_path: Path, seed: int | None) -> None:
     """Epochs of one number have the same order, others differ; without a seed rows keep the order of the file.
 
-    TensorFlow receives the same batches; from a file they are read one by one.
+    The compiled loop gets the same batches, several at a time.
     """
     found = run_in_process(_orders, tmp_path / "train.npz", seed)
     for first, second, again in found.values():

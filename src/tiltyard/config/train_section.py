@@ -110,7 +110,9 @@ class Train(Settings):
     watch: bool = Field(True, description="Record gradients, weights and dead units.")
     mixed_precision: bool = False
     jit: bool | Literal["auto"] = "auto"
-    steps_per_execution: int = Field(1, ge=1, description="Batches per call; more is faster for small models.")
+    steps_per_execution: int | None = Field(
+        None, ge=1, description="Batches per call; chosen by the time that they take if unset. Results are the same."
+    )
     seed: int = 0
 
     @property

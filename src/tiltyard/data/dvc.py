@@ -235,10 +235,9 @@ def run_stage(workspace: Workspace, verb: str, task: str, *, force: bool = False
     The stage `resolve` runs first if the task file changed: the other stages depend on its output.
     """
     from dvc.exceptions import ReproductionError
-    from dvc.stage.exceptions import StageCmdFailedError
+    from dvc.stage.exceptions import StageCmdFailedError, StageNotFound
 
     with _repo(workspace) as repo, stages.supervised(workspace, verb, task) as environment:
-        _require_stage(repo, verb, task)
         _drop_stale_locks(workspace)  # before DVC rewrites its list of locks: the file's time tells how old an entry is
         outputs = dvc_cache.outputs(workspace.root / "dvc.lock", f"{verb}@{task}")
         dvc_cache.drop_damaged(repo.cache.local.oid_to_path, outputs)  # before DVC restores it
@@ -247,6 +246,8 @@ def run_stage(workspace: Workspace, verb: str, task: str, *, force: bool = False
                 call = functools.partial(repo.reproduce, [f"{name}@{task}"], single_item=True, run_env=environment)
                 if done := _retry_while_locked(workspace, functools.partial(call, force=force and name == verb)):
                     _require_stored(repo, dvc_cache.outputs(workspace.root / "dvc.lock", f"{name}@{task}"))
+        except StageNotFound:
+            raise _unknown_stage(repo, verb, task) from None
         except ReproductionError as error:
             if isinstance(error.__cause__, StageCmdFailedError):
                 raise stages.stage_error(workspace, verb, task) from None
@@ -254,17 +255,17 @@ def run_stage(workspace: Workspace, verb: str, task: str, *, force: bool = False
     return "ran" if done else "skipped"
 
 
-def _require_stage(repo: Repo, verb: str, task: str) -> None:
+def _unknown_stage(repo: Repo, verb: str, task: str) -> TaskError:
+    """Return the error for a stage that is not in dvc.yaml, with the tasks that have one."""
     from dvc.repo import lock_repo
 
     with lock_repo(repo):  # the index reads dvc.lock, which other processes write in place
-        names = {name.addressing for name in repo.index.stages}
-    if f"{verb}@{task}" not in names:
-        known = ", ".join(sorted(name.partition("@")[2] for name in names if name.startswith(f"{verb}@")))
-        raise TaskError(
-            f"no stage {verb}@{task}: expected one of {known or 'none yet'}",
-            hint=f"add {task} to the list `tasks` of params.yaml",
-        )
+        stages_of_verb = [stage.addressing for stage in repo.index.stages if stage.addressing.startswith(f"{verb}@")]
+    known = ", ".join(sorted(name.partition("@")[2] for name in stages_of_verb))
+    return TaskError(
+        f"no stage {verb}@{task}: expected one of {known or 'none yet'}",
+        hint=f"add {task} to the list `tasks` of params.yaml",
+    )
 
 
 @contextlib.contextmanager

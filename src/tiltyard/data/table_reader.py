@@ -35,17 +35,26 @@ class TableFile:
 
     def parts(self, columns: Iterable[str] | None = None, rows: int = 1) -> Iterator[pd.DataFrame]:
         """Read some columns in parts of at least `rows` rows and bounded memory; the index runs through all parts."""
+        for start, table in self.tables(columns, rows):
+            yield self.frame(table, start)
+
+    def tables(self, columns: Iterable[str] | None = None, rows: int = 1) -> Iterator[tuple[int, pa.Table]]:
+        """Read the same parts as Arrow tables, each with the number of its first row."""
         import pyarrow as pa
 
-        start, held, size = 0, [], 0
+        start, batches, size = 0, [], 0
         for batch in self._batches(columns):
-            held.append(batch)
+            batches.append(batch)
             size += len(batch)
             if size >= rows:
-                yield _frame(pa.concat_tables(held), self.layout, start)
-                start, held, size = start + size, [], 0
-        if held:
-            yield _frame(pa.concat_tables(held), self.layout, start)
+                yield start, pa.concat_tables(batches)
+                start, batches, size = start + size, [], 0
+        if batches:
+            yield start, pa.concat_tables(batches)
+
+    def frame(self, table: pa.Table, start: int) -> pd.DataFrame:
+        """Convert a part to pandas."""
+        return _frame(table, self.layout, start)
 
     def whole(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
         """Read some columns at once."""

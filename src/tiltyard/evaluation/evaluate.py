@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from tiltyard.evaluation.fold_scores import fold_scores
 from tiltyard.evaluation.slices import parts
 from tiltyard.modeling.columns.series import Series
 from tiltyard.modeling.evaluators.base import TRUTH
-from tiltyard.modeling.inference.predictor import BATCH, Predictor, version
+from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
 from tiltyard.modeling.metrics.predictions import Predictions
-from tiltyard.preparation.array_file import Features, open_part
+from tiltyard.preparation.array_file import open_part
 from tiltyard.preparation.sealed_test import TestRows, read_test
 from tiltyard.workspace import Workspace
 
@@ -28,7 +28,7 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     predictor, test = Predictor.load(train), read_test(workspace, task.name, task.columns)
     features, known = open_part(workspace.out(task.name, "prepare") / "train.npz")
     predictions = predict(task, predictor, test, known)
-    learned = predictor.condense(known, _in_batches(features))
+    learned = predictor.condense(known, features)
     folds = fold_scores(train / "folds.npz", task.evaluator)
     content = {
         "task": task.name,
@@ -68,7 +68,7 @@ def _measured(task: Task, predictions: Predictions, rows: Rows, learned: tuple[A
     evaluator, truth, outputs = task.evaluator, predictions.truth, predictions.outputs
     context = evaluator.context(learned[0])
     bootstrap = Bootstrap(len(truth), task.split.seed, task.gate.confidence)
-    intervals = bootstrap.intervals(lambda places: evaluator.scores(truth[places], outputs[places], context))
+    intervals = bootstrap.intervals(evaluator.scores_of_rows(truth, outputs, context))
     metric = evaluator.metrics[task.gate.metric]
     return {
         "problem": task.problem,
@@ -83,11 +83,6 @@ def _measured(task: Task, predictions: Predictions, rows: Rows, learned: tuple[A
         ],
         **evaluator.details(predictions),
     }
-
-
-def _in_batches(features: Features) -> Iterator[Array]:
-    for start in range(0, len(features), BATCH):
-        yield features[start : start + BATCH]
 
 
 def _write_plots(folder: Path, plots: Mapping[str, dict[str, list[Any]]], history: dict[str, list[Any]]) -> None:

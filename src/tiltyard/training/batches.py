@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 
 from tiltyard.arrays import Array
@@ -13,10 +15,18 @@ from tiltyard.preparation.array_file import ArrayFile
 
 BLOCK = 1024  # adjacent rows that are read together
 POOL = 1 << 27  # bytes of features in memory at a time, if they do not all fit
-AHEAD = 4  # batches that are prefetched
+ASSEMBLED = 1 << 25  # bytes of features that are handed to the compiled loop at a time, if it cannot have all
 
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+@dataclass(frozen=True)
+class Rows:
+    """Consecutive batches: batch i has the rows of `arrays` at `order[i * size : (i + 1) * size]`."""
+
+    arrays: tuple[Any, ...]  # or tensors
+    order: Array
+
+
+class Batches:
     """Features, targets and weights; with a seed, they are shuffled in each epoch.
 
     Features that are too large for memory stay in their file. Shuffling single rows would need a read for each, so
@@ -30,7 +40,6 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         seed: int | None = None,
         mixup: float = 0.0,
     ) -> None:
-        super().__init__()
         self.features, *self.others = arrays
         self.size = size
         self.seed = seed
@@ -41,7 +50,6 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         if isinstance(self.features, ArrayFile):
             self.pool = max(size, POOL * len(self.features) // max(self.features.nbytes, 1))
         self.loaded_pool: tuple[int, Any] = -1, None  # index and features of the pool in memory
-        self.inside: Any = None  # the order, if TensorFlow shuffles
         if seed is not None:
             self.deal(0)
 
@@ -49,7 +57,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         """Return the number of batches per epoch; the last may be smaller."""
         return math.ceil(len(self.order) / self.size)
 
-    def __getitem__(self, place: int) -> tuple[Any, ...]:
+    def __getitem__(self, place: int) -> tuple[Array, ...]:
         """Return one batch."""
         first = place * self.size
         index = self.order[first : first + self.size]
@@ -59,14 +67,12 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         return mixed(arrays, self.mixup, chance) if chance else arrays
 
     def deal(self, epoch: int) -> None:
-        """Shuffle for an epoch. A callback calls this: Keras calls the hooks of a dataset more than once per epoch."""
+        """Shuffle for an epoch."""
         chance, rows = np.random.default_rng([self.seed or 0, epoch]), len(self.order)
         self.epoch = epoch
         self.loaded_pool = -1, None
         if not isinstance(self.features, ArrayFile):
             self.order = chance.permutation(rows)
-            if self.inside is not None:
-                self.inside.assign(self.order)
             return
         blocks = chance.permutation(math.ceil(rows / BLOCK))
         order = (blocks[:, None] * BLOCK + np.arange(BLOCK)).ravel()
@@ -74,24 +80,31 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         for start in range(0, rows, self.pool):
             chance.shuffle(self.order[start : start + self.pool])
 
-    def fed(self) -> Any:
-        """Return the dataset for Keras: these batches, or an equal tf.data pipeline, which is faster."""
-        whole = not isinstance(self.features, ArrayFile) and not self.mixup
-        return self._dataset() if whole and keras.backend.backend() == "tensorflow" else self
+    @property
+    def whole(self) -> tuple[Array, ...] | None:
+        """All rows, if they are in memory and need no mixing: the compiled loop then picks the rows of each batch."""
+        if isinstance(self.features, ArrayFile) or self.mixup:
+            return None
+        return self.features, *self.others
 
-    def _dataset(self) -> Any:
-        import tensorflow as tf
+    def assembled(self) -> Iterator[Rows]:
+        """Yield all batches of the epoch, several at a time; a thread assembles the next ones meanwhile."""
+        width = 4 * self.size * int(np.prod(self.features.shape[1:]))
+        count = max(1, ASSEMBLED // max(width, 1))
+        starts = range(0, len(self), count)
+        with ThreadPoolExecutor(1) as thread:
+            ahead = thread.submit(self._join, starts[0], count)
+            for following in [*starts[1:], None]:
+                rows = ahead.result()
+                if following is not None:
+                    ahead = thread.submit(self._join, following, count)
+                yield rows
 
-        with tf.device("CPU:0"):
-            arrays = [tf.constant(array) for array in (self.features, *self.others)]
-            self.inside = order = tf.Variable(self.order, trainable=False)
-
-        def batch(place: Any) -> tuple[Any, ...]:
-            index = order[place * self.size : (place + 1) * self.size]
-            features, *others = (tf.gather(array, index) for array in arrays)
-            return tf.cast(features, tf.float32), *others
-
-        return tf.data.Dataset.range(len(self)).map(batch).prefetch(AHEAD)
+    def _join(self, first: int, count: int) -> Rows:
+        """Return so many batches from this one on, one after the other."""
+        batches = [self[place] for place in range(first, min(first + count, len(self)))]
+        arrays = tuple(np.concatenate(parts) for parts in zip(*batches, strict=True))
+        return Rows(arrays, np.arange(len(arrays[0])))
 
     def _features(self, first: int, index: Array) -> Array:
         """Return the features of one batch; its rows may be in two pools."""

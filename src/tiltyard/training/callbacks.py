@@ -15,6 +15,7 @@ from tiltyard.config.learning_rate_schedules import Plateau
 from tiltyard.config.train_section import StopAt, Train
 
 SECONDS_A_LINE = 5  # without a terminal
+SECONDS_A_NOTE = 0.25  # between two writings of the progress file, which cost more than an epoch of a small model
 
 
 class TrainingMonitor(keras.callbacks.Callback):  # type: ignore[misc]
@@ -40,17 +41,12 @@ class TrainingMonitor(keras.callbacks.Callback):  # type: ignore[misc]
             disable=not self.console.is_terminal,
         )
         self.last_line = time.monotonic()
+        self.last_note = -math.inf
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Start the bar at the epoch of an interrupted run."""
         self.bar.start()
         self.row = self.bar.add_task(self.task, total=self.params["epochs"], completed=self.done, figures="")
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Stop at once when the loss is NaN or infinite."""
-        if logs and not math.isfinite(logs["loss"]):
-            self.diverged = self.diverged or self.done + 1
-            self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Show the values as a bar or as occasional lines, and write them for TensorBoard."""
@@ -72,10 +68,13 @@ class TrainingMonitor(keras.callbacks.Callback):  # type: ignore[misc]
             self.last_line = time.monotonic()
 
     def _note(self, figures: dict[str, float]) -> None:
-        """Write the progress to a file, which `tiltyard run` shows."""
+        """Write the progress to a file, which `tiltyard run` shows, if it has not been written just now."""
         if (figure := figures.get(self.monitor)) is not None:
             better = max if self.monitor.endswith("accuracy") else min
             self.best = figure if self.best is None else better(self.best, figure)
+        if time.monotonic() - self.last_note < SECONDS_A_NOTE:
+            return
+        self.last_note = time.monotonic()
         at = {"epoch": self.done, "epochs": self.params["epochs"], "monitor": self.monitor, "best": self.best}
         files.write_json(self.progress_file, {**at, **figures})
 

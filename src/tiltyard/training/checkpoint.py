@@ -1,9 +1,10 @@
-"""Checkpoints: after each epoch the complete training state is written atomically to one file."""
+"""Checkpoints: the complete training state is written atomically to one file, as often as its cost allows."""
 
 from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ import numpy as np
 
 from tiltyard import files
 from tiltyard.arrays import Array
+
+SHARE = (
+    0.05  # of the time of a training, at most, is spent on writing its state; a resumed run repeats the epochs since
+)
 
 
 class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
@@ -34,6 +39,8 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.best_epoch = -1
         self.finished = False
         self._memory: list[dict[str, Any]] = []
+        self._saved = -math.inf  # when the state was last written, and how many seconds that took
+        self._cost = 0.0
 
     @property
     def epoch(self) -> int:
@@ -78,7 +85,7 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
             vars(callback).update(memory)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Record values and best weights, then save everything."""
+        """Record values and best weights, then save everything if it is due."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
         if not all(math.isfinite(figures[name]) for name in ("loss", "val_loss")):
             return  # never resume from a diverged epoch
@@ -87,7 +94,11 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
         for name, value in figures.items():
             self.history.setdefault(name, []).append(value)
         self.finished = bool(self.model.stop_training) or self.epoch == self.params["epochs"]
-        self._save()
+        started = time.monotonic()
+        if self.finished or self._cost <= SHARE * (started - self._saved):
+            self._save()
+            self._saved = time.monotonic()
+            self._cost = self._saved - started
 
     def _save(self) -> None:
         facts = {

@@ -155,31 +155,24 @@ class _Part:
             weighted_metrics=[],
             metrics=["accuracy"] if objective.encoder.classes else [],
             jit_compile=train.jit,
-            steps_per_execution=train.steps_per_execution,
         )
 
-    def _fit(self, others: list[keras.callbacks.Callback], done: int) -> None:
-        import keras
-
+    def _fit(self, callbacks: list[keras.callbacks.Callback], done: int) -> None:
         from tiltyard.training.batches import Batches
+        from tiltyard.training.epochs import Epochs
 
         train, objective, rows = self.train, self.shared.objective, self.shared.rows
         (features, truth), (later, answers) = rows.train, rows.validation
         mixup = train.augment.mixup if train.augment else 0.0
         right = objective.targets(truth)
         arrays = (features, right, objective.weights(truth, right))
-        batches = Batches(arrays, train.batch_size, train.seed, mixup)
-        deal = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.deal(self.behind + epoch))
-        validation = Batches((later, objective.targets(answers)), train.batch_size)
-        self.shared.model.fit(
-            batches.fed(),
-            validation_data=validation.fed(),
-            epochs=train.epochs,
-            initial_epoch=done,
-            callbacks=[deal, *others],
-            shuffle=False,  # `deal` does it: Keras' own shuffling cannot be resumed
-            verbose=0,
-        )
+        Epochs(
+            self.shared.model,
+            Batches(arrays, train.batch_size, train.seed, mixup),
+            Batches((later, objective.targets(answers)), train.batch_size),
+            train.steps_per_execution,
+            self.behind,
+        ).run(range(done, train.epochs), callbacks)
 
     def _rates(self) -> list[keras.callbacks.Callback]:
         """Record the learning rate of a schedule; no callback of Keras does."""
@@ -227,6 +220,7 @@ class _Part:
 
         shared = self.shared
         shapes = [tuple(weight.shape) for weight in shared.body.weights]  # changes if the code of the model family does
-        train = f"{self.train.model_dump_json()} {self.number}"
+        # the number of steps per call changes no result
+        train = f"{self.train.model_dump_json(exclude={'steps_per_execution'})} {self.number}"
         settings = f"{shared.family} {train} {shared.rows.digest} {shared.rows.inherited} {shapes}"
         return hashlib.sha256(f"{keras.__version__} {keras.backend.backend()} {settings}".encode()).hexdigest()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tiltyard import environment, files
+from tiltyard import environment, files, library_imports
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
@@ -78,6 +78,7 @@ def _parity_rows(parts: TrainingRows, model: keras.Model) -> Array:
 
 def _set_up(*, mixed_precision: bool) -> None:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    library_imports.load("keras")
     import keras
 
     if keras.backend.backend() == "tensorflow":

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from tiltyard import library_imports
 from tiltyard.errors import TaskError
 from tiltyard.expectation import Expectation
 from tiltyard.preparation.modalities.base import RawTable
@@ -55,7 +56,7 @@ class ResolvedExpectation:
 
 def resolve(key: str, expectation: Expectation, columns: list[str]) -> ResolvedExpectation:
     """Resolve an expectation to Great Expectations; raise a TaskError for an unknown name, column or argument."""
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    _load_great_expectations()
     from great_expectations.expectations import registry
 
     name, arguments = expectation.expectation, expectation.arguments
@@ -132,12 +133,17 @@ def _add_rows(part: pd.DataFrame, streams: dict[str, StreamingExpectation], suit
 
 def gx_context() -> Any:
     """Return a Great Expectations context without files, progress bars and telemetry."""
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    _load_great_expectations()
     import great_expectations
 
     gx = great_expectations.get_context(mode="ephemeral")
     gx.variables.progress_bars = {"globally": False}
     return gx
+
+
+def _load_great_expectations() -> None:
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    library_imports.load("great_expectations.expectations.registry")
 
 
 def validate_frame(gx: Any, name: str, expectations: list[Any], frame: pd.DataFrame) -> list[Any]:

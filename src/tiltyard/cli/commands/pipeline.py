@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -219,6 +220,7 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
+    from pipelines.fork_server import ForkServers
     from pipelines.unchanged import unchanged
     from tiltyard import progress
     from tiltyard.cli.output import tables
@@ -233,6 +235,7 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
             click.echo("nothing changed since the last run: every step is skipped", err=True)
         else:
             with (
+                ForkServers(at_once=not smoke),  # they load libraries while Prefect starts
                 progress.status("starting Prefect") as ready,
                 _smoke_module() if smoke else prefect_module("flow") as flow,
             ):
@@ -242,6 +245,18 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
         else:
             tables.print_outcomes(rows, smoke=smoke)
     exit_with(max(row.status for row in rows) if all(row.ok for row in rows) else 1)
+
+
+@click.command("smoke-task", hidden=True)
+@click.argument("task")
+@click.argument("folder", type=click.Path(path_type=Path))
+def smoke_task(task: str, folder: Path) -> None:
+    """Run the smoke test of one task in a folder; `tiltyard run --smoke` starts this for each task."""
+    from pipelines.smoke import run_task
+    from tiltyard.config import loader
+
+    workspace = find_workspace()
+    run_task(workspace, loader.load(workspace, task), Workspace(folder))
 
 
 @click.command()
@@ -266,4 +281,4 @@ def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
     _end_by(number)
 
 
-COMMANDS = [fetch, resolve, validate, prepare, train, evaluate, promote, package, run, schedule]
+COMMANDS = [fetch, resolve, validate, prepare, train, evaluate, promote, package, run, smoke_task, schedule]

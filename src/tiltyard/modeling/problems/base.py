@@ -114,6 +114,10 @@ class Problem(ABC):
     def decode(self, outputs: Array, classes: list[str]) -> list[Any]:
         """Convert outputs to predictions as JSON, one per instance."""
 
+    def decode_arrays(self, outputs: Array, classes: list[str]) -> list[Array] | None:
+        """Return the predictions of `decode` as arrays, one for each property; None if only `decode` computes them."""
+        return None
+
     @abstractmethod
     def purpose(self, target: Target) -> str:
         """Return a phrase that describes the predictions, for the model card."""

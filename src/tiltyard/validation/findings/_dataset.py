@@ -15,7 +15,8 @@ from tiltyard.config.task import Task
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns.number import Number
 from tiltyard.preparation.modalities.base import Modality
-from tiltyard.preparation.split import Parts, row_keys, split_inputs, split_rows
+from tiltyard.preparation.row_hashes import row_keys
+from tiltyard.preparation.split import Parts, split_inputs, split_rows
 from tiltyard.validation.findings._observed_column import ObservedColumn, observe
 from tiltyard.validation.findings._sample import draw
 
