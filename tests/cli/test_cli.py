@@ -241,10 +241,10 @@ def test_explain_writes_library_output_to_its_log(trained_project: Workspace) ->
     """TensorFlow's messages go to the log of the command, even with verbose logging."""
     words = [str(Path(sys.executable).with_name("tiltyard")), "explain", "iris", "--only", "saliency"]
     verbose = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
-    done = subprocess.run(
+    result = subprocess.run(
         words, cwd=trained_project.root, env=verbose, capture_output=True, text=True, check=True, timeout=300
     )
-    lines = [line for line in done.stderr.splitlines() if line]
+    lines = [line for line in result.stderr.splitlines() if line]
     assert lines[:1] == ["iris: saliency: gradient of the prediction"]
     assert [line.partition(":")[0] for line in lines[1:]] == ["written"]
     assert "absl" in trained_project.log("explain").read_text(encoding="utf-8")
@@ -262,8 +262,8 @@ with quiet.redirect_native_output(Path("a.log")):
 print("after", file=sys.stderr)
 """
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stderr == "python\nafter\n"
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert result.stderr == "python\nafter\n"
     assert (tmp_path / "a.log").read_text(encoding="utf-8") == "native"
 
 

@@ -85,9 +85,9 @@ def rows_of(columns: Columns) -> list[dict[str, Any]]:
 
 def check(path: Path, columns: Columns, options: Dialect | None = None) -> None:
     """Check that reading returns the columns, whole and in parts."""
-    found = table_reader.read(path, options)
-    assert same(values(found.frame), expected(columns))
-    pd.testing.assert_frame_equal(pd.concat(list(table_reader.scan(path, options))), found.frame)
+    loaded = table_reader.read(path, options)
+    assert same(values(loaded.frame), expected(columns))
+    pd.testing.assert_frame_equal(pd.concat(list(table_reader.scan(path, options))), loaded.frame)
 
 
 @PATIENT
@@ -171,9 +171,9 @@ def test_random_bytes_are_read_or_rejected(tmp_path: Path, content: bytes, suffi
     outcomes = []
     for _ in range(2):
         try:
-            found = table_reader.read(path)
-            pd.testing.assert_frame_equal(pd.concat(list(table_reader.scan(path))), found.frame)
-            outcomes.append((repr(values(found.frame)), found.repairs))
+            loaded = table_reader.read(path)
+            pd.testing.assert_frame_equal(pd.concat(list(table_reader.scan(path))), loaded.frame)
+            outcomes.append((repr(values(loaded.frame)), loaded.repairs))
         except DataError as error:
             outcomes.append((error.message, []))
     assert outcomes[0] == outcomes[1]

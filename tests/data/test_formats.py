@@ -30,8 +30,8 @@ def test_json_lines_keep_their_types(table: Callable[..., Path]) -> None:
         "",
         '{"b": "", "d": 100000000000000000000, "c": null, "f": true}',
     ]
-    found = table_reader.read(table("\n".join(lines), "t.jsonl"))
-    values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in found.frame.to_dict("list").items()}
+    loaded = table_reader.read(table("\n".join(lines), "t.jsonl"))
+    values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in loaded.frame.to_dict("list").items()}
     assert values == {
         "a": [1.0, 2.0, None],
         "b": ["007", "NA", ""],
@@ -40,7 +40,7 @@ def test_json_lines_keep_their_types(table: Callable[..., Path]) -> None:
         "e": ['[1, "ä"]', None, None],
         "f": ["1", "x", "true"],
     }
-    assert found.repairs == [
+    assert loaded.repairs == [
         "e holds nested values: read as text",
         "f holds boolean and integer and text: read as text",
     ]
@@ -87,8 +87,8 @@ def test_parquet_types_are_converted(table: Callable[..., Path], pack: Callable[
             "a.b": [1, 2],
         }
     )
-    found = table_reader.read(table(pack(parquet(frame)), "t.parquet"))
-    values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in found.frame.to_dict("list").items()}
+    loaded = table_reader.read(table(pack(parquet(frame)), "t.parquet"))
+    values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in loaded.frame.to_dict("list").items()}
     assert values == {
         "small": [1, 2],
         "half": [0.5, None],
@@ -102,7 +102,7 @@ def test_parquet_types_are_converted(table: Callable[..., Path], pack: Callable[
         "empty": ["", None],
         "a.b": [1, 2],
     }
-    assert found.repairs == ["list holds nested or binary values: read as text"]
+    assert loaded.repairs == ["list holds nested or binary values: read as text"]
     assert table_reader.read(table(parquet(frame), "t.parquet"), columns=["kind"]).frame.columns.tolist() == ["kind"]
 
 

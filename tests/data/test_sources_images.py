@@ -119,9 +119,9 @@ def test_labels_are_read_from_a_table(
     table = "\n".join(["id;breed", *(f"{name_in_table(name)};{label}" for name, label in labels.items())])
     content = {name: draw_image(number) for number, name in enumerate(labels)}
     path = zipped(workspace.root / "pets.zip", {**content, "labels.csv": table.encode()})
-    made = fetch_images(path, labels="labels.csv", file_column="id", label_column="breed")
-    assert names(made) == ["01/a.png", "01/c.png", "1.0/b.png"]
-    with zipfile.ZipFile(made) as file:
+    archive = fetch_images(path, labels="labels.csv", file_column="id", label_column="breed")
+    assert names(archive) == ["01/a.png", "01/c.png", "1.0/b.png"]
+    with zipfile.ZipFile(archive) as file:
         assert file.read("1.0/b.png") == content["pictures/b.png"]
         assert zip_writer.notes(file) == []
 
@@ -294,10 +294,10 @@ def test_real_images(fetch_images: Callable[..., Path], mirror: Path) -> None:
     """A few CIFAR-10 images of each class are read from the mirror."""
     if not (mirror / "cifar10-jpg.zip").is_file():
         pytest.skip("needs cifar10-jpg.zip")
-    found = names(fetch_images("cifar10-jpg.zip", under=["test"], rows=50))
-    assert len(found) == 50
-    assert found[:2] == ["airplane/0000.jpg", "airplane/0200.jpg"]
-    assert len({name.partition("/")[0] for name in found}) == 10
+    archive_names = names(fetch_images("cifar10-jpg.zip", under=["test"], rows=50))
+    assert len(archive_names) == 50
+    assert archive_names[:2] == ["airplane/0000.jpg", "airplane/0200.jpg"]
+    assert len({name.partition("/")[0] for name in archive_names}) == 10
 
 
 def test_unreadable_images_keep_the_old_data(workspace: Workspace) -> None:

@@ -171,10 +171,10 @@ def test_mcnemar_fails_if_the_champion_is_significantly_better(metric: str) -> N
 def test_slices_are_categories_quartiles_and_ranges() -> None:
     """Each slice has its rows; slices with few rows are omitted."""
     duel = build_duel(cancer(), linear_model(cancer()))
-    found = {part.name: part.indices for part in slices.parts(["side", "worst_area"], duel.task.columns, duel.rows)}
-    assert [*found][:2] == ["side large", "side small"]
-    assert sum(map(len, found.values())) == 2 * len(duel.truth)
-    assert len(found) == 6
+    indices = {part.name: part.indices for part in slices.parts(["side", "worst_area"], duel.task.columns, duel.rows)}
+    assert [*indices][:2] == ["side large", "side small"]
+    assert sum(map(len, indices.values())) == 2 * len(duel.truth)
+    assert len(indices) == 6
     value_range = Slice(column="worst_area", low=500, high=900)
     (part,) = slices.parts([value_range], duel.task.columns, duel.rows)
     assert part.name == "worst_area from 500 below 900"
@@ -239,8 +239,8 @@ def test_only_optional_values_are_masked() -> None:
 def test_worst_perturbation_is_chosen_per_row() -> None:
     """Of several outputs, the one with the largest error is taken for each row."""
     truth = np.zeros(4)
-    one, other = np.array([[0.0], [5.0], [0.0], [1.0]]), np.array([[3.0], [0.0], [0.0], [-2.0]])
-    assert perturbation.worst_case(truth, [one, other], labels=False).ravel().tolist() == [3.0, 5.0, 0.0, -2.0]
+    first, second = np.array([[0.0], [5.0], [0.0], [1.0]]), np.array([[3.0], [0.0], [0.0], [-2.0]])
+    assert perturbation.worst_case(truth, [first, second], labels=False).ravel().tolist() == [3.0, 5.0, 0.0, -2.0]
 
 
 @pytest.mark.parametrize(
@@ -292,11 +292,11 @@ def test_boolean_columns_work_in_slices_and_rules() -> None:
 def test_high_accuracy_with_missed_positives_is_rejected() -> None:
     """With 99 % accuracy and half of the sick missed, the baseline check and the required recall fail."""
     sick = np.array([1, 1] + [0] * 98)
-    found = np.array([1, 0] + [0] * 98)
+    predicted = np.array([1, 0] + [0] * 98)
     duel = dataclasses.replace(
         build_duel(cancer(), linear_model(cancer()), metric="accuracy", require={"balanced_accuracy": 0.9}),
         truth=sick,
-        challenger=np.eye(2)[found] * 0.98 + 0.01,
+        challenger=np.eye(2)[predicted] * 0.98 + 0.01,
         baseline=np.tile([0.98, 0.02], (100, 1)),
         simple=None,
         ask=None,

@@ -61,9 +61,9 @@ REASONS: list[tuple[str, Make, str]] = [
 @pytest.mark.parametrize(("name", "make", "reason"), REASONS, ids=[f"{name}: {why}" for name, _, why in REASONS])
 def test_check_that_does_not_apply_gives_a_reason(name: str, make: Make, reason: str) -> None:
     """Only the reason is recorded: no value, no limit, no rows."""
-    found: Outcome = plugins.load("checks", name)().outcome(make())
-    assert (found.state, found.text) == ("not applicable", reason)
-    assert (found.observed, found.limit, found.interval, found.rows) == (None, None, None, None)
+    result: Outcome = plugins.load("checks", name)().outcome(make())
+    assert (result.state, result.text) == ("not applicable", reason)
+    assert (result.observed, result.limit, result.interval, result.rows) == (None, None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_groups_below_20_rows_are_not_judged(check: str, terms: dict[str, Any], 
             rows={name: values[indices] for name, values in duel.rows.items()},
             **{name: getattr(duel, name)[indices] for name in ("truth", "challenger", "baseline")},
         )
-        found = plugins.load("checks", check)().outcome(subset)
-        assert (found.state != "not applicable", found.text == reason) == (judged, not judged)
+        result = plugins.load("checks", check)().outcome(subset)
+        assert (result.state != "not applicable", result.text == reason) == (judged, not judged)
 
 
 def test_non_repeatable_checks_are_listed() -> None:

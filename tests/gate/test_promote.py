@@ -38,8 +38,8 @@ def iris(stable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Proje
 
 def champion(workspace: Workspace) -> str | None:
     """Return the champion of iris."""
-    found = Registry(workspace).champion("iris")
-    return found.version if found else None
+    current = Registry(workspace).champion("iris")
+    return current.version if current else None
 
 
 def verdicts(workspace: Workspace) -> list[str]:
