@@ -103,7 +103,7 @@ def shrink_task(task: Task) -> Task:
         "epochs": 1,
         "batch_size": min(task.train.batch_size, SMOKE_ROWS // 10),
         "patience": None,
-        "backend": "tensorflow",  # one process trains all tasks, and loads one backend
+        "backend": "tensorflow",  # which the process has loaded
         "then": None,
         "schedule": task.train.schedule.model_copy(update={"warmup": 0}),  # the warm-up would take the whole training
     }
