@@ -99,8 +99,8 @@ def bars(title: str, text: str, axis: str, values: Mapping[str, float | tuple[fl
 def largest_bars(values: Mapping[str, Told]) -> tuple[dict[str, Told], str]:
     """Return the largest bars, sorted, and a sentence with the number of all bars if some are left out."""
     order = sorted(values, key=lambda name: -abs(_middle(values[name])))
-    kept = {name: values[name] for name in order[:MAX_BARS]}
-    return kept, "" if len(kept) == len(values) else f" Of {len(values)} the {MAX_BARS} largest are shown."
+    largest = {name: values[name] for name in order[:MAX_BARS]}
+    return largest, "" if len(largest) == len(values) else f" Of {len(values)} the {MAX_BARS} largest are shown."
 
 
 def _middle(value: Any) -> float:
@@ -123,13 +123,15 @@ def table(title: str, text: str, records: Sequence[Mapping[str, Any]]) -> Figure
     """Return a table of records with the same keys; a cell may be None, or an image that begins with data:image/."""
     columns = [*records[0]] if records else []
     return Figure(
-        title, text, "table", {"columns": columns, "rows": [[one[key] for key in columns] for one in records]}
+        title, text, "table", {"columns": columns, "rows": [[record[key] for key in columns] for record in records]}
     )
 
 
 def image_figure(title: str, text: str, shown: Mapping[str, Array]) -> Figure:
     """Return images by caption: (height, width) or (height, width, 3), with values from 0 to 255."""
-    return Figure(title, text, "images", {"images": [{"name": name, "src": png(one)} for name, one in shown.items()]})
+    return Figure(
+        title, text, "images", {"images": [{"name": name, "src": png(image)} for name, image in shown.items()]}
+    )
 
 
 def word_figure(title: str, text: str, told: Sequence[tuple[str, float]]) -> Figure:
@@ -150,8 +152,8 @@ def png(image: Array) -> str:
 
 def _some(values: Array, most: int) -> list[Any]:
     places = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).astype(int))
-    found: list[Any] = _plain(np.asarray(values)[places])
-    return found
+    sample: list[Any] = _plain(np.asarray(values)[places])
+    return sample
 
 
 def _plain(values: Any) -> Any:
@@ -161,6 +163,6 @@ def _plain(values: Any) -> Any:
     if isinstance(values, list | tuple):
         return [_plain(one) for one in values]
     if isinstance(values, float):
-        found = float(f"{values:.{DIGITS}g}")
-        return (found if abs(found) > MIN_DRAWN else 0.0) if math.isfinite(found) else None
+        rounded = float(f"{values:.{DIGITS}g}")
+        return (rounded if abs(rounded) > MIN_DRAWN else 0.0) if math.isfinite(rounded) else None
     return values

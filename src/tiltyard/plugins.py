@@ -32,8 +32,8 @@ FOLDERS = {
 def names(folder: str) -> list[str]:
     """Return the names of the plug-ins in a folder."""
     package = importlib.import_module(f"tiltyard.{FOLDERS[folder]}")
-    found = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return sorted(name for name in found if name != "base" and not name.startswith("_"))
+    modules = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return sorted(name for name in modules if name != "base" and not name.startswith("_"))
 
 
 def load(folder: str, name: str) -> Any:

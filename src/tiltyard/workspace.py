@@ -34,8 +34,8 @@ class Workspace:
 
     def tasks(self) -> list[str]:
         """Return the names of all tasks, sorted."""
-        found = (self.root / "tasks").glob("*.yaml")
-        return sorted(path.stem for path in found if not path.name.startswith("."))  # left by a killed process
+        paths = (self.root / "tasks").glob("*.yaml")
+        return sorted(path.stem for path in paths if not path.name.startswith("."))  # left by a killed process
 
     @property
     def params(self) -> Path:

@@ -244,7 +244,7 @@ def run_stage(workspace: Workspace, verb: str, task: str, *, force: bool = False
         try:
             for name in (RESOLVE, verb):
                 call = functools.partial(repo.reproduce, [f"{name}@{task}"], single_item=True, run_env=environment)
-                if done := _retry_while_locked(workspace, functools.partial(call, force=force and name == verb)):
+                if executed := _retry_while_locked(workspace, functools.partial(call, force=force and name == verb)):
                     _require_stored(repo, dvc_cache.outputs(workspace.root / "dvc.lock", f"{name}@{task}"))
         except StageNotFound:
             raise _unknown_stage(repo, verb, task) from None
@@ -252,7 +252,7 @@ def run_stage(workspace: Workspace, verb: str, task: str, *, force: bool = False
             if isinstance(error.__cause__, StageCmdFailedError):
                 raise stages.stage_error(workspace, verb, task) from None
             raise _as_tiltyard_error(error.__cause__ or error) from None
-    return "ran" if done else "skipped"
+    return "ran" if executed else "skipped"
 
 
 def _unknown_stage(repo: Repo, verb: str, task: str) -> TaskError:

@@ -88,8 +88,8 @@ def agreement(quality: LiveQuality, new: str, old: str) -> dict[str, float] | No
     both = quality.predictions_of(new).merge(quality.predictions_of(old), on=ROW_KEYS, suffixes=("", "_old"))
     if not len(both) or quality.task.problem_type.targets == "text":
         return None
-    one, other = (outputs_of(quality.task, both, column) for column in ("answer", "answer_old"))
+    new_outputs, old_outputs = (outputs_of(quality.task, both, column) for column in ("answer", "answer_old"))
     if quality.task.classes:
-        return {"answers": len(both), "equal": float((one.argmax(axis=1) == other.argmax(axis=1)).mean())}
-    apart = np.abs(one - other).reshape(len(both), -1).mean(axis=1)
+        return {"answers": len(both), "equal": float((new_outputs.argmax(axis=1) == old_outputs.argmax(axis=1)).mean())}
+    apart = np.abs(new_outputs - old_outputs).reshape(len(both), -1).mean(axis=1)
     return {"answers": len(both), "apart": float(apart.mean()), "apart_p99": float(np.quantile(apart, 0.99))}

@@ -208,7 +208,7 @@ def _cells(task: Task, name: str, values: list[Any]) -> pa.Array:
     import pyarrow as pa
 
     kind = task.columns[name].json_schema().get("type", "string")
-    kind = next(one for one in kind if one != "null") if isinstance(kind, list) else kind
+    kind = next(item for item in kind if item != "null") if isinstance(kind, list) else kind
     if kind == "number":
         return pa.array(values, pa.float64())
     if kind == "boolean":

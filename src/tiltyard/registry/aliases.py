@@ -17,9 +17,9 @@ def aliases(workspace: Workspace, task: Task) -> dict[str, str]:
     champion = registry.champion(task.name)
     versions = {"champion": champion.version} if champion else {}
     before = [
-        one.version
-        for one in champion_history(registry.decisions(task.name))
-        if one.version != versions.get("champion")
+        decision.version
+        for decision in champion_history(registry.decisions(task.name))
+        if decision.version != versions.get("champion")
     ]
     if before:
         versions["previous"] = before[-1]

@@ -90,7 +90,7 @@ class Commit:
 
     def _read_object(self, name: str) -> tuple[str, bytes]:
         """Return kind and content of a git object; refuse it unless its content matches its hash."""
-        answer = self._git("cat-file", "--batch", given=name.encode() + b"\n") if HASH.fullmatch(name) else None
+        answer = self._git("cat-file", "--batch", stdin=name.encode() + b"\n") if HASH.fullmatch(name) else None
         head, _, content = (answer or b"").partition(b"\n")
         words, content = head.decode(errors="replace").split(), content[:-1]
         if len(words) != 3 or _object_hash(name, words[1], content) != name:
@@ -100,12 +100,12 @@ class Commit:
             )
         return words[1], content
 
-    def _git(self, *arguments: str, given: bytes = b"") -> bytes | None:
+    def _git(self, *arguments: str, stdin: bytes = b"") -> bytes | None:
         """Run git without replacement objects and grafts, which could substitute the content of a hash."""
         command = ["git", "--no-replace-objects", "-C", str(self.workspace.root), *arguments]
         environment = {**os.environ, "GIT_GRAFT_FILE": os.devnull}
         try:
-            return subprocess.run(command, input=given, capture_output=True, check=True, env=environment).stdout
+            return subprocess.run(command, input=stdin, capture_output=True, check=True, env=environment).stdout
         except (OSError, subprocess.CalledProcessError):
             return None
 

@@ -31,15 +31,17 @@ def verdict_section(decision: Decision | None) -> Section:
     ]
     rows = [
         {
-            "check": one["title"],
-            "outcome": Cell(f'<span class="{STATE_CLASSES[one["state"]]}">{one["state"]}</span>', one["state"]),
-            "observed": one.get("observed"),
-            "limit": one.get("limit"),
-            "interval": _format_interval(one.get("interval")),
-            "rows": one.get("rows"),
-            "why": one["text"] or "Its values were not recorded.",
+            "check": result["title"],
+            "outcome": Cell(
+                f'<span class="{STATE_CLASSES[result["state"]]}">{result["state"]}</span>', result["state"]
+            ),
+            "observed": result.get("observed"),
+            "limit": result.get("limit"),
+            "interval": _format_interval(result.get("interval")),
+            "rows": result.get("rows"),
+            "why": result["text"] or "Its values were not recorded.",
         }
-        for one in judged
+        for result in judged
     ]
     more = (
         f"<details><summary>{len(skipped)} checks do not apply</summary>{render_table(skipped)}</details>"

@@ -57,10 +57,11 @@ class Page:
     def html(self) -> str:
         """Return the page as HTML."""
         sections = [section for section in self.sections if section.content]
-        links = "".join(f'<li><a href="#{_anchor(one)}">{escape(one.title)}</a></li>' for one in sections)
+        links = "".join(f'<li><a href="#{_anchor(part)}">{escape(part.title)}</a></li>' for part in sections)
         nav = f'<nav class="side" aria-label="Sections"><ul>{links}</ul></nav>' if len(sections) > 1 else ""
         body = "\n".join(
-            f'<section id="{_anchor(one)}"><h2>{escape(one.title)}</h2>\n{one.content}</section>' for one in sections
+            f'<section id="{_anchor(part)}"><h2>{escape(part.title)}</h2>\n{part.content}</section>'
+            for part in sections
         )
         up = f'<p class="soft"><a href="{escape(self.up)}">All tasks</a></p>' if self.up else ""
         main = f'<main id="main">{body}</main>'

@@ -122,11 +122,13 @@ class Delimited(Format):
         return tuple(rows)
 
     def _column_names(self, first: list[str], *, header: bool) -> tuple[list[str], list[str]]:
-        given = self.dialect.names
-        if given and len(given) != len(first):
-            raise self.error(f"source.read.names: expected {len(first)}, one for each column; received {len(given)}")
-        if given:
-            return given, []
+        set_names = self.dialect.names
+        if set_names and len(set_names) != len(first):
+            raise self.error(
+                f"source.read.names: expected {len(first)}, one for each column; received {len(set_names)}"
+            )
+        if set_names:
+            return set_names, []
         if header:
             return unique_names(first)
         names = [f"column_{place}" for place in range(1, len(first) + 1)]

@@ -61,7 +61,7 @@ def _rates(duel: Duel, parts: list[Part]) -> Iterator[Rate]:
     else:
         label = probabilities(duel.challenger).argmax(axis=1)
         labels = [duel.task.gate.favourable] if duel.task.gate.favourable else duel.task.classes
-        rates = [rate for one in labels for rate in _of_label(duel, one, label, parts)]
+        rates = [rate for name in labels for rate in _of_label(duel, name, label, parts)]
     yield from (rate for rate in rates if len(rate.by_group) > 1)
 
 

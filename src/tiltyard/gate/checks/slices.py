@@ -26,7 +26,10 @@ class Slices(Check):
             why = "there is neither a floor nor a champion" if slices else f"no slice has {MIN_ROWS} rows"
             raise NotApplicableError(why)
         observations = [
-            one for part in slices for one in (_floor(duel, part), _champion(duel, part, len(slices))) if one
+            observation
+            for part in slices
+            for observation in (_floor(duel, part), _champion(duel, part, len(slices)))
+            if observation
         ]
         return together(observations)
 
