@@ -19,7 +19,7 @@ from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.classification import probabilities
 
 WORST = 10  # rows listed in a report
-MAX_PREPARED = 1 << 25  # probabilities whose ranks are kept in memory, in 4 bytes each
+MAX_PREPARED = 1 << 24  # probabilities: of two classes, 8 million rows, for each of which 48 bytes are kept in memory
 
 
 def _of_matrix(score: Callable[[Array], float]) -> Callable[[Array, Array, Context], float]:
