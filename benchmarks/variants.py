@@ -3,7 +3,8 @@
 tiltyard run TASKS; python benchmarks/variants.py TASKS
 
 Writes benchmarks/VARIANTS.md. Each variant is made, evaluated on the sealed rows and judged, without promoting it.
-Times are medians for a batch of encoded rows relative to the champion's, measured in turns in one process.
+Times are medians for a batch of encoded rows relative to the champion's, measured in turns in one process. The task
+digits_wide is tasks/digits.yaml with `model: {family: mlp, units: [2048, 2048]}`, six epochs and no augmentation.
 """
 
 from __future__ import annotations
