@@ -37,14 +37,14 @@ def _no_variable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("iris", None, "tensorflow"),
         ("iris", "jax", "jax"),
         ("iris", "auto", "jax"),
-        ("sine", "auto", "jax"),
+        ("sine", "auto", "tensorflow"),
         ("digits", "auto", "tensorflow"),
     ],
 )
 def test_backend_of_a_task(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, name: str, setting: str | None, expected: str
 ) -> None:
-    """The default is TensorFlow; auto is JAX, where it is installed, for networks without convolutions."""
+    """The default is TensorFlow; auto is JAX, where it is installed, for dense networks."""
     edit_task(workspace, name, {"train.backend": setting})
     task = loader.load(workspace, name)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)

@@ -111,7 +111,7 @@ class Train(Settings):
     mixed_precision: bool = False
     backend: Literal["tensorflow", "jax", "auto"] = Field(
         "tensorflow",
-        description="The library that computes; auto is JAX for dense and recurrent networks if it is installed.",
+        description="The library that computes; auto is JAX for dense networks if it is installed.",
     )
     jit: bool | Literal["auto"] = "auto"
     steps_per_execution: int | None = Field(

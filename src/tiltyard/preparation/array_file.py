@@ -100,11 +100,22 @@ def read_truth(path: Path) -> Array:
 
 
 def open_part(path: Path) -> tuple[Features, Array]:
-    """Return the same, but leave large features on disk, to be read in slices."""
+    """Return the same, mapped into memory, so that processes share it; large features are read in slices."""
     if path.stat().st_size <= MAX_IN_MEMORY_BYTES:
-        return read_part(path)
+        return _mapped(path, "features"), _mapped(path, "truth")
     with np.load(path, allow_pickle=False) as arrays:
         return ArrayFile(path, "features"), arrays["truth"]
+
+
+def _mapped(path: Path, name: str) -> Array:
+    """Map an array of the file into memory; read it if that is not possible."""
+    try:
+        start, shape, dtype = _locate(path, f"{name}.npy")
+        return np.asarray(np.memmap(path, dtype, "r", start, shape))
+    except ValueError:  # it is compressed or empty, or has a header of another version
+        with np.load(path, allow_pickle=False) as arrays:
+            array: Array = arrays[name]
+            return array
 
 
 def sample_blocks(rows: int) -> list[slice]:

@@ -17,12 +17,12 @@ from tiltyard.workspace import Workspace
 
 VARIABLE = "KERAS_BACKEND"  # if it is set, it wins
 BACKENDS = ("tensorflow", "jax")
-FASTER_WITH_JAX = ("mlp", "perceptron", "rnn")  # families without convolutions, on a CPU
+FASTER_WITH_JAX = ("mlp", "perceptron")  # on a CPU; recurrent and convolutional networks are faster with TensorFlow
 COMMAND = "from tiltyard.cli.main import main; main()"
 
 
 def chosen(task: Task) -> str:
-    """Return the backend of a task; `auto` is JAX for dense and recurrent networks, where it is installed."""
+    """Return the backend of a task; `auto` is JAX for dense networks, where it is installed."""
     if backend := os.environ.get(VARIABLE):
         return backend
     if task.train.backend != "auto":
