@@ -155,9 +155,10 @@ def _page(measurements: list[Measurement]) -> str:
 def _updated(page: str, verb: str, measurements: list[Measurement]) -> str:
     """Return the page with what was measured of one stage in place of what was there."""
     head, *sections = re.split(r"^(?=## )", page, flags=re.MULTILINE)
-    head = re.sub(rf"`{verb}` was measured again .*\n\n", "", head)
+    head = re.sub(rf"`{verb}` \([a-z, ]+\) was measured again .*\n\n", "", head)
+    formats = ", ".join(dict.fromkeys(one.suffix for one in measurements))
     sections = [_updated_section(section, verb, measurements) for section in sections]
-    return f"{head}`{verb}` was measured again {_circumstances()}.\n\n{''.join(sections)}"
+    return f"{head}`{verb}` ({formats}) was measured again {_circumstances()}.\n\n{''.join(sections)}"
 
 
 def _updated_section(section: str, verb: str, measurements: list[Measurement]) -> str:
