@@ -1,17 +1,17 @@
-# The one vocabulary for people, hooks and CI. `make` alone prints this help.
+# The commands that people, hooks and CI run. `make` without a target prints the help.
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 LOCK := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 INSTALLED := .venv/.installed-$(LOCK)
 UV := $(BIN)/uv
-# Where PYTHONDONTWRITEBYTECODE is set, as in containers, each start would compile thousands of modules anew.
+# If PYTHONDONTWRITEBYTECODE is set, as in containers, each start would compile thousands of modules again.
 export UV_COMPILE_BYTECODE := 1
 TASKS ?=
 WORKERS ?= 2
-# Property tests run by themselves: beside others, one file of many examples would be the last for minutes.
+# Property tests run separately: otherwise one file with many examples would run alone at the end, for minutes.
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
-# Ends a process that hangs in C code, after so many seconds; with --dist loadfile the next one begins the same test again.
+# Ends a process that hangs in C code after this many seconds; with --dist loadfile the next process starts the same test again.
 STUCK := --max-worker-restart=2 -o faulthandler_timeout
 
 .DEFAULT_GOAL := help
@@ -51,7 +51,7 @@ smoke-ci: $(INSTALLED)  ## run the smoke tests that take less than a minute each
 nightly: $(INSTALLED) coverage smoke catalogue cluster jax  ## run the tests that take too long for every change, and an hour of fuzzing
 	$(MAKE) fuzz MINUTES=$(or $(MINUTES),60)
 
-catalogue: $(INSTALLED)  ## run every task in small (real data with TILTYARD_MIRROR), every model family, long trainings
+catalogue: $(INSTALLED)  ## run every task on few rows (real data with TILTYARD_MIRROR), every model family, long trainings
 	pytest -q -m catalogue -n $(WORKERS) --dist loadfile $(STUCK)=7500
 
 fuzz: $(INSTALLED)  ## run the property tests with new random seeds for MINUTES=1; SEED=n repeats a round
@@ -89,7 +89,7 @@ lock: $(INSTALLED)  ## write the lock files again from pyproject.toml
 clean:  ## remove the environment and everything that can be rebuilt; data and champions stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* .tiltyard/state logs
 
-# pip brings uv, of the version in the lock; uv brings the rest, by hash
+# pip installs uv, in the version of the lock; uv installs the rest, by hash
 $(INSTALLED): $(LOCK) pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v < (3, 14))' || \
 	  { echo "error: expected Python 3.11, 3.12 or 3.13; received `$(PYTHON) --version`"; \
@@ -99,5 +99,5 @@ $(INSTALLED): $(LOCK) pyproject.toml
 	@test -x $(UV) || $(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' $(LOCK))"
 	@$(UV) pip sync -q --python $(BIN)/python --require-hashes $(LOCK)
 	@$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m compileall -q src pipelines  # an editable install leaves them out; changed files are noticed
+	@$(BIN)/python -m compileall -q src pipelines  # an editable install does not compile them; Python compiles changed files again
 	@rm -f .venv/.installed-* && touch $@

@@ -5,9 +5,9 @@ TILTYARD_MIRROR=... python benchmarks/epochs.py [--rows N] [--rounds N] [TASK]..
 Writes benchmarks/EPOCHS.md; lines of tasks that are not named stay.
 
 Both train for five epochs (tables: 20), alternately, each in a separate process. An epoch is timed from the end of the
-previous one, so with validation and everything between epochs; the first, which includes compilation, is left out. Of
-each other epoch the fastest round counts, since other processes can only slow it down. Augmentation and clipping are
-off, since plain arrays have none.
+previous one, so its time includes validation and everything between epochs. The first epoch is left out, since it
+includes compilation. For every other epoch the fastest round counts, since other processes can only slow it down.
+Augmentation and clipping are off, since plain arrays have none.
 """
 
 from __future__ import annotations

@@ -185,11 +185,11 @@ sequences, so the margin of error is ± {half_width:.1%} at 5 % and ± {1.84 * h
 - **equal**: how often a challenger that is as good as the champion wins (goal: at most 5 %).
 - **peeking**: how often any of {CHALLENGERS} such challengers, judged on the same rows, wins (goal: at most 5 %).
 - **uncorrected**: the same without the gate's correction for repeated use of the rows.
-- **least**: the minimum gain that is set: the gain that so many rows detect in four of five cases.
+- **minimum gain**: `gate.minimum_gain` of this simulation: the gain that so many rows detect in four of five cases.
 - **power**: how often a challenger that is better by exactly this gain wins (goal: 80 %).
 - **power, 10th**: the same if nine others were judged on these rows before.
 
-| metric | least | equal | peeking | uncorrected | power | power, 10th |
+| metric | minimum gain | equal | peeking | uncorrected | power | power, 10th |
 |---|--:|--:|--:|--:|--:|--:|
 {chr(10).join(lines)}
 """

@@ -56,6 +56,7 @@ COVERED: dict[str, tuple[str, ...]] = {
     "registry/decision.py": (*RECORDS, "gate/test_judge.py", "registry/test_verify.py"),
     "preparation/prepare.py": (*SPLIT, "gate/test_judge.py"),
     "preparation/split.py": SPLIT,
+    "preparation/row_hashes.py": SPLIT,
     "modeling/metrics/scores.py": ("modeling/test_metrics.py", "contracts/test_evaluators.py"),
     "modeling/metrics/confusion_matrix.py": (
         *("modeling/test_classification.py", "modeling/test_metrics.py", "modeling/test_curves.py"),

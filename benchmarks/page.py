@@ -25,3 +25,8 @@ def write(title: str, text: str) -> None:
 def machine() -> str:
     """Return a description of the machine."""
     return f"{platform.machine()}, {os.cpu_count()} cores, no GPU"
+
+
+def machine_with_load() -> str:
+    """Return the same with its load, which includes what else runs on it."""
+    return f"{machine()}, load average {os.getloadavg()[0]:.1f} at the end"

@@ -76,7 +76,7 @@ def _overhead(root: Path) -> str:
         lines.append(f"| {name} | {plain:.1f} | {row['seconds']:.1f} | {whole:.1f} | {row['seconds'] / plain:.1f} |")
     return (
         "## Overhead of the pipeline\nFetch, validate, prepare, train, evaluate, promote, package and push of one task "
-        "against a script that only fits the prepared rows (its own import of TensorFlow included in both).\n\n"
+        "against a script that only fits the prepared rows. Both times include one import of TensorFlow.\n\n"
         + "\n".join(lines)
         + f"\n\nFixed part of a command, independent of the tasks (Prefect's embedded server, imports, push): "
         f"{statistics.median(fixed):.1f} s in the median."

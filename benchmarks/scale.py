@@ -1,17 +1,20 @@
 """Benchmark of scaling: time and memory of each stage by number of rows, on generated tables of 20 columns.
 
 `python benchmarks/scale.py [ROWS]...` writes benchmarks/SCALE.md. Each stage runs in a separate process, in a temporary
-project. pandera runs the same checks on the same rows if it is installed: `uv pip install --group bench` installs it,
-and the next `make` removes it.
+project. `--only prepare` measures one stage again, and leaves what was measured of the others. pandera runs the same
+checks on the same rows, and Polars prepares them, if they are installed: `uv pip install --group bench` installs them,
+and the next `make` removes them.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import math
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -56,32 +59,44 @@ class Measurement:
 
 def main(arguments: list[str]) -> None:
     """Run all measurements, then write the file."""
-    sizes = [int(float(argument)) for argument in arguments] or list(ROWS)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("rows", nargs="*", type=float)
+    parser.add_argument("--only", choices=("validate", "prepare"))
+    options = parser.parse_args(arguments)
+    sizes = [int(rows) for rows in options.rows] or list(ROWS)
     with tempfile.TemporaryDirectory() as compiled:
         ENVIRONMENT["PYTHONPYCACHEPREFIX"] = compiled
-        list(_measured("csv", 5_000))
-        measurements = [measurement for suffix in FORMATS for rows in sizes for measurement in _measured(suffix, rows)]
-    files.write_text(RESULTS, _page(measurements))
+        list(_measured("csv", 5_000, options.only))
+        measurements = [one for suffix in FORMATS for rows in sizes for one in _measured(suffix, rows, options.only)]
+    page = _updated(RESULTS.read_text(encoding="utf-8"), options.only, measurements) if options.only else None
+    files.write_text(RESULTS, page or _page(measurements))
     print(f"written: {RESULTS.relative_to(ROOT)}")
 
 
-def _measured(suffix: str, rows: int) -> Iterator[Measurement]:
-    """Run the pipeline on one table in a temporary project."""
+def _measured(suffix: str, rows: int, only: str | None = None) -> Iterator[Measurement]:
+    """Run the pipeline, or one stage, on one table in a temporary project."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         table = root / f"wide.{suffix}"
         write(table, rows)
         _project(root, table, rows)
-        commands = {verb: ["tiltyard", verb, "wide"] for verb in VERBS}
-        script = [sys.executable, str(ROOT / "benchmarks" / "pandera_checks.py"), str(root)]
-        if importlib.util.find_spec("pandera"):
-            commands["pandera"] = [*script, "whole"]
-        if importlib.util.find_spec("pandera") and suffix == FORMATS[0]:
-            commands["checks"] = [*script, "checks"]
-        for what, command in commands.items():
+        for what, command in _commands(root, suffix, only).items():
             measurement = Measurement(suffix, rows, what, *_run(root, command))
             print(json.dumps(asdict(measurement)), flush=True)
             yield measurement
+
+
+def _commands(root: Path, suffix: str, only: str | None) -> dict[str, list[str]]:
+    """Return what to measure; every stage needs the fetched data, and one stage alone needs no other."""
+    commands = {verb: ["tiltyard", verb, "wide"] for verb in VERBS if only in (None, verb) or verb == "fetch"}
+    script = [sys.executable, str(ROOT / "benchmarks" / "pandera_checks.py"), str(root)]
+    if only in (None, "validate") and importlib.util.find_spec("pandera"):
+        commands["pandera"] = [*script, "whole"]
+    if "pandera" in commands and suffix == FORMATS[0]:
+        commands["checks"] = [*script, "checks"]
+    if only in (None, "prepare") and importlib.util.find_spec("polars"):
+        commands["polars"] = [sys.executable, str(ROOT / "benchmarks" / "polars_rows.py"), str(root)]
+    return commands
 
 
 def _project(root: Path, table: Path, rows: int) -> None:
@@ -133,18 +148,43 @@ def _page(measurements: list[Measurement]) -> str:
     parts = [_head()]
     for suffix in FORMATS:
         selected = [measurement for measurement in measurements if measurement.suffix == suffix]
-        parts += [f"## {suffix}", _table(selected), _compare_with_pandera(selected)]
+        parts += [f"## {suffix}", _table(selected), *_comparisons(selected)]
     return "\n\n".join(filter(None, [*parts, _checks(measurements)])) + "\n"
 
 
-def _head() -> str:
+def _updated(page: str, verb: str, measurements: list[Measurement]) -> str:
+    """Return the page with what was measured of one stage in place of what was there."""
+    head, *sections = re.split(r"^(?=## )", page, flags=re.MULTILINE)
+    head = re.sub(rf"`{verb}` was measured again .*\n\n", "", head)
+    sections = [_updated_section(section, verb, measurements) for section in sections]
+    return f"{head}`{verb}` was measured again {_circumstances()}.\n\n{''.join(sections)}"
+
+
+def _updated_section(section: str, verb: str, measurements: list[Measurement]) -> str:
+    selected = [one for one in measurements if section.startswith(f"## {one.suffix}\n")]
+    if not selected:
+        return section
+    section = re.sub(rf"^\| {verb} \|.*$", _line(verb, selected), section, flags=re.MULTILINE)
+    for comparison in _comparisons(selected):
+        start = re.escape(comparison.partition(" ")[0])
+        section = re.sub(rf"^{start} .*\n\n(\|.*\n)+\n", "", section, flags=re.MULTILINE) + comparison + "\n\n"
+    return section
+
+
+def _circumstances() -> str:
     commit = subprocess.run(
         ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
     )
     return (
-        f"# Scale\n\nMeasured {datetime.now(UTC):%Y-%m-%d} at commit {commit.stdout.strip()} by `benchmarks/scale.py`: "
+        f"{datetime.now(UTC):%Y-%m-%d} at commit {commit.stdout.strip()} by `benchmarks/scale.py`: "
         f"{os.cpu_count()} cores, {platform.machine()}, no GPU, Python {platform.python_version()}; load average at "
-        f"the end {os.getloadavg()[2]:.1f} (above 1.5, other work was running). Rows are generated with seed {SEED}: "
+        f"the end {os.getloadavg()[2]:.1f} (above 1.5, other work was running)"
+    )
+
+
+def _head() -> str:
+    return (
+        f"# Scale\n\nMeasured {_circumstances()}. Rows are generated with seed {SEED}: "
         "8 numbers, 5 categories (one of 10,000 values), 3 dates, 3 booleans, a label; some values are missing.\n\n"
         "Each stage runs in a separate process; `train` is one epoch. Processor time, which hardly depends on other "
         "work on the machine, is in brackets. MiB is the maximum sum of resident memory over the processes; shared "
@@ -155,13 +195,14 @@ def _head() -> str:
 
 def _table(measurements: list[Measurement]) -> str:
     sizes = sorted({measurement.rows for measurement in measurements})
-    found = {(measurement.what, measurement.rows): measurement for measurement in measurements}
     head = "".join(f" {rows:.0e} rows |".replace("e+0", "e") for rows in sizes)
     lines = [f"| verb |{head} slope |", "|---|" + "--:|" * (len(sizes) + 1)]
-    for what in VERBS:
-        cells = "".join(f" {_cell(found[what, rows])} |" for rows in sizes)
-        lines.append(f"| {what} |{cells} {_slope([found[what, rows] for rows in sizes])} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(_line(what, measurements) for what in VERBS)])
+
+
+def _line(what: str, measurements: list[Measurement]) -> str:
+    found = sorted((one for one in measurements if one.what == what), key=lambda one: one.rows)
+    return f"| {what} |{''.join(f' {_cell(one)} |' for one in found)} {_slope(found)} |"
 
 
 def _cell(measurement: Measurement) -> str:
@@ -182,21 +223,31 @@ def _slope(measurements: list[Measurement]) -> str:
     return f"{slope / sum((a - center[0]) ** 2 for a in x):.2f}"
 
 
-def _compare_with_pandera(measurements: list[Measurement]) -> str:
-    """Compare the stage with a script around pandera."""
+def _comparisons(measurements: list[Measurement]) -> list[str]:
+    """Compare two stages with scripts around pandera and Polars, if these were measured."""
+    pandera = "reads the whole file and runs the same checks with pandera"
+    polars = "parses, hashes, splits and standardizes the same rows, one feature for each column, with Polars"
+    compared = (
+        _compare(measurements, "validate", "pandera", pandera),
+        _compare(measurements, "prepare", "polars", polars),
+    )
+    return [*filter(None, compared)]
+
+
+def _compare(measurements: list[Measurement], verb: str, script_name: str, purpose: str) -> str:
     found = {(measurement.what, measurement.rows): measurement for measurement in measurements}
-    scripts = [measurement for measurement in measurements if measurement.what == "pandera"]
+    scripts = [measurement for measurement in measurements if measurement.what == script_name]
     if not scripts:
         return ""
     version = json.loads(scripts[0].output)["version"]
     lines = [
-        f"`validate` and a script that reads the whole file and runs the same checks with pandera {version}:",
+        f"`{verb}` and a script that {purpose} {version}:",
         "",
-        "| rows | validate | script | seconds, ratio |",
+        f"| rows | {verb} | script | seconds, ratio |",
         "|--:|--:|--:|--:|",
     ]
     for script in scripts:
-        ours = found["validate", script.rows]
+        ours = found[verb, script.rows]
         ratios = f"{ours.seconds / script.seconds:.2f} ({ours.cpu_seconds / script.cpu_seconds:.2f})"
         lines.append(f"| {script.rows:,} | {_cell(ours)} | {_cell(script)} | {ratios} |")
     return "\n".join(lines)

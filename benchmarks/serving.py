@@ -1,9 +1,10 @@
 """Benchmark of serving: requests per second with wrk, for our service and other frameworks with the same ONNX files.
 
-tiltyard run; python benchmarks/serving.py [--peers PYTHON] [--rounds N] [--seconds N]
+tiltyard run; python benchmarks/serving.py [--peers PYTHON] [--rounds N] [--seconds N] [--many]
 
-Writes benchmarks/SERVING.md. PYTHON belongs to an environment with mlserver, litserve, onnxruntime, msgspec, httptools
-and uvloop: the first two conflict with the requirements of this project.
+Writes benchmarks/SERVING.md; with --many only its part about many clients. PYTHON belongs to an environment with
+mlserver, litserve, onnxruntime, msgspec, httptools and uvloop: the first two conflict with the requirements of this
+project.
 
 All services run at once, with one worker each unless stated otherwise, and are measured alternately, so that a slow
 machine affects all of them; the median of the rounds counts. Other frameworks receive encoded features and check
@@ -39,6 +40,7 @@ from tiltyard.workspace import Workspace
 TASKS = {"diabetes": "a table", "digits": "an image", "sine": "a series"}
 TARGET = page.ROOT / "benchmarks" / "SERVING.md"
 MANY, ROWS, STARTS = 256, 32, 5
+MANY_TITLE = f"## {MANY} clients"
 Figures = dict[tuple[str, str], list[wrk.WrkResult]]  # by service and task
 
 
@@ -48,27 +50,34 @@ def main() -> None:
     parser.add_argument("--peers", default="python3", metavar="PYTHON")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--many", action="store_true", help="measure only many clients")
     options = parser.parse_args()
     workspace = Workspace.find()
     configure_tools(workspace)
     folders = serve.champions(workspace, ["iris", *TASKS])
     with tempfile.TemporaryDirectory() as home:
         variables = services.environment(workspace, folders, Path(home))
-        started = _measure_starts(variables, Path(home))
+        started = [] if options.many else _measure_starts(variables, Path(home))
+        peers = services.peers(options.peers, Path(home))
+        peers = [one for one in peers if one.name == services.PLAIN or not options.many]
         with contextlib.ExitStack() as stack:
-            running_services = [
-                *_start_all(stack, variables, folders, [*services.ours(), *services.peers(options.peers, Path(home))])
-            ]
+            running_services = [*_start_all(stack, variables, folders, [*services.ours(), *peers])]
             single_row, many_clients, rows = (defaultdict(list) for _ in range(3))
             for turn in range(options.rounds):
                 for name, (service, address) in itertools.product(TASKS, running_services):
                     print(f"round {turn + 1}: {name}, {service.name}", flush=True)
                     measure = _measurement(service, address, name, folders[name], options.seconds)
+                    if service.own or service.name == services.PLAIN:
+                        many_clients[service.name, name].append(measure(1, MANY))
+                    if options.many:
+                        continue
                     single_row[service.name, name].append(measure(1, 16))
                     if service.own or service.name == services.PLAIN:
                         rows[service.name, name].append(measure(ROWS, 16))
-                        many_clients[service.name, name].append(measure(1, MANY))
-    files.write_text(TARGET, _page(single_row, many_clients, rows, started))
+    if options.many:
+        files.write_text(TARGET, _with_many_clients(TARGET.read_text(encoding="utf-8"), many_clients))
+    else:
+        files.write_text(TARGET, _page(single_row, many_clients, rows, started))
     print(TARGET.read_text(encoding="utf-8"))
 
 
@@ -122,21 +131,35 @@ def _measure_starts(variables: dict[str, str], home: Path) -> list[str]:
 
 def _page(single_row: Figures, many_clients: Figures, rows: Figures, started: list[str]) -> str:
     """Return the tables."""
-    intro = f"Measured by `benchmarks/serving.py` on {datetime.now(UTC):%Y-%m-%d}: {page.machine()}, with wrk on it."
+    date = f"{datetime.now(UTC):%Y-%m-%d}"
+    intro = f"Measured by `benchmarks/serving.py` on {date}: {page.machine()}; wrk on the same machine."
     why = (__doc__ or "").split("\n\n")[3].strip().replace("\n", " ")
     parts = ["# Serving", f"{intro} {why}"]
     for name, what in TASKS.items():
         parts += [f"## {name}, {what}: one row per request, 16 clients", _table(single_row, name)]
-    parts += [
-        f"## {MANY} clients, one row per request",
-        *(f"### {name}\n\n{_table(many_clients, name)}" for name in TASKS),
-    ]
+    parts += [_many_clients(many_clients)]
     parts += [
         f"## {ROWS} rows per request, 16 clients",
         *(f"### {name}\n\n{_table(rows, name, ROWS)}" for name in TASKS),
     ]
     parts += ["## Start with four champions, memory of all processes", "\n".join(started)]
     return "\n\n".join(parts) + "\n"
+
+
+def _many_clients(figures: Figures) -> str:
+    """Return the part about many clients."""
+    tables = (f"### {name}\n\n{_table(figures, name)}" for name in TASKS)
+    return "\n\n".join([f"{MANY_TITLE}, one row per request", *tables])
+
+
+def _with_many_clients(text: str, figures: Figures) -> str:
+    """Return the page with another part about many clients, measured now."""
+    before, _, rest = text.partition(MANY_TITLE)
+    after = rest[rest.index("\n## ") :]
+    title, tables = _many_clients(figures).split("\n\n", 1)
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    when = f"Measured by `benchmarks/serving.py --many` on {today}: {page.machine_with_load()}, with wrk on it."
+    return f"{before}{title}\n\n{when}\n\n{tables}\n{after}"
 
 
 def _table(figures: Figures, name: str, rows: int = 1) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 POST = """\
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
+{headers}
 local file = io.open("{body}", "rb")
 wrk.body = file:read("*a")
 file:close()
@@ -33,12 +36,16 @@ class WrkResult:
     errors: int
 
 
-def measure(url: str, body: bytes, clients: int, seconds: float) -> WrkResult:
+def measure(
+    url: str, body: bytes, clients: int, seconds: float, headers: Mapping[str, str] = MappingProxyType({})
+) -> WrkResult:
     """Send the same request from several clients for some seconds, after a warm-up."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "body").write_bytes(body)
         script = Path(folder) / "post.lua"
-        script.write_text(POST.replace("{body}", str(Path(folder) / "body")), encoding="utf-8")
+        lines = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in headers.items())
+        text = POST.replace("{body}", str(Path(folder) / "body")).replace("{headers}", lines)
+        script.write_text(text, encoding="utf-8")
         for time in (1.0, seconds):
             command = ["wrk", "-t1", f"-c{clients}", f"-d{time:.0f}s", "--timeout", "30s", "-s", str(script), url]
             output = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -65,5 +65,5 @@ def _confusion_table(matrix: Any) -> str:
     )
 
 
-def _key(name: str, what: str) -> str:
-    return f"{name.replace('_', '-')}-{what}"
+def _key(name: str, suffix: str) -> str:
+    return f"{name.replace('_', '-')}-{suffix}"

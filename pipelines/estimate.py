@@ -46,7 +46,7 @@ class Estimate:
         if task.ended is not None:
             return 0.0
         skips = self._skips(task) if task.steps else skipping
-        left = 0.0
+        remaining = 0.0
         for step in self.steps[len(task.steps) :]:
             seconds = self._of_step(task.name, step, skipped=skips)
             if step == task.step:
@@ -54,8 +54,8 @@ class Estimate:
                 seconds = by_epochs if by_epochs is not None else _remaining(seconds, now - task.step_began)
             if seconds is None:
                 return None
-            left += seconds
-        return left
+            remaining += seconds
+        return remaining
 
     def _of_step(self, task: str, step: str, *, skipped: bool) -> float | None:
         """Return how long a step took for this task the last time, or on average for other tasks."""

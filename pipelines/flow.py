@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
-import os
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
 from prefect.states import Completed, Failed
 
-from pipelines import server, steps
+from pipelines import server, steps, task_pool
 from pipelines.fork_server import ForkServers
 from pipelines.run_progress import RunProgress
 from pipelines.task_outcome import TaskOutcome
@@ -22,11 +19,9 @@ from tiltyard import files, processes, progress
 from tiltyard.config import base_tasks, loader, task_list
 from tiltyard.config.task import Task
 from tiltyard.data import dvc
-from tiltyard.errors import TaskError, TiltyardError
+from tiltyard.errors import TiltyardError
 from tiltyard.gate.next_steps import next_steps
 from tiltyard.workspace import Workspace
-
-INTERRUPT_SECONDS = 10.0  # how long an interrupt waits for steps that cannot be ended, such as a download
 
 
 def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lambda: None) -> list[TaskOutcome]:
@@ -54,24 +49,12 @@ def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lamb
 def pipeline_flow(root: str, names: list[str]) -> Any:
     """Return a row for each task; if one fails, the others go on."""
     workspace = Workspace(Path(root))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(len(names), cores)
     with (
-        contextlib.chdir(root),
+        contextlib.chdir(root),  # DVC is used in the project folder
         ForkServers(),
-        RunProgress(workspace, names, tuple(steps.STEPS), workers) as display,
+        RunProgress(workspace, names, tuple(steps.STEPS), task_pool.worker_count(names)) as display,
     ):
-        with _pool(workers, display) as pool:  # DVC is used in the project folder
-            # Prefect finds the flow that a task belongs to in the context, which threads do not inherit
-            futures: dict[str, Future[TaskOutcome]] = {}
-            for name in names:  # a base task is submitted before the tasks that wait for it
-                if error := base_tasks.find_error(workspace, name):
-                    futures[name] = pool.submit(_invalid_task_file, name, display, error)
-                    continue
-                task = loader.load(workspace, name)
-                base = futures.get(task.model.base_task)
-                futures[name] = pool.submit(contextvars.copy_context().run, _run_task, workspace, task, display, base)
-            rows = [future.result() for future in futures.values()]
+        rows = task_pool.run_tasks(workspace, names, display, lambda task: _run_task(workspace, task, display))
         if any(row.ok for row in rows):
             display.show_activity("pushing versions to the remote")
             rows += _push_versions(root)
@@ -79,35 +62,9 @@ def pipeline_flow(root: str, names: list[str]) -> Any:
     return Failed(message=f"stopped: {', '.join(failed)}", data=rows) if failed else Completed(data=rows)
 
 
-def _invalid_task_file(name: str, display: RunProgress, error: TaskError) -> TaskOutcome:
-    """Return the row of a task whose file cannot be read; the other tasks go on."""
-    row = TaskOutcome(name)
-    row.fail("task file", error)
-    display.fail(name, "task file", row.error)
-    return row
-
-
-@contextlib.contextmanager
-def _pool(workers: int, display: RunProgress) -> Iterator[ThreadPoolExecutor]:
-    """Yield a pool of threads; an interrupt cancels what waits and ends the stages that run."""
-    pool = ThreadPoolExecutor(workers)
-    try:
-        yield pool
-    except BaseException:
-        display.stopping.set()
-        display.show_activity("stopping")
-        pool.shutdown(wait=False, cancel_futures=True)
-        processes.end_all()
-        display.wait_until_idle(INTERRUPT_SECONDS)
-        raise
-    pool.shutdown()
-
-
-def _run_task(workspace: Workspace, task: Task, display: RunProgress, base: Future[TaskOutcome] | None) -> TaskOutcome:
-    """Run the steps of one task after its base task, holding the task's lock."""
+def _run_task(workspace: Workspace, task: Task, display: RunProgress) -> TaskOutcome:
+    """Run the steps of one task, holding the task's lock."""
     name = task.name
-    if base:
-        base.result()
     row, start = TaskOutcome(name), time.monotonic()
     progress.LISTENER.set(lambda text: display.note(name, text))
     try:

@@ -3,7 +3,8 @@
 `tiltyard run` starts one for each group of libraries. The command of a stage, such as `tiltyard train iris`, finds the
 server by an environment variable, sends its arguments, environment and open files, and exits with the exit status of
 the fork. Without a server, or for another command, it runs in its own process. The server imports nothing of the
-project, so that a fork runs the code that is on disk when the stage starts, as DVC records it.
+project but `library_imports`, which loads the libraries, and a fork imports it again: it runs the code that is on disk
+when the stage starts, as DVC records it.
 """
 
 from __future__ import annotations
@@ -29,11 +30,19 @@ from typing import Any, NoReturn, Self
 
 ENVIRONMENT = "environment.json"  # beside the sockets: the variables with which the libraries are loaded
 VARIABLE = "TILTYARD_FORK_SERVER"  # environment variable: the folder of the sockets
-LIBRARIES = {
-    "data": ("pandas", "pyarrow.parquet", "great_expectations.expectations.registry"),
-    "models": ("pandas", "pyarrow.parquet", "keras", "onnxruntime", "sklearn.linear_model"),
+EVERY = ("click", "msgspec", "numpy", "pandas", "pyarrow.parquet", "pydantic", "yaml")  # for each command
+CHECKS = "great_expectations.expectations.registry"
+TRAINING = ("keras", "onnxruntime", "sklearn.linear_model", "tensorboard.summary", "tf2onnx.tfonnx")
+LIBRARIES = {  # Keras first, which does not need the others
+    "data": (CHECKS, *EVERY),
+    "models": (*TRAINING, *EVERY),
+    "all": (*TRAINING, CHECKS, *EVERY),
 }
-GROUPS = {"validate": "data", "prepare": "data", "train": "models", "evaluate": "models"}  # of each stage
+GROUPS = {
+    **dict.fromkeys(("resolve", "validate", "prepare"), "data"),
+    **dict.fromkeys(("train", "evaluate"), "models"),
+    "smoke-task": "all",
+}
 # of variables that libraries read when they are loaded; PYTHONPATH decides which code runs
 PREFIXES = ("CUDA_", "GX_", "JAX_", "KERAS_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "TF_", "XLA_")
 RECEIVE_SECONDS = 10.0  # for a client to send its request
@@ -52,16 +61,17 @@ def is_supported() -> bool:
 
 
 class ForkServers:
-    """The servers of a run: started when the first stage asks for one, ended with the run."""
+    """The servers of a run: started when the first stage asks for one, or `at_once`, and ended with the run."""
 
-    def __init__(self) -> None:
+    def __init__(self, *groups: str, at_once: bool = False) -> None:
+        self.groups, self.at_once = groups or ("data", "models"), at_once
         self.stack = contextlib.ExitStack()
         self.listeners: dict[str, socket.socket] = {}
         self.ending, self.end = socket.socketpair()
 
     def __enter__(self) -> Self:
         """Listen for stages; child processes inherit the environment variable that names the sockets."""
-        if is_supported():
+        if VARIABLE not in os.environ and is_supported():
             try:
                 self._listen()
             except OSError:  # such as a path that is too long for a socket: stages run in their own processes
@@ -72,7 +82,7 @@ class ForkServers:
         from tiltyard import files  # not in a server, which imports nothing of the project
 
         folder = self.stack.enter_context(files.temporary_folder("tiltyard-fork"))
-        for group in LIBRARIES:
+        for group in self.groups:
             listener = self.listeners[group] = self.stack.enter_context(socket.socket(socket.AF_UNIX))
             listener.bind(str(folder / group))
             listener.listen()
@@ -91,14 +101,14 @@ class ForkServers:
         self.end.close()
 
     def _run(self) -> None:
-        """Wait for the first stage, start all servers, and end them when the run ends."""
-        if self.ending in select.select([*self.listeners.values(), self.ending], [], [])[0]:
+        """Start all servers, unless at once, when the first stage asks for one; end them when the run ends."""
+        if not self.at_once and self.ending in select.select([*self.listeners.values(), self.ending], [], [])[0]:
             return
         with contextlib.ExitStack() as processes, contextlib.suppress(OSError):  # no memory for a process
             for listener in self.listeners.values():
                 processes.enter_context(listener)
-            for group, libraries in LIBRARIES.items():
-                processes.enter_context(_running(self.listeners[group], libraries))
+            for group, listener in self.listeners.items():
+                processes.enter_context(_running(listener, LIBRARIES[group]))
             self.ending.recv(1)
 
 
@@ -242,8 +252,9 @@ def main() -> None:
     listener = socket.socket(fileno=int(sys.argv[1]))
     listener.set_inheritable(False)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # as training does, whatever ~/.keras/keras.json says
+    library_imports = importlib.import_module("tiltyard.library_imports")
     for name in sys.argv[2:]:
-        importlib.import_module(name)
+        library_imports.load(name)
     gc.freeze()  # the memory of the libraries stays shared with the forks
     if request := Server(listener).serve():
         run(request)

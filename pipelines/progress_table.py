@@ -37,9 +37,9 @@ class ProgressTable:
         parts: list[Table | Text] = [table] if visible else []
         if hidden := [task for task in tasks if task not in visible]:
             parts.append(Text(f"and {len(hidden)} more: {_counts(hidden)}", style="dim"))
-        left = estimate.seconds_left(tasks, now)
+        seconds_left = estimate.seconds_left(tasks, now)
         parts.append(
-            Text(_summary(tasks, now, left) if not activity else f"{_counts(tasks)}; {activity}", style="bold")
+            Text(_summary(tasks, now, seconds_left) if not activity else f"{_counts(tasks)}; {activity}", style="bold")
         )
         return _render(parts, columns - 1)  # terminals differ in where the cursor is after a full line
 
@@ -131,14 +131,14 @@ def _counts(tasks: list[TaskProgress]) -> str:
     return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
 
 
-def _summary(tasks: list[TaskProgress], now: float, left: float | None) -> str:
+def _summary(tasks: list[TaskProgress], now: float, seconds_left: float | None) -> str:
     begun = min((task.began for task in tasks if task.began is not None), default=now)
     parts = [
         f"{len(tasks)} task{'s' if len(tasks) != 1 else ''}: {_counts(tasks)}",
         f"{format_duration(now - begun)} elapsed",
     ]
-    if left and left >= 1:
-        parts.append(f"about {format_duration(left)} left")
+    if seconds_left and seconds_left >= 1:
+        parts.append(f"about {format_duration(seconds_left)} left")
     return "; ".join(parts)
 
 

@@ -42,11 +42,11 @@ def schedule(workspace: Workspace, names: list[str], cron: str, timezone: str, r
     server.wait_until_ready()
     for name in names:
         task_list.add(workspace, name)  # so that DVC has stages for it
-    made = deployment(workspace, names, cron, timezone)
-    with _only(workspace, str(made.name)):
+    runner_deployment = deployment(workspace, names, cron, timezone)
+    with _only(workspace, str(runner_deployment.name)):
         if server.OWN_SERVER:  # with another server, unfinished runs may still be alive
-            release(str(made.name))
-        return schedule_runner.serve(made, ready)
+            release(str(runner_deployment.name))
+        return schedule_runner.serve(runner_deployment, ready)
 
 
 @contextlib.contextmanager
@@ -65,19 +65,19 @@ def release(name: str) -> None:
     """Mark runs that died with their server, as in a power cut, as crashed, and free their concurrency slots."""
     with get_client(sync_client=True) as client:
         try:
-            found = client.read_deployment_by_name(f"road/{name}")
+            deployed = client.read_deployment_by_name(f"road/{name}")
         except ObjectNotFound:
             return
         unfinished = FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED))
         runs = client.read_flow_runs(
-            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[found.id])),
+            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployed.id])),
             flow_run_filter=FlowRunFilter(state=unfinished),
         )
         for run in runs:
             client.set_flow_run_state(run.id, Crashed(message="its process and its server ended"), force=True)
-        if found.global_concurrency_limit:
+        if deployed.global_concurrency_limit:
             freed = GlobalConcurrencyLimitUpdate(active_slots=0)
-            client.update_global_concurrency_limit(found.global_concurrency_limit.name, freed)
+            client.update_global_concurrency_limit(deployed.global_concurrency_limit.name, freed)
 
 
 def deployment(workspace: Workspace, names: list[str], cron: str, timezone: str = "UTC") -> RunnerDeployment:
@@ -85,7 +85,7 @@ def deployment(workspace: Workspace, names: list[str], cron: str, timezone: str 
     clock = _clock(cron, timezone)
     for name in names:
         loader.load(workspace, name)
-    made = pipeline_flow.to_deployment(
+    runner_deployment = pipeline_flow.to_deployment(
         name="-".join(names),
         parameters={"root": str(workspace.root), "names": names},
         schedule=clock,
@@ -93,7 +93,7 @@ def deployment(workspace: Workspace, names: list[str], cron: str, timezone: str 
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         description=f"{', '.join(names)} at {cron} {timezone}",
     )
-    return cast("RunnerDeployment", made)
+    return cast("RunnerDeployment", runner_deployment)
 
 
 def _clock(cron: str, timezone: str) -> Schedule:

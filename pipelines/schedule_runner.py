@@ -23,9 +23,9 @@ PATIENCE = 20.0  # seconds for the server to record the end
 PAUSE = 0.2  # seconds between two checks
 
 
-def serve(made: RunnerDeployment, ready: Callable[[], None]) -> int:
+def serve(deployment: RunnerDeployment, ready: Callable[[], None]) -> int:
     """Serve a deployment until a signal arrives; return the signal's number."""
-    return asyncio.run(_serve(made, ready))
+    return asyncio.run(_serve(deployment, ready))
 
 
 class _Runner(Runner):
@@ -44,10 +44,10 @@ class _Runner(Runner):
         self._received(signal.SIGTERM)
 
 
-async def _serve(made: RunnerDeployment, ready: Callable[[], None]) -> int:
+async def _serve(deployment: RunnerDeployment, ready: Callable[[], None]) -> int:
     with _signal_queue() as (signals, enqueue):
         runner = _Runner(enqueue)
-        await runner.aadd_deployment(made)
+        await runner.aadd_deployment(deployment)
         serving, signalled = asyncio.create_task(runner.start()), asyncio.create_task(signals.get())
         ready()
         await asyncio.wait({serving, signalled}, return_when=asyncio.FIRST_COMPLETED)
@@ -104,8 +104,8 @@ async def _stop(runner: Runner, serving: asyncio.Task[None]) -> None:
 
 def _kill_runs() -> None:
     """Kill the processes of runs: all children of this process except its server."""
-    kept = {process.pid for process in server.OWN_SERVER}
+    own_server = {process.pid for process in server.OWN_SERVER}
     for child in psutil.Process().children():
-        if child.pid not in kept:
+        if child.pid not in own_server:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()

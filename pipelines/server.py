@@ -80,10 +80,12 @@ def _database() -> Path:
 
 def _set_damaged_database_aside() -> None:
     """Rename a damaged database: it holds only the history of runs, which no run needs."""
-    if DATABASE_URL in os.environ or not (found := sqlite_file.damage(_database())):
+    if DATABASE_URL in os.environ or not (damage := sqlite_file.damage(_database())):
         return
     copy = sqlite_file.set_aside(_database())
-    message = f"Prefect's database was damaged ({found}); its history of runs was moved to {copy}, and a new one begins"
+    message = (
+        f"Prefect's database was damaged ({damage}); its history of runs was moved to {copy}, and a new one begins"
+    )
     print(message, file=sys.stderr)  # noqa: T201 - it is no error of a task
 
 

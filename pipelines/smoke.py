@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import logging
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pipelines import task_pool
+from pipelines.fork_server import ForkServers
 from pipelines.run_progress import RunProgress
 from pipelines.task_outcome import TaskOutcome
-from tiltyard import files
-from tiltyard.config import base_tasks, loader
+from tiltyard import files, processes
+from tiltyard.config import base_tasks
 from tiltyard.config.task import Task
 from tiltyard.errors import TiltyardError
-from tiltyard.evaluation import evaluate
-from tiltyard.evaluation.evaluated import read_evaluated
-from tiltyard.gate import judge
-from tiltyard.preparation import prepare
-from tiltyard.report import report
 from tiltyard.serving.packaging import smoke_test
-from tiltyard.serving.packaging.package import write
 from tiltyard.serving.serve import environment, fixed_packages
 from tiltyard.serving.variables import SERVER
-from tiltyard.training import train
-from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
 
+COMMAND = "from tiltyard.cli.main import main; main()"  # `tiltyard` may not be on the path
 SMOKE_ROWS = 400
 MIN_WINDOWS = 20  # a series needs so many windows, so that rows are left between the parts of the split
 
@@ -38,48 +35,63 @@ def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lamb
     ready()
     with (
         tempfile.TemporaryDirectory() as root,
-        RunProgress(Workspace(Path(root)), names, ("pipeline", "serve")) as display,
+        ForkServers("all", at_once=True),
+        RunProgress(Workspace(Path(root)), names, ("pipeline", "serve"), task_pool.worker_count(names)) as display,
     ):
-        target = display.workspace
-        rows = []
-        for name in names:
-            if error := base_tasks.find_error(workspace, name):
-                rows.append(TaskOutcome(name))
-                rows[-1].fail("task file", error)
-                display.fail(name, "task file", rows[-1].error)
-                continue
-            task = loader.load(workspace, name)
-            row, started = TaskOutcome(task.name, task.problem, task.gate.metric), time.monotonic()
-            rows.append(row)
-            display.begin(row.task, "pipeline")
-            try:
-                report = run_task(workspace, task, target)
-                row.version, row.value = report["version"], report["metrics"][row.metric]
-                row.baseline = report["baseline"][row.metric]
-            except Exception as error:  # noqa: BLE001 - whatever stops this task must not stop the others
-                row.fail("pipeline", error)
-                display.fail(row.task, "pipeline", row.error)
-            row.seconds = time.monotonic() - started
-            if row.ok:
-                display.end(row.task, "pipeline", "done")
-        _check_all(target, [row for row in rows if row.ok], display)
+        rows = task_pool.run_tasks(workspace, names, display, lambda task: _run_task(workspace, task, display))
+        _check_all(display.workspace, [row for row in rows if row.ok], display)
     return rows
+
+
+def _run_task(workspace: Workspace, task: Task, display: RunProgress) -> TaskOutcome:
+    """Run one task in a process of its own, so that several run at once and each gives its memory back."""
+    row, started = TaskOutcome(task.name, task.problem, task.gate.metric), time.monotonic()
+    display.begin(row.task, "pipeline")
+    try:
+        _run_process(workspace, task.name, display.workspace)
+        report = files.read_json(display.workspace.out(task.name, "evaluate") / "report.json")
+        row.version, row.value = report["version"], report["metrics"][row.metric]
+        row.baseline = report["baseline"][row.metric]
+    except Exception as error:  # noqa: BLE001 - whatever stops this task must not stop the others
+        row.fail("pipeline", error)
+        display.fail(row.task, "pipeline", row.error)
+    row.seconds = time.monotonic() - started
+    if row.ok:
+        display.end(row.task, "pipeline", "done")
+    return row
+
+
+def _run_process(workspace: Workspace, name: str, target: Workspace) -> None:
+    """Run `tiltyard smoke-task` like a stage; raise the error that it ended with."""
+    command = [sys.executable, "-c", COMMAND, "smoke-task", name, str(target.root)]
+    with processes.supervised(target, "smoke", name) as variables:
+        environment = {**os.environ, **variables, "TILTYARD_ROOT": str(workspace.root)}
+        if subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False).returncode:
+            raise processes.stage_error(target, "smoke", name)
 
 
 def run_task(workspace: Workspace, task: Task, target: Workspace) -> dict[str, Any]:
     """Run a small version of a task from source to verdict in the project `target`; return its evaluation."""
+    from tiltyard.evaluation.evaluate import evaluate
+    from tiltyard.evaluation.evaluated import read_evaluated
+    from tiltyard.gate.judge import judge
+    from tiltyard.preparation.prepare import prepare
+    from tiltyard.report.report import report
+    from tiltyard.serving.packaging.package import write
+    from tiltyard.training.train import train
+    from tiltyard.validation.validate import validate
+
     small = shrink_task(task)
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns about many models in one process
     with files.atomic_folder(target.raw(task.name)) as folder:
         small.source.fetch(folder, workspace)
-    validate.validate(target, small)
-    prepare.prepare(target, small)
-    train.train(target, small)
-    told = evaluate.evaluate(target, small)
-    judge.judge(target, small)
-    write(target, small, target.package(task.name, told["version"]), read_evaluated(target, small))
-    report.report(target, [small])
-    return told
+    validate(target, small)
+    prepare(target, small)
+    train(target, small)
+    evaluation = evaluate(target, small)
+    judge(target, small)
+    write(target, small, target.package(task.name, evaluation["version"]), read_evaluated(target, small))
+    report(target, [small])
+    return evaluation
 
 
 def shrink_task(task: Task) -> Task:
@@ -91,7 +103,7 @@ def shrink_task(task: Task) -> Task:
         "epochs": 1,
         "batch_size": min(task.train.batch_size, SMOKE_ROWS // 10),
         "patience": None,
-        "backend": "tensorflow",  # one process trains all tasks, and loads one backend
+        "backend": "tensorflow",  # which the process has loaded
         "then": None,
         "schedule": task.train.schedule.model_copy(update={"warmup": 0}),  # the warm-up would take the whole training
     }

@@ -85,28 +85,29 @@ def promote(root: str, name: str) -> Verdict:
     from tiltyard.gate.promote import promote as action
 
     workspace = Workspace(Path(root))
-    wanted = loader.load(workspace, name)
-    verdict = action(workspace, wanted)
+    task_file = loader.load(workspace, name)
+    verdict = action(workspace, task_file)
     if (
         verdict.fails_only("approval")
-        and wanted.gate.approval_minutes
-        and wait_for_approval(workspace, wanted, verdict.version)
+        and task_file.gate.approval_minutes
+        and wait_for_approval(workspace, task_file, verdict.version)
     ):
-        verdict = action(workspace, wanted)
+        verdict = action(workspace, task_file)
     artifacts.create_verdict_text(name, verdict.verdict, verdict.reasons)
     if not verdict.recorded:
-        artifacts.create_report_link(workspace, wanted)
+        artifacts.create_report_link(workspace, task_file)
     return verdict
 
 
-def wait_for_approval(workspace: Workspace, wanted: TaskFile, version: str) -> bool:
+def wait_for_approval(workspace: Workspace, task_file: TaskFile, version: str) -> bool:
     """Wait for an approval; return whether it came in time."""
-    end, registry = time.monotonic() + 60 * wanted.gate.approval_minutes, Registry(workspace)
+    end, registry = time.monotonic() + 60 * task_file.gate.approval_minutes, Registry(workspace)
     while (
-        not (found := approvers(registry, wanted.name, version, signed=wanted.gate.signed)) and time.monotonic() < end
+        not (approved_by := approvers(registry, task_file.name, version, signed=task_file.gate.signed))
+        and time.monotonic() < end
     ):
         time.sleep(POLL_SECONDS)
-    return bool(found)
+    return bool(approved_by)
 
 
 STEPS: dict[str, Task[..., Any]] = {

@@ -33,12 +33,12 @@ class Screen:
     def size(self) -> os.terminal_size:
         """Return the current width and height of the terminal, or the usual ones if they are unknown."""
         try:
-            found = os.get_terminal_size(self.stream.fileno())
+            terminal = os.get_terminal_size(self.stream.fileno())
         except OSError:
-            found = DEFAULT_SIZE
+            terminal = DEFAULT_SIZE
         columns, lines = (_size_variable(name) for name in ("COLUMNS", "LINES"))
         return os.terminal_size(
-            (columns or found.columns or DEFAULT_SIZE.columns, lines or found.lines or DEFAULT_SIZE.lines)
+            (columns or terminal.columns or DEFAULT_SIZE.columns, lines or terminal.lines or DEFAULT_SIZE.lines)
         )
 
     def draw(self, lines: list[str]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import bentoml
+import uvicorn
 import uvicorn.config
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -40,6 +41,7 @@ from tiltyard.serving.http.app import create_app
 from tiltyard.serving.http.fast_protocol import FastPathProtocol
 from tiltyard.serving.http.health import MONITORING_PATHS
 from tiltyard.serving.http.limits import Limits
+from tiltyard.serving.http.listening import DuplicatingServer
 from tiltyard.serving.http.startup import end, start
 
 limits = Limits.from_environment()
@@ -47,6 +49,12 @@ app = create_app(limits)
 # BentoML runs uvicorn with http="auto", which looks up the protocol class in this table.
 protocols: dict[str, Any] = uvicorn.config.HTTP_PROTOCOLS
 protocols["auto"] = partial(FastPathProtocol, app)
+
+workers = int(os.environ.get("TILTYARD_WORKERS", "1"))
+if (
+    workers == 1
+):  # BentoML passes the listening socket to uvicorn.Server, which it looks up after it has loaded this file
+    uvicorn.Server = DuplicatingServer  # type: ignore[misc]
 
 image = bentoml.images.Image().build_include("wheels")  # before it installs what the Bento's requirements name
 image.commands.clear()  # of BentoML, which adds them once more when it builds
@@ -80,7 +88,7 @@ class InstallBypassMiddleware:
 @bentoml.service(
     name="tiltyard",
     image=image,
-    workers=int(os.environ.get("TILTYARD_WORKERS", "1")),
+    workers=workers,
     traffic={"timeout": limits.seconds + 5},  # longer than the timeout of middleware.py, which responds first
     logging={"access": {"enabled": False}},  # /metrics counts requests; logging each takes longer than a prediction
     envs=[

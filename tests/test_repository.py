@@ -132,6 +132,7 @@ IGNORED_MODULES = {
     *(
         "errors",
         "files",
+        "library_imports",
         "plugins",
         "processes",
         "progress",
@@ -140,6 +141,7 @@ IGNORED_MODULES = {
         "arrays",
         "settings",
         "deadline",
+        "threads",
     ),
     "expectation",  # its definition is a dependency of validate
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,36 @@ Rows = dict[str, Array]  # rows stored by column: all arrays have the same lengt
 Fitted = dict[str, Any]  # what a column or a problem learned from the training rows, as JSON
 
 
-def row_count(rows: Rows) -> int:
+@dataclass(frozen=True)
+class Coded:
+    """Values of a column that occur often: the distinct ones, and each row's index among them."""
+
+    distinct: Array
+    places: Array
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.places)
+
+    def __getitem__(self, rows: Array | slice) -> Coded:
+        """Return some rows."""
+        return Coded(self.distinct, self.places[rows])
+
+    def decoded(self) -> Array:
+        """Return the value of each row."""
+        return self.distinct.take(self.places, axis=0)
+
+
+Cells = Array | Coded  # the parsed values of one column
+ParsedRows = dict[str, Cells]
+
+
+def decoded(cells: Cells) -> Array:
+    """Return the value of each row."""
+    return cells.decoded() if isinstance(cells, Coded) else cells
+
+
+def row_count(rows: Mapping[str, Cells]) -> int:
     """Return the number of rows."""
     return len(next(iter(rows.values())))
 

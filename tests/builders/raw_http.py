@@ -15,7 +15,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
-from tiltyard.serving.http import server as listen
+from tiltyard.serving.http import listening
 from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.fast_protocol import FastPathProtocol
 from tiltyard.serving.http.limits import Limits
@@ -43,7 +43,7 @@ def serve_raw(app: Starlette, kind: Any = FastPathProtocol) -> Iterator[int]:
 
     config = uvicorn.Config(app, port=0, log_level="critical", server_header=False, http=connection, lifespan="off")  # type: ignore[arg-type]
     server = uvicorn.Server(config)
-    sockets = listen._duplicate_sockets(config)
+    sockets = listening.duplicate([config.bind_socket()])
     thread = threading.Thread(target=server.run, args=(sockets,), daemon=True)
     thread.start()
     while not server.started:

@@ -21,12 +21,12 @@ from tiltyard.cli.output import tables
 from tiltyard.errors import TiltyardError
 from tiltyard.workspace import Workspace
 
-COMMANDS = sorted(cli.cli.commands)
+COMMANDS = sorted(name for name, command in cli.cli.commands.items() if not command.hidden)
 
 
 def test_every_stage_is_a_command() -> None:
     """Stages, the pipeline, the registry and the service have commands."""
-    stages = {"fetch", "resolve", "validate", "prepare", "train", "evaluate", "promote", "package", "run"}
+    stages = {"fetch", "resolve", "validate", "prepare", "train", "evaluate", "promote", "quantize", "package", "run"}
     rest = {
         "search",
         "study",
@@ -70,6 +70,13 @@ def test_help_keeps_lines_of_examples() -> None:
     assert "\n  tiltyard serve  " in out
     assert "\\b" not in out
     assert out.index("\n  init ") < out.index("\n  fetch ") < out.index("\n  rollback ")
+
+
+def test_lists_of_commands_are_not_cut_off() -> None:
+    """On a terminal of 80 columns no description of a command ends with dots."""
+    for words in ([], ["data"]):
+        out = CliRunner().invoke(cli.cli, [*words, "--help"], terminal_width=80).output
+        assert [line for line in out.splitlines() if line.startswith("  ") and line.endswith("...")] == []
 
 
 def _commands(group: click.Group) -> Iterator[click.Command]:
@@ -234,10 +241,10 @@ def test_explain_writes_library_output_to_its_log(trained_project: Workspace) ->
     """TensorFlow's messages go to the log of the command, even with verbose logging."""
     words = [str(Path(sys.executable).with_name("tiltyard")), "explain", "iris", "--only", "saliency"]
     verbose = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
-    done = subprocess.run(
+    result = subprocess.run(
         words, cwd=trained_project.root, env=verbose, capture_output=True, text=True, check=True, timeout=300
     )
-    lines = [line for line in done.stderr.splitlines() if line]
+    lines = [line for line in result.stderr.splitlines() if line]
     assert lines[:1] == ["iris: saliency: gradient of the prediction"]
     assert [line.partition(":")[0] for line in lines[1:]] == ["written"]
     assert "absl" in trained_project.log("explain").read_text(encoding="utf-8")
@@ -255,8 +262,8 @@ with quiet.redirect_native_output(Path("a.log")):
 print("after", file=sys.stderr)
 """
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stderr == "python\nafter\n"
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert result.stderr == "python\nafter\n"
     assert (tmp_path / "a.log").read_text(encoding="utf-8") == "native"
 
 

@@ -67,16 +67,16 @@ def test_second_process_waits_and_skips_the_stage(small: Workspace, name: str) -
     """A second process names the process that it waits for, and then skips the stage."""
     dvc.init(small)
     (small.root / "slow").touch()
-    with start(small, *FIRST[name]) as one:
+    with start(small, *FIRST[name]) as first:
         wait_for((small.root / "started").exists)
         with start(small, sys.executable, "-c", RUN) as two:
             message = first_line(two)
             (small.root / "slow").unlink()
             out, more = two.communicate(timeout=60)
-        one.communicate(timeout=60)
-    assert f"(process {one.pid})" in message
+        first.communicate(timeout=60)
+    assert f"(process {first.pid})" in message
     assert message.startswith("waiting for ")
-    assert (one.returncode, two.returncode, out, more) == (0, 0, "skipped\n", "")
+    assert (first.returncode, two.returncode, out, more) == (0, 0, "skipped\n", "")
     assert (small.root / "runs").read_text().splitlines() == ["validate a"]
     assert dvc.status(small, "validate@a") == {}
 
@@ -103,16 +103,16 @@ def test_status_and_add_wait_for_a_stage_of_dvc(small: Workspace, word: str) -> 
     raw.mkdir()
     (raw / "file").touch()
     (small.root / "slow").touch()
-    with start(small, *FIRST["dvc"]) as one:
+    with start(small, *FIRST["dvc"]) as first:
         wait_for((small.root / "started").exists)
         with start(small, sys.executable, "-c", STATUS_OR_ADD, word) as two:
             message = first_line(two)
             (small.root / "slow").unlink()
             out, more = two.communicate(timeout=60)
-        one.communicate(timeout=60)
+        first.communicate(timeout=60)
     assert message.startswith("waiting for ")
-    assert f"(process {one.pid})" in message
-    assert (one.returncode, two.returncode, more) == (0, 0, "")
+    assert f"(process {first.pid})" in message
+    assert (first.returncode, two.returncode, more) == (0, 0, "")
     assert out == f"{word} {{}}\n"
 
 
@@ -121,7 +121,7 @@ def test_an_interrupted_wait_does_not_disturb_dvc(small: Workspace) -> None:
     """Ctrl-C during a wait leaves no lock behind, and the running stage completes."""
     dvc.init(small)
     (small.root / "slow").touch()
-    with start(small, *FIRST["dvc"]) as one:
+    with start(small, *FIRST["dvc"]) as first:
         wait_for((small.root / "started").exists)
         with start(small, *WITH_SIGINT, sys.executable, "-c", RUN) as two:
             first_line(two)
@@ -129,8 +129,8 @@ def test_an_interrupted_wait_does_not_disturb_dvc(small: Workspace) -> None:
             two.communicate(timeout=60)
         lock_content = (small.root / ".dvc/tmp/rwlock").read_text()
         (small.root / "slow").unlink()
-        one.communicate(timeout=60)
-    assert one.returncode == 0
+        first.communicate(timeout=60)
+    assert first.returncode == 0
     assert str(two.pid) not in lock_content
     assert not list((small.root / ".tiltyard/stages/a").glob("*.lock"))
 
@@ -139,12 +139,12 @@ def test_an_interrupted_wait_does_not_disturb_dvc(small: Workspace) -> None:
 def test_wait_ends_when_the_lock_holder_is_killed(small: Workspace) -> None:
     """After kill -9 of the holder, the waiting process does the work."""
     (small.root / "slow").touch()
-    with start(small, sys.executable, "-c", RUN) as one:
+    with start(small, sys.executable, "-c", RUN) as first:
         wait_for((small.root / "started").exists)
         with start(small, sys.executable, "-c", RUN) as two:
             first_line(two)
             (small.root / "slow").unlink()
-            os.kill(one.pid, signal.SIGKILL)
+            os.kill(first.pid, signal.SIGKILL)
             out, _ = two.communicate(timeout=60)
     assert (two.returncode, out) in ((0, "ran\n"), (0, "skipped\n"))
     assert dvc.status(small, "validate@a") == {}
@@ -174,12 +174,12 @@ def test_a_reused_process_id_does_not_hold_a_lock(small: Workspace, newer: bool)
 def test_task_lock_is_exclusive(small: Workspace) -> None:
     """A second process waits and names the holder; it goes on once the holder is killed."""
     (small.root / "slow").touch()
-    with start(small, sys.executable, "-c", LOCK, "one") as one:
+    with start(small, sys.executable, "-c", LOCK, "one") as first:
         wait_for((small.root / "one").exists)
         with start(small, sys.executable, "-c", LOCK, "two") as two:
-            assert f"(process {one.pid})" in first_line(two)
+            assert f"(process {first.pid})" in first_line(two)
             assert not (small.root / "two").exists()
-            os.kill(one.pid, signal.SIGKILL)
+            os.kill(first.pid, signal.SIGKILL)
             wait_for((small.root / "two").exists)
             (small.root / "slow").unlink()
             _, more = two.communicate(timeout=60)
@@ -191,13 +191,13 @@ def test_readers_share_the_task_lock(small: Workspace) -> None:
     """Two readers run in parallel; a writer waits for both."""
     (small.root / "slow").touch()
     reader, writer = ([sys.executable, "-c", LOCK, *words] for words in (["one", "reading"], ["two"]))
-    with start(small, *reader) as one, start(small, *reader[:-2], "other", "reading") as other:
+    with start(small, *reader) as first, start(small, *reader[:-2], "other", "reading") as other:
         wait_for(lambda: (small.root / "one").exists() and (small.root / "other").exists())
         with start(small, *writer) as two:
             assert first_line(two).startswith("waiting for ")
             assert not (small.root / "two").exists()
             (small.root / "slow").unlink()
-            codes = [process.wait(60) for process in (one, other, two)]
+            codes = [process.wait(60) for process in (first, other, two)]
     assert codes == [0, 0, 0]
     assert (small.root / "two").exists()
 
@@ -240,9 +240,9 @@ def test_commands_wait_for_the_lock_of_their_task(
     monkeypatch.setattr(processes, "LOCK_SECONDS", 0.0)
     before = {path: path.stat().st_mtime_ns for path in workspace.root.rglob("*") if ".tiltyard" not in path.parts}
     with processes.task_lock(workspace, "iris"):
-        done = CliRunner().invoke(cli, words.split())
-    assert isinstance(done.exception, WorkspaceError)
-    assert "iris: still locked by" in done.exception.message
+        result = CliRunner().invoke(cli, words.split())
+    assert isinstance(result.exception, WorkspaceError)
+    assert "iris: still locked by" in result.exception.message
     after = {path: path.stat().st_mtime_ns for path in workspace.root.rglob("*") if ".tiltyard" not in path.parts}
     assert after == before
 

@@ -147,13 +147,13 @@ def test_lock_file_stays_readable_with_any_column_names(workspace: Workspace, na
     write_table(workspace.root / "table.jsonl", names)
     task, loaded = _draft_and_load(workspace, "table.jsonl")
     assert loaded == names
-    assert all(list(found["columns"]) == names for found in _readers(workspace.task_file("named")))
+    assert all(list(content["columns"]) == names for content in _readers(workspace.task_file("named")))
     resolve.resolve(workspace, task)
     with Repo(str(workspace.root)) as repo:
         repo.commit("resolve@named", force=True)
     assert dvc.status(workspace, "resolve@named") == {}
     first, *others = _readers(workspace.root / "dvc.lock")
-    assert all(found == first for found in others)
+    assert all(content == first for content in others)
     assert set(first["stages"]["resolve@named"]) == {"cmd", "deps", "outs"}
 
 
@@ -277,10 +277,12 @@ def _run_command(workspace: Workspace, *words: str) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     untraced = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     own = {**untraced, "PREFECT_HOME": str(workspace.prefect), "PATH": path, "DVC_NO_ANALYTICS": "1"}
-    done = subprocess.run(words, cwd=workspace.root, env=own, capture_output=True, text=True, timeout=400, check=False)
+    result = subprocess.run(
+        words, cwd=workspace.root, env=own, capture_output=True, text=True, timeout=400, check=False
+    )
     verdicts = (0, 3, 4) if words[:2] == ("tiltyard", "run") else (0,)  # a task of a few rows may be held or rejected
-    assert done.returncode in verdicts, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout + done.stderr
+    assert result.returncode in verdicts, result.stdout[-3000:] + result.stderr[-3000:]
+    return result.stdout + result.stderr
 
 
 @pytest.mark.smoke
@@ -328,20 +330,20 @@ def test_dvc_experiments_work_with_long_names_and_blanks(tmp_path: Path) -> None
         ": )",
         *(f"name {n} of ten" for n in range(9)),
     ]
-    kept = [name for name in names if not name.startswith(":")]  # DVC removes the quotes of these in flow style
-    for name, columns_of_task in (("named", names), ("by_hand", kept)):
+    quoted = [name for name in names if not name.startswith(":")]  # DVC removes the quotes of these in flow style
+    for name, columns_of_task in (("named", names), ("by_hand", quoted)):
         write_table(tmp_path / f"{name}.jsonl", columns_of_task)
         _run_command(workspace, "tiltyard", "init", name, "--data", f"{name}.jsonl", "--target", "gone")
     by_hand = workspace.task_file("by_hand")
     drafted, _, _ = by_hand.read_text(encoding="utf-8").partition("example:")
-    by_hand.write_text(f"{drafted}example: {json.dumps(dict.fromkeys(kept, 0))}\n", encoding="utf-8")
+    by_hand.write_text(f"{drafted}example: {json.dumps(dict.fromkeys(quoted, 0))}\n", encoding="utf-8")
     _run_command(workspace, "dvc", "init", "--no-scm", "-q")
     workspace.params.write_text("tasks: [by_hand, named]\n")
     (workspace.root / ".dvc" / "config").write_text("")
     _commit(workspace)
     for name in ("named", "by_hand"):
         columns = loader.load(workspace, name).columns
-        assert [*columns] == (names if name == "named" else kept)
+        assert [*columns] == (names if name == "named" else quoted)
         for epochs in (7, 8):
             override = f"tasks/{name}.yaml:train.epochs={epochs}"
             _run_command(workspace, "dvc", "exp", "run", "-S", override, f"resolve@{name}")

@@ -73,6 +73,6 @@ def test_init_and_check_agree(workspace: Workspace) -> None:
     drafted = draft.draft_task(workspace, "both", DraftRequest("both.csv", "y", "regression"))
     assert "shuffled" in {traits.name for traits in drafted.traits if traits.reason.startswith("an id")}
     fetch_raw(workspace, "both")
-    found = check(workspace, loader.load(workspace, "both")).findings
-    assert [finding for finding in found if "remove" in finding.hint and finding.code != "missing"] == []
-    assert [finding for finding in found if finding.severity == "critical"] == []
+    findings = check(workspace, loader.load(workspace, "both")).findings
+    assert [finding for finding in findings if "remove" in finding.hint and finding.code != "missing"] == []
+    assert [finding for finding in findings if finding.severity == "critical"] == []

@@ -76,17 +76,17 @@ def draft(workspace: Workspace, content: dict[str, bytes], **options: Any) -> di
 
 def test_images_of_one_size_are_not_resized(workspace: Workspace) -> None:
     """The draft has size, colour, classes, split and model, and needs no target."""
-    made = draft(workspace, pet_images())
-    assert made["source"] == {"kind": "images", "path": "pets"}
-    assert made["columns"] == {"image": {"type": "image", "height": 10, "width": 12, "channels": 3}}
-    assert made["target"] == {"column": "label", "classes": ["cat", "dog", "emu"]}
-    assert (made["problem"], made["split"]) == ("classification", {"kind": "stratified"})
-    assert made["model"]["family"] == "cnn"
-    assert made["model"]["filters"] == [32]
-    assert made["train"]["augment"] == {"shift": 0.1, "zoom": 0.1}
-    assert "class_weights" not in made["train"]
-    assert made["gate"]["metric"] == "accuracy"
-    assert made["rows"] == [45, 900]
+    content = draft(workspace, pet_images())
+    assert content["source"] == {"kind": "images", "path": "pets"}
+    assert content["columns"] == {"image": {"type": "image", "height": 10, "width": 12, "channels": 3}}
+    assert content["target"] == {"column": "label", "classes": ["cat", "dog", "emu"]}
+    assert (content["problem"], content["split"]) == ("classification", {"kind": "stratified"})
+    assert content["model"]["family"] == "cnn"
+    assert content["model"]["filters"] == [32]
+    assert content["train"]["augment"] == {"shift": 0.1, "zoom": 0.1}
+    assert "class_weights" not in content["train"]
+    assert content["gate"]["metric"] == "accuracy"
+    assert content["rows"] == [45, 900]
     text = workspace.task_file("pets").read_text(encoding="utf-8")
     assert "# 12x10, in colour" in text
     assert "# cat 30, dog 30, emu 30" in text
@@ -96,10 +96,10 @@ def test_images_of_one_size_are_not_resized(workspace: Workspace) -> None:
 
 def test_example_is_predicted(workspace: Workspace) -> None:
     """The example is a small file, or numbers for few pixels, and gets a prediction."""
-    made = draft(workspace, pet_images())
+    content = draft(workspace, pet_images())
     encoder = Encoder.load(workspace.out("pets", "prepare") / "encoder.json")
-    assert encoder.parse([made["serve"]["example"]])["image"].shape == (1, 10, 12, 3)
-    assert base64.b64decode(made["serve"]["example"]["b64"]).startswith(b"\xff\xd8")
+    assert encoder.parse([content["serve"]["example"]])["image"].shape == (1, 10, 12, 3)
+    assert base64.b64decode(content["serve"]["example"]["b64"]).startswith(b"\xff\xd8")
     write_files(workspace.root / "tiny", pet_images(sizes=[(4, 4)], mode="L"))
     init.draft_task(workspace, "tiny", DraftRequest("tiny"))
     example = loader.load(workspace, "tiny").serve.example
@@ -108,20 +108,20 @@ def test_example_is_predicted(workspace: Workspace) -> None:
 
 def test_images_of_many_sizes_are_resized(workspace: Workspace) -> None:
     """Images are resized to the median size or less, and imbalanced classes are weighted."""
-    made = draft(workspace, pet_images((60, 40, 20), sizes=[(300, 200), (20, 30), (200, 150)]))
-    column = made["columns"]["image"]
+    drafted = draft(workspace, pet_images((60, 40, 20), sizes=[(300, 200), (20, 30), (200, 150)]))
+    column = drafted["columns"]["image"]
     assert column == {"type": "image", "height": 72, "width": 96, "channels": 3, "resize": True}
-    assert made["train"]["class_weights"] == "balanced"
-    assert made["gate"]["metric"] == "balanced_accuracy"
-    assert made["model"]["filters"] == [32, 64, 128, 128]
+    assert drafted["train"]["class_weights"] == "balanced"
+    assert drafted["gate"]["metric"] == "balanced_accuracy"
+    assert drafted["model"]["filters"] == [32, 64, 128, 128]
     task = loader.load(workspace, "pets")
-    assert not [found for found in check.check(workspace, task).findings if found.code == "images"]
+    assert not [finding for finding in check.check(workspace, task).findings if finding.code == "images"]
 
 
 def test_serving_resizes_like_training(workspace: Workspace) -> None:
     """A training image sent to the service is encoded exactly as in training."""
-    made = draft(workspace, pet_images(sizes=[(40, 30), (20, 30), (13, 11)]))
-    assert made["columns"]["image"]["resize"]
+    drafted = draft(workspace, pet_images(sizes=[(40, 30), (20, 30), (13, 11)]))
+    assert drafted["columns"]["image"]["resize"]
     task = loader.load(workspace, "pets")
     encoder = Encoder.load(workspace.out("pets", "prepare") / "encoder.json")
     rows, _ = plugins.load("modalities", "image")().rows(task, workspace.raw("pets"))
@@ -137,8 +137,8 @@ def test_grey_and_mixed_colours(workspace: Workspace) -> None:
     write_files(workspace.root / "grey", content)
     init.draft_task(workspace, "grey", DraftRequest("grey"))
     assert loader.load(workspace, "grey").columns["image"].model_dump()["channels"] == 1
-    made = draft(workspace, {**content, "cat/x.png": draw_image(0, 99, (12, 10))})
-    assert made["columns"]["image"] == {"type": "image", "height": 10, "width": 12, "channels": 3, "resize": True}
+    drafted = draft(workspace, {**content, "cat/x.png": draw_image(0, 99, (12, 10))})
+    assert drafted["columns"]["image"] == {"type": "image", "height": 10, "width": 12, "channels": 3, "resize": True}
 
 
 def test_label_table_is_detected(workspace: Workspace) -> None:
@@ -149,10 +149,10 @@ def test_label_table_is_detected(workspace: Workspace) -> None:
     with pytest.raises(DataError, match=r"train\.csv: expected one column of labels; received weight, breed") as caught:
         draft(workspace, content)
     assert caught.value.hint == "name it: --target"
-    made = draft(workspace, content, target="breed")
-    assert made["source"]["labels"] == "train.csv"
-    assert (made["source"]["file_column"], made["source"]["label_column"]) == ("image_id", "breed")
-    assert made["target"] == {"column": "breed", "classes": ["cat", "dog", "emu"]}
+    drafted = draft(workspace, content, target="breed")
+    assert drafted["source"]["labels"] == "train.csv"
+    assert (drafted["source"]["file_column"], drafted["source"]["label_column"]) == ("image_id", "breed")
+    assert drafted["target"] == {"column": "breed", "classes": ["cat", "dog", "emu"]}
 
 
 def test_training_and_test_folders_are_reported(workspace: Workspace) -> None:

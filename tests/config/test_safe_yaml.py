@@ -92,8 +92,8 @@ def test_long_line_is_shortened_around_the_error() -> None:
 
 def test_keys_are_always_text() -> None:
     """Keys that look like numbers, dates or booleans stay text."""
-    found = loader.content("{2020: 1, 01: 1, no: 1, 2024-01-01: 1, 1e3: 1, ~: 1}", "tasks/x.yaml")
-    assert list(found) == ["2020", "01", "no", "2024-01-01", "1e3", "~"]
+    content = loader.content("{2020: 1, 01: 1, no: 1, 2024-01-01: 1, 1e3: 1, ~: 1}", "tasks/x.yaml")
+    assert list(content) == ["2020", "01", "no", "2024-01-01", "1e3", "~"]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_alias_bomb_uses_little_memory(workspace: Workspace) -> None:
         "sys.argv = ['tiltyard', 'prepare', 'iris']; from tiltyard.cli.main import main; main()"
     )
     env = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code],
         cwd=workspace.root,
         env=env,
@@ -193,9 +193,9 @@ def test_alias_bomb_uses_little_memory(workspace: Workspace) -> None:
         timeout=60,
         check=False,
     )
-    assert done.returncode == 1
-    assert "error: tasks/iris.yaml: line " in done.stderr
-    assert "Traceback" not in done.stderr
+    assert result.returncode == 1
+    assert "error: tasks/iris.yaml: line " in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 WORDS = st.sampled_from(
@@ -242,8 +242,8 @@ VALUES = st.one_of(WORDS, st.text(), st.booleans(), st.none(), st.integers(), st
 )
 def test_words_are_read_as_in_yaml_1_2(text: str, expected: Any) -> None:
     """Labels such as no, codes such as 007, and dates are text."""
-    found = loader.content(f"key: {text}", "any.yaml")["key"]
-    assert (found, type(found)) == (expected, type(expected))
+    value = loader.content(f"key: {text}", "any.yaml")["key"]
+    assert (value, type(value)) == (expected, type(expected))
 
 
 @given(VALUES)
@@ -256,9 +256,9 @@ def test_dumped_values_are_read_back(value: Any) -> None:
 def test_dumped_text_is_read_by_other_parsers(value: Any) -> None:
     """Dumped text is read as text by YAML 1.1 and 1.2."""
     text = yaml.dump({"key": [value]}, Dumper=CoreDumper)
-    for found in (yaml.safe_load(text), YAML(typ="safe", pure=True).load(text)):
-        assert isinstance(found["key"][0], str) == isinstance(value, str)
-        assert not isinstance(value, str) or found["key"] == [value]
+    for content in (yaml.safe_load(text), YAML(typ="safe", pure=True).load(text)):
+        assert isinstance(content["key"][0], str) == isinstance(value, str)
+        assert not isinstance(value, str) or content["key"] == [value]
 
 
 @given(st.one_of(WORDS, st.booleans(), st.none(), st.integers(-(10**15), 10**15)))

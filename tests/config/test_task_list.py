@@ -25,7 +25,7 @@ def test_concurrent_additions_and_removals_are_all_applied(workspace: Workspace)
     with ThreadPoolExecutor(8) as pool:
         additions = [pool.submit(task_list.add, workspace, f"new{i}") for i in range(12)]
         removals = [pool.submit(task_list.remove, workspace, f"old{i}") for i in range(12)]
-        assert all(done.result(60) for done in [*additions, *removals])
+        assert all(future.result(60) for future in [*additions, *removals])
     assert task_list.listed(workspace) == sorted(f"new{i}" for i in range(12))
 
 

@@ -71,7 +71,7 @@ def test_each_optimizer_has_a_default_rate() -> None:
 def test_second_phase_inherits_unset_values() -> None:
     """A second phase inherits unset values, but a new optimizer has its own rate."""
     first = {"epochs": 3, "optimizer": "sgd", "learning_rate": 0.5, "batch_size": 8}
-    one, two = Train.model_validate({**first, "then": {"epochs": 9, "patience": 2}}).phases
-    assert (one.epochs, one.patience, two.epochs, two.patience) == (3, None, 9, 2)
+    first_phase, two = Train.model_validate({**first, "then": {"epochs": 9, "patience": 2}}).phases
+    assert (first_phase.epochs, first_phase.patience, two.epochs, two.patience) == (3, None, 9, 2)
     assert (two.rate, two.batch_size, two.then) == (0.5, 8, None)
     assert Train.model_validate({**first, "then": {"epochs": 9, "optimizer": "adadelta"}}).phases[1].rate == 1

@@ -80,6 +80,7 @@ def better() -> Duel:
         drift=[{"feature": "petal_length", "psi": 0.01, "drifted": False}],
         facts=FACTS,
         approvals=["anna"],
+        time_ratios={1: 0.8, 32: 0.5},
     )
 
 
@@ -91,6 +92,7 @@ def worse(better: Duel, check_name: str) -> Duel:
         **{
             "challenger": UNIFORM,
             "latency_ms": 500.0,
+            "time_ratios": {1: 0.8, 32: 1.3},
             "live": LiveComparison(Gain(0.7, 0.8, -0.1, -0.15, -0.05), 300, same=True),
             "ask": lambda _: np.eye(3)[np.zeros(60, int)],
             "drift": [{"feature": "petal_length", "psi": 0.8, "drifted": True}],
@@ -214,7 +216,7 @@ def test_proven_gain_below_the_minimum_fails(better: Duel) -> None:
     outcome = check("champion").outcome(dataclasses.replace(better, task=better.task.model_copy(update={"gate": gate})))
     assert better.over_champion is not None
     assert better.over_champion.proven
-    assert outcome.text.endswith("expected an interval above zero that reaches 0.9")
+    assert outcome.text.endswith("expected an interval above zero, with an upper end of at least 0.9")
 
 
 def test_accuracy_on_rare_positives_does_not_pass() -> None:
@@ -249,7 +251,7 @@ def test_live_quality_needs_enough_truths(better: Duel) -> None:
     for duel, received in ((few, "199"), (dataclasses.replace(better, live=None), "too few")):
         outcome = check("live_quality").outcome(duel)
         assert outcome.state == "not applicable"
-        assert outcome.text == f"live truths of both: expected at least 200; received {received}"
+        assert outcome.text == f"expected at least 200 ground truths of each version; received {received}"
 
 
 def test_live_loss_within_chance_passes(better: Duel) -> None:

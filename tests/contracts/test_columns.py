@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hostile_images import bomb
 from hypothesis import given, reject, settings
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from tiltyard import plugins
-from tiltyard.arrays import Array, Fitted
+from tiltyard.arrays import Array, Fitted, decoded
 from tiltyard.errors import DataError, RequestError
 from tiltyard.modeling.columns.base import Column, tidy
 from tiltyard.modeling.columns.boolean import Boolean
@@ -242,10 +243,19 @@ def test_whole_column_is_parsed_like_its_cells(
     cells = cells.set_axis(range(7, 7 + len(cells)))
     expected_outcome = outcome(lambda: column.parse(column.read(cells.tolist()), "x"))
     assert outcome(lambda: column.parse_cells(cells, "x")) == expected_outcome
+    if cells.dtype != object or len({*map(type, cells)}) == 1:  # Arrow has no columns of several types
+        found = column.parse_arrow(file_cells(cells), "x")
+        assert found is None or outcome(lambda: decoded(found)) == expected_outcome
     facts = column.facts_of_cells(cells)
     expected = pd.Series(column.facts(cells.tolist()), index=cells.index)
     assert facts.index.equals(cells.index)
     assert [*map(comparable, facts)] == [*map(comparable, expected)]
+
+
+def file_cells(cells: pd.Series) -> pa.Array:
+    """Return a column as the formats return it, at an offset into its buffers."""
+    whole = pa.Table.from_pandas(pd.concat([cells.iloc[:1], cells]).to_frame("x"))["x"].combine_chunks()
+    return (whole.cast("string") if pa.types.is_large_string(whole.type) else whole)[1:]
 
 
 def test_blank_characters_match_python() -> None:

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tiltyard.data import table_reader
 from tiltyard.data.formats import delimited, jsonl, parquet
-from tiltyard.data.tables.column_types import BOOLEANS
+from tiltyard.data.tables.column_types import BOOLEANS, CODE, strip_cells
 from tiltyard.data.tables.dialect import MISSING, Dialect
+from tiltyard.data.tables.type_inference import _has_code
 from tiltyard.errors import DataError
 
 Columns = dict[str, list[Any]]
@@ -83,9 +85,9 @@ def rows_of(columns: Columns) -> list[dict[str, Any]]:
 
 def check(path: Path, columns: Columns, options: Dialect | None = None) -> None:
     """Check that reading returns the columns, whole and in parts."""
-    found = table_reader.read(path, options)
-    assert same(values(found.frame), expected(columns))
-    pd.testing.assert_frame_equal(pd.concat(list(table_reader.scan(path, options))), found.frame)
+    loaded = table_reader.read(path, options)
+    assert same(values(loaded.frame), expected(columns))
+    pd.testing.assert_frame_equal(pd.concat(list(table_reader.scan(path, options))), loaded.frame)
 
 
 @PATIENT
@@ -169,9 +171,9 @@ def test_random_bytes_are_read_or_rejected(tmp_path: Path, content: bytes, suffi
     outcomes = []
     for _ in range(2):
         try:
-            found = table_reader.read(path)
-            pd.testing.assert_frame_equal(pd.concat(list(table_reader.scan(path))), found.frame)
-            outcomes.append((repr(values(found.frame)), found.repairs))
+            loaded = table_reader.read(path)
+            pd.testing.assert_frame_equal(pd.concat(list(table_reader.scan(path))), loaded.frame)
+            outcomes.append((repr(values(loaded.frame)), loaded.repairs))
         except DataError as error:
             outcomes.append((error.message, []))
     assert outcomes[0] == outcomes[1]
@@ -201,3 +203,17 @@ def test_small_parts_equal_the_whole_file(tmp_path: Path, monkeypatch: pytest.Mo
     parts = list(table_reader.scan(path))
     assert len(parts) > 10
     assert len({tuple(part.dtypes.astype(str)) for part in parts}) == 1
+
+
+@given(
+    texts=st.lists(st.text("01x9aX.\u00a0\u2003\x1c\x7fä \t", max_size=3) | st.none(), min_size=2, max_size=6),
+    na=st.lists(st.text("0a ", max_size=2), max_size=2),
+)
+def test_blanks_and_codes_are_found_by_bytes(texts: list[str | None], na: list[str]) -> None:
+    """Cells are stripped as Arrow strips them, and codes are found as by the regular expression."""
+    na = [text.strip() for text in na]
+    cells = pa.array([None if text in na else text for text in texts], "string")[1:]
+    bare = [None if text is None or text.strip() in na else text.strip() for text in cells.to_pylist()]
+    assert strip_cells(cells, na).to_pylist() == bare
+    values = cells.drop_null()
+    assert _has_code(values) == any(map(CODE.match, values.to_pylist()))

@@ -32,8 +32,8 @@ def test_project_works_with_and_without_git(small: Workspace, git: bool) -> None
         subprocess.run(["git", "init", "--quiet"], cwd=small.root, check=True)
     assert dvc.run_stage(small, "validate", "a") == "ran"
     status = [str(Path(sys.executable).with_name("dvc")), "status", "validate@a"]
-    done = subprocess.run(status, cwd=small.root, capture_output=True, text=True, check=True)
-    assert "up to date" in done.stdout
+    result = subprocess.run(status, cwd=small.root, capture_output=True, text=True, check=True)
+    assert "up to date" in result.stdout
 
 
 def test_stage_runs_once(small: Workspace) -> None:

@@ -30,14 +30,14 @@ def fetched(workspace: Workspace) -> Workspace:
 
 def flip(folder: Path, suffix: str) -> int:
     """Flip a bit in the middle of the files, keeping their modes; return their number."""
-    found = [path for path in folder.rglob("files/md5/*/*") if path.name.endswith(".dir") == bool(suffix)]
-    for path in found:
+    paths = [path for path in folder.rglob("files/md5/*/*") if path.name.endswith(".dir") == bool(suffix)]
+    for path in paths:
         mode, content = path.stat().st_mode, bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
         path.chmod(0o644)
         path.write_bytes(content)
         path.chmod(mode)
-    return len(found)
+    return len(paths)
 
 
 @pytest.mark.parametrize("suffix", ["", ".dir"])
@@ -89,8 +89,8 @@ def test_damaged_output_is_rebuilt(fetched: Workspace) -> None:
 
 def remote_files(workspace: Workspace) -> dict[str, bool]:
     """Return the hashes in the remote, and whether each file matches its hash."""
-    found = (path for path in (workspace.root / ".dvcstore").rglob("files/md5/*/*") if path.is_file())
-    named = {f"{path.parent.name}{path.name}": path.read_bytes() for path in found}
+    paths = (path for path in (workspace.root / ".dvcstore").rglob("files/md5/*/*") if path.is_file())
+    named = {f"{path.parent.name}{path.name}": path.read_bytes() for path in paths}
     return {
         name: hashlib.md5(content).hexdigest() == name.removesuffix(".dir")  # noqa: S324 - DVC's choice
         for name, content in named.items()

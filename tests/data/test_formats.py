@@ -5,14 +5,19 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import io
+import math
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet as pq
 
 from tiltyard.data import table_reader
+from tiltyard.data.formats import parquet as parquet_format
 from tiltyard.data.tables.dialect import Dialect
 from tiltyard.errors import DataError
 
@@ -25,8 +30,8 @@ def test_json_lines_keep_their_types(table: Callable[..., Path]) -> None:
         "",
         '{"b": "", "d": 100000000000000000000, "c": null, "f": true}',
     ]
-    found = table_reader.read(table("\n".join(lines), "t.jsonl"))
-    values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in found.frame.to_dict("list").items()}
+    loaded = table_reader.read(table("\n".join(lines), "t.jsonl"))
+    values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in loaded.frame.to_dict("list").items()}
     assert values == {
         "a": [1.0, 2.0, None],
         "b": ["007", "NA", ""],
@@ -35,7 +40,7 @@ def test_json_lines_keep_their_types(table: Callable[..., Path]) -> None:
         "e": ['[1, "ä"]', None, None],
         "f": ["1", "x", "true"],
     }
-    assert found.repairs == [
+    assert loaded.repairs == [
         "e holds nested values: read as text",
         "f holds boolean and integer and text: read as text",
     ]
@@ -82,8 +87,8 @@ def test_parquet_types_are_converted(table: Callable[..., Path], pack: Callable[
             "a.b": [1, 2],
         }
     )
-    found = table_reader.read(table(pack(parquet(frame)), "t.parquet"))
-    values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in found.frame.to_dict("list").items()}
+    loaded = table_reader.read(table(pack(parquet(frame)), "t.parquet"))
+    values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in loaded.frame.to_dict("list").items()}
     assert values == {
         "small": [1, 2],
         "half": [0.5, None],
@@ -97,8 +102,25 @@ def test_parquet_types_are_converted(table: Callable[..., Path], pack: Callable[
         "empty": ["", None],
         "a.b": [1, 2],
     }
-    assert found.repairs == ["list holds nested or binary values: read as text"]
+    assert loaded.repairs == ["list holds nested or binary values: read as text"]
     assert table_reader.read(table(parquet(frame), "t.parquet"), columns=["kind"]).frame.columns.tolist() == ["kind"]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("statistics", [True, False, ["full"]])
+def test_missing_values_are_found_with_and_without_statistics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statistics: bool | list[str], nested: bool
+) -> None:
+    """The statistics of a file spare a pass over it, unless they are incomplete or columns are nested."""
+    columns = {"full": [1, 2, 3], "some": [1.5, None, 2], "text": ["a", None, None], "nan": [math.nan, 1, 2]}
+    more = {"pairs": [{"x": 1, "y": None}, None, {"x": None, "y": 2}]} if nested else {}
+    pq.write_table(pa.table(columns | more), tmp_path / "t.parquet", write_statistics=statistics, row_group_size=2)
+    counting = Mock(side_effect=parquet_format._counted_missing)
+    monkeypatch.setattr(parquet_format, "_counted_missing", counting)
+    layout = table_reader.survey(tmp_path / "t.parquet")
+    missing = {name: kind.missing for name, kind in layout.columns.items()}
+    assert missing == {"full": False, "some": True, "text": True, "nan": False, **({"pairs": True} if nested else {})}
+    assert counting.called == (nested or statistics is not True)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet at all"])

@@ -59,12 +59,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         def do_GET(self) -> None:
             _answer(self, state)
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
-        thread = threading.Thread(target=made.serve_forever)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http_server:
+        thread = threading.Thread(target=http_server.serve_forever)
         thread.start()
-        state.url = f"http://127.0.0.1:{made.server_port}/files/table.csv"
+        state.url = f"http://127.0.0.1:{http_server.server_port}/files/table.csv"
         yield state
-        made.shutdown()
+        http_server.shutdown()
         thread.join()
 
 
@@ -113,9 +113,9 @@ def test_project_file_is_unchanged(workspace: Workspace, tmp_path_factory: pytes
     (workspace.root / "in").mkdir()
     (workspace.root / "in" / name).write_bytes(b"\xef\xbb\xbfx;y\r\n1;2\r\n")
     with contextlib.chdir(tmp_path_factory.mktemp("elsewhere")):
-        found = fetch_file(workspace, f"in/{name}")
-    assert found.name == "table" + name.lower().removeprefix("my.data.v2").removeprefix("t")
-    assert found.read_bytes() == b"\xef\xbb\xbfx;y\r\n1;2\r\n"
+        fetched = fetch_file(workspace, f"in/{name}")
+    assert fetched.name == "table" + name.lower().removeprefix("my.data.v2").removeprefix("t")
+    assert fetched.read_bytes() == b"\xef\xbb\xbfx;y\r\n1;2\r\n"
 
 
 def test_absolute_paths_and_fsspec_addresses_work(

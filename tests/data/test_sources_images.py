@@ -15,7 +15,7 @@ import pytest
 from PIL import Image as Pillow
 
 from tiltyard.data import fetch
-from tiltyard.data.images import files, zip_archive
+from tiltyard.data.images import image_files, zip_writer
 from tiltyard.data.sources.images import Images
 from tiltyard.data.tables import archive
 from tiltyard.errors import SourceError, TiltyardError
@@ -104,8 +104,8 @@ def test_parts_can_be_selected(workspace: Workspace, fetch_images: Callable[...,
 
 def test_sample_is_balanced_over_classes() -> None:
     """A small class leaves its share to others, and rows are evenly spaced within a class."""
-    assert zip_archive.sample_per_class(list("aaaabbc"), 5) == [0, 2, 4, 5, 6]
-    assert zip_archive.sample_per_class(list("ab"), None) == [0, 1]
+    assert zip_writer.sample_per_class(list("aaaabbc"), 5) == [0, 2, 4, 5, 6]
+    assert zip_writer.sample_per_class(list("ab"), None) == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -119,11 +119,11 @@ def test_labels_are_read_from_a_table(
     table = "\n".join(["id;breed", *(f"{name_in_table(name)};{label}" for name, label in labels.items())])
     content = {name: draw_image(number) for number, name in enumerate(labels)}
     path = zipped(workspace.root / "pets.zip", {**content, "labels.csv": table.encode()})
-    made = fetch_images(path, labels="labels.csv", file_column="id", label_column="breed")
-    assert names(made) == ["01/a.png", "01/c.png", "1.0/b.png"]
-    with zipfile.ZipFile(made) as file:
+    archive = fetch_images(path, labels="labels.csv", file_column="id", label_column="breed")
+    assert names(archive) == ["01/a.png", "01/c.png", "1.0/b.png"]
+    with zipfile.ZipFile(archive) as file:
         assert file.read("1.0/b.png") == content["pictures/b.png"]
-        assert zip_archive.notes(file) == []
+        assert zip_writer.notes(file) == []
 
 
 def test_label_table_may_be_in_the_project(workspace: Workspace, fetch_images: Callable[..., Path]) -> None:
@@ -241,7 +241,7 @@ def test_large_files_are_rejected(
     workspace: Workspace, fetch_images: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Files beyond the limit are refused, and partial output is removed."""
-    monkeypatch.setattr(files, "MAX_FILE_BYTES", 1 << 20)
+    monkeypatch.setattr(image_files, "MAX_FILE_BYTES", 1 << 20)
     content = {"a/1.png": draw_image(), "b/1.png": draw_image(size=(2000, 2000))}
     for path in (folder(workspace.root / "large", content), zipped(workspace.root / "large.zip", content)):
         with pytest.raises(TiltyardError, match=r"files of at most 1 MiB; b/1\.png has 4"):
@@ -285,7 +285,7 @@ def test_skipped_files_are_reported(workspace: Workspace, fetch_images: Callable
     """Notes are stored in the archive, and validation reports them."""
     path = fetch_images(folder(workspace.root / "pets", {**PETS, "train/cat/Thumbs.db": b"x", "LICENSE": b"x"}))
     with zipfile.ZipFile(path) as file:
-        (note,) = zip_archive.notes(file)
+        (note,) = zip_writer.notes(file)
     assert note.startswith("2 files left out that are no PNG or JPEG: ")
     assert ".db (1)" in note
 
@@ -294,10 +294,10 @@ def test_real_images(fetch_images: Callable[..., Path], mirror: Path) -> None:
     """A few CIFAR-10 images of each class are read from the mirror."""
     if not (mirror / "cifar10-jpg.zip").is_file():
         pytest.skip("needs cifar10-jpg.zip")
-    found = names(fetch_images("cifar10-jpg.zip", under=["test"], rows=50))
-    assert len(found) == 50
-    assert found[:2] == ["airplane/0000.jpg", "airplane/0200.jpg"]
-    assert len({name.partition("/")[0] for name in found}) == 10
+    archive_names = names(fetch_images("cifar10-jpg.zip", under=["test"], rows=50))
+    assert len(archive_names) == 50
+    assert archive_names[:2] == ["airplane/0000.jpg", "airplane/0200.jpg"]
+    assert len({name.partition("/")[0] for name in archive_names}) == 10
 
 
 def test_unreadable_images_keep_the_old_data(workspace: Workspace) -> None:

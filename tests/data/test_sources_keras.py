@@ -27,11 +27,11 @@ from tiltyard.workspace import Workspace
 def arrays(*shape: int, classes: int = 10) -> dict[str, Any]:
     """Generate images in the layout of keras.datasets: 40 for training, 10 for testing."""
     dice = np.random.default_rng(0)
-    made: dict[str, Any] = {}
+    content: dict[str, Any] = {}
     for part, rows in (("train", 40), ("test", 10)):
-        made[f"x_{part}"] = dice.integers(0, 256, (rows, *shape)).astype(np.uint8)
-        made[f"y_{part}"] = (np.arange(rows) % classes).astype(np.uint8)
-    return made
+        content[f"x_{part}"] = dice.integers(0, 256, (rows, *shape)).astype(np.uint8)
+        content[f"y_{part}"] = (np.arange(rows) % classes).astype(np.uint8)
+    return content
 
 
 @pytest.fixture
@@ -57,23 +57,23 @@ def fetch_dataset(workspace: Workspace) -> Callable[..., Path]:
         except SourceError:
             assert list(target.iterdir()) == []
             raise
-        (found,) = target.iterdir()
-        return found
+        (path,) = target.iterdir()
+        return path
 
     return get
 
 
 def test_images_are_read_from_the_mirror(fetch_dataset: Callable[..., Path], mirror_folder: Path) -> None:
     """Images become PNG files with the same pixels, by class, and the same bytes each time."""
-    made = arrays(28, 28)
-    np.savez_compressed(mirror_folder / "mnist.npz", **made)
+    content = arrays(28, 28)
+    np.savez_compressed(mirror_folder / "mnist.npz", **content)
     path = fetch_dataset("mnist")
     first = path.read_bytes()
     with zipfile.ZipFile(path) as file:
         assert file.namelist()[:2] == ["0/train-00000.png", "1/train-00001.png"]
         assert file.namelist()[-1] == "9/test-00049.png"
         pixels = np.asarray(Pillow.open(io.BytesIO(file.read("9/test-00049.png"))))
-    np.testing.assert_array_equal(pixels, made["x_test"][-1])
+    np.testing.assert_array_equal(pixels, content["x_test"][-1])
     assert fetch_dataset("mnist").read_bytes() == first
 
 
@@ -88,9 +88,9 @@ def test_sample_is_balanced_over_classes(fetch_dataset: Callable[..., Path], mir
 
 def test_colour_images(fetch_dataset: Callable[..., Path], mirror_folder: Path) -> None:
     """Colour images with labels in a column are read."""
-    made = arrays(32, 32, 3)
-    made |= {name: made[name][:, None] for name in ("y_train", "y_test")}
-    np.savez(mirror_folder / "cifar10.npz", **made)
+    content = arrays(32, 32, 3)
+    content |= {name: content[name][:, None] for name in ("y_train", "y_test")}
+    np.savez(mirror_folder / "cifar10.npz", **content)
     with zipfile.ZipFile(fetch_dataset("cifar10")) as file:
         assert Pillow.open(io.BytesIO(file.read("frog/train-00006.png"))).mode == "RGB"
 
@@ -130,8 +130,8 @@ def test_invalid_arrays_are_rejected(
     fetch_dataset: Callable[..., Path], mirror_folder: Path, change: dict[str, Array | None], message: str
 ) -> None:
     """Pickled, missing and wrong arrays are refused."""
-    made: dict[str, Any] = {**arrays(28, 28), **change}
-    np.savez(mirror_folder / "mnist.npz", **{name: values for name, values in made.items() if values is not None})
+    content: dict[str, Any] = {**arrays(28, 28), **change}
+    np.savez(mirror_folder / "mnist.npz", **{name: values for name, values in content.items() if values is not None})
     with pytest.raises(SourceError, match=message):
         fetch_dataset("mnist")
 
@@ -181,13 +181,13 @@ def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
         def log_message(self, *_: object) -> None:
             """Keep quiet."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder)) as made:
-        thread = threading.Thread(target=made.serve_forever)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder)) as http_server:
+        thread = threading.Thread(target=http_server.serve_forever)
         thread.start()
-        monkeypatch.setattr(keras, "ADDRESS", f"http://127.0.0.1:{made.server_port}/")
+        monkeypatch.setattr(keras, "ADDRESS", f"http://127.0.0.1:{http_server.server_port}/")
         monkeypatch.setattr(_download, "PAUSE_SECONDS", 0.01)
         yield folder
-        made.shutdown()
+        http_server.shutdown()
         thread.join()
 
 

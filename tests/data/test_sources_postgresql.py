@@ -211,8 +211,8 @@ def test_real_server_is_read(workspace: Workspace, postgres: int, monkeypatch: p
         from generate_series(1, 25000) as n order by n
     """
     path = fetched(workspace, query, url)
-    found = table_reader.read(path)
-    frame = found.frame
+    loaded = table_reader.read(path)
+    frame = loaded.frame
     assert len(frame) == 25_000
     assert json.loads(path.read_text(encoding="utf-8").partition("\n")[0]) == {
         "n": 1,
@@ -226,7 +226,7 @@ def test_real_server_is_read(workspace: Workspace, postgres: int, monkeypatch: p
         "list": [1, 1],
         "big": 1e30,
     }
-    assert found.repairs == ["list holds nested values: read as text"]
+    assert loaded.repairs == ["list holds nested values: read as text"]
     monkeypatch.setenv("DB_PASSWORD", "topsecret")
     with pytest.raises(SourceError, match=r"postgresql\+psycopg://reader:\*\*\*@127.*password") as caught:
         fetched(workspace, query, url)

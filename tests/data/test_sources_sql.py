@@ -51,11 +51,11 @@ def test_values_keep_their_types(workspace: Workspace, tmp_path_factory: pytest.
         path = fetched(workspace, "select id, x, code from t order by id desc")
     assert path.name == "table.jsonl"
     assert path.read_text(encoding="utf-8").splitlines()[0] == '{"id":3,"x":-1e300,"code":""}'
-    found = table_reader.read(path)
-    assert found.frame["id"].tolist() == [3, 2, 1]
-    assert found.frame["code"].tolist() == ["", "NA", "007"]
-    assert found.frame["x"].isna().tolist() == [False, True, False]
-    assert found.repairs == []
+    loaded = table_reader.read(path)
+    assert loaded.frame["id"].tolist() == [3, 2, 1]
+    assert loaded.frame["code"].tolist() == ["", "NA", "007"]
+    assert loaded.frame["x"].isna().tolist() == [False, True, False]
+    assert loaded.repairs == []
 
 
 @pytest.mark.usefixtures("database")

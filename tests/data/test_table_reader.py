@@ -33,9 +33,9 @@ def columns(path: Path, **options: Any) -> dict[str, list[Any]]:
 @pytest.mark.parametrize("name", ["table.csv", "t.txt", "UPPER.CSV", "t.dat"])
 def test_regular_file_needs_no_repair(table: Callable[..., Path], name: str) -> None:
     """A regular file has no repairs to report."""
-    found = table_reader.read(table(PLAIN, name))
-    assert found.frame.to_dict("list") == {"x": [1, 2], "y": ["a", "b"]}
-    assert found.repairs == []
+    loaded = table_reader.read(table(PLAIN, name))
+    assert loaded.frame.to_dict("list") == {"x": [1, 2], "y": ["a", "b"]}
+    assert loaded.repairs == []
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,9 @@ def test_regular_file_needs_no_repair(table: Callable[..., Path], name: str) -> 
 )
 def test_column_type_fits_all_cells(table: Callable[..., Path], text: str, expected: list[Any]) -> None:
     """A column gets the most specific type that fits all cells."""
-    (found,) = table_reader.read(table(f"x\n{text}\n")).frame.to_dict("list").values()
-    assert [None if pd.isna(value) else value for value in found] == expected
-    kinds = {type(value) for value in found if not pd.isna(value)}
+    (cells,) = table_reader.read(table(f"x\n{text}\n")).frame.to_dict("list").values()
+    assert [None if pd.isna(value) else value for value in cells] == expected
+    kinds = {type(value) for value in cells if not pd.isna(value)}
     assert kinds == {type(value) for value in expected if value is not None}
 
 
@@ -137,17 +137,17 @@ def test_unusual_files_are_read_with_repairs(
     table: Callable[..., Path], content: str | bytes, expected: dict[str, list[Any]], repairs: list[str]
 ) -> None:
     """Repairs of unusual files are reported."""
-    found = table_reader.read(table(content))
-    assert found.frame.to_dict("list") == expected
-    assert found.repairs == repairs
+    loaded = table_reader.read(table(content))
+    assert loaded.frame.to_dict("list") == expected
+    assert loaded.repairs == repairs
 
 
 def test_ambiguous_number_stays_text(table: Callable[..., Path]) -> None:
     """1,234 stays text unless other columns or the task resolve the separator."""
     path = table("a;b\n1,234;x\n5,678;y\n")
-    found = table_reader.read(path)
-    assert found.frame["a"].tolist() == ["1,234", "5,678"]
-    assert "left as text" in found.repairs[1]
+    loaded = table_reader.read(path)
+    assert loaded.frame["a"].tolist() == ["1,234", "5,678"]
+    assert "left as text" in loaded.repairs[1]
     assert columns(path, decimal=",")["a"] == [1.234, 5.678]
     assert columns(path, thousands=",")["a"] == [1234, 5678]
     assert columns(table("a;b\n1,234;1.5\n"))["a"] == [1234]
@@ -175,10 +175,10 @@ def test_task_settings_replace_guesses(
     table: Callable[..., Path], content: str | bytes, options: dict[str, Any], expected: dict[str, list[Any]]
 ) -> None:
     """Each key of `source.read` replaces a guess, without a repair to report."""
-    found = table_reader.read(table(content), Dialect(**options))
-    values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in found.frame.to_dict("list").items()}
+    loaded = table_reader.read(table(content), Dialect(**options))
+    values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in loaded.frame.to_dict("list").items()}
     assert values == expected
-    assert found.repairs == []
+    assert loaded.repairs == []
 
 
 @pytest.mark.parametrize(
@@ -295,8 +295,8 @@ def test_row_larger_than_a_batch_is_rejected(table: Callable[..., Path], monkeyp
 @pytest.mark.parametrize("name", MIRRORED)
 def test_real_files_are_read_completely(mirror: Path, name: str) -> None:
     """Real files with unusual dialects are read with all rows and numeric types."""
-    found = table_reader.read(mirror / name)
-    assert len(found.frame) == MIRRORED[name]
+    loaded = table_reader.read(mirror / name)
+    assert len(loaded.frame) == MIRRORED[name]
     if name == "google_stock.csv":
-        assert found.frame["Volume"].iloc[0] == 7_380_500
-        assert found.repairs == ["thousands separators removed in Close, Volume"]
+        assert loaded.frame["Volume"].iloc[0] == 7_380_500
+        assert loaded.repairs == ["thousands separators removed in Close, Volume"]

@@ -69,11 +69,11 @@ def test_commit_of_a_version_is_reported(workspace: Workspace, iris: Task) -> No
 
 def test_changes_are_reported(workspace: Workspace, iris: Task) -> None:
     """By default, the present data are compared with the version before."""
-    found = history.diff(workspace, "iris", version_reader(iris))
-    assert found.rows == (150, 149)
-    assert (found.added, found.removed, found.changed) == (1, 2, 0)
-    assert found.examples["added"] == [4]
-    assert found.examples["removed"] == [4, 5]
+    difference = history.diff(workspace, "iris", version_reader(iris))
+    assert difference.rows == (150, 149)
+    assert (difference.added, difference.removed, difference.changed) == (1, 2, 0)
+    assert difference.examples["added"] == [4]
+    assert difference.examples["removed"] == [4, 5]
     assert history.diff(workspace, "iris", version_reader(iris), *_names(workspace)).added == 1
     assert history.diff(workspace, "iris", version_reader(iris), *_names(workspace)[::-1]).added == 2
 
@@ -137,18 +137,18 @@ def test_rows_are_matched_by_key_column() -> None:
     """With a key column, moved rows are equal, and changed cells are counted."""
     old = pd.DataFrame({"id": [1, 2, 3, 4], "town": ["a", "b", "c", None], "old": 0})
     new = pd.DataFrame({"id": [4, 3, 2, 5], "town": [None, "x", "b", "d"], "new": 0})
-    found = compare("t", ("1", "2"), (old, new))
-    assert (found.key, found.added, found.removed, found.changed) == ("id", 1, 1, 1)
-    assert found.cells == {"town": 1}
-    assert found.examples == {"added": [5], "removed": [1], "changed": [3]}
-    assert (found.columns_added, found.columns_removed) == (["new"], ["old"])
+    difference = compare("t", ("1", "2"), (old, new))
+    assert (difference.key, difference.added, difference.removed, difference.changed) == ("id", 1, 1, 1)
+    assert difference.cells == {"town": 1}
+    assert difference.examples == {"added": [5], "removed": [1], "changed": [3]}
+    assert (difference.columns_added, difference.columns_removed) == (["new"], ["old"])
 
 
 def test_shift_in_values_is_reported() -> None:
     """A shifted column is reported with both means, and others are not."""
     old = pd.DataFrame({"x": [float(n % 50) for n in range(500)], "y": [float(n % 7) for n in range(500)]})
-    found = compare("t", ("1", "2"), (old, old.assign(x=old["x"] + 20)))
-    (line,) = found.spread
+    difference = compare("t", ("1", "2"), (old, old.assign(x=old["x"] + 20)))
+    (line,) = difference.spread
     assert (line["column"], line["old"], line["new"]) == ("x", "mean 24.5", "mean 44.5")
 
 
@@ -160,10 +160,10 @@ ROWS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from("ab")), max_size=30
 def test_added_and_removed_rows_sum_to_the_difference(old: list[tuple[int, str]], new: list[tuple[int, str]]) -> None:
     """Added minus removed rows equal the change of the number of rows."""
     frames = [pd.DataFrame(rows, columns=["number", "letter"]) for rows in (old, new)]
-    found = compare("t", ("1", "2"), (frames[0], frames[1]))
-    assert found.added - found.removed == len(new) - len(old)
-    if not found.key:
-        assert (found.added == found.removed == 0) == (sorted(old) == sorted(new))
+    difference = compare("t", ("1", "2"), (frames[0], frames[1]))
+    assert difference.added - difference.removed == len(new) - len(old)
+    if not difference.key:
+        assert (difference.added == difference.removed == 0) == (sorted(old) == sorted(new))
 
 
 def test_truncated_version_list_is_reported(workspace: Workspace, iris: Task) -> None:

@@ -106,9 +106,9 @@ def test_intervals_match_student_t() -> None:
 
 
 SAME = [
-    ([0.1 / 3, 0.1 / 3], 30, "adam came out better than sgd by 0.033 with each of 2 seeds, always by the same: "),
-    ([-0.2] * 3, None, "adam came out worse than sgd by 0.2 with each of 3 seeds, always by the same: "),
-    ([0.0] * 4, 30, "no difference between adam and sgd that 4 seeds can show: each gave both the same"),
+    ([0.1 / 3, 0.1 / 3], 30, "adam is better than sgd by the same 0.033 with each of 2 seeds: "),
+    ([-0.2] * 3, None, "adam is worse than sgd by the same 0.2 with each of 3 seeds: "),
+    ([0.0] * 4, 30, "no difference between adam and sgd: equal with each of 4 seeds"),
 ]
 
 
@@ -127,7 +127,7 @@ def test_equal_gains_have_no_interval(gains: list[float], rows: int | None, begi
         ([0.1 / 3, 0.1 / 3], 30, "; one of the 30 validation rows is 0.033"),
         ([0.002, 0.001, 0.003], 500, "; one of the 500 validation rows is 0.002"),
         ([0.2, 0.21], 30, "to 0.27)"),
-        ([0.1 / 3, 0.1 / 3], None, "luck is not ruled out"),
+        ([0.1 / 3, 0.1 / 3], None, "chance is not ruled out"),
     ],
 )
 def test_small_difference_states_the_value_of_one_row(gains: list[float], rows: int | None, end: str) -> None:
@@ -140,8 +140,8 @@ def test_small_difference_states_the_value_of_one_row(gains: list[float], rows: 
     [
         ([0.01, 0.014, 0.012], r"^adam is better than sgd by 0\.012 \(95% interval 0\.007 to 0\.017\)$"),
         ([-0.01, -0.014, -0.012], r"^adam is worse than sgd by 0\.012 \(95% interval 0\.007 to 0\.017\)$"),
-        ([0.01, -0.01, 0.02], r"^no difference between adam and sgd that 3 seeds can show \(gain 0\.0067, 95% inter"),
-        ([0.0, 0.0], "^no difference between adam and sgd that 2 seeds can show"),
+        ([0.01, -0.01, 0.02], r"^no significant difference between adam and sgd with 3 seeds \(gain 0\.0067, 95% "),
+        ([0.0, 0.0], "^no difference between adam and sgd: equal with each of 2 seeds"),
         ([0.3], "^adam cannot be compared with sgd: expected two seeds with both; there are 1$"),
     ],
 )

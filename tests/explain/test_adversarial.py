@@ -28,20 +28,20 @@ def _linear_attack() -> dict[str, Array]:
     perturbed = {"before": features, "at once": attack.fgsm(features, truth, SIZE)}
     perturbed["stepwise"] = attack.pgd(features, truth, SIZE)
     perturbed["random"] = attack.random_sign(features, SIZE, np.random.default_rng(0))
-    found = {}
+    results = {}
     for name, rows in perturbed.items():
         (scores,) = network.activations(rows, [network.scores])
-        found[name] = scores[np.arange(6), truth] - scores[np.arange(6), 1 - truth]
-    return {**found, "norm": np.abs(weights[:, 0] - weights[:, 1]).sum()}
+        results[name] = scores[np.arange(6), truth] - scores[np.arange(6), 1 - truth]
+    return {**results, "norm": np.abs(weights[:, 0] - weights[:, 1]).sum()}
 
 
 def test_attack_on_a_linear_model_matches_the_formula() -> None:
     """FGSM and PGD lower the margin by size times the sum of absolute weights; random signs lower it by less."""
-    found = run_in_process(_linear_attack)
+    results = run_in_process(_linear_attack)
     for name in ("at once", "stepwise"):
-        np.testing.assert_allclose(found["before"] - found[name], SIZE * found["norm"], rtol=1e-4)
-    assert (np.abs(found["before"] - found["random"]) <= SIZE * found["norm"] + 1e-4).all()
-    assert np.abs(found["before"] - found["random"]).mean() < 0.8 * SIZE * found["norm"]
+        np.testing.assert_allclose(results["before"] - results[name], SIZE * results["norm"], rtol=1e-4)
+    assert (np.abs(results["before"] - results["random"]) <= SIZE * results["norm"] + 1e-4).all()
+    assert np.abs(results["before"] - results["random"]).mean() < 0.8 * SIZE * results["norm"]
 
 
 def _nonlinear_attack() -> tuple[list[Array], list[float]]:
@@ -61,15 +61,15 @@ def _nonlinear_attack() -> tuple[list[Array], list[float]]:
     )
     perturbed = [attack.fgsm(rows, truth, 0.5), attack.pgd(rows, truth, 0.5)]
     loss = loss_function(network)
-    return [rows, *perturbed], [float(np.asarray(loss(one, truth)).mean()) for one in (rows, *perturbed)]
+    return [rows, *perturbed], [float(np.asarray(loss(attacked, truth)).mean()) for attacked in (rows, *perturbed)]
 
 
 def test_attacks_stay_within_step_size_and_bounds() -> None:
     """No feature moves farther than its step or out of its bounds; PGD does at least as much harm as FGSM."""
     (rows, *perturbed), losses = run_in_process(_nonlinear_attack)
-    for one in perturbed:
-        assert (np.abs(one - rows) <= 0.5 * np.array([1, 2, 0, 1, 1]) + 1e-6).all()
-        assert np.abs(one).max() <= 1
+    for attacked in perturbed:
+        assert (np.abs(attacked - rows) <= 0.5 * np.array([1, 2, 0, 1, 1]) + 1e-6).all()
+        assert np.abs(attacked).max() <= 1
     assert losses[0] < losses[1] <= losses[2] + 1e-6
 
 
@@ -80,7 +80,7 @@ def test_only_measured_features_are_perturbed(workspace: Workspace, name: str, m
     task = loader.load(workspace, name)
     prepare(workspace, task)
     encoder = Encoder.load(workspace.out(name, "prepare") / "encoder.json")
-    found = perturbation_budget(encoder)
-    assert (found.step > 0).sum() == movable_features
+    budget = perturbation_budget(encoder)
+    assert (budget.step > 0).sum() == movable_features
     if name == "digits":
-        assert (found.step.item(), found.low.item(), found.high.item()) == (1, 0, 255)
+        assert (budget.step.item(), budget.low.item(), budget.high.item()) == (1, 0, 255)

@@ -86,10 +86,10 @@ class _ModelWithNetwork:
 
 def test_grad_cam_with_average_pooling_equals_cam() -> None:
     """It equals CAM up to the number of positions, and lies where the patch is."""
-    found, known, image = run_in_process(_cam)
-    np.testing.assert_allclose(found * SIDE * SIDE, known, rtol=1e-4, atol=1e-4)
-    assert image[np.unravel_index(found.argmax(), found.shape)] == 255
-    assert found[:6, 8:].max() < 1e-6
+    heatmap, known, image = run_in_process(_cam)
+    np.testing.assert_allclose(heatmap * SIDE * SIDE, known, rtol=1e-4, atol=1e-4)
+    assert image[np.unravel_index(heatmap.argmax(), heatmap.shape)] == 255
+    assert heatmap[:6, 8:].max() < 1e-6
 
 
 def _maximized_correlations() -> list[float]:
@@ -97,9 +97,9 @@ def _maximized_correlations() -> list[float]:
 
     templates = _templates()
     network, indices = view_of(dense_network(templates)), np.arange(3, dtype=np.int32)
-    found = maximize((3, SIDE, SIDE, 1), lambda x: network.gradients(x, indices)[1], PIXELS, np.random.default_rng(0))
-    assert 0 <= found.min() <= found.max() <= 255
-    return [float(np.corrcoef(found[k].ravel(), templates[..., k].ravel())[0, 1]) for k in indices]
+    images = maximize((3, SIDE, SIDE, 1), lambda x: network.gradients(x, indices)[1], PIXELS, np.random.default_rng(0))
+    assert 0 <= images.min() <= images.max() <= 255
+    return [float(np.corrcoef(images[k].ravel(), templates[..., k].ravel())[0, 1]) for k in indices]
 
 
 def test_maximizing_a_linear_score_gives_its_template() -> None:
@@ -168,11 +168,11 @@ def test_padding_has_no_gradient() -> None:
 def test_enlarging_keeps_constants_and_the_maximum(size: tuple[int, int]) -> None:
     """A constant map stays constant, and the brightest position stays where it was."""
     assert np.allclose(resize(np.full((2, 3, 3), 7.0), size), 7)
-    one = np.zeros((1, 2, 2))
-    one[0, 1, 0] = 1
-    found = resize(one, size)[0]
-    assert found.shape == size
-    assert found[-1, 0] == found.max() == 1
+    maps = np.zeros((1, 2, 2))
+    maps[0, 1, 0] = 1
+    enlarged = resize(maps, size)[0]
+    assert enlarged.shape == size
+    assert enlarged[-1, 0] == enlarged.max() == 1
 
 
 def test_colour_maps() -> None:

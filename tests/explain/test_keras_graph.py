@@ -34,7 +34,7 @@ def _read_graph(content: dict[str, Any], shape: tuple[int, ...], modality: str) 
     labels = model.output_shape[-1] > 1
     network = open_network(model, labels=labels)
     (output,), indices = network.activations(rows, [network.output]), network.top_outputs(rows)
-    found = {"difference": float(np.abs(output - np.asarray(model(rows, training=False))).max())}
+    result = {"difference": float(np.abs(output - np.asarray(model(rows, training=False))).max())}
     if network.embedding:
         (vectors,) = network.activations(rows, [network.embedding[1]])
         gradients = network.embedding_gradients(vectors, rows, indices)[1]
@@ -42,8 +42,8 @@ def _read_graph(content: dict[str, Any], shape: tuple[int, ...], modality: str) 
         gradients = network.gradients(rows, indices)[1]
     if network.feature_maps:
         (maps,) = network.activations(rows, [network.feature_maps[1]])
-        found["maps"] = float(np.abs(network.feature_map_gradients(maps, rows, indices)[1]).max())
-    return {**found, "hidden": len(network.hidden), "gradient": float(np.abs(gradients).max()), "form": modality}
+        result["maps"] = float(np.abs(network.feature_map_gradients(maps, rows, indices)[1]).max())
+    return {**result, "hidden": len(network.hidden), "gradient": float(np.abs(gradients).max()), "form": modality}
 
 
 @pytest.mark.slow
@@ -52,19 +52,19 @@ def test_graph_of_each_family_is_read(name: str) -> None:
     """Outputs equal the model's; there are hidden layers; gradients by inputs and feature maps are finite."""
     modality = plugins.load("models", name).modalities[0]
     shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer"} else SHAPES[modality]
-    found = run_in_process(_read_graph, {"family": name, **SMALL.get(name, {})}, shape, modality)
-    assert found["difference"] < 1e-5
-    assert found["hidden"] > 0
-    assert 0 < found["gradient"] < np.inf
-    assert modality != "image" or 0 < found["maps"] < np.inf
+    result = run_in_process(_read_graph, {"family": name, **SMALL.get(name, {})}, shape, modality)
+    assert result["difference"] < 1e-5
+    assert result["hidden"] > 0
+    assert 0 < result["gradient"] < np.inf
+    assert modality != "image" or 0 < result["maps"] < np.inf
 
 
 @pytest.mark.slow
 def test_graph_of_the_published_lenet_is_read() -> None:
     """Its output layer is called twice, once for its own weights."""
-    found = run_in_process(_read_graph, {"family": "lenet5", "form": "paper"}, LARGE, "image")
-    assert found["difference"] < 1e-5
-    assert found["hidden"] > 10
+    result = run_in_process(_read_graph, {"family": "lenet5", "form": "paper"}, LARGE, "image")
+    assert result["difference"] < 1e-5
+    assert result["hidden"] > 10
 
 
 def test_every_family_is_covered() -> None:

@@ -25,30 +25,30 @@ def test_pca_of_planar_points_is_exact() -> None:
     """Points in a plane keep their distances, the variance is fully explained, and further axes change nothing."""
     flat = DICE.normal(size=(50, 2)) * [3.0, 1.0]
     rotation, _ = np.linalg.qr(DICE.normal(size=(10, 10)))
-    found, shares = principal(np.hstack([flat, np.zeros((50, 8))]) @ rotation + 5)
+    projected, shares = principal(np.hstack([flat, np.zeros((50, 8))]) @ rotation + 5)
     assert shares.sum() == pytest.approx(1)
-    before, after = (np.linalg.norm(one[:, None] - one[None], axis=-1) for one in (flat, found))
+    before, after = (np.linalg.norm(points[:, None] - points[None], axis=-1) for points in (flat, projected))
     np.testing.assert_allclose(after, before, atol=1e-9)
 
 
 def test_pca_of_one_unit_is_a_line() -> None:
     """One unit gives points on a line."""
-    found, shares = principal(np.arange(5.0)[:, None])
-    assert found.shape == (5, 2)
-    assert not found[:, 1].any()
+    projected, shares = principal(np.arange(5.0)[:, None])
+    assert projected.shape == (5, 2)
+    assert not projected[:, 1].any()
     assert shares.tolist() == [1.0]
 
 
 def test_tsne_keeps_clusters_apart() -> None:
     """Two clusters stay separate under t-SNE, and the same rows give the same points."""
     rows = np.vstack([DICE.normal(size=(30, 6)), DICE.normal(size=(30, 6)) + 12])
-    found = neighbours(rows, 0)
-    first, second = found[:30], found[30:]
+    embedded = neighbours(rows, 0)
+    first, second = embedded[:30], embedded[30:]
     gap = np.linalg.norm(first.mean(axis=0) - second.mean(axis=0))
     assert gap > 3 * max(first.std(), second.std()) / 2
-    distances = np.linalg.norm(found[:, None] - found[None], axis=-1) + np.diag(np.full(60, np.inf))
+    distances = np.linalg.norm(embedded[:, None] - embedded[None], axis=-1) + np.diag(np.full(60, np.inf))
     assert all((i < 30) == (near < 30) for i, near in enumerate(distances.argmin(axis=1)))
-    np.testing.assert_array_equal(found, neighbours(rows, 0))
+    np.testing.assert_array_equal(embedded, neighbours(rows, 0))
 
 
 def test_svcca_is_invariant_to_linear_maps() -> None:
@@ -73,8 +73,8 @@ def test_svcca_of_noise_is_at_chance_level() -> None:
 def test_svcca_ignores_noise_below_the_retained_variance() -> None:
     """Faint noise beside a strong shared direction is ignored."""
     strong = DICE.normal(size=(500, 1)) * 100
-    one, other = (np.hstack([strong, DICE.normal(size=(500, 1))]) for _ in range(2))
-    assert svcca(one, other) > 0.99
+    first, second = (np.hstack([strong, DICE.normal(size=(500, 1))]) for _ in range(2))
+    assert svcca(first, second) > 0.99
 
 
 def test_feature_maps_and_steps_are_averaged() -> None:
@@ -87,9 +87,9 @@ def test_feature_maps_and_steps_are_averaged() -> None:
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (16, 20, 3)])
 def test_concepts_lie_within_their_masks(shape: tuple[int, int, int]) -> None:
     """Images have the model's size and range, masks are neither empty nor full, colours need three channels."""
-    found = draw_concepts(shape, np.random.default_rng(0))
-    assert ("red" in found) == (shape[-1] == 3)
-    for name, (shown, mask) in found.items():
+    concepts = draw_concepts(shape, np.random.default_rng(0))
+    assert ("red" in concepts) == (shape[-1] == 3)
+    for name, (shown, mask) in concepts.items():
         assert shown.shape == (IMAGES_PER_CONCEPT, *shape)
         assert 0 <= shown.min() <= shown.max() <= 255
         assert 0 < mask.mean() < 0.6, name
@@ -113,12 +113,12 @@ def test_dissection_finds_a_stroke_detector() -> None:
     upright = np.array([[-1, 0, 2, 0, -1]] * 5) / 4
     kernel = np.stack([upright, upright.T], axis=-1)[:, :, None]
     concepts = {
-        name: found for name, found in draw_concepts(SIZE, np.random.default_rng(0)).items() if "stroke" in name
+        name: overlap for name, overlap in draw_concepts(SIZE, np.random.default_rng(0)).items() if "stroke" in name
     }
     images = np.concatenate([shown for shown, _ in concepts.values()])
-    found = overlaps(run_in_process(_feature_maps, kernel, images), np.stack([mask for _, mask in concepts.values()]))
-    assert [[*concepts][i] for i in found.argmax(axis=1)] == ["vertical stroke", "horizontal stroke"]
-    assert found.max(axis=1).min() > MIN_OVERLAP
+    overlap = overlaps(run_in_process(_feature_maps, kernel, images), np.stack([mask for _, mask in concepts.values()]))
+    assert [[*concepts][i] for i in overlap.argmax(axis=1)] == ["vertical stroke", "horizontal stroke"]
+    assert overlap.max(axis=1).min() > MIN_OVERLAP
 
 
 def test_overlap_of_a_mask_with_itself_is_one() -> None:
@@ -154,7 +154,7 @@ def _read_ensemble() -> tuple[list[str], list[float], Any]:
     return (
         [*network.hidden],
         [float(np.abs(output - before).max()), float(np.abs(scores - np.log(before)).max())],
-        [one.output.shape for one in network.hidden.values()],
+        [layer.output.shape for layer in network.hidden.values()],
     )
 
 
@@ -175,11 +175,11 @@ def _retrain(root: str) -> tuple[str, dict[str, Any], float]:
 
     os.chdir(root)
     model = load_model(workspace := Workspace(Path(root)), loader.load(workspace, "iris"))
-    (found,) = SvccaEpochs().of_model(model)
+    (figure,) = SvccaEpochs().of_model(model)
     features = model.validation[0]
     (stored,) = model.network_view.activations(features, [model.network_view.hidden["dense 1"].output])
     _, retrained = _train_again(model, features)
-    return found.kind, found.data, float(np.abs(retrained["dense 1"] - stored).max())
+    return figure.kind, figure.data, float(np.abs(retrained["dense 1"] - stored).max())
 
 
 def test_retraining_gives_the_same_model(trained_project: Workspace) -> None:

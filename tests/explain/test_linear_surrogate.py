@@ -15,17 +15,17 @@ def test_linear_model_is_recovered_with_r2_of_one() -> None:
     """For a linear model the slopes are its weights, for any row weights, and r2 is 1."""
     generator = np.random.default_rng(0)
     changes, slopes = generator.normal(size=(200, 3)), np.array([2.0, -1.0, 0.0])
-    found = fit(changes, changes @ slopes + 5, generator.uniform(0.1, 1, 200))
-    assert found.slopes == pytest.approx(slopes, abs=1e-4)
-    assert found.r2 == pytest.approx(1)
+    surrogate = fit(changes, changes @ slopes + 5, generator.uniform(0.1, 1, 200))
+    assert surrogate.slopes == pytest.approx(slopes, abs=1e-4)
+    assert surrogate.r2 == pytest.approx(1)
 
 
 def test_nonlinear_function_has_r2_of_zero() -> None:
     """A parabola at its minimum has slope 0 and r2 0; a constant has r2 0."""
     changes = np.linspace(-1, 1, 101)[:, None]
-    found = fit(changes, changes[:, 0] ** 2, np.ones(101))
-    assert found.slopes == pytest.approx([0], abs=1e-9)
-    assert found.r2 == pytest.approx(0, abs=1e-9)
+    surrogate = fit(changes, changes[:, 0] ** 2, np.ones(101))
+    assert surrogate.slopes == pytest.approx([0], abs=1e-9)
+    assert surrogate.r2 == pytest.approx(0, abs=1e-9)
     assert fit(changes, np.ones(101), np.ones(101)).r2 == 0
 
 
@@ -33,8 +33,8 @@ def test_near_rows_determine_the_slope() -> None:
     """The slope is that of near rows, even if far rows have another one."""
     changes = np.concatenate([np.linspace(-0.1, 0.1, 50), np.linspace(3, 9, 50)])
     predictions = np.where(np.abs(changes) < 1, changes, -changes)
-    found = fit(changes[:, None], predictions, proximity(np.abs(changes), 1))
-    assert found.slopes[0] == pytest.approx(1, abs=0.01)
+    surrogate = fit(changes[:, None], predictions, proximity(np.abs(changes), 1))
+    assert surrogate.slopes[0] == pytest.approx(1, abs=0.01)
 
 
 def test_kept_words_close_up() -> None:
@@ -59,8 +59,8 @@ def test_patches_cover_an_image_once() -> None:
 
 def test_positive_heat_is_red_and_negative_is_blue() -> None:
     """Positive values are red, negative ones blue, and zero is pale."""
-    found = signed_overlay(np.zeros((1, 3, 1)), np.array([[2.0, 0.0, -2.0]]))
-    (red, none, blue) = found[0]
+    overlay = signed_overlay(np.zeros((1, 3, 1)), np.array([[2.0, 0.0, -2.0]]))
+    (red, none, blue) = overlay[0]
     assert red[0] > red[2]
     assert blue[2] > blue[0]
     assert len(set(none.tolist())) == 1

@@ -84,8 +84,8 @@ def test_permutation_finds_the_used_columns(linear: tuple[ExplainedModel, dict[s
     """Unused columns have an importance of exactly 0, used ones do not."""
     model, weights = linear
     (figure,) = of_model("permutation", model)
-    found = bar_values(figure)
-    assert {name for name, value in found.items() if value} == {name for name, weight in weights.items() if weight}
+    losses = bar_values(figure)
+    assert {name for name, value in losses.items() if value} == {name for name, weight in weights.items() if weight}
     for bar in figure.data["bars"]:
         assert bar["low"] <= bar["value"] <= bar["high"]
 
@@ -127,10 +127,10 @@ def test_shap_of_a_linear_model_matches_the_formula(linear: tuple[ExplainedModel
     model, weights = linear
     background, _ = sample_rows(model.data.train, BACKGROUND_ROWS)
     encoded = model.encode(model.row(0))[0]
-    found = {name.split(" = ")[0]: value for name, value in bar_values(of_row("shap", model)).items()}
+    contributions = {name.split(" = ")[0]: value for name, value in bar_values(of_row("shap", model)).items()}
     for name, span in model.data.encoder.spans.items():
         distance = float((encoded[span] - background[:, span].mean(axis=0)).sum())
-        assert found[name] == pytest.approx(weights[name] * distance, abs=1e-3)
+        assert contributions[name] == pytest.approx(weights[name] * distance, abs=1e-3)
 
 
 def test_shap_states_base_and_prediction(linear: tuple[ExplainedModel, dict[str, float]]) -> None:
@@ -170,9 +170,9 @@ def test_shap_of_a_series_finds_the_used_step(space: Workspace) -> None:
     """A model that returns the last value gives all contribution to the last stretch."""
     steps = loader.load(space, "sine").columns["value"].window  # type: ignore[attr-defined]
     model = linear_model(space, loader.load(space, "sine"), np.eye(steps)[:, [-1]])
-    found = bar_values(of_row("shap", model))
-    *others, last = found.values()
-    assert [*found][-1].endswith(str(steps))
+    contributions = bar_values(of_row("shap", model))
+    *others, last = contributions.values()
+    assert [*contributions][-1].endswith(str(steps))
     assert last != 0
     assert others == pytest.approx([0] * len(others), abs=1e-9)
 
@@ -181,10 +181,10 @@ def test_lime_of_a_linear_model_matches_the_weights(linear: tuple[ExplainedModel
     """Each slope is the column's weight times its deviation, and the line explains everything."""
     model, weights = linear
     figure, known = of_row("lime", model), sample_rows(model.data.train, 1000)[0]
-    found = bar_values(figure)
+    slopes = bar_values(figure)
     for name in ("age", "bmi", "bp", "s5"):
         deviation = float(known[:, model.data.encoder.spans[name]].std())
-        assert found[name] == pytest.approx(weights[name] * deviation, abs=0.05)
+        assert slopes[name] == pytest.approx(weights[name] * deviation, abs=0.05)
     assert "explains 100%" in figure.text
 
 
@@ -194,8 +194,8 @@ def test_lime_replaces_categories_with_those_of_other_rows(linear: tuple[Explain
     row, others = model.encode(model.row(0))[0], sample_rows(model.data.train, 1000)[0]
     rows, changes = perturb_table(model, row, others)
     span, index = model.data.encoder.spans["sex"], [*model.data.encoder.spans].index("sex")
-    known = {tuple(one) for one in others[:, span].tolist()}
-    assert {tuple(one) for one in rows[:, span].tolist()} <= known
+    known = {tuple(values) for values in others[:, span].tolist()}
+    assert {tuple(values) for values in rows[:, span].tolist()} <= known
     assert np.array_equal(changes[:, index] == 1, (rows[:, span] != row[span]).any(axis=1))
     assert 0 < changes[:, index].mean() < 1
 
@@ -236,7 +236,7 @@ def test_lime_finds_the_used_pixel(space: Workspace) -> None:
     pixels = (np.array([3]), np.array([4]))
     model = pixel_model(space, pixels)
     figure = of_row("lime", model, bright_row(model, (3, 4)))
-    assert [one["name"] for one in figure.data["images"]] == ["original", "patches"]
+    assert [image["name"] for image in figure.data["images"]] == ["original", "patches"]
     colours = colourfulness(figure.data["images"][1]["src"])
     assert colours[3, 4] > 100
     assert np.sort(colours.ravel())[-2] < 10
@@ -250,8 +250,8 @@ def colourfulness(source: str) -> Array:
     from PIL import Image
 
     with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as opened:
-        found = np.asarray(opened.convert("RGB"), dtype=float)
-    return np.asarray(found.max(axis=-1) - found.min(axis=-1))
+        pixels = np.asarray(opened.convert("RGB"), dtype=float)
+    return np.asarray(pixels.max(axis=-1) - pixels.min(axis=-1))
 
 
 def test_occlusion_finds_only_the_used_pixels(space: Workspace) -> None:
@@ -270,8 +270,8 @@ def test_occlusion_of_a_series_finds_only_the_used_step(space: Workspace) -> Non
     steps = loader.load(space, "sine").columns["value"].window  # type: ignore[attr-defined]
     model = linear_model(space, loader.load(space, "sine"), np.eye(steps)[:, [9]])
     (curve,) = of_row("occlusion", model).data["lines"]
-    found = dict(zip(curve["x"], curve["y"], strict=True))
-    assert [step for step, lost in found.items() if abs(lost) > 1e-6] == [10.0]
+    decrease = dict(zip(curve["x"], curve["y"], strict=True))
+    assert [step for step, lost in decrease.items() if abs(lost) > 1e-6] == [10.0]
 
 
 def test_random_methods_are_reproducible(linear: tuple[ExplainedModel, dict[str, float]]) -> None:

@@ -41,8 +41,8 @@ def with_random_columns(values: Array, columns: int) -> Array:
 def test_linear_function_matches_the_formula() -> None:
     """The values are w (x - mean of the background), and the base is the mean prediction."""
     weights = np.array([2.0, -1.0, 0.5, 0.0])
-    found, base = shapley_of_function(lambda rows: rows @ weights + 7)
-    assert found == pytest.approx(weights * (ROW - BACKGROUND.mean(axis=0)))
+    contributions, base = shapley_of_function(lambda rows: rows @ weights + 7)
+    assert contributions == pytest.approx(weights * (ROW - BACKGROUND.mean(axis=0)))
     assert base == pytest.approx(BACKGROUND.mean(axis=0) @ weights + 7)
 
 
@@ -51,42 +51,42 @@ def test_linear_function_of_many_columns_is_exact_with_one_pair() -> None:
     row, background = with_random_columns(ROW, 30), with_random_columns(BACKGROUND, 30)
     assert not is_exact(len(row), 1)
     weights = np.random.default_rng(2).normal(size=len(row))
-    found, _ = shapley_of_function(lambda rows: rows @ weights, row, background)
-    assert found == pytest.approx(weights * (row - background.mean(axis=0)))
+    contributions, _ = shapley_of_function(lambda rows: rows @ weights, row, background)
+    assert contributions == pytest.approx(weights * (row - background.mean(axis=0)))
 
 
 def test_interaction_is_split_evenly() -> None:
     """With a background of zeros, x1 times x2 is attributed to both by half; unused columns get zero."""
-    found, base = shapley_of_function(lambda rows: rows[:, 0] * rows[:, 1], background=np.zeros((1, 4)))
-    assert found == pytest.approx([-3.0, -3.0, 0.0, 0.0])
+    contributions, base = shapley_of_function(lambda rows: rows[:, 0] * rows[:, 1], background=np.zeros((1, 4)))
+    assert contributions == pytest.approx([-3.0, -3.0, 0.0, 0.0])
     assert base == 0
 
 
 def test_interaction_of_two_is_exact_with_one_pair_of_orders() -> None:
     """In an order and its reverse each of the two comes first once, whatever the other columns."""
-    found, _ = shapley_of_function(
+    contributions, _ = shapley_of_function(
         lambda rows: rows[:, 0] * rows[:, 1], with_random_columns(ROW, 30), np.zeros((1, 34))
     )
-    assert found[:2] == pytest.approx([-3.0, -3.0])
-    assert not found[2:].any()
+    assert contributions[:2] == pytest.approx([-3.0, -3.0])
+    assert not contributions[2:].any()
 
 
 def test_three_player_game_by_hand() -> None:
     """The first of three players needs one of the others: the six orders give 2/3, 1/6, 1/6."""
-    found, base = shapley(
+    contributions, base = shapley(
         [lambda coalition: coalition[:, 0] & (coalition[:, 1] | coalition[:, 2])], 3, 1, np.random.default_rng(0)
     )
-    assert found == pytest.approx([2 / 3, 1 / 6, 1 / 6])
+    assert contributions == pytest.approx([2 / 3, 1 / 6, 1 / 6])
     assert base == 0
 
 
 def test_one_hot_features_are_one_player() -> None:
     """All features of a span are kept or replaced together, and their joint effect is attributed to the column."""
     spans = [slice(0, 3), slice(3, 4)]
-    found, base = shapley_of_function(lambda rows: rows[:, :3].prod(axis=1) + rows[:, 3], spans=spans)
-    assert found.shape == (2,)
-    assert found[0] == pytest.approx(ROW[:3].prod() - BACKGROUND[:, :3].prod(axis=1).mean())
-    assert base + found.sum() == pytest.approx(ROW[:3].prod() + ROW[3])
+    contributions, base = shapley_of_function(lambda rows: rows[:, :3].prod(axis=1) + rows[:, 3], spans=spans)
+    assert contributions.shape == (2,)
+    assert contributions[0] == pytest.approx(ROW[:3].prod() - BACKGROUND[:, :3].prod(axis=1).mean())
+    assert base + contributions.sum() == pytest.approx(ROW[:3].prod() + ROW[3])
 
 
 def test_sampled_orders_approximate_the_exact_values() -> None:
@@ -101,8 +101,8 @@ def test_sampled_orders_approximate_the_exact_values() -> None:
 
 def _table_game(payoffs: Array, coalition: Array) -> Array:
     """Return the payoff of each coalition from a table."""
-    found: Array = payoffs[coalition @ (1 << np.arange(coalition.shape[1]))]
-    return found
+    values: Array = payoffs[coalition @ (1 << np.arange(coalition.shape[1]))]
+    return values
 
 
 def test_coalition_count_matches_the_evaluations() -> None:
@@ -129,10 +129,10 @@ def test_values_add_up_to_the_total_payoff(game: tuple[int, int, int]) -> None:
     players, seed, pairs = game
     generator = np.random.default_rng(seed)
     games = [partial(_table_game, generator.normal(size=2**players)) for _ in range(3)]
-    found, base = shapley(games, players, pairs, generator)
+    contributions, base = shapley(games, players, pairs, generator)
     everyone, nobody = np.ones((1, players), dtype=bool), np.zeros((1, players), dtype=bool)
     assert base == pytest.approx(np.mean([one(nobody)[0] for one in games]))
-    assert base + found.sum() == pytest.approx(np.mean([one(everyone)[0] for one in games]))
+    assert base + contributions.sum() == pytest.approx(np.mean([one(everyone)[0] for one in games]))
 
 
 @given(GAMES)
@@ -146,6 +146,6 @@ def test_dummy_gets_zero_and_symmetric_players_the_same(game: tuple[int, int, in
             _table_game(payoffs, coalition[:, :players]) + coalition[:, players] * coalition[:, players + 1]
         )
 
-    found, _ = shapley([game_with_dummy], players + 3, pairs, np.random.default_rng(seed))
-    assert found[-1] == pytest.approx(0, abs=1e-12)
-    assert found[-3] == pytest.approx(found[-2])
+    contributions, _ = shapley([game_with_dummy], players + 3, pairs, np.random.default_rng(seed))
+    assert contributions[-1] == pytest.approx(0, abs=1e-12)
+    assert contributions[-3] == pytest.approx(contributions[-2])

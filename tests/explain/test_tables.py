@@ -77,11 +77,11 @@ def predict_row(model: ExplainedModel, row: int) -> float:
 def test_remaining_columns_are_one_bar(wide: ExplainedModel) -> None:
     """The bars add up to the prediction, and the sentence states how many columns there are."""
     figure = of_row("shap", wide)
-    found = bar_values(figure)
-    assert len(found) == MAX_BARS + 1
-    assert [*found][-1] == f"the {COLUMNS - MAX_BARS} others"
+    contributions = bar_values(figure)
+    assert len(contributions) == MAX_BARS + 1
+    assert [*contributions][-1] == f"the {COLUMNS - MAX_BARS} others"
     base = float(figure.text.split(" is ")[1].split(";")[0])
-    assert base + sum(found.values()) == pytest.approx(predict_row(wide, 0), abs=1e-3)
+    assert base + sum(contributions.values()) == pytest.approx(predict_row(wide, 0), abs=1e-3)
     assert figure.text.endswith(f"Of {COLUMNS} the {MAX_BARS} largest are shown.")
 
 
@@ -107,10 +107,10 @@ def test_wide_model_uses_fewer_rows(wide: ExplainedModel, monkeypatch: pytest.Mo
 def test_contributions_of_all_column_types_add_up(people: ExplainedModel, row: int) -> None:
     """Each column is one bar with its value, missing values included."""
     figure = of_row("shap", people, row)
-    found = bar_values(figure)
-    assert [name.split(" = ")[0] for name in found] == [*people.task.columns]
+    contributions = bar_values(figure)
+    assert [name.split(" = ")[0] for name in contributions] == [*people.task.columns]
     base = float(figure.text.split(" is ")[1].split(";")[0])
-    assert base + sum(found.values()) == pytest.approx(predict_row(people, row), rel=1e-3)
+    assert base + sum(contributions.values()) == pytest.approx(predict_row(people, row), rel=1e-3)
 
 
 def test_missing_values_are_labelled_missing(people: ExplainedModel) -> None:
@@ -121,9 +121,9 @@ def test_missing_values_are_labelled_missing(people: ExplainedModel) -> None:
 
 def test_lime_supports_all_column_types(people: ExplainedModel) -> None:
     """All slopes are finite."""
-    found = bar_values(of_row("lime", people))
-    assert {*found} == {*people.task.columns}
-    assert all(np.isfinite([*found.values()]))
+    slopes = bar_values(of_row("lime", people))
+    assert {*slopes} == {*people.task.columns}
+    assert all(np.isfinite([*slopes.values()]))
 
 
 def test_service_explains_all_column_types(space: Workspace, people: ExplainedModel) -> None:

@@ -68,8 +68,8 @@ def test_only_failures_suggest_a_fix(name: str, case: Case, fix: str) -> None:
 def test_memory_is_checked_only_if_measured(memory: dict[str, float], state: str, text: str) -> None:
     """Memory is checked in addition to the file size, which is always checked."""
     facts = {name: value for name, value in FACTS.items() if name != "memory_mb"} | memory
-    found = outcome("size", build_duel(cancer(), linear_model(cancer()), memory_mb=90.0, more={"facts": facts}))
-    assert (found.state, found.text) == (state, text)
+    result = outcome("size", build_duel(cancer(), linear_model(cancer()), memory_mb=90.0, more={"facts": facts}))
+    assert (result.state, result.text) == (state, text)
 
 
 @pytest.mark.parametrize(
@@ -85,16 +85,18 @@ def test_missing_provenance_facts_are_named(
 ) -> None:
     """All facts are required except the commit, which only some tasks require."""
     facts = {**FACTS, "origin": {**ORIGIN, **origin}}
-    found = outcome("provenance", build_duel(cancer(), linear_model(cancer()), more={"facts": facts}))
-    assert (found.state, (found.observed, found.limit)) == (state, values)
-    assert found.text.startswith(text)
+    result = outcome("provenance", build_duel(cancer(), linear_model(cancer()), more={"facts": facts}))
+    assert (result.state, (result.observed, result.limit)) == (state, values)
+    assert result.text.startswith(text)
 
 
 def test_metric_equal_to_the_requirement_passes() -> None:
     """For an error, the requirement is a maximum."""
     data = cancer()
     duel = build_duel(data, linear_model(data))
-    scores = {name: one.score(duel.truth, duel.challenger, {}) for name, one in duel.task.evaluator.metrics.items()}
+    scores = {
+        name: metric.score(duel.truth, duel.challenger, {}) for name, metric in duel.task.evaluator.metrics.items()
+    }
     assert outcome("required_metrics", build_duel(data, linear_model(data), require=scores)).state == "passed"
     for name, worse in (("accuracy", 1e-6), ("log_loss", -1e-6)):
         stricter = build_duel(data, linear_model(data), require={name: scores[name] + worse})
@@ -103,8 +105,8 @@ def test_metric_equal_to_the_requirement_passes() -> None:
 
 def outcome(name: str, duel: Duel) -> Outcome:
     """Run one check."""
-    found: Outcome = plugins.load("checks", name)().outcome(duel)
-    return found
+    result: Outcome = plugins.load("checks", name)().outcome(duel)
+    return result
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,7 @@ def test_prediction_may_move_by_the_tolerance_of_a_rule(never: str, moved: float
 @pytest.mark.parametrize(("low", "passes"), [(0.4, True), (0.39, False), (0.5, True)])
 def test_ratio_of_four_fifths_is_fair(low: float, passes: bool) -> None:
     """The smallest rate is compared with the largest; the rates between do not matter."""
-    observation = _compared(Rate("share given benign", {"a": 0.45, "b": low, "c": 0.5}), 0.8)
+    observation = _compared(Rate("share predicted as benign", {"a": 0.45, "b": low, "c": 0.5}), 0.8)
     assert (observation.good, observation.observed, observation.limit) == (passes, min(low, 0.45) / 0.5, 0.8)
 
 
@@ -148,8 +150,8 @@ def test_committed_requires_a_clean_commit(
 ) -> None:
     """`gate.committed` requires a commit without uncommitted changes."""
     facts = {**FACTS, "origin": {**ORIGIN, "commit": commit}, "dirty": dirty}
-    found = outcome("provenance", build_duel(cancer(), linear_model(cancer()), more={"facts": facts}, committed=True))
-    assert (found.state, (found.observed, found.limit)) == (state, values)
+    result = outcome("provenance", build_duel(cancer(), linear_model(cancer()), more={"facts": facts}, committed=True))
+    assert (result.state, (result.observed, result.limit)) == (state, values)
 
 
 @pytest.mark.parametrize(
@@ -166,8 +168,8 @@ def test_calibration_error_explained_by_chance_passes(
         "truth": (np.random.default_rng(0).permutation(32) < right).astype(int),
     }
     duel = dataclasses.replace(build_duel(cancer(), linear_model(cancer()), calibration=maximum), **more)
-    found = outcome("calibration", duel)
-    assert (found.state, "one in 100 calibrated models" in found.text) == (state, mentions_chance)
+    result = outcome("calibration", duel)
+    assert (result.state, "one in 100 calibrated models" in result.text) == (state, mentions_chance)
 
 
 def test_only_drifted_columns_are_named() -> None:
@@ -186,6 +188,6 @@ def test_one_percent_of_rejected_inputs_passes(refused: int, state: str) -> None
     """A larger share is held; the ledger records the share."""
     inputs = {"rows": 1000, "refused": refused, "first": "a row"}
     drift = [{"feature": "a", "psi": 0.0, "drifted": False}]
-    found = outcome("drift", build_duel(cancer(), linear_model(cancer()), more={"drift": drift, "inputs": inputs}))
-    assert found.state == state
-    assert found.observed == (0.0 if state == "passed" else refused / 1000)
+    result = outcome("drift", build_duel(cancer(), linear_model(cancer()), more={"drift": drift, "inputs": inputs}))
+    assert result.state == state
+    assert result.observed == (0.0 if state == "passed" else refused / 1000)

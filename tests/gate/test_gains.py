@@ -18,8 +18,8 @@ from tiltyard.monitoring.live_comparison import LiveComparison
 
 def outcome(name: str, duel: Duel) -> Outcome:
     """Run one check."""
-    found: Outcome = plugins.load("checks", name)().outcome(duel)
-    return found
+    result: Outcome = plugins.load("checks", name)().outcome(duel)
+    return result
 
 
 def gain(value: float, low: float, high: float) -> Gain:
@@ -47,17 +47,17 @@ def test_champion_is_beaten_by_an_interval_above_zero(
     """The gain must also reach the minimum; the detectable gain is stated if the interval is too wide."""
     duel = build_duel(cancer(), linear_model(cancer()), minimum_gain=minimum)
     monkeypatch.setattr(Duel, "over_champion", measured)
-    found = outcome("champion", duel)
-    assert (found.state, found.observed, found.limit, found.interval) == (
+    result = outcome("champion", duel)
+    assert (result.state, result.observed, result.limit, result.interval) == (
         state,
         measured.value,
         minimum,
         [measured.low, measured.high],
     )
     assert (
-        f"; {len(duel.truth)} sealed rows detect a gain of 0.149 or more with a power of 80 %" in found.text
+        f"; {len(duel.truth)} sealed rows detect a gain of 0.149 or more with a power of 80 %" in result.text
     ) is suggests_more_rows
-    assert ("with a power of 80 %" in found.text) is suggests_more_rows
+    assert ("with a power of 80 %" in result.text) is suggests_more_rows
 
 
 @pytest.mark.parametrize(("high", "state"), [(0.0, "passed"), (-1e-9, "failed")])
@@ -69,9 +69,9 @@ def test_negative_gain_with_an_interval_up_to_zero_passes(
     monkeypatch.setattr(Duel, "over_simple", measured)
     duel = build_duel(cancer(), linear_model(cancer()), more={"live": LiveComparison(measured, 200, same=True)})
     for name in ("simple_model", "live_quality"):
-        found = outcome(name, duel)
-        assert (found.state, found.observed, found.limit, found.interval) == (state, -0.1, 0, [-0.2, high])
-    assert found.rows == 200
+        result = outcome(name, duel)
+        assert (result.state, result.observed, result.limit, result.interval) == (state, -0.1, 0, [-0.2, high])
+    assert result.rows == 200
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_slice_may_lose_by_chance_or_within_the_allowed_loss(
 
     monkeypatch.setattr(Duel, "gain", compare)
     large, small = (int((duel.rows["side"] == side).sum()) for side in ("large", "small"))
-    found = outcome("slices", duel)
+    result = outcome("slices", duel)
     assert calls == [(large, 3), (small, 3), (large, 3)]
-    assert (found.state, found.observed, found.limit, found.rows) == (state, -0.1, -loss, large)
-    assert found.interval == [measured.low, measured.high]
+    assert (result.state, result.observed, result.limit, result.rows) == (state, -0.1, -loss, large)
+    assert result.interval == [measured.low, measured.high]
 
 
 @pytest.mark.parametrize(("metric", "beyond"), [("accuracy", 1e-6), ("log_loss", -1e-6)])
@@ -115,10 +115,10 @@ def test_slice_score_equal_to_the_floor_passes(metric: str, beyond: float) -> No
     value = plain.score(plain.challenger, indices)
     for floor, state in ((value, "passed"), (value + beyond, "failed")):
         piece = {"column": "side", "values": ["small"]}
-        found = outcome(
+        result = outcome(
             "slices", build_duel(cancer(), linear_model(cancer()), metric=metric, slices=[piece], slice_floor=floor)
         )
-        assert (found.state, found.observed, found.limit, found.rows) == (state, value, floor, len(indices))
+        assert (result.state, result.observed, result.limit, result.rows) == (state, value, floor, len(indices))
 
 
 def labels(won: int, lost: int, **terms: Any) -> Duel:
@@ -148,10 +148,12 @@ def test_mcnemar_requires_significance_if_accuracy_decides(
     won: int, lost: int, metric: str, state: str, p_value: float
 ) -> None:
     """Five equal coin tosses have a probability of one in sixteen: exactly the limit at a confidence of 15/16."""
-    found = outcome("mcnemar", labels(won, lost, metric=metric, confidence=0.9375))
-    assert (found.state, found.limit) == (state, 0.0625)
-    assert found.observed == pytest.approx(p_value)
-    assert found.text.startswith(f"{won} labels won and {lost} lost against the champion, by chance {p_value:.3g}")
+    result = outcome("mcnemar", labels(won, lost, metric=metric, confidence=0.9375))
+    assert (result.state, result.limit) == (state, 0.0625)
+    assert result.observed == pytest.approx(p_value)
+    assert result.text.startswith(
+        f"only the challenger is right on {won} rows, only the champion on {lost} (p-value {p_value:.3g}"
+    )
 
 
 def test_distance_to_a_limit_is_relative() -> None:

@@ -43,6 +43,13 @@ def _facts(**other: Any) -> Duel:
     return build_duel(cancer(), linear_model(cancer()), more={"facts": {**FACTS, **other}})
 
 
+def _variant(**more: Any) -> Duel:
+    """Build the duel of a variant that predicts what its origin predicts, twice as fast unless `more` differs."""
+    facts = {**FACTS, "variant": {"of": "origin", "kind": "int8"}}
+    fast = {"facts": facts, "time_ratios": {1: 0.5}, **more}
+    return build_duel(cancer(), linear_model(cancer()), linear_model(cancer()), fast)
+
+
 CASES: dict[str, Callable[[], Duel]] = {
     "approval": lambda: build_duel(cancer(), linear_model(cancer()), approval=True),
     "baseline": lambda: build_duel(cancer(), baseline_model(cancer()), min_recall=0.0),
@@ -79,6 +86,7 @@ CASES: dict[str, Callable[[], Duel]] = {
     "size": lambda: _facts(size_mb=900.0),
     "slices": lambda: build_duel(cancer(), linear_model(cancer()), slices=["side"], slice_floor=0.05),
     "test_reuse": lambda: build_duel(cancer(), linear_model(cancer()), more={"uses": 51}),
+    "variant_speed": lambda: _variant(time_ratios={1: 1.2}),
 }
 
 
@@ -102,6 +110,21 @@ def test_good_model_passes_all_checks() -> None:
     duel = build_duel(cancer(), linear_model(cancer()), baseline_model(cancer()), **terms)
     outcomes = [plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")]
     assert not [outcome.text for outcome in outcomes if outcome.state == "failed"]
+
+
+def test_variant_must_be_no_worse_and_faster() -> None:
+    """A variant with the champion's predictions is promoted, unlike another challenger; a worse variant is held."""
+    verdict = decide([plugins.load("checks", name)().outcome(_variant()) for name in plugins.names("checks")])
+    assert verdict == "PROMOTE"
+    other = build_duel(cancer(), linear_model(cancer()), linear_model(cancer()))
+    assert plugins.load("checks", "champion")().outcome(other).state == "failed"
+    duel = _variant()
+    assert duel.champion is not None
+    noise = np.random.default_rng(0).normal(0, 0.2, len(duel.truth))
+    blurred = np.clip(duel.champion[:, 1] + noise, 0.01, 0.99)
+    worse = dataclasses.replace(duel, challenger=np.column_stack([1 - blurred, blurred]))
+    outcome = plugins.load("checks", "champion")().outcome(worse)
+    assert (outcome.state, "expected of a variant an interval of at least -" in outcome.text) == ("failed", True)
 
 
 def test_repeated_evaluation_raises_the_confidence_level() -> None:
@@ -140,16 +163,18 @@ def test_mcnemar_fails_if_the_champion_is_significantly_better(metric: str) -> N
     lost = dataclasses.replace(plain, challenger=won.champion, champion=won.challenger)
     outcome = plugins.load("checks", "mcnemar")().outcome(lost)
     assert outcome.state == "failed"
-    assert outcome.text.startswith("0 labels won and 10 lost against the champion, by chance 0.00195; expected")
+    assert outcome.text.startswith(
+        "only the challenger is right on 0 rows, only the champion on 10 (p-value 0.00195); expected"
+    )
 
 
 def test_slices_are_categories_quartiles_and_ranges() -> None:
     """Each slice has its rows; slices with few rows are omitted."""
     duel = build_duel(cancer(), linear_model(cancer()))
-    found = {part.name: part.indices for part in slices.parts(["side", "worst_area"], duel.task.columns, duel.rows)}
-    assert [*found][:2] == ["side large", "side small"]
-    assert sum(map(len, found.values())) == 2 * len(duel.truth)
-    assert len(found) == 6
+    indices = {part.name: part.indices for part in slices.parts(["side", "worst_area"], duel.task.columns, duel.rows)}
+    assert [*indices][:2] == ["side large", "side small"]
+    assert sum(map(len, indices.values())) == 2 * len(duel.truth)
+    assert len(indices) == 6
     value_range = Slice(column="worst_area", low=500, high=900)
     (part,) = slices.parts([value_range], duel.task.columns, duel.rows)
     assert part.name == "worst_area from 500 below 900"
@@ -214,8 +239,8 @@ def test_only_optional_values_are_masked() -> None:
 def test_worst_perturbation_is_chosen_per_row() -> None:
     """Of several outputs, the one with the largest error is taken for each row."""
     truth = np.zeros(4)
-    one, other = np.array([[0.0], [5.0], [0.0], [1.0]]), np.array([[3.0], [0.0], [0.0], [-2.0]])
-    assert perturbation.worst_case(truth, [one, other], labels=False).ravel().tolist() == [3.0, 5.0, 0.0, -2.0]
+    first, second = np.array([[0.0], [5.0], [0.0], [1.0]]), np.array([[3.0], [0.0], [0.0], [-2.0]])
+    assert perturbation.worst_case(truth, [first, second], labels=False).ravel().tolist() == [3.0, 5.0, 0.0, -2.0]
 
 
 @pytest.mark.parametrize(
@@ -267,11 +292,11 @@ def test_boolean_columns_work_in_slices_and_rules() -> None:
 def test_high_accuracy_with_missed_positives_is_rejected() -> None:
     """With 99 % accuracy and half of the sick missed, the baseline check and the required recall fail."""
     sick = np.array([1, 1] + [0] * 98)
-    found = np.array([1, 0] + [0] * 98)
+    predicted = np.array([1, 0] + [0] * 98)
     duel = dataclasses.replace(
         build_duel(cancer(), linear_model(cancer()), metric="accuracy", require={"balanced_accuracy": 0.9}),
         truth=sick,
-        challenger=np.eye(2)[found] * 0.98 + 0.01,
+        challenger=np.eye(2)[predicted] * 0.98 + 0.01,
         baseline=np.tile([0.98, 0.02], (100, 1)),
         simple=None,
         ask=None,

@@ -21,8 +21,8 @@ BENIGN = np.tile(np.repeat([1, 0], 20), 2)  # of both sides 20 rows are benign
 
 def outcome(name: str, duel: Duel) -> Outcome:
     """Run one check."""
-    found: Outcome = plugins.load("checks", name)().outcome(duel)
-    return found
+    result: Outcome = plugins.load("checks", name)().outcome(duel)
+    return result
 
 
 def constant_model(outputs: Array) -> Ask:
@@ -41,13 +41,31 @@ def fairness_duel(predicted: list[int], **terms: Any) -> Duel:
 @pytest.mark.parametrize(
     ("predicted", "terms", "state", "ratio", "text"),
     [
-        ([20, 16], {"favourable": "benign"}, "passed", 0.8, "share given benign 0.4 for side small against 0.5"),
-        ([20, 15], {"favourable": "benign"}, "failed", 0.75, "share given benign 0.375 for side small against 0.5"),
-        ([15, 20], {"favourable": "benign"}, "failed", 0.75, "share given benign 0.375 for side large against 0.5"),
+        ([20, 16], {"favourable": "benign"}, "passed", 0.8, "share predicted as benign 0.4 for side small against 0.5"),
+        (
+            [20, 15],
+            {"favourable": "benign"},
+            "failed",
+            0.75,
+            "share predicted as benign 0.375 for side small against 0.5",
+        ),
+        (
+            [15, 20],
+            {"favourable": "benign"},
+            "failed",
+            0.75,
+            "share predicted as benign 0.375 for side large against 0.5",
+        ),
         ([20, 15], {"favourable": "benign", "fairness": 0.75}, "passed", 0.75, "expected at least 0.75"),
-        ([30, 20], {"favourable": "malignant"}, "failed", 0.5, "share given malignant 0.25 for side large against 0.5"),
-        ([20, 15], {}, "failed", 0.75, "share given benign 0.375 for side small"),
-        ([30, 20], {}, "failed", 0.5, "share of malignant found 0.5 for side large against 1 for side small"),
+        (
+            [30, 20],
+            {"favourable": "malignant"},
+            "failed",
+            0.5,
+            "share predicted as malignant 0.25 for side large against 0.5",
+        ),
+        ([20, 15], {}, "failed", 0.75, "share predicted as benign 0.375 for side small"),
+        ([30, 20], {}, "failed", 0.5, "recall of malignant 0.5 for side large against 1 for side small"),
         ([0, 0], {"favourable": "benign"}, "passed", 1.0, "a ratio of 1.00"),
     ],
 )
@@ -55,10 +73,10 @@ def test_groups_get_labels_at_similar_rates(
     predicted: list[int], terms: dict[str, Any], state: str, ratio: float, text: str
 ) -> None:
     """Four fifths of the other side's rate are enough, for predicted labels and for correctly predicted ones."""
-    found = outcome("fairness", fairness_duel(predicted, **terms))
-    assert found.state == state
-    assert found.observed == pytest.approx(ratio)
-    assert text in found.text
+    result = outcome("fairness", fairness_duel(predicted, **terms))
+    assert result.state == state
+    assert result.observed == pytest.approx(ratio)
+    assert text in result.text
 
 
 def test_recall_of_small_groups_is_not_compared() -> None:
@@ -74,10 +92,10 @@ def test_errors_of_groups_are_compared() -> None:
     """Groups are compared by mean absolute error, regardless of sign."""
     duel = build_duel(diabetes(), linear_model(diabetes()), sensitive=["sex"])
     errors = np.where(duel.rows["sex"] == "one", -4.0, 2.0) * np.where(np.arange(len(duel.truth)) % 2, 1, -1)
-    found = outcome("fairness", dataclasses.replace(duel, challenger=(duel.truth + errors)[:, None]))
-    assert found.state == "failed"
-    assert found.observed == pytest.approx(0.5)
-    assert found.text.startswith("mean absolute error 2 for sex two against 4 for sex one: a ratio of 0.50; expected")
+    result = outcome("fairness", dataclasses.replace(duel, challenger=(duel.truth + errors)[:, None]))
+    assert result.state == "failed"
+    assert result.observed == pytest.approx(0.5)
+    assert result.text.startswith("mean absolute error 2 for sex two against 4 for sex one: a ratio of 0.50; expected")
 
 
 @pytest.mark.parametrize(
@@ -93,8 +111,8 @@ def test_class_with_minimum_recall_has_not_collapsed(minimum: float, state: str,
     predicted_labels = np.where(np.isin(np.arange(20), [0, 1, 10]), 1, 0) ^ np.repeat([0, 1], 10)
     plain = build_duel(cancer(), linear_model(cancer()), min_recall=minimum)
     duel = dataclasses.replace(plain, truth=np.repeat([0, 1], 10), challenger=np.eye(2)[predicted_labels])
-    found = outcome("collapse", duel)
-    assert (found.state, found.text, found.observed, found.limit, found.rows) == (state, text, 0.8, minimum, 20)
+    result = outcome("collapse", duel)
+    assert (result.state, result.text, result.observed, result.limit, result.rows) == (state, text, 0.8, minimum, 20)
 
 
 @pytest.mark.parametrize(
@@ -110,17 +128,17 @@ def test_one_wrong_row_can_be_chance(
 ) -> None:
     """A prediction of 75 % is wrong in one of four rows; a prediction of 100 % is never wrong by chance."""
     plain = build_duel(cancer(), linear_model(cancer()), calibration=maximum)
-    found = outcome("calibration", dataclasses.replace(plain, truth=np.array([truth]), challenger=np.array([shares])))
-    assert (found.state, "one in 100 calibrated models" in found.text) == (state, mentions_chance)
+    result = outcome("calibration", dataclasses.replace(plain, truth=np.array([truth]), challenger=np.array([shares])))
+    assert (result.state, "one in 100 calibrated models" in result.text) == (state, mentions_chance)
 
 
 @pytest.mark.parametrize(("maximum", "state"), [(0.5, "passed"), (0.49, "failed")])
 def test_calibration_error_equal_to_the_maximum_passes(maximum: float, state: str) -> None:
     """Two predictions of 100 %, one of them wrong, have an error of a half, none of it by chance."""
     plain = build_duel(cancer(), linear_model(cancer()), calibration=maximum)
-    found = outcome("calibration", dataclasses.replace(plain, truth=np.array([1, 0]), challenger=np.eye(2)[[1, 1]]))
-    assert (found.state, found.observed, found.limit) == (state, 0.5, maximum)
-    assert "one in 100 calibrated models" not in found.text
+    result = outcome("calibration", dataclasses.replace(plain, truth=np.array([1, 0]), challenger=np.eye(2)[[1, 1]]))
+    assert (result.state, result.observed, result.limit) == (state, 0.5, maximum)
+    assert "one in 100 calibrated models" not in result.text
 
 
 def test_gap_equal_to_the_maximum_passes() -> None:
@@ -129,8 +147,8 @@ def test_gap_equal_to_the_maximum_passes() -> None:
     gap = build_duel(cancer(), linear_model(cancer()), **terms).gap
     assert gap is not None
     for maximum, state in ((gap, "passed"), (gap * (1 - 1e-9), "failed")):
-        found = outcome("generalization_gap", build_duel(cancer(), linear_model(cancer()), max_gap=maximum, **terms))
-        assert (found.state, found.observed, found.limit) == (state, gap, maximum)
+        result = outcome("generalization_gap", build_duel(cancer(), linear_model(cancer()), max_gap=maximum, **terms))
+        assert (result.state, result.observed, result.limit) == (state, gap, maximum)
 
 
 def test_loss_by_noise_equal_to_the_maximum_passes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,19 +164,19 @@ def test_loss_by_noise_equal_to_the_maximum_passes(monkeypatch: pytest.MonkeyPat
         duel = build_duel(
             cancer(), linear_model(cancer()), more={"ask": lambda rows: noisy[: len(rows["side"])]}, noise_loss=maximum
         )
-        found = outcome("robustness", duel)
-        assert (found.state, found.limit, found.rows) == (state, maximum, 100)
-        assert found.observed == pytest.approx(lost)
-    assert "noise of 0.1 deviations" in found.text
+        result = outcome("robustness", duel)
+        assert (result.state, result.limit, result.rows) == (state, maximum, 100)
+        assert result.observed == pytest.approx(lost)
+    assert "noise of 0.1 deviations" in result.text
 
 
 def test_worst_perturbation_may_cost_the_whole_gain() -> None:
     """Falling back to the baseline is a loss of 1, which is just allowed; a worse result fails."""
     plain = build_duel(cancer(), linear_model(cancer()), noise_loss=5.0)
     for noisy, state in ((plain.baseline, "passed"), (plain.baseline[:, ::-1], "failed")):
-        found = outcome("robustness", dataclasses.replace(plain, ask=constant_model(noisy)))
-        assert (found.state, found.limit) == (state, 1.0)
-        assert "the worst of 8 steps of 0.1 deviations" in found.text
+        result = outcome("robustness", dataclasses.replace(plain, ask=constant_model(noisy)))
+        assert (result.state, result.limit) == (state, 1.0)
+        assert "the worst of 8 steps of 0.1 deviations" in result.text
 
 
 def rule(**settings: Any) -> dict[str, Any]:
@@ -175,8 +193,8 @@ def test_behaviour_rule_may_be_broken_by_the_allowed_share(share: float, state: 
     changed = dataclasses.replace(
         duel, truth=duel.truth[:100], challenger=np.zeros((100, 1)), rows=few, ask=lambda _: changes
     )
-    found = outcome("behaviour", changed)
-    assert (found.state, found.observed, found.limit, found.rows) == (state, 0.75, share, 100)
+    result = outcome("behaviour", changed)
+    assert (result.state, result.observed, result.limit, result.rows) == (state, 0.75, share, 100)
 
 
 def test_rows_changed_beyond_bounds_are_skipped() -> None:
@@ -195,14 +213,14 @@ def test_rows_changed_beyond_bounds_are_skipped() -> None:
     changed = dataclasses.replace(
         duel, task=task, truth=duel.truth[:60], challenger=np.zeros((60, 1)), rows=few, ask=ask
     )
-    found = outcome("behaviour", changed)
-    assert (found.state, found.observed, found.rows) == ("passed", 1.0, 30)
+    result = outcome("behaviour", changed)
+    assert (result.state, result.observed, result.rows) == ("passed", 1.0, 30)
     assert np.unique(requested[0]).tolist() == [0.5, 2.0, 9.5, 10.0]
     none = dataclasses.replace(changed, rows={**few, "bmi": np.full(60, 9.5)})
-    found = outcome("behaviour", none)
-    assert (found.state, found.observed, found.limit, found.rows) == ("failed", 0.0, 0.95, 0)
+    result = outcome("behaviour", none)
+    assert (result.state, result.observed, result.limit, result.rows) == ("failed", 0.0, 0.95, 0)
     assert (
-        found.text
+        result.text
         == "bmi +1: never a lower answer: no row can be changed this way within the bounds; expected at least 1"
     )
 
@@ -217,10 +235,10 @@ def test_another_category_must_not_change_the_label() -> None:
         requested.append(rows["side"])
         return np.eye(2)[np.where(small & (np.arange(len(small)) % 2 == 0), 1, 0)]
 
-    found = outcome("behaviour", dataclasses.replace(duel, challenger=np.eye(2)[np.zeros(len(small), int)], ask=ask))
+    result = outcome("behaviour", dataclasses.replace(duel, challenger=np.eye(2)[np.zeros(len(small), int)], ask=ask))
     assert np.unique(requested[0]).tolist() == ["large"]
-    assert found.rows == small.sum()
-    assert found.observed == pytest.approx(1 - (np.flatnonzero(small) % 2 == 0).mean())
+    assert result.rows == small.sum()
+    assert result.observed == pytest.approx(1 - (np.flatnonzero(small) % 2 == 0).mean())
 
 
 def test_label_rule_compares_its_probability() -> None:

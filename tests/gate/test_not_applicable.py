@@ -41,7 +41,7 @@ REASONS: list[tuple[str, Make, str]] = [
     ("drift", labels(more={"inputs": {"why": "they are images"}}), "they are images"),
     ("fairness", labels(), "gate.sensitive names no column"),
     ("generalization_gap", labels(more={"train": 9.0}), "nothing was gained over the baseline on the training rows"),
-    ("live_quality", labels(), "live truths of both: expected at least 200; received too few"),
+    ("live_quality", labels(), "expected at least 200 ground truths of each version; received too few"),
     ("mcnemar", numbers, "regression has no labels"),
     ("mcnemar", labels(), "there is no champion yet"),
     ("model_card", without("empty"), "no model card was written"),
@@ -53,6 +53,7 @@ REASONS: list[tuple[str, Make, str]] = [
     ("simple_model", labels(more={"simple": None}), "neither a linear model nor a tree takes such features"),
     ("size", without("size_mb"), "there is no model file to measure"),
     ("slices", numbers, "gate.slices names none"),
+    ("variant_speed", labels(), "it is no variant of the champion"),
     ("slices", labels(slices=["side"]), "there is neither a floor nor a champion"),
 ]
 
@@ -60,9 +61,9 @@ REASONS: list[tuple[str, Make, str]] = [
 @pytest.mark.parametrize(("name", "make", "reason"), REASONS, ids=[f"{name}: {why}" for name, _, why in REASONS])
 def test_check_that_does_not_apply_gives_a_reason(name: str, make: Make, reason: str) -> None:
     """Only the reason is recorded: no value, no limit, no rows."""
-    found: Outcome = plugins.load("checks", name)().outcome(make())
-    assert (found.state, found.text) == ("not applicable", reason)
-    assert (found.observed, found.limit, found.interval, found.rows) == (None, None, None, None)
+    result: Outcome = plugins.load("checks", name)().outcome(make())
+    assert (result.state, result.text) == ("not applicable", reason)
+    assert (result.observed, result.limit, result.interval, result.rows) == (None, None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -83,11 +84,11 @@ def test_groups_below_20_rows_are_not_judged(check: str, terms: dict[str, Any], 
             rows={name: values[indices] for name, values in duel.rows.items()},
             **{name: getattr(duel, name)[indices] for name in ("truth", "challenger", "baseline")},
         )
-        found = plugins.load("checks", check)().outcome(subset)
-        assert (found.state != "not applicable", found.text == reason) == (judged, not judged)
+        result = plugins.load("checks", check)().outcome(subset)
+        assert (result.state != "not applicable", result.text == reason) == (judged, not judged)
 
 
 def test_non_repeatable_checks_are_listed() -> None:
     """Checks that depend on the machine, people or clients are run again; all others follow from the files."""
     changing = {name for name in plugins.names("checks") if not plugins.load("checks", name).repeatable}
-    assert changing == {"approval", "drift", "latency", "live_quality", "size"}
+    assert changing == {"approval", "drift", "latency", "live_quality", "size", "variant_speed"}

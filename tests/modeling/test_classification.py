@@ -158,7 +158,7 @@ def test_mean_curve_of_two_labels_with_rows() -> None:
     lines = figures(EVALUATED)["ROC"].data["lines"]
     assert [line["name"].partition(",")[0] for line in lines] == ["b", "a", "mean", "by chance"]
     one_label = Predictions(TRUTH[:3], SHARES[:3], SHARES[:3], np.arange(3), ["a", "b", "c"])
-    assert [*figures(one_label)] == ["Confusion", "Calibration"]
+    assert [*figures(one_label)] == ["Confusion matrix", "Calibration"]
 
 
 @pytest.mark.parametrize(("labels", "label"), [(2, "yes"), (3, "the predicted label")])
@@ -180,7 +180,7 @@ def test_calibration_of_the_second_or_the_predicted_label(labels: int, label: st
 
 def test_confusion_matrix_is_shaded_by_row() -> None:
     """Actual labels are rows, predicted ones columns."""
-    shown = figures(EVALUATED)["Confusion"].data
+    shown = figures(EVALUATED)["Confusion matrix"].data
     assert (shown["down"], shown["across"], shown["by_row"]) == ("Actual", "Predicted", True)
     assert shown["values"] == [[1, 1, 1], [1, 1, 0], [0, 0, 0]]
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from tiltyard.arrays import Fitted
 from tiltyard.errors import RequestError, format_value
+from tiltyard.modeling.columns import date
 from tiltyard.modeling.columns.base import Column, scale
 from tiltyard.modeling.columns.boolean import Boolean
 from tiltyard.modeling.columns.category import Category
@@ -256,3 +257,22 @@ def test_schema_of_dates_and_categories() -> None:
     assert "format" not in Date(format="%d.%m.%Y").json_schema()
     assert Category(values=["a", 1], unseen="bucket").json_schema()["examples"] == ["a", 1]
     assert "examples" not in Category(unseen="bucket").json_schema()
+
+
+@given(
+    moments=st.lists(st.integers(-(10**15), 10**16) | st.integers(0, 10**10), min_size=1, max_size=50),
+    format_=st.sampled_from(["%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%d %H:%M:%S"]),
+    missing=st.booleans(),
+)
+def test_date_features_once_a_day_equal_those_of_each_row(moments: list[int], format_: str, missing: bool) -> None:
+    """Many rows look their features up by the day, with the same bits; also before 1970, and if some are missing."""
+    values = np.array(moments * 30).astype("datetime64[us]")
+    column = Date(format=format_, missing="median" if missing else "refuse")
+    values[1::7] = np.datetime64("NaT") if missing else values[1::7]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(date, "FEW", 10**6)
+        fitted = column.fit(values)
+        encoded = column.encode(values, fitted)
+        patch.setattr(date, "FEW", 0)
+        assert column.fit(values) == fitted
+        assert column.encode(values, fitted).tobytes() == encoded.tobytes()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,7 +80,15 @@ def test_parsing_many_days_equals_parsing_each(year: int) -> None:
     """Only every fourth century has a 29 February."""
     datetime_format = DatetimeFormat("%Y-%m-%d")
     texts = [f"{year:04}-{month:02}-{day:02}" for month in range(14) for day in range(33)]
-    assert datetime_format.read_all(texts).tolist() == [*map(datetime_format.read, texts)]
+    expected = [*map(datetime_format.read, texts)]
+    assert datetime_format.read_all(texts).tolist() == expected
+    assert datetime_format.read_arrow(pa.array(["", *texts])[1:]).tolist() == expected
+
+
+def test_blank_around_a_date_is_left_to_the_slow_parser() -> None:
+    """Cells are stripped before they are parsed one by one, so a blank in the format matches none."""
+    assert np.isnat(DatetimeFormat(" %Y").read_arrow(pa.array([" 2024"]))).all()
+    assert np.isnat(DatetimeFormat("%Y").read_arrow(pa.array([" 2024", "2024"]))).all()
 
 
 @pytest.mark.parametrize(

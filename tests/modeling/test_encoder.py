@@ -19,7 +19,8 @@ from tiltyard.modeling.columns.base import PLAIN
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.preparation.array_file import read_part
-from tiltyard.preparation.split import SplitInputs, row_keys, split_rows
+from tiltyard.preparation.row_hashes import row_keys
+from tiltyard.preparation.split import SplitInputs, split_rows
 from tiltyard.validation.validate import validate
 from tiltyard.workspace import Workspace
 

@@ -59,14 +59,12 @@ def test_network_has_one_output_per_step() -> None:
 def test_each_step_has_its_own_metrics(steps: int, with_interval: bool) -> None:
     """Each step has the errors of model and baseline, and the share of truths within the interval."""
     expected = [
-        {"step": 1, "rmse": np.sqrt((9 + 16) / 2), "baseline": 1, "between_ends": 0.5},
-        {"step": 2, "rmse": np.sqrt(1 / 2), "baseline": 2, "between_ends": 0.5},
-        {"step": 3, "rmse": np.sqrt(4 / 2), "baseline": 3, "between_ends": 1.0},
+        {"step": 1, "rmse": np.sqrt((9 + 16) / 2), "baseline": 1, "coverage": 0.5},
+        {"step": 2, "rmse": np.sqrt(1 / 2), "baseline": 2, "coverage": 0.5},
+        {"step": 3, "rmse": np.sqrt(4 / 2), "baseline": 3, "coverage": 1.0},
     ]
     details = Evaluator().details(evaluate_steps(steps, with_interval=with_interval))["by_step"]
-    columns = [
-        {name: value for name, value in one.items() if with_interval or name != "between_ends"} for one in expected
-    ]
+    columns = [{name: value for name, value in one.items() if with_interval or name != "coverage"} for one in expected]
     assert [dict(one) for one in details] == [pytest.approx(one) for one in columns[:steps]]
 
 
@@ -93,7 +91,7 @@ def test_forecast_plot_shows_the_first_step(with_interval: bool) -> None:
     plots = Evaluator().plots(evaluate_steps(3, with_interval=with_interval))
     assert plots["forecast"] == {"row": [7, 8], "actual": [10, 11], "forecast": [13, 15], "baseline": [9, 10]}
     assert plots["steps"]["step"] == [1, 2, 3]
-    assert ("between_ends" in plots["steps"]) is with_interval
+    assert ("coverage" in plots["steps"]) is with_interval
     assert plots["residuals"] == {"predicted": [13, 20, 28, 15, 22, 31], "residual": [3, 0, -2, 4, 1, 0]}
 
 

@@ -219,12 +219,12 @@ def test_forecast_intervals_have_the_requested_coverage(tmp_path: Path) -> None:
     assert [step["step"] for step in report["by_step"]] == [1, 2, 3]
     test, worst = sealed_test.read_test(workspace, task.name, task.columns), report["worst"][0]
     assert test.truth[test.number.tolist().index(worst["row"]), worst["step"] - 1] == worst["actual"]
-    assert all(0.72 < step["between_ends"] < 0.88 for step in report["by_step"])
+    assert all(0.72 < step["coverage"] < 0.88 for step in report["by_step"])
     predictor = Predictor.load(workspace.out("shop", "train"))
     prediction = predictor.predict([[0.5] * 6])[0]
     assert prediction.keys() == {"forecast", "low", "high"}
     assert all(0.6 < high - low < 1.0 for low, high in zip(prediction["low"], prediction["high"], strict=True))
-    assert "By step ahead" in task_page(workspace, task)
+    assert "By forecast step" in task_page(workspace, task)
 
 
 def test_interval_coverage_holds_for_any_number_of_rows() -> None:

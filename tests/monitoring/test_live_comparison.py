@@ -52,8 +52,8 @@ def write_truths(space: Workspace, ids: range) -> None:
 @pytest.fixture
 def task(champions_project: Workspace) -> Task:
     """Return iris, with accuracy as its metric."""
-    found = loader.load(champions_project, "iris")
-    return found.model_copy(update={"gate": found.gate.model_copy(update={"metric": "accuracy"})})
+    loaded = loader.load(champions_project, "iris")
+    return loaded.model_copy(update={"gate": loaded.gate.model_copy(update={"metric": "accuracy"})})
 
 
 def test_shadow_is_compared_on_paired_rows(task: Task, tmp_path: Path) -> None:
@@ -62,13 +62,13 @@ def test_shadow_is_compared_on_paired_rows(task: Task, tmp_path: Path) -> None:
     write_predictions(space, OLD, 80, range(100))
     write_predictions(space, NEW, 90, range(100), arm="shadow")
     write_truths(space, range(100))
-    found = load_live_quality(space, task)
-    comparison = compare(found, NEW, OLD)
+    quality = load_live_quality(space, task)
+    comparison = compare(quality, NEW, OLD)
     assert comparison is not None
     assert (comparison.truths, comparison.same) == (100, True)
     assert (comparison.gain.new, comparison.gain.old) == (0.9, 0.8)
     assert comparison.gain.low > 0
-    assert agreement(found, NEW, OLD) == {"answers": 100, "equal": 0.9}
+    assert agreement(quality, NEW, OLD) == {"answers": 100, "equal": 0.9}
     assert "live accuracy 0.9 against the champion's 0.8 by 100 truths of the same requests" in comparison.describe(
         task.gate
     )
@@ -81,13 +81,13 @@ def test_canary_is_compared_on_unpaired_rows_of_the_same_period(task: Task, tmp_
     write_predictions(space, OLD, 0, range(200, 300))
     write_predictions(space, NEW, 90, range(100, 200), arm="canary", since=1e6)
     write_truths(space, range(300))
-    found = load_live_quality(space, task)
-    comparison = compare(found, NEW, OLD)
+    quality = load_live_quality(space, task)
+    comparison = compare(quality, NEW, OLD)
     assert comparison is not None
     assert (comparison.truths, comparison.same) == (100, False)
     assert comparison.gain.value == pytest.approx(0.1)
     assert comparison.gain.low == pytest.approx(0.1 - 1.96 * np.sqrt((0.9 * 0.1 + 0.8 * 0.2) / 100), abs=0.02)
-    assert agreement(found, NEW, OLD) is None
+    assert agreement(quality, NEW, OLD) is None
 
 
 def test_no_comparison_with_fewer_than_twenty_truths(task: Task, tmp_path: Path) -> None:

@@ -53,13 +53,13 @@ def sealed_test_rows(space: Workspace, name: str = "iris") -> tuple[list[Any], l
 
 def send_requests(client: TestClient, rows: list[Any], size: int = 7) -> list[dict[str, Any]]:
     """Send requests of a few rows each; return id, token and index of each prediction, as its truth must have them."""
-    found: list[dict[str, Any]] = []
+    sent: list[dict[str, Any]] = []
     for start in range(0, len(rows), size):
         chunk = rows[start : start + size]
         response = client.post(PREDICT, json={"instances": chunk})
         assert response.status_code == 200
-        found += [{**truth_fields(response), "instance": index} for index in range(len(chunk))]
-    return found
+        sent += [{**truth_fields(response), "instance": index} for index in range(len(chunk))]
+    return sent
 
 
 def truth_fields(response: Any) -> dict[str, str]:
@@ -90,16 +90,16 @@ def test_live_quality_equals_the_evaluation_on_the_same_rows(served_project: Ser
             assert client.post(FEEDBACK, json={"feedback": chunk}).json() == {"kept": len(chunk), "model": "iris"}
         send_requests(client, rows[:3])
     recorder.lines.finish()
-    found = monitor(space, task)
-    (quality,) = found["quality"]
+    status = monitor(space, task)
+    (quality,) = status["quality"]
     evaluated = files.read_json(space.package("iris", first) / "schema.json")["metrics"][task.gate.metric]
     assert quality["value"] == pytest.approx(evaluated)
     assert quality["low"] < quality["value"] < quality["high"]
     assert (quality["truths"], quality["evaluated"]) == (30, evaluated)
-    assert found["feedback"] == {"truths": 32, "repeated": 1, "unknown": 1, "waiting": 3}
+    assert status["feedback"] == {"truths": 32, "repeated": 1, "unknown": 1, "waiting": 3}
     close_recorder(recorder)
     again = monitor(space, task)
-    assert (again["gathered"], again["quality"], again["feedback"]) == (2, found["quality"], found["feedback"])
+    assert (again["gathered"], again["quality"], again["feedback"]) == (2, status["quality"], status["feedback"])
     assert monitor(space, task) == {**again, "gathered": 0}
 
 
@@ -150,8 +150,8 @@ def test_open_log_is_read_but_not_converted(served_project: ServedProject, recor
     with TestClient(app) as client:
         send_requests(client, [random_models.IRIS] * 3, 1)
         recorder.lines.finish()
-        found = monitor(space, task)
-        assert (found["gathered"], found["recorded"][0]["requests"]) == (0, 3)
+        status = monitor(space, task)
+        assert (status["gathered"], status["recorded"][0]["requests"]) == (0, 3)
         send_requests(client, [random_models.IRIS])
         recorder.lines.finish()
         assert monitor(space, task)["recorded"][0]["requests"] == 4
@@ -290,9 +290,9 @@ def test_truths_of_a_regression_must_be_finite_numbers(packages: dict[str, Path]
 def test_recorder_settings_come_from_the_environment(tmp_path: Path) -> None:
     """Without a folder nothing is recorded; an invalid share, or a share without a folder, is refused."""
     assert Recorder.from_environment({}) is None
-    found = Recorder.from_environment({"TILTYARD_RECORDS": str(tmp_path), "TILTYARD_RECORD": "0.5"})
-    assert found is not None
-    assert (found.folder, found.share) == (tmp_path, 0.5)
+    recorder = Recorder.from_environment({"TILTYARD_RECORDS": str(tmp_path), "TILTYARD_RECORD": "0.5"})
+    assert recorder is not None
+    assert (recorder.folder, recorder.share) == (tmp_path, 0.5)
     for share in ("2", "-1", "many", "nan"):
         with pytest.raises(WorkspaceError, match="expected a share from 0 to 1; received"):
             Recorder.from_environment({"TILTYARD_RECORDS": str(tmp_path), "TILTYARD_RECORD": share})
@@ -368,23 +368,23 @@ def test_killed_workers_lose_no_written_records(served_project: ServedProject, t
         for thread in threads:
             thread.join()
         time.sleep(1)
-    found = records.read(space, task, "answers").to_pandas()
+    answers = records.read(space, task, "answers").to_pandas()
     assert len(killed) >= 6
     assert len(request_ids) >= 1200
-    assert not found.duplicated(["record.id", "record.instance"]).any()
-    lost = request_ids - set(found["record.id"])
+    assert not answers.duplicated(["record.id", "record.instance"]).any()
+    lost = request_ids - set(answers["record.id"])
     assert len(lost) <= 3 * 2 * 20, (
         f"{len(lost)} of {len(request_ids)}"
     )  # those that a killed worker had not written yet
     assert records.compact(space, task) >= 1
-    assert records.read(space, task, "answers").num_rows == len(found)
+    assert records.read(space, task, "answers").num_rows == len(answers)
 
 
 def _workers(parent: int) -> list[int]:
     import psutil
 
-    found = psutil.Process(parent).children(recursive=True)
-    return [child.pid for child in found if "spawn_main" in " ".join(child.cmdline())]
+    children = psutil.Process(parent).children(recursive=True)
+    return [child.pid for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
 def _send_until_stopped(url: str, request_ids: set[str], stop: threading.Event) -> None:

@@ -67,10 +67,10 @@ def write_and_read(workspace: Workspace, task: Task, values: list[Any], *, close
             "version": "v",
             "arm": "champion",
             "ms": 1.0,
-            "instances": [one],
+            "instances": [instance],
             "predictions": [1],
         }
-        for i, one in enumerate(instances)
+        for i, instance in enumerate(instances)
     ]
     table = records._table(task, "answers", _write_log(folder, lines))
     return records._to_instances(task, _through_parquet(table, folder) if closed else table.select(["x"]))
@@ -106,9 +106,9 @@ def test_recorded_instances_are_read_back_as_sent(
         return  # text generation has no drift values
     object.__setattr__(encoder, "fitted", {"x": column.fit(received)})
     object.__setattr__(encoder, "max_instances", 64)
-    found = compare_rows(task, encoder, reference(encoder, encoder.encode({"x": received})), rows)
-    assert [(row["feature"], row["drifted"]) for row in found.columns] == [("x", False)]
-    assert (found.rows, found.refused) == (len(rows), 0)
+    comparison = compare_rows(task, encoder, reference(encoder, encoder.encode({"x": received})), rows)
+    assert [(row["feature"], row["drifted"]) for row in comparison.columns] == [("x", False)]
+    assert (comparison.rows, comparison.refused) == (len(rows), 0)
 
 
 def test_drift_of_images_is_unavailable_since_they_are_not_recorded(workspace: Workspace) -> None:
@@ -118,10 +118,10 @@ def test_drift_of_images_is_unavailable_since_they_are_not_recorded(workspace: W
 
 def duel(task: Task, inputs: dict[str, Any], drift: list[dict[str, Any]]) -> Duel:
     """Return the part of a duel that the check uses."""
-    found = object.__new__(Duel)
+    duel_without_init = object.__new__(Duel)
     for name, value in (("task", task), ("inputs", inputs), ("drift", drift)):
-        object.__setattr__(found, name, value)
-    return found
+        object.__setattr__(duel_without_init, name, value)
+    return duel_without_init
 
 
 def test_drift_is_measured_without_inputs_that_the_model_refuses(workspace: Workspace) -> None:
@@ -131,12 +131,12 @@ def test_drift_is_measured_without_inputs_that_the_model_refuses(workspace: Work
     values = np.linspace(0, 10, 300)
     object.__setattr__(encoder, "fitted", {"x": task.columns["x"].fit(values)})
     spreads = reference(encoder, encoder.encode({"x": values}))
-    found = compare_rows(task, encoder, spreads, [{"x": value} for value in [*values.tolist(), 11, 12.5, 13] * 2])
-    assert (found.rows, found.refused, found.columns[0]["rows"]) == (606, 6, 600)
-    assert found.first == "x: expected 0 to 10; received 11"
-    inputs = {"rows": found.rows, "refused": found.refused, "first": found.first}
-    assert Check().observe(duel(task, inputs, found.columns)).good
-    outcome = Check().observe(duel(task, {**inputs, "refused": 60}, found.columns))
+    comparison = compare_rows(task, encoder, spreads, [{"x": value} for value in [*values.tolist(), 11, 12.5, 13] * 2])
+    assert (comparison.rows, comparison.refused, comparison.columns[0]["rows"]) == (606, 6, 600)
+    assert comparison.first == "x: expected 0 to 10; received 11"
+    inputs = {"rows": comparison.rows, "refused": comparison.refused, "first": comparison.first}
+    assert Check().observe(duel(task, inputs, comparison.columns)).good
+    outcome = Check().observe(duel(task, {**inputs, "refused": 60}, comparison.columns))
     assert not outcome.good
     assert outcome.text.startswith(
         "60 of 606 recorded inputs are refused by the model, such as x: expected 0 to 10; received 11"

@@ -51,7 +51,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (package / "cli").mkdir(parents=True)
     for name in ("__init__.py", "cli/__init__.py"):
         (package / name).touch()
-    (package / "files.py").write_text((ROOT / "src" / "tiltyard" / "files.py").read_text())
+    for name in ("files.py", "library_imports.py"):
+        (package / name).write_text((ROOT / "src" / "tiltyard" / name).read_text())
     (pipelines := package.with_name("pipelines")).mkdir()
     for name in ("__init__.py", "fork_server.py"):
         (pipelines / name).write_text((ROOT / "pipelines" / name).read_text())
@@ -144,7 +145,7 @@ def test_nothing_is_left_if_one_of_them_is_killed(ending: str, servers: ForkServ
 def test_the_server_of_a_killed_run_ends() -> None:
     """After kill -9 of a run, the server and its fork end by themselves; the next run removes the sockets."""
     program = (
-        "from pipelines import fork_server; fork_server.LIBRARIES = {'data': ()}; import os, time\n"
+        "from pipelines import fork_server; fork_server.LIBRARIES = {'data': (), 'models': ()}; import os, time\n"
         "fork_server.ForkServers().__enter__(); print(os.environ[fork_server.VARIABLE], flush=True)\n"
         "time.sleep(300)"
     )
@@ -190,10 +191,31 @@ def test_the_backend_is_that_of_training(project: Path, monkeypatch: pytest.Monk
         "Path(__file__).with_name('backend').write_text(os.environ['KERAS_BACKEND'])\n"
     )
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
-    monkeypatch.setattr(fork_server, "LIBRARIES", {"data": ("keras_reader",)})
+    monkeypatch.setattr(fork_server, "LIBRARIES", {"data": ("keras_reader",), "models": ()})
     with ForkServers():
         assert outcome("3")[0] == 3
     assert (project.parent / "backend").read_text() == "tensorflow"
+
+
+def test_servers_load_libraries_at_once_if_a_stage_is_sure_to_run(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They load before the first stage asks for one, while Prefect starts."""
+    (project.parent / "marker.py").write_text("import pathlib; pathlib.Path(__file__).with_name('loaded').touch()\n")
+    monkeypatch.setattr(fork_server, "LIBRARIES", {"data": ("marker",), "models": ()})
+    with ForkServers(at_once=True):
+        _until((project.parent / "loaded").exists)
+        assert outcome("3")[0] == 3
+
+
+@pytest.mark.usefixtures("servers")
+def test_servers_inside_servers_are_those_outside() -> None:
+    """The flow of a run uses the servers that its command has started, and leaves them to it."""
+    outside = os.environ[fork_server.VARIABLE]
+    with ForkServers():
+        assert os.environ[fork_server.VARIABLE] == outside
+    assert os.environ[fork_server.VARIABLE] == outside
+    assert outcome("3")[0] == 3
 
 
 @pytest.mark.usefixtures("project")

@@ -297,6 +297,6 @@ def test_colours_are_used_on_terminals_that_support_them(
 
 def test_make_help_has_no_escape_codes_in_a_pipe() -> None:
     """Help that is written to a pipe has no escape codes."""
-    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "make run " in done.stdout
-    assert "\x1b" not in done.stdout
+    result = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "make run " in result.stdout
+    assert "\x1b" not in result.stdout

@@ -36,11 +36,11 @@ def test_deployment_is_registered(project: Workspace) -> None:
 
     deployment(project, ["iris", "sine"], "0 6 * * *", "Europe/Vienna").apply()
     with get_client(sync_client=True) as client:
-        found = client.read_deployment_by_name("road/iris-sine")
-    (clock,) = found.schedules
+        deployed = client.read_deployment_by_name("road/iris-sine")
+    (clock,) = deployed.schedules
     assert clock.schedule == CronSchedule(cron="0 6 * * *", timezone="Europe/Vienna")
-    assert found.parameters == {"root": str(project.root), "names": ["iris", "sine"]}
-    limit, options = found.global_concurrency_limit, found.concurrency_options
+    assert deployed.parameters == {"root": str(project.root), "names": ["iris", "sine"]}
+    limit, options = deployed.global_concurrency_limit, deployed.concurrency_options
     assert limit
     assert options
     assert (limit.limit, options.collision_strategy) == (1, ConcurrencyLimitStrategy.CANCEL_NEW)
@@ -54,10 +54,10 @@ def test_release_frees_the_slot_of_a_crashed_run(project: Workspace) -> None:
 
     deployment(project, ["iris"], "0 6 * * *").apply()
     with get_client(sync_client=True) as client:
-        found = client.read_deployment_by_name("road/iris")
+        deployed = client.read_deployment_by_name("road/iris")
 
         def start_run() -> tuple[Any, str]:
-            run = client.create_flow_run_from_deployment(found.id)
+            run = client.create_flow_run_from_deployment(deployed.id)
             client.set_flow_run_state(run.id, Pending())
             if client.read_flow_run(run.id).state_name == "Pending":
                 client.set_flow_run_state(run.id, Running())
@@ -199,10 +199,10 @@ def _run_schedule(workspace: Workspace) -> Iterator[tuple[subprocess.Popen[str],
 def _is_active(url: str) -> bool:
     """Return whether the deployment is active, that is, no longer paused."""
     try:
-        found = httpx.get(f"{url}/deployments/name/road/iris", timeout=5)
+        response = httpx.get(f"{url}/deployments/name/road/iris", timeout=5)
     except httpx.HTTPError:
         return False
-    return found.status_code == 200 and not found.json()["paused"]
+    return response.status_code == 200 and not response.json()["paused"]
 
 
 def _start_run(url: str, state: str) -> str:
@@ -253,15 +253,15 @@ def _has_ended(process: psutil.Process) -> bool:
 
 def _descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """Return all descendants of a process, except those that have just ended."""
-    found = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in found if psutil.pid_exists(child.pid) and child.status() != psutil.STATUS_ZOMBIE]
+    children = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in children if psutil.pid_exists(child.pid) and child.status() != psutil.STATUS_ZOMBIE]
 
 
 def _children(process: subprocess.Popen[str], process_name: str) -> list[psutil.Process]:
     """Wait for the children of a process that have a word in their command line."""
     while process.poll() is None:
-        if found := [child for child in psutil.Process(process.pid).children() if process_name in child.cmdline()]:
-            return found
+        if children := [child for child in psutil.Process(process.pid).children() if process_name in child.cmdline()]:
+            return children
         time.sleep(0.1)
     return []
 

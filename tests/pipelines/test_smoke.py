@@ -28,11 +28,11 @@ EXAMPLE = '{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal
 def _run(workspace: Workspace, *words: str, status: int = 0) -> str:
     """Run a command in the project; return its output."""
     environment = _environment(workspace)
-    done = subprocess.run(
+    result = subprocess.run(
         words, cwd=workspace.root, env=environment, capture_output=True, text=True, timeout=400, check=False
     )
-    assert done.returncode == status, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout + done.stderr
+    assert result.returncode == status, result.stdout[-3000:] + result.stderr[-3000:]
+    return result.stdout + result.stderr
 
 
 def _environment(workspace: Workspace) -> dict[str, str]:

@@ -19,8 +19,8 @@ def smoke_run(root: Path, *names: str) -> tuple[int, list[dict[str, object]]]:
     """Run the command; return its exit status and rows."""
     environment = {**os.environ, "TILTYARD_ROOT": str(root)}
     command = ["tiltyard", "run", "--smoke", "--json", *names]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=2_000)
-    return done.returncode, json.loads(done.stdout)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=2_000)
+    return result.returncode, json.loads(result.stdout)
 
 
 @pytest.mark.catalogue
@@ -63,5 +63,5 @@ def test_smoke_run_uses_few_rows_and_one_epoch(workspace: Workspace) -> None:
 def test_smoke_report_shows_plots_and_validation(workspace: Workspace, tmp_path: Path) -> None:
     """The page of a smoke run shows plots and validation."""
     page = run_in_process(smoke_report, str(workspace.root), str(tmp_path / "place"), "iris")
-    assert "<h3>Confusion</h3>" in page
+    assert "<h3>Confusion matrix</h3>" in page
     assert "expectations are met by 150 rows" in page

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import generated_tasks
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from workspaces import edit_task, fetch_raw
 
 from tiltyard import files
-from tiltyard.arrays import Array, Rows, row_count
+from tiltyard.arrays import Array, Coded, Rows, decoded, row_count
 from tiltyard.config import loader
 from tiltyard.config.sections import Split
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.data.formats import delimited
 from tiltyard.errors import DataError, SealError
+from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.preparation import array_file, prepare, sealed_test
+from tiltyard.preparation import array_file, prepare, row_encoding, sealed_test
+from tiltyard.preparation.column_spill import ColumnSpill
 from tiltyard.preparation.modalities import table
-from tiltyard.preparation.split import Parts, SplitInputs, row_keys, split_rows
+from tiltyard.preparation.row_hashes import row_keys
+from tiltyard.preparation.split import Parts, SplitInputs, split_rows
 from tiltyard.workspace import Workspace
 
 ALL = ["diabetes", "digits", "iris", "sine"]
@@ -257,16 +261,74 @@ def test_preparing_in_chunks_gives_identical_files(
     """Preparing in chunks of 30 rows gives the same bytes."""
     task = make(workspace)
     whole = files.sha256(workspace.out(task.name, "prepare"))
-    reading_parts = table_reader.TableFile.parts
+    reading_tables = table_reader.TableFile.tables
 
-    def small(table: table_reader.TableFile, columns: list[str], rows: int) -> Iterator[pd.DataFrame]:
-        for frame in reading_parts(table, columns, rows):
-            yield from (frame.iloc[start : start + 30] for start in range(0, len(frame), 30))
+    def small(table: table_reader.TableFile, columns: list[str], rows: int) -> Iterator[tuple[int, pa.Table]]:
+        for start, part in reading_tables(table, columns, rows):
+            yield from ((start + place, part.slice(place, 30)) for place in range(0, len(part), 30))
 
-    monkeypatch.setattr(table_reader.TableFile, "parts", small)
+    monkeypatch.setattr(table_reader.TableFile, "tables", small)
     prepare.prepare(workspace, task)
     assert files.sha256(workspace.out(task.name, "prepare")) == whole
     assert not workspace.state(task.name, "prepare").exists()
+
+
+@pytest.mark.parametrize("make", [generated_tasks.prepare_table, generated_tasks.prepare_texts])
+def test_parsing_with_pandas_gives_identical_files(
+    workspace: Workspace, make: Callable[[Workspace], Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Arrow cannot parse a column, pandas does, with the same bytes."""
+    task = make(workspace)
+    whole = files.sha256(workspace.out(task.name, "prepare"))
+    monkeypatch.setattr(table, "MAX_ARROW_BYTES", 0)
+    monkeypatch.setattr(Column, "parse_arrow", None)
+    prepare.prepare(workspace, task)
+    assert files.sha256(workspace.out(task.name, "prepare")) == whole
+
+
+@given(
+    texts=st.lists(st.sampled_from(["", "a", "ä", "Ulm", "New York"]), min_size=1, max_size=9),
+    kind=st.sampled_from(["U", "S"]),
+    seed=st.integers(-3, 3),
+)
+def test_coded_columns_have_the_keys_of_their_values(texts: list[str], kind: str, seed: int) -> None:
+    """A key does not depend on how a column is stored."""
+    values = np.array([text.encode() for text in texts]) if kind == "S" else np.array(texts)
+    distinct, places = np.unique(values, return_inverse=True)
+    numbers = np.arange(len(texts)) / 3
+    coded = row_keys({"x": Coded(distinct, places), "y": numbers}, seed)
+    assert coded.tolist() == row_keys_one_by_one({"x": values, "y": numbers}, seed)
+
+
+@given(st.lists(st.lists(st.sampled_from(["", "a", "bb", "Ulm"]), min_size=1, max_size=9), min_size=1, max_size=3))
+def test_spilled_rows_are_read_as_they_were_appended(chunks: list[list[str]]) -> None:
+    """A column may be coded in some chunks and plain in others; its type is as wide as the longest text of all."""
+    whole = np.concatenate([np.array(texts) for texts in chunks])
+    index = np.arange(0, len(whole), 2)
+    with tempfile.TemporaryDirectory() as folder:
+        spill = ColumnSpill(Path(folder))
+        for number, texts in enumerate(chunks):
+            values, places = np.unique(texts, return_inverse=True)
+            spill.append({"x": np.array(texts) if number % 2 else Coded(values, places), "y": np.arange(len(texts))})
+        column = np.concatenate([*spill.column("x", index)])
+        assert (column.dtype, column.tolist()) == (whole.dtype, whole[index].tolist())
+        rows = [*spill.rows(index)]
+    assert [text for some in rows for text in decoded(some["x"]).tolist()] == whole[index].tolist()
+    assert sum(row_count(some) for some in rows) == len(index)
+
+
+def test_batches_are_encoded_like_whole_columns(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encoding each distinct value once, in batches of seven rows, gives the bits of the encoder."""
+    task = generated_tasks.prepare_table(workspace)
+    ((rows, truth),) = table.Table().chunks(task, workspace.raw(task.name))
+    assert {name for name, cells in rows.items() if isinstance(cells, Coded)} == {"town", "plan", "member"}
+    whole = {name: decoded(cells) for name, cells in rows.items()}
+    encoder = task.encoder().fit(task.target, whole, truth)
+    assert encoder.fitted == task.encoder().learn(task.target, lambda name: [rows[name]], truth).fitted
+    for name, rows_of_block in (("BATCH_ROWS", 7), ("BLOCK_ROWS", 5)):
+        monkeypatch.setattr(row_encoding, name, rows_of_block)
+    batches = np.concatenate([*row_encoding.encode_batches(encoder, [rows])])
+    assert batches.tobytes() == encoder.encode(whole).tobytes()
 
 
 def test_invalid_cell_is_named_by_its_row_in_the_file(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ from tiltyard.config import loader
 from tiltyard.config.sections import Split
 from tiltyard.errors import DataError, TaskError
 from tiltyard.preparation import prepare, sealed_test
-from tiltyard.preparation.split import SplitInputs, row_keys, split_rows
+from tiltyard.preparation.row_hashes import row_keys
+from tiltyard.preparation.split import SplitInputs, split_rows
 from tiltyard.validation import check
 from tiltyard.workspace import Workspace
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from duels import cancer, duel_task
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tiltyard.arrays import Array
 from tiltyard.config.sections import Split
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns.date import Date
-from tiltyard.preparation.split import SplitInputs, group_keys, parse_part, row_keys, split_inputs, split_rows
+from tiltyard.preparation.row_hashes import row_keys
+from tiltyard.preparation.split import (
+    SplitInputs,
+    _first_identical,
+    group_keys,
+    parse_part,
+    split_inputs,
+    split_rows,
+)
 
 KEY = np.array([3, 9, 1, 7, 5, 0, 8, 2, 6, 4], dtype=np.uint64)
 SHARES: dict[str, Any] = {"test": 0.3, "validation": 0.2}
@@ -54,6 +65,28 @@ def test_repeated_row_with_two_labels_is_split_by_the_first_label() -> None:
     key = np.array([0, 5, 6, 7, 8, 10, 11, 12, 13, 0], dtype=np.uint64)
     truth = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
     assert split_indices("stratified", key, truth, test=0.4)["test"] == [0, 5, 6, 9]
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2)), min_size=1, max_size=40))
+def test_identical_rows_are_split_by_the_label_of_the_first(rows: list[tuple[int, int]]) -> None:
+    """Only repeated rows are sorted; the first of each is the one that np.unique finds."""
+    key = np.array([key for key, _ in rows], dtype=np.uint64)
+    _, first, place = np.unique(key, return_index=True, return_inverse=True)
+    assert _first_identical(key).tolist() == first[place].tolist()
+
+
+@pytest.mark.parametrize("kind", ["random", "stratified", "given"])
+@given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 1), st.sampled_from(["train", "test"])), min_size=9))
+def test_identical_rows_are_never_in_two_parts(kind: str, rows: list[tuple[int, int, str]]) -> None:
+    """So only a chronological split needs to look for identical rows in two parts."""
+    key, truth, part = (np.array(values) for values in zip(*rows, strict=True))
+    try:
+        parts = split_indices(kind, key.astype(np.uint64), truth, part=part if kind == "given" else None)
+    except DataError as error:
+        assert "is empty" in error.message  # noqa: PT017 - few rows may leave a part empty
+        return
+    keys = [key[index] for index in parts.values()]
+    assert all(not np.intersect1d(one, other).size for one, other in itertools.combinations(keys, 2))
 
 
 @pytest.mark.parametrize(

@@ -125,11 +125,11 @@ def test_git_detects_a_consistently_rewritten_registry(committed_project: Worksp
     """Every line, head, pointer and public key of the commit must still be there, for every task."""
     assert faults_against_head(committed_project) == []
     attack(committed_project, ledger_lines(committed_project))
-    found = [
+    faults = [
         *faults_against_head(committed_project),
         *(Registry(committed_project).faults("iris") if committed_project.champion("iris").is_file() else ["gone"]),
     ]
-    assert found
+    assert faults
     if attack not in ATTACKS:
         assert faults_against_head(committed_project)
 
@@ -163,14 +163,14 @@ def test_fault_of_one_task_does_not_stop_other_verifications(workspace: Workspac
     workspace.champion("gone").unlink()
     with workspace.ledger("diabetes").open("a") as file:
         file.write("<<<<<<< HEAD\n")
-    found = {(row["task"], row["what"]): row for row in verify_tasks(workspace, ())}
-    assert found["iris", "pointer"]["state"] == "changed"
-    assert "is not a champion pointer" in found["iris", "pointer"]["text"]
-    assert "serving/champions/sine.json is missing" in found["sine", "pointer"]["text"]
-    assert found["digits", "ledger"]["text"] == "1 lines, hash chain intact, unsigned"
-    assert found["gone", "ledger"]["state"] == "same"
-    assert "is not a decision" in found["diabetes", "ledger"]["text"]
-    assert {task for (task, _), row in found.items() if row["state"] == "changed"} == {"iris", "sine", "diabetes"}
+    results = {(row["task"], row["what"]): row for row in verify_tasks(workspace, ())}
+    assert results["iris", "pointer"]["state"] == "changed"
+    assert "is not a champion pointer" in results["iris", "pointer"]["text"]
+    assert "serving/champions/sine.json is missing" in results["sine", "pointer"]["text"]
+    assert results["digits", "ledger"]["text"] == "1 lines, hash chain intact, unsigned"
+    assert results["gone", "ledger"]["state"] == "same"
+    assert "is not a decision" in results["diabetes", "ledger"]["text"]
+    assert {task for (task, _), row in results.items() if row["state"] == "changed"} == {"iris", "sine", "diabetes"}
 
 
 def test_missing_pointer_is_detected_from_the_ledger(committed_project: Workspace) -> None:

@@ -161,14 +161,14 @@ def test_key_that_is_not_in_git_is_reported(workspace: Workspace, keys: Path) ->
     shutil.rmtree(keys)
     signing.create_key(workspace, "mallory")
     record_decisions(workspace, steps=[("g", "HOLD")])
-    found = rows("iris")
-    assert found["line 6"]["text"] == "HOLD f: signed by anna"
-    assert found["line 7"]["text"] == "HOLD g: signed by mallory; the key is not in git's HEAD"
-    assert (found["line 7"]["state"], found["line 7"]["fault"]) == ("same", False)
-    found = rows("iris", "--against", commit_hash)
-    assert found["line 7"]["text"] == f"HOLD g: signed by mallory, whose key is not in {commit_hash}"
-    assert (found["line 7"]["state"], found["line 7"]["fault"]) == ("unknown", True)
-    assert (found["line 6"]["state"], found["line 6"]["fault"]) == ("same", False)
+    results = rows("iris")
+    assert results["line 6"]["text"] == "HOLD f: signed by anna"
+    assert results["line 7"]["text"] == "HOLD g: signed by mallory; the key is not in git's HEAD"
+    assert (results["line 7"]["state"], results["line 7"]["fault"]) == ("same", False)
+    results = rows("iris", "--against", commit_hash)
+    assert results["line 7"]["text"] == f"HOLD g: signed by mallory, whose key is not in {commit_hash}"
+    assert (results["line 7"]["state"], results["line 7"]["fault"]) == ("unknown", True)
+    assert (results["line 6"]["state"], results["line 6"]["fault"]) == ("same", False)
     edit_task(workspace, "iris", {"gate.signed": True})
     assert states("iris", "--against", commit_hash)["line 7"] == "changed"
     commit_registry(workspace)
@@ -208,10 +208,10 @@ def test_removed_signatures_are_reported(workspace: Workspace) -> None:
     commit_hash = decide_and_commit(workspace)
     forge(workspace)
     assert states("iris", "--against", commit_hash)["git"] == "changed"
-    found = rows("iris")["ledger"]
-    assert (found["state"], found["fault"]) == ("same", False)
+    ledger = rows("iris")["ledger"]
+    assert (ledger["state"], ledger["fault"]) == ("same", False)
     assert (
-        found["text"] == f"{len(STEPS) - 1} lines, hash chain intact, unsigned although there are public keys of anna"
+        ledger["text"] == f"{len(STEPS) - 1} lines, hash chain intact, unsigned although there are public keys of anna"
     )
     edit_task(workspace, "iris", {"gate.signed": True})
     assert rows("iris")["line 1"]["fault"]

@@ -52,8 +52,8 @@ def promote_versions(workspace: Workspace, *versions: str) -> None:
 
 def champion(workspace: Workspace) -> str | None:
     """Return the champion's version."""
-    found = Registry(workspace).champion("iris")
-    return found.version if found else None
+    current = Registry(workspace).champion("iris")
+    return current.version if current else None
 
 
 def test_new_project_has_no_champion(workspace: Workspace) -> None:
@@ -67,9 +67,9 @@ def test_pointer_contains_the_whole_decision(workspace: Workspace) -> None:
     """The decision can be read from the pointer alone."""
     registry, decision = Registry(workspace), make_decision("a")
     registry.promote(decision)
-    found = registry.champion("iris")
-    assert found is not None
-    assert (found.task, found.version, found.decision) == ("iris", "a", decision)
+    current = registry.champion("iris")
+    assert current is not None
+    assert (current.task, current.version, current.decision) == ("iris", "a", decision)
     assert registry.decisions("iris") == [decision]
 
 

@@ -41,8 +41,8 @@ def signature_states(workspace: Workspace) -> dict[int, str]:
 def test_key_is_created_once_and_signs_later_decisions(workspace: Workspace, keys: Path) -> None:
     """The private key is outside the project with mode 600, the public one in the project in OpenSSH format."""
     record_decisions(workspace, steps=STEPS[:2])
-    done = CliRunner().invoke(cli, ["key", "anna", "--sign"], catch_exceptions=False)
-    assert done.exit_code == 0
+    result = CliRunner().invoke(cli, ["key", "anna", "--sign"], catch_exceptions=False)
+    assert result.exit_code == 0
     assert (keys / "anna").stat().st_mode & 0o777 == 0o600
     assert (workspace.signers / "anna.pub").read_text().startswith("ssh-ed25519 ")
     private_key = (keys / "anna").read_bytes()
@@ -57,7 +57,7 @@ def test_concurrent_calls_create_one_key(workspace: Workspace, keys: Path) -> No
     """Concurrent calls use the same key; none is overwritten."""
     with ThreadPoolExecutor(8) as pool:
         keys_created = [
-            done.result(60) for done in [pool.submit(signing.create_key, workspace, "anna") for _ in range(16)]
+            future.result(60) for future in [pool.submit(signing.create_key, workspace, "anna") for _ in range(16)]
         ]
     assert {*keys_created} == {(keys / "anna", workspace.signers / "anna.pub")}
     record_decisions(workspace, steps=STEPS[:2])

@@ -106,9 +106,9 @@ def test_missing_files_are_unknown(project: Project) -> None:
     workspace, task = project
     for folder in (workspace.raw("diabetes"), workspace.package("diabetes", aliases(workspace, task)["champion"])):
         shutil.rmtree(folder)
-    found = verification_states(workspace, task)
-    assert {what for what, state in found.items() if state == "unknown"} == {"package", "data", "figures"}
-    assert "changed" not in found.values()
+    states = verification_states(workspace, task)
+    assert {what for what, state in states.items() if state == "unknown"} == {"package", "data", "figures"}
+    assert "changed" not in states.values()
     shutil.rmtree(workspace.champion("diabetes").parent)
     with pytest.raises(RegistryError, match="has no champion to verify"):
         verify(workspace, task)
@@ -147,24 +147,24 @@ def test_fifo_in_place_of_a_file_is_reported(project: Project, monkeypatch: pyte
         os.mkfifo(path)
     for arguments in (["verify", "--json"], ["verify", "diabetes"], ["status"]):
         command = [sys.executable, "-c", "from tiltyard.cli.main import main; main()", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == (0 if arguments == ["status"] else 1), done.stderr
-        assert "Traceback" not in done.stderr
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert result.returncode == (0 if arguments == ["status"] else 1), result.stderr
+        assert "Traceback" not in result.stderr
         if "--json" in arguments:
-            verification_states = {(row["task"], row["what"]): row["state"] for row in json.loads(done.stdout)}
+            verification_states = {(row["task"], row["what"]): row["state"] for row in json.loads(result.stdout)}
             assert verification_states["diabetes", "model"] == verification_states["xx", "task"] == "changed"
 
 
 def test_versions_are_compared_by_every_metric(project: Project) -> None:
     """Gains are symmetric, and the version with fewer features is worse in every metric."""
     workspace, task = project
-    found = compare(workspace, task, "champion", "challenger")
+    comparison = compare(workspace, task, "champion", "challenger")
     reversed_comparison = compare(workspace, task, "challenger", "champion")
-    assert {row["metric"]: row["first_is"] for row in found["metrics"]} == dict.fromkeys(
+    assert {row["metric"]: row["first_is"] for row in comparison["metrics"]} == dict.fromkeys(
         task.evaluator.metrics, "better"
     )
     assert {row["first_is"] for row in reversed_comparison["metrics"]} == {"worse"}
-    gains = [[row["gain"] for row in one["metrics"]] for one in (found, reversed_comparison)]
+    gains = [[row["gain"] for row in compared["metrics"]] for compared in (comparison, reversed_comparison)]
     np.testing.assert_allclose(gains[0], -np.array(gains[1]))
 
 
@@ -177,9 +177,9 @@ def test_latest_training_may_be_the_champion(project: Project, monkeypatch: pyte
     version = write_challenger(workspace, task, slice(None))
     assert promote(workspace, task).verdict == "PROMOTE"
     assert {aliases(workspace, task)[name] for name in ("champion", "challenger")} == {version}
-    done = CliRunner().invoke(cli, ["compare", "diabetes", "challenger", "champion"], catch_exceptions=False)
-    assert done.exit_code == 0
-    assert "challenger and champion are the same version" in done.output
+    result = CliRunner().invoke(cli, ["compare", "diabetes", "challenger", "champion"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "challenger and champion are the same version" in result.output
     assert {row["first_is"] for row in compare(workspace, task, "champion", version)["metrics"]} == {"the same"}
     with pytest.raises(RegistryError, match="has no challenger to approve"):
         approve(workspace, task)
@@ -195,9 +195,9 @@ def test_commands_print_tables_json_and_exit_codes(project: Project, monkeypatch
         ["compare", "diabetes", "champion", "challenger"],
     ):
         for more in ([], ["--json"]):
-            done = CliRunner().invoke(cli, [*arguments, *more], catch_exceptions=False)
-            assert done.exit_code == 0
-            assert aliases(workspace, task)["champion"] in done.output
+            result = CliRunner().invoke(cli, [*arguments, *more], catch_exceptions=False)
+            assert result.exit_code == 0
+            assert aliases(workspace, task)["champion"] in result.output
     assert CliRunner().invoke(cli, ["verify", "diabetes"]).exit_code == 0
     (line,) = Registry(workspace).decisions("diabetes")
     assert json.loads(CliRunner().invoke(cli, ["why", "diabetes", "--json"]).output)["checks"] == line.checks
@@ -206,9 +206,9 @@ def test_commands_print_tables_json_and_exit_codes(project: Project, monkeypatch
         assert "expected" in passed_check["text"], passed_check
         assert {type(passed_check[name]) for name in ("observed", "limit", "rows")} <= {float, int}, passed_check
     _package(workspace, aliases(workspace, task)["champion"], "card.md").write_text("better than it is")
-    done = CliRunner().invoke(cli, ["verify", "diabetes"])
-    assert done.exit_code == 1
-    assert "changed" in done.output
+    result = CliRunner().invoke(cli, ["verify", "diabetes"])
+    assert result.exit_code == 1
+    assert "changed" in result.output
 
 
 def test_other_versions_judged_on_the_same_rows_are_counted(project: Project) -> None:
@@ -236,14 +236,14 @@ def test_simple_model_beats_the_baseline(tmp_path: Path, name: str) -> None:
     test, folder = sealed_test.read_test(workspace, task.name, task.columns), workspace.out(name, "prepare")
     context = task.evaluator.context(array_file.read_truth(folder / "train.npz"))
     parts = array_file.open_part(folder / "train.npz"), array_file.open_part(folder / "validation.npz")
-    found = simple(task, parts, Encoder.load(folder / "encoder.json").encode(test.rows), context)
-    assert found is not None
-    assert found.name in {"a linear model", "a small tree"}
+    simple_model = simple(task, parts, Encoder.load(folder / "encoder.json").encode(test.rows), context)
+    assert simple_model is not None
+    assert simple_model.name in {"a linear model", "a small tree"}
     _, known = array_file.read_part(folder / "train.npz")
     baseline = task.evaluator.baseline(
         known, {"value": test.rows["value"][:, -1:]} if name == "sine" else test.rows, "mae"
     )
-    scores = [task.metric.score(test.truth, outputs, context) for outputs in (found.outputs, baseline)]
+    scores = [task.metric.score(test.truth, outputs, context) for outputs in (simple_model.outputs, baseline)]
     assert task.metric.gain(*scores) > 0
 
 

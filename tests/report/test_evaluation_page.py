@@ -125,10 +125,10 @@ def test_worst_prediction_is_shown_with_its_row(page: str) -> None:
 
 def test_page_contains_plot_data(page: str) -> None:
     """Confusion, ROC, precision, calibration and loss are there as JSON."""
-    found = re.findall(r'<h3>([^<]+)</h3>.*?<script type="application/json">(.*?)</script>', page, re.DOTALL)
-    plots = {title: json.loads(data) for title, data in found}
-    assert {*plots} == {"Confusion", "ROC", "Precision and recall", "Calibration", "Loss"}
-    assert plots["Confusion"]["values"] == [[10, 0, 0], [1, 9, 0], [0, 0, 10]]
+    figures = re.findall(r'<h3>([^<]+)</h3>.*?<script type="application/json">(.*?)</script>', page, re.DOTALL)
+    plots = {title: json.loads(data) for title, data in figures}
+    assert {*plots} == {"Confusion matrix", "ROC", "Precision and recall", "Calibration", "Loss"}
+    assert plots["Confusion matrix"]["values"] == [[10, 0, 0], [1, 9, 0], [0, 0, 10]]
     assert plots["Loss"]["marks"] == [{"x": 2, "name": "kept: 2"}]
 
 

@@ -265,8 +265,8 @@ def test_study_page_escapes_names_and_values(browser: Browser, hostile_project: 
     folder = hostile_project.study("hostile")
     written = (folder / "study.md").read_text(encoding="utf-8")
     text = _rendered(browser, folder, written)
-    for one in result["variants"]:
-        assert one["name"] in text
+    for variant in result["variants"]:
+        assert variant["name"] in text
     assert browser.script("document.querySelectorAll('table tbody tr').length") == 3
     assert browser.script("document.querySelectorAll('table tbody td').length") == 15
     shown = browser.script(
@@ -315,10 +315,12 @@ def test_markdown_escapes_names_and_values(hostile_project: Workspace) -> None:
     report_json: dict[str, Any] = files.read_json(hostile_project.out("shop", "evaluate") / "report.json")
     training: dict[str, Any] = files.read_json(hostile_project.out("shop", "train") / "training.json")
     text = model_card.card(task, report_json, training, {})
-    one = {"name": f"{IMAGE}|{LINK}", "mean": 0.5, "interval": None, "epochs": 1, "seconds": 1, "trouble": []}
+    variant = {"name": f"{IMAGE}|{LINK}", "mean": 0.5, "interval": None, "epochs": 1, "seconds": 1, "trouble": []}
     plan = {"rows": None, "repeat": 2, "set": {"train.optimizer": IMAGE}}
     result = {"title": SCRIPT, "task": "shop", "metric": "log_loss", "confidence": 0.95, "plan": plan}
-    study = study_markdown.to_markdown({**result, "variants": [one, {**one, "sentence": LINK}]}, "a.png", "b.png")
+    study = study_markdown.to_markdown(
+        {**result, "variants": [variant, {**variant, "sentence": LINK}]}, "a.png", "b.png"
+    )
     matrix = prefect_artifacts._confusion_table(
         {"labels": [f"{IMAGE}|", LINK], "matrix": np.eye(2, dtype=int).tolist()}
     )

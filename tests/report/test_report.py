@@ -64,20 +64,20 @@ def test_task_page_has_all_sections(project: Project) -> None:
     """Verdict, champion and challenger, ledger, data and lineage are there, and each section is linked."""
     workspace, task = project
     written = task_page(workspace, task)
-    found = sections(written)
+    content = sections(written)
     names = ["Metrics", "Verdict", "Champion and challenger", "Predictions", "By slice", "Largest errors"]
     rest = ["Smallest errors", "Training", "Explanations", "History", "Data docs", "Lineage", "Provenance"]
-    assert [*found] == names + rest
-    assert written.count('<li><a href="#') == len(found)
-    assert "beats the champion" in found["Verdict"]
-    assert "checks do not apply" in found["Verdict"]
-    assert "one row takes" in found["Verdict"]  # a check that passed shows its values
-    assert "not recorded" not in found["Verdict"]
-    assert "challenges the champion" in found["Champion and challenger"]
-    assert "The ledger is intact" in found["History"]
-    assert "25 of 25 expectations are met by 442 rows" in found["Data docs"]
-    assert "none: it is not the champion" in found["Lineage"]
-    assert "tiltyard explain diabetes" in found["Explanations"]
+    assert [*content] == names + rest
+    assert written.count('<li><a href="#') == len(content)
+    assert "beats the champion" in content["Verdict"]
+    assert "checks do not apply" in content["Verdict"]
+    assert "one row takes" in content["Verdict"]  # a check that passed shows its values
+    assert "not recorded" not in content["Verdict"]
+    assert "challenges the champion" in content["Champion and challenger"]
+    assert "The ledger is intact" in content["History"]
+    assert "25 of 25 expectations are met by 442 rows" in content["Data docs"]
+    assert "none: it is not the champion" in content["Lineage"]
+    assert "tiltyard explain diabetes" in content["Explanations"]
 
 
 def test_metrics_of_champion_and_challenger_are_shown(project: Project) -> None:
@@ -100,10 +100,10 @@ def test_metric_has_the_same_title_everywhere(project: Project) -> None:
     workspace, task = project
     title = "Root mean squared error (RMSE)"
     written = task_page(workspace, task)
-    found = sections(written)
+    content = sections(written)
     assert f"Gain: {title}" in written
-    assert title in found["Metrics"]
-    assert f"{title}: " in found["Lineage"]
+    assert title in content["Metrics"]
+    assert f"{title}: " in content["Lineage"]
     report(workspace, [task])
     assert title in (workspace.report / "index.html").read_text(encoding="utf-8")
 
@@ -205,9 +205,9 @@ def test_ledger_with_wrong_types_is_reported(
     assert rows["iris"]["mistake"] is None
     monkeypatch.setenv("TILTYARD_ROOT", str(workspace.root))
     for verb in ("history", "why", "promote"):
-        done = CliRunner().invoke(cli, [verb, "diabetes"])
-        assert isinstance(done.exception, RegistryError)
-        assert "is not a decision" in done.exception.message
+        result = CliRunner().invoke(cli, [verb, "diabetes"])
+        assert isinstance(result.exception, RegistryError)
+        assert "is not a decision" in result.exception.message
 
 
 @pytest.mark.parametrize(
@@ -236,10 +236,10 @@ def test_ledger_of_another_release_is_shown(project: Project, key_path: str, val
 def test_ledger_without_check_values_is_shown(project: Project) -> None:
     """Checks without values, and passed checks without text, are shown."""
     workspace, task = project
-    path, kept = workspace.ledger("diabetes"), ("code", "title", "state", "severity", "repeatable")
+    path, keys = workspace.ledger("diabetes"), ("code", "title", "state", "severity", "repeatable")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     for line in lines:
-        line["checks"] = [{**{key: one[key] for key in kept}, "text": ""} for one in line["checks"]]
+        line["checks"] = [{**{key: check[key] for key in keys}, "text": ""} for check in line["checks"]]
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     assert "were not recorded" in sections(task_page(workspace, task))["Verdict"]
 
@@ -250,8 +250,8 @@ def test_explanations_of_another_version_are_marked(project: Project) -> None:
     write_challenger(workspace, task, slice(None))
     assert "which is not here" in explain(workspace, task)["left_out"]["saliency"]  # only the ONNX file exists
     assert "Permutation importance" in sections(task_page(workspace, task))["Explanations"]
-    kept = workspace.out("diabetes", "explain") / "explain.json"
-    files.write_json(kept, {**files.read_json(kept), "version": "another"})
+    path = workspace.out("diabetes", "explain") / "explain.json"
+    files.write_json(path, {**files.read_json(path), "version": "another"})
     assert "Of version another." in sections(task_page(workspace, task))["Explanations"]
 
 
@@ -277,10 +277,10 @@ def test_task_without_outputs_has_a_page(project: Project) -> None:
 
 def _retrain(workspace: Workspace, task: Task) -> None:
     out = workspace.out(task.name, "evaluate")
-    kept = files.read_json(out / "report.json"), (out / "predictions.npz").read_bytes()
+    evaluated = files.read_json(out / "report.json"), (out / "predictions.npz").read_bytes()
     write_challenger(workspace, task, slice(None))
-    files.write_json(out / "report.json", kept[0])
-    (out / "predictions.npz").write_bytes(kept[1])
+    files.write_json(out / "report.json", evaluated[0])
+    (out / "predictions.npz").write_bytes(evaluated[1])
 
 
 def _change_test_rows(workspace: Workspace, task: Task) -> None:
@@ -350,11 +350,11 @@ def test_report_command_prints_the_folder(project: Project, monkeypatch: pytest.
     """The default folder is out/report; --json prints the paths."""
     workspace, _ = project
     monkeypatch.setenv("TILTYARD_ROOT", str(workspace.root))
-    done = CliRunner().invoke(cli, ["report", "diabetes", "--json"], catch_exceptions=False)
-    assert json.loads(done.stdout) == {"folder": str(workspace.report), "pages": ["index.html", "diabetes.html"]}
+    result = CliRunner().invoke(cli, ["report", "diabetes", "--json"], catch_exceptions=False)
+    assert json.loads(result.stdout) == {"folder": str(workspace.report), "pages": ["index.html", "diabetes.html"]}
     assert (workspace.report / "index.html").is_file()
-    done = CliRunner().invoke(cli, ["report", "diabetes"], catch_exceptions=False)
-    assert "index.html, and 1 more page" in done.stdout
+    result = CliRunner().invoke(cli, ["report", "diabetes"], catch_exceptions=False)
+    assert "index.html, and 1 more page" in result.stdout
 
 
 @pytest.mark.parametrize("browser_found", [True, False])
@@ -372,6 +372,6 @@ def test_open_starts_a_browser_if_available(
         return browser_found
 
     monkeypatch.setattr("webbrowser.open", open_browser)
-    done = CliRunner().invoke(cli, ["report", "iris", "--into", "here", "--open"], catch_exceptions=False)
+    result = CliRunner().invoke(cli, ["report", "iris", "--into", "here", "--open"], catch_exceptions=False)
     assert opened == [(workspace.root / "here" / "index.html").resolve().as_uri()]
-    assert ("no browser was found" in done.stderr) is not browser_found
+    assert ("no browser was found" in result.stderr) is not browser_found

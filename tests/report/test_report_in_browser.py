@@ -87,7 +87,7 @@ def test_every_page_is_drawn_and_readable(browser: Browser, site: str, name: str
 def test_plots_have_tooltips(browser: Browser, site: str) -> None:
     """Cells, curves, points and bars show their values."""
     browser.open(f"{site}/iris.html", DRAWN)
-    assert "Actual: versicolor\nPredicted: " in hover(browser, "Confusion", 0.5, 0.4)
+    assert "Actual: versicolor\nPredicted: " in hover(browser, "Confusion matrix", 0.5, 0.4)
     assert "threshold: " in hover(browser, "ROC", 0.3, 0.3)
     assert "training: " in hover(browser, "Loss")
     assert "sepal_length\n" in hover(browser, "Permutation importance", 0.5, 0.1)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import re
 import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import random_models
 from hypothesis import given, settings
@@ -21,11 +23,11 @@ from starlette.applications import Starlette
 from tiltyard.serving.http import api_keys
 from tiltyard.serving.http.answered_request import AnsweredRequest
 from tiltyard.serving.http.app import create_app, install
+from tiltyard.serving.http.fast_middleware import FastRoute
 from tiltyard.serving.http.fast_protocol import FastPathProtocol
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.http.prometheus import RequestMetrics
 from tiltyard.serving.model.compiled_request import CompiledRequest
-from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.traffic.recorder import Recorder
 
 CHANGING = re.compile(rb"date: [^\r]*")
@@ -33,6 +35,22 @@ Ports = dict[str, int]
 
 
 LAST = request_bytes({"instances": [random_models.IRIS]}, b"connection: close")
+V2_HEAD = HEAD.replace(b"/v1/models/iris:predict", b"/v2/models/iris/infer")
+V2_TENSORS = {name: np.array([value] * 20) for name, value in random_models.IRIS.items()}
+
+
+def v2_request(binary: bool, *headers: bytes, **more: Any) -> bytes:
+    """Return the bytes of a V2 request for iris with 20 rows."""
+    inputs, data = [], b""
+    for name, values in V2_TENSORS.items():
+        content = {"parameters": {"binary_data_size": values.nbytes}} if binary else {"data": values.tolist()}
+        inputs.append({"name": name, "shape": [20], "datatype": "FP64", **content})
+        data += values.tobytes() if binary else b""
+    head = json.dumps({"inputs": inputs, "parameters": {"binary_data_output": binary}, **more}).encode()
+    length = [b"inference-header-content-length: %d" % len(head)] if binary else []
+    return request_bytes(head + data, *length, *headers, head=V2_HEAD)
+
+
 CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n4\r\n{" + b'"in\r\n'
 REQUESTS = {
     "ordinary": USUAL_REQUEST,
@@ -65,6 +83,15 @@ REQUESTS = {
     + USUAL_REQUEST,
     "explain: false": request_bytes({"instances": [random_models.IRIS], "explain": False}),
     "explain: 1": request_bytes({"instances": [random_models.IRIS], "explain": 1}),
+    "V2 tensors as JSON": v2_request(binary=False) * 2,
+    "V2 tensors as binary data": v2_request(binary=True) * 2,
+    "V2 with an id": v2_request(binary=True, id="seven"),
+    "V2 with an unknown output": v2_request(binary=True, outputs=[{"name": "colour"}]) + USUAL_REQUEST,
+    "V2 without its length": v2_request(binary=True).replace(b"inference-header", b"reference-header"),
+    "V2 with two lengths": v2_request(True, b"inference-header-content-length: 1"),
+    "V2 compressed": v2_request(True, b"content-encoding: gzip"),
+    "V2 of an unknown model": v2_request(binary=True).replace(b"models/iris", b"models/rose"),
+    "V2 of a wrong version": v2_request(binary=True).replace(b"/infer", b"/versions/0/infer"),
     "through a proxy": request_bytes({"instances": [random_models.IRIS]}, b"x-forwarded-for: 1.2.3.4"),
 }
 BROKEN = {
@@ -77,7 +104,7 @@ BROKEN = {
 class WithoutFastPath(FastPathProtocol):
     """A connection with the same limits and without the fast path."""
 
-    def _find_model(self) -> LoadedModel | None:
+    def _find_route(self) -> FastRoute | None:
         return None
 
 
@@ -157,6 +184,20 @@ def test_ordinary_requests_do_not_reach_the_app(app_with_log: tuple[Starlette, l
         ("mine", "iris", 200, 1, "127.0.0.1")
     ] * 3
     assert all(0 < one.seconds < 20 for one in logged)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_numeric_tensors_do_not_reach_the_app(
+    app_with_log: tuple[Starlette, list[AnsweredRequest]], binary: bool
+) -> None:
+    """V2 requests with numbers are answered, counted and logged without a call of the app."""
+    app, logged = app_with_log
+    app.middleware_stack = _fail_if_called  # type: ignore[assignment]
+    with serve_raw(app) as port:
+        response = exchange(port, [v2_request(binary)])
+    assert response.startswith(b"HTTP/1.1 200 OK")
+    assert (b"inference-header-content-length: " in response) is binary
+    assert [(one.model, one.status, one.instances) for one in logged] == [("iris", 200, 20)]
 
 
 def test_exception_in_the_fast_path_is_a_500_from_the_app(

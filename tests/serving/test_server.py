@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,12 +15,15 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from workspaces import ROOT
 
 from tiltyard import files
+from tiltyard.serving.http import listening
 from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.serving.variables import SERVER
 
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+BENTO = ["-m", "bentoml", "serve", "service:Tiltyard", "--working-dir", str(ROOT / "serving")]
 pytestmark = pytest.mark.slow
 
 
@@ -113,3 +117,27 @@ def _workers(parent: psutil.Process) -> list[psutil.Process]:
     """Return the worker processes, without the resource tracker of Python."""
     children = [child for child in parent.children() if child.status() != psutil.STATUS_ZOMBIE]
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("arguments", "workers"), [(SERVER, 1), (BENTO, 1), (BENTO, 2)])
+def test_one_worker_listens_on_duplicates_of_its_socket(
+    packages: dict[str, Path], tmp_path: Path, arguments: list[str], workers: int
+) -> None:
+    """A single worker accepts many connections at a time, also under BentoML, which creates the server itself."""
+    environment = {**bento.clean(), "TILTYARD_PACKAGES": str(packages["iris"]), "TILTYARD_WORKERS": str(workers)}
+    with smoke_test.running(arguments, environment, tmp_path / "home") as server:
+        port = int(server.url.rpartition(":")[2])
+        found = [_listening(process, port) for process in psutil.Process(server.process.pid).children(recursive=True)]
+    assert max(found) == (listening.ACCEPT_SOCKETS if workers == 1 else 1)
+
+
+def _listening(process: psutil.Process, port: int) -> int:
+    """Return how many descriptors of a process refer to the socket that listens on a port."""
+    table = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    inodes = {line[9] for line in table if line[1].endswith(f":{port:04X}") and line[3] == "0A"}
+    found = 0
+    for path in Path(f"/proc/{process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found += str(path.readlink()) in {f"socket:[{inode}]" for inode in inodes}
+    return found

@@ -251,13 +251,14 @@ def test_new_images_and_series_are_checked(workspace: Workspace) -> None:
 
 
 def test_large_tables_are_sampled(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sample is reported as such, keeps row numbers, and duplicates are found in all rows."""
+    """A sample is reported as such, keeps row numbers; duplicates, missing and refused cells are found in all rows."""
     monkeypatch.setattr(_sample, "MAX_SAMPLED_ROWS", 200)
     monkeypatch.setattr(_sample, "PART_ROWS", 64)
     frame = customers()
     write_task(shop, pd.concat([frame, frame.iloc[:100]]).assign(age=[500] + [50] * 998 + [501]))
     result = CliRunner().invoke(cli, ["check", "shop"])
-    assert result.output.startswith("shop: 1,000 rows, 200 of them checked: ")
+    assert result.output.startswith("shop: 1,000 rows, 200 of them sampled: ")
+    assert "age: 2 of 1,000 rows are refused; row 0: expected 0 to 120; received 500" in result.output
     assert "of 1,000 (9.8%) rows repeat an earlier one" in result.output
     dataset = _dataset.of_task(loader.load(shop, "shop"), shop.raw("shop"))
     whole = pd.read_csv(shop.raw("shop") / "table.csv")

@@ -19,10 +19,10 @@ def set_values(workspace: Workspace, name: str, changes: Changes) -> Path:
     """Write values into a task file atomically; raise if that would change anything else."""
     path = workspace.task_file(name)
     text = path.read_text(encoding="utf-8")
-    wanted = apply_changes(loader.content(text, path.name), changes)
+    expected = apply_changes(loader.content(text, path.name), changes)
     for key, value in changes.items():
         text = _set(text, key.split("."), value)
-    if loader.content(text, path.name) != wanted:
+    if loader.content(text, path.name) != expected:
         keys = ", ".join(changes)
         raise TaskError(
             f"{path.name}: {keys}: expected values of their own; they are shared by aliases or folded over lines"

@@ -43,10 +43,12 @@ class Behaviour(Settings):
     """A behavioural test: how a prediction must not change with a column: {vary: bathrooms, by: 1, never: lower}."""
 
     vary: str = Field(description="The column that is changed.")
-    by: float | None = Field(None, description="Add this to its number.")
-    to: str | int | bool | None = Field(None, description="Or replace its category or boolean by this.")
+    by: float | None = Field(None, description="Number to add to the column.")
+    to: str | int | bool | None = Field(None, description="Category or boolean to set the column to.")
     never: Literal["lower", "higher", "another"] = Field(description="How the prediction must not change.")
-    label: str | None = Field(None, description="With classes: compare the probability of this label; else the label.")
+    label: str | None = Field(
+        None, description="The label whose probability is compared; if unset, the predicted label is compared."
+    )
     within: float = Field(0.0, ge=0, description="Tolerance of such a change.")
     share: float = Field(0.95, gt=0, le=1, description="Share of the rows that must pass.")
 
@@ -68,8 +70,10 @@ class Gate(Settings):
     """The requirements that a challenger must meet to become champion."""
 
     metric: str
-    minimum_gain: float = Field(0.0, ge=0, description="By how much it must beat the champion.")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="Of every interval.")
+    minimum_gain: float = Field(
+        0.0, ge=0, description="Minimum gain over the champion, which the upper end of its interval must reach."
+    )
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence level of every interval.")
     max_gap: float = Field(
         0.5, gt=0, description="Largest share of the training rows' gain over the baseline that test rows may lack."
     )
@@ -79,21 +83,21 @@ class Gate(Settings):
     slices: list[str | Slice] = Field(
         default_factory=list, description="Columns, or slices of one, by which rows are evaluated separately."
     )
-    slice_floor: float | None = Field(None, description="What the gate's metric must reach on each slice.")
+    slice_floor: float | None = Field(None, description="Value that the gate's metric must reach on each slice.")
     slice_loss: float = Field(
-        0.0, ge=0, description="How much worse than the champion a slice may be, if the difference is significant."
+        0.0, ge=0, description="Largest significant loss against the champion that a slice may have."
     )
     calibration: float = Field(0.1, gt=0, lt=1, description="Largest calibration error beyond that expected by chance.")
     noise: float = Field(
         0.1, gt=0, description="Noise added to columns in the robustness test, in standard deviations."
     )
-    noise_loss: float = Field(0.5, gt=0, description="Share of the gain over the baseline that noise may cost.")
+    noise_loss: float = Field(0.5, gt=0, description="Largest share of the gain over the baseline that noise may cost.")
     behaviours: list[Behaviour] = Field(default_factory=list, description="Behavioural tests.")
     sensitive: list[str] = Field(default_factory=list, description="Columns whose groups must be treated equally.")
-    favourable: str | None = Field(None, description="The favourable label; each in turn if unset.")
-    fairness: float = Field(0.8, gt=0, le=1, description="Smallest ratio between two groups.")
-    size_mb: float = Field(500.0, gt=0, description="Largest model.onnx.")
-    memory_mb: float = Field(2000.0, gt=0, description="Largest memory of a serving process.")
+    favourable: str | None = Field(None, description="The favourable label; if unset, every label is checked.")
+    fairness: float = Field(0.8, gt=0, le=1, description="Smallest ratio of a rate between two groups.")
+    size_mb: float = Field(500.0, gt=0, description="Maximum size of model.onnx.")
+    memory_mb: float = Field(2000.0, gt=0, description="Maximum memory of a serving process.")
     uses: int = Field(50, ge=0, description="How many versions may be evaluated on the same sealed test rows.")
     approval: bool = Field(default=False, description="Require human approval: tiltyard approve TASK.")
     signed: bool = Field(default=False, description="Require signed decisions: tiltyard key NAME --sign.")
@@ -116,7 +120,9 @@ class Gate(Settings):
             if text := _value_error(columns[name], values):
                 return f"gate.{key}: {name}: {text}"
         unclear = [
-            one.description for one in self.behaviours if classes and one.label is None and one.never != "another"
+            behaviour.description
+            for behaviour in self.behaviours
+            if classes and behaviour.label is None and behaviour.never != "another"
         ]
         if unclear:
             return (
@@ -127,26 +133,26 @@ class Gate(Settings):
         return ""
 
     def _labels(self) -> list[str]:
-        return [one.label for one in self.behaviours if one.label is not None]
+        return [behaviour.label for behaviour in self.behaviours if behaviour.label is not None]
 
     def _named_values(self) -> list[tuple[str, str, list[Any]]]:
         """Return key, column and values of settings whose values must be valid for the column."""
-        spans = [one for one in self.slices if isinstance(one, Slice) and one.values is not None]
+        spans = [item for item in self.slices if isinstance(item, Slice) and item.values is not None]
         return [
-            *(("behaviours.to", one.vary, [one.to]) for one in self.behaviours if one.to is not None),
-            *(("slices.values", one.column, one.values or []) for one in spans),
+            *(("behaviours.to", item.vary, [item.to]) for item in self.behaviours if item.to is not None),
+            *(("slices.values", item.column, item.values or []) for item in spans),
         ]
 
     def _named_columns(self) -> list[tuple[str, list[str], tuple[str, ...]]]:
         """Return key, columns and allowed column types of settings that name columns."""
-        spans = [one.column for one in self.slices if isinstance(one, Slice) and one.values is None]
-        valued = [one.column for one in self.slices if isinstance(one, Slice) and one.values is not None]
+        spans = [item.column for item in self.slices if isinstance(item, Slice) and item.values is None]
+        valued = [item.column for item in self.slices if isinstance(item, Slice) and item.values is not None]
         return [
-            ("slices", [one for one in self.slices if isinstance(one, str)], (*NAMES, *NUMBERS)),
+            ("slices", [item for item in self.slices if isinstance(item, str)], (*NAMES, *NUMBERS)),
             ("slices.column", spans, NUMBERS),
             ("slices.column", valued, NAMES),
-            ("behaviours.vary", [one.vary for one in self.behaviours if one.by is not None], NUMBERS),
-            ("behaviours.vary", [one.vary for one in self.behaviours if one.to is not None], NAMES),
+            ("behaviours.vary", [item.vary for item in self.behaviours if item.by is not None], NUMBERS),
+            ("behaviours.vary", [item.vary for item in self.behaviours if item.to is not None], NAMES),
             ("sensitive", self.sensitive, NAMES),
         ]
 

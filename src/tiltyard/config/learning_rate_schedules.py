@@ -37,7 +37,7 @@ class Cosine(Schedule):
     """Cosine decay to the floor over all epochs."""
 
     kind: Literal["cosine"]
-    floor: float = Field(0.0, ge=0, lt=1, description="Factor at the end.")
+    floor: float = Field(0.0, ge=0, lt=1, description="Final learning rate, as a factor of train.learning_rate.")
 
     def share(self, epoch: Any, epochs: float, batch: Any) -> Any:
         """Return a factor that falls from 1 to the floor."""
@@ -48,7 +48,7 @@ class Exponential(Schedule):
     """Exponential decay by a constant factor per epoch, applied batch by batch."""
 
     kind: Literal["exponential"]
-    factor: float = Field(0.95, gt=0, lt=1, description="Of each epoch.")
+    factor: float = Field(0.95, gt=0, lt=1, description="Factor per epoch.")
 
     def share(self, epoch: Any, epochs: float, batch: Any) -> Any:
         """Return a power of the factor."""
@@ -61,7 +61,7 @@ class Inverse(Schedule):
     """Inverse-time decay: the rate divided by 1 + decay x batches, as `decay` in older Keras optimizers."""
 
     kind: Literal["inverse"]
-    decay: float = Field(gt=0, description="Per batch.")
+    decay: float = Field(gt=0, description="Decay per batch.")
 
     def share(self, epoch: Any, epochs: float, batch: Any) -> Any:
         """Return 1 / (1 + decay * batch)."""
@@ -74,8 +74,8 @@ class OneCycle(Schedule):
     kind: Literal["one_cycle"]
     warmup: Literal[0] = Field(0, description="None: the rise is part of the cycle.")
     rise: float = Field(0.3, gt=0, lt=1, description="Share of the epochs in which the rate rises.")
-    start: float = Field(0.04, gt=0, lt=1, description="Factor at the beginning.")
-    floor: float = Field(0.0001, ge=0, lt=1, description="Factor at the end.")
+    start: float = Field(0.04, gt=0, lt=1, description="Initial learning rate, as a factor of train.learning_rate.")
+    floor: float = Field(0.0001, ge=0, lt=1, description="Final learning rate, as a factor of train.learning_rate.")
 
     def share(self, epoch: Any, epochs: float, batch: Any) -> Any:
         """Return a factor that rises from the start to 1 and falls to the floor."""
@@ -92,7 +92,7 @@ class Step(Schedule):
 
     kind: Literal["step"]
     factor: float = Field(0.5, gt=0, lt=1)
-    every: int = Field(10, ge=1, description="Epochs.")
+    every: int = Field(10, ge=1, description="Number of epochs between two reductions.")
 
     def share(self, epoch: Any, epochs: float, batch: Any) -> Any:
         """Return a power of the factor; 1e-5 compensates for rounding below a whole number of steps."""

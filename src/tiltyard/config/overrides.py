@@ -69,5 +69,5 @@ def _item(section: Any, part: str, path: str) -> Any:
         return section[part]
     if isinstance(section, list) and part.isdecimal() and int(part) < len(section):
         return section[int(part)]
-    there = f"a list of {len(section)}" if isinstance(section, list) else repr(section)
-    raise TaskError(f"{path}: expected a section or a list that has it; received {there}")
+    received = f"a list of {len(section)}" if isinstance(section, list) else repr(section)
+    raise TaskError(f"{path}: expected a section or a list that has it; received {received}")

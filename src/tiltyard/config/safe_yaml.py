@@ -88,8 +88,8 @@ def _folded_scalars(text: str) -> Iterator[yaml.ScalarToken]:
     key = False
     for token in yaml.scan(text, Loader=BoundedLoader):
         if isinstance(token, yaml.ScalarToken) and token.plain and token.start_mark.line < token.end_mark.line:
-            wanted = key or "  " in token.value
-            if wanted and "\n" not in token.value:
+            selected = key or "  " in token.value
+            if selected and "\n" not in token.value:
                 yield token
         key = isinstance(token, yaml.KeyToken) and token.start_mark.index == token.end_mark.index  # without a `?`
 
@@ -147,7 +147,7 @@ class CoreLoader(yaml.SafeLoader):
     def scan_plain(self) -> yaml.ScalarToken:
         """Read plain text including question marks, at which PyYAML ends it between brackets."""
         peek = super().peek
-        self.peek = lambda index=0: "x" if (found := peek(index)) == "?" else found  # type: ignore[method-assign]
+        self.peek = lambda index=0: "x" if (character := peek(index)) == "?" else character  # type: ignore[method-assign]
         try:
             token: yaml.ScalarToken = super().scan_plain()
         finally:

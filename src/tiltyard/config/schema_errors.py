@@ -28,16 +28,16 @@ OWN_MESSAGES = {"unknown_key", "value_error", "assertion_error"}  # these contai
 
 def sentences(path: str, data: Any, error: ValidationError) -> list[str]:
     """Return one sentence for each invalid key; several allowed types are joined by `or`."""
-    found: dict[tuple[str, str], list[str]] = {}
+    problems: dict[tuple[str, str], list[str]] = {}
     for problem in error.errors(include_url=False):
         keys, text = _keys(data, problem["loc"], missing=problem["type"] == "missing"), _expected(problem)
         if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
             discriminator = problem["ctx"]["discriminator"].strip("'")
             text = f"{discriminator}: {text}"
-        texts_of_key = found.setdefault((".".join(keys), _received(problem)), [])
+        texts_of_key = problems.setdefault((".".join(keys), _received(problem)), [])
         if text not in texts_of_key:
             texts_of_key.append(text)
-    return [_sentence(path, key, texts, received) for (key, received), texts in found.items()]
+    return [_sentence(path, key, texts, received) for (key, received), texts in problems.items()]
 
 
 def _sentence(path: str, key: str, texts: list[str], received: str) -> str:
@@ -76,10 +76,10 @@ def _expected(problem: Any) -> str:
 
 
 def _length(kind: str, context: Any) -> str:
-    what = "characters" if kind.startswith("string") else "items"
+    unit = "characters" if kind.startswith("string") else "items"
     short = kind.endswith("short")
     bound = context["min_length" if short else "max_length"]
-    return f"expected {'at least' if short else 'at most'} {bound} {what.removesuffix('s') if bound == 1 else what}"
+    return f"expected {'at least' if short else 'at most'} {bound} {unit.removesuffix('s') if bound == 1 else unit}"
 
 
 def _keys(data: Any, location: tuple[int | str, ...], *, missing: bool) -> list[str]:

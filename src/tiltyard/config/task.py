@@ -178,8 +178,8 @@ def _problem(task: Task) -> str:
 
 
 def _forecast(task: Task) -> str:
-    given = {"horizon": task.target.horizon > 1, "interval": bool(task.target.interval), "rise": task.target.rise}
-    for name, asked in given.items():
+    requested = {"horizon": task.target.horizon > 1, "interval": bool(task.target.interval), "rise": task.target.rise}
+    for name, asked in requested.items():
         if asked and task.modality != "series":
             return f"target.{name}: expected only for a series; received {getattr(task.target, name)}"
     if task.target.rise and (task.problem != "classification" or len(task.classes) != 2):

@@ -15,16 +15,16 @@ LINE = re.compile(r"^tasks: *\[(.*?)\]", re.MULTILINE | re.DOTALL)
 
 def listed(workspace: Workspace) -> list[str]:
     """Return the names in the list."""
-    wanted, hint = "params.yaml: expected a list `tasks` of names", "write: tasks: [iris, sine]"
+    expected, hint = "params.yaml: expected a list `tasks` of names", "write: tasks: [iris, sine]"
     try:
         content = safe_yaml.read(workspace.params, "params.yaml") if workspace.params.exists() else {"tasks": []}
     except TaskError as error:
-        raise TaskError(f"{wanted}; {error.message}", hint) from None
+        raise TaskError(f"{expected}; {error.message}", hint) from None
     names = content.get("tasks") if isinstance(content, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise TaskError(wanted, hint)
+        raise TaskError(expected, hint)
     if odd := [name for name in names if not NAME.fullmatch(name)]:
-        raise TaskError(f"{wanted}; received {odd[0][:80]!r}", "use the name of a file in tasks/: iris, two_words")
+        raise TaskError(f"{expected}; received {odd[0][:80]!r}", "use the name of a file in tasks/: iris, two_words")
     return sorted({*names})
 
 
@@ -50,10 +50,10 @@ def remove(workspace: Workspace, name: str) -> bool:
 def _write(workspace: Workspace, names: list[str], hint: str) -> None:
     """Write the list, and keep the rest of the file."""
     text = _text(workspace)
-    found = LINE.search(text)
-    if not found:
+    match = LINE.search(text)
+    if not match:
         raise TaskError("params.yaml: expected a line `tasks: [...]`", hint=hint)
-    files.write_text(workspace.params, text.replace(found[0], f"tasks: [{', '.join(map(_quoted, sorted(names)))}]"))
+    files.write_text(workspace.params, text.replace(match[0], f"tasks: [{', '.join(map(_quoted, sorted(names)))}]"))
 
 
 def _quoted(name: str) -> str:

@@ -25,14 +25,16 @@ class Augment(Settings):
     """Random data augmentation of each training row in each epoch, which keeps its label."""
 
     crop: int = Field(0, ge=0, description="Random crop after padding with this many black pixels.")
-    rotation: float = Field(0.0, ge=0, le=180, description="Degrees, either way.")
-    shift: float = Field(0.0, ge=0, lt=1, description="Share of the side length.")
-    zoom: float = Field(0.0, ge=0, lt=1, description="Share, in or out.")
+    rotation: float = Field(0.0, ge=0, le=180, description="Largest rotation in degrees, either way.")
+    shift: float = Field(0.0, ge=0, lt=1, description="Largest shift, as a share of the side length.")
+    zoom: float = Field(0.0, ge=0, lt=1, description="Largest zoom in or out, as a share.")
     flip: Literal["none", "horizontal", "vertical", "both"] = "none"
-    brightness: float = Field(0.0, ge=0, le=1, description="Share of the full range, up or down.")
-    contrast: float = Field(0.0, ge=0, lt=1, description="Share, more or less.")
-    saturation: float = Field(0.0, ge=0, lt=1, description="Share, more or less; for three channels.")
-    hue: float = Field(0.0, ge=0, le=1, description="Share of half the colour circle; for three channels.")
+    brightness: float = Field(0.0, ge=0, le=1, description="Largest change up or down, as a share of the full range.")
+    contrast: float = Field(0.0, ge=0, lt=1, description="Largest change up or down, as a share.")
+    saturation: float = Field(0.0, ge=0, lt=1, description="Largest change up or down, as a share; for three channels.")
+    hue: float = Field(
+        0.0, ge=0, le=1, description="Largest change, as a share of half the colour circle; for three channels."
+    )
     noise: float = Field(0.0, ge=0, lt=1, description="Standard deviation, as a share of the full range.")
     erasing: float = Field(0.0, ge=0, lt=1, description="Largest share of the image that a black patch covers.")
     mixup: float = Field(
@@ -48,8 +50,8 @@ class Augment(Settings):
 class StopAt(Settings):
     """A value of a metric at which training stops."""
 
-    accuracy: float | None = Field(None, gt=0, le=1, description="Stop when it is at least this.")
-    loss: float | None = Field(None, description="Stop when it is at most this.")
+    accuracy: float | None = Field(None, gt=0, le=1, description="Stop when the accuracy is at least this.")
+    loss: float | None = Field(None, description="Stop when the loss is at most this.")
     on: Literal["validation", "training"] = "validation"
 
     @model_validator(mode="after")
@@ -97,7 +99,7 @@ class Train(Settings):
     stop_at: StopAt | None = None
     then: SecondPhase | None = None
     class_weights: Literal["none", "balanced"] | dict[str, float] = Field(
-        "none", description="Or a weight for each label; 1 for labels that are not named."
+        "none", description="balanced, or a weight for each label; labels that are not named have weight 1."
     )
     augment: Augment | None = None
     folds: int | None = Field(None, ge=2, le=50, description="Also cross-validate on the training and validation rows.")

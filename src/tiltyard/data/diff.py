@@ -67,12 +67,12 @@ def _is_key(cells: pd.Series[Any]) -> bool:
 
 
 def _by_key(old: pd.DataFrame, new: pd.DataFrame, names: list[str], key: str) -> dict[str, Any]:
-    one, other = old[names].set_index(key), new[names].set_index(key)
-    shared = one.index.intersection(other.index, sort=False)
-    before, after = one.loc[shared], other.loc[shared]
+    old_rows, new_rows = old[names].set_index(key), new[names].set_index(key)
+    shared = old_rows.index.intersection(new_rows.index, sort=False)
+    before, after = old_rows.loc[shared], new_rows.loc[shared]
     differs = {name: _differs(before[name], after[name]) for name in before.columns}
     changed = np.logical_or.reduce([np.zeros(len(shared), dtype=bool), *differs.values()])
-    added, removed = other.index.difference(shared, sort=False), one.index.difference(shared, sort=False)
+    added, removed = new_rows.index.difference(shared, sort=False), old_rows.index.difference(shared, sort=False)
     return {
         "added": len(added),
         "removed": len(removed),
@@ -84,8 +84,8 @@ def _by_key(old: pd.DataFrame, new: pd.DataFrame, names: list[str], key: str) ->
 
 def _by_content(old: pd.DataFrame, new: pd.DataFrame, names: list[str]) -> dict[str, Any]:
     """Match rows by their whole content: surplus rows of the old table were removed, those of the new one added."""
-    one, other = (_fingerprints(frame[names]) for frame in (old, new))
-    removed, added = _surplus(one, other), _surplus(other, one)
+    old_rows, new_rows = (_fingerprints(frame[names]) for frame in (old, new))
+    removed, added = _surplus(old_rows, new_rows), _surplus(new_rows, old_rows)
     return {
         "added": len(added),
         "removed": len(removed),
@@ -112,8 +112,8 @@ def _surplus(these: Array, those: Array) -> Array:
 
     nth = pd.Series(these).groupby(these).cumcount().to_numpy()
     counts = pd.Series(those).value_counts()
-    there = counts.reindex(these, fill_value=0).to_numpy()
-    return np.flatnonzero(nth >= there)
+    available = counts.reindex(these, fill_value=0).to_numpy()
+    return np.flatnonzero(nth >= available)
 
 
 def _first(values: Any) -> list[Any]:
@@ -122,16 +122,16 @@ def _first(values: Any) -> list[Any]:
 
 def _shifted_columns(old: pd.DataFrame, new: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
     """Measure the distance between the distributions of each column, where it is significant."""
-    found = []
+    shifted = []
     for name in names:
-        one, other = (_values(frame[name]) for frame in (old, new))
-        if one.dtype.kind != other.dtype.kind or not len(one) or not len(other):
+        old_values, new_values = (_values(frame[name]) for frame in (old, new))
+        if old_values.dtype.kind != new_values.dtype.kind or not len(old_values) or not len(new_values):
             continue
-        apart = [part for part in drift_distances(one, other) if part.chance < MAX_P_VALUE / len(names)]
+        apart = [part for part in drift_distances(old_values, new_values) if part.chance < MAX_P_VALUE / len(names)]
         if apart:
             values = {part.measure: round(part.value, 4) for part in apart}
-            found.append({"column": name, "old": _summary(one), "new": _summary(other), **values})
-    return sorted(found, key=lambda line: -float(line.get("PSI", 0)))
+            shifted.append({"column": name, "old": _summary(old_values), "new": _summary(new_values), **values})
+    return sorted(shifted, key=lambda line: -float(line.get("PSI", 0)))
 
 
 def _values(cells: pd.Series[Any]) -> Array:

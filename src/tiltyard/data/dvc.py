@@ -108,16 +108,16 @@ def _cached_files(repo: Repo, version: Pointer) -> list[tuple[tuple[str, ...], s
     """Pull a version into the cache if it is not there; return the path and the hash of each of its files, checked."""
     from dvc_data.hashfile.hash_info import HashInfo
 
-    wanted, place = HashInfo("md5", version.md5), Path(repo.cache.local.oid_to_path(version.md5))
-    found: list[tuple[tuple[str, ...], str]] = []
+    folder_hash, place = HashInfo("md5", version.md5), Path(repo.cache.local.oid_to_path(version.md5))
+    listed: list[tuple[tuple[str, ...], str]] = []
     dvc_cache.drop_damaged(repo.cache.local.oid_to_path, [version.md5])
     try:
         if not place.is_file():
-            repo.cloud.pull([wanted])
-        found = remote_listing.read(place, version.md5, version.nfiles)
-        repo.cloud.pull([HashInfo("md5", md5) for _, md5 in found])
-        dvc_cache.drop_damaged(repo.cache.local.oid_to_path, [md5 for _, md5 in found])
-        lost = [md5 for _, md5 in found if not repo.cache.local.exists(md5)]
+            repo.cloud.pull([folder_hash])
+        listed = remote_listing.read(place, version.md5, version.nfiles)
+        repo.cloud.pull([HashInfo("md5", md5) for _, md5 in listed])
+        dvc_cache.drop_damaged(repo.cache.local.oid_to_path, [md5 for _, md5 in listed])
+        lost = [md5 for _, md5 in listed if not repo.cache.local.exists(md5)]
     except FileNotFoundError:
         lost = [version.md5]
     except DataError:
@@ -130,7 +130,7 @@ def _cached_files(repo: Repo, version: Pointer) -> list[tuple[tuple[str, ...], s
             f"version {version.md5[:12]} of the data is neither in DVC's cache nor in the remote",
             hint="see where the remote points: dvc remote list; or get the data again: tiltyard fetch --force TASK",
         )
-    return found
+    return listed
 
 
 def changed(workspace: Workspace, path: Path) -> bool:
@@ -167,8 +167,8 @@ def push(workspace: Workspace, *paths: Path) -> int:
 def status(workspace: Workspace, *targets: str) -> dict[str, Any]:
     """Return which pointers and stages are out of date, and why; empty if none is."""
     with _repo(workspace) as repo:
-        found: dict[str, Any] = _retry_while_locked(workspace, functools.partial(repo.status, list(targets) or None))
-        return found
+        changes: dict[str, Any] = _retry_while_locked(workspace, functools.partial(repo.status, list(targets) or None))
+        return changes
 
 
 def is_current(workspace: Workspace, *tasks: str) -> bool:
@@ -177,21 +177,21 @@ def is_current(workspace: Workspace, *tasks: str) -> bool:
     DVC reads dvc.yaml and dvc.lock once for each target, so for many targets the whole project is faster.
     """
     targets = {f"{verb}@{task}" for task in tasks for verb in (RESOLVE, *STAGES)}
-    found = status(workspace, *sorted(targets) if len(tasks) == 1 else ())
-    return not targets & {name.rpartition(":")[2] for name in found}
+    changes = status(workspace, *sorted(targets) if len(tasks) == 1 else ())
+    return not targets & {name.rpartition(":")[2] for name in changes}
 
 
 def remote_address(workspace: Workspace) -> str:
     """Return the address of the default remote; raise if it cannot be reached."""
     with _repo(workspace) as repo:
-        found = repo.cloud.get_remote()
+        remote = repo.cloud.get_remote()
         try:
-            found.fs.makedirs(found.path, exist_ok=True)
-            found.fs.ls(found.path)
+            remote.fs.makedirs(remote.path, exist_ok=True)
+            remote.fs.ls(remote.path)
         except Exception as error:  # noqa: BLE001 - each kind of remote raises its own errors
             hint = "see where it points: dvc remote list"
-            raise WorkspaceError(f"cannot reach {found.path}: {type(error).__name__}: {error}", hint) from None
-        return f"{found.name}: {found.path}"
+            raise WorkspaceError(f"cannot reach {remote.path}: {type(error).__name__}: {error}", hint) from None
+        return f"{remote.name}: {remote.path}"
 
 
 def repair_lock_file(workspace: Workspace) -> None:
@@ -235,18 +235,19 @@ def run_stage(workspace: Workspace, verb: str, task: str, *, force: bool = False
     The stage `resolve` runs first if the task file changed: the other stages depend on its output.
     """
     from dvc.exceptions import ReproductionError
-    from dvc.stage.exceptions import StageCmdFailedError
+    from dvc.stage.exceptions import StageCmdFailedError, StageNotFound
 
     with _repo(workspace) as repo, stages.supervised(workspace, verb, task) as environment:
-        _require_stage(repo, verb, task)
         _drop_stale_locks(workspace)  # before DVC rewrites its list of locks: the file's time tells how old an entry is
-        made = dvc_cache.outputs(workspace.root / "dvc.lock", f"{verb}@{task}")
-        dvc_cache.drop_damaged(repo.cache.local.oid_to_path, made)  # before DVC restores it
+        outputs = dvc_cache.outputs(workspace.root / "dvc.lock", f"{verb}@{task}")
+        dvc_cache.drop_damaged(repo.cache.local.oid_to_path, outputs)  # before DVC restores it
         try:
             for name in (RESOLVE, verb):
                 call = functools.partial(repo.reproduce, [f"{name}@{task}"], single_item=True, run_env=environment)
                 if done := _retry_while_locked(workspace, functools.partial(call, force=force and name == verb)):
                     _require_stored(repo, dvc_cache.outputs(workspace.root / "dvc.lock", f"{name}@{task}"))
+        except StageNotFound:
+            raise _unknown_stage(repo, verb, task) from None
         except ReproductionError as error:
             if isinstance(error.__cause__, StageCmdFailedError):
                 raise stages.stage_error(workspace, verb, task) from None
@@ -254,17 +255,17 @@ def run_stage(workspace: Workspace, verb: str, task: str, *, force: bool = False
     return "ran" if done else "skipped"
 
 
-def _require_stage(repo: Repo, verb: str, task: str) -> None:
+def _unknown_stage(repo: Repo, verb: str, task: str) -> TaskError:
+    """Return the error for a stage that is not in dvc.yaml, with the tasks that have one."""
     from dvc.repo import lock_repo
 
     with lock_repo(repo):  # the index reads dvc.lock, which other processes write in place
-        names = {name.addressing for name in repo.index.stages}
-    if f"{verb}@{task}" not in names:
-        known = ", ".join(sorted(name.partition("@")[2] for name in names if name.startswith(f"{verb}@")))
-        raise TaskError(
-            f"no stage {verb}@{task}: expected one of {known or 'none yet'}",
-            hint=f"add {task} to the list `tasks` of params.yaml",
-        )
+        stages_of_verb = [stage.addressing for stage in repo.index.stages if stage.addressing.startswith(f"{verb}@")]
+    known = ", ".join(sorted(name.partition("@")[2] for name in stages_of_verb))
+    return TaskError(
+        f"no stage {verb}@{task}: expected one of {known or 'none yet'}",
+        hint=f"add {task} to the list `tasks` of params.yaml",
+    )
 
 
 @contextlib.contextmanager
@@ -330,16 +331,17 @@ def _drop_stale_locks(workspace: Workspace) -> None:
         try:
             listed = json.loads(path.read_text(encoding="utf-8"))
             when = path.stat().st_mtime
-            write = {name: one for name, one in listed.get("write", {}).items() if _is_alive(one, when)}
+            write = {name: holder for name, holder in listed.get("write", {}).items() if _is_alive(holder, when)}
             read = {
-                name: [one for one in some if _is_alive(one, when)] for name, some in listed.get("read", {}).items()
+                name: [holder for holder in holders if _is_alive(holder, when)]
+                for name, holders in listed.get("read", {}).items()
             }
-            kept = {"write": write, "read": {name: some for name, some in read.items() if some}}
+            remaining = {"write": write, "read": {name: holders for name, holders in read.items() if holders}}
         except (ValueError, AttributeError, TypeError, KeyError):
             path.unlink()
         else:
-            if kept != {"write": {}, "read": {}, **listed}:
-                files.write_json(path, kept)
+            if remaining != {"write": {}, "read": {}, **listed}:
+                files.write_json(path, remaining)
 
 
 def _is_alive(holder: dict[str, Any], written: float) -> bool:
@@ -370,8 +372,8 @@ def _silence_loggers() -> None:
 
 def _as_tiltyard_error(error: BaseException) -> TiltyardError:
     """Return an error of DVC as a TiltyardError, with a hint."""
-    for one in (error, error.__cause__):
-        if isinstance(one, OSError) and (disk_error := from_os_error(one)):
+    for cause in (error, error.__cause__):
+        if isinstance(cause, OSError) and (disk_error := from_os_error(cause)):
             return disk_error
     text = " ".join(str(error).split())
     hint = "ask DVC for its state: dvc status"

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 def drop_damaged(repo: Repo, paths: Sequence[Path]) -> Damaged:
     """Remove damaged files that the remote lacks from the cache; return output and path of each by its hash."""
-    found: Damaged = {}
+    damaged: Damaged = {}
     for outs in _outputs(repo, paths):  # one query of the remote for all outputs
         path_of = outs[0].cache.oid_to_path
         folders = dvc_cache.drop_damaged(path_of, [out.hash_info.value for out in outs], recursive=False)
         objects = {digest: (out, path) for out in outs for digest, path in _objects(out).items()}
         unsent = objects.keys() - _in_remote(repo, outs[0], objects)
         files = dvc_cache.drop_damaged(path_of, unsent, recursive=False)
-        found |= {digest: objects[digest] for digest in [*folders, *files] if digest in unsent}
-    return found
+        damaged |= {digest: objects[digest] for digest in [*folders, *files] if digest in unsent}
+    return damaged
 
 
 def _outputs(repo: Repo, paths: Sequence[Path]) -> list[list[Output]]:

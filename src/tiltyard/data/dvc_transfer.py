@@ -36,8 +36,8 @@ class Failures(logging.Handler):
 
     def take(self, digests: Iterable[str]) -> BaseException | None:
         """Return the error of the first of these hashes that has one, and forget their errors."""
-        found = [self.errors.pop(digest) for digest in digests if digest in self.errors]
-        return found[0] if found else None
+        errors = [self.errors.pop(digest) for digest in digests if digest in self.errors]
+        return errors[0] if errors else None
 
 
 FAILURES = Failures()

@@ -47,8 +47,8 @@ def diff(workspace: Workspace, task: str, read: Read, old: str | None = None, ne
     before = [version for version in known if version.data != now]
     if old is None and not before:
         raise DataError(f"{task} has one version so far", hint=f"list them: tiltyard data {task}")
-    one = versions.find(workspace, task, old) if old else before[-1]
-    names = [one.data[:12], NOW if new in (None, NOW) else versions.find(workspace, task, str(new)).data[:12]]
+    old_version = versions.find(workspace, task, old) if old else before[-1]
+    names = [old_version.data[:12], NOW if new in (None, NOW) else versions.find(workspace, task, str(new)).data[:12]]
     frames = [_read_version(workspace, task, name, read) for name in names]
     return compare(task, (names[0], names[1]), (frames[0], frames[1]))
 

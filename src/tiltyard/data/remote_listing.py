@@ -41,15 +41,15 @@ def read(path: Path, md5: str, count: int) -> list[tuple[tuple[str, ...], str]]:
     if not isinstance(entries, list) or len(entries) != count:
         received = f"{len(entries)}" if isinstance(entries, list) else type(entries).__name__
         raise DataError(f"{what}: expected a list of {count} files; received {received}", HINT)
-    found = [_entry(entry, what) for entry in entries]
-    _refuse_collisions([parts for parts, _ in found], what)
-    return found
+    files = [_entry(entry, what) for entry in entries]
+    _refuse_collisions([parts for parts, _ in files], what)
+    return files
 
 
 def refuse_links(folder: Path, paths: list[tuple[str, ...]]) -> None:
     """Raise if a link stands where the version has a folder: its files would be written elsewhere."""
     folders = {folder} | {folder.joinpath(*parts[:depth]) for parts in paths for depth in range(1, len(parts))}
-    if link := next((one for one in sorted(folders) if one.is_symlink()), None):
+    if link := next((path for path in sorted(folders) if path.is_symlink()), None):
         text = f"{link} is a link to {link.readlink()}: files of the version would be written there"
         raise DataError(text, hint=f"remove it: rm {link}")
 
@@ -79,8 +79,10 @@ def _is_safe(part: str) -> bool:
 
 def _normalized(part: str) -> str:
     """Return a name as file systems may compare it: without case, invisible characters, and trailing dots."""
-    seen = "".join(one for one in unicodedata.normalize("NFKC", part) if unicodedata.category(one) not in IGNORED)
-    return unicodedata.normalize("NFKC", seen.casefold()).rstrip(". ")
+    visible = "".join(
+        character for character in unicodedata.normalize("NFKC", part) if unicodedata.category(character) not in IGNORED
+    )
+    return unicodedata.normalize("NFKC", visible.casefold()).rstrip(". ")
 
 
 def _refuse_collisions(paths: list[tuple[str, ...]], what: str) -> None:

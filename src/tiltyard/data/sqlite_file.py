@@ -21,14 +21,14 @@ def damage(path: Path) -> str:
         if head and head != MAGIC:
             return "it is not a SQLite database"
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)) as asked:
-            (found,) = asked.execute("PRAGMA quick_check(1)").fetchone()
+            (report,) = asked.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError:
         return ""  # locked by its owner, or in a folder that cannot be written
     except sqlite3.DatabaseError as error:
         return str(error)
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
-    return "" if found == "ok" else " ".join(str(found).split())
+    return "" if report == "ok" else " ".join(str(report).split())
 
 
 def set_aside(path: Path) -> Path:

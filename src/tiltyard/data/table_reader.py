@@ -35,17 +35,26 @@ class TableFile:
 
     def parts(self, columns: Iterable[str] | None = None, rows: int = 1) -> Iterator[pd.DataFrame]:
         """Read some columns in parts of at least `rows` rows and bounded memory; the index runs through all parts."""
+        for start, table in self.tables(columns, rows):
+            yield self.frame(table, start)
+
+    def tables(self, columns: Iterable[str] | None = None, rows: int = 1) -> Iterator[tuple[int, pa.Table]]:
+        """Read the same parts as Arrow tables, each with the number of its first row."""
         import pyarrow as pa
 
-        start, held, size = 0, [], 0
+        start, batches, size = 0, [], 0
         for batch in self._batches(columns):
-            held.append(batch)
+            batches.append(batch)
             size += len(batch)
             if size >= rows:
-                yield _frame(pa.concat_tables(held), self.layout, start)
-                start, held, size = start + size, [], 0
-        if held:
-            yield _frame(pa.concat_tables(held), self.layout, start)
+                yield start, pa.concat_tables(batches)
+                start, batches, size = start + size, [], 0
+        if batches:
+            yield start, pa.concat_tables(batches)
+
+    def frame(self, table: pa.Table, start: int) -> pd.DataFrame:
+        """Convert a part to pandas."""
+        return _frame(table, self.layout, start)
 
     def whole(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
         """Read some columns at once."""
@@ -54,9 +63,9 @@ class TableFile:
         return _frame(pa.concat_tables(self._batches(columns)), self.layout, 0)
 
     def _batches(self, columns: Iterable[str] | None) -> Iterator[pa.Table]:
-        wanted = list(dict.fromkeys(self.layout.columns if columns is None else columns))
-        require_columns(self.path, wanted, self.layout.columns)
-        return _format(self.path, self.options).batches(self.layout, wanted)
+        columns_to_read = list(dict.fromkeys(self.layout.columns if columns is None else columns))
+        require_columns(self.path, columns_to_read, self.layout.columns)
+        return _format(self.path, self.options).batches(self.layout, columns_to_read)
 
 
 def open_table(path: Path, options: Dialect | None = None, texts: Iterable[str] = ()) -> TableFile:
@@ -86,12 +95,12 @@ def survey(path: Path, options: Dialect | None = None) -> Layout:
 
 def suffix(path: Path) -> str:
     """Return the suffix of the table in a file, compressed or not; raise if its format is not known."""
-    with archive.open_stream(path) as (found, _):
+    with archive.open_stream(path) as (ending, _):
         pass
-    if found in formats_by_suffix():
-        return found
-    hint = "save it as CSV" if found in (".xlsx", ".xls", ".ods") else ""
-    raise DataError(f"{path.name}: expected a table in one of {readable_suffixes()}; received '{found}'", hint=hint)
+    if ending in formats_by_suffix():
+        return ending
+    hint = "save it as CSV" if ending in (".xlsx", ".xls", ".ods") else ""
+    raise DataError(f"{path.name}: expected a table in one of {readable_suffixes()}; received '{ending}'", hint=hint)
 
 
 def require_columns(path: Path, columns: Iterable[str], received: Iterable[str]) -> None:
@@ -102,8 +111,8 @@ def require_columns(path: Path, columns: Iterable[str], received: Iterable[str])
 
 
 def _format(path: Path, options: Dialect | None) -> Format:
-    found = suffix(path)
-    return formats_by_suffix()[found](path, options or Dialect(), found)
+    ending = suffix(path)
+    return formats_by_suffix()[ending](path, options or Dialect(), ending)
 
 
 def _as_text(layout: Layout, names: set[str]) -> Layout:

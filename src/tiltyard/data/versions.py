@@ -51,15 +51,15 @@ def recorded(workspace: Workspace, task: str) -> list[Version]:
 def find(workspace: Workspace, task: str, name: str) -> Version:
     """Return the version whose hash begins with `name`; raise if there is none, or several."""
     known = recorded(workspace, task)
-    found = [version for version in known if version.data.startswith(name) and len(name) >= MIN_PREFIX]
-    if len(found) != 1:
-        many = "several versions match" if found else "no version matches"
+    matches = [version for version in known if version.data.startswith(name) and len(name) >= MIN_PREFIX]
+    if len(matches) != 1:
+        many = "several versions match" if matches else "no version matches"
         raise DataError(
             f"version of {task}: expected the first {MIN_PREFIX} or more characters of one of "
             f"{', '.join(version.data[:12] for version in known) or 'none yet'}; received {name}: {many}",
             hint=f"list them: tiltyard data {task}",
         )
-    return found[0]
+    return matches[0]
 
 
 def commit(workspace: Workspace, task: str, version: Version) -> str | None:
@@ -67,10 +67,10 @@ def commit(workspace: Workspace, task: str, version: Version) -> str | None:
     pointer = f"data/raw/{task}.dvc"
     command = ["git", "-C", str(workspace.root), "log", "--format=%h", f"-S{version.pointer.md5}", "--", pointer]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
         return None
-    return done.stdout.split()[-1] if done.returncode == 0 and done.stdout.strip() else None
+    return result.stdout.split()[-1] if result.returncode == 0 and result.stdout.strip() else None
 
 
 def rows(workspace: Workspace, task: str, version: Version) -> int | None:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tiltyard import files
+from tiltyard import files, threads
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
 from tiltyard.evaluation.fold_scores import fold_scores
 from tiltyard.evaluation.slices import parts
 from tiltyard.modeling.columns.series import Series
 from tiltyard.modeling.evaluators.base import TRUTH
-from tiltyard.modeling.inference.predictor import BATCH, Predictor, version
+from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
 from tiltyard.modeling.metrics.predictions import Predictions
-from tiltyard.preparation.array_file import Features, open_part
+from tiltyard.preparation.array_file import open_part
 from tiltyard.preparation.sealed_test import TestRows, read_test
 from tiltyard.workspace import Workspace
 
@@ -28,20 +29,21 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     predictor, test = Predictor.load(train), read_test(workspace, task.name, task.columns)
     features, known = open_part(workspace.out(task.name, "prepare") / "train.npz")
     predictions = predict(task, predictor, test, known)
-    learned = predictor.condense(known, _in_batches(features))
+    learned = predictor.condense(known, features)
     folds = fold_scores(train / "folds.npz", task.evaluator)
-    content = {
-        "task": task.name,
-        "version": version(train),
-        **files.read_json(workspace.out(task.name, "prepare") / "split.json"),
-        **_measured(task, predictions, test.rows, (known, learned)),
-        **({"folds": folds} if folds else {}),
-    }
     history = files.read_json(train / "training.json")["history"]
-    with files.atomic_folder(workspace.out(task.name, "evaluate")) as folder:
+    with files.atomic_folder(workspace.out(task.name, "evaluate")) as folder, ThreadPoolExecutor(1) as background:
+        saved = background.submit(predictions.save, folder / "predictions.npz")  # compresses meanwhile
+        content = {
+            "task": task.name,
+            "version": version(train),
+            **files.read_json(workspace.out(task.name, "prepare") / "split.json"),
+            **_measured(task, predictions, test.rows, (known, learned)),
+            **({"folds": folds} if folds else {}),
+        }
         files.write_json(folder / "report.json", content)
-        predictions.save(folder / "predictions.npz")
         _write_plots(folder / "plots", task.evaluator.plots(predictions), history)
+        saved.result()
     return content
 
 
@@ -68,26 +70,23 @@ def _measured(task: Task, predictions: Predictions, rows: Rows, learned: tuple[A
     evaluator, truth, outputs = task.evaluator, predictions.truth, predictions.outputs
     context = evaluator.context(learned[0])
     bootstrap = Bootstrap(len(truth), task.split.seed, task.gate.confidence)
-    intervals = bootstrap.intervals(lambda places: evaluator.scores(truth[places], outputs[places], context))
+    intervals = bootstrap.intervals(evaluator.scores_of_rows(truth, outputs, context))
     metric = evaluator.metrics[task.gate.metric]
+    samples = [(truth, outputs), (truth, predictions.baseline), learned]
+    own, baseline, train = threads.ordered(lambda one: evaluator.scores(*one, context), samples)
     return {
         "problem": task.problem,
         "metric": task.gate.metric,
-        "metrics": evaluator.scores(truth, outputs, context),
+        "metrics": own,
         "intervals": {name: list(interval) for name, interval in intervals.items()},
-        "baseline": evaluator.scores(truth, predictions.baseline, context),
-        "train": evaluator.scores(*learned, context),
+        "baseline": baseline,
+        "train": train,
         "slices": [
             {"slice": name, "rows": len(places), "value": metric.score(truth[places], outputs[places], context)}
             for name, places in parts(task.gate.slices, task.columns, rows)
         ],
         **evaluator.details(predictions),
     }
-
-
-def _in_batches(features: Features) -> Iterator[Array]:
-    for start in range(0, len(features), BATCH):
-        yield features[start : start + BATCH]
 
 
 def _write_plots(folder: Path, plots: Mapping[str, dict[str, list[Any]]], history: dict[str, list[Any]]) -> None:

@@ -58,7 +58,7 @@ class SeedComparison:
 
     def _with_interval(self, gain: float, bounds: Interval, seeds: int) -> str:
         if bounds[0] <= 0 <= bounds[1]:
-            text = f"no difference between {self.name} and {self.first} that {seeds} seeds can show"
+            text = f"no significant difference between {self.name} and {self.first} with {seeds} seeds"
             return f"{text} ({self._gain_text(gain, bounds)})"
         word, sign = ("better", 1) if gain > 0 else ("worse", -1)
         low, high = sorted(sign * end for end in bounds)
@@ -67,12 +67,11 @@ class SeedComparison:
     def _without_interval(self, gain: float, seeds: int) -> str:
         """Describe equal gains: their direction, but no interval."""
         if gain == 0:
-            text = f"no difference between {self.name} and {self.first} that {seeds} seeds can show"
-            return f"{text}: each gave both the same"
+            return f"no difference between {self.name} and {self.first}: equal with each of {seeds} seeds"
         word = "better" if gain > 0 else "worse"
         return (
-            f"{self.name} came out {word} than {self.first} by {abs(gain):.2g} with each of {seeds} seeds, "
-            "always by the same: there is no interval, and luck is not ruled out"
+            f"{self.name} is {word} than {self.first} by the same {abs(gain):.2g} with each of {seeds} seeds: "
+            "without variation there is no interval, so chance is not ruled out"
         )
 
     def _resolution(self, gain: float) -> str:

@@ -71,5 +71,5 @@ def _multiple_comparisons_warning(result: Result) -> list[str]:
         return []
     return [
         "",
-        f"Each of the {count} intervals is wrong with a probability of {wrong:.0%}; among several, one may well be.",
+        f"Each of the {count} intervals misses the true value with probability {wrong:.0%}: one of them may be wrong.",
     ]

@@ -45,7 +45,7 @@ def explain(
             left_out[name] = reason
             continue
         report(f"{task.name}: {method.title}")
-        figures += [{"way": name, "row": row, **asdict(one)} for row, one in _figures(method, model, rows)]
+        figures += [{"way": name, "row": row, **asdict(figure)} for row, figure in _figures(method, model, rows)]
     content = {
         "task": task.name,
         "version": version(workspace.out(task.name, "train")),
@@ -88,9 +88,9 @@ def _rows(model: ExplainedModel, requested: Sequence[int]) -> list[Row]:
     """Find test rows by number; by default those with the largest errors."""
     numbers = model.test.number.tolist()
     if unknown := [number for number in requested if number not in numbers]:
-        some = ", ".join(map(str, numbers[:10]))
+        expected = f"the number of a sealed row of {model.task.name}, such as {', '.join(map(str, numbers[:10]))}"
         raise DataError(
-            f"--row: expected the number of a sealed row of {model.task.name}, such as {some}; received {unknown[0]}",
+            f"--row: expected {expected}; received {unknown[0]}",
             hint=f"the largest errors are on its page: tiltyard report {model.task.name} --open",
         )
     places = [numbers.index(number) for number in requested] if requested else _largest_errors(model)
@@ -104,8 +104,8 @@ def _largest_errors(model: ExplainedModel) -> list[int]:
         return [0]
     outputs = model.predictor.condensed(model.test.rows, model.test.truth)
     order = np.argsort(-missed(model.test.truth, outputs, labels=bool(model.task.classes)), kind="stable")
-    found: list[int] = order[:DEFAULT_ROWS].tolist()
-    return found
+    largest: list[int] = order[:DEFAULT_ROWS].tolist()
+    return largest
 
 
 def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
@@ -117,8 +117,8 @@ def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
 
 
 def _figures(method: ExplanationMethod, model: ExplainedModel, rows: list[Row]) -> Iterator[tuple[int | None, Any]]:
-    for one in method.of_model(model):
-        yield None, one
+    for figure in method.of_model(model):
+        yield None, figure
     for row in rows:
-        for one in method.of_row(model, row):
-            yield row.number, one
+        for figure in method.of_row(model, row):
+            yield row.number, figure

@@ -23,6 +23,8 @@ from tiltyard.monitoring.live_comparison import LiveComparison
 Ask = Callable[[Rows], Array]  # the challenger: rows to outputs
 
 
+VARIANT_TOLERANCE = 0.02  # of the champion's gain over the baseline
+BATCHES = (1, 32)  # rows for which a variant must be faster
 ANSWERS, WARM, SECONDS = 200, 10, 2.0  # timed predictions, untimed ones before, and the most seconds
 
 
@@ -46,6 +48,7 @@ class Duel:
     inputs: Json = field(default_factory=dict)  # how many inputs are recorded and refused, or why none are used
     facts: Json = field(default_factory=dict)  # about the model file and its provenance
     approvals: list[str] = field(default_factory=list)  # the people who approved the challenger
+    time_ratios: dict[int, float] = field(default_factory=dict)  # of a variant to the champion, by number of rows
     uses: int = 0  # how many other versions the test rows have judged
 
     @property
@@ -72,6 +75,18 @@ class Duel:
         return None if self.simple is None else self.gain(self.simple.outputs)
 
     @property
+    def is_variant(self) -> bool:
+        """Whether the challenger is the champion with fewer bits: it need not be better, but no worse and faster."""
+        return "variant" in self.facts
+
+    @property
+    def tolerance(self) -> float:
+        """How much worse than the champion a variant may be: a share of the champion's gain over the baseline."""
+        champion = self.over_champion
+        gain = self.task.metric.gain(champion.old, self.over_baseline.old) if champion else 0.0
+        return VARIANT_TOLERANCE * max(gain, 0.0)
+
+    @property
     def gap(self) -> float | None:
         """Return the share of the gain over the baseline that is lost between training and test rows.
 
@@ -95,6 +110,11 @@ class Duel:
             "uses": self.uses,
             "approvals": self.approvals,
             "facts": self.facts,
+            **(
+                {"time_ratios": {str(rows): ratio for rows, ratio in self.time_ratios.items()}}
+                if self.is_variant
+                else {}
+            ),
         }
 
     def score(self, outputs: Array, places: Array | None = None) -> float:
@@ -125,3 +145,21 @@ def latency_ms(predictor: Predictor, rows: Rows) -> float:
         predictor.outputs(row)
         times.append(1000 * (time.perf_counter() - start))
     return statistics.median(times[WARM:])
+
+
+def time_ratios(predictor: Predictor, champion: Predictor, rows: Rows) -> dict[int, float]:
+    """Return the median time of the model relative to the champion's for some numbers of rows, without encoding."""
+    found = {}
+    for count in BATCHES:
+        places = np.arange(count) % row_count(rows)
+        features = [one.encoder.encode(take_rows(rows, places)) for one in (predictor, champion)]
+        times: list[list[float]] = [[], []]
+        end = time.perf_counter() + SECONDS
+        while len(times[0]) < WARM + ANSWERS and (time.perf_counter() < end or len(times[0]) <= WARM):
+            for one, values, mine in zip((predictor, champion), features, times, strict=True):
+                start = time.perf_counter()
+                one.run(values)
+                mine.append(time.perf_counter() - start)
+        ours, theirs = (statistics.median(mine[WARM:]) for mine in times)
+        found[count] = ours / theirs
+    return found

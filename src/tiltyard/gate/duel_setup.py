@@ -15,7 +15,7 @@ from tiltyard.evaluation import evaluate
 from tiltyard.evaluation.evaluated import Evaluated
 from tiltyard.evaluation.simple_model import simple
 from tiltyard.files import Json
-from tiltyard.gate.duel import Duel, latency_ms
+from tiltyard.gate.duel import Duel, latency_ms, time_ratios
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.inference.reference import reference
@@ -62,6 +62,7 @@ def build_duel(workspace: Workspace, task: Task, evaluated: Evaluated, champion:
         latency_ms=latency_ms(predictor, test.rows),
         live=_live(workspace, task, report["version"], champion.version) if champion else None,
         simple=simple(task, (learned, later), predictor.encoder.encode(test.rows), context),
+        time_ratios=_time_ratios(workspace, champion, evaluated) if champion else {},
         rows=test.rows,
         ask=None if task.problem_type.targets == "text" else predictor.outputs,
         **_drift(workspace, task, predictor.encoder, features),
@@ -95,8 +96,11 @@ def _drift(workspace: Workspace, task: Task, encoder: Encoder, features: Feature
     rows = latest(workspace, task, MAX_ROWS)
     if why := drift_unavailable(task, rows):
         return {"inputs": {"why": why}}
-    found = compare_rows(task, encoder, reference(encoder, features[:]), rows)
-    return {"drift": found.columns, "inputs": {"rows": found.rows, "refused": found.refused, "first": found.first}}
+    comparison = compare_rows(task, encoder, reference(encoder, features[:]), rows)
+    return {
+        "drift": comparison.columns,
+        "inputs": {"rows": comparison.rows, "refused": comparison.refused, "first": comparison.first},
+    }
 
 
 def _champion_outputs(workspace: Workspace, champion: Champion, test: TestRows) -> Array:
@@ -112,16 +116,25 @@ def _champion_outputs(workspace: Workspace, champion: Champion, test: TestRows) 
     return predictor.condensed(test.rows, test.truth)
 
 
+def _time_ratios(workspace: Workspace, champion: Champion, evaluated: Evaluated) -> dict[int, float]:
+    """Time a variant against the champion; return nothing if the challenger is none."""
+    if "variant" not in files.read_json(evaluated.train / "training.json"):
+        return {}
+    origin = Predictor.load(Registry(workspace).package(champion.task, champion.version))
+    return time_ratios(evaluated.predictor, origin, evaluated.test.rows)
+
+
 def _facts(workspace: Workspace, task: Task, report: Json) -> Json:
     """Return size, memory, parity and provenance of the challenger."""
     train, origin = workspace.out(task.name, "train"), provenance(workspace)
-    training, told = files.read_json(train / "training.json"), ran_on(train)
+    training, device = files.read_json(train / "training.json"), ran_on(train)
     known = {version.data for version in recorded(workspace, task.name)}
     return {
+        **({"variant": training["variant"]} if "variant" in training else {}),
         "size_mb": (train / "model.onnx").stat().st_size / 2**20,
         "memory_mb": _memory_mb(train),
         "parity": training.get("parity"),
-        "empty": empty(card(task, report, training, told)),
+        "empty": empty(card(task, report, training, device)),
         "dirty": origin["dirty"],
         "origin": {
             "data": report["data"] if report["data"] in known else None,
@@ -136,5 +149,5 @@ def _facts(workspace: Workspace, task: Task, report: Json) -> Json:
 
 def _memory_mb(folder: Path) -> float:
     """Return the memory of a new process that has loaded the model."""
-    done = subprocess.run([sys.executable, "-c", WEIGH, str(folder)], capture_output=True, text=True, check=True)
-    return float(done.stdout)
+    result = subprocess.run([sys.executable, "-c", WEIGH, str(folder)], capture_output=True, text=True, check=True)
+    return float(result.stdout)

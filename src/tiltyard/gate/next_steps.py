@@ -37,10 +37,10 @@ def next_steps(workspace: Workspace, task: Task, verdict: Verdict) -> NextSteps:
     if not failed:  # it was rolled back before; the reason says how to judge it again
         return NextSteps([], {f"tiltyard history {name}": "decisions and who made them"})
     path = workspace.out(name, "train") / "training.json"
-    found = files.read_json(path).get("diagnosis") if path.is_file() else None
-    fit = [f"fit: {found['verdict']}: {found['reason']}", *found["findings"]] if found else []
+    diagnosis = files.read_json(path).get("diagnosis") if path.is_file() else None
+    fit = [f"fit: {diagnosis['verdict']}: {diagnosis['reason']}", *diagnosis["findings"]] if diagnosis else []
     return NextSteps(
-        fit, {**_inspection_commands(name), **_changes(task, found["verdict"] if found else "good fit", failed)}
+        fit, {**_inspection_commands(name), **_changes(task, diagnosis["verdict"] if diagnosis else "good fit", failed)}
     )
 
 

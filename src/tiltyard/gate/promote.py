@@ -30,9 +30,9 @@ def promote(workspace: Workspace, task: Task, *, dry_run: bool = False, again: b
         verdict = judge(workspace, task, evaluated, again=again)
         if verdict.version == verdict.champion:
             proven = workspace.package(task.name, verdict.version) / "proven.json"
-            there = proven.is_file()
+            packaged = proven.is_file()
             package.package(workspace, task, evaluated)  # a fresh clone has the pointer, but no package
-            if not there:
+            if not packaged:
                 registry.record_package_hash(task.name)
         if verdict.recorded:
             return verdict

@@ -38,7 +38,7 @@ class Verdict:
 
     def decision(self, parameters: Json, report: Json, origin: Json) -> Decision:
         """Convert it to a decision of the ledger; `parameters` are all sections of the task file."""
-        kept = {name: report[name] for name in ("metric", "metrics", "baseline", "data", "test")}
+        measured = {name: report[name] for name in ("metric", "metrics", "baseline", "data", "test")}
         judged = {name: getattr(self, name) for name in ("verdict", "version", "champion", "reasons", "evidence")}
         return Decision(
             task=self.task,
@@ -47,7 +47,7 @@ class Verdict:
             parameters=parameters,
             seed=parameters["train"]["seed"],
             **judged,
-            **kept,
+            **measured,
             **origin,
         )
 
@@ -55,7 +55,7 @@ class Verdict:
     def earlier(cls, decision: Decision) -> Verdict:
         """Read a verdict from a decision of the ledger."""
         names = ("task", "verdict", "version", "champion", "reasons", "evidence", "fingerprint")
-        known = [one.name for one in fields(Outcome)]  # a later release may have written more
+        known = [field.name for field in fields(Outcome)]  # a later release may have written more
         outcomes = [Outcome(**{key: check[key] for key in known if key in check}) for check in decision.checks]
         return cls(**{name: getattr(decision, name) for name in names}, outcomes=outcomes, recorded=True)
 

@@ -40,56 +40,56 @@ class LiveComparison:
         return asdict(self)
 
 
-def compare(found: LiveQuality, new: str, old: str) -> LiveComparison | None:
+def compare(quality: LiveQuality, new: str, old: str) -> LiveComparison | None:
     """Return the comparison of two versions; None if there are too few truths.
 
     A shadow predicts the same rows as the champion, so the comparison is paired. A canary predicts rows of other
     clients, so only the champion's predictions of the same period are used.
     """
-    one, other = found.with_truth(new), found.with_truth(old)
-    both = one.merge(other, on=ROW_KEYS, suffixes=("", "_old"))
+    challenger, champion = quality.with_truth(new), quality.with_truth(old)
+    both = challenger.merge(champion, on=ROW_KEYS, suffixes=("", "_old"))
     if len(both) >= MIN_TRUTHS:
-        comparison = LiveComparison(_paired(found, both), len(both), same=True)
+        comparison = LiveComparison(_paired(quality, both), len(both), same=True)
     else:
-        other = other[other["time"].between(one["time"].min(), one["time"].max())]
-        if (fewer := min(len(one), len(other))) < MIN_TRUTHS:
+        champion = champion[champion["time"].between(challenger["time"].min(), challenger["time"].max())]
+        if (fewer := min(len(challenger), len(champion))) < MIN_TRUTHS:
             return None
-        comparison = LiveComparison(_unpaired(found, one, other), fewer, same=False)
+        comparison = LiveComparison(_unpaired(quality, challenger, champion), fewer, same=False)
     return comparison if np.isfinite([comparison.gain.value, comparison.gain.low, comparison.gain.high]).all() else None
 
 
-def _paired(found: LiveQuality, both: pd.DataFrame) -> Gain:
-    task, truth = found.task, truths_of(found.task, both)
+def _paired(quality: LiveQuality, both: pd.DataFrame) -> Gain:
+    task, truth = quality.task, truths_of(quality.task, both)
     bootstrap = Bootstrap(len(both), task.split.seed, task.gate.confidence)
     new, old = (outputs_of(task, both, column) for column in ("answer", "answer_old"))
-    return bootstrap.gain(task.metric, lambda out, at: task.metric.score(truth[at], out[at], found.context), new, old)
+    return bootstrap.gain(task.metric, lambda out, at: task.metric.score(truth[at], out[at], quality.context), new, old)
 
 
-def _unpaired(found: LiveQuality, new: pd.DataFrame, old: pd.DataFrame) -> Gain:
+def _unpaired(quality: LiveQuality, new: pd.DataFrame, old: pd.DataFrame) -> Gain:
     """Return the gain with a bootstrap that draws the rows of each version independently."""
-    task, generator = found.task, np.random.default_rng(found.task.split.seed)
+    task, generator = quality.task, np.random.default_rng(quality.task.split.seed)
     known: list[TruthsAndOutputs] = [(truths_of(task, rows), outputs_of(task, rows)) for rows in (new, old)]
 
     def scores(places: list[Array]) -> tuple[float, float]:
-        new, old = (task.metric.score(t[at], o[at], found.context) for (t, o), at in zip(known, places, strict=True))
+        new, old = (task.metric.score(t[at], o[at], quality.context) for (t, o), at in zip(known, places, strict=True))
         return new, old
 
     sizes = [len(truth) for truth, _ in known]
-    drawn = ([generator.integers(0, size, size) for size in sizes] for _ in range(RESAMPLES))
-    gains = [task.metric.gain(*scores(places)) for places in drawn]
+    resamples = ([generator.integers(0, size, size) for size in sizes] for _ in range(RESAMPLES))
+    gains = [task.metric.gain(*scores(places)) for places in resamples]
     tail = (1 - task.gate.confidence) / 2
     low, high = np.quantile(gains, [tail, 1 - tail])
     whole = scores([np.arange(size) for size in sizes])
     return Gain(*whole, task.metric.gain(*whole), float(low), float(high))
 
 
-def agreement(found: LiveQuality, new: str, old: str) -> dict[str, float] | None:
+def agreement(quality: LiveQuality, new: str, old: str) -> dict[str, float] | None:
     """Return the agreement of two versions on the same rows: the share of equal labels, or distances of numbers."""
-    both = found.predictions_of(new).merge(found.predictions_of(old), on=ROW_KEYS, suffixes=("", "_old"))
-    if not len(both) or found.task.problem_type.targets == "text":
+    both = quality.predictions_of(new).merge(quality.predictions_of(old), on=ROW_KEYS, suffixes=("", "_old"))
+    if not len(both) or quality.task.problem_type.targets == "text":
         return None
-    one, other = (outputs_of(found.task, both, column) for column in ("answer", "answer_old"))
-    if found.task.classes:
+    one, other = (outputs_of(quality.task, both, column) for column in ("answer", "answer_old"))
+    if quality.task.classes:
         return {"answers": len(both), "equal": float((one.argmax(axis=1) == other.argmax(axis=1)).mean())}
     apart = np.abs(one - other).reshape(len(both), -1).mean(axis=1)
     return {"answers": len(both), "apart": float(apart.mean()), "apart_p99": float(np.quantile(apart, 0.99))}

@@ -130,7 +130,7 @@ def outputs_of(task: Task, rows: pd.DataFrame, column: str = "answer") -> Array:
     """Return predictions as an array of model outputs: probabilities, numbers, or forecasts with their bounds."""
     answers = [json.loads(text) for text in rows[column]]
     if task.classes:
-        return np.array([[one["probabilities"][name] for name in task.classes] for one in answers])
+        return np.array([[answer["probabilities"][name] for name in task.classes] for answer in answers])
     if isinstance(answers[0], dict):
-        return np.array([[*one.values()] for one in answers])
+        return np.array([[*answer.values()] for answer in answers])
     return np.array(answers, dtype=np.float64).reshape(len(answers), -1)

@@ -27,16 +27,16 @@ MAX_ROWS = 10_000  # the latest recorded rows, for drift
 def monitor(workspace: Workspace, task: Task) -> dict[str, Any]:
     """Compact the records of a task, and return traffic, drift and quality."""
     gathered, champion = compact(workspace, task), Registry(workspace).champion(task.name)
-    found = load_live_quality(workspace, task)
+    quality = load_live_quality(workspace, task)
     return {
         "task": task.name,
         "champion": champion.version if champion else None,
         "records": str((workspace.records / task.name).relative_to(workspace.root)),
         "gathered": gathered,
-        "recorded": found.arms(),
-        "feedback": found.feedback,
+        "recorded": quality.arms(),
+        "feedback": quality.feedback,
         **_drift(workspace, task, champion.version if champion else ""),
-        "quality": [_quality(workspace, found, version) for version in found.predictions["version"].unique()],
+        "quality": [_quality(workspace, quality, version) for version in quality.predictions["version"].unique()],
     }
 
 
@@ -50,8 +50,8 @@ def _drift(workspace: Workspace, task: Task, version: str) -> dict[str, Any]:
     model = LoadedModel.load(Registry(workspace).package(task.name, version))
     if not model.reference:
         return {"drift": [], "undrifted": f"the package of {version} is of an earlier release and has no reference"}
-    found = compare_rows(task, model.predictor.encoder, model.reference, rows)
-    return {"drift": found.columns, "undrifted": found.reason, "refused": found.refused}
+    comparison = compare_rows(task, model.predictor.encoder, model.reference, rows)
+    return {"drift": comparison.columns, "undrifted": comparison.reason, "refused": comparison.refused}
 
 
 def drift_unavailable(task: Task, rows: list[Any]) -> str:
@@ -81,12 +81,12 @@ def compare_rows(task: Task, encoder: Encoder, spreads: dict[str, Spread], rows:
     parts: list[dict[str, Array]] = []
     refusals: list[str] = []
     for start in range(0, len(rows), encoder.max_instances):
-        taken, refused = _drift_values(encoder, rows[start : start + encoder.max_instances])
-        parts, refusals = [*parts, *taken], [*refusals, *refused]
+        accepted, refused = _drift_values(encoder, rows[start : start + encoder.max_instances])
+        parts, refusals = [*parts, *accepted], [*refusals, *refused]
     whole = {name: np.concatenate([part[name] for part in parts]) for name in spreads} if parts else {}
-    found = [_column(task, name, distance(spreads[name], values), len(spreads)) for name, values in whole.items()]
+    columns = [_column(task, name, distance(spreads[name], values), len(spreads)) for name, values in whole.items()]
     taken_rows = len(rows) - len(refusals)
-    ranked = sorted(({**row, "rows": taken_rows} for row in found), key=lambda row: -row["psi"])
+    ranked = sorted(({**row, "rows": taken_rows} for row in columns), key=lambda row: -row["psi"])
     return DriftComparison(ranked, len(rows), len(refusals), refusals[0] if refusals else "")
 
 
@@ -95,26 +95,32 @@ def _drift_values(encoder: Encoder, rows: list[Any]) -> tuple[list[dict[str, Arr
     try:
         return [from_instances(encoder, rows)], []
     except RequestError:
-        taken, refusals = list[Any](), list[str]()
+        accepted, refusals = list[Any](), list[str]()
     for row in rows:
         try:
             encoder.parse([row])
-            taken.append(row)
+            accepted.append(row)
         except RequestError as error:
             refusals.append(f"{error.field.partition('.')[2] or error.field}: {error.message}")
-    return ([from_instances(encoder, taken)] if taken else []), refusals
+    return ([from_instances(encoder, accepted)] if accepted else []), refusals
 
 
-def _column(task: Task, name: str, one: Distance, of: int) -> dict[str, Any]:
+def _column(task: Task, name: str, distance: Distance, of: int) -> dict[str, Any]:
     """Return the drift of a column, judged as in `tiltyard check`: above the limit, and significant (Bonferroni)."""
-    drifted = one.value > task.check.psi and one.chance * of < 1 - task.check.confidence
-    return {"feature": name, "psi": one.value, "limit": task.check.psi, "chance": one.chance, "drifted": drifted}
+    drifted = distance.value > task.check.psi and distance.chance * of < 1 - task.check.confidence
+    return {
+        "feature": name,
+        "psi": distance.value,
+        "limit": task.check.psi,
+        "chance": distance.chance,
+        "drifted": drifted,
+    }
 
 
-def _quality(workspace: Workspace, found: LiveQuality, version: str) -> dict[str, Any]:
+def _quality(workspace: Workspace, quality: LiveQuality, version: str) -> dict[str, Any]:
     """Return the live metric of a version with that of its evaluation."""
-    schema, metric = workspace.package(found.task.name, version) / "schema.json", found.task.gate.metric
+    schema, metric = workspace.package(quality.task.name, version) / "schema.json", quality.task.gate.metric
     evaluated = files.read_json(schema)["metrics"].get(metric) if schema.is_file() else None
-    measured = None if found.task.problem_type.targets == "text" else found.quality(version)
-    known = {"truths": len(found.with_truth(version)), "value": None, "low": None, "high": None}
+    measured = None if quality.task.problem_type.targets == "text" else quality.quality(version)
+    known = {"truths": len(quality.with_truth(version)), "value": None, "low": None, "high": None}
     return {"version": version, "metric": metric, **(measured or known), "evaluated": evaluated}

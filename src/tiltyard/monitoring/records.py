@@ -38,7 +38,7 @@ def compact(workspace: Workspace, task: Task) -> int:
     """Convert closed logs into Parquet; return their number."""
     import pyarrow.parquet as pq
 
-    done = 0
+    compacted = 0
     with locked_folder(workspace, task) as folder:
         for kind in RECORD_KINDS:
             files.remove_abandoned(folder / kind)
@@ -49,8 +49,8 @@ def compact(workspace: Workspace, task: Task) -> int:
                     with files.atomic_file(target) as temporary:
                         pq.write_table(_table(task, kind, path), temporary)
                 path.unlink()
-                done += 1
-    return done
+                compacted += 1
+    return compacted
 
 
 def read(workspace: Workspace, task: Task, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -79,7 +79,7 @@ def latest(workspace: Workspace, task: Task, most: int) -> list[Any]:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    found = list[Any]()
+    instances = list[Any]()
     with locked_folder(workspace, task) as folder:
         open_ones = [path for path, _ in append_log.list_files(folder / "answers")]
         names = {path.with_suffix("") for path in (*open_ones, *(folder / "answers").glob("[!.]*.parquet"))}
@@ -88,13 +88,13 @@ def latest(workspace: Workspace, task: Task, most: int) -> list[Any]:
             table = pq.read_table(target) if target.exists() else _table(task, "answers", path.with_suffix(".jsonl"))
             if not task.columns.keys() <= {*table.column_names}:  # images, or columns of an earlier task file
                 continue
-            found = [
+            instances = [
                 *_to_instances(task, table.filter(pc.field("record.arm") != "shadow").select([*task.columns])),
-                *found,
+                *instances,
             ]
-            if len(found) >= most:
+            if len(instances) >= most:
                 break
-    return found[-most:]
+    return instances[-most:]
 
 
 def _to_instances(task: Task, table: pa.Table) -> list[Any]:
@@ -113,10 +113,10 @@ def _to_instances(task: Task, table: pa.Table) -> list[Any]:
 def _prompt(text: str) -> Any:
     """Return a prompt, with its settings if it was recorded with some."""
     try:
-        found = json.loads(text) if text.startswith("{") else text
+        instance = json.loads(text) if text.startswith("{") else text
     except ValueError:
         return text
-    return found if "prompt" in found else text
+    return instance if "prompt" in instance else text
 
 
 def _single_column(task: Task) -> str:
@@ -130,15 +130,15 @@ def _table(task: Task, kind: str, path: Path | None) -> pa.Table:
 
 
 def _lines(path: Path) -> list[Line]:
-    found, lost = [], 0
+    lines, lost = [], 0
     for line in append_log.read_lines(path):
         try:
-            found.append(json.loads(line))
+            lines.append(json.loads(line))
         except ValueError:
             lost += 1
     if lost:
         log.warning("%s: %s lines are not valid JSON and are skipped", path.name, lost)
-    return found
+    return lines
 
 
 def _prediction_rows(task: Task, lines: list[Line]) -> pa.Table:
@@ -187,8 +187,10 @@ def _predictions(task: Task, answers: list[Any]) -> pa.Array:
     import pyarrow as pa
 
     if task.problem_type.targets == "number":
-        return pa.array([one if isinstance(one, int | float) else None for one in answers], pa.float64())
-    return pa.array([one.get("label") if isinstance(one, dict) else str(one) for one in answers], pa.string())
+        return pa.array([answer if isinstance(answer, int | float) else None for answer in answers], pa.float64())
+    return pa.array(
+        [answer.get("label") if isinstance(answer, dict) else str(answer) for answer in answers], pa.string()
+    )
 
 
 def _features(task: Task, rows: list[tuple[Line, int]]) -> dict[str, pa.Array]:

@@ -23,41 +23,40 @@ from tiltyard.workspace import Workspace
 def traffic(workspace: Workspace, task: Task) -> dict[str, Any]:
     """Return the running rollout of a task, if any, and its results."""
     champion = Registry(workspace).champion(task.name)
-    found = rollout.read(workspace.traffic(task.name))
+    running = rollout.read(workspace.traffic(task.name))
     current = champion.version if champion else None
     return {
         "task": task.name,
         "champion": current,
-        "challenge": found.model_dump(mode="json") if found else None,
-        "told": _summary(found, current),
-        "report": _report(load_live_quality(workspace, task), found) if found else None,
+        "challenge": running.model_dump(mode="json") if running else None,
+        "told": _summary(running, current),
+        "report": _report(load_live_quality(workspace, task), running) if running else None,
     }
 
 
-def _report(found: LiveQuality, running: Rollout) -> dict[str, Any]:
+def _report(quality: LiveQuality, running: Rollout) -> dict[str, Any]:
     """Return traffic and latency of both arms, their agreement, and the comparison by ground truth."""
     new, old = running.version, running.champion
-    comparison = None if found.task.problem_type.targets == "text" else compare(found, new, old)
+    comparison = None if quality.task.problem_type.targets == "text" else compare(quality, new, old)
     return {
-        "arms": [row for row in found.arms() if row["version"] in (new, old)],
-        "agreement": agreement(found, new, old),
+        "arms": [row for row in quality.arms() if row["version"] in (new, old)],
+        "agreement": agreement(quality, new, old),
         "match": comparison.to_json() if comparison else None,
-        "told": comparison.describe(found.task.gate)
+        "told": comparison.describe(quality.task.gate)
         if comparison
         else f"fewer than {MIN_TRUTHS} truths of each version so far",
     }
 
 
-def _summary(found: Rollout | None, current: str | None) -> str:
-    if found is None:
+def _summary(running: Rollout | None, current: str | None) -> str:
+    if running is None:
         return f"{current or 'no version'} serves all requests"
-    if found.champion != current:
-        return f"the rollout of {found.version} against {found.champion} has ended: {current} is champion now"
-    if found.way == "shadow":
-        return (
-            f"{current} serves all requests; {found.version} gets a copy of those of {found.share:.3g} of all clients"
-        )
-    return f"{found.version} serves {found.share:.3g} of all clients, {current} the others"
+    if running.champion != current:
+        return f"the rollout of {running.version} against {running.champion} has ended: {current} is champion now"
+    if running.way == "shadow":
+        copied = f"{running.version} gets a copy of those of {running.share:.3g} of all clients"
+        return f"{current} serves all requests; {copied}"
+    return f"{running.version} serves {running.share:.3g} of all clients, {current} the others"
 
 
 def start_rollout(workspace: Workspace, task: Task, version_and_way: tuple[str, str], share: float) -> Rollout:
@@ -76,10 +75,10 @@ def start_rollout(workspace: Workspace, task: Task, version_and_way: tuple[str, 
         _require_package(workspace, task, version)
         since, origin = datetime.now(UTC).isoformat(timespec="seconds"), provenance(workspace)
         names = {"task": task.name, "version": version, "way": way, "champion": champion.version}
-        found = Rollout.model_validate({**names, "share": share, "since": since, "who": origin["who"]})
-        registry.record(_decision(workspace, found, "CHALLENGE", origin))
-        rollout.write(workspace.traffic(task.name), found)
-    return found
+        started = Rollout.model_validate({**names, "share": share, "since": since, "who": origin["who"]})
+        registry.record(_decision(workspace, started, "CHALLENGE", origin))
+        rollout.write(workspace.traffic(task.name), started)
+    return started
 
 
 def end_rollout(workspace: Workspace, task: Task) -> None:
@@ -87,24 +86,24 @@ def end_rollout(workspace: Workspace, task: Task) -> None:
     signing.require_key(workspace, task.name, required=task.gate.signed)
     path, registry = workspace.traffic(task.name), Registry(workspace)
     with registry.lock(task.name):
-        found = None
+        running = None
         with contextlib.suppress(RegistryError, OSError):  # a damaged file is removed, too
-            found = rollout.read(path)
+            running = rollout.read(path)
         path.unlink(missing_ok=True)
-        if found and found.task == task.name:
-            registry.record(_decision(workspace, found, "END", provenance(workspace)))
+        if running and running.task == task.name:
+            registry.record(_decision(workspace, running, "END", provenance(workspace)))
 
 
 def _decision(
-    workspace: Workspace, found: Rollout, verdict: Literal["CHALLENGE", "END"], origin: dict[str, Any]
+    workspace: Workspace, running: Rollout, verdict: Literal["CHALLENGE", "END"], origin: dict[str, Any]
 ) -> Decision:
     """Return the ledger's decision about the start or the end of a rollout."""
-    evidence: dict[str, Any] = {"challenge": found.model_dump(mode="json")}
+    evidence: dict[str, Any] = {"challenge": running.model_dump(mode="json")}
     if verdict == "CHALLENGE":
-        evidence["package"] = files.sha256(workspace.package(found.task, found.version))
+        evidence["package"] = files.sha256(workspace.package(running.task, running.version))
     word = "begun" if verdict == "CHALLENGE" else "ended"
-    reasons = [f"{found.way} {word} by {origin['who']}: share {found.share:g}"]
-    names = {"task": found.task, "version": found.version, "champion": found.champion}
+    reasons = [f"{running.way} {word} by {origin['who']}: share {running.share:g}"]
+    names = {"task": running.task, "version": running.version, "champion": running.champion}
     return Decision(**names, verdict=verdict, reasons=reasons, evidence=evidence, **origin)
 
 

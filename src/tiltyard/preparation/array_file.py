@@ -40,9 +40,14 @@ def npz_writer(path: Path) -> Iterator[WriteArray]:
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
                 np.lib.format.write_array_header_1_0(file, header)
                 for piece in itertools.chain([first], pieces):
-                    file.write(piece.tobytes())
+                    file.write(raw_bytes(piece))
 
         yield write
+
+
+def raw_bytes(array: Array) -> memoryview:
+    """Return the bytes of an array, without a copy if they are in order."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 class ArrayFile:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tiltyard import files, plugins
-from tiltyard.arrays import Array, Rows, row_count
+from tiltyard import files, plugins, threads
+from tiltyard.arrays import Array, ParsedRows
 from tiltyard.config.task import Task
-from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation import array_file
 from tiltyard.preparation.column_spill import ColumnSpill, open_spill
+from tiltyard.preparation.row_encoding import encode_batches
+from tiltyard.preparation.row_hashes import hashing
 from tiltyard.preparation.sealed_test import hash_pieces, seal
-from tiltyard.preparation.split import row_keys, split_inputs, split_rows
+from tiltyard.preparation.split import split_inputs, split_rows
 from tiltyard.workspace import Workspace
-
-ENCODE_ROWS = 1 << 14  # rows of one batch
 
 
 def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[str, Any]:
@@ -29,38 +29,43 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
     with (
         open_spill(workspace.state(task.name, "prepare")) as spill,
         files.atomic_folder(workspace.out(task.name, "prepare")) as folder,
+        ThreadPoolExecutor(1) as executor,
     ):
+        data = executor.submit(files.sha256, raw)
         keys, truth = _spill(modality.chunks(task, raw), spill, task.split.seed)
         inputs = split_inputs(task, keys, lambda name: modality.raw_column(task, raw, name))
         parts = split_rows(task.split, inputs, truth, modality.overlap(task))
         facts = {
-            "data": files.sha256(raw),
+            "data": data.result(),
             "test": _write_test(folder / "test.npz", spill, truth, parts["test"]),
             "rows": {name: len(index) for name, index in parts.items()},
             "notes": modality.notes(raw),
         }
         seal(workspace, task.name, facts, reseal=reseal)
         encoder = task.encoder().learn(
-            task.target, lambda name: spill.column(name, parts["train"]), truth[parts["train"]]
+            task.target, lambda name: spill.cells(name, parts["train"]), truth[parts["train"]], threads.ordered
         )
         for name in ("train", "validation"):
             index = parts[name]
             with array_file.npz_writer(folder / f"{name}.npz") as write:
-                write("features", len(index), _encoded(encoder, spill, index))
+                write("features", len(index), encode_batches(encoder, spill.rows(index)))
                 write("truth", len(index), [truth[index]])
         encoder.save(folder / "encoder.json")
         files.write_json(folder / "split.json", facts)
     return facts
 
 
-def _spill(chunks: Iterable[tuple[Rows, Array]], spill: ColumnSpill, seed: int) -> tuple[Array, Array]:
+def _spill(chunks: Iterable[tuple[ParsedRows, Array]], spill: ColumnSpill, seed: int) -> tuple[Array, Array]:
     """Write rows to disk; return each row's key and truth, which stay in memory."""
-    kept = []
-    for rows, truth in chunks:
-        spill.append(rows)
-        kept.append((row_keys(rows, seed), truth))
-    keys, truth = (np.concatenate(arrays) for arrays in zip(*kept, strict=True))
-    return keys, truth
+    keys, truths = [], []
+    with hashing(seed) as keys_of, threads.ahead(chunks) as coming:
+        for place, (rows, truth) in enumerate(coming):
+            keys.append(keys_of(rows))
+            spill.append(rows)
+            truths.append(truth)
+            if place:
+                keys[place - 1]()  # wait for the last chunk, so that memory is bounded
+        return np.concatenate([key() for key in keys]), np.concatenate(truths)
 
 
 def _write_test(path: Path, spill: ColumnSpill, truth: Array, index: Array) -> str:
@@ -68,15 +73,8 @@ def _write_test(path: Path, spill: ColumnSpill, truth: Array, index: Array) -> s
     digest = hashlib.sha256()
     with array_file.npz_writer(path) as write:
         for name in sorted(spill.files):
-            write(f"column:{name}", len(index), hash_pieces(digest, len(index), spill.column(name, index)))
+            with threads.ahead(spill.column(name, index)) as pieces:
+                write(f"column:{name}", len(index), hash_pieces(digest, len(index), pieces))
         for name, array in (("truth", truth[index]), ("number", index)):
             write(name, len(index), hash_pieces(digest, len(index), [array]))
     return digest.hexdigest()
-
-
-def _encoded(encoder: Encoder, spill: ColumnSpill, index: Array) -> Iterator[Array]:
-    """Encode rows in batches: one category may become a thousand features."""
-    for rows in spill.rows(index):
-        for start in range(0, row_count(rows), ENCODE_ROWS):
-            batch = {name: values[start : start + ENCODE_ROWS] for name, values in rows.items()}
-            yield encoder.pack(encoder.encode(batch))

@@ -13,6 +13,7 @@ import numpy as np
 from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.errors import DataError, SealError
+from tiltyard.preparation import array_file
 from tiltyard.workspace import Workspace
 
 
@@ -41,7 +42,7 @@ def hash_pieces(digest: Any, rows: int, pieces: Iterable[Array]) -> Iterator[Arr
     for place, piece in enumerate(pieces):
         if not place:
             digest.update(f"{piece.dtype.str}{(rows, *piece.shape[1:])}".encode())
-        digest.update(piece.tobytes())
+        digest.update(array_file.raw_bytes(piece))
         yield piece
 
 

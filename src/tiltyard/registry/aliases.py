@@ -15,15 +15,17 @@ def aliases(workspace: Workspace, task: Task) -> dict[str, str]:
     """Return the versions that have an alias now; the challenger is what was trained last, champion or not."""
     registry, train = Registry(workspace), workspace.out(task.name, "train")
     champion = registry.champion(task.name)
-    found = {"champion": champion.version} if champion else {}
+    versions = {"champion": champion.version} if champion else {}
     before = [
-        one.version for one in champion_history(registry.decisions(task.name)) if one.version != found.get("champion")
+        one.version
+        for one in champion_history(registry.decisions(task.name))
+        if one.version != versions.get("champion")
     ]
     if before:
-        found["previous"] = before[-1]
+        versions["previous"] = before[-1]
     if (train / "model.onnx").is_file():
-        found["challenger"] = version(train)
-    return found
+        versions["challenger"] = version(train)
+    return versions
 
 
 def resolve_version(workspace: Workspace, task: Task, name: str) -> str:
@@ -32,11 +34,11 @@ def resolve_version(workspace: Workspace, task: Task, name: str) -> str:
     if name in known:
         return known[name]
     versions = {decision.version for decision in Registry(workspace).decisions(task.name)} | {*known.values()}
-    found = [one for one in sorted(versions) if len(name) >= MIN_PREFIX and one.startswith(name)]
-    if len(found) != 1:
+    matches = [version for version in sorted(versions) if len(name) >= MIN_PREFIX and version.startswith(name)]
+    if len(matches) != 1:
         names = ", ".join([*known, *sorted(versions)]) or "none"
         raise RegistryError(
             f"expected one version of {task.name}: {names}; received {name}",
             hint=f"list them: tiltyard history {task.name}",
         )
-    return found[0]
+    return matches[0]

@@ -15,10 +15,10 @@ from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace
 
 
-def compare(workspace: Workspace, task: Task, one: str, other: str) -> dict[str, Any]:
+def compare(workspace: Workspace, task: Task, first: str, second: str) -> dict[str, Any]:
     """Return each metric of both versions; a gain is that of the first over the second. Nothing is decided."""
     names, test = (
-        [resolve_version(workspace, task, name) for name in (one, other)],
+        [resolve_version(workspace, task, name) for name in (first, second)],
         read_test(workspace, task.name, task.columns),
     )
     outputs = [_outputs(workspace, task, name, test) for name in names]

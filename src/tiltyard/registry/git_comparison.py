@@ -36,8 +36,8 @@ class Commit:
     @cached_property
     def hash(self) -> str:
         """The full hash of the commit; an unknown name, or one that is not a commit, is refused."""
-        found = self._git("rev-parse", "--verify", "--quiet", "--end-of-options", self.ref)
-        name = found.decode().strip() if found else ""
+        output = self._git("rev-parse", "--verify", "--quiet", "--end-of-options", self.ref)
+        name = output.decode().strip() if output else ""
         kind, content = self._read_object(name) if name else ("", b"")
         while kind == "tag":
             name = _header(content, b"object")
@@ -54,10 +54,10 @@ class Commit:
         """The registry's files in the commit: path in the project -> name of the git object."""
         prefix = (self._git("rev-parse", "--show-prefix") or b"").rstrip(b"\n")
         tree = _header(self._read_object(self.hash)[1], b"tree")
-        found: dict[str, str] = {}
+        hashes: dict[str, str] = {}
         for folder in FOLDERS:
-            found |= self._files_below(tree, [*filter(None, prefix.split(b"/")), *folder.encode().split(b"/")], folder)
-        return found
+            hashes |= self._files_below(tree, [*filter(None, prefix.split(b"/")), *folder.encode().split(b"/")], folder)
+        return hashes
 
     def tasks(self) -> set[str]:
         """The tasks with a ledger, head or pointer in the commit."""
@@ -73,20 +73,20 @@ class Commit:
         now = self.workspace.root / path
         return now.is_file() and _key_words(files.read_bytes(now)) == _key_words(self.read(path) or b"")
 
-    def _files_below(self, tree: str, parts: list[bytes], shown: str) -> dict[str, str]:
+    def _files_below(self, tree: str, parts: list[bytes], folder: str) -> dict[str, str]:
         """Return the files below a folder of a tree; empty if there is no such folder."""
         entries = _entries(self._read_object(tree)[1], len(tree) // 2)
         if parts:
             mode, name = entries.get(parts[0], (b"", ""))
-            return self._files_below(name, parts[1:], shown) if mode == FOLDER else {}
-        found: dict[str, str] = {}
+            return self._files_below(name, parts[1:], folder) if mode == FOLDER else {}
+        hashes: dict[str, str] = {}
         for part, (mode, name) in entries.items():
-            path = f"{shown}/{part.decode(errors='surrogateescape')}"
+            path = f"{folder}/{part.decode(errors='surrogateescape')}"
             if mode == FOLDER:
-                found |= self._files_below(name, [], path)
+                hashes |= self._files_below(name, [], path)
             elif mode != SUBMODULE:
-                found[path] = name
-        return found
+                hashes[path] = name
+        return hashes
 
     def _read_object(self, name: str) -> tuple[str, bytes]:
         """Return kind and content of a git object; refuse it unless its content matches its hash."""
@@ -118,14 +118,14 @@ def _header(content: bytes, key: bytes) -> str:
 
 def _entries(tree: bytes, size: int) -> dict[bytes, tuple[bytes, str]]:
     """Return mode and object by name in a tree, with hashes of `size` bytes."""
-    found, start = {}, 0
+    entries, start = {}, 0
     while start < len(tree):
         if (end := tree.find(b"\0", start)) < 0:
             break
         mode, _, name = tree[start:end].partition(b" ")
-        found[name] = (mode, tree[end + 1 : end + 1 + size].hex())
+        entries[name] = (mode, tree[end + 1 : end + 1 + size].hex())
         start = end + 1 + size
-    return found
+    return entries
 
 
 def _object_hash(name: str, kind: str, content: bytes) -> str:
@@ -145,11 +145,11 @@ def task_faults(commit: Commit, task: str) -> list[str]:
     """Return what was removed or rewritten in a task's ledger, head and pointer since the commit."""
     ledger = Ledger(commit.workspace.ledger(task))
     before = [line for line in (commit.read(f"serving/ledger/{task}.jsonl") or b"").split(b"\n") if line.strip()]
-    found = _missing_faults(commit, f"serving/ledger/{task}.jsonl") or _line_faults(commit, ledger, before)
-    found += _missing_faults(commit, f"serving/ledger/{task}.head")
-    found += _missing_faults(commit, f"serving/champions/{task}.json")
+    faults = _missing_faults(commit, f"serving/ledger/{task}.jsonl") or _line_faults(commit, ledger, before)
+    faults += _missing_faults(commit, f"serving/ledger/{task}.head")
+    faults += _missing_faults(commit, f"serving/champions/{task}.json")
     content = commit.read(f"serving/champions/{task}.json")
-    return found if content is None else found + _pointer_faults(commit, ledger, task, content)
+    return faults if content is None else faults + _pointer_faults(commit, ledger, task, content)
 
 
 def signer_faults(commit: Commit) -> tuple[list[str], list[str]]:
@@ -157,8 +157,8 @@ def signer_faults(commit: Commit) -> tuple[list[str], list[str]]:
     faults = []
     then = {name for name in commit.files if name.startswith("serving/signers/") and name.endswith(".pub")}
     for name in sorted(then):
-        if gone := _missing_faults(commit, name):
-            faults += gone
+        if missing := _missing_faults(commit, name):
+            faults += missing
         elif not commit.holds_key(PurePosixPath(name).stem):
             faults.append(f"{name} is a different key than in {commit.ref}")
     now = {f"serving/signers/{path.name}" for path in commit.workspace.signers.glob("*.pub")}

@@ -82,23 +82,23 @@ class Ledger:
 
     def faults(self) -> list[str]:
         """Return faults of the lines: changed, inserted, removed, re-encoded, or of another task."""
-        found, before, chains = [], b"", [""]
+        faults, before, chains = [], b"", [""]
         for place, line in enumerate(self.lines(), 1):
             content = _parse_line(line)
             if content.get(FORMAT) == CURRENT_FORMAT and line.strip() != _encode_line(content):
-                found.append(f"line {place} of {self.path} was re-encoded: same content, different bytes")
+                faults.append(f"line {place} of {self.path} was re-encoded: same content, different bytes")
             if (task := content.get("task", self.path.stem)) != self.path.stem:
-                found.append(f"line {place} of {self.path} is about {task!s:.80}: expected {self.path.stem}")
+                faults.append(f"line {place} of {self.path} is about {task!s:.80}: expected {self.path.stem}")
             chains.append(str(content.pop(CHAIN, "")))
             content.pop(SIGNATURE, None)
             if not chains[-1] and (any(chains) or content.get(FORMAT) == CURRENT_FORMAT):
-                found.append(
+                faults.append(
                     f"line {place} of {self.path} was inserted: expected the hash of the line before; it has none"
                 )
             if chains[-1] and chains[-1] != _chain(before, content):
-                found.append(f"line {place} of {self.path} was changed, or the line before it was")
+                faults.append(f"line {place} of {self.path} was changed, or the line before it was")
             before = line
-        return found + self._head_faults(chains)
+        return faults + self._head_faults(chains)
 
     def pointer_faults(self, recorded: list[str] | None) -> list[str]:
         """Compare the lines with the pointer's hashes (None if it has none); after a kill it may be one line behind."""
@@ -108,9 +108,9 @@ class Ledger:
             if not later:
                 return []
             return [f"the pointer holds no hashes of the ledger; it had them when line {later[0]} was written"]
-        for place, (one, other) in enumerate(zip(hashes, recorded, strict=False), 1):
-            if one != other:
-                expected = f"expected {other[:12]}; received {one[:12]}"
+        for place, (actual, recorded_hash) in enumerate(zip(hashes, recorded, strict=False), 1):
+            if actual != recorded_hash:
+                expected = f"expected {recorded_hash[:12]}; received {actual[:12]}"
                 return [f"line {place} of {self.path} does not have the hash in the pointer: {expected}"]
         if len(hashes) < len(recorded):
             return [f"{self.path} has {len(hashes)} lines: expected {len(recorded)}, as in the pointer"]

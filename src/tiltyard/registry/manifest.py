@@ -35,10 +35,10 @@ def write(folder: Path) -> None:
 
 def check(folder: Path, expected: str = "") -> None:
     """Refuse a package whose files differ from the recorded hashes; `expected` is the hash in the pointer."""
-    found = hashes(folder)
+    current = hashes(folder)
     for name, recorded in _recorded(folder).items():
-        if found.get(name) != recorded:
-            received = found.get(name, "no such file")[:12]
+        if current.get(name) != recorded:
+            received = current.get(name, "no such file")[:12]
             raise PackageError(
                 f"{folder / name} was changed after packaging: expected {recorded[:12]}; received {received}",
                 hint=f"restore the package: dvc checkout {folder}.dvc",
@@ -53,14 +53,14 @@ def check(folder: Path, expected: str = "") -> None:
 
 def _recorded(folder: Path) -> dict[str, str]:
     """Return the recorded hashes; an invalid record counts as changed, not as missing."""
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for name in ("manifest.json", "proven.json"):
         if not (path := folder / name).is_file():
             continue
         try:
             content = files.read_json(path)
             recorded = content.get(FILES_KEY, {}) if name == "proven.json" else content
-            found |= {str(key): str(value) for key, value in recorded.items()}
+            digests |= {str(key): str(value) for key, value in recorded.items()}
         except (ValueError, AttributeError, RecursionError):
             raise PackageError(f"{path} was changed after packaging: expected hashes of files by name") from None
-    return found
+    return digests

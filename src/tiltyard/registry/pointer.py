@@ -62,14 +62,14 @@ def content(line: Json, hashes: list[str], package: Path) -> Json:
 
 def _agreed_value(path: Path, key: str, content: Json, decision: Json) -> str:
     """Return the value that both places hold, which must be equal; empty if neither has one."""
-    given = [place[key] for place in (content, decision) if key in place]
-    if not all(isinstance(value, str) and value for value in given):
+    values = [place[key] for place in (content, decision) if key in place]
+    if not all(isinstance(value, str) and value for value in values):
         raise _invalid_pointer(path)
-    if len({*given}) > 1:
+    if len({*values}) > 1:
         raise _pointer_error(
-            path, f"contradicts itself: its {key} is {given[0][:80]}, that of its decision {given[1][:80]}"
+            path, f"contradicts itself: its {key} is {values[0][:80]}, that of its decision {values[1][:80]}"
         )
-    return str(given[0]) if given else ""
+    return str(values[0]) if values else ""
 
 
 def _hashes(path: Path, content: Json) -> list[str] | None:
@@ -77,7 +77,7 @@ def _hashes(path: Path, content: Json) -> list[str] | None:
         return None
     ledger = content["ledger"]
     hashes = ledger.get("hashes") if isinstance(ledger, dict) else None
-    if not isinstance(hashes, list) or not all(isinstance(one, str) for one in hashes):
+    if not isinstance(hashes, list) or not all(isinstance(digest, str) for digest in hashes):
         raise _pointer_error(path, "holds no readable hashes: expected a list of strings under ledger.hashes")
     return hashes
 
@@ -86,5 +86,5 @@ def _invalid_pointer(path: Path) -> RegistryError:
     return _pointer_error(path, f"is not a champion pointer: {EXPECTED}")
 
 
-def _pointer_error(path: Path, what: str) -> RegistryError:
-    return RegistryError(f"{path} {what}", hint=f"restore the last valid one: git checkout -- {path}")
+def _pointer_error(path: Path, problem: str) -> RegistryError:
+    return RegistryError(f"{path} {problem}", hint=f"restore the last valid one: git checkout -- {path}")

@@ -49,10 +49,10 @@ def _modules(place: Path) -> list[Path]:
 def _git(workspace: Workspace, *arguments: str) -> str | None:
     command = ["git", "-C", str(workspace.root), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
+    return result.stdout.strip()
 
 
 def _actor() -> str:

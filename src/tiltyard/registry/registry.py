@@ -63,10 +63,10 @@ class Registry:
         folder = self.workspace.package(task, version)
         if not folder.is_dir():
             place = folder.relative_to(self.workspace.root)
-            kept = folder.with_name(f"{version}.dvc").is_file()
+            tracked = folder.with_name(f"{version}.dvc").is_file()
             raise RegistryError(
                 f"the package of {task} {version} is not here: expected {place}",
-                hint=f"get it from the remote: dvc pull {place}" if kept else "",
+                hint=f"get it from the remote: dvc pull {place}" if tracked else "",
             )
         return folder
 
@@ -106,43 +106,43 @@ class Registry:
         """Recover from a kill: remove partial files and a torn line, write the line that only the pointer holds."""
         for path in (self.workspace.champion(task), self.workspace.ledger(task)):
             files.remove_abandoned(path.parent)
-        ledger, found = Ledger(self.workspace.ledger(task)), self._read_pointer(task)
+        ledger, content = Ledger(self.workspace.ledger(task)), self._read_pointer(task)
         ledger.repair_last_line()
-        self._write_missing(ledger, found)
+        self._write_missing(ledger, content)
         ledger.complete_head()
         hashes = ledger.hashes()
-        if found and found.hashes is not None and found.hashes == hashes[:-1]:
+        if content and content.hashes is not None and content.hashes == hashes[:-1]:
             self._write_hashes(task, hashes)
 
-    def _write_missing(self, ledger: Ledger, found: pointer.Pointer | None) -> None:
+    def _write_missing(self, ledger: Ledger, content: pointer.Pointer | None) -> None:
         """Write the line that only the pointer holds, if it continues the ledger."""
-        if found is None or found.decision.get("id") in {line.get("id") for line in ledger.contents()}:
+        if content is None or content.decision.get("id") in {line.get("id") for line in ledger.contents()}:
             return
-        if ledger.follows(found.decision):
-            ledger.append(found.decision)
-        elif found.hashes is None:  # from before pointers held whole lines
+        if ledger.follows(content.decision):
+            ledger.append(content.decision)
+        elif content.hashes is None:  # from before pointers held whole lines
             task = ledger.path.stem
-            decision, recorded = _pointer_decision(self.workspace.champion(task), found), self._recorded_hashes(task)
+            decision, recorded = _pointer_decision(self.workspace.champion(task), content), self._recorded_hashes(task)
             line = ledger.next_line(decision, signing.find_signer(self.workspace))
             ledger.append(line)
             self._write_hashes(task, [*recorded, line[CHAIN]])
 
     def faults(self, task: str) -> list[str]:
         """Return how ledger, head and pointer were changed or contradict each other."""
-        ledger, found = Ledger(self.workspace.ledger(task)), self._read_pointer(task)
+        ledger, content = Ledger(self.workspace.ledger(task)), self._read_pointer(task)
         faults = ledger.faults()
-        if found is None:
+        if content is None:
             return faults
-        faults += ledger.pointer_faults(found.hashes)
+        faults += ledger.pointer_faults(content.hashes)
         try:
             decisions, champion = ledger.decisions(), self.champion(task)
         except RegistryError as error:
             return [*faults, error.message]
-        return faults + (_contradictions(ledger, found, decisions, champion.decision) if champion else [])
+        return faults + (_contradictions(ledger, content, decisions, champion.decision) if champion else [])
 
     def entries(self, task: str) -> list[Entry]:
         """Return each line with its signer."""
-        lines, champion, found = Ledger(self.workspace.ledger(task)).contents(), self._read_pointer(task), []
+        lines, champion, entries = Ledger(self.workspace.ledger(task)).contents(), self._read_pointer(task), []
         if champion and champion.decision.get("id") not in {line.get("id") for line in lines}:
             lines = [*lines, champion.decision]  # an interrupted promotion has not written it yet
         for place, line in enumerate(lines, 1):
@@ -153,21 +153,21 @@ class Registry:
             elif signer or signature:
                 fault = f"the signature of {signer:.80} was removed" if signer else "the signature has no signer"
             verdict, version = (str(line.get(key, "")) for key in ("verdict", "version"))
-            found.append(Entry(place, verdict, version, signer, fault))
-        return found
+            entries.append(Entry(place, verdict, version, signer, fault))
+        return entries
 
     def has_hashes(self, task: str) -> bool:
         """Return whether the pointer holds hashes of the ledger; old pointers do not."""
-        found = self._read_pointer(task)
-        return found is None or found.hashes is not None
+        content = self._read_pointer(task)
+        return content is None or content.hashes is not None
 
     def record_package_hash(self, task: str) -> None:
         """Record the hash of a package that was built again: its card names the machine and the time."""
-        if (found := self._read_pointer(task)) and manifest.hashes(
-            folder := self.workspace.package(task, found.version)
+        if (content := self._read_pointer(task)) and manifest.hashes(
+            folder := self.workspace.package(task, content.version)
         ):
             path, digest = self.workspace.champion(task), manifest.digest(folder)
-            if digest != found.files:
+            if digest != content.files:
                 files.write_json(path, {**files.read_json(path), "files": digest})
 
     def _read_pointer(self, task: str) -> pointer.Pointer | None:
@@ -179,10 +179,10 @@ class Registry:
 
         Wrong hashes are kept, so that verify still finds them. An old pointer without hashes takes those of the ledger.
         """
-        ledger, found = Ledger(self.workspace.ledger(task)), self._read_pointer(task)
-        if found and found.hashes is not None:
-            return found.hashes
-        return [] if found and ledger.pointer_faults(None) else ledger.hashes()
+        ledger, content = Ledger(self.workspace.ledger(task)), self._read_pointer(task)
+        if content and content.hashes is not None:
+            return content.hashes
+        return [] if content and ledger.pointer_faults(None) else ledger.hashes()
 
     def _write_hashes(self, task: str, hashes: list[str]) -> None:
         """Write the hashes of all lines into the pointer, if there is one."""
@@ -191,10 +191,10 @@ class Registry:
             files.write_json(path, {**files.read_json(path), "ledger": {"hashes": hashes}})
 
 
-def _pointer_decision(path: Path, found: pointer.Pointer) -> Decision:
+def _pointer_decision(path: Path, content: pointer.Pointer) -> Decision:
     """Return the decision in a pointer."""
     try:
-        return Decision.model_validate(found.decision)
+        return Decision.model_validate(content.decision)
     except ValidationError as error:
         raise RegistryError(
             f"{path} is not a champion pointer: {pointer.EXPECTED}; decision.{first_error(error)}",
@@ -202,11 +202,13 @@ def _pointer_decision(path: Path, found: pointer.Pointer) -> Decision:
         ) from None
 
 
-def _contradictions(ledger: Ledger, found: pointer.Pointer, decisions: list[Decision], champion: Decision) -> list[str]:
+def _contradictions(
+    ledger: Ledger, content: pointer.Pointer, decisions: list[Decision], champion: Decision
+) -> list[str]:
     """Compare the pointer's decision with the ledger, which may lack its line after a kill."""
     recorded_decisions = {decision.id: decision for decision in decisions}
     if champion.id not in recorded_decisions:
-        under_way = found.hashes is None or (found.hashes == ledger.hashes() and ledger.follows(found.decision))
+        under_way = content.hashes is None or (content.hashes == ledger.hashes() and ledger.follows(content.decision))
         return [] if under_way else ["the decision in the pointer is not in the ledger"]
     if recorded_decisions[champion.id] != champion:
         return ["the pointer's decision differs from the ledger's"]
@@ -230,10 +232,10 @@ def champion_history(decisions: list[Decision]) -> list[Decision]:
 
 def rolled_back(decisions: list[Decision]) -> dict[str, Decision]:
     """Return the versions that were rolled back and not promoted since, each with its rollback."""
-    found: dict[str, Decision] = {}
+    rollbacks: dict[str, Decision] = {}
     for decision in decisions:
         if decision.verdict == "ROLLBACK" and decision.champion:
-            found[decision.champion] = decision
+            rollbacks[decision.champion] = decision
         if decision.verdict in {"PROMOTE", "ROLLBACK"}:
-            found.pop(decision.version, None)
-    return found
+            rollbacks.pop(decision.version, None)
+    return rollbacks

@@ -41,10 +41,10 @@ def remove(workspace: Workspace, name: str, *, everything: bool = False) -> Remo
     """Remove a task, once no command works on it; after a kill the same command finishes the removal."""
     plan(workspace, name, everything=everything)  # refuses an unknown name before waiting for the lock
     with processes.task_lock(workspace, name):
-        done = plan(workspace, name, everything=everything)
+        removal = plan(workspace, name, everything=everything)
         _remove(workspace, name, everything=everything)
         workspace.work_lock(name).unlink(missing_ok=True)
-    return done
+    return removal
 
 
 def _remove(workspace: Workspace, name: str, *, everything: bool) -> None:

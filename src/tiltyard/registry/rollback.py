@@ -41,9 +41,9 @@ def _previous_champion(workspace: Workspace, registry: Registry, champion: Champ
         if workspace.package(champion.task, decision.version).is_dir():
             return decision
     known = ", ".join(decision.version for decision in before)
-    gone = f"the packages of {known} are not here" if known else "it is the first"
+    reason = f"the packages of {known} are not here" if known else "it is the first"
     raise RegistryError(
-        f"no champion of {champion.task} before {champion.version} to roll back to: {gone}",
+        f"no champion of {champion.task} before {champion.version} to roll back to: {reason}",
         hint="get them from the remote: dvc pull" if known else "",
     )
 
@@ -51,10 +51,10 @@ def _previous_champion(workspace: Workspace, registry: Registry, champion: Champ
 def _decision(champion: Champion, earlier: Decision, source: dict[str, Any]) -> Decision:
     """Return the rollback decision; its metrics are those of the version that returns."""
     evidence = {name: earlier.evidence[name] for name in ("package", "code") if name in earlier.evidence}
-    kept = earlier.model_dump(
+    fields = earlier.model_dump(
         exclude={"id", "time", "verdict", "champion", "reasons", "checks", "evidence"} | set(source)
     )
     reason = f"rolled back from {champion.version} to {earlier.version} by {source['who']}"
     return Decision(
-        **{**kept, **source}, verdict="ROLLBACK", champion=champion.version, reasons=[reason], evidence=evidence
+        **{**fields, **source}, verdict="ROLLBACK", champion=champion.version, reasons=[reason], evidence=evidence
     )

@@ -83,7 +83,7 @@ def _task_results(workspace: Workspace, name: str, task: Task | None, commit: Co
     results = [*(_git_result(commit, name) if commit else ()), *_challenge_results(workspace, name)]
     try:
         champion = Registry(workspace).champion(name)
-        results = [*_ledger_results(workspace, name, commit, wanted=bool(task and task.gate.signed)), *results]
+        results = [*_ledger_results(workspace, name, commit, required=bool(task and task.gate.signed)), *results]
     except RegistryError as error:
         return [VerifyResult("pointer", "changed", error.message), *results]
     if champion and task:
@@ -96,9 +96,9 @@ def _task_results(workspace: Workspace, name: str, task: Task | None, commit: Co
 def _known_tasks(workspace: Workspace) -> set[str]:
     """Return all tasks with a pointer, ledger, head or rollout."""
     pointers, ledgers = workspace.champion("any").parent, workspace.ledger("any").parent
-    found = [*ledgers.glob("[!.]*.jsonl"), *ledgers.glob("[!.]*.head")]
-    found += [*pointers.glob("[!.]*.json"), *workspace.traffic("any").parent.glob("[!.]*.json")]
-    return {path.stem for path in found}
+    paths = [*ledgers.glob("[!.]*.jsonl"), *ledgers.glob("[!.]*.head")]
+    paths += [*pointers.glob("[!.]*.json"), *workspace.traffic("any").parent.glob("[!.]*.json")]
+    return {path.stem for path in paths}
 
 
 def _last_promoted(workspace: Workspace, name: str) -> str:
@@ -107,7 +107,7 @@ def _last_promoted(workspace: Workspace, name: str) -> str:
         decisions = Registry(workspace).decisions(name)
     except RegistryError:
         return ""
-    return next((one.version for one in reversed(decisions) if one.verdict in CHAMPION_VERDICTS), "")
+    return next((decision.version for decision in reversed(decisions) if decision.verdict in CHAMPION_VERDICTS), "")
 
 
 def _no_champion(workspace: Workspace, name: str) -> RegistryError:
@@ -138,7 +138,9 @@ def _champion_results(workspace: Workspace, task: Task, decision: Decision) -> I
     yield _metrics_result(workspace, task, decision)
 
 
-def _ledger_results(workspace: Workspace, name: str, commit: Commit | None, *, wanted: bool) -> Iterator[VerifyResult]:
+def _ledger_results(
+    workspace: Workspace, name: str, commit: Commit | None, *, required: bool
+) -> Iterator[VerifyResult]:
     """Verify the hash chain, the pointer's hashes, and every signature."""
     registry = Registry(workspace)
     faults, entries = registry.faults(name), registry.entries(name)
@@ -149,38 +151,38 @@ def _ledger_results(workspace: Workspace, name: str, commit: Commit | None, *, w
     if not registry.has_hashes(name):
         text += "; their hashes were not recorded in the pointer"
     yield VerifyResult("ledger", "changed" if faults else "same", "; ".join(faults) or text)
-    if signed or wanted:
+    if signed or required:
         first = min((entry.place for entry in signed), default=0)
         unknown = _unknown_signers(workspace, signed, commit)
         for entry in entries:
             if entry.signer in unknown and not entry.fault:
-                yield _unknown_signer_result(entry, commit, wanted=wanted)
+                yield _unknown_signer_result(entry, commit, required=required)
             else:
-                yield _signature_result(entry, wanted=wanted and entry.place >= first)
+                yield _signature_result(entry, required=required and entry.place >= first)
 
 
 def _unknown_signers(workspace: Workspace, signed: list[Entry], commit: Commit | None) -> set[str]:
     """Return the signers whose key is not in the commit, or in git's HEAD; empty before the first commit."""
     try:
-        held = commit or Commit(workspace, "HEAD")
-        return {name for name in {entry.signer for entry in signed if not entry.fault} if not held.holds_key(name)}
+        tracked = commit or Commit(workspace, "HEAD")
+        return {name for name in {entry.signer for entry in signed if not entry.fault} if not tracked.holds_key(name)}
     except RegistryError:
         if commit:
             raise
         return set()
 
 
-def _unknown_signer_result(entry: Entry, commit: Commit | None, *, wanted: bool) -> VerifyResult:
+def _unknown_signer_result(entry: Entry, commit: Commit | None, *, required: bool) -> VerifyResult:
     """Report a key that git does not hold: anyone with write access can create one."""
     what, summary = f"line {entry.place}", f"{entry.verdict} {entry.version}: signed by {entry.signer}"
     if commit is None:
         return VerifyResult(what, "same", f"{summary}; the key is not in git's HEAD")
     return VerifyResult(
-        what, "changed" if wanted else "unknown", f"{summary}, whose key is not in {commit.ref}", fault=True
+        what, "changed" if required else "unknown", f"{summary}, whose key is not in {commit.ref}", fault=True
     )
 
 
-def _signature_result(entry: Entry, *, wanted: bool) -> VerifyResult:
+def _signature_result(entry: Entry, *, required: bool) -> VerifyResult:
     """Report who signed a line, or that it is unsigned."""
     what, decision = f"line {entry.place}", f"{entry.verdict} {entry.version}"
     if entry.fault:
@@ -189,8 +191,8 @@ def _signature_result(entry: Entry, *, wanted: bool) -> VerifyResult:
         return VerifyResult(what, "same", f"{decision}: signed by {entry.signer}")
     return VerifyResult(
         what,
-        "changed" if wanted else "unknown",
-        f"{decision}: unsigned" + "; gate.signed requires a signature" * wanted,
+        "changed" if required else "unknown",
+        f"{decision}: unsigned" + "; gate.signed requires a signature" * required,
     )
 
 
@@ -211,13 +213,13 @@ def _git_result(commit: Commit, task: str) -> Iterator[VerifyResult]:
 
 def _package_files_result(workspace: Workspace, name: str, folder: Path) -> Iterator[VerifyResult]:
     """Compare the pointer's hash of schema, card and reference with the package, as the service does."""
-    found = pointer.read(workspace.champion(name))
-    wanted = found.decision.get(FORMAT) == CURRENT_FORMAT and bool(manifest.hashes(folder))
-    if wanted and not found.files:
+    content = pointer.read(workspace.champion(name))
+    required = content.decision.get(FORMAT) == CURRENT_FORMAT and bool(manifest.hashes(folder))
+    if required and not content.files:
         text = "the pointer has no hash of the package's files; it had one when its decision was written"
         yield VerifyResult("files", "changed", text)
-    elif found.files:
-        yield _compare_hashes("files", found.files, manifest.digest(folder))
+    elif content.files:
+        yield _compare_hashes("files", content.files, manifest.digest(folder))
 
 
 def _model_result(expected: str, folder: Path) -> VerifyResult:
@@ -244,30 +246,30 @@ def _challenge_results(workspace: Workspace, task: str) -> Iterator[VerifyResult
     if not os.path.lexists(path):
         return
     try:
-        found = rollout.read(path)
-        start = _start_decision(workspace, task, found) if found else None
+        running = rollout.read(path)
+        start = _start_decision(workspace, task, running) if running else None
     except (RegistryError, OSError) as error:
         yield VerifyResult("challenge", "changed", str(error))
         return
-    if found is None:
+    if running is None:
         yield VerifyResult("challenge", "changed", f"{path} is not a rollout: expected a regular file")
         return
-    summary = f"{found.way} of {found.version}, share {found.share:g}"
+    summary = f"{running.way} of {running.version}, share {running.share:g}"
     if start is None:
         text = f"{summary}: it is not the last traffic decision in the ledger; end it: tiltyard traffic {task} --off"
         yield VerifyResult("challenge", "changed", text)
     else:
         yield VerifyResult("challenge", "same", f"{summary}, begun by {start.who} on {start.time}")
-    yield _challenger_result(workspace.package(task, found.version), start)
+    yield _challenger_result(workspace.package(task, running.version), start)
 
 
-def _start_decision(workspace: Workspace, task: str, found: Rollout) -> Decision | None:
+def _start_decision(workspace: Workspace, task: str, running: Rollout) -> Decision | None:
     """Return the decision that started a rollout; None if the rollout has ended or started differently."""
-    decisions = [one for one in Registry(workspace).decisions(task) if one.verdict in CHALLENGE_VERDICTS]
+    decisions = [decision for decision in Registry(workspace).decisions(task) if decision.verdict in CHALLENGE_VERDICTS]
     last = decisions[-1] if decisions else None
-    if last is None or last.verdict != "CHALLENGE" or (last.task, last.version) != (found.task, found.version):
+    if last is None or last.verdict != "CHALLENGE" or (last.task, last.version) != (running.task, running.version):
         return None
-    return last if last.evidence.get("challenge") == found.model_dump(mode="json") else None
+    return last if last.evidence.get("challenge") == running.model_dump(mode="json") else None
 
 
 def _challenger_result(folder: Path, start: Decision | None) -> VerifyResult:
@@ -277,11 +279,11 @@ def _challenger_result(folder: Path, start: Decision | None) -> VerifyResult:
     try:
         rollout.require_proof(folder)
         manifest.check(folder)
-        found, package = version(folder), files.sha256(folder)
+        actual, package = version(folder), files.sha256(folder)
     except (PackageError, OSError) as error:
         return VerifyResult("challenger", "changed", str(error))
-    if found != folder.name:
-        return VerifyResult("challenger", "changed", f"expected {folder.name}; received {found}")
+    if actual != folder.name:
+        return VerifyResult("challenger", "changed", f"expected {folder.name}; received {actual}")
     if start is None:
         return VerifyResult("challenger", "unknown", "no decision of the ledger names it as the challenger")
     if package != (expected := str(start.evidence.get("package"))):
@@ -312,30 +314,30 @@ def _metrics_result(workspace: Workspace, task: Task, decision: Decision) -> Ver
     if test.digest != decision.test:
         return VerifyResult("figures", "unknown", f"the test rows have changed: {test.digest[:12]}")
     evaluator = task.evaluator
-    found = evaluator.scores(test.truth, predictor.condensed(test.rows, test.truth), evaluator.context(known))
+    metrics = evaluator.scores(test.truth, predictor.condensed(test.rows, test.truth), evaluator.context(known))
     differences = [
-        f"{name} {found[name]:.6g}; expected {value:.6g}"
+        f"{name} {metrics[name]:.6g}; expected {value:.6g}"
         for name, value in decision.metrics.items()
-        if name in found and not math.isclose(found[name], value, rel_tol=1e-6, abs_tol=1e-9)
+        if name in metrics and not math.isclose(metrics[name], value, rel_tol=1e-6, abs_tol=1e-9)
     ]
     return VerifyResult(
         "figures",
         "changed" if differences else "same",
-        ", ".join(differences) or f"{len(found)} metrics measured again",
+        ", ".join(differences) or f"{len(metrics)} metrics measured again",
     )
 
 
 def merge_lines(rows: list[Row]) -> list[Row]:
     """Merge consecutive rows of equal signatures."""
-    found: list[Row] = []
+    merged: list[Row] = []
     for _, group in groupby(rows, key=_merge_key):
         first, *rest = group
         if rest and first["what"].startswith("line "):
             summary = first["text"].rpartition(": ")[2]
             first = {**first, "what": f"lines {first['what'][5:]} to {rest[-1]['what'][5:]}", "text": summary}
             rest = []
-        found += [first, *rest]
-    return found
+        merged += [first, *rest]
+    return merged
 
 
 def _merge_key(row: Row) -> tuple[str, ...]:

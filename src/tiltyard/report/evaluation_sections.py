@@ -47,7 +47,7 @@ def sections(task: Task, report: Json, training: Json, predictions: Predictions,
         Section("Predictions", render_figures(task.evaluator.figures(predictions))),
         Section("By class", render_table(report.get("per_class", ()))),
         Section("By slice", render_table(report.get("slices", ()))),
-        Section("By step ahead", render_table(report.get("by_step", ()))),
+        Section("By forecast step", render_table(report.get("by_step", ()))),
         Section(_worst_title(report), render_table([*map(test_rows.with_values, report["worst"])])),
         Section("Smallest errors", render_table([*map(test_rows.with_values, report.get("best", ()))])),
         Section(

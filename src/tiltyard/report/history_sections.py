@@ -55,11 +55,11 @@ def _format_interval(ends: list[float] | None) -> str:
 
 def comparison_section(task: Task, version: str, champion: Champion | None, decisions: list[Decision]) -> Section:
     """Compare a version with the champion, or the champion with the one that it replaced."""
-    about = [one for one in decisions if one.version == version and one.verdict in VERDICTS]
+    about = [decision for decision in decisions if decision.version == version and decision.verdict in VERDICTS]
     if not about or not champion:
         return Section("Champion and challenger", "")
     new, rival = about[-1], about[-1].champion or champion.version
-    old = next((one for one in reversed(decisions) if one.version == rival != version), None)
+    old = next((decision for decision in reversed(decisions) if decision.version == rival != version), None)
     role = "is the champion" if champion.version == version else f"challenges the champion {champion.version}"
     against = f"; compared with {old.version}" if old else "; there was no champion to compare with"
     text = f"<p>{escape(version)} {escape(role)}{escape(against)}.</p>"
@@ -102,15 +102,15 @@ def history_section(workspace: Workspace, task: Task, decisions: list[Decision])
     """Plot the gate's metric over all verdicts, and list the ledger, latest line first."""
     rows = [
         {
-            "time": date_cell(one.time),
-            "verdict": Cell(render_badge(one.verdict), one.verdict),
-            "version": one.version,
-            "champion": one.champion,
-            one.metric or "value": one.metrics.get(one.metric),
-            "who": one.who,
-            "reasons": "; ".join(one.reasons),
+            "time": date_cell(decision.time),
+            "verdict": Cell(render_badge(decision.verdict), decision.verdict),
+            "version": decision.version,
+            "champion": decision.champion,
+            decision.metric or "value": decision.metrics.get(decision.metric),
+            "who": decision.who,
+            "reasons": "; ".join(decision.reasons),
         }
-        for one in decisions
+        for decision in decisions
     ]
     if not rows:
         return Section("History", "<p>There is no verdict yet.</p>")
@@ -131,13 +131,15 @@ def _ledger_state(workspace: Workspace, task: Task) -> str:
 
 def _metric_history(task: Task, decisions: list[Decision]) -> list[Figure]:
     """Plot the metric by verdict, for challengers and for the champion."""
-    judged = [one for one in decisions if one.verdict in VERDICTS and one.metric == task.gate.metric]
+    judged = [
+        decision for decision in decisions if decision.verdict in VERDICTS and decision.metric == task.gate.metric
+    ]
     if len(judged) < 2:
         return []
-    numbers, values = [*range(1, len(judged) + 1)], [one.metrics.get(one.metric) for one in judged]
+    numbers, values = [*range(1, len(judged) + 1)], [decision.metrics.get(decision.metric) for decision in judged]
     best: list[float | None] = []
-    for one, value in zip(judged, values, strict=True):
-        best.append(value if one.verdict == "PROMOTE" else best[-1] if best else None)
+    for decision, value in zip(judged, values, strict=True):
+        best.append(value if decision.verdict == "PROMOTE" else best[-1] if best else None)
     return [
         lines(
             "Metric by verdict",
@@ -158,8 +160,13 @@ def date_cell(time: str) -> Cell:
 
 def verdict_sparkline(task: Task, decisions: list[Decision]) -> Cell:
     """Return a sparkline of the metric by verdict; up is better."""
-    judged = [one for one in decisions if one.verdict in VERDICTS and one.metric == task.gate.metric]
-    values, marks = [one.metrics.get(one.metric) for one in judged], [one.verdict for one in judged]
+    judged = [
+        decision for decision in decisions if decision.verdict in VERDICTS and decision.metric == task.gate.metric
+    ]
+    values, marks = (
+        [decision.metrics.get(decision.metric) for decision in judged],
+        [decision.verdict for decision in judged],
+    )
     return sparkline(values, marks, lower=not task.metric.higher_is_better)
 
 
@@ -167,13 +174,19 @@ def data_section(workspace: Workspace, task: Task) -> Section:
     """Return the results of validation, and the versions of the raw data."""
     path = workspace.out(task.name, "validate") / "result.json"
     validated = files.read_json(path) if path.is_file() else {"expectations": [], "repairs": []}
-    rows = [_expectation_row(one) for one in sorted(validated["expectations"], key=lambda one: one["success"])]
-    met = sum(one["success"] for one in validated["expectations"])
+    recorded = sorted(validated["expectations"], key=lambda expectation: expectation["success"])
+    rows = [_expectation_row(expectation) for expectation in recorded]
+    met = sum(expectation["success"] for expectation in recorded)
     summary = f"<p>{met} of {len(rows)} expectations are met by {validated['rows']:,} rows.</p>" if rows else ""
-    repairs = "".join(f'<p class="warn">Repaired: {escape(one)}</p>' for one in validated["repairs"])
+    repairs = "".join(f'<p class="warn">Repaired: {escape(repair)}</p>' for repair in validated["repairs"])
     known = [
-        {"version": one.data[:12], "fetched": date_cell(one.time), "bytes": one.bytes, "files": one.files}
-        for one in reversed(versions.recorded(workspace, task.name))
+        {
+            "version": version.data[:12],
+            "fetched": date_cell(version.time),
+            "bytes": version.bytes,
+            "files": version.files,
+        }
+        for version in reversed(versions.recorded(workspace, task.name))
     ]
     return Section(
         "Data docs",
@@ -181,15 +194,17 @@ def data_section(workspace: Workspace, task: Task) -> Section:
     )
 
 
-def _expectation_row(one: Json) -> Json:
-    arguments = {key: value for key, value in one["arguments"].items() if not key.startswith("column")}
-    outcome = "met" if one["success"] else one["severity"]
+def _expectation_row(expectation: Json) -> Json:
+    arguments = {key: value for key, value in expectation["arguments"].items() if not key.startswith("column")}
+    outcome = "met" if expectation["success"] else expectation["severity"]
     return {
-        "column": one["column"] or "the table",
-        "expectation": one["expectation"].removeprefix("expect_").replace("_", " "),
+        "column": expectation["column"] or "the table",
+        "expectation": expectation["expectation"].removeprefix("expect_").replace("_", " "),
         "with": ", ".join(f"{key} {value}" for key, value in arguments.items()),
-        "outcome": Cell(f'<span class="{"good" if one["success"] else "bad"}">{escape(outcome)}</span>', outcome),
-        "unexpected rows": one["unexpected_count"],
+        "outcome": Cell(
+            f'<span class="{"good" if expectation["success"] else "bad"}">{escape(outcome)}</span>', outcome
+        ),
+        "unexpected rows": expectation["unexpected_count"],
     }
 
 
@@ -198,14 +213,15 @@ def explanations_section(workspace: Workspace, task: Task, version: str) -> Sect
     path = workspace.out(task.name, "explain") / "explain.json"
     if not path.is_file():
         return Section("Explanations", f"<p>No explanations yet: <code>tiltyard explain {escape(task.name)}</code></p>")
-    found = files.read_json(path)
-    old = "" if found["version"] == version else f'<p class="warn">Of version {escape(found["version"])}.</p>'
+    explained = files.read_json(path)
+    old = "" if explained["version"] == version else f'<p class="warn">Of version {escape(explained["version"])}.</p>'
     keys = ("title", "text", "kind", "data")
-    parts, rows = [], {one["row"]: one for one in found.get("rows", [])}
+    parts, rows = [], {row["row"]: row for row in explained.get("rows", [])}
     for row in [None, *rows]:
         heading = "" if row is None else f'<h3 class="part">{escape(_row_heading(rows[row]))}</h3>'
-        some = (Figure(**{key: one[key] for key in keys}) for one in found["exhibits"] if one["row"] == row)
-        parts.append(heading + render_figures(some))
+        exhibits = (exhibit for exhibit in explained["exhibits"] if exhibit["row"] == row)
+        figures = (Figure(**{key: exhibit[key] for key in keys}) for exhibit in exhibits)
+        parts.append(heading + render_figures(figures))
     return Section("Explanations", old + "".join(parts))
 
 
@@ -213,7 +229,7 @@ def _row_heading(row: Json) -> str:
     """Return the row number, with actual and predicted value if they are short enough for a heading."""
     short = all(isinstance(row[name], str | float | int) for name in ("actual", "answered"))
     actual, predicted = (
-        format_number(one) if isinstance(one, float) else str(one) for one in (row["actual"], row["answered"])
+        format_number(value) if isinstance(value, float) else str(value) for value in (row["actual"], row["answered"])
     )
     values = f": {actual}, predicted {predicted}" if short and len(actual + predicted) < MAX_HEADING_CHARACTERS else ""
     return f"Row {row['row']}{values}"
@@ -236,5 +252,5 @@ def lineage_section(
         "Package": str(package.relative_to(workspace.root)) if package.is_dir() else "none",
         "Endpoint": f"POST /v1/models/{task.name}:predict" if serves else "none: it is not the champion",
     }
-    drawn = "".join(f"<li><b>{name}</b>{escape(text)}</li>" for name, text in steps.items())
-    return Section("Lineage", f'<ol class="lineage">{drawn}</ol>')
+    items = "".join(f"<li><b>{name}</b>{escape(text)}</li>" for name, text in steps.items())
+    return Section("Lineage", f'<ol class="lineage">{items}</ol>')

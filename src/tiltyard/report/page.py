@@ -88,12 +88,14 @@ def render_table(records: Sequence[Mapping[str, Any]], name: str = "") -> str:
     if not records:
         return ""
     columns = [*records[0]]
-    right = {one for one in columns if all(isinstance(record[one], int | float | None) for record in records)}
+    right = {column for column in columns if all(isinstance(record[column], int | float | None) for record in records)}
     head = "".join(
-        f'<th scope="col"{_class_of_number(one in right)}>{escape(one.replace("_", " "))}</th>' for one in columns
+        f'<th scope="col"{_class_of_number(column in right)}>{escape(column.replace("_", " "))}</th>'
+        for column in columns
     )
     body = "".join(
-        "<tr>" + "".join(_cell(record[one], right=one in right) for one in columns) + "</tr>\n" for record in records
+        "<tr>" + "".join(_cell(record[column], right=column in right) for column in columns) + "</tr>\n"
+        for record in records
     )
     identifier = f' id="{escape(name)}"' if name else ""
     return (
@@ -165,17 +167,19 @@ def _relative_position(value: float, minimum: float, maximum: float) -> float:
     return (value - minimum) / (maximum - minimum)
 
 
-def _render_figure(one: Figure) -> str:
+def _render_figure(figure: Figure) -> str:
     """Return tables, images and words as HTML, and the data of other figures as JSON for the scripts."""
-    caption = f"<h3>{escape(one.title)}</h3><figcaption>{escape(one.text)}</figcaption>"
-    if one.kind in _STATIC_KINDS:
-        whole = "" if one.kind == "images" and len(one.data["images"]) <= IMAGES_IN_HALF_WIDTH else ' class="whole"'
-        return f"<figure{whole}>{caption}{_STATIC_KINDS[one.kind](one.data)}</figure>"
-    data = json.dumps(one.data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    plot = f'<div class="plot" role="img" aria-label="{escape(one.title)}: {escape(one.text)}"></div>'
-    wide = ' class="whole"' if one.kind == "matrix" and len(one.data["columns"]) > 12 else ""
+    caption = f"<h3>{escape(figure.title)}</h3><figcaption>{escape(figure.text)}</figcaption>"
+    if figure.kind in _STATIC_KINDS:
+        whole = (
+            "" if figure.kind == "images" and len(figure.data["images"]) <= IMAGES_IN_HALF_WIDTH else ' class="whole"'
+        )
+        return f"<figure{whole}>{caption}{_STATIC_KINDS[figure.kind](figure.data)}</figure>"
+    data = json.dumps(figure.data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    plot = f'<div class="plot" role="img" aria-label="{escape(figure.title)}: {escape(figure.text)}"></div>'
+    wide = ' class="whole"' if figure.kind == "matrix" and len(figure.data["columns"]) > 12 else ""
     script = f'<script type="application/json">{data}</script>'
-    return f'<figure{wide} data-kind="{escape(one.kind)}">{caption}{plot}{script}</figure>'
+    return f'<figure{wide} data-kind="{escape(figure.kind)}">{caption}{plot}{script}</figure>'
 
 
 def _render_table_figure(data: Json) -> str:
@@ -184,9 +188,9 @@ def _render_table_figure(data: Json) -> str:
 
 def _render_images(data: Json) -> str:
     figures = (
-        f'<figure><img alt="" src="{_safe_image_source(one["src"])}">'
-        f"<figcaption>{escape(one['name'])}</figcaption></figure>"
-        for one in data["images"]
+        f'<figure><img alt="" src="{_safe_image_source(image["src"])}">'
+        f"<figcaption>{escape(image['name'])}</figcaption></figure>"
+        for image in data["images"]
     )
     many = " many" if len(data["images"]) > MAX_LARGE_IMAGES else ""
     return f'<div class="images{many}">{"".join(figures)}</div>'
@@ -194,13 +198,13 @@ def _render_images(data: Json) -> str:
 
 def _render_words(data: Json) -> str:
     """Return words shaded by weight; words with a negative weight are underlined."""
-    maximum = max((abs(one["weight"]) for one in data["words"]), default=0) or 1
+    maximum = max((abs(word["weight"]) for word in data["words"]), default=0) or 1
     spans = []
-    for one in data["words"]:
-        share, is_negative = abs(one["weight"]) / maximum, one["weight"] < 0 and abs(one["weight"]) > maximum / 10
-        style = f"background: rgb(var(--wash) / {0.55 * share:.2f})" if one["weight"] > 0 else ""
+    for word in data["words"]:
+        share, is_negative = abs(word["weight"]) / maximum, word["weight"] < 0 and abs(word["weight"]) > maximum / 10
+        style = f"background: rgb(var(--wash) / {0.55 * share:.2f})" if word["weight"] > 0 else ""
         kind = ' class="less"' if is_negative else ""
-        spans.append(f'<span{kind} style="{style}" title="{one["weight"]:.3g}">{escape(one["word"])}</span>')
+        spans.append(f'<span{kind} style="{style}" title="{word["weight"]:.3g}">{escape(word["word"])}</span>')
     return f'<p class="words">{" ".join(spans)}</p>'
 
 
@@ -246,7 +250,7 @@ def _anchor(section: Section) -> str:
 def _security_policy() -> str:
     """Return the content security policy, with the hashes of the scripts."""
     hashes = (base64.b64encode(hashlib.sha256(_static_text(name).encode()).digest()).decode() for name in SCRIPTS)
-    return SECURITY_POLICY.format(" ".join(f"'sha256-{one}'" for one in hashes))
+    return SECURITY_POLICY.format(" ".join(f"'sha256-{digest}'" for digest in hashes))
 
 
 @cache

@@ -67,7 +67,11 @@ def task_page(workspace: Workspace, task: Task, up: str = INDEX) -> str:
     evaluation, rows = evaluated.report, evaluated.test.rows
     training = files.read_json(evaluated.train / "training.json")
     predictions = Predictions.load(out / "predictions.npz", task.classes, task.target.display_name)
-    judged = [one for one in decisions if one.version == evaluation["version"] and one.verdict not in TRAFFIC_VERDICTS]
+    judged = [
+        decision
+        for decision in decisions
+        if decision.version == evaluation["version"] and decision.verdict not in TRAFFIC_VERDICTS
+    ]
     last = judged[-1] if judged else None
     measured = evaluation_sections.sections(task, evaluation, training, predictions, rows)
     sections = [

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from tiltyard import files, processes
+from tiltyard import files, library_imports, processes
 from tiltyard.config.task import Task
 from tiltyard.errors import TrainingError
 from tiltyard.workspace import Workspace
@@ -42,7 +42,9 @@ def load(task: Task) -> None:
             hint="install it (make jax), or remove train.backend",
         )
     with _variable(backend):
-        import keras
+        library_imports.load("keras")
+    import keras
+
     if (loaded := keras.backend.backend()) != backend:
         raise TrainingError(
             f"train.backend: {backend} was expected, and this process has loaded {loaded}",

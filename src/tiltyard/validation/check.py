@@ -20,7 +20,7 @@ class Checked:
 
     task: str
     rows: int
-    rows_checked: int  # the number of rows examined: all, or a sample
+    rows_checked: int  # rows of the sample; repeated rows and, in tables, missing and refused cells are those of all
     repairs: list[str]
     findings: list[Found]
 

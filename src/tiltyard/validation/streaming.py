@@ -11,6 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from tiltyard.preparation.modalities._fact_parts import BoundsOfFacts, DistinctFacts, FactPart
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -23,6 +27,9 @@ ROW_CONDITIONS = {
     *(f"column_values.{name}" for name in ("json_parseable", "dateutil_parseable")),
     *(f"column_pair_values.{name}" for name in ("a_greater_than_b", "equal", "in_set")),
 }
+NOT_NULL = "column_values.nonnull"
+# conditions of a column of numbers that hold for all of them if they hold for the least and the greatest
+BOUNDED_CONDITIONS = {"column_values.between", NOT_NULL}
 # metrics of a table that need no rows
 TABLE_METRICS = {"table.row_count", "table.columns", "table.column_count"}
 
@@ -64,11 +71,56 @@ class StreamingExpectation:
         names = (getattr(self.gx_expectation, key, None) for key in ("column", "column_A", "column_B"))
         return [] if _is_table_metric(self.gx_expectation) else [name for name in names if name]
 
-    def add(self, part: pd.DataFrame) -> None:
-        """Evaluate more rows."""
-        self.rows += len(part)
+    def add(self, part: FactPart, *, rows_have_paths: bool = False) -> None:
+        """Evaluate more rows, by a summary of the column if it decides about all of them."""
         if not self.columns:
+            self.rows += part.rows
             return
+        summary = None
+        if len(self.columns) == 1 and not _column_metric(self.gx_expectation) and not rows_have_paths:
+            summary = part.summary(self.columns[0])
+        if isinstance(summary, DistinctFacts):
+            self.rows += part.rows
+            self._add_distinct(summary, part.start)
+        elif not (isinstance(summary, BoundsOfFacts) and self._add_bounds(summary, part.rows)):
+            self.add_frame(part.frame([*dict.fromkeys([*self.columns, *(["path"] if rows_have_paths else [])])]))
+
+    def _add_distinct(self, column: DistinctFacts, start: int) -> None:
+        """Evaluate each distinct value once, and find the rows of those that are unexpected."""
+        name = self.columns[0]
+        unexpected = _condition(self.gx_expectation, column.facts.to_frame(name))
+        self.evaluated += int(column.counts[unexpected.index].sum())
+        self.missing += int(column.counts[column.facts.isna().to_numpy(dtype=bool)].sum())
+        values = unexpected.index[unexpected.to_numpy(dtype=bool)].to_numpy()
+        self.unexpected += int(column.counts[values].sum())
+        if len(values) and (room := MAX_KEPT - len(self.kept)) > 0:
+            found = np.flatnonzero(np.isin(column.codes, values))[:room]
+            self.kept += [({"row": start + int(row)}, column.facts.loc[column.codes[row]]) for row in found]
+
+    def _add_bounds(self, column: BoundsOfFacts, rows: int) -> bool:
+        """Evaluate the least and the greatest number; return whether they show that no row is unexpected."""
+        condition = self.gx_expectation.map_metric
+        if condition not in BOUNDED_CONDITIONS or (condition == NOT_NULL and column.missing):
+            return False
+        if _condition(self.gx_expectation, column.facts.to_frame(self.columns[0])).any():
+            return False
+        self.rows += rows
+        self.evaluated += rows - column.missing
+        self.missing += column.missing
+        return True
+
+    def merge(self, later: StreamingExpectation) -> None:
+        """Add the counts of later rows."""
+        self.rows += later.rows
+        self.evaluated += later.evaluated
+        self.missing += later.missing
+        self.unexpected += later.unexpected
+        self.kept += later.kept[: MAX_KEPT - len(self.kept)]
+        self.partial_values += later.partial_values
+
+    def add_frame(self, part: pd.DataFrame) -> None:
+        """Evaluate rows one by one."""
+        self.rows += len(part)
         if metric_name := _column_metric(self.gx_expectation):
             known = part[self.columns[0]].dropna()
             if len(known):

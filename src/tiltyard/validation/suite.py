@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from tiltyard import library_imports, threads
 from tiltyard.errors import TaskError
 from tiltyard.expectation import Expectation
+from tiltyard.preparation.modalities._fact_parts import FactPart
 from tiltyard.preparation.modalities.base import RawTable
 from tiltyard.validation.streaming import FORMAT, StreamingExpectation, row_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Result = TypeVar("Result")
 MAX_HELD_BYTES = 1 << 28  # of columns kept in memory for expectations that need whole columns
 
 
@@ -55,7 +59,7 @@ class ResolvedExpectation:
 
 def resolve(key: str, expectation: Expectation, columns: list[str]) -> ResolvedExpectation:
     """Resolve an expectation to Great Expectations; raise a TaskError for an unknown name, column or argument."""
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    _load_great_expectations()
     from great_expectations.expectations import registry
 
     name, arguments = expectation.expectation, expectation.arguments
@@ -78,19 +82,10 @@ def evaluate(
     gx: Any, name: str, suite: list[ResolvedExpectation], facts: RawTable
 ) -> tuple[int, dict[str, ExpectationOutcome]]:
     """Evaluate expectations; return the number of rows, and the outcome of each expectation by its key."""
-    streams = {
-        one.key: StreamingExpectation(one.gx_expectation)
-        for one in suite
-        if StreamingExpectation.supports(one.gx_expectation)
-    }
-    others = [one for one in suite if one.key not in streams]
-    held: list[pd.DataFrame] = []
-    rows = 0
-    for part in _read_chunks(
-        facts, [*streams.values()], sorted({name for one in others for name in one.columns_needed(facts)}), held
-    ):
-        rows += len(part)
-        _add_rows(part, streams, suite)
+    streamed = [one for one in suite if StreamingExpectation.supports(one.gx_expectation)]
+    others = [one for one in suite if not StreamingExpectation.supports(one.gx_expectation)]
+    streams = {one.key: StreamingExpectation(one.gx_expectation) for one in streamed}
+    rows, held = _read(facts, streamed, streams, sorted({name for one in others for name in one.columns_needed(facts)}))
     found = {
         key: ExpectationOutcome(stream.result(facts.columns), [row for row, _ in stream.kept])
         for key, stream in streams.items()
@@ -105,39 +100,64 @@ def evaluate(
     return rows, found
 
 
-def _read_chunks(
-    facts: RawTable, streams: list[StreamingExpectation], whole: list[str], held: list[pd.DataFrame]
-) -> Iterator[pd.DataFrame]:
-    """Yield chunks, and keep the columns that are needed whole in `held`, unless they exceed the limit."""
-    wanted = {*whole, *(name for stream in streams for name in stream.columns)}
-    names = [name for name in facts.columns if name in wanted or name == "path"] or facts.columns[:1]
-    space_left = MAX_HELD_BYTES if whole else 0
-    for part in facts.chunks(names):
-        if space_left > 0:
-            held.append(part[whole])
-            space_left -= int(held[-1].memory_usage().sum())
+def _read(
+    facts: RawTable, streamed: list[ResolvedExpectation], streams: dict[str, StreamingExpectation], whole: list[str]
+) -> tuple[int, list[pd.DataFrame]]:
+    """Add all rows to streaming expectations, several chunks at a time.
+
+    Return the number of rows, and the columns that are needed whole, unless they exceed the limit.
+    """
+    rows, held, space_left = 0, [], MAX_HELD_BYTES if whole else 0
+
+    def evaluate_part(part: FactPart) -> tuple[list[StreamingExpectation], pd.DataFrame | None]:
+        return _add_rows(part, streamed, facts), part.frame(whole) if space_left > 0 else None
+
+    for part, (counts, frame) in _results(evaluate_part, facts.parts(_columns_read(facts, streams, whole))):
+        rows += part.rows
+        for stream, later in zip(streams.values(), counts, strict=True):
+            stream.merge(later)
+        if frame is not None and space_left > 0:
+            held.append(frame)
+            space_left -= int(frame.memory_usage().sum())
         if space_left <= 0:
             held.clear()
-        yield part
+    return rows, held
 
 
-def _add_rows(part: pd.DataFrame, streams: dict[str, StreamingExpectation], suite: list[ResolvedExpectation]) -> None:
-    """Add a chunk to each streaming expectation."""
-    for one in (one for one in suite if one.key in streams):
+def _results(function: Callable[[FactPart], Result], parts: Iterator[FactPart]) -> Iterator[tuple[FactPart, Result]]:
+    return threads.ordered(lambda part: (part, function(part)), parts)
+
+
+def _columns_read(facts: RawTable, streams: dict[str, StreamingExpectation], whole: list[str]) -> list[str]:
+    wanted = {*whole, *(name for stream in streams.values() for name in stream.columns)}
+    return [name for name in facts.columns if name in wanted or name == "path"] or facts.columns[:1]
+
+
+def _add_rows(part: FactPart, suite: list[ResolvedExpectation], facts: RawTable) -> list[StreamingExpectation]:
+    """Return the counts of a chunk for each streaming expectation."""
+    part = replace(part, summary=functools.cache(part.summary))  # several expectations are about the same column
+    streams = [StreamingExpectation(one.gx_expectation) for one in suite]
+    for one, stream in zip(suite, streams, strict=True):
         try:
-            streams[one.key].add(part)
+            stream.add(part, rows_have_paths="path" in facts.columns)
         except Exception as error:  # noqa: BLE001 - any error here is caused by the task file
             raise one.error(error) from None
+    return streams
 
 
 def gx_context() -> Any:
     """Return a Great Expectations context without files, progress bars and telemetry."""
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    _load_great_expectations()
     import great_expectations
 
     gx = great_expectations.get_context(mode="ephemeral")
     gx.variables.progress_bars = {"globally": False}
     return gx
+
+
+def _load_great_expectations() -> None:
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    library_imports.load("great_expectations.expectations.registry")
 
 
 def validate_frame(gx: Any, name: str, expectations: list[Any], frame: pd.DataFrame) -> list[Any]:

@@ -147,17 +147,17 @@ def _gpu() -> Requirement:
 
 def _engine() -> Requirement:
     """Check which container engines respond: docker may be installed without its daemon."""
-    found = [
+    engines = [
         name for name in CONTAINER_ENGINES if _output_of(name, *(["info"] if name != "buildah" else ["--version"]))
     ]
-    hint = "" if found else f"needed only to build the container image: {' or '.join(CONTAINER_ENGINES)}"
-    return Requirement("container", True, ", ".join(found) or "none", hint)
+    hint = "" if engines else f"needed only to build the container image: {' or '.join(CONTAINER_ENGINES)}"
+    return Requirement("container", True, ", ".join(engines) or "none", hint)
 
 
 def _output_of(*command: str) -> str:
     """Return what a command prints, or an empty string if it is missing, fails or hangs."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return result.stdout.strip() if result.returncode == 0 else ""

@@ -51,7 +51,7 @@ def versions(task: str, as_json: bool) -> None:
 @click.argument("new", required=False)
 @JSON
 def diff(task: str, old: str | None, new: str | None, as_json: bool) -> None:
-    """Show what changed from OLD to NEW: rows, cells, columns and distributions."""
+    """Show what changed between two versions. It compares rows, cells, columns and distributions."""
     from dataclasses import asdict
 
     from tiltyard.cli.output import tables
@@ -70,14 +70,14 @@ def diff(task: str, old: str | None, new: str | None, as_json: bool) -> None:
 @click.argument("version")
 @JSON
 def checkout(task: str, version: str, as_json: bool) -> None:
-    """Restore VERSION in data/raw/TASK; training on it gives the same model as before."""
+    """Restore VERSION in data/raw/TASK. Training on it gives the same model as before."""
     from tiltyard.data import history as action
 
-    found = run_task_locked(task, lambda w, t: action.checkout(w, t.name, version))
+    restored = run_task_locked(task, lambda w, t: action.checkout(w, t.name, version))
     if as_json:
-        print_json(found.model_dump())
+        print_json(restored.model_dump())
     else:
-        click.echo(f"{task}: data/raw/{task} is restored to version {found.data[:12]} of {found.time[:10]}")
+        click.echo(f"{task}: data/raw/{task} is restored to version {restored.data[:12]} of {restored.time[:10]}")
 
 
 COMMANDS = [data]

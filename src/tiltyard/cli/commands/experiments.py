@@ -28,7 +28,9 @@ JOBS = click.option(
 @click.option("--apply", is_flag=True, help="Write the best values into the task file.")
 @JSON
 def search(task: str, trials: int, jobs: int, apply: bool, as_json: bool) -> None:
-    r"""Search hyperparameters: try values from the ranges under `search:` of the task file, compare on validation rows.
+    r"""Search hyperparameters over the ranges in the task file.
+
+    The ranges are under `search:`; trials are compared on validation rows.
 
     \b
     tiltyard search digits --trials 20 --jobs 2    an interrupted search resumes
@@ -66,7 +68,9 @@ def search(task: str, trials: int, jobs: int, apply: bool, as_json: bool) -> Non
 )
 @JSON
 def study(task: str, jobs: int, into: Path | None, as_json: bool, **options: Any) -> None:
-    r"""Train variants of a task with several seeds, and test which differ significantly on validation rows.
+    r"""Train variants of a task with several seeds and compare them.
+
+    It tests which variants differ significantly on validation rows.
 
     \b
     tiltyard study iris --vary train.optimizer=sgd,adam,rmsprop --repeat 5

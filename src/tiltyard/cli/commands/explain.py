@@ -19,7 +19,7 @@ from tiltyard.cli.commands._common import JSON, TASK, TASKS, find_workspace, pri
 @click.option("--only", multiple=True, metavar="METHOD", help="Use only this method of explanation; repeatable.")
 @JSON
 def explain(task: str, rows: tuple[int, ...], only: tuple[str, ...], as_json: bool) -> None:
-    r"""Explain the model that was trained last: as a whole, and for single rows.
+    r"""Explain the model that was trained last, and single predictions.
 
     \b
     tiltyard explain diabetes                 all methods that apply; the rows with the largest errors
@@ -48,7 +48,9 @@ def explain(task: str, rows: tuple[int, ...], only: tuple[str, ...], as_json: bo
 @click.option("--open", "open_browser", is_flag=True, help="Open the report in the browser.")
 @JSON
 def report(tasks: tuple[str, ...], into: Path | None, open_browser: bool, as_json: bool) -> None:
-    r"""Write an HTML report on the tasks: verdicts, metrics, plots, explanations, ledger, data, lineage.
+    r"""Write an HTML report on the tasks.
+
+    It shows verdicts, metrics, plots, explanations, ledger, data and lineage.
 
     \b
     tiltyard report                      all tasks; then open out/report/index.html

@@ -37,18 +37,20 @@ def traffic(task: str, share: float | None, off: bool, as_json: bool, **modes: s
         run_task(task, action.end_rollout)
     if chosen:
         run_task(task, lambda w, t: action.start_rollout(w, t, chosen[0], share or 1.0))
-    found = run_task(task, action.traffic)
+    status = run_task(task, action.traffic)
     if as_json:
-        print_json(found)
+        print_json(status)
     else:
-        monitoring.print_traffic(found)
+        monitoring.print_traffic(status)
 
 
 @click.command()
 @TASK
 @JSON
 def monitor(task: str, as_json: bool) -> None:
-    r"""Collect recorded requests into Parquet; report drift, and live quality from ground truth sent as feedback.
+    r"""Report drift and live quality from recorded requests.
+
+    The requests are collected into Parquet files; live quality needs ground truth, which clients send as feedback.
 
     \b
     tiltyard serve --record 0.1     record a tenth of the requests
@@ -58,11 +60,11 @@ def monitor(task: str, as_json: bool) -> None:
     from tiltyard.cli.output import monitoring
     from tiltyard.monitoring.monitor import monitor as action
 
-    found = run_task(task, action)
+    status = run_task(task, action)
     if as_json:
-        print_json(found)
+        print_json(status)
     else:
-        monitoring.print_monitoring(found)
+        monitoring.print_monitoring(status)
 
 
 COMMANDS = [traffic, monitor]

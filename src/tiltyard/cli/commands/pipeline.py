@@ -6,7 +6,8 @@ import contextlib
 import importlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,6 +26,7 @@ from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
     from tiltyard.config.task import Task
+    from tiltyard.gate.verdict import Verdict
 
 STOPPED = "stopped; run the same command again to resume"
 
@@ -34,7 +36,7 @@ STOPPED = "stopped; run the same command again to resume"
 @click.option("--force", is_flag=True, help="Overwrite raw data that was edited by hand.")
 @JSON
 def fetch(tasks: tuple[str, ...], force: bool, as_json: bool) -> None:
-    """Get raw data into data/raw, version it with DVC and push it to the default remote."""
+    """Fetch raw data into data/raw and version it with DVC. Push it to the default remote."""
     from tiltyard.data.fetch import fetch as action
 
     states = {"new": "new", "same": "unchanged", "edited": "edited by hand and kept; --force overwrites it"}
@@ -46,7 +48,7 @@ def fetch(tasks: tuple[str, ...], force: bool, as_json: bool) -> None:
 @TASKS
 @JSON
 def resolve(tasks: tuple[str, ...], as_json: bool) -> None:
-    """Write the settings of each stage, defaults filled in. DVC compares them to decide which stages must run."""
+    """Write the settings of each stage, with defaults filled in. DVC compares them to decide which stages must run."""
     from tiltyard.config.resolve import resolve as action
 
     print_each(run_locked(tasks, action), lambda written: f"wrote {', '.join(written)}", as_json=as_json)
@@ -56,7 +58,7 @@ def resolve(tasks: tuple[str, ...], as_json: bool) -> None:
 @TASKS
 @JSON
 def validate(tasks: tuple[str, ...], as_json: bool) -> None:
-    """Check raw data against its expectations. A critical failure stops the pipeline."""
+    """Validate raw data with Great Expectations. A critical failure stops the pipeline."""
     from tiltyard.validation.validate import validate as action
 
     def sentence(validation: Any) -> str:
@@ -78,7 +80,7 @@ def validate(tasks: tuple[str, ...], as_json: bool) -> None:
 )
 @JSON
 def prepare(tasks: tuple[str, ...], reseal: bool, as_json: bool) -> None:
-    """Split the rows, seal the test rows and fit the encoder on the training rows."""
+    """Split the rows, seal the test rows and fit the encoder. The encoder is fitted on the training rows only."""
     from tiltyard.preparation.prepare import prepare as action
 
     def sentence(facts: Any) -> str:
@@ -117,7 +119,7 @@ def train(tasks: tuple[str, ...], range_test: bool, as_json: bool) -> None:
 @TASKS
 @JSON
 def evaluate(tasks: tuple[str, ...], as_json: bool) -> None:
-    """Evaluate the exported model on the sealed test rows and compare it with a baseline."""
+    """Evaluate the ONNX model and a baseline on the sealed test rows."""
     from tiltyard.evaluation.evaluate import evaluate as action
 
     reports = [report for _, report in run_locked(tasks, action)]
@@ -137,21 +139,48 @@ def evaluate(tasks: tuple[str, ...], as_json: bool) -> None:
 @click.option("--again", is_flag=True, help="Judge a version again that was held, rejected or rolled back.")
 @JSON
 def promote(tasks: tuple[str, ...], dry_run: bool, again: bool, as_json: bool) -> None:
-    r"""Judge the challenger; if it wins, package it, test the package and make it the champion.
+    r"""Judge the challenger and, if it wins, make it the champion.
+
+    Before it becomes the champion, it is packaged and the package is tested.
 
     \b
     tiltyard promote iris --dry-run     only print the verdict and its reasons
 
     Exits with 0 if it is promoted or is already the champion, 3 on HOLD, 4 on REJECT, 1 on an error.
     """
+    from tiltyard.gate.promote import promote as action
+
+    _print_verdicts(tasks, lambda w, t: action(w, t, dry_run=dry_run, again=again), as_json=as_json)
+
+
+@click.command()
+@TASKS
+@click.option("--to", "kind", required=True, type=click.Choice(["int8", "int8-dynamic", "fp16"]), help="Number format.")
+@click.option("--dry-run", is_flag=True, help="Judge and print; promote nothing.")
+@click.option("--again", is_flag=True, help="Judge a variant again that was held, rejected or rolled back.")
+@JSON
+def quantize(tasks: tuple[str, ...], kind: str, dry_run: bool, again: bool, as_json: bool) -> None:
+    r"""Make a variant of the champion with fewer bits; it becomes champion if it is no worse and faster.
+
+    \b
+    tiltyard quantize digits --to int8 --dry-run     only print the verdict and its reasons
+
+    int8 takes its scales from training rows, int8-dynamic measures them in each prediction. Exits like `promote`.
+    """
+    from tiltyard.gate.quantize import quantize as action
+
+    _print_verdicts(tasks, lambda w, t: action(w, t, kind, dry_run=dry_run, again=again), as_json=as_json)
+
+
+def _print_verdicts(tasks: tuple[str, ...], action: Callable[[Workspace, Task], Verdict], *, as_json: bool) -> None:
+    """Judge tasks and print the verdicts; exit with the status of the worst."""
     from dataclasses import asdict
 
     from tiltyard.cli.output import tables
     from tiltyard.gate import next_steps
-    from tiltyard.gate.promote import promote as action
 
     def judged(workspace: Workspace, task: Task) -> Any:
-        verdict = action(workspace, task, dry_run=dry_run, again=again)
+        verdict = action(workspace, task)
         return verdict, next_steps.next_steps(workspace, task, verdict)
 
     verdicts = [pair for _, pair in run_locked(tasks, judged)]
@@ -170,7 +199,7 @@ def promote(tasks: tuple[str, ...], dry_run: bool, again: bool, as_json: bool) -
 @TASKS
 @JSON
 def package(tasks: tuple[str, ...], as_json: bool) -> None:
-    """Build a Bento of the judged model, start it and compare its predictions with the evaluation."""
+    """Build a Bento of the judged model and test it. The test compares its predictions with those of the evaluation."""
     from tiltyard.serving.packaging.package import package as action
 
     print_each(run_locked(tasks, action), lambda version: f"packaged and tested, version {version}", as_json=as_json)
@@ -204,7 +233,9 @@ def _end_by(number: int) -> None:
 @click.option("--smoke", is_flag=True, help="Smoke test: few rows and one epoch, in a temporary folder.")
 @JSON
 def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
-    r"""Run the pipeline from source to packaged champion as one Prefect flow; unchanged stages are skipped.
+    r"""Run the whole pipeline, from source to packaged champion.
+
+    It is one Prefect flow; unchanged stages are skipped.
 
     \b
     tiltyard run                all tasks, as many in parallel as there are cores
@@ -215,6 +246,7 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
+    from pipelines.fork_server import ForkServers
     from pipelines.unchanged import unchanged
     from tiltyard import progress
     from tiltyard.cli.output import tables
@@ -229,6 +261,7 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
             click.echo("nothing changed since the last run: every step is skipped", err=True)
         else:
             with (
+                ForkServers(at_once=not smoke),  # they load libraries while Prefect starts
                 progress.status("starting Prefect") as ready,
                 _smoke_module() if smoke else prefect_module("flow") as flow,
             ):
@@ -240,12 +273,24 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
     exit_with(max(row.status for row in rows) if all(row.ok for row in rows) else 1)
 
 
+@click.command("smoke-task", hidden=True)
+@click.argument("task")
+@click.argument("folder", type=click.Path(path_type=Path))
+def smoke_task(task: str, folder: Path) -> None:
+    """Run the smoke test of one task in a folder; `tiltyard run --smoke` starts this for each task."""
+    from pipelines.smoke import run_task
+    from tiltyard.config import loader
+
+    workspace = find_workspace()
+    run_task(workspace, loader.load(workspace, task), Workspace(folder))
+
+
 @click.command()
 @click.argument("tasks", nargs=-1, metavar="[TASK]...")
 @click.option("--cron", required=True, help="Minute, hour, day, month, weekday: '0 6 * * *' is every day at six.")
 @click.option("--timezone", default="UTC", show_default=True, help="Time zone of the schedule, such as Europe/Vienna.")
 def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
-    r"""Run tasks on a schedule: serve a Prefect deployment until it is interrupted.
+    r"""Run tasks on a schedule. This serves a Prefect deployment until it is interrupted.
 
     \b
     tiltyard schedule --cron '0 6 * * *' iris sine
@@ -262,4 +307,4 @@ def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
     _end_by(number)
 
 
-COMMANDS = [fetch, resolve, validate, prepare, train, evaluate, promote, package, run, schedule]
+COMMANDS = [fetch, resolve, validate, prepare, train, evaluate, promote, quantize, package, run, smoke_task, schedule]

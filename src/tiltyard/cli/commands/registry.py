@@ -67,7 +67,7 @@ def rollback(task: str, as_json: bool) -> None:
 @click.argument("version", required=False)
 @JSON
 def why(task: str, version: str | None, as_json: bool) -> None:
-    r"""Explain the decision on VERSION check by check; without VERSION, the last decision.
+    r"""Explain a decision check by check. Without VERSION, it is the last decision.
 
     \b
     tiltyard why iris               the last decision
@@ -76,16 +76,18 @@ def why(task: str, version: str | None, as_json: bool) -> None:
     from tiltyard.cli.output import tables
     from tiltyard.registry.queries import why as action
 
-    found = run_task(task, lambda w, t: action(w, t, version))
+    decision = run_task(task, lambda w, t: action(w, t, version))
     if as_json:
-        print_json(found)
+        print_json(decision)
         return
-    against = f" against {found['champion']}" if found["champion"] else ""
-    click.echo(f"{task}: {found['verdict']} {found['version']}{against}, by {found['who']} on {found['time']}")
-    for reason in found["reasons"]:
+    against = f" against {decision['champion']}" if decision["champion"] else ""
+    click.echo(
+        f"{task}: {decision['verdict']} {decision['version']}{against}, by {decision['who']} on {decision['time']}"
+    )
+    for reason in decision["reasons"]:
         click.echo(f"  {reason}")
-    if found["checks"]:
-        tables.print_checks(found["checks"])
+    if decision["checks"]:
+        tables.print_checks(decision["checks"])
 
 
 @click.command()
@@ -103,16 +105,16 @@ def compare(task: str, first: str, second: str, as_json: bool) -> None:
     from tiltyard.cli.output import tables
     from tiltyard.registry.compare import compare as action
 
-    found = run_task(task, lambda w, t: action(w, t, first, second))
+    comparison = run_task(task, lambda w, t: action(w, t, first, second))
     if as_json:
-        print_json(found)
+        print_json(comparison)
         return
-    click.echo(f"{task}: {found['first']} against {found['second']} on {found['rows']} sealed test rows")
-    if found["first"] == found["second"]:
+    click.echo(f"{task}: {comparison['first']} against {comparison['second']} on {comparison['rows']} sealed test rows")
+    if comparison["first"] == comparison["second"]:
         click.echo(f"{first} and {second} are the same version: nothing to compare")
     tables.print_table(
         ["metric", "first", "second", "gain", "low", "high", "first is"],
-        [list(row.values()) for row in found["metrics"]],
+        [list(row.values()) for row in comparison["metrics"]],
     )
 
 
@@ -123,7 +125,9 @@ def compare(task: str, first: str, second: str, as_json: bool) -> None:
 )
 @JSON
 def verify(tasks: tuple[str, ...], against: str | None, as_json: bool) -> None:
-    r"""Verify champions: hash their files and measure their metrics again; exits with 1 if anything has changed.
+    r"""Verify that champions and ledgers are unchanged.
+
+    It hashes the files and measures the metrics again, and exits with 1 if anything has changed.
 
     \b
     tiltyard verify iris                       ledger, signatures, package, rollout, data, code, metrics
@@ -150,7 +154,7 @@ def verify(tasks: tuple[str, ...], against: str | None, as_json: bool) -> None:
 @click.argument("version", default="challenger")
 @JSON
 def approve(task: str, version: str, as_json: bool) -> None:
-    r"""Approve VERSION for promotion, where gate.approval asks for it. All other checks still apply.
+    r"""Approve a version for promotion. A task requires it by gate.approval; all other checks still apply.
 
     \b
     tiltyard approve iris           the version that was trained last; then: tiltyard promote iris

@@ -13,6 +13,7 @@ from tiltyard.cli.commands._common import TASK, TASKS, find_workspace, print_jso
 @TASKS
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--grpc", type=click.IntRange(1, 65535), help="Also serve gRPC, at this port; needs tiltyard[grpc].")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Number of server processes.")
 @click.option(
     "--concurrency",
@@ -33,12 +34,13 @@ from tiltyard.cli.commands._common import TASK, TASKS, find_workspace, print_jso
     help="Send an OpenTelemetry span for each request; also on if OTEL_EXPORTER_OTLP_ENDPOINT is set.",
 )
 @click.option("--keys", type=click.Path(path_type=Path), help="A file made by `tiltyard key`: require an API key.")
-def serve(tasks: tuple[str, ...], host: str, port: int, keys: Path | None, **limits: float) -> None:
-    r"""Serve the champions of all tasks, or of the named ones, over REST; new champions are loaded while it runs.
+def serve(tasks: tuple[str, ...], host: str, port: int, grpc: int | None, keys: Path | None, **limits: float) -> None:
+    r"""Serve champions over REST. New champions are loaded while it runs.
 
     \b
     tiltyard serve iris --port 3001
     tiltyard serve --host 0.0.0.0 --workers 4 --keys serving/keys
+    tiltyard serve --grpc 8001                  the Open Inference Protocol over gRPC, too
     tiltyard serve --record 0.1                 record a tenth of requests; see tiltyard monitor
     """
     from tiltyard.serving.http import tracing
@@ -50,7 +52,19 @@ def serve(tasks: tuple[str, ...], host: str, port: int, keys: Path | None, **lim
     variables = {name.upper(): str(value) for name, value in limits.items() if value is not False}
     if keys and read(keys):
         variables["KEYS"] = str(keys.absolute())
+    if grpc:
+        variables["GRPC"] = _grpc_address(host, grpc)
     action(find_workspace(), tasks, (host, port), variables, click.echo)
+
+
+def _grpc_address(host: str, port: int) -> str:
+    """Return the address for gRPC; raise PackageError if gRPC is not installed or the port is taken."""
+    from tiltyard.serving.grpc.server import check
+
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    check(address)
+    click.echo(f"gRPC: {address}")
+    return address
 
 
 @click.command()
@@ -60,7 +74,7 @@ def serve(tasks: tuple[str, ...], host: str, port: int, keys: Path | None, **lim
     "--sign", is_flag=True, help="Make a key that signs decisions instead; its private half stays on this machine."
 )
 def key(name: str, path: Path, sign: bool) -> None:
-    r"""Make an API key for a client of the service and print it; the file holds only its hash.
+    r"""Make an API key for a client of the service. It is printed once; the file holds only its hash.
 
     \b
     tiltyard key robot && tiltyard serve --keys serving/keys
@@ -90,7 +104,7 @@ def key(name: str, path: Path, sign: bool) -> None:
     "--out", type=click.Path(path_type=Path), help="Write the rows with their predictions: .csv, .parquet, .jsonl."
 )
 def predict(task: str, text: str | None, path: str | None, out: Path | None) -> None:
-    r"""Predict with a task's champion without a server; predictions are printed as JSON.
+    r"""Predict with a task's champion, without a server. Predictions are printed as JSON.
 
     \b
     tiltyard predict iris --csv new.csv

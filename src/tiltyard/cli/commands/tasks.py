@@ -30,7 +30,9 @@ PROBLEMS = ["regression", "classification", "forecasting"]
 @click.option("--force", is_flag=True, help="Overwrite an existing task file.")
 @JSON
 def init(task: str, force: bool, as_json: bool, **options: Any) -> None:
-    r"""Draft a task file from a table or images: columns, bounds, columns left out and why, model, gate.
+    r"""Draft a task file from a table or images.
+
+    It names columns, types, bounds, model and gate, and says which columns are left out and why.
 
     \b
     tiltyard init churn --data customers.csv --target Exited
@@ -55,10 +57,11 @@ def init(task: str, force: bool, as_json: bool, **options: Any) -> None:
 @click.option("--all", "everything", is_flag=True, help="Remove also its ledger, packages, seal and raw data.")
 @JSON
 def remove(task: str, yes: bool, everything: bool, as_json: bool) -> None:
-    r"""Remove a task: its file, its entry in params.yaml, its outputs and its champion pointer.
+    r"""Remove a task, but keep its ledger, packages and data.
 
-    The evidence for earlier metrics is kept unless --all is given: the ledger, packages, the seal of the test rows,
-    raw data and their versions. A task whose file was deleted by hand can be removed, too.
+    Removed are its file, its entry in params.yaml, its outputs and its champion pointer. The evidence for earlier
+    metrics is kept unless --all is given: the ledger, packages, the seal of the test rows, raw data and their versions.
+    A task whose file was deleted by hand can be removed, too.
 
     \b
     tiltyard remove churn           list what is removed and what is kept, then ask
@@ -77,9 +80,9 @@ def remove(task: str, yes: bool, everything: bool, as_json: bool) -> None:
         if not _confirmed(f"remove {task}?"):
             click.echo("nothing was removed", err=True)
             sys.exit(1)
-    done = action(workspace, task, everything=everything)
+    removal = action(workspace, task, everything=everything)
     if as_json:
-        print_json(asdict(done))
+        print_json(asdict(removal))
     else:
         click.echo(f"{task}: removed")
 
@@ -99,7 +102,9 @@ def _confirmed(question: str) -> bool:
 @click.option("--against", metavar="FILE", type=click.Path(), help="New data for one task; the target may be missing.")
 @JSON
 def check(tasks: tuple[str, ...], against: str | None, as_json: bool) -> None:
-    r"""Look for problems in raw data before training: leakage, ids, duplicates, skew and others; worst first.
+    r"""Look for problems in raw data before training, worst first.
+
+    It finds leakage, ids, duplicates, skew and others.
 
     \b
     tiltyard check churn                        raw data as fetched; exits with 1 on a critical finding
@@ -122,7 +127,7 @@ def check(tasks: tuple[str, ...], against: str | None, as_json: bool) -> None:
 @click.command()
 @JSON
 def doctor(as_json: bool) -> None:
-    """Check this machine: what is installed, what is missing, and how to fix it."""
+    """Check whether this machine has what Tiltyard needs. Print how to fix what is missing."""
     from dataclasses import asdict
 
     from tiltyard.cli.commands._doctor import doctor as action

@@ -9,17 +9,17 @@ import click
 from tiltyard.cli.output.tables import print_table
 
 
-def print_monitoring(found: dict[str, Any]) -> None:
+def print_monitoring(status: dict[str, Any]) -> None:
     """Print recorded requests, drift and live quality, and the next command."""
-    task = found["task"]
-    if not found["recorded"]:
+    task = status["task"]
+    if not status["recorded"]:
         click.echo(f"{task}: nothing has been recorded yet")
         click.echo(f"next: tiltyard serve {task} --record 0.1")
         return
-    click.echo(f"{task}: {found['gathered']} files collected into {found['records']}")
-    print_arms(found["recorded"])
-    _print_drift(found)
-    feedback = found["feedback"]
+    click.echo(f"{task}: {status['gathered']} files collected into {status['records']}")
+    print_arms(status["recorded"])
+    _print_drift(status)
+    feedback = status["feedback"]
     click.echo(
         f"\nfeedback (ground truth): {feedback['truths']} received, {feedback['repeated']} repeated, "
         f"{feedback['unknown']} for predictions that were not recorded; "
@@ -27,34 +27,34 @@ def print_monitoring(found: dict[str, Any]) -> None:
     )
     names = ("version", "truths", "value", "low", "high", "evaluated")
     if feedback["truths"]:
-        rows = [[row[name] for name in names] for row in found["quality"]]
+        rows = [[row[name] for name in names] for row in status["quality"]]
         print_table(
-            ["version", "ground truth", f"live {found['quality'][0]['metric']}", "low", "high", "at evaluation"], rows
+            ["version", "ground truth", f"live {status['quality'][0]['metric']}", "low", "high", "at evaluation"], rows
         )
     else:
         click.echo(f"next: send ground truth to /v1/models/{task}:feedback with its x-request-id and x-feedback-token")
 
 
-def _print_drift(found: dict[str, Any]) -> None:
+def _print_drift(status: dict[str, Any]) -> None:
     """Print the drift of each feature, and the next command if one has drifted."""
-    if found.get("refused"):
-        click.echo(f"\n{found['refused']:,} recorded instances would be refused today; drift is measured without them")
-    if not (rows := found["drift"]):
-        click.echo(f"\ndrift was not measured: {found['undrifted']}")
+    if status.get("refused"):
+        click.echo(f"\n{status['refused']:,} recorded instances would be refused today; drift is measured without them")
+    if not (rows := status["drift"]):
+        click.echo(f"\ndrift was not measured: {status['undrifted']}")
         return
-    click.echo(f"\nthe latest {rows[0]['rows']} instances compared with the training rows of {found['champion']}:")
+    click.echo(f"\nthe latest {rows[0]['rows']} instances compared with the training rows of {status['champion']}:")
     heads = ("feature", "PSI", "limit", "by chance", "")
     names = ("feature", "psi", "limit", "chance")
     print_table(heads, [[*(row[name] for name in names), "drift" if row["drifted"] else "no drift"] for row in rows])
     if any(row["drifted"] for row in rows):
-        command = f"tiltyard check {found['task']} --against {found['records']}/answers/FILE.parquet"
+        command = f"tiltyard check {status['task']} --against {status['records']}/answers/FILE.parquet"
         click.echo(f"next: {command}; find the cause, and retrain if the change is permanent")
 
 
-def print_traffic(found: dict[str, Any]) -> None:
+def print_traffic(status: dict[str, Any]) -> None:
     """Print how requests are routed, and the results of both arms."""
-    click.echo(f"{found['task']}: {found['told']}")
-    if not (report := found["report"]):
+    click.echo(f"{status['task']}: {status['told']}")
+    if not (report := status["report"]):
         return
     if not report["arms"]:
         click.echo("  nothing has been recorded yet: `tiltyard serve` records requests as they arrive")

@@ -195,7 +195,7 @@ def _format_count(count: int | None) -> str | None:
 
 def print_findings(result: Any) -> None:
     """Print the findings of `tiltyard check`, each with a hint."""
-    sample = f", {result.rows_checked:,} of them checked" if result.rows_checked < result.rows else ""
+    sample = f", {result.rows_checked:,} of them sampled" if result.rows_checked < result.rows else ""
     counts = {
         word: sum(finding.severity == word for finding in result.findings) for word in ("critical", "warning", "note")
     }

@@ -47,8 +47,8 @@ def profile_column(name: str, cells: Sequence[object]) -> ColumnProfile:
     """Profile all cells of a column; try types from the most specific to the most general."""
     known = [cell for cell in cells if not is_missing(cell)]
     for infer in (_boolean, _number, _date, _names_or_text):
-        if found := infer(known):
-            kind, values, column = found
+        if inferred := infer(known):
+            kind, values, column = inferred
             break
     if kind == "number" and CODES.search(name):
         kind, values, column = _names_or_text(known) or (kind, values, column)
@@ -70,8 +70,8 @@ def bounds(low: float, high: float, *, whole: bool = False) -> list[float]:
 
 def _outwards(end: float, step: float, rounded: Callable[[float], int]) -> float:
     """Round one end of a range to a multiple of the step, within the largest float."""
-    found = _without_float_error(rounded(end / step) * step) if math.isfinite(end) else end
-    return found if math.isfinite(found) else math.copysign(sys.float_info.max, end)
+    bound = _without_float_error(rounded(end / step) * step) if math.isfinite(end) else end
+    return bound if math.isfinite(bound) else math.copysign(sys.float_info.max, end)
 
 
 Inferred = tuple[str, str, dict[str, Any]] | None  # type, values as text, settings of the column
@@ -129,13 +129,13 @@ def _names_or_text(known: list[object]) -> Inferred:
     words = sum(len(text.split()) for text in texts) / max(1, len(texts))
     if words >= 3 and len(names) > max(MAX_LISTED_NAMES, len(texts) / 2):
         return "text", f"{words:.0f} words on average", {}
-    shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+    examples = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
     common = len(names) <= MAX_LISTED_NAMES and all(texts.count(name) * 200 >= len(texts) for name in names)
     if names and common and all(len(name) <= 100 for name in names):
-        return "category", shown, {"values": names}
+        return "category", examples, {"values": names}
     return (
         "category",
-        shown,
+        examples,
         {"unseen": "bucket", **({"top": MAX_LEARNED_NAMES} if len(names) > MAX_LEARNED_NAMES else {})},
     )
 

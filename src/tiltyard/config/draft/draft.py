@@ -88,17 +88,19 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> _Draft | None:
     """Draft from images; return None if the data are not images."""
     import pandas as pd
 
-    found = images.profile_images(workspace, request.data, request.target)
-    if not found:
+    image_profile = images.profile_images(workspace, request.data, request.target)
+    if not image_profile:
         return None
     if request.problem not in (None, "classification") or request.drop or request.time or request.group:
         raise TaskError("for images: expected only --data and --target; received another option")
-    profile = images.profiles(found)
-    sections = images.sections(found) | {"target": _target(profile[1], list(found.labels), "classification")}
-    rows = pd.DataFrame({found.target: found.labels})
-    _require_rows(rows, request.data, found.target)
-    content = _content(replace(request, target=found.target), "classification", rows, sections)
-    return _Draft(content, len(rows), profile, found.notes, images.comments(found))
+    profile = images.profiles(image_profile)
+    sections = images.sections(image_profile) | {
+        "target": _target(profile[1], list(image_profile.labels), "classification")
+    }
+    rows = pd.DataFrame({image_profile.target: image_profile.labels})
+    _require_rows(rows, request.data, image_profile.target)
+    content = _content(replace(request, target=image_profile.target), "classification", rows, sections)
+    return _Draft(content, len(rows), profile, image_profile.notes, images.comments(image_profile))
 
 
 def _draft_table(workspace: Workspace, request: DraftRequest) -> _Draft:
@@ -121,7 +123,9 @@ def _draft_table(workspace: Workspace, request: DraftRequest) -> _Draft:
         target = _target(truth, rows[request.target].tolist(), problem)
         traits = [_exclude_leak(rows, profile, request, problem) for profile in traits]
         features = _features(traits)
-        traits = [next((one for one in features if one.name == profile.name), profile) for profile in traits]
+        traits = [
+            next((feature for feature in features if feature.name == profile.name), profile) for profile in traits
+        ]
         sections = _sections(target, _split(request, problem, traits), features, rows)
         content = _content(request, problem, rows, sections)
     return _Draft(content, len(frame), traits, table.repairs)

@@ -13,8 +13,8 @@ from typing import Any
 
 from tiltyard.config.draft import yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile
-from tiltyard.data.images import zip_archive
-from tiltyard.data.images.files import ImageFiles
+from tiltyard.data.images import zip_writer
+from tiltyard.data.images.image_files import ImageFiles
 from tiltyard.data.images.labels import SPLIT_FOLDERS, guess
 from tiltyard.data.sources.images import Images, LabelledImage
 from tiltyard.errors import DataError, join_first
@@ -67,71 +67,73 @@ def profile_images(workspace: Workspace, data: str, target: str) -> ImageProfile
     if not data.lower().endswith(".zip") and not any(place.is_dir() for place in source.local_paths(workspace)):
         return None
     with source.open_files(workspace) as image_files:
-        names = [name for name in image_files.sizes() if name.lower().endswith(zip_archive.SUFFIXES)]
+        names = [name for name in image_files.sizes() if name.lower().endswith(zip_writer.SUFFIXES)]
         if not names and not image_files.path.is_dir():
             return None
         labels = guess(image_files, names, target) if names else {}
         source = Images.model_validate({"kind": "images", "path": data, **labels})
         selected, notes = source.select(image_files, workspace)
         settings = source.model_dump(mode="json", exclude_defaults=True)
-        found = ImageProfile(
+        profile = ImageProfile(
             settings, target or labels.get("label_column", "label"), [p.label for p in selected], notes
         )
-        _read_sizes(found, image_files, selected)
-    return found
+        _read_sizes(profile, image_files, selected)
+    return profile
 
 
-def _read_sizes(found: ImageProfile, image_files: ImageFiles, selected: Sequence[LabelledImage]) -> None:
+def _read_sizes(profile: ImageProfile, image_files: ImageFiles, selected: Sequence[LabelledImage]) -> None:
     """Read the size of each image, and add a note on files that cannot be opened."""
     from PIL import Image as Pillow
 
     broken = []
     for image in selected:
         content = image_files.read(image.name)
-        found.folders[PurePosixPath(image.name).parts[0]] += 1
+        profile.folders[PurePosixPath(image.name).parts[0]] += 1
         try:
             with Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"]) as opened:
-                found.sizes[(opened.width, opened.height, len(opened.getbands()))] += 1
-                found.modes.add(opened.mode)
+                profile.sizes[(opened.width, opened.height, len(opened.getbands()))] += 1
+                profile.modes.add(opened.mode)
         except decode_errors(ValueError):
             broken.append(image.name)
             continue
-        found.first[:] = found.first or [content]
-        found.bytes[:] = [max([len(content), *found.bytes])]
-    if not found.sizes:
+        profile.first[:] = profile.first or [content]
+        profile.bytes[:] = [max([len(content), *profile.bytes])]
+    if not profile.sizes:
         raise DataError(
             f"{image_files.path.name}: expected whole PNG or JPEG files; none can be opened: {join_first(broken)}"
         )
     if broken:
-        found.notes.append(f"{len(broken):,} images cannot be opened and will stop the pipeline: {join_first(broken)}")
+        profile.notes.append(
+            f"{len(broken):,} images cannot be opened and will stop the pipeline: {join_first(broken)}"
+        )
 
 
-def profiles(found: ImageProfile) -> list[ColumnProfile]:
+def profiles(profile: ImageProfile) -> list[ColumnProfile]:
     """Return the profiles of the images and of their labels."""
-    rows = len(found.labels)
-    colour = "grey" if found.column["channels"] == 1 else "in colour"
-    sizes = [f"{width}x{height}" for width, height, _ in sorted(found.sizes, key=lambda size: size[0] * size[1])]
-    seen = f"{sizes[0]}, {colour}" if sizes[0] == sizes[-1] else f"{sizes[0]} to {sizes[-1]}, {colour}"
-    counts = ", ".join(f"{label} {count:,}" for label, count in found.counts.most_common(6))
-    more = ", ..." if len(found.counts) > 6 else ""
+    rows = len(profile.labels)
+    colour = "grey" if profile.column["channels"] == 1 else "in colour"
+    sizes = [f"{width}x{height}" for width, height, _ in sorted(profile.sizes, key=lambda size: size[0] * size[1])]
+    examples = f"{sizes[0]}, {colour}" if sizes[0] == sizes[-1] else f"{sizes[0]} to {sizes[-1]}, {colour}"
+    counts = ", ".join(f"{label} {count:,}" for label, count in profile.counts.most_common(6))
+    more = ", ..." if len(profile.counts) > 6 else ""
     return [
-        ColumnProfile(COLUMN, "image", rows, 0, rows, seen, found.column),
-        ColumnProfile(found.target, "category", rows, 0, len(found.counts), counts + more, {}),
+        ColumnProfile(COLUMN, "image", rows, 0, rows, examples, profile.column),
+        ColumnProfile(profile.target, "category", rows, 0, len(profile.counts), counts + more, {}),
     ]
 
 
-def sections(found: ImageProfile) -> dict[str, Any]:
+def sections(profile: ImageProfile) -> dict[str, Any]:
     """Return the sections of the task file that are specific to images."""
-    column, rows = found.column, len(found.labels)
+    column, rows = profile.column, len(profile.labels)
     depth = min(4, max(1, int(math.log2(min(column["height"], column["width"]) / 3))))
     sizes: dict[str, Any] = {}
-    if len({size[:2] for size in found.sizes}) > 1:
-        sizes = {name: [size[side] for size in found.sizes] for side, name in enumerate(("width", "height"))}
+    if len({size[:2] for size in profile.sizes}) > 1:
+        sizes = {name: [size[side] for size in profile.sizes] for side, name in enumerate(("width", "height"))}
     train: dict[str, Any] = {"epochs": 60 if rows < 5000 else 30, "learning_rate": 0.001, "patience": 8}
-    train |= {"class_weights": "balanced"} if _is_imbalanced(found) else {}
-    max_bytes = 2 * max(found.bytes)
+    train |= {"class_weights": "balanced"} if _is_imbalanced(profile) else {}
+    max_bytes = 2 * max(profile.bytes)
     return {
-        "source": found.source,
+        "source": profile.source,
         "columns": {COLUMN: column},
         "target": {},
         "expect": [_range("brightest", 1, 255), *(_range(n, min(v) // 2, max(v) * 2) for n, v in sizes.items())],
@@ -144,19 +146,19 @@ def sections(found: ImageProfile) -> dict[str, Any]:
             "dropout": 0.3,
         },
         "train": {**train, "augment": {"shift": 0.1, "zoom": 0.1}},
-        "serve": {**({"max_body_bytes": max_bytes} if max_bytes > 4_000_000 else {}), "example": _example(found)},
+        "serve": {**({"max_body_bytes": max_bytes} if max_bytes > 4_000_000 else {}), "example": _example(profile)},
     }
 
 
-def comments(found: ImageProfile) -> dict[str, str]:
+def comments(profile: ImageProfile) -> dict[str, str]:
     """Return comments that explain the values of some keys."""
     texts = {
-        "target": profiles(found)[1].examples,
+        "target": profiles(profile)[1].examples,
         "augment": "no flip; add flip: horizontal if a mirrored image has the same class",
         "class_weights": "sizes of classes differ much",
     }
     parts = [
-        f"{folder} ({count:,})" for folder, count in sorted(found.folders.items()) if folder.lower() in SPLIT_FOLDERS
+        f"{folder} ({count:,})" for folder, count in sorted(profile.folders.items()) if folder.lower() in SPLIT_FOLDERS
     ]
     return texts | ({"source": f"{', '.join(parts)}; to use one only: under: [train]"} if len(parts) > 1 else {})
 
@@ -166,21 +168,21 @@ def _range(fact: str, low: int, high: int) -> dict[str, Any]:
     return {"expectation": "expect_column_values_to_be_between", "severity": "warning", "arguments": arguments}
 
 
-def _is_imbalanced(found: ImageProfile) -> bool:
-    return max(found.counts.values()) > MAX_IMBALANCE * min(found.counts.values())
+def _is_imbalanced(profile: ImageProfile) -> bool:
+    return max(profile.counts.values()) > MAX_IMBALANCE * min(profile.counts.values())
 
 
 def _median(sides: list[int]) -> int:
     return sorted(sides)[len(sides) // 2]
 
 
-def _example(found: ImageProfile) -> Any:
+def _example(profile: ImageProfile) -> Any:
     """Return an example image as a client would send it: as numbers if they are few, else as a file."""
     from PIL import Image as Pillow
 
-    column = yaml_text.build_column(profiles(found)[0])
+    column = yaml_text.build_column(profiles(profile)[0])
     assert isinstance(column, Image)  # noqa: S101 - for the type checker
-    pixels = column.open(found.first[0])
+    pixels = column.open(profile.first[0])
     if pixels.size <= MAX_EXAMPLE_NUMBERS:
         return column.to_json(pixels[None].astype(int))[0]
     file = io.BytesIO()

@@ -39,8 +39,8 @@ def leakage_score(cells: Sequence[object], truth: Sequence[object], *, labels: b
     kind = tree.DecisionTreeClassifier if labels else tree.DecisionTreeRegressor
     model = kind(max_leaf_nodes=64, min_samples_leaf=3, random_state=0).fit(values[chosen], target[chosen])
     predicted = model.predict(values[~chosen])
-    found = _balanced_accuracy(target[~chosen], predicted) if labels else float(r2_score(target[~chosen], predicted))
-    return found if found >= (MIN_BALANCED_ACCURACY if labels else MIN_R2) else 0.0
+    score = _balanced_accuracy(target[~chosen], predicted) if labels else float(r2_score(target[~chosen], predicted))
+    return score if score >= (MIN_BALANCED_ACCURACY if labels else MIN_R2) else 0.0
 
 
 def _are_mostly_unique(target: Array) -> bool:
@@ -57,11 +57,11 @@ def _has_bins(values: Array) -> bool:
     return 2 <= len(counts) <= MAX_BINS and int(counts.min()) >= MIN_BIN_ROWS
 
 
-def _rank_correlation(one: Array, other: Array) -> float:
+def _rank_correlation(first: Array, second: Array) -> float:
     """Return Spearman's rank correlation, which detects a copy of the target in any unit."""
     import pandas as pd
 
-    return float(np.nan_to_num(pd.Series(one).rank().corr(pd.Series(other).rank())))
+    return float(np.nan_to_num(pd.Series(first).rank().corr(pd.Series(second).rank())))
 
 
 def _numbers(cells: Sequence[object]) -> Array:

@@ -27,8 +27,8 @@ COMMENTS = {
 
 def build_column(profile: ColumnProfile) -> Column:
     """Return the column for a profile."""
-    made: Column = TypeAdapter[Column](AnyColumn).validate_python(profile.column, strict=False)
-    return made
+    column: Column = TypeAdapter[Column](AnyColumn).validate_python(profile.column, strict=False)
+    return column
 
 
 def task_text(

@@ -58,7 +58,7 @@ class Format(ABC):
 def formats_by_suffix() -> dict[str, type[Format]]:
     """Return the format of each suffix."""
     formats: list[type[Format]] = [plugins.load("formats", name) for name in plugins.names("formats")]
-    return {suffix: one for one in formats for suffix in one.suffixes}
+    return {suffix: format_class for format_class in formats for suffix in format_class.suffixes}
 
 
 def readable_suffixes() -> str:
@@ -75,8 +75,8 @@ def unique_names(names: list[str]) -> tuple[list[str], list[str]]:
     repairs = ["blanks around column names dropped"] if bare != names else []
     unique: list[str] = []
     for place, name in enumerate(bare, start=1):
-        wanted = name or f"column_{place}"
-        free = _unused_name(wanted, {*unique, *bare} - {name} if name not in unique else {*unique, *bare})
+        requested = name or f"column_{place}"
+        free = _unused_name(requested, {*unique, *bare} - {name} if name not in unique else {*unique, *bare})
         if free != name:
             repairs.append(
                 f"column {place} has no name: {free}" if not name else f"repeated column name {name}: {free}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from tiltyard import threads
 from tiltyard.data.formats.base import Format, Layout, unique_names
 from tiltyard.data.tables import archive
 from tiltyard.data.tables.column_types import convert, styles
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 HEAD_BYTES = 1 << 18  # used to guess the dialect
 BLOCK_BYTES = 1 << 22  # of a batch; no row may be longer
+BATCHES = 8  # whose cells are looked at together, one column in each thread
 DELIMITER_NAMES = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
 HINT = "correct these lines, or name the delimiter: source.read.delimiter in the task file"
 
@@ -55,10 +58,14 @@ class Delimited(Format):
         import pyarrow as pa
 
         places = [list(layout.columns).index(name) for name in names]
+
+        def converted(batch: pa.RecordBatch) -> pa.Table:
+            cells = zip(batch.columns, names, strict=True)
+            return pa.table({n: convert(c, layout.columns[n], self.dialect.missing) for c, n in cells})
+
         with self._open_utf8() as decoding:
-            for batch in self._rows(decoding, CsvLines(**layout.format_state), places):
-                cells = zip(batch.columns, names, strict=True)
-                yield pa.table({n: convert(c, layout.columns[n], self.dialect.missing) for c, n in cells})
+            batches = self._rows(decoding, CsvLines(**layout.format_state), places)
+            yield from threads.ordered(converted, batches)
 
     def _survey_as(self, head: str, delimiter: str, *, quoted: bool) -> Layout:
         """Make the first pass with a given delimiter and handling of quotes."""
@@ -90,9 +97,10 @@ class Delimited(Format):
     def _infer_types(self, decoding: Utf8Stream, lines: CsvLines, inferences: list[TypeInference]) -> bool:
         """Infer the types from every cell; return whether all rows have the same number of cells."""
         try:
-            for batch in self._rows(decoding, lines, range(lines.width)):
-                for inference, cells in zip(inferences, batch.columns, strict=True):
-                    inference.add(cells)
+            with threads.ahead(threads.grouped(self._rows(decoding, lines, range(lines.width)), BATCHES)) as groups:
+                for batches in groups:
+                    columns = zip(inferences, zip(*(batch.columns for batch in batches), strict=True), strict=True)
+                    deque(threads.ordered(_add, columns), maxlen=0)
         except _RaggedError:
             return False
         return True
@@ -103,15 +111,15 @@ class Delimited(Format):
 
         if any(inference.possible for inference in inferences):
             return ()
-        found, start = [], 0
+        rows, start = [], 0
         with self._open_utf8() as decoding:
             for batch in self._rows(decoding, lines, range(lines.width)):
                 same = [
                     pc.equal(cells, name).fill_null(fill_value=False) for cells, name in zip(batch, first, strict=True)
                 ]
-                found += [start + place for place in pc.indices_nonzero(functools.reduce(pc.and_, same)).to_pylist()]
+                rows += [start + place for place in pc.indices_nonzero(functools.reduce(pc.and_, same)).to_pylist()]
                 start += len(batch)
-        return tuple(found)
+        return tuple(rows)
 
     def _column_names(self, first: list[str], *, header: bool) -> tuple[list[str], list[str]]:
         given = self.dialect.names
@@ -191,6 +199,12 @@ class Delimited(Format):
                     yield body
         except pa.ArrowInvalid as error:
             raise _RaggedError(str(error)) from None
+
+
+def _add(column: tuple[TypeInference, Iterable[pa.Array]]) -> None:
+    inference, batches = column
+    for cells in batches:
+        inference.add(cells)
 
 
 class _QuoteError(Exception):

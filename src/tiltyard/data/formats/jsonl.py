@@ -31,19 +31,23 @@ class Jsonl(Format):
     def survey(self) -> Layout:
         """Find the type of every value of every key."""
         self.refuse_dialect()
-        seen: dict[str, Counter[str]] = {}
+        kinds_by_column: dict[str, Counter[str]] = {}
         repairs: list[str] = []
         rows = 0
         for row in self._objects(repairs):
             rows += 1
             for name, value in row.items():
-                seen.setdefault(name, Counter())[_kind(value)] += 1
-        if not seen:
+                kinds_by_column.setdefault(name, Counter())[_kind(value)] += 1
+        if not kinds_by_column:
             raise self.error("expected one object on each line, with keys and values; the file is empty")
         mixtures = [
-            f"{name} holds {' and '.join(mixed)}: read as text" for name in seen if (mixed := _mixed(seen[name]))
+            f"{name} holds {' and '.join(mixed)}: read as text"
+            for name in kinds_by_column
+            if (mixed := _mixed(kinds_by_column[name]))
         ]
-        return Layout({name: _column_type(kinds, rows) for name, kinds in seen.items()}, rows, [*repairs, *mixtures])
+        return Layout(
+            {name: _column_type(kinds, rows) for name, kinds in kinds_by_column.items()}, rows, [*repairs, *mixtures]
+        )
 
     def batches(self, layout: Layout, names: list[str]) -> Iterator[pa.Table]:
         """Read the file a second time, by its layout."""
@@ -77,18 +81,18 @@ def _kind(value: Any) -> str:
 
 def _mixed(kinds: Counter[str]) -> list[str]:
     """Return the kinds of values that must be read as text, since no other type holds them all."""
-    found = sorted(kinds.keys() - {"missing"})
-    together = len(found) < 2 or found == ["integer", "number"]
-    return [] if together and "nested values" not in found else found
+    types = sorted(kinds.keys() - {"missing"})
+    together = len(types) < 2 or types == ["integer", "number"]
+    return [] if together and "nested values" not in types else types
 
 
 def _column_type(kinds: Counter[str], rows: int) -> ColumnType:
     """Return the type that holds all values: numbers for integers and floats; text for other mixtures."""
-    found = kinds.keys() - {"missing"}
+    types = kinds.keys() - {"missing"}
     kind: Kind = "text"
-    if found <= {"integer", "number"}:
-        kind = "integer" if found == {"integer"} else "number"
-    elif found == {"boolean"}:
+    if types <= {"integer", "number"}:
+        kind = "integer" if types == {"integer"} else "number"
+    elif types == {"boolean"}:
         kind = "boolean"
     return ColumnType(kind, missing=kinds.total() < rows or kinds["missing"] > 0)
 

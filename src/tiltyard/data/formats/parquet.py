@@ -34,9 +34,7 @@ class Parquet(Format):
             if not file.metadata.num_rows or not names:
                 raise self.error("expected rows; received none")
             kinds = [_kind(field.type) for field in fields]
-            missing = [0] * len(fields)
-            for batch in file.iter_batches(ROWS):
-                missing = [count + cells.null_count for count, cells in zip(missing, batch.columns, strict=True)]
+            missing = _recorded_missing(file) or _counted_missing(file)
             as_text_names = [name for name, field in zip(names, fields, strict=True) if _is_read_as_text(field.type)]
             repairs += [f"{name} holds nested or binary values: read as text" for name in as_text_names]
             column_types = {
@@ -67,6 +65,34 @@ class Parquet(Format):
                 yield pq.ParquetFile(_seekable(stream, whole))
             except pa.ArrowInvalid as error:
                 raise self.error(f"expected Parquet: {error}") from None
+
+
+def _recorded_missing(file: pq.ParquetFile) -> list[int]:
+    """Return the number of missing values of each column from the file's statistics; empty if it has no complete ones.
+
+    Columns of nested values have several statistics each.
+    """
+    from pyarrow import types
+
+    metadata = file.metadata
+    if any(types.is_nested(field.type) for field in file.schema_arrow):
+        return []
+    missing = [0] * metadata.num_columns
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for place in range(metadata.num_columns):
+            statistics = group.column(place).statistics
+            if statistics is None or not statistics.has_null_count:
+                return []
+            missing[place] += statistics.null_count
+    return missing
+
+
+def _counted_missing(file: pq.ParquetFile) -> list[int]:
+    """Count the missing values of each column."""
+    missing = [0] * len(file.schema_arrow)
+    for batch in file.iter_batches(ROWS):
+        missing = [count + cells.null_count for count, cells in zip(missing, batch.columns, strict=True)]
+    return missing
 
 
 def _seekable(stream: IO[bytes], whole: IO[bytes]) -> IO[bytes]:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tiltyard.arrays import is_missing
-from tiltyard.data.images.files import ImageFiles
+from tiltyard.data.images.image_files import ImageFiles
 from tiltyard.errors import DataError, join_first
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class ImageLabels:
         """Return the label of each image that has one; raise if a row matches no image, several, or one again."""
         by_name = _by_name(images)
         folder = PurePosixPath(self.table).parent
-        found: dict[str, str] = {}
+        labels: dict[str, str] = {}
         lost = []
         for name, label in self.rows:
             short = name.replace("\\", "/").removeprefix("./")
@@ -49,10 +49,10 @@ class ImageLabels:
             if len(matches) > 1:
                 text = f"{name} may be {join_first(matches)}"
                 raise DataError(f"{self.table}: expected names of one file each; {text}", hint="write the folder, too")
-            if matches and matches[0] in found:
+            if matches and matches[0] in labels:
                 raise DataError(f"{self.table}: expected one row for each image; received {name} twice")
             if matches:
-                found[matches[0]] = label
+                labels[matches[0]] = label
             else:
                 lost.append(name or "an empty name")
         if lost:
@@ -60,7 +60,7 @@ class ImageLabels:
             raise DataError(
                 f"{self.table}: expected a file for each row; {text}", hint="add the files, or drop the rows"
             )
-        return found
+        return labels
 
 
 def guess(tree: ImageFiles, images: Sequence[str], target: str) -> dict[str, str]:
@@ -112,10 +112,10 @@ def read(table: str, tree: ImageFiles, root: Path) -> pd.DataFrame:
 
 def _by_name(images: Sequence[str]) -> dict[str, list[str]]:
     """Index images by path, by file name, and by file name without suffix; a path takes precedence."""
-    found: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for name_of in (PurePosixPath.as_posix, lambda path: path.name, lambda path: path.stem):
         index: dict[str, list[str]] = {}
         for image in images:
             index.setdefault(name_of(PurePosixPath(image)), []).append(image)
-        found = index | found
-    return found
+        names = index | names
+    return names

@@ -106,16 +106,16 @@ def _request_rest(url: str, part: Path, *, verifiable: bool) -> bool:
         length = response.headers.get("Content-Length")
         total = None if length is None else start + int(length)
         with progress.progress_bar(PurePosixPath(urlsplit(url).path).name, total, start) as report:
-            done = _copy(response, file, start, report)
-    return total is None or done == total
+            received = _copy(response, file, start, report)
+    return total is None or received == total
 
 
-def _copy(response: Any, file: IO[bytes], done: int, report: Any) -> int:
+def _copy(response: Any, file: IO[bytes], received: int, report: Any) -> int:
     while block := response.read(BLOCK_BYTES):
         file.write(block)
-        done += len(block)
-        report(done)
-    return done
+        received += len(block)
+        report(received)
+    return received
 
 
 def _version(response: Any) -> str:

@@ -20,7 +20,7 @@ MIRROR = "TILTYARD_MIRROR"  # environment variable: a folder with files that tas
 class FileLocation(Settings):
     """Where to look for a file, and its expected checksum."""
 
-    path: str = Field(min_length=1, description="A file of the project or elsewhere, a URL, or an fsspec address.")
+    path: str = Field(min_length=1, description="A path, a URL, or an fsspec address.")
     url: str | None = Field(None, description="Where to download it, if `path` is a name that is not found locally.")
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="Its expected checksum.")
 
@@ -66,9 +66,9 @@ class FileLocation(Settings):
         local_paths = self.local_paths(workspace)
         if local_paths[0].is_dir():
             raise SourceError(f"source.path: expected a file; received the folder {self.path}")
-        found = next((path for path in local_paths if self._is_usable(path, workspace)), None)
-        if found:
-            shutil.copyfile(found, target)
+        local_path = next((path for path in local_paths if self._is_usable(path, workspace)), None)
+        if local_path:
+            shutil.copyfile(local_path, target)
         elif self.url:
             self._download(self.url, target, workspace)
         else:

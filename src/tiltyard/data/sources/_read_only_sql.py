@@ -69,8 +69,8 @@ def require_read_only(query: str, backend: str) -> str:
     """Return the query without a final semicolon; raise unless it is one statement that only reads."""
     bare = query.strip().rstrip("; \t\r\n")
     start = bare
-    while (found := COMMENT.match(start)) or start[:1] in ("(", " ", "\t", "\r", "\n"):
-        start = start[found.end() :] if found else start[1:]
+    while (comment := COMMENT.match(start)) or start[:1] in ("(", " ", "\t", "\r", "\n"):
+        start = start[comment.end() :] if comment else start[1:]
         if not start:
             break
     if not (first := FIRST_WORD.match(start)) or (first[1].lower() == "table" and backend == "sqlite"):
@@ -89,9 +89,9 @@ def require_read_only(query: str, backend: str) -> str:
     return bare
 
 
-def _refuse(found: re.Match[str] | None) -> None:
-    if found:
-        word = " ".join(found[0].split())
+def _refuse(match: re.Match[str] | None) -> None:
+    if match:
+        word = " ".join(match[0].split())
         raise SourceError(f"source.query: expected a query that only reads; received {word}", hint=HINT)
 
 
@@ -109,13 +109,13 @@ def require_reader_role(user: str, *, superuser: bool, roles: str) -> None:
 def refuse_writes(connection: sqlite3.Connection) -> None:
     """Set up a SQLite connection so that it refuses every action except reading."""
 
-    def authorize(action: int, one: str | None, other: str | None, *_: Any) -> int:
+    def authorize(action: int, subject: str | None, detail: str | None, *_: Any) -> int:
         if action == sqlite3.SQLITE_FUNCTION:
-            allowed = (other or "").lower() not in FILE_FUNCTIONS
+            allowed = (detail or "").lower() not in FILE_FUNCTIONS
         elif action == sqlite3.SQLITE_PRAGMA:
-            allowed = (one or "").lower() in READ_PRAGMAS
+            allowed = (subject or "").lower() in READ_PRAGMAS
         elif action == sqlite3.SQLITE_UPDATE:  # how SQLite declares json_each and the like; the schema does not change
-            allowed = one == "sqlite_master"
+            allowed = subject == "sqlite_master"
         else:
             allowed = action in ALLOWED_ACTIONS
         return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY

@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from tiltyard.data.images import files as image_files
-from tiltyard.data.images import zip_archive
-from tiltyard.data.images.files import ImageFiles
+from tiltyard.data.images import image_files, zip_writer
+from tiltyard.data.images.image_files import ImageFiles
 from tiltyard.data.images.labels import ImageLabels
 from tiltyard.data.sources._location import FileLocation
 from tiltyard.data.sources.base import Source
@@ -40,10 +39,10 @@ class Images(FileLocation, Source):
     """PNG or JPEG images, each in a folder that names its class, or named in a table of labels."""
 
     kind: Literal["images"]
-    path: str = Field(min_length=1, description="A folder or zip: of the project or elsewhere, a URL, or a name.")
+    path: str = Field(min_length=1, description="A folder or zip file: a path, a URL, or a name that is searched.")
     under: list[str] = Field([], description="Folders to take, such as [train]; all if none is named.")
     labels: str | None = Field(
-        None, description="A table of labels, inside or in the project; else folders name classes."
+        None, description="A table of labels, in the archive or in the project; if unset, folders name the classes."
     )
     file_column: str = Field("file", description="The column of that table with the images' names.")
     label_column: str = Field("label", description="The column of that table with their labels.")
@@ -54,7 +53,7 @@ class Images(FileLocation, Source):
         with self.open_files(workspace) as files:
             selected, notes = self.select(files, workspace)
             content = ((image.entry, files.read(image.name)) for image in selected)
-            zip_archive.write(folder / "images.zip", content, notes)
+            zip_writer.write(folder / "images.zip", content, notes)
 
     @contextlib.contextmanager
     def open_files(self, workspace: Workspace) -> Iterator[ImageFiles]:
@@ -73,11 +72,11 @@ class Images(FileLocation, Source):
     def select(self, files: ImageFiles, workspace: Workspace) -> tuple[list[LabelledImage], list[str]]:
         """Return the images to take, sorted by their names in images.zip, and notes on files that are left out."""
         names = [*files.sizes()]
-        every = [name for name in names if name.lower().endswith(zip_archive.SUFFIXES)]
-        some = [name for name in every if self._is_under(name)]
+        every = [name for name in names if name.lower().endswith(zip_writer.SUFFIXES)]
+        selected_names = [name for name in every if self._is_under(name)]
         known = {*every, self.labels}
         notes = _note_skipped([name for name in names if name not in known and self._is_under(name)])
-        if not some:
+        if not selected_names:
             where = f" under {', '.join(self.under)}" if self.under else ""
             text = f"expected PNG or JPEG files{where}; received {notes[0] if notes else 'none'}"
             hint = f"source.under: expected folders out of {', '.join(_folders(every))}" if every else "see source.path"
@@ -86,13 +85,11 @@ class Images(FileLocation, Source):
             columns = self.file_column, self.label_column
             labels = ImageLabels.read(self.labels, files, workspace.root, columns).match(every)
         else:
-            labels = {name: PurePosixPath(name).parent.name for name in some}
-        self._require_labels(files, [name for name in some if not labels.get(name)])
-        selected = self._name_entries(some, labels)
+            labels = {name: PurePosixPath(name).parent.name for name in selected_names}
+        self._require_labels(files, [name for name in selected_names if not labels.get(name)])
+        selected = self._name_entries(selected_names, labels)
         _refuse_bad_names(selected)
-        return [
-            selected[place] for place in zip_archive.sample_per_class([p.label for p in selected], self.rows)
-        ], notes
+        return [selected[place] for place in zip_writer.sample_per_class([p.label for p in selected], self.rows)], notes
 
     def _require_labels(self, files: ImageFiles, unlabelled: list[str]) -> None:
         """Raise if images have no label."""

@@ -15,8 +15,7 @@ from pydantic import Field
 
 from tiltyard import files
 from tiltyard.arrays import Array
-from tiltyard.data.images import files as image_files
-from tiltyard.data.images import zip_archive
+from tiltyard.data.images import image_files, zip_writer
 from tiltyard.data.sources._location import MIRROR, FileLocation
 from tiltyard.data.sources.base import Source
 from tiltyard.errors import SourceError
@@ -83,48 +82,49 @@ class Keras(Source):
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write images.zip with CLASS/train-NUMBER.png and CLASS/test-NUMBER.png, or table.csv."""
-        found = DATASETS.get(self.dataset)
-        if not found:
+        dataset = DATASETS.get(self.dataset)
+        if not dataset:
             raise SourceError(
                 f"source.dataset: Keras stores {self.dataset} as a pickle, which may run any code: it is not read",
                 hint="save its texts as a table with a column of text and one of labels, and use source.kind: file",
             )
         notes = []
         try:
-            arrays = self._arrays(found, workspace)
+            arrays = self._arrays(dataset, workspace)
         except SourceError as error:
-            if not self.stand_in or isinstance(found, TableSet):
+            if not self.stand_in or isinstance(dataset, TableSet):
                 raise
             arrays, notes = (
-                _stand_in_arrays(found),
+                _stand_in_arrays(dataset),
                 [f"made-up pictures stand in for {self.dataset}, since {error.message}"],
             )
-        if isinstance(found, TableSet):
-            files.write_text(folder / "table.csv", _table(found, arrays, self.rows))
+        if isinstance(dataset, TableSet):
+            files.write_text(folder / "table.csv", _table(dataset, arrays, self.rows))
         else:
-            zip_archive.write(folder / "images.zip", _png_files(found, arrays, self.rows), notes)
+            zip_writer.write(folder / "images.zip", _png_files(dataset, arrays, self.rows), notes)
 
-    def _arrays(self, found: ImageSet | TableSet, workspace: Workspace) -> dict[str, Array]:
+    def _arrays(self, dataset: ImageSet | TableSet, workspace: Workspace) -> dict[str, Array]:
         """Read the file from the project, the downloads, the mirror, or else from Keras's server."""
         name = f"{self.dataset}.npz"
-        url = ADDRESS + name if found.sha256 else None
-        wanted = FileLocation(path=name, url=url, sha256=found.sha256)
+        url = ADDRESS + name if dataset.sha256 else None
+        location = FileLocation(path=name, url=url, sha256=dataset.sha256)
         with tempfile.TemporaryDirectory() as temporary:
             path = Path(temporary) / name
             try:
-                wanted.copy_to(path, workspace)  # a local copy may be compressed again, so its checksum is not required
+                # a local copy may be compressed again, so its checksum is not required
+                location.copy_to(path, workspace)
             except SourceError as error:
-                raise SourceError(error.message, self._hint(wanted, workspace)) from None
+                raise SourceError(error.message, self._hint(location, workspace)) from None
             arrays = _read(path)
-        if mismatch := _mismatch(found, arrays):
+        if mismatch := _mismatch(dataset, arrays):
             raise SourceError(f"{name}: {mismatch}", hint="compare it with the file that keras.datasets uses")
         return arrays
 
-    def _hint(self, wanted: FileLocation, workspace: Workspace) -> str:
+    def _hint(self, location: FileLocation, workspace: Workspace) -> str:
         """Return a hint with the ways to supply the file, and a command that makes it if Keras has another format."""
-        place = wanted.local_paths(workspace)[0]
-        ways = f"place {wanted.path} at {place}; or put it into a folder and set {MIRROR} to that"
-        return ways if wanted.url else f'{ways}; to make it: python -c "{SAVE_COMMAND.format(self.dataset)}"'
+        place = location.local_paths(workspace)[0]
+        ways = f"place {location.path} at {place}; or put it into a folder and set {MIRROR} to that"
+        return ways if location.url else f'{ways}; to make it: python -c "{SAVE_COMMAND.format(self.dataset)}"'
 
 
 def _read(path: Path) -> dict[str, Array]:
@@ -140,36 +140,36 @@ def _read(path: Path) -> dict[str, Array]:
         raise SourceError(f"{path.name}: expected a whole file of numbers: {error}") from None
 
 
-def _mismatch(found: ImageSet | TableSet, arrays: dict[str, Array]) -> str:
+def _mismatch(dataset: ImageSet | TableSet, arrays: dict[str, Array]) -> str:
     """Return how the arrays differ from what the data set should be; empty if they match."""
-    pairs = [("x_train", "y_train"), ("x_test", "y_test")] if isinstance(found, ImageSet) else [("x", "y")]
+    pairs = [("x_train", "y_train"), ("x_test", "y_test")] if isinstance(dataset, ImageSet) else [("x", "y")]
     names = [name for pair in pairs for name in pair]
     if missing := [name for name in names if name not in arrays]:
         return f"expected the arrays {', '.join(names)}; {', '.join(missing)} is missing"
-    shape = found.shape if isinstance(found, ImageSet) else (len(found.columns) - 1,)
+    shape = dataset.shape if isinstance(dataset, ImageSet) else (len(dataset.columns) - 1,)
     for x, y in pairs:
         features, truth = arrays[x], arrays[y]
         if features.shape[1:] != shape or truth.size != len(features) or not len(features):
             text = f"expected rows shaped {shape} in {x} and as many in {y}"
             return f"{text}; received {features.shape} and {truth.shape}"
-        if isinstance(found, ImageSet):
+        if isinstance(dataset, ImageSet):
             if features.dtype != np.uint8 or truth.dtype.kind not in "ui":
                 return f"expected bytes in {x} and whole numbers in {y}; received {features.dtype} and {truth.dtype}"
-            if truth.min() < 0 or truth.max() >= len(found.classes):
-                return f"expected 0 to {len(found.classes) - 1} in {y}; received {truth.min()} to {truth.max()}"
+            if truth.min() < 0 or truth.max() >= len(dataset.classes):
+                return f"expected 0 to {len(dataset.classes) - 1} in {y}; received {truth.min()} to {truth.max()}"
         elif not {features.dtype.kind, truth.dtype.kind} <= {*"uif"}:
             return f"expected numbers; received {features.dtype} and {truth.dtype}"
     return ""
 
 
-def _stand_in_arrays(found: ImageSet) -> dict[str, Array]:
+def _stand_in_arrays(dataset: ImageSet) -> dict[str, Array]:
     """Generate noisy images of the same shape; each class has a bright bar at another position."""
-    rng, kinds = np.random.default_rng(0), len(found.classes)
+    rng, kinds = np.random.default_rng(0), len(dataset.classes)
     arrays: dict[str, Array] = {}
     for part, rows in zip(PARTS, STAND_IN_ROWS, strict=True):
         truth = np.arange(rows) % kinds
-        pixels = rng.integers(0, 120, (rows, *found.shape), dtype=np.uint8)
-        side = found.shape[0]
+        pixels = rng.integers(0, 120, (rows, *dataset.shape), dtype=np.uint8)
+        side = dataset.shape[0]
         for place in range(kinds):
             first = place * side // kinds
             pixels[truth == place, first : first + max(2, side // kinds)] += 100
@@ -177,13 +177,13 @@ def _stand_in_arrays(found: ImageSet) -> dict[str, Array]:
     return arrays
 
 
-def _png_files(found: ImageSet, arrays: dict[str, Array], rows: int | None) -> Iterator[tuple[str, bytes]]:
+def _png_files(dataset: ImageSet, arrays: dict[str, Array], rows: int | None) -> Iterator[tuple[str, bytes]]:
     """Yield names and PNG files; positions count the training images first."""
     from PIL import Image
 
-    labels = [found.classes[int(code)] for part in PARTS for code in arrays[f"y_{part}"].ravel()]
+    labels = [dataset.classes[int(code)] for part in PARTS for code in arrays[f"y_{part}"].ravel()]
     first = len(arrays["x_train"])
-    for place in zip_archive.sample_per_class(labels, rows):
+    for place in zip_writer.sample_per_class(labels, rows):
         pixels = arrays["x_train"][place] if place < first else arrays["x_test"][place - first]
         content = io.BytesIO()
         Image.fromarray(pixels.astype(np.uint8)).save(content, "PNG")
@@ -191,8 +191,8 @@ def _png_files(found: ImageSet, arrays: dict[str, Array], rows: int | None) -> I
         yield f"{labels[place]}/{part}-{place:05}.png", content.getvalue()
 
 
-def _table(found: TableSet, arrays: dict[str, Array], rows: int | None) -> str:
+def _table(dataset: TableSet, arrays: dict[str, Array], rows: int | None) -> str:
     """Return the rows as CSV that is read back as the same numbers."""
     cells = np.column_stack([arrays["x"], arrays["y"].ravel()])[:rows]
     lines = (",".join(map(repr, row)) for row in cells.tolist())
-    return "\n".join([",".join(found.columns), *lines]) + "\n"
+    return "\n".join([",".join(dataset.columns), *lines]) + "\n"

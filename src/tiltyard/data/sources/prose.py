@@ -23,8 +23,8 @@ class Prose(FileLocation, Source):
         self.verify(target)
         try:
             with target.open(encoding="utf-8") as file:
-                some = any(line.strip() for line in file)
+                has_text = any(line.strip() for line in file)
         except UnicodeDecodeError as error:
             raise SourceError(f"{self.safe_path}: expected a text in UTF-8: {error}", hint="save it as UTF-8") from None
-        if not some:
+        if not has_text:
             raise SourceError(f"{self.safe_path}: expected a text; received an empty file")

@@ -116,7 +116,7 @@ def _insert_variables(url: str) -> str:
             raise SourceError(f"source.url: ${{{name}}} is not set", hint=f"export {name}=...")
     if whole := VARIABLE.fullmatch(url):
         return os.environ[whole[1]]
-    return VARIABLE.sub(lambda found: quote(os.environ[found[1]], safe="/: "), url)
+    return VARIABLE.sub(lambda match: quote(os.environ[match[1]], safe="/: "), url)
 
 
 def _mask_passwords(text: str, address: sa.URL) -> str:

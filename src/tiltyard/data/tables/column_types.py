@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
+from tiltyard.arrays import Array
 from tiltyard.data.tables.dialect import Dialect
 
 if TYPE_CHECKING:
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 Kind = Literal["boolean", "integer", "number", "text"]
 ARROW = {"boolean": "bool", "integer": "int64", "number": "float64", "text": "string"}
 CODE = re.compile("0[0-9xX]")  # the start of a code, such as 007 or 0x1f, which is not a quantity
+MAY_BE_BLANK = (np.arange(256) <= ord(" ")) | (np.arange(256) >= 127)  # by the first or last byte of a text
 BOOLEANS = ("true", "True", "TRUE", "false", "False", "FALSE")
 
 
@@ -76,12 +80,32 @@ def styles(dialect: Dialect, delimiter: str) -> dict[str, ColumnType]:
 
 
 def strip_cells(cells: pa.Array, na: Sequence[str]) -> pa.Array:
-    """Strip blanks, and replace texts that mean a missing value by null."""
+    """Strip blanks, and replace texts that mean a missing value by null; those without blanks are null already."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if not _may_have_blanks(cells.drop_null()):
+        return cells
     bare = pc.utf8_trim_whitespace(cells)
-    return pc.if_else(pc.is_in(bare, pa.array(na)), None, bare)
+    return pc.if_else(pc.is_in(bare, pa.array(na, "string")), None, bare)
+
+
+def _may_have_blanks(values: pa.Array) -> bool:
+    """Return whether some text is empty, or begins or ends with a blank or with a character that is not ASCII."""
+    offsets, content = text_buffers(values)
+    starts, ends = offsets[:-1], offsets[1:]
+    if (starts == ends).any():
+        return True
+    return any(MAY_BE_BLANK.take(content.take(places)).any() for places in (starts, ends - 1))
+
+
+def text_buffers(values: pa.Array) -> tuple[Array, Array]:
+    """Return where each text begins and the last ends, and the bytes of all; without missing values."""
+    if not len(values):
+        return np.zeros(1, dtype=np.int32), np.empty(0, dtype=np.uint8)
+    _, offsets, content = values.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int32)[values.offset : values.offset + len(values) + 1]
+    return ends, np.frombuffer(content or b"", dtype=np.uint8)
 
 
 def convert(cells: pa.Array, column_type: ColumnType, na: Sequence[str]) -> pa.Array:

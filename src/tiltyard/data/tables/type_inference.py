@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tiltyard.data.tables.column_types import ARROW, BOOLEANS, CODE, ColumnType, strip_cells
+import numpy as np
+
+from tiltyard.data.tables.column_types import ARROW, BOOLEANS, ColumnType, strip_cells, text_buffers
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+AFTER_ZERO = np.isin(np.arange(256), list(b"0123456789xX"))  # the second byte of a code, as in column_types.CODE
 
 
 @dataclass
@@ -30,16 +35,17 @@ class TypeInference:
         if not self._plain(values):
             self.leading_blank = self.leading_blank and _all_start_with_blank(values)
             values = strip_cells(values, self.na).drop_null()
-            coded = _has_code(values)
-            numbers = {name for name, style in self.styles.items() if coded and style.kind != "boolean"}
-            self.ruled_out |= {name for name in self.styles if name in numbers or self._fails(name, values)}
+            if len(self.ruled_out) < len(self.styles):
+                coded = _has_code(values)
+                numbers = {name for name, style in self.styles.items() if coded and style.kind != "boolean"}
+                self.ruled_out |= {name for name in self.styles if name in numbers or self._fails(name, values)}
             self.all_digits = self.all_digits and _all_match(values, r"^\d+$")
         self.present += len(values)
         self.missing += len(cells) - len(values)
 
     def _plain(self, values: pa.Array) -> bool:
         """Handle a block of numbers in Python's style by fewer tests, for speed; return whether it was one."""
-        if not len(values) or _has_code(values):
+        if not len(values) or not {"integer", "number"} - self.ruled_out or _has_code(values):
             return False
         if "integer" in self.styles and not self._fails("integer", values):
             self.ruled_out.add("boolean")
@@ -92,10 +98,10 @@ def _all_match(values: pa.Array, expression: str) -> bool:
 
 def _has_code(values: pa.Array) -> bool:
     """Return whether there is a code, such as 007 or 0x1f, which is not a quantity."""
-    import pyarrow.compute as pc
-
-    first = values.filter(pc.and_not(pc.starts_with(values, "0"), pc.starts_with(values, "0.")))
-    return pc.any(pc.match_substring_regex(first, f"^{CODE.pattern}")).as_py() is True
+    offsets, content = text_buffers(values)
+    starts = offsets[:-1][np.diff(offsets) > 1]
+    zeros = starts[content.take(starts) == ord("0")]
+    return bool(AFTER_ZERO.take(content.take(zeros + 1)).any())
 
 
 def infer(inferences: dict[str, TypeInference]) -> tuple[dict[str, ColumnType], list[str]]:

@@ -24,8 +24,8 @@ def value_and_gradient(objective: Objective) -> ValueAndGradient:
     def run(x: Array, *others: Array) -> tuple[Array, Array]:
         size = max(1, MAX_BATCH_VALUES // int(np.prod(x.shape[1:])))
         batches = [slice(start, start + size) for start in range(0, len(x), size)]
-        found = [compiled(x[batch].astype(np.float32), *(other[batch] for other in others)) for batch in batches]
-        values, gradients = (np.concatenate([np.asarray(one) for one in of]) for of in zip(*found, strict=True))
+        results = [compiled(x[batch].astype(np.float32), *(other[batch] for other in others)) for batch in batches]
+        values, gradients = (np.concatenate([np.asarray(one) for one in of]) for of in zip(*results, strict=True))
         return values, gradients
 
     return run

@@ -41,17 +41,17 @@ def signed_overlay(image: Array, weights: Array) -> Array:
     maximum = float(np.abs(weights).max()) or 1.0
     share = np.abs(weights)[..., None] / maximum
     base = MAX_PIXEL * (1 - BACKGROUND_CONTRAST) + BACKGROUND_CONTRAST * image.mean(axis=-1, keepdims=True)
-    found: Array = (1 - share) * base + share * np.where(weights[..., None] >= 0, RED, BLUE)
-    return found
+    blended: Array = (1 - share) * base + share * np.where(weights[..., None] >= 0, RED, BLUE)
+    return blended
 
 
 def resize(maps: Array, size: tuple[int, ...]) -> Array:
     """Resize maps (rows, height, width, ...) by linear interpolation between pixel centres."""
     for axis, length in enumerate(size, start=1):
-        given = maps.shape[axis]
-        patches = np.clip((np.arange(length) + 0.5) * given / length - 0.5, 0, given - 1)
+        source = maps.shape[axis]
+        patches = np.clip((np.arange(length) + 0.5) * source / length - 0.5, 0, source - 1)
         low = np.floor(patches).astype(int)
-        high, share = np.minimum(low + 1, given - 1), patches - low
+        high, share = np.minimum(low + 1, source - 1), patches - low
         share = share.reshape(-1, *[1] * (maps.ndim - axis - 1))
         maps = np.take(maps, low, axis) * (1 - share) + np.take(maps, high, axis) * share
     return maps

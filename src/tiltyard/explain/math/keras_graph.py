@@ -50,14 +50,14 @@ class GraphWalker:
     def run(self, network: keras.Model, *inputs: Any) -> Any:
         """Repeat each call of a network on other inputs; Keras has no public way to do this call by call."""
         graph = keras.Model(network.inputs, network.outputs) if isinstance(network, keras.Sequential) else network
-        found = graph._run_through_graph(inputs, call_fn=self._call)  # noqa: SLF001
-        return found[0] if isinstance(found, list | tuple) and len(found) == 1 else found
+        outputs = graph._run_through_graph(inputs, call_fn=self._call)  # noqa: SLF001
+        return outputs[0] if isinstance(outputs, list | tuple) and len(outputs) == 1 else outputs
 
     @property
     def layers(self) -> dict[str, HiddenLayer]:
         """Return the hidden layers with weights, without the output layer, named by kind and number."""
         inner = [*self.hidden.values()][:-1]
-        return _number_by_kind([one for one in inner if one.layer.name != "output"])
+        return _number_by_kind([hidden for hidden in inner if hidden.layer.name != "output"])
 
     def _call(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(operation, keras.Model):
@@ -99,11 +99,11 @@ class GraphWalker:
 
     def _attach(self, kind: str, args: Any, output: keras.KerasTensor) -> None:
         """Add an activation or normalization to the hidden layer whose output it takes."""
-        for name, one in self.hidden.items():
-            if args and args[0] is one.output:
-                normalized = kind == "BatchNormalization" and one.preactivation is one.output
-                preactivation = output if normalized else one.preactivation
-                self.hidden[name] = HiddenLayer(one.layer, preactivation, output)
+        for name, hidden_layer in self.hidden.items():
+            if args and args[0] is hidden_layer.output:
+                normalized = kind == "BatchNormalization" and hidden_layer.preactivation is hidden_layer.output
+                preactivation = output if normalized else hidden_layer.preactivation
+                self.hidden[name] = HiddenLayer(hidden_layer.layer, preactivation, output)
 
 
 class AddPerturbation(keras.layers.Layer):  # type: ignore[misc]
@@ -143,8 +143,8 @@ def _number_by_kind(hidden: list[HiddenLayer]) -> dict[str, HiddenLayer]:
     """Name layers by their kind and number, such as convolution 2."""
     counts: Counter[str] = Counter()
     named = {}
-    for one in hidden:
-        kind = LAYER_NAMES.get(type(one.layer).__name__, type(one.layer).__name__.lower())
+    for hidden_layer in hidden:
+        kind = LAYER_NAMES.get(type(hidden_layer.layer).__name__, type(hidden_layer.layer).__name__.lower())
         counts[kind] += 1
-        named[f"{kind} {counts[kind]}"] = one
+        named[f"{kind} {counts[kind]}"] = hidden_layer
     return named

@@ -22,8 +22,8 @@ class LinearFit:
 
 def proximity(distances: Array, features: int) -> Array:
     """Return weights that fall with the distance from the row (exponential kernel)."""
-    found: Array = np.exp(-(distances**2) / (KERNEL_WIDTH**2 * features))
-    return found
+    weights: Array = np.exp(-(distances**2) / (KERNEL_WIDTH**2 * features))
+    return weights
 
 
 def fit(changes: Array, outputs: Array, weights: Array) -> LinearFit:
@@ -33,5 +33,5 @@ def fit(changes: Array, outputs: Array, weights: Array) -> LinearFit:
     products = (centred * weights[:, None]).T
     slopes = np.linalg.solve(products @ centred + RIDGE * np.eye(changes.shape[1]), products @ residual)
     total = float(weights @ residual**2)
-    left = float(weights @ (residual - centred @ slopes) ** 2)
-    return LinearFit(slopes, 1 - left / total if total > 1e-20 else 0.0)
+    unexplained = float(weights @ (residual - centred @ slopes) ** 2)
+    return LinearFit(slopes, 1 - unexplained / total if total > 1e-20 else 0.0)

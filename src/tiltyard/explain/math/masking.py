@@ -32,11 +32,11 @@ class WordMask:
 
     def keep(self, kept: Array) -> Array:
         """Return the ids of texts whose kept words move together; an empty text becomes one unknown word."""
-        found = np.full((len(kept), len(self.ids)), PAD, dtype=np.float32)
-        for text, chosen in zip(found, kept, strict=True):
-            left = self.ids[: len(self.pieces)][chosen]
-            text[: max(len(left), 1)] = left if len(left) else UNKNOWN
-        return found
+        texts = np.full((len(kept), len(self.ids)), PAD, dtype=np.float32)
+        for text, chosen in zip(texts, kept, strict=True):
+            remaining = self.ids[: len(self.pieces)][chosen]
+            text[: max(len(remaining), 1)] = remaining if len(remaining) else UNKNOWN
+        return texts
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ class PatchMask:
 
     def keep(self, kept: Array) -> Array:
         """Return images in which all patches that are not kept are grey."""
-        found: Array = np.where(kept[:, self.patches][..., None], self.image, self.grey).astype(np.float32)
-        return found
+        images: Array = np.where(kept[:, self.patches][..., None], self.image, self.grey).astype(np.float32)
+        return images
 
     def spread(self, weights: Array) -> Array:
         """Return for each pixel the weight of its patch."""
-        found: Array = weights[self.patches]
-        return found
+        spread_weights: Array = weights[self.patches]
+        return spread_weights

@@ -39,8 +39,8 @@ class NetworkView:
         """Return the activations of rows: one array for each tensor."""
         part, size = self.submodel(*tensors), max(1, MAX_BATCH_VALUES // int(np.prod(features.shape[1:])))
         starts = range(0, len(features), size)
-        found = [keras.tree.flatten(part(features[i : i + size].astype(np.float32), training=False)) for i in starts]
-        return [np.concatenate([np.asarray(one) for one in batches]) for batches in zip(*found, strict=True)]
+        batched = [keras.tree.flatten(part(features[i : i + size].astype(np.float32), training=False)) for i in starts]
+        return [np.concatenate([np.asarray(one) for one in batches]) for batches in zip(*batched, strict=True)]
 
     def top_outputs(self, features: Array) -> Array:
         """Return the index of the largest score of each row."""
@@ -66,8 +66,8 @@ class NetworkView:
         """Differentiate by an added input of zeros, which leaves everything after the tensor as it was."""
         assert at  # noqa: S101 - for the type checker: callers check first whether there is one
         score = open_network(self.network, labels=self.labels, perturbed_call=at[0]).score_function
-        found = value_and_gradient(lambda perturbation, features, indices: score(features, perturbation, indices))
-        return lambda tensor, features, indices: found(np.zeros_like(tensor), features, indices)
+        function = value_and_gradient(lambda perturbation, features, indices: score(features, perturbation, indices))
+        return lambda tensor, features, indices: function(np.zeros_like(tensor), features, indices)
 
     @property
     def score_function(self) -> Callable[..., Any]:

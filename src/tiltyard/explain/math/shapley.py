@@ -25,10 +25,10 @@ def shapley(games: Sequence[Game], players: int, pairs: int, generator: np.rando
     reverse, that are sampled for each game.
     """
     if is_exact(players, pairs):
-        found = [_exact(game, players) for game in games]
+        solved = [_exact(game, players) for game in games]
     else:
-        found = [_sampled(game, players, pairs, generator) for game in games]
-    return np.mean([one for one, _ in found], axis=0), float(np.mean([base for _, base in found]))
+        solved = [_sampled(game, players, pairs, generator) for game in games]
+    return np.mean([one for one, _ in solved], axis=0), float(np.mean([base for _, base in solved]))
 
 
 def is_exact(players: int, pairs: int) -> bool:
@@ -55,11 +55,11 @@ def _exact(game: Game, players: int) -> tuple[Array, float]:
     coalitions = (places[:, None] >> np.arange(players)) & 1 == 1
     values, sizes = np.asarray(game(coalitions), dtype=np.float64), coalitions.sum(axis=1)
     weights = np.array([factorial(n) * factorial(players - n - 1) / factorial(players) for n in range(players)])
-    found = np.zeros(players)
+    contributions = np.zeros(players)
     for player in range(players):
         without = places[~coalitions[:, player]]
-        found[player] = weights[sizes[without]] @ (values[without + 2**player] - values[without])
-    return found, float(values[0])
+        contributions[player] = weights[sizes[without]] @ (values[without + 2**player] - values[without])
+    return contributions, float(values[0])
 
 
 def _sampled(game: Game, players: int, pairs: int, generator: np.random.Generator) -> tuple[Array, float]:

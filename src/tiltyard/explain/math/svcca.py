@@ -9,21 +9,21 @@ from tiltyard.arrays import Array
 KEPT_VARIANCE = 0.99  # of the variance: what is left is mostly noise, and noise of many units correlates
 
 
-def svcca(one: Array, other: Array) -> float:
+def svcca(activations: Array, other: Array) -> float:
     """Return the mean canonical correlation of two layers' activations, (rows, units) each; 1 if linearly related.
 
     The mean is over as many directions as the smaller one has.
     """
-    first, second = _directions(one), _directions(other)
+    first, second = _directions(activations), _directions(other)
     if not (first.shape[1] and second.shape[1]):
         return 0.0
-    found = np.linalg.svd(first.T @ second, compute_uv=False)
-    return float(np.clip(found, 0, 1).mean())
+    correlations = np.linalg.svd(first.T @ second, compute_uv=False)
+    return float(np.clip(correlations, 0, 1).mean())
 
 
-def chance_level(one: Array, other: Array, generator: np.random.Generator) -> float:
+def chance_level(activations: Array, other: Array, generator: np.random.Generator) -> float:
     """Return the value for shuffled rows, as a chance level: above 0 when rows are few."""
-    return svcca(one, other[generator.permutation(len(other))])
+    return svcca(activations, other[generator.permutation(len(other))])
 
 
 def mean_pool(activations: Array) -> Array:
@@ -38,9 +38,9 @@ def mean_pool(activations: Array) -> Array:
 def _directions(activations: Array) -> Array:
     """Return an orthonormal basis of the directions that hold most of the variance."""
     centred = activations - activations.mean(axis=0)
-    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+    vectors, sizes, _ = np.linalg.svd(centred, full_matrices=False)
     shares = np.square(sizes)
     if shares.sum() <= len(centred) * np.finfo(np.float32).eps:
-        return left[:, :0]
+        return vectors[:, :0]
     number = int(np.searchsorted(np.cumsum(shares) / shares.sum(), KEPT_VARIANCE)) + 1
-    return np.asarray(left[:, :number])
+    return np.asarray(vectors[:, :number])

@@ -64,18 +64,18 @@ SHAPES: dict[str, Draw] = {
 
 def draw_concepts(shape: tuple[int, ...], generator: np.random.Generator) -> dict[str, tuple[Array, Array]]:
     """Return by concept its images, (count, height, width, channels) from 0 to 255, and the masks of its pixels."""
-    found = {}
+    concepts = {}
     for name, draw in SHAPES.items():
         masks = [_coverage(draw, shape, generator) for _ in range(IMAGES_PER_CONCEPT)]
         shares = np.stack(masks)
         if name == "checker":
-            found[name] = _paint(shares * _checker(shape), shape, generator), shares >= 0.5
+            concepts[name] = _paint(shares * _checker(shape), shape, generator), shares >= 0.5
         else:
-            found[name] = _paint(shares, shape, generator), shares >= 0.5
+            concepts[name] = _paint(shares, shape, generator), shares >= 0.5
     for name, colour in COLOURS.items() if shape[-1] == 3 else ():
         shares = np.stack([_coverage(_area, shape, generator) for _ in range(IMAGES_PER_CONCEPT)])
-        found[name] = _paint(shares, shape, generator, np.array(colour)), shares >= 0.5
-    return found
+        concepts[name] = _paint(shares, shape, generator, np.array(colour)), shares >= 0.5
+    return concepts
 
 
 def _coverage(draw: Draw, shape: tuple[int, ...], generator: np.random.Generator) -> Array:

@@ -58,9 +58,9 @@ class Activations(ExplanationMethod):
 def principal(activations: Array) -> tuple[Array, Array]:
     """Return the first two principal components of each row, and their shares of the variance."""
     centred = activations - activations.mean(axis=0)
-    left, sizes, axes = np.linalg.svd(centred, full_matrices=False)
+    vectors, sizes, axes = np.linalg.svd(centred, full_matrices=False)
     signs = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])  # fixes the sign, which is arbitrary
-    flat = (left * sizes * signs)[:, :2]
+    flat = (vectors * sizes * signs)[:, :2]
     shares = np.square(sizes[:2]) / (np.square(sizes).sum() or 1.0)
     missing = 2 - flat.shape[1]
     return np.pad(flat, ((0, 0), (0, missing))), shares
@@ -73,10 +73,10 @@ def neighbours(activations: Array, seed: int) -> Array:
     start, _ = principal(activations)
     start = (1e-4 * start / (start[:, 0].std() or 1.0)).astype(np.float32)
     perplexity = min(PERPLEXITY, (len(activations) - 1) / 3)
-    found: Array = TSNE(perplexity=perplexity, init=start, random_state=seed, max_iter=ITERATIONS).fit_transform(
+    embedded: Array = TSNE(perplexity=perplexity, init=start, random_state=seed, max_iter=ITERATIONS).fit_transform(
         activations.astype(np.float32)
     )
-    return found
+    return embedded
 
 
 def _groups(model: ExplainedModel, truth: Array) -> dict[str, Array]:
@@ -89,4 +89,4 @@ def _groups(model: ExplainedModel, truth: Array) -> dict[str, Array]:
 
 
 def _scatter_plot(title: str, text: str, axes: tuple[str, str], flat: Array, groups: dict[str, Array]) -> Figure:
-    return points(title, text, axes, {name: (flat[there, 0], flat[there, 1]) for name, there in groups.items()})
+    return points(title, text, axes, {name: (flat[places, 0], flat[places, 1]) for name, places in groups.items()})

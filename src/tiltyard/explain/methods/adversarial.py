@@ -44,13 +44,13 @@ class Adversarial(ExplanationMethod):
             "random": [attack.random_sign(features, size, model.generator) for size in sizes],
         }
         curves = {name: [_score(model, rows, truth) for rows in attacked] for name, attacked in moved.items()}
-        drawn = {name: {"x": sizes, "y": curve, "dashed": name == "random"} for name, curve in curves.items()}
+        plotted = {name: {"x": sizes, "y": curve, "dashed": name == "random"} for name, curve in curves.items()}
         text = (
             f"{model.task.metric.title} on {len(truth)} validation rows when numbers and pixels change by at most the "
             "size shown: by PGD (several steps), FGSM (one step) or at random. "
             f"{_half_lost(model, sizes, curves['PGD'])}"
         )
-        yield lines("Adversarial examples", text, (_unit(model), model.task.metric.title), drawn)
+        yield lines("Adversarial examples", text, (_unit(model), model.task.metric.title), plotted)
         if model.task.modality == "image" and model.task.classes:
             yield from _examples(model, attack, features, truth)
 
@@ -123,17 +123,17 @@ def _examples(model: ExplainedModel, attack: AdversarialAttack, features: Array,
     least = np.full(len(truth), np.inf)
     least[correct] = _smallest_flip(attack, features[correct], truth[correct].astype(np.int32))
     order = [place for place in np.argsort(least, kind="stable")[:MAX_EXAMPLES] if np.isfinite(least[place])]
-    shown: dict[str, Array] = {}
+    images: dict[str, Array] = {}
     for place in order:
-        one, label = features[place : place + 1], truth[place : place + 1].astype(np.int32)
-        moved = attack.pgd(one, label, least[place])
+        original, label = features[place : place + 1], truth[place : place + 1].astype(np.int32)
+        moved = attack.pgd(original, label, least[place])
         (predicted,) = model.network_view.top_outputs(moved)
         name = f"{model.task.classes[label[0]]} to {model.task.classes[predicted]} by {least[place]:.2g}"
-        shown |= {f"{name}: before": one[0], f"{name}: after": moved[0]}
-        shown[f"{name}: difference"] = diverging(moved[0] - one[0])
-    if shown:
+        images |= {f"{name}: before": original[0], f"{name}: after": moved[0]}
+        images[f"{name}: difference"] = diverging(moved[0] - original[0])
+    if images:
         text = "Correct predictions that the smallest change makes wrong. The difference is stretched; grey is zero."
-        yield image_figure("Adversarial images", text, shown)
+        yield image_figure("Adversarial images", text, images)
 
 
 def _smallest_flip(attack: AdversarialAttack, features: Array, predicted: Array) -> Array:
@@ -166,10 +166,10 @@ def _of_label(model: ExplainedModel, attack: AdversarialAttack, features: Array,
         f"{name}, predicted": {"x": sizes, "y": shares[:, predicted[0]]},
         "most likely other label": {"x": sizes, "y": others},
     }
-    found = f"no change of up to {sizes[-1]:g} was found to flip it"
+    result = f"no change of up to {sizes[-1]:g} was found to flip it"
     if np.isfinite(least):
-        found = f"a change of at most {least:.2g} flips it"
-    text = f"Probabilities when numbers and pixels change against the predicted label {name}; {found}."
+        result = f"a change of at most {least:.2g} flips it"
+    text = f"Probabilities when numbers and pixels change against the predicted label {name}; {result}."
     return lines("Smallest change that flips the label", text, (_unit(model), "probability"), curves)
 
 

@@ -69,7 +69,7 @@ class ExplainedModel:
 
     def score(self, features: Array, truth: Array) -> float:
         """Return the gate's metric for encoded features."""
-        return self.task.metric.score(truth, self.predictor.condense(truth, [features]), self.context)
+        return self.task.metric.score(truth, self.predictor.condense(truth, features), self.context)
 
     @cached_property
     def context(self) -> Context:

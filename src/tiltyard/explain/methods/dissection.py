@@ -31,21 +31,23 @@ class Dissection(ConvolutionMethod):
         concepts = draw_concepts(model.validation[0].shape[1:], model.generator)
         text = "Drawn images of each concept; the pixels that show it are known."
         yield image_figure("Concepts", text, {name: shown[0] for name, (shown, _) in concepts.items()})
-        found = _overlaps(model, concepts)
+        by_layer = _overlaps(model, concepts)
         best: Counter[str] = Counter()
-        for overlaps in found.values():
+        for overlaps in by_layer.values():
             best.update(
                 name for unit, name in enumerate(_names(concepts, overlaps)) if overlaps[unit].max() > MIN_OVERLAP
             )
-        units = sum(map(len, found.values()))
+        units = sum(map(len, by_layer.values()))
         text = (
-            f"{sum(best.values())} of {units} units of {', '.join(found)} detect a concept: where they fire most "
+            f"{sum(best.values())} of {units} units of {', '.join(by_layer)} detect a concept: where they fire most "
             f"and where it is overlap by more than {MIN_OVERLAP:.0%} (intersection over union). Each unit counts for "
             "its best concept."
         )
         yield bars("Units by concept", text, "units", {name: float(best[name]) for name in concepts})
         yield table(
-            "The best units", "By overlap: 1 if a unit fires exactly where the concept is.", _best(found, concepts)
+            "The best units",
+            "By overlap: 1 if a unit fires exactly where the concept is.",
+            _best(by_layer, concepts),
         )
 
 
@@ -81,10 +83,10 @@ def _names(concepts: dict[str, tuple[Array, Array]], overlaps: Array) -> list[st
     return [[*concepts][place] for place in overlaps.argmax(axis=1)]
 
 
-def _best(found: dict[str, Array], concepts: dict[str, tuple[Array, Array]]) -> list[dict[str, object]]:
+def _best(by_layer: dict[str, Array], concepts: dict[str, tuple[Array, Array]]) -> list[dict[str, object]]:
     rows = [
         {"layer": layer, "unit": unit, "concept": name, "overlap": round(float(overlaps[unit].max()), 3)}
-        for layer, overlaps in found.items()
+        for layer, overlaps in by_layer.items()
         for unit, name in enumerate(_names(concepts, overlaps))
     ]
     return sorted(rows, key=lambda row: -float(str(row["overlap"])))[:MAX_UNITS]

@@ -28,19 +28,19 @@ class Features(ConvolutionMethod):
         """Yield the first kernels, then some units of each layer."""
         layers = model.network_view.convolutions
         first, *_ = layers.values()
-        if found := _kernels(first):
+        if kernels := _kernels(first):
             text = "The weights of the first convolution: bright is positive, dark negative."
-            yield image_figure("Kernels of the first layer", text, found)
+            yield image_figure("Kernels of the first layer", text, kernels)
         places = np.unique(np.linspace(0, len(layers) - 1, min(MAX_LAYERS, len(layers))).astype(int))
         for place in places:
             name = [*layers][place]
             units, optimized = maximize_units(model, layers[name])
-            shown = {unit: diverging(one - PIXELS.middle) for unit, one in zip(units, optimized, strict=True)}
+            images = {unit: diverging(image - PIXELS.middle) for unit, image in zip(units, optimized, strict=True)}
             text = (
                 f"Images optimized from noise so that single units of {name} are as active as possible; the units "
                 "whose activations vary most on validation rows. Contrast is stretched."
             )
-            yield image_figure(f"Units of {name}, maximized", text, shown)
+            yield image_figure(f"Units of {name}, maximized", text, images)
 
 
 def _kernels(layer: HiddenLayer) -> dict[str, Array]:
@@ -48,9 +48,9 @@ def _kernels(layer: HiddenLayer) -> dict[str, Array]:
     kernel = np.asarray(layer.layer.weights[0])
     if kernel.ndim != 4 or min(kernel.shape[:2]) < 2:
         return {}
-    shown = np.moveaxis(kernel, -1, 0)[:MAX_KERNELS]
-    shown = shown if shown.shape[-1] in (1, 3) else shown.mean(axis=-1, keepdims=True)
-    return {f"unit {number}": diverging(one) for number, one in enumerate(shown)}
+    images = np.moveaxis(kernel, -1, 0)[:MAX_KERNELS]
+    images = images if images.shape[-1] in (1, 3) else images.mean(axis=-1, keepdims=True)
+    return {f"unit {number}": diverging(image) for number, image in enumerate(images)}
 
 
 def maximize_units(model: ExplainedModel, layer: HiddenLayer) -> tuple[list[str], Array]:
@@ -58,8 +58,8 @@ def maximize_units(model: ExplainedModel, layer: HiddenLayer) -> tuple[list[str]
     units = _most_varied(model, layer)
     gradient = _unit_gradient(model, layer)
     shape = (len(units), *model.validation[0].shape[1:])
-    found = maximize(shape, lambda x: gradient(x, units)[1], PIXELS, model.generator)
-    return [f"unit {unit}" for unit in units.tolist()], found
+    images = maximize(shape, lambda x: gradient(x, units)[1], PIXELS, model.generator)
+    return [f"unit {unit}" for unit in units.tolist()], images
 
 
 def _most_varied(model: ExplainedModel, layer: HiddenLayer) -> Array:

@@ -46,14 +46,14 @@ def _table(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
     """Perturb numbers by about one deviation; replace other values by those of other rows."""
     encoded, (others, _) = model.encode(row)[0], sample_rows(model.data.train, BACKGROUND_ROWS)
     rows, changes = perturb_table(model, encoded, others)
-    found = fit(changes, output(rows), proximity(np.linalg.norm(changes, axis=1), changes.shape[1]))
-    values, more = largest_bars(dict(zip(model.data.encoder.spans, found.slopes.tolist(), strict=True)))
-    what = output.describe(model.task.target)
+    surrogate = fit(changes, output(rows), proximity(np.linalg.norm(changes, axis=1), changes.shape[1]))
+    values, more = largest_bars(dict(zip(model.data.encoder.spans, surrogate.slopes.tolist(), strict=True)))
+    unit = output.describe(model.task.target)
     text = (
-        f"The change of {what} if a number rises by one deviation of the training rows, or another value is replaced "
-        f"by another row's. {_fit_text(found)}{more}"
+        f"The change of {unit} if a number rises by one deviation of the training rows, or another value is replaced "
+        f"by another row's. {_fit_text(surrogate)}{more}"
     )
-    return bars("Local surrogate", text, what, values)
+    return bars("Local surrogate", text, unit, values)
 
 
 def perturb_table(model: ExplainedModel, row: Array, others: Array) -> tuple[Array, Array]:
@@ -65,9 +65,9 @@ def perturb_table(model: ExplainedModel, row: Array, others: Array) -> tuple[Arr
             changes[:, place] = generator.standard_normal(SAMPLES)
             rows[:, span] += changes[:, [place]].astype(np.float32) * others[:, span].std()
         else:
-            drawn = others[generator.integers(len(others), size=SAMPLES)][:, span]
+            replacements = others[generator.integers(len(others), size=SAMPLES)][:, span]
             replaced = generator.random(SAMPLES) < 0.5
-            rows[replaced, span] = drawn[replaced]
+            rows[replaced, span] = replacements[replaced]
             changes[:, place] = (rows[:, span] != row[span]).any(axis=1)
     return rows, changes
 
@@ -75,10 +75,10 @@ def perturb_table(model: ExplainedModel, row: Array, others: Array) -> tuple[Arr
 def _text(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
     """Remove words."""
     text = WordMask.of(model.predictor.encoder, row.values)
-    kept = _sample_masks(model, len(text.pieces), SAMPLES)
-    found = _fit_masks(output(text.keep(kept)), kept)
-    sentence = f"What each word adds to {output.describe(model.task.target)} close to this text. {_fit_text(found)}"
-    return word_figure("Local surrogate", sentence, [*zip(text.pieces, found.slopes.tolist(), strict=True)])
+    masks = _sample_masks(model, len(text.pieces), SAMPLES)
+    surrogate = _fit_masks(output(text.keep(masks)), masks)
+    sentence = f"What each word adds to {output.describe(model.task.target)} close to this text. {_fit_text(surrogate)}"
+    return word_figure("Local surrogate", sentence, [*zip(text.pieces, surrogate.slopes.tolist(), strict=True)])
 
 
 def _image(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
@@ -86,31 +86,33 @@ def _image(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
     image = model.encode(row)[0]
     patches = PatchMask.of(image, PATCHES_PER_SIDE, float(np.mean(model.data.encoder.scaling()[0])))
     large = image.shape[0] * image.shape[1] > LARGE_IMAGE_PIXELS
-    kept = _sample_masks(model, patches.count, SAMPLES_LARGE_IMAGE if large else SAMPLES)
-    found = _fit_masks(output(patches.keep(kept)), kept)
+    masks = _sample_masks(model, patches.count, SAMPLES_LARGE_IMAGE if large else SAMPLES)
+    surrogate = _fit_masks(output(patches.keep(masks)), masks)
     sentence = (
         f"Patches are greyed out: red ones raise {output.describe(model.task.target)}, blue ones lower it. "
-        f"{_fit_text(found)}"
+        f"{_fit_text(surrogate)}"
     )
     return image_figure(
-        "Local surrogate", sentence, {"original": image, "patches": signed_overlay(image, patches.spread(found.slopes))}
+        "Local surrogate",
+        sentence,
+        {"original": image, "patches": signed_overlay(image, patches.spread(surrogate.slopes))},
     )
 
 
 def _sample_masks(model: ExplainedModel, pieces: int, samples: int) -> Array:
     """Draw a share of pieces to keep, then which ones; the first row keeps all."""
     generator = model.generator
-    kept: Array = generator.random((samples, pieces)) < generator.uniform(0.3, 1, (samples, 1))
-    kept[0] = True
-    return kept
+    masks: Array = generator.random((samples, pieces)) < generator.uniform(0.3, 1, (samples, 1))
+    masks[0] = True
+    return masks
 
 
-def _fit_masks(outputs: Array, kept: Array) -> LinearFit:
+def _fit_masks(outputs: Array, masks: Array) -> LinearFit:
     """Fit a line; rows with more pieces removed weigh less."""
-    removed = 1 - kept.mean(axis=1)
-    return fit(kept.astype(np.float64), outputs, proximity(2 * removed, 1))
+    removed = 1 - masks.mean(axis=1)
+    return fit(masks.astype(np.float64), outputs, proximity(2 * removed, 1))
 
 
-def _fit_text(found: LinearFit) -> str:
+def _fit_text(surrogate: LinearFit) -> str:
     """Return how well the line fits the model."""
-    return f"The line explains {max(found.r2, 0):.0%} of the model's local variance."
+    return f"The line explains {max(surrogate.r2, 0):.0%} of the model's local variance."

@@ -34,13 +34,13 @@ class Maximisation(ExplanationMethod):
             yield _windows(model)
             return
         names = [f"class {name}" for name in model.task.classes[:MAX_CLASSES]] or ["largest number"]
-        found = _maximize(model, PIXELS, np.arange(len(names), dtype=np.int32), np.ones(len(names)))
+        inputs = _maximize(model, PIXELS, np.arange(len(names), dtype=np.int32), np.ones(len(names)))
         text = (
             "Images optimized from noise so that the score of a class is as large as possible. Grey pixels do not "
             "matter; bright pixels raise it by being bright, dark ones by being dark. Contrast is stretched."
         )
-        shown = {name: diverging(one - PIXELS.middle) for name, one in zip(names, found, strict=True)}
-        yield image_figure("Activation maximization", text, shown)
+        images = {name: diverging(one - PIXELS.middle) for name, one in zip(names, inputs, strict=True)}
+        yield image_figure("Activation maximization", text, images)
 
 
 def _windows(model: ExplainedModel) -> Figure:
@@ -49,12 +49,12 @@ def _windows(model: ExplainedModel) -> Figure:
     names = classes or ["lowest prediction", "highest prediction"]
     places = np.arange(len(names), dtype=np.int32) if classes else np.zeros(2, dtype=np.int32)
     signs = np.ones(len(names)) if classes else np.array([-1.0, 1.0])
-    found = _maximize(model, InputRange(mean, std), places, signs)
-    steps = np.arange(1 - found.shape[1], 1)
+    windows = _maximize(model, InputRange(mean, std), places, signs)
+    steps = np.arange(1 - windows.shape[1], 1)
     several = len(model.task.columns) > 1
     curves = {
         f"{name}, {column}" if several else name: {"x": steps, "y": window[:, span].mean(axis=-1)}
-        for name, window in zip(names, found, strict=True)
+        for name, window in zip(names, windows, strict=True)
         for column, span in model.data.encoder.spans.items()
     }
     text = (

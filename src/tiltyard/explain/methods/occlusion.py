@@ -40,8 +40,8 @@ class Occlusion(ExplanationMethod):
 
 def _text(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
     text, name = WordMask.of(model.predictor.encoder, row.values), output.describe(model.task.target)
-    kept = ~np.eye(len(text.pieces), dtype=bool)
-    decrease = float(output(model.encode(row))[0]) - output(text.keep(kept))
+    masks = ~np.eye(len(text.pieces), dtype=bool)
+    decrease = float(output(model.encode(row))[0]) - output(text.keep(masks))
     sentence = f"The decrease of {name} when a word is removed; below 0 it increases."
     return word_figure("Occlusion of words", sentence, [*zip(text.pieces, decrease.tolist(), strict=True)])
 
@@ -66,13 +66,13 @@ def occlusion_map(output: ExplainedOutput, image: Array, grey: float) -> Array:
     for first in range(0, len(places), BATCH_ROWS):
         part = places[first : first + BATCH_ROWS]
         covered = np.repeat(image[None], len(part), axis=0)
-        for one, place in zip(covered, part, strict=True):
-            one[place] = grey
+        for copy, place in zip(covered, part, strict=True):
+            copy[place] = grey
         for place, value in zip(part, output(covered).tolist(), strict=True):
             decrease[place] += whole - value
             covers[place] += 1
-    found: Array = decrease / covers
-    return found
+    mean_decrease: Array = decrease / covers
+    return mean_decrease
 
 
 def _patch_bounds(size: int) -> list[tuple[int, int]]:
@@ -99,8 +99,8 @@ def _hide_steps(output: ExplainedOutput, values: Array, place: int) -> dict[str,
     width = _width(len(values))
     starts = np.unique(np.linspace(0, len(values) - width, min(MAX_WINDOWS, len(values) - width + 1)).astype(int))
     rows = np.repeat(values[None], len(starts), axis=0)
-    for one, start in zip(rows, starts.tolist(), strict=True):
-        one[start : start + width, place] = values[:, place].mean()
+    for copy, start in zip(rows, starts.tolist(), strict=True):
+        copy[start : start + width, place] = values[:, place].mean()
     decrease = float(output(values[None])[0]) - output(rows)
     return {"x": starts + (width + 1) / 2, "y": decrease}
 

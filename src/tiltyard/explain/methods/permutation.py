@@ -25,9 +25,9 @@ class Permutation(ExplanationMethod):
 
     def of_model(self, model: ExplainedModel) -> Iterator[Figure]:
         """Yield one bar for each column, the most important first."""
-        found = {name: _losses(model, span) for name, span in model.data.encoder.spans.items()}
+        losses = {name: _losses(model, span) for name, span in model.data.encoder.spans.items()}
         metric = _lower_first(model.task.metric.title)
-        values, more = largest_bars({n: (float(np.mean(lost)), min(lost), max(lost)) for n, lost in found.items()})
+        values, more = largest_bars({n: (float(np.mean(lost)), min(lost), max(lost)) for n, lost in losses.items()})
         text = (
             f"How much worse {metric} gets on validation rows when a column's values are shuffled; "
             f"minimum and maximum of {REPETITIONS} repetitions. Correlated columns can replace each other.{more}"

@@ -36,14 +36,14 @@ class Saliency(ExplanationMethod):
         """Yield the mean over validation rows."""
         if model.data.encoder.vocabulary_size:
             return
-        found = np.abs(_scaled_gradients(model, model.validation[0][:MAX_ROWS])).mean(axis=0)
+        magnitudes = np.abs(_scaled_gradients(model, model.validation[0][:MAX_ROWS])).mean(axis=0)
         text = f"{_description(model)} Mean magnitude over {min(MAX_ROWS, len(model.validation[0]))} validation rows."
         if model.task.modality == "image":
-            yield image_figure("Mean saliency", text, {"all classes": to_colours(found.max(axis=-1))})
+            yield image_figure("Mean saliency", text, {"all classes": to_colours(magnitudes.max(axis=-1))})
         elif model.task.modality == "series":
-            yield lines("Mean saliency", text, ("step", "change of the prediction"), _by_step(model, found))
+            yield lines("Mean saliency", text, ("step", "change of the prediction"), _by_step(model, magnitudes))
         else:
-            yield bars("Mean saliency", text, "change of the prediction", _by_column(model, found))
+            yield bars("Mean saliency", text, "change of the prediction", _by_column(model, magnitudes))
 
     def of_row(self, model: ExplainedModel, row: Row) -> Iterator[Figure]:
         """Yield the plain gradient, and its mean over noisy copies (SmoothGrad)."""
@@ -69,22 +69,22 @@ def _description(model: ExplainedModel) -> str:
     output = "the predicted label's score before softmax" if model.task.classes else "the prediction"
     if model.data.encoder.vocabulary_size:
         return f"How much each word moves {output}, up or down: gradient times word vector."
-    what, unit = {"image": ("pixel", "grey level"), "series": ("step", "deviation")}.get(
+    part, unit = {"image": ("pixel", "grey level"), "series": ("step", "deviation")}.get(
         model.task.modality, ("column", "deviation")
     )
-    return f"The change of {output} with each {what}, up or down, by {unit}."
+    return f"The change of {output} with each {part}, up or down, by {unit}."
 
 
-def _by_column(model: ExplainedModel, found: Array) -> dict[str, Any]:
+def _by_column(model: ExplainedModel, magnitudes: Array) -> dict[str, Any]:
     """Sum the features of each column, the largest first."""
-    sums = {name: float(found[span].sum()) for name, span in model.data.encoder.spans.items()}
-    return dict(sorted(sums.items(), key=lambda one: -one[1]))
+    sums = {name: float(magnitudes[span].sum()) for name, span in model.data.encoder.spans.items()}
+    return dict(sorted(sums.items(), key=lambda item: -item[1]))
 
 
-def _by_step(model: ExplainedModel, found: Array, kind: str = "") -> dict[str, Any]:
-    steps = np.arange(1 - len(found), 1)
+def _by_step(model: ExplainedModel, magnitudes: Array, kind: str = "") -> dict[str, Any]:
+    steps = np.arange(1 - len(magnitudes), 1)
     spans = model.data.encoder.spans.items()
-    return {f"{name}{kind}": {"x": steps, "y": found[:, span].sum(axis=-1)} for name, span in spans}
+    return {f"{name}{kind}": {"x": steps, "y": magnitudes[:, span].sum(axis=-1)} for name, span in spans}
 
 
 def _scaled_gradients(model: ExplainedModel, features: Array, label: Array | None = None) -> Array:
@@ -99,8 +99,8 @@ def _smooth(model: ExplainedModel, features: Array) -> Array:
     value_range = np.ptp(features) if model.task.modality == "image" else 1.0
     noise = model.generator.standard_normal((NOISY_COPIES, *features.shape[1:]))
     label = np.repeat(model.network_view.top_outputs(features), NOISY_COPIES)
-    found = _scaled_gradients(model, features + NOISE * value_range * _scale(model) * noise, label)
-    return np.asarray(np.abs(found).mean(axis=0))
+    gradients = _scaled_gradients(model, features + NOISE * value_range * _scale(model) * noise, label)
+    return np.asarray(np.abs(gradients).mean(axis=0))
 
 
 def _scale(model: ExplainedModel) -> Any:

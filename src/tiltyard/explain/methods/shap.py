@@ -45,16 +45,17 @@ class Shap(ExplanationMethod):
         """Yield mean absolute Shapley values, and a dependence plot of the most important number."""
         if model.task.modality != "table":
             return
-        features, found = _sample_validation(model), _shap_values(model)
-        sizes = dict(zip(model.data.encoder.spans, np.abs(found).mean(axis=0).tolist(), strict=True))
+        features, contributions = _sample_validation(model), _shap_values(model)
+        sizes = dict(zip(model.data.encoder.spans, np.abs(contributions).mean(axis=0).tolist(), strict=True))
         values, more = largest_bars(sizes)
         output_name = "the predicted label's probability" if model.task.classes else model.task.target.column
-        text = f"How much a column moves {output_name}, up or down, on average over {len(found)} validation rows.{more}"
+        rows = f"{len(contributions)} validation rows"
+        text = f"How much a column moves {output_name}, up or down, on average over {rows}.{more}"
         yield bars("Mean Shapley values", text, _axis(model), values)
         numbers = [name for name in sizes if isinstance(model.task.columns[name], Number)]
         if numbers:
             top = max(numbers, key=sizes.__getitem__)
-            yield _dependence(model, top, features, found[:, [*sizes].index(top)])
+            yield _dependence(model, top, features, contributions[:, [*sizes].index(top)])
 
     def of_row(self, model: ExplainedModel, row: Row) -> Iterator[Figure]:
         """Yield the contribution of each part; base and contributions add up to the prediction."""
@@ -64,12 +65,12 @@ class Shap(ExplanationMethod):
             yield _words(model, output, row)
             return
         spans = _spans(model)
-        found, base = _row_values(model, output, model.encode(row)[0], spans)
+        contributions, base = _row_values(model, output, model.encode(row)[0], spans)
         names = [_name_with_value(model, row, name) for name in spans]
-        values, more = _sum_small(dict(zip(names, found.tolist(), strict=True)))
+        values, more = _sum_small(dict(zip(names, contributions.tolist(), strict=True)))
         text = (
             f"On average over training rows {output_name} is {base:.4g}; with the contributions of this row it "
-            f"makes {base + found.sum():.4g}.{more}"
+            f"makes {base + contributions.sum():.4g}.{more}"
         )
         yield bars("Shapley values", text, output_name, values)
 
@@ -123,9 +124,9 @@ def _sum_small(values: dict[str, float]) -> tuple[dict[str, float], str]:
     """Sum parts that are too small to show, so that the bars add up; if all fit, keep their order."""
     if len(values) <= MAX_BARS:
         return values, ""
-    kept, more = largest_bars(values)
-    left = {name: value for name, value in values.items() if name not in kept}
-    return kept | ({f"the {len(left)} others": sum(left.values())} if left else {}), more
+    largest, more = largest_bars(values)
+    small = {name: value for name, value in values.items() if name not in largest}
+    return largest | ({f"the {len(small)} others": sum(small.values())} if small else {}), more
 
 
 def _name_with_value(model: ExplainedModel, row: Row, name: str) -> str:
@@ -133,8 +134,8 @@ def _name_with_value(model: ExplainedModel, row: Row, name: str) -> str:
     if name not in row.values or model.task.modality != "table":
         return name
     value = model.task.columns[name].to_json(row.values[name])[0]
-    shown = f"{value:.6g}" if isinstance(value, float) else "missing" if value in (None, "") else str(value)
-    return f"{name} = {shown if len(shown) <= MAX_VALUE_CHARACTERS else shown[:MAX_VALUE_CHARACTERS] + '...'}"
+    text = f"{value:.6g}" if isinstance(value, float) else "missing" if value in (None, "") else str(value)
+    return f"{name} = {text if len(text) <= MAX_VALUE_CHARACTERS else text[:MAX_VALUE_CHARACTERS] + '...'}"
 
 
 def _words(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
@@ -142,20 +143,20 @@ def _words(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
     text, output_name = WordMask.of(model.predictor.encoder, row.values), output.describe(model.task.target)
     count = len(text.pieces)
     pairs = max(4, min(32, MAX_WORD_PERMUTATIONS // count))
-    found, base = shapley([lambda kept: output(text.keep(kept))], count, pairs, model.generator)
+    contributions, base = shapley([lambda kept: output(text.keep(kept))], count, pairs, model.generator)
     sentence = (
-        f"Without any word {output_name} is {base:.4g}, with all of them {base + found.sum():.4g}. "
+        f"Without any word {output_name} is {base:.4g}, with all of them {base + contributions.sum():.4g}. "
         "Shaded words raise it, underlined ones lower it."
     )
-    return word_figure("Shapley values of words", sentence, [*zip(text.pieces, found.tolist(), strict=True)])
+    return word_figure("Shapley values of words", sentence, [*zip(text.pieces, contributions.tolist(), strict=True)])
 
 
-def _dependence(model: ExplainedModel, name: str, features: Array, found: Array) -> Figure:
+def _dependence(model: ExplainedModel, name: str, features: Array, contributions: Array) -> Figure:
     """Plot a column's Shapley value against its value."""
     column = model.task.columns[name]
     unit, log = getattr(column, "unit", ""), getattr(column, "log", False)
     x_label = f"logarithm of 1 + {name}" if log else f"{name} {unit}".strip()
-    groups = {"validation rows": (features[:, model.data.encoder.spans[name].start], found)}
+    groups = {"validation rows": (features[:, model.data.encoder.spans[name].start], contributions)}
     text = f"The value of {name} and its contribution to the prediction; each point is a validation row."
     return points(f"Contribution of {name}", text, (x_label, _axis(model)), groups, level=0)
 

@@ -42,20 +42,20 @@ class SvccaEpochs(ExplanationMethod):
     def of_model(self, model: ExplainedModel) -> Iterator[Figure]:
         """Yield a curve for each layer: its similarity to its final state."""
         features, _ = sample_rows(model.data.train, MAX_ROWS)
-        by_epoch, kept = _train_again(model, features)
-        names = [[*kept][place] for place in np.unique(np.linspace(0, len(kept) - 1, MAX_LAYERS).astype(int))]
+        by_epoch, best = _train_again(model, features)
+        names = [[*best][place] for place in np.unique(np.linspace(0, len(best) - 1, MAX_LAYERS).astype(int))]
         epochs = np.array([*by_epoch])
         curves = {
-            name: {"x": epochs, "y": [svcca(by_epoch[one][name], kept[name]) for one in by_epoch]} for name in names
+            name: {"x": epochs, "y": [svcca(by_epoch[epoch][name], best[name]) for epoch in by_epoch]} for name in names
         }
-        chance = max(chance_level(kept[name], kept[name], model.generator) for name in names)
+        chance = max(chance_level(best[name], best[name], model.generator) for name in names)
         curves["chance"] = {"x": epochs[[0, -1]], "y": [chance, chance], "dashed": True}
         subject = "the first member" if model.task.train.members > 1 else "the model"
         text = (
             f"SVCCA of each hidden layer of {subject}, on {len(features)} training rows, with the same layer in "
-            "the kept model. A layer whose curve is near 1 early learned little later."
+            "the kept model. A layer whose curve is close to 1 early changed little afterwards."
         )
-        yield lines("SVCCA between epochs", text, ("epoch", "similarity to the final layer"), curves, log_x=True)
+        yield lines("SVCCA between epochs", text, ("epoch", "similarity to the kept model"), curves, log_x=True)
 
 
 def _train_again(model: ExplainedModel, features: Array) -> tuple[dict[int, Activations], Activations]:
@@ -78,14 +78,14 @@ def _train_again(model: ExplainedModel, features: Array) -> tuple[dict[int, Acti
             Path(folder) / "state", Path(folder) / "logs", f"{model.task.name} once more", show=record_epoch
         )
         fitted = fit(model.task, model.data, paths)
-    kept = _activations(model, fitted.body, features)
+    best = _activations(model, fitted.body, features)
     fitted.body.set_weights(weights)
-    return {**by_epoch, fitted.record["epochs"]: _activations(model, fitted.body, features)}, kept
+    return {**by_epoch, fitted.record["epochs"]: _activations(model, fitted.body, features)}, best
 
 
 def _activations(model: ExplainedModel, body: keras.Model, features: Array) -> Activations:
     from tiltyard.explain.math.network_view import open_network
 
     view = open_network(body, labels=bool(model.task.classes))
-    tensors = [one.output for one in view.hidden.values()]
+    tensors = [layer.output for layer in view.hidden.values()]
     return dict(zip(view.hidden, map(mean_pool, view.activations(features, tensors)), strict=True))

@@ -63,19 +63,21 @@ class Check(ABC):
         """Run the check on a duel."""
         mine = (self.code, self.title)
         try:
-            seen = self.observe(duel)
+            observation = self.observe(duel)
         except NotApplicableError as error:
             return Outcome(*mine, "not applicable", str(error), self.severity, self.repeatable)
         return Outcome(
             *mine,
-            "passed" if seen.good else "failed",
-            seen.text,
+            "passed" if observation.good else "failed",
+            observation.text,
             self.severity,
             self.repeatable,
-            _finite(seen.observed),
-            _finite(seen.limit),
-            [float(end) for end in seen.interval] if seen.interval and all(map(math.isfinite, seen.interval)) else None,
-            len(duel.truth) if seen.rows is None else int(seen.rows),
+            _finite(observation.observed),
+            _finite(observation.limit),
+            [float(end) for end in observation.interval]
+            if observation.interval and all(map(math.isfinite, observation.interval))
+            else None,
+            len(duel.truth) if observation.rows is None else int(observation.rows),
         )
 
 

@@ -45,5 +45,5 @@ def _by_chance(shares: Array, seed: int) -> Array:
     """Simulate the calibration errors of a calibrated model on as many rows."""
     generator, sums = np.random.default_rng(seed), shares.cumsum(axis=1)
     sums /= sums[:, -1:]
-    drawn = [(generator.random((len(shares), 1)) > sums).sum(axis=1) for _ in range(DRAWS)]
-    return np.array([scores.ece(truth, shares) for truth in drawn])
+    truths = [(generator.random((len(shares), 1)) > sums).sum(axis=1) for _ in range(DRAWS)]
+    return np.array([scores.ece(truth, shares) for truth in truths])

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, of_gain, versus
 from tiltyard.gate.duel import Duel
+from tiltyard.modeling.metrics.bootstrap import Gain
 
 
 class Champion(Check):
@@ -24,8 +25,17 @@ class Champion(Check):
         gain, least = duel.over_champion, duel.task.gate.minimum_gain
         if gain is None:
             raise NotApplicableError("there is no champion yet")
-        good, seen = gain.proven and gain.high >= least, gain.detectable_gain(duel.confidence)
-        text = f"{versus(duel, gain, 'the champion')}; expected an interval above zero that reaches {least:g}"
-        if not good and seen > least and gain.value > 0:
-            text += f"; {len(duel.truth)} sealed rows detect a gain of {seen:.3g} or more with a power of 80 %"
+        if duel.is_variant:
+            return self._observe_variant(duel, gain)
+        good, detectable = gain.proven and gain.high >= least, gain.detectable_gain(duel.confidence)
+        wanted = f"an interval above zero, with an upper end of at least {least:g}"
+        text = f"{versus(duel, gain, 'the champion')}; expected {wanted}"
+        if not good and detectable > least and gain.value > 0:
+            text += f"; {len(duel.truth)} sealed rows detect a gain of {detectable:.3g} or more with a power of 80 %"
         return of_gain(gain, text, good=good, limit=least)
+
+    def _observe_variant(self, duel: Duel, gain: Gain) -> Observation:
+        """Require the whole interval of a variant's gain to be above what it may lose."""
+        least = -duel.tolerance
+        text = f"{versus(duel, gain, 'the champion')}; expected of a variant an interval of at least {least:.3g}"
+        return of_gain(gain, text, good=gain.low >= least, limit=least)

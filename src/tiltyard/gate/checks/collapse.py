@@ -27,6 +27,8 @@ class Collapse(Check):
         recall = scores.recall(matrix(duel.truth, duel.challenger))
         lost = [f"{classes[place]} {recall[place]:.4g}" for place in np.flatnonzero(recall < least)]
         lowest = int(np.nanargmin(recall))
-        told = f"recall of {', '.join(lost)}" if lost else f"lowest recall {recall[lowest]:.4g}, of {classes[lowest]}"
-        text = f"{told}; expected at least {least:g} of every class"
+        recalls = (
+            f"recall of {', '.join(lost)}" if lost else f"lowest recall {recall[lowest]:.4g}, of {classes[lowest]}"
+        )
+        text = f"{recalls}; expected at least {least:g} of every class"
         return Observation(not lost, text, float(recall[lowest]), least)

@@ -30,21 +30,21 @@ class Fairness(Check):
 
     def observe(self, duel: Duel) -> Observation:
         """Require the smallest rate of any group to be at least the task's share of the largest."""
-        gate, found = duel.task.gate, list[Observation]()
+        gate, observations = duel.task.gate, list[Observation]()
         if not gate.sensitive:
             raise NotApplicableError("gate.sensitive names no column")
         for name in gate.sensitive:
             parts = groups(name, duel.task.columns[name], duel.rows[name])
             rates = _rates(duel, [part for part in parts if len(part.indices) >= MIN_ROWS])
-            found += [_compared(rate, gate.fairness) for rate in rates]
-        if not found:
+            observations += [_compared(rate, gate.fairness) for rate in rates]
+        if not observations:
             raise NotApplicableError(f"no two groups have {MIN_ROWS} sealed rows")
-        return together(found)
+        return together(observations)
 
 
 def _compared(rate: Rate, least: float) -> Observation:
     """Compare the smallest rate of any group with the largest."""
-    low, high = (pick(rate.by_group, key=lambda one: rate.by_group[one]) for pick in (min, max))
+    low, high = (pick(rate.by_group, key=lambda group: rate.by_group[group]) for pick in (min, max))
     ratio = rate.by_group[low] / rate.by_group[high] if rate.by_group[high] else 1.0
     values = f"{rate.by_group[low]:.4g} for {low} against {rate.by_group[high]:.4g} for {high}"
     text = f"{rate.what} {values}: a ratio of {ratio:.2f}; expected at least {least:g}"
@@ -60,15 +60,15 @@ def _rates(duel: Duel, parts: list[Part]) -> Iterator[Rate]:
         rates = [Rate("mean absolute error", {part.name: float(missed[part.indices].mean()) for part in parts})]
     else:
         label = probabilities(duel.challenger).argmax(axis=1)
-        wanted = [duel.task.gate.favourable] if duel.task.gate.favourable else duel.task.classes
-        rates = [rate for one in wanted for rate in _of_label(duel, one, label, parts)]
+        labels = [duel.task.gate.favourable] if duel.task.gate.favourable else duel.task.classes
+        rates = [rate for one in labels for rate in _of_label(duel, one, label, parts)]
     yield from (rate for rate in rates if len(rate.by_group) > 1)
 
 
 def _of_label(duel: Duel, name: str, label: Array, parts: list[Part]) -> Iterator[Rate]:
     place = duel.task.classes.index(name)
-    given, due = label == place, duel.truth == place
-    yield Rate(f"share given {name}", {part.name: float(given[part.indices].mean()) for part in parts})
-    rightly = {part.name: given[part.indices][due[part.indices]] for part in parts}
-    found = {group: float(rows.mean()) for group, rows in rightly.items() if len(rows) >= MIN_ROWS}
-    yield Rate(f"share of {name} found", found)
+    predicted, due = label == place, duel.truth == place
+    yield Rate(f"share predicted as {name}", {part.name: float(predicted[part.indices].mean()) for part in parts})
+    rightly = {part.name: predicted[part.indices][due[part.indices]] for part in parts}
+    recalls = {group: float(rows.mean()) for group, rows in rightly.items() if len(rows) >= MIN_ROWS}
+    yield Rate(f"recall of {name}", recalls)

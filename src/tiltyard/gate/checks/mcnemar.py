@@ -26,10 +26,11 @@ class Mcnemar(Check):
         new, old = _right(duel.truth, duel.challenger), _right(duel.truth, duel.champion)
         won, lost = int((new & ~old).sum()), int((old & ~new).sum())
         chance, most = _chance(won, lost), 1 - duel.confidence
-        decides = duel.task.gate.metric == "accuracy"
+        decides = duel.task.gate.metric == "accuracy" and not duel.is_variant
         good = (won > lost and chance <= most) if decides else (won >= lost or chance > most)
-        wanted = f"more won, and at most {most:.3g}" if decides else f"no more lost than won, or above {most:.3g}"
-        text = f"{won} labels won and {lost} lost against the champion, by chance {chance:.3g}; expected {wanted}"
+        wanted = f"a gain with p at most {most:.3g}" if decides else f"no loss, or p above {most:.3g}"
+        rows = f"only the challenger is right on {won} rows, only the champion on {lost}"
+        text = f"{rows} (p-value {chance:.3g}); expected {wanted}"
         return Observation(good, text, chance, most)
 
 

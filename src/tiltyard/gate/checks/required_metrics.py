@@ -17,14 +17,14 @@ class RequiredMetrics(Check):
 
     def observe(self, duel: Duel) -> Observation:
         """Require each named metric to reach its value."""
-        wanted = duel.task.gate.require
-        if not wanted:
+        required = duel.task.gate.require
+        if not required:
             raise NotApplicableError("gate.require names no value")
-        found = []
-        for name, least in wanted.items():
+        observations = []
+        for name, least in required.items():
             metric = duel.task.evaluator.metrics[name]
             value = metric.score(duel.truth, duel.challenger, duel.context)
             most = "at least" if metric.higher_is_better else "at most"
             text = f"{name} {value:.4g}; expected {most} {least:g}"
-            found.append(Observation(metric.gain(value, least) >= 0, text, value, least))
-        return together(found, ", ")
+            observations.append(Observation(metric.gain(value, least) >= 0, text, value, least))
+        return together(observations, ", ")

@@ -16,9 +16,9 @@ class SimpleModel(Check):
     severity: ClassVar = "HOLD"
 
     def observe(self, duel: Duel) -> Observation:
-        """Require the interval of the gain to reach zero."""
+        """Require the interval of the gain to include zero or to lie above it."""
         gain = duel.over_simple
         if duel.simple is None or gain is None:
             raise NotApplicableError("neither a linear model nor a tree takes such features")
-        text = f"{versus(duel, gain, duel.simple.name)}; expected an interval that reaches zero"
+        text = f"{versus(duel, gain, duel.simple.name)}; expected an interval that includes zero or lies above it"
         return of_gain(gain, text, good=gain.high >= 0)

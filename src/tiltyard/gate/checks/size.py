@@ -22,7 +22,7 @@ class Size(Check):
         if "size_mb" not in duel.facts:
             raise NotApplicableError("there is no model file to measure")
         weighed = (("size_mb", "a model.onnx", gate.size_mb), ("memory_mb", "memory", gate.memory_mb))
-        found = [
+        observations = [
             Observation(
                 duel.facts[key] <= most,
                 f"{what} of {duel.facts[key]:.4g} MB; expected at most {most:g} MB",
@@ -32,4 +32,4 @@ class Size(Check):
             for key, what, most in weighed
             if key in duel.facts
         ]
-        return together(found, ", ")
+        return together(observations, ", ")

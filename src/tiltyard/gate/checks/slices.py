@@ -21,12 +21,14 @@ class Slices(Check):
         gate = duel.task.gate
         if not gate.slices:
             raise NotApplicableError("gate.slices names none")
-        found = [*parts(gate.slices, duel.task.columns, duel.rows)]
-        if not found or (gate.slice_floor is None and duel.champion is None):
-            why = "there is neither a floor nor a champion" if found else f"no slice has {MIN_ROWS} rows"
+        slices = [*parts(gate.slices, duel.task.columns, duel.rows)]
+        if not slices or (gate.slice_floor is None and duel.champion is None):
+            why = "there is neither a floor nor a champion" if slices else f"no slice has {MIN_ROWS} rows"
             raise NotApplicableError(why)
-        seen = [one for part in found for one in (_floor(duel, part), _champion(duel, part, len(found))) if one]
-        return together(seen)
+        observations = [
+            one for part in slices for one in (_floor(duel, part), _champion(duel, part, len(slices))) if one
+        ]
+        return together(observations)
 
 
 def _floor(duel: Duel, part: Part) -> Observation | None:
@@ -48,7 +50,7 @@ def _champion(duel: Duel, part: Part, among: int) -> Observation | None:
     gain = duel.gain(duel.champion, part.indices, among=among)
     text = (
         f"{duel.task.gate.metric} {gain.new:.4g} against the champion's {gain.old:.4g} on the {len(part.indices)} rows "
-        f"of {part.name}; expected a loss of at most {duel.task.gate.slice_loss:g} or one that may be chance"
+        f"of {part.name}; expected a loss of at most {duel.task.gate.slice_loss:g} or one that is not significant"
     )
     good = gain.high >= 0 or gain.value >= -duel.task.gate.slice_loss
     interval = (gain.low, gain.high)

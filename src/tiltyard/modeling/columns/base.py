@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tiltyard.arrays import Array, Fitted, is_missing
+from tiltyard.arrays import Array, Cells, Coded, Fitted, decoded, is_missing
 from tiltyard.errors import DataError, RequestError
 from tiltyard.expectation import Expectation
 from tiltyard.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+
+MAX_CODED = 1 << 14  # distinct values; beyond, codes save nothing
 
 Scale = tuple[float, float]  # mean and standard deviation of one encoded feature
 
@@ -142,13 +145,30 @@ class Column(Settings):
                 pass  # parse all rows, so that the error names the first invalid row
         return self.parse(self.read(cells.tolist()), name)
 
+    def parse_arrow(self, cells: pa.Array, name: str) -> Cells | None:
+        """Parse a whole column like `parse_cells`, without one Python object for each row.
+
+        Return None if `parse_cells` has to do it: for unusual cells, and for the error that names an invalid one.
+        """
+        from pyarrow import types
+
+        if not types.is_string(cells.type):
+            return None
+        coded = cells.dictionary_encode(null_encoding="encode")
+        try:
+            values = self.parse(self.read(coded.dictionary.to_pylist()), name)
+        except RequestError:
+            return None
+        places = coded.indices.to_numpy()
+        return Coded(values, places) if len(values) <= MAX_CODED else values.take(places, axis=0)
+
     @abstractmethod
     def fit(self, values: Array) -> Fitted:
         """Fit the encoding to the training rows."""
 
-    def fit_parts(self, parts: Iterable[Array]) -> Fitted:
+    def fit_parts(self, parts: Iterable[Cells]) -> Fitted:
         """Fit to training rows that come in chunks, with the same result as `fit`."""
-        return self.fit(np.concatenate([*parts]))
+        return self.fit(np.concatenate([*map(decoded, parts)]))
 
     @abstractmethod
     def encode(self, values: Array, fitted: Fitted) -> Array:

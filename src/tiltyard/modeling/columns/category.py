@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiltyard.arrays import Array, Fitted, is_missing
+from tiltyard.arrays import Array, Cells, Coded, Fitted, is_missing
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, in_set, not_null
 from tiltyard.modeling.columns.base import PLAIN, Column, Scale, tidy
@@ -110,15 +110,20 @@ class Category(Column):
         """Learn the most frequent values unless the task names them; ties in alphabetical order."""
         return self.fit_parts([values])
 
-    def fit_parts(self, parts: Iterable[Array]) -> Fitted:
+    def fit_parts(self, parts: Iterable[Cells]) -> Fitted:
         """Count names part by part, since all of them together may not fit into memory."""
         if self.values is not None:
             return {}
         counts: Counter[str] = Counter()
-        for values in parts:
-            counts.update(values.tolist())
+        for cells in parts:
+            if isinstance(cells, Coded):
+                numbers = np.bincount(cells.places, minlength=len(cells.distinct)).tolist()
+                for value, number in zip(cells.distinct.tolist(), numbers, strict=True):
+                    counts[value] += number
+            else:
+                counts.update(cells.tolist())
         del counts[""]
-        ranked = sorted(counts, key=lambda value: (-counts[value], value))
+        ranked = sorted(filter(counts.get, counts), key=lambda value: (-counts[value], value))
         return {"values": ranked[: self.top or USUAL]}
 
     def _feature_names(self, fitted: Fitted) -> list[str | None]:

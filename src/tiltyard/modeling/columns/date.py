@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiltyard.arrays import Array, Fitted, is_missing, stack_columns
+from tiltyard.arrays import Array, Cells, Fitted, is_missing, stack_columns
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, matches_regex, not_null
 from tiltyard.modeling.columns._datetime_format import DatetimeFormat
@@ -17,8 +17,10 @@ from tiltyard.modeling.columns.base import PLAIN, Column, Scale, distinct, learn
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 USUAL = "%Y-%m-%d"  # the only format that JSON Schema defines
+FEW = 1000  # rows
 
 Span = Annotated[tuple[str, str], Field(strict=False)]
 
@@ -93,25 +95,41 @@ class Date(Column):
             known = np.array([isinstance(value, str) for value in values], dtype=bool)
             moments = np.full(len(values), "NaT", dtype="datetime64[us]")
             moments[known] = self._datetime_format.read_all([value for value in values if isinstance(value, str)])
-            first, last = (np.datetime64(limit, "us") for limit in self._limits)
-            good = (moments >= first) & (moments <= last)
-            if (good | ~known if self.missing == "median" else good).all():
+            if self._valid(moments, known):
                 return moments[places]
         return super().parse_cells(cells, name)
 
+    def parse_arrow(self, cells: pa.Array, name: str) -> Cells | None:
+        """Parse all dates at once; None unless all have full length and are valid."""
+        known = cells.is_valid().to_numpy(zero_copy_only=False)
+        moments = np.full(len(cells), "NaT", dtype="datetime64[us]")
+        moments[known] = self._datetime_format.read_arrow(cells.drop_null())
+        return moments if self._valid(moments, known) else None
+
+    def _valid(self, moments: Array, known: Array) -> bool:
+        """Return whether all moments are within the bounds, or missing if the settings allow it."""
+        first, last = (np.datetime64(limit, "us") for limit in self._limits)
+        good = (moments >= first) & (moments <= last)
+        return bool((good | ~known if self.missing == "median" else good).all())
+
     def fit(self, values: Array) -> Fitted:
         """Learn the first and the median date, and the scale of days and years."""
-        known = np.sort(learned(values[~np.isnat(values)]))
+        known = np.sort(learned(values[~np.isnat(values)]).view(np.int64)).view(
+            values.dtype
+        )  # integers: ten times faster
         fitted: Fitted = {"first": str(known[0]), "median": str(known[len(known) // 2])}
-        scales = [scale(feature) for feature in _passed(_filled(values, fitted), fitted)]
+        filled = _filled(values, fitted)
+        scales = [scale(_days_passed(filled, fitted)), *map(scale, _once_a_day(lambda days: [_years(days)], filled))]
         return {**fitted, "mean": [mean for mean, _ in scales], "std": [std for _, std in scales]}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Return days since the first training date, the year, the cycles, and a flag if values may be missing."""
         filled = _filled(values, fitted)
-        cycles = [wave(2 * np.pi * CYCLES[name](filled)) for name in self._cycles for wave in (np.sin, np.cos)]
+        day_cycles = [name for name in self._cycles if name != "day"]
+        by_day = _once_a_day(lambda moments: [_years(moments), *_waves(day_cycles, moments)], filled)
+        by_time = _waves(["day"], filled) if "day" in self._cycles else []
         flags = [np.isnat(values)] if self.missing == "median" else []
-        return stack_columns([*_passed(filled, fitted), *cycles, *flags])
+        return stack_columns([_days_passed(filled, fitted), *by_day, *by_time, *flags])
 
     @property
     def _cycles(self) -> list[str]:
@@ -141,10 +159,31 @@ def _filled(values: Array, fitted: Fitted) -> Array:
     return np.where(np.isnat(values), np.datetime64(fitted["median"], "us"), values)
 
 
-def _passed(moments: Array, fitted: Fitted) -> tuple[Array, Array]:
-    """Return the days since the first training date, and the year."""
-    days = (moments - np.datetime64(fitted["first"], "us")) / np.timedelta64(1, "D")
-    return days, moments.astype("datetime64[Y]").astype(np.int64) + 1970.0
+def _days_passed(moments: Array, fitted: Fitted) -> Array:
+    """Return the days since the first training date."""
+    days: Array = (moments - np.datetime64(fitted["first"], "us")) / np.timedelta64(1, "D")
+    return days
+
+
+def _years(moments: Array) -> Array:
+    years: Array = moments.astype("datetime64[Y]").astype(np.int64) + 1970.0
+    return years
+
+
+def _waves(cycles: list[str], moments: Array) -> list[Array]:
+    return [wave(2 * np.pi * CYCLES[name](moments)) for name in cycles for wave in (np.sin, np.cos)]
+
+
+def _once_a_day(features: Callable[[Array], list[Array]], moments: Array) -> list[Array]:
+    """Return features that depend only on the date; compute them once for each day if there are many rows."""
+    if len(moments) < FEW:
+        return features(moments)
+    days = _days(moments).astype(np.int64)
+    first, last = days.min(), days.max()
+    if last - first >= len(moments):
+        return features(moments)
+    calendar = np.arange(first, last + 1).astype("datetime64[D]").astype(moments.dtype)
+    return [feature.take(days - first) for feature in features(calendar)]
 
 
 def _days(moments: Array) -> Array:

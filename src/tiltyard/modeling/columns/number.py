@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiltyard.arrays import Array, Fitted, is_missing, stack_columns
+from tiltyard.arrays import Array, Cells, Fitted, is_missing, stack_columns
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, between, not_null
 from tiltyard.modeling.columns.base import PLAIN, Column, Plain, Scale, learned, scale
@@ -19,6 +19,7 @@ from tiltyard.settings import Bounds
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 LARGEST = 3.4028234e38  # the largest value of float32, the model's type
 
@@ -101,13 +102,23 @@ class Number(Column):
     def parse_cells(self, cells: pd.Series, name: str) -> Array:
         """Check all numbers at once; if any is invalid, check one by one for the error."""
         if cells.dtype.kind in "if":
-            numbers, (low, high) = cells.to_numpy(np.float64), self.limits
-            good = (numbers >= low) & (numbers <= high)
-            if self.missing == "median":
-                good |= np.isnan(numbers)
-            if good.all():
-                return np.where(np.isnan(numbers), np.nan, numbers)  # one bit pattern of NaN: rows are hashed
+            numbers = cells.to_numpy(np.float64)
+            if self._valid(numbers):
+                return _one_nan(numbers)
         return super().parse_cells(cells, name)
+
+    def parse_arrow(self, cells: pa.Array, name: str) -> Cells | None:
+        """Check all numbers at once; None if any is invalid."""
+        if (numbers := arrow_numbers(cells)) is None:
+            return super().parse_arrow(cells, name)
+        return _one_nan(numbers) if self._valid(numbers) else None
+
+    def _valid(self, numbers: Array) -> bool:
+        low, high = self.limits
+        good = (numbers >= low) & (numbers <= high)
+        if self.missing == "median":
+            good |= np.isnan(numbers)
+        return bool(good.all())
 
     def _refuse(self, value: float, field: str) -> None:
         if not math.isfinite(value):
@@ -153,6 +164,22 @@ class Number(Column):
     def to_json(self, values: Array) -> list[Any]:
         """Return numbers, and null for missing ones."""
         return [None if math.isnan(value) else value for value in values.tolist()]
+
+
+def arrow_numbers(cells: pa.Array) -> Array | None:
+    """Return numbers as pandas would convert them, with NaN for missing ones; None if they are of another type."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if not (types.is_int64(cells.type) or types.is_float64(cells.type)):
+        return None
+    numbers: Array = cells.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return numbers
+
+
+def _one_nan(numbers: Array) -> Array:
+    """Return the numbers with one bit pattern of NaN, because rows are hashed."""
+    return np.where(np.isnan(numbers), np.nan, numbers)
 
 
 def _number(cell: object) -> object:

@@ -47,7 +47,7 @@ def _against(predictions: Predictions) -> Iterator[tuple[str, Array, Array]]:
 
 def _confusion(predictions: Predictions) -> Figure:
     return figures.matrix(
-        "Confusion",
+        "Confusion matrix",
         "Test rows by actual and predicted label; the shade is the share of rows with that actual label.",
         ("Actual", "Predicted"),
         (predictions.classes, predictions.classes),
@@ -62,7 +62,9 @@ def _readings(predictions: Predictions) -> list[Figure]:
         return []
     told = binary_metrics(matrix(predictions.truth, predictions.outputs))
     text = f"{predictions.classes[1]} counts as the positive class."
-    return [figures.table("Read off the matrix", text, [{"figure": n, "value": finite(v)} for n, v in told.items()])]
+    return [
+        figures.table("Rates of the positive class", text, [{"rate": n, "value": finite(v)} for n, v in told.items()])
+    ]
 
 
 def _curves(predictions: Predictions) -> list[Figure]:

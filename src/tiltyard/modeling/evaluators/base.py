@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from tiltyard.arrays import Array, Rows
@@ -33,6 +34,10 @@ class Evaluator(ABC):
     def scores(self, truth: Array, outputs: Array, context: Context) -> dict[str, float]:
         """Return the value of every metric."""
         return {name: metric.score(truth, outputs, context) for name, metric in self.metrics.items()}
+
+    def scores_of_rows(self, truth: Array, outputs: Array, context: Context) -> Callable[[Array], dict[str, float]]:
+        """Return a function from row indices to the value of every metric on these rows; it is called many times."""
+        return lambda places: self.scores(truth[places], outputs[places], context)
 
     @abstractmethod
     def details(self, predictions: Predictions) -> dict[str, Any]:

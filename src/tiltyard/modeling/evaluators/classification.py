@@ -14,10 +14,12 @@ from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.metrics import scores
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.confusion_matrix import finite, matrix
+from tiltyard.modeling.metrics.label_rows import LabelRows
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.classification import probabilities
 
 WORST = 10  # rows listed in a report
+MAX_PREPARED = 1 << 25  # probabilities whose ranks are kept in memory, in 4 bytes each
 
 
 def _of_matrix(score: Callable[[Array], float]) -> Callable[[Array, Array, Context], float]:
@@ -85,6 +87,12 @@ class Classification(Evaluator):
         shares = np.bincount(train.astype(np.int64)) / len(train)
         return np.tile(shares, (row_count(rows), 1))
 
+    def scores_of_rows(self, truth: Array, outputs: Array, context: Context) -> Callable[[Array], dict[str, float]]:
+        """Return a function that computes what depends on one row only once for all calls, unless that is too large."""
+        if outputs.size > MAX_PREPARED:
+            return super().scores_of_rows(truth, outputs, context)
+        return LabelRows(truth, probabilities(outputs)).scores
+
     def details(self, predictions: Predictions) -> dict[str, Any]:
         """Return the confusion matrix, a table by class, and the most confident wrong predictions."""
         table = matrix(predictions.truth, predictions.outputs)
@@ -128,7 +136,8 @@ def _worst(predictions: Predictions) -> list[dict[str, Any]]:
     shares, truth = probabilities(predictions.outputs), predictions.truth.astype(np.int64)
     answer = shares.argmax(axis=1)
     given = shares[np.arange(len(truth)), truth]
-    wrong = [place for place in np.argsort(given, kind="stable") if answer[place] != truth[place]]
+    missed = np.flatnonzero(answer != truth)
+    wrong = missed[np.argsort(given[missed], kind="stable")]
     return [
         {
             "row": int(predictions.number[place]),

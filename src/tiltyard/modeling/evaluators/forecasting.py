@@ -156,6 +156,6 @@ def _steps(predictions: Predictions) -> list[dict[str, Any]]:
         row["baseline"] = scores.rmse(actual, predictions.baseline[:, step])
         if predictions.outputs.ndim == 3:
             low, high = predictions.outputs[:, 1, step], predictions.outputs[:, 2, step]
-            row["between_ends"] = float(np.mean((low <= actual) & (actual <= high)))
+            row["coverage"] = float(np.mean((low <= actual) & (actual <= high)))
         rows.append(row)
     return rows

@@ -78,7 +78,7 @@ def compared(truth: Array, value: Array, target: str) -> list[Figure]:
         ),
         points(
             "Residuals",
-            "Without structure around zero, the model has learned what the features can explain.",
+            "No structure around zero means that the model has learned what the features can explain.",
             (f"Predicted {target}", "Predicted minus actual"),
             {"": (value, missed)},
             level=0,

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from tiltyard import files, plugins
-from tiltyard.arrays import Array, Fitted, Rows
+from tiltyard.arrays import Array, Cells, Fitted, Rows
 from tiltyard.errors import DataError, RequestError
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.problems.base import Problem, Target
@@ -35,10 +35,17 @@ class Encoder:
         """Fit an encoder to training rows."""
         return self.learn(target, lambda name: [rows[name]], truth)
 
-    def learn(self, target: Target, column: Callable[[str], Iterable[Array]], truth: Array) -> Encoder:
-        """Fit an encoder to training rows that come one column at a time, in chunks."""
-        fitted = {name: _fit(one, column(name), name) for name, one in self.columns.items()}
-        return replace(self, fitted=fitted, target=self.problem.fit(target, truth))
+    def learn(
+        self,
+        target: Target,
+        column: Callable[[str], Iterable[Cells]],
+        truth: Array,
+        each: Callable[[Callable[[str], Fitted], Iterable[str]], Iterable[Fitted]] = map,
+    ) -> Encoder:
+        """Fit an encoder to training rows that come one column at a time, in chunks; `each` may use threads."""
+        fitted = each(lambda name: _fit(self.columns[name], column(name), name), self.columns)
+        by_name = dict(zip(self.columns, fitted, strict=True))
+        return replace(self, fitted=by_name, target=self.problem.fit(target, truth))
 
     def parse(self, instances: object) -> Rows:
         """Parse instances as a client sends them; raise a RequestError that names the field."""
@@ -146,7 +153,7 @@ class Encoder:
         return cls(**content)
 
 
-def _fit(column: Column, parts: Iterable[Array], name: str) -> Fitted:
+def _fit(column: Column, parts: Iterable[Cells], name: str) -> Fitted:
     """Fit one column; an error names it."""
     try:
         return column.fit_parts(parts)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from tiltyard import files
+from tiltyard import files, threads
 from tiltyard.arrays import Array, Rows, row_count, take_rows
 from tiltyard.errors import RegistryError, TrainingError
 from tiltyard.modeling import deadline
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 BATCH = 1024  # rows per call: bounds the memory
 STOPPABLE = 32  # rows per call under a deadline: a call cannot be interrupted
+PART_BYTES = 1 << 22  # of rows as they are stored, encoded at once
+MAX_BATCHES = 16  # batches per part
 FAST = 0.002  # seconds per call above which the cost per row counts
 PAIRS = 1 << 23  # token pairs per call: attention stores several numbers for each
 
@@ -29,6 +31,20 @@ PAIRS = 1 << 23  # token pairs per call: attention stores several numbers for ea
 def version(folder: Path) -> str:
     """Return the version of a model: a hash of its files."""
     return files.sha256(folder / "model.onnx", folder / "encoder.json")[:12]
+
+
+class Features(Protocol):
+    """Encoded features in memory or in a file, which is read by slices."""
+
+    @property
+    def nbytes(self) -> int:
+        """Return the size in memory."""
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    def __getitem__(self, rows: slice, /) -> Array:
+        """Return rows."""
 
 
 @dataclass(frozen=True)
@@ -64,21 +80,40 @@ class Predictor:
 
     def condensed(self, rows: Rows, truth: Array) -> Array:
         """Return the outputs reduced to what metrics need, for rows with known truth."""
-        return self.condense(truth, (self.encoder.encode(part) for part in _parts(rows)))
 
-    def condense(self, truth: Array, features: Iterable[Array]) -> Array:
-        """Return the same for chunks of encoded features; raise TrainingError if outputs are not finite."""
-        problem, found, start = self.encoder.problem, [], 0
-        for part in features:
-            outputs = self.run(part)
+        def of_part(places: range) -> Array:
+            part = {name: values[places.start : places.stop] for name, values in rows.items()}
+            return self._condense_part(truth[places.start : places.stop], self.encoder.encode(part))
+
+        return self._joined(of_part, part_ranges(row_count(rows), sum(values.nbytes for values in rows.values())))
+
+    def condense(self, truth: Array, features: Features) -> Array:
+        """Return the same for encoded features; raise TrainingError if outputs are not finite."""
+
+        def of_part(places: range) -> Array:
+            part = slice(places.start, places.stop)
+            return self._condense_part(truth[part], features[part])
+
+        return self._joined(of_part, part_ranges(len(features), features.nbytes))
+
+    def _joined(self, of_part: Callable[[range], Array], parts: list[range]) -> Array:
+        """Compute parts on all cores, but one after another under a deadline, which holds for one thread."""
+        found = map(of_part, parts) if deadline.is_limited() else threads.ordered(of_part, parts)
+        return np.concatenate([*found])
+
+    def _condense_part(self, truth: Array, features: Array) -> Array:
+        """Run the model on the same batches, whatever the size of a part: the last digits may depend on them."""
+        found = []
+        for start in range(0, len(features), BATCH):
+            batch = slice(start, start + BATCH)
+            outputs = self.run(features[batch])
             if wrong := int((~np.isfinite(outputs.reshape(len(outputs), -1))).any(axis=1).sum()):
                 task = self.encoder.task
                 raise TrainingError(
                     f"the model of {task} gives NaN or infinity on {wrong} of {len(outputs)} rows; expected none",
                     hint=f"lower train.learning_rate or set train.clip_norm in tasks/{task}.yaml",
                 )
-            found.append(problem.condense(self.encoder, truth[start : start + len(part)], outputs))
-            start += len(part)
+            found.append(self.encoder.problem.condense(self.encoder, truth[batch], outputs))
         return np.concatenate(found)
 
     def run(self, features: Array) -> Array:
@@ -129,6 +164,13 @@ class Predictor:
     def predict(self, instances: object) -> list[Any]:
         """Predict instances as a client sends them."""
         return self.respond(self.encoder.parse(instances))
+
+
+def part_ranges(rows: int, stored_bytes: int) -> list[range]:
+    """Divide rows into parts of whole batches, which are encoded at once; features may take more than stored bytes."""
+    batches = PART_BYTES * rows // (BATCH * max(stored_bytes, 1))
+    step = BATCH * min(max(batches, 1), MAX_BATCHES)
+    return [range(start, min(start + step, rows)) for start in range(0, max(rows, 1), step)]
 
 
 def _parts(rows: Rows) -> Iterator[Rows]:

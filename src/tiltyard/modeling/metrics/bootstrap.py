@@ -11,9 +11,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import TypeVar
 
 import numpy as np
 
+from tiltyard import threads
 from tiltyard.arrays import Array
 from tiltyard.modeling.metrics.base import Metric
 
@@ -21,7 +23,9 @@ RESAMPLES = 1000
 MIN_TAIL = 10  # resamples needed beyond a quantile to estimate it
 POWER = 0.83  # nominal power, so that the real one is 0.8 although the width is an estimate
 DRAWN = 50_000  # most rows per resample
+MANY = 5_000  # rows from which threads save more time than they cost
 Interval = tuple[float, float]
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Bootstrap:
 
     def intervals(self, scores: Callable[[Array], Mapping[str, float]]) -> dict[str, Interval]:
         """Return an interval for each value that `scores` computes from row indices."""
-        drawn = [scores(places) for places in self._resamples()]
+        drawn = self._of_resamples(scores)
         whole = scores(np.arange(self.rows)) if self.rows > DRAWN else {}
         return {name: self._between([some[name] for some in drawn], whole.get(name, 0.0)) for name in drawn[0]}
 
@@ -65,11 +69,17 @@ class Bootstrap:
 
         Both models are measured on the same rows in each resample, so the choice of rows cancels out.
         """
-        gains = [metric.gain(score(new, places), score(old, places)) for places in self._resamples()]
+        gains = self._of_resamples(lambda places: metric.gain(score(new, places), score(old, places)))
         everything = np.arange(self.rows)
         values = score(new, everything), score(old, everything)
         gain = metric.gain(*values)
         return Gain(*values, gain, *self._between(gains, gain, self._widest))
+
+    def _of_resamples(self, function: Callable[[Array], Value]) -> list[Value]:
+        """Return the values for all resamples; of many rows, several resamples are measured at a time."""
+        if self.rows < MANY:
+            return [function(places) for places in self._resamples()]
+        return [*threads.ordered(function, self._resamples())]
 
     def _resamples(self) -> Iterator[Array]:
         generator = np.random.default_rng(self.seed)

@@ -21,7 +21,9 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class Weighted(Model):
     """Initialisation, regularisation and norm constraint of weights."""
 
-    initializer: Initializer | None = Field(None, description="For weights of hidden layers; Keras' default if unset.")
+    initializer: Initializer | None = Field(
+        None, description="Initializer of the weights of hidden layers; Keras' default if unset."
+    )
     l1: float = Field(0.0, ge=0, description="Penalty on the sum of absolute weights.")
     l2: float = Field(0.0, ge=0, description="Penalty on the sum of squared weights.")
     max_norm: float | None = Field(None, gt=0, description="Maximum norm of the weights of a unit.")
@@ -49,8 +51,12 @@ class DenseLayers(Weighted):
 
     activation: Activation = "relu"
     slope: float | None = Field(None, ge=0, description="Slope of leaky_relu below 0; 0.2, as in Keras, if unset.")
-    batch_norm: bool = Field(default=False, description="After each hidden layer; for images, each convolution.")
-    dropout: Share | list[Share] = Field(0.0, description="After each hidden layer; or a list with one for each.")
+    batch_norm: bool = Field(
+        default=False, description="Batch normalisation after each hidden layer; for images, after each convolution."
+    )
+    dropout: Share | list[Share] = Field(
+        0.0, description="Dropout rate after each hidden layer, or a list with one rate for each."
+    )
 
     def stacked(self, x: keras.KerasTensor, widths: list[int], before: int = 0) -> keras.KerasTensor:
         """Add one dense layer for each width; the first `before` listed dropouts belong to earlier layers."""
@@ -96,7 +102,9 @@ class ConvLayers(DenseLayers):
 
     normal_dense: ClassVar = False
 
-    dropout: Share | list[Share] = Field(0.0, description="After each dense layer; or a list with one for each.")
+    dropout: Share | list[Share] = Field(
+        0.0, description="Dropout rate after each dense layer, or a list with one rate for each."
+    )
     spatial_dropout: Share = Field(0.0, description="Share of feature maps dropped after each convolution.")
 
     def convolution(
@@ -122,7 +130,9 @@ class WidthScaled(ConvLayers):
     """A published large network, with options for fewer filters and for small images."""
 
     width: float = Field(1.0, gt=0, le=4, description="Number of filters relative to the original.")
-    small: bool = Field(default=False, description="First layers keep the size: for images of about 32x32.")
+    small: bool = Field(
+        default=False, description="For images of about 32x32: the first layers do not reduce the size."
+    )
 
     def scaled(self, filters: int) -> int:
         """Return the scaled number of filters; it is even, since some networks split them into halves."""

@@ -20,7 +20,9 @@ class Alexnet(WidthScaled):
     family: Literal["alexnet"]
     halves: bool = Field(default=True, description="Grouped convolutions in layers 2, 4 and 5, as on two GPUs.")
     units: list[int] = Field([4096, 4096], description="Width of each dense layer.")
-    dropout: Share | list[Share] = Field(0.5, description="After each dense layer; or a list with one for each.")
+    dropout: Share | list[Share] = Field(
+        0.5, description="Dropout rate after each dense layer, or a list with one rate for each."
+    )
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """Build the layers; pooling overlaps: 3x3 with a stride of 2."""

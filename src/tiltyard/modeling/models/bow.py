@@ -20,7 +20,7 @@ class Bow(DenseLayers):
     family: Literal["bow"]
     embedding: int = Field(32, ge=1, description="Length of a word vector.")
     units: list[int] = Field([32], description="Width of each dense layer after the mean.")
-    dropout: Share | list[Share] = Field(0.0, description="Of the mean, and after each dense layer.")
+    dropout: Share | list[Share] = Field(0.0, description="Dropout rate after the mean and after each dense layer.")
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """Build the layers; padding (id 0) is not averaged, and the encoder ensures that no text is all padding."""

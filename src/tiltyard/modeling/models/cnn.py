@@ -20,10 +20,10 @@ class Block(Settings):
 
     filters: int = Field(ge=1)
     convolutions: int = Field(1, ge=1)
-    kernel: int | None = Field(None, ge=1, description="The model's if unset.")
-    padding: Padding | None = Field(None, description="The model's if unset.")
-    pool: int | Literal["none"] = Field(2, description="Pooling factor of each side after the convolutions.")
-    dropout: Share = Field(0.0, description="Behind the pooling.")
+    kernel: int | None = Field(None, ge=1, description="Kernel size; that of the model if unset.")
+    padding: Padding | None = Field(None, description="Padding; that of the model if unset.")
+    pool: int | Literal["none"] = Field(2, description="Pooling factor of each side, after the convolutions.")
+    dropout: Share = Field(0.0, description="Dropout rate after the pooling.")
 
 
 class Cnn(ConvLayers):

@@ -32,7 +32,9 @@ class Inception(WidthScaled):
 
     family: Literal["inception"]
     units: list[int] = Field([], description="Width of each dense layer after global pooling.")
-    dropout: Share | list[Share] = Field(0.4, description="After global pooling and each dense layer.")
+    dropout: Share | list[Share] = Field(
+        0.4, description="Dropout rate after global pooling and after each dense layer."
+    )
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """Build nine blocks in three groups, with pooling between the groups."""

@@ -27,7 +27,9 @@ class Lenet5(ConvLayers):
     modalities: ClassVar = ("image",)
 
     family: Literal["lenet5"]
-    form: Literal["keras", "paper"] = Field("keras", description="paper: sparse third layer, learned pooling, codes.")
+    form: Literal["keras", "paper"] = Field(
+        "keras", description="paper: as published, with a sparse third layer, learned pooling and output codes."
+    )
     codes: Literal["fixed", "trainable"] = Field(
         "fixed", description="The paper's output code of each class, of +1 and -1."
     )

@@ -27,7 +27,9 @@ class Resnet(WidthScaled):
     )
     units: list[int] = Field([], description="Width of each dense layer after global pooling.")
     batch_norm: bool = True
-    dropout: Share | list[Share] = Field(0.0, description="After global pooling and each dense layer.")
+    dropout: Share | list[Share] = Field(
+        0.0, description="Dropout rate after global pooling and after each dense layer."
+    )
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """Build stages of blocks, then global average pooling and dense layers."""

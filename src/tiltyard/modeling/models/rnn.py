@@ -22,7 +22,7 @@ class Rnn(DenseLayers):
     units: list[int] = Field([32], min_length=1, description="Width of each recurrent layer.")
     bidirectional: bool = Field(default=False, description="Read in both directions, each with the widths of `units`.")
     attention: bool = Field(
-        default=False, description="Pass on a learned mean of all steps (attention), not the last step."
+        default=False, description="Pass on a learned weighted mean of all steps (attention), not the last step."
     )
     whole: bool = Field(default=False, description="Pass on all steps, not the last one: required for prose.")
     dense: list[int] = Field([], description="Width of each dense layer after them.")

@@ -29,7 +29,7 @@ class Seq2Seq(Weighted):
     embedding: int = Field(32, ge=1, description="Length of token vectors, on both sides.")
     bidirectional: bool = Field(default=False, description="Read in both directions; the decoder is twice as wide.")
     attention: bool = Field(default=False, description="Let the decoder attend to all encoder steps.")
-    dropout: Share = Field(0.0, description="After the encoder and after the decoder.")
+    dropout: Share = Field(0.0, description="Dropout rate after the encoder and after the decoder.")
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """Raise ValueError: the family is for translation only."""

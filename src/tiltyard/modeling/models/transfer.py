@@ -32,7 +32,9 @@ class Transfer(DenseLayers):
     base: str | SerializeAsAny[Model] = Field(
         description="A trained task, for its weights; or the settings of a family, for random weights."
     )
-    weights_of: Literal["task", "imagenet"] = Field("task", description="imagenet: base is vgg16, resnet50, ...")
+    weights_of: Literal["task", "imagenet"] = Field(
+        "task", description="imagenet: weights of keras.applications; base is then vgg16, resnet50, ..."
+    )
     unfreeze: int = Field(0, ge=0, description="How many of the last blocks are trained: layers of one size.")
     ending: Literal["flatten", "average"] = Field("flatten", description="Flatten the maps, or pool them globally.")
     units: list[int] = Field([512], description="Width of each dense layer after the base.")

@@ -27,9 +27,11 @@ class Transformer(DenseLayers):
     heads: int = Field(2, ge=1, description="Number of attention heads.")
     hidden: int = Field(64, ge=1, description="Width of the hidden dense layer in each block.")
     causal: bool = Field(default=False, description="Mask later steps.")
-    pool: Literal["mean", "last", "none"] = Field("mean", description="How steps are combined; none: keep all.")
+    pool: Literal["mean", "last", "none"] = Field("mean", description="How steps are combined; none keeps all of them.")
     units: list[int] = Field([], description="Width of each dense layer after the blocks.")
-    dropout: Share | list[Share] = Field(0.0, description="In each block and after each dense layer; or a list.")
+    dropout: Share | list[Share] = Field(
+        0.0, description="Dropout rate in each block and after each dense layer, or a list."
+    )
 
     @model_validator(mode="after")
     def _even(self) -> Transformer:

@@ -23,7 +23,9 @@ class Vgg(WidthScaled):
     family: Literal["vgg"]
     depth: Literal[16, 19] = 16
     units: list[int] = Field([4096, 4096], description="Width of each dense layer.")
-    dropout: Share | list[Share] = Field(0.5, description="After each dense layer; or a list with one for each.")
+    dropout: Share | list[Share] = Field(
+        0.5, description="Dropout rate after each dense layer, or a list with one rate for each."
+    )
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """Build five blocks, each of which halves the size, then dense layers."""

@@ -21,7 +21,9 @@ class Xception(WidthScaled):
     blocks: int = Field(8, ge=0, description="Number of blocks of the middle flow, which keep the size.")
     units: list[int] = Field([], description="Width of each dense layer after global pooling.")
     batch_norm: bool = True
-    dropout: Share | list[Share] = Field(0.0, description="After global pooling and each dense layer.")
+    dropout: Share | list[Share] = Field(
+        0.0, description="Dropout rate after global pooling and after each dense layer."
+    )
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """Build entry flow (three halving blocks), middle flow, and exit flow (a halving block, two convolutions)."""

@@ -23,7 +23,7 @@ class Target(Settings):
     column: str
     classes: list[str] | None = Field(None, min_length=2, description="The labels, for classification.")
     bounds: Bounds | None = Field(None, description="Lowest and highest plausible value.")
-    threshold: float | None = Field(None, description="Two classes from a number: the second class begins here.")
+    threshold: float | None = Field(None, description="Makes two classes of a number: the second one begins here.")
     horizon: int = Field(1, ge=1, le=1000, description="How many time steps are forecast at once.")
     interval: float | None = Field(
         None, gt=0, lt=1, description="Forecasts: predict an interval that holds this share of values."
@@ -113,6 +113,10 @@ class Problem(ABC):
     @abstractmethod
     def decode(self, outputs: Array, classes: list[str]) -> list[Any]:
         """Convert outputs to predictions as JSON, one per instance."""
+
+    def decode_arrays(self, outputs: Array, classes: list[str]) -> list[Array] | None:
+        """Return the predictions of `decode` as arrays, one for each property; None if only `decode` computes them."""
+        return None
 
     @abstractmethod
     def purpose(self, target: Target) -> str:

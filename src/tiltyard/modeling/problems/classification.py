@@ -28,6 +28,11 @@ class Classification(Problem):
             for place, row in zip(shares.argmax(axis=1).tolist(), shares.tolist(), strict=True)
         ]
 
+    def decode_arrays(self, outputs: Array, classes: list[str]) -> list[Array] | None:
+        """Return labels and probabilities."""
+        shares = probabilities(outputs)
+        return [np.array(classes, dtype=object)[shares.argmax(axis=1)], shares.astype(np.float64)]
+
     def purpose(self, target: Target) -> str:
         """Return a phrase such as: the label of `species`, one of a, b, with probabilities."""
         return f"the label of `{target.column}`, one of {', '.join(_classes(target))}, with probabilities"

@@ -30,6 +30,11 @@ class Forecasting(Regression):
         answers: list[Any] = outputs.astype(np.float64).tolist()
         return [row[0] for row in answers] if outputs.shape[1] == 1 else answers
 
+    def decode_arrays(self, outputs: Array, classes: list[str]) -> list[Array] | None:
+        """Return the forecasts, and with intervals their lower and upper bounds."""
+        parts = outputs.astype(np.float64)
+        return [*parts.swapaxes(0, 1)] if parts.ndim == 3 else [parts]
+
     def purpose(self, target: Target) -> str:
         """Return a phrase such as: the next 3 values of `price`."""
         steps, share = target.horizon, target.interval

@@ -32,6 +32,10 @@ class Regression(Problem):
         values: list[Any] = outputs[:, 0].tolist()
         return values
 
+    def decode_arrays(self, outputs: Array, classes: list[str]) -> list[Array] | None:
+        """Return the numbers."""
+        return [outputs[:, 0].astype(np.float64)]
+
     def purpose(self, target: Target) -> str:
         """Return a phrase such as: the number `price` (EUR)."""
         return f"the number `{target.column}`{_unit(target)}"

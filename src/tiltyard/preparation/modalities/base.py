@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tiltyard import plugins
-from tiltyard.arrays import Array, Rows, is_missing
+from tiltyard.arrays import Array, Cells, ParsedRows, Rows, is_missing
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.errors import DataError, RequestError, format_value
 from tiltyard.expectation import Expectation, between, in_set, not_null, row_count
 from tiltyard.modeling.columns.base import distinct
-from tiltyard.modeling.columns.number import LARGEST
+from tiltyard.modeling.columns.number import LARGEST, arrow_numbers
+from tiltyard.preparation.modalities import _fact_parts
+from tiltyard.preparation.modalities._fact_parts import FactPart
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,13 @@ class RawTable:
     columns: list[str]
     repairs: list[str]  # repairs made while reading, in sentences
     chunks: Callable[[Sequence[str]], Iterator[pd.DataFrame]]  # rows are numbered across chunks; memory is bounded
+    summarized: Callable[[Sequence[str]], Iterator[FactPart]] | None = (
+        None  # the same chunks, before they are converted
+    )
+
+    def parts(self, names: Sequence[str]) -> Iterator[FactPart]:
+        """Yield the rows in chunks, with summaries of their columns where the modality has them."""
+        return self.summarized(names) if self.summarized else map(_fact_parts.of_frame, self.chunks(names))
 
 
 class Modality(ABC):
@@ -55,9 +65,10 @@ class Modality(ABC):
         frame = self.facts(task, folder)
         return RawTable([*frame.columns], frame.attrs.get("repairs", []), lambda names: iter([frame[[*names]]]))
 
-    def chunks(self, task: Task, folder: Path) -> Iterator[tuple[Rows, Array]]:
+    def chunks(self, task: Task, folder: Path) -> Iterator[tuple[ParsedRows, Array]]:
         """Yield parsed rows and their truth in chunks; by default one."""
-        yield self.rows(task, folder)
+        rows, truth = self.rows(task, folder)
+        yield {**rows}, truth
 
     def notes(self, folder: Path) -> list[str]:
         """Return the source's notes about the raw data, for readers of the report."""
@@ -158,6 +169,25 @@ def parse_target_column(task: Task, cells: pd.Series) -> Array:
     if not task.classes and cells.dtype.kind in "if":
         return _parse_numbers(task, cells.to_numpy(np.float64))
     return parse_target(task, cells.tolist())
+
+
+def parse_arrow_target(task: Task, cells: pa.Array) -> Array | None:
+    """Return the truth of a whole column; None if `parse_target_column` has to parse it."""
+    from pyarrow import types
+
+    if cells.null_count or task.problem_type.targets == "text":
+        return None
+    if task.classes and types.is_string(cells.type):
+        coded = cells.dictionary_encode()
+        truth: Array = parse_target(task, coded.dictionary.to_pylist()).take(coded.indices.to_numpy())
+        return truth
+    numbers = None if task.classes else arrow_numbers(cells)
+    return None if numbers is None else _parse_numbers(task, numbers)
+
+
+def parse_arrow_column(task: Task, name: str, cells: pa.Array) -> Cells | None:
+    """Parse a whole column; None if `parse_column` has to parse it, or has to explain what is wrong with it."""
+    return task.columns[name].parse_arrow(cells, name)
 
 
 def parse_column(task: Task, name: str, cells: pd.Series) -> Array:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tiltyard.arrays import Array, Rows
+from tiltyard.arrays import Array, ParsedRows, Rows, decoded
 from tiltyard.config.task import Task
-from tiltyard.data.images import zip_archive
+from tiltyard.data.images import zip_writer
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns.image import LARGEST, decode_errors
 from tiltyard.modeling.columns.image import Image as ImageColumn
@@ -45,9 +45,9 @@ class Image(Modality):
         """Return one row for each image, sorted by path."""
         rows, truth = zip(*self.chunks(task, folder), strict=True)
         ((name, _),) = task.columns.items()
-        return {name: np.concatenate([some[name] for some in rows])}, np.concatenate(truth)
+        return {name: np.concatenate([decoded(some[name]) for some in rows])}, np.concatenate(truth)
 
-    def chunks(self, task: Task, folder: Path) -> Iterator[tuple[Rows, Array]]:
+    def chunks(self, task: Task, folder: Path) -> Iterator[tuple[ParsedRows, Array]]:
         """Yield images in chunks."""
         ((name, column),) = task.columns.items()
         assert isinstance(column, ImageColumn)  # noqa: S101 - for the type checker: a task's modality is its column's
@@ -79,7 +79,7 @@ class Image(Modality):
     def notes(self, folder: Path) -> list[str]:
         """Return the notes in the archive's comment."""
         with zipfile.ZipFile(self.raw_file(folder)) as archive:
-            return zip_archive.notes(archive)
+            return zip_writer.notes(archive)
 
 
 def _decode(column: ImageColumn, path: str, content: bytes) -> Array:

@@ -8,15 +8,26 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tiltyard.arrays import Array, Rows
+from tiltyard.arrays import Array, ParsedRows, Rows, decoded
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
-from tiltyard.preparation.modalities.base import Modality, RawTable, parse_column, parse_target_column
+from tiltyard.preparation.modalities import _fact_parts
+from tiltyard.preparation.modalities._fact_parts import FactPart
+from tiltyard.preparation.modalities.base import (
+    Modality,
+    RawTable,
+    parse_arrow_column,
+    parse_arrow_target,
+    parse_column,
+    parse_target_column,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
-CHUNK_ROWS = 1 << 18  # small chunks cost time, large ones memory
+CHUNK_ROWS = 1 << 17  # small chunks cost time, large ones memory
+MAX_ARROW_BYTES = 1 << 30  # of a column; the offsets of Arrow's texts have 32 bits
 
 
 class Table(Modality):
@@ -42,19 +53,25 @@ class Table(Modality):
             for frame in table.parts(names, CHUNK_ROWS):
                 yield _parsed_facts(task, frame)
 
-        return RawTable(columns, table.layout.repairs, chunks)
+        def parts(names: Sequence[str]) -> Iterator[FactPart]:
+            for start, part in table.tables(names, CHUNK_ROWS):
+                yield _fact_parts.of_table(
+                    part, start, lambda cells, first: _parsed_facts(task, table.frame(cells, first))
+                )
+
+        return RawTable(columns, table.layout.repairs, chunks, parts)
 
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
         """Return one row for each line."""
         rows, truth = zip(*self.chunks(task, folder), strict=True)
-        return {name: np.concatenate([some[name] for some in rows]) for name in task.columns}, np.concatenate(truth)
+        whole = {name: np.concatenate([decoded(some[name]) for some in rows]) for name in task.columns}
+        return whole, np.concatenate(truth)
 
-    def chunks(self, task: Task, folder: Path) -> Iterator[tuple[Rows, Array]]:
+    def chunks(self, task: Task, folder: Path) -> Iterator[tuple[ParsedRows, Array]]:
         """Yield rows in chunks."""
-        target = task.target.column
-        for frame in self._table(task, folder).parts([*task.columns, target], CHUNK_ROWS):
-            rows = {name: parse_column(task, name, frame[name]) for name in task.columns}
-            yield rows, parse_target_column(task, frame[target])
+        table = self._table(task, folder)
+        for start, part in table.tables([*task.columns, task.target.column], CHUNK_ROWS):
+            yield _parsed(task, table, part, start)
 
     def raw_column(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
         """Return the whole column."""
@@ -70,6 +87,25 @@ class Table(Modality):
         table = table_reader.open_table(path, task.source.dialect, _text_columns(task))
         table_reader.require_columns(path, [*task.columns, task.target.column], table.layout.columns)
         return table
+
+
+def _parsed(task: Task, table: table_reader.TableFile, part: pa.Table, start: int) -> tuple[ParsedRows, Array]:
+    """Parse rows by column in Arrow; where that is not possible, in pandas."""
+
+    def arrow(name: str) -> pa.Array | None:
+        return part[name].combine_chunks() if part[name].nbytes < MAX_ARROW_BYTES else None
+
+    def pandas(name: str) -> pd.Series[Any]:
+        return table.frame(part.select([name]), start)[name]
+
+    rows: ParsedRows = {}
+    for name in task.columns:
+        cells = arrow(name)
+        parsed = None if cells is None else parse_arrow_column(task, name, cells)
+        rows[name] = parse_column(task, name, pandas(name)) if parsed is None else parsed
+    cells = arrow(task.target.column)
+    truth = None if cells is None else parse_arrow_target(task, cells)
+    return rows, parse_target_column(task, pandas(task.target.column)) if truth is None else truth
 
 
 def _parsed_facts(task: Task, frame: pd.DataFrame) -> pd.DataFrame:

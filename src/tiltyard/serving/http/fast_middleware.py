@@ -1,19 +1,41 @@
-"""Fast path as middleware: JSON requests to champions are answered by compiled requests, before routing."""
+"""Fast path as middleware: ordinary requests to champions are answered before routing.
+
+JSON rows (V1) are answered by compiled requests, numeric tensors (V2) by the tensor path.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tiltyard.serving.http.api_keys import Headers
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.requests import table_body
+from tiltyard.serving.requests import table_body, tensor_path, v2_codec
+from tiltyard.serving.requests.message import RequestMessage
 from tiltyard.serving.requests.predict_request import MAX_INLINE_BYTES
 from tiltyard.serving.traffic.traffic_split import is_bypassed
 
-PREFIX, SUFFIX = "/v1/models/", ":predict"
+V1_PREFIX, V1_SUFFIX = "/v1/models/", ":predict"
+V2_PREFIX, V2_SUFFIX = "/v2/models/", "/infer"
 NON_JSON_TYPES = tuple(kind.encode() for kind in table_body.MEDIA_TYPES)  # media types of table bodies
+LENGTH_HEADER = v2_codec.LENGTH_HEADER.lower().encode()
+
+
+class FastRoute(NamedTuple):
+    """The model and the protocol of a request that the fast path may answer."""
+
+    model: LoadedModel
+    protocol: str
+    json_length: str | None = None  # V2: how many bytes of the body are JSON
+
+
+class FastAnswer(NamedTuple):
+    """A response body, its number of instances, and the headers that describe it."""
+
+    content: bytes
+    instances: int
+    headers: list[tuple[bytes, bytes]]
 
 
 class FastPathMiddleware:
@@ -24,56 +46,81 @@ class FastPathMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond by the fast path, or call the app."""
-        if scope["type"] != "http" or not (model := _find_model(scope)):
+        if scope["type"] != "http" or not (route := _find_route(scope)):
             await self.app(scope, receive, send)
             return
         message = await receive()
         whole = message["type"] == "http.request" and not message.get("more_body")
-        if whole and (answer := try_answer(scope["app"].state, model, message.get("body", b""))):
-            content, scope["instances"] = answer
-            scope["model"] = model
-            headers = [(b"content-length", b"%d" % len(content)), (b"content-type", b"application/json")]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": content})
+        if whole and (answer := try_answer(scope["app"].state, route, message.get("body", b""))):
+            scope["model"], scope["instances"] = route.model, answer.instances
+            await send({"type": "http.response.start", "status": 200, "headers": answer.headers})
+            await send({"type": "http.response.body", "body": answer.content})
         else:
             await self.app(scope, _replay(message, receive), send)
 
 
-def _find_model(scope: Scope) -> LoadedModel | None:
+def _find_route(scope: Scope) -> FastRoute | None:
     posted = scope["method"] == "POST"
-    return find_champion(scope["app"].state, scope["path"], scope["headers"]) if posted else None
+    return find_route(scope["app"].state, scope["path"], scope["headers"]) if posted else None
 
 
-def find_champion(state: Any, path: str, headers: Headers) -> LoadedModel | None:
+def find_route(state: Any, path: str, headers: Headers) -> FastRoute | None:
     """Return the champion that a path names; None if the fast path cannot read the body or has no such model."""
-    if not (path.startswith(PREFIX) and path.endswith(SUFFIX)):
+    if path.startswith(V1_PREFIX) and path.endswith(V1_SUFFIX):
+        model: LoadedModel | None = state.models.get(path[len(V1_PREFIX) : -len(V1_SUFFIX)])
+        readable = model and model.compiled_request and not any(_is_unreadable(*pair) for pair in headers)
+        return FastRoute(model, "v1") if model and readable else None
+    if path.startswith(V2_PREFIX) and path.endswith(V2_SUFFIX):
+        return _find_v2_route(state.models.get(path[len(V2_PREFIX) : -len(V2_SUFFIX)]), headers)
+    return None
+
+
+def _is_unreadable(name: bytes, value: bytes) -> bool:
+    return name == b"content-encoding" or (name == b"content-type" and value.strip().lower().startswith(NON_JSON_TYPES))
+
+
+def _find_v2_route(model: LoadedModel | None, headers: Headers) -> FastRoute | None:
+    if not model or not model.compiled_request or not model.compiled_request.is_numeric:
         return None
-    model: LoadedModel | None = state.models.get(path[len(PREFIX) : -len(SUFFIX)])
-    if not model or not model.compiled_request:
-        return None
+    length = None
     for name, value in headers:
-        if name == b"content-encoding" or (
-            name == b"content-type" and value.strip().lower().startswith(NON_JSON_TYPES)
-        ):
+        if name == b"content-encoding":
             return None
-    return model
+        if name == LENGTH_HEADER and length is None:  # the first one counts, as for the routes
+            length = value.decode("latin-1")
+    return FastRoute(model, "v2", length)
 
 
-def try_answer(state: Any, model: LoadedModel, body: bytes) -> tuple[bytes, int] | None:
-    """Return the response body and the number of instances; None if the general path must handle the request."""
+def try_answer(state: Any, route: FastRoute, body: bytes) -> FastAnswer | None:
+    """Return the response; None if the general path must handle the request."""
     if not state.fast_path or state.admission.is_full:
         return None
-    if (
-        len(body) >= MAX_INLINE_BYTES
-        or len(body) > model.max_body_bytes
-        or not model.compiled_request
-        or not is_bypassed(state, model.task)
-    ):
+    if len(body) > route.model.max_body_bytes or not is_bypassed(state, route.model.task):
         return None
-    answer = model.compiled_request.respond(body)
+    answer = _v1_answer(route.model, body) if route.protocol == "v1" else _v2_answer(route, body)
     if answer and state.recorder:
         state.recorder.skip()
     return answer
+
+
+def _v1_answer(model: LoadedModel, body: bytes) -> FastAnswer | None:
+    compiled = model.compiled_request
+    answer = compiled.respond(body) if compiled and len(body) < MAX_INLINE_BYTES else None
+    return _fast_answer(*answer) if answer else None
+
+
+def _v2_answer(route: FastRoute, body: bytes) -> FastAnswer | None:
+    done = tensor_path.respond(route.model, RequestMessage("v2", body, "", route.json_length), tensor_path.INLINE)
+    return _fast_answer(done.content, done.count, done.json_length) if done else None
+
+
+def _fast_answer(content: bytes, instances: int, json_length: int | None = None) -> FastAnswer:
+    """Return an answer with the headers that the routes would send, in their order."""
+    length = (b"content-length", b"%d" % len(content))
+    if json_length is None:
+        return FastAnswer(content, instances, [length, (b"content-type", b"application/json")])
+    json_part = (LENGTH_HEADER, b"%d" % json_length)
+    return FastAnswer(content, instances, [json_part, length, (b"content-type", b"application/octet-stream")])
 
 
 def _replay(message: Message, receive: Receive) -> Receive:

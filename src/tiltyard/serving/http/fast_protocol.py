@@ -15,15 +15,12 @@ from tiltyard.errors import RequestError
 from tiltyard.serving.http import fast_middleware
 from tiltyard.serving.http.answered_request import AnsweredRequest
 from tiltyard.serving.http.connection import CHUNKS, BoundedConnection
+from tiltyard.serving.http.fast_middleware import FastRoute
 from tiltyard.serving.http.middleware import NO_STORE_HEADERS, request_id
 from tiltyard.serving.model.loaded_model import LoadedModel
 
 FIXED_HEADERS = b"".join(b"%s: %s\r\n" % pair for pair in NO_STORE_HEADERS)
-RESPONSE_HEAD = (
-    b"HTTP/1.1 200 OK\r\n%scontent-length: %d\r\ncontent-type: application/json\r\n"
-    + FIXED_HEADERS
-    + b"x-request-id: %s\r\n\r\n"
-)
+RESPONSE_HEAD = b"HTTP/1.1 200 OK\r\n%s%s" + FIXED_HEADERS + b"x-request-id: %s\r\n\r\n"
 
 
 class FastPathProtocol(BoundedConnection):
@@ -31,33 +28,33 @@ class FastPathProtocol(BoundedConnection):
 
     def __init__(self, app: Starlette, **uvicorn: Any) -> None:
         super().__init__(app, **uvicorn)
-        self.model: LoadedModel | None = None  # of the held request; None if no request is held
+        self.route: FastRoute | None = None  # of the held request; None if no request is held
         self.body, self.key_name, self.started = b"", "", 0.0
 
     def read(self) -> None:
         """Parse pending data; a held request that is still incomplete goes to the app, which awaits the rest."""
         self.started = time.perf_counter()
         super().read()
-        if self.model and not self.transport.is_closing():
+        if self.route and not self.transport.is_closing():
             self._pass_to_app()
-        self.model = None
+        self.route = None
 
     @property
     def expects_response(self) -> bool:
         """Whether a response has not been started; a held request has none."""
-        return self.model is not None or super().expects_response
+        return self.route is not None or super().expects_response
 
     def on_headers_complete(self) -> None:
         """Hold the request if the fast path may answer it; otherwise pass it to the app."""
         if not self.prepare_body():
             return
-        self.model, self.body = self._find_model(), b""
-        if not self.model:
+        self.route, self.body = self._find_route(), b""
+        if not self.route:
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Buffer the body of a held request."""
-        if self.model:
+        if self.route:
             self.body += body
         else:
             super().on_body(body)
@@ -65,15 +62,15 @@ class FastPathProtocol(BoundedConnection):
     def on_message_complete(self) -> None:
         """Answer a held request, or pass it to the app."""
         self.expecting = ""
-        if self.model and self._try_answer(self.model):
-            self.model = None
+        if self.route and self._try_answer(self.route):
+            self.route = None
             return
-        if self.model:
+        if self.route:
             self._pass_to_app()
         super().on_message_complete()
 
-    def _find_model(self) -> LoadedModel | None:
-        """Return the model if the fast path may answer the request; None if the app must handle it."""
+    def _find_route(self) -> FastRoute | None:
+        """Return the route if the fast path may answer the request; None if the app must handle it."""
         metrics, parser, admission = self.state.metrics, self.parser, self.state.admission
         if (
             not self.state.fast_path
@@ -89,33 +86,37 @@ class FastPathProtocol(BoundedConnection):
         if (metrics.log or metrics.tracer) and self._is_forwarded():
             return None
         path = str(self.url, "latin-1")
-        model = fast_middleware.find_champion(self.state, path, self.headers)
+        route = fast_middleware.find_route(self.state, path, self.headers)
         try:
-            self.key_name = admission.authenticate(self.headers) if model else ""
+            self.key_name = admission.authenticate(self.headers) if route else ""
         except RequestError:  # the app responds with the error
             return None
-        return model
+        return route
 
     def _is_forwarded(self) -> bool:
         """Return whether the client's address may come from a proxy's header, which only the app evaluates."""
         return any(name == b"x-forwarded-for" for name, _ in self.headers)
 
-    def _try_answer(self, model: LoadedModel) -> bool:
+    def _try_answer(self, route: FastRoute) -> bool:
         try:
-            answer = fast_middleware.try_answer(self.state, model, self.body)
+            answer = fast_middleware.try_answer(self.state, route, self.body)
         except Exception:  # noqa: BLE001 - the app raises and logs it again
             return False
         if not answer:
             return False
-        content, instances = answer
         name = request_id(self.headers)
-        default_headers = b"".join(b"%s: %s\r\n" % pair for pair in self.server_state.default_headers)
-        self.transport.write(RESPONSE_HEAD % (default_headers, len(content), name) + content)
+        defaults, own = (
+            b"".join(b"%s: %s\r\n" % pair for pair in pairs)
+            for pairs in (self.server_state.default_headers, answer.headers)
+        )
+        self.transport.write(RESPONSE_HEAD % (defaults, own, name) + answer.content)
         self.server_state.total_requests += 1
         self.waiting_since = time.monotonic()
         # Deferred, since uvicorn would take an exception here for an invalid request.
         self.loop.call_soon(
-            self.state.metrics.count, self._answered_request(model, str(name, "ascii"), instances), self.headers
+            self.state.metrics.count,
+            self._answered_request(route.model, str(name, "ascii"), answer.instances),
+            self.headers,
         )
         return True
 
@@ -134,7 +135,7 @@ class FastPathProtocol(BoundedConnection):
         )
 
     def _pass_to_app(self) -> None:
-        self.model, expected = None, (self.expecting, self.remaining)
+        self.route, expected = None, (self.expecting, self.remaining)
         super().on_headers_complete()
         self.expecting, self.remaining = expected
         if self.body:

@@ -12,9 +12,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from tiltyard.errors import RequestError
-from tiltyard.serving.http.request_body import read_body
+from tiltyard.serving.http.body_limit import read_body
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.requests import predict_request
+from tiltyard.serving.requests import predict_request, tensor_path
 from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
 from tiltyard.serving.traffic.traffic_split import TrafficSplit, assign, client
 
@@ -84,7 +84,8 @@ async def predict(request: Request, protocol: str, json_length: str | None = Non
     async with read_body(request, model.max_body_bytes) as body:
         with state.admission.request_slot():
             message = RequestMessage(protocol, body, type_, json_length)
-            done = _predict_inline(model, message, record=record)
+            done = None if record or not state.fast_path else tensor_path.respond(model, message, tensor_path.INLINE)
+            done = done or _predict_inline(model, message, record=record)
             if not done:
                 done = await _wait(request, state.pool.submit(model, message, client(scope), record=record))
     scope["instances"] = done.count

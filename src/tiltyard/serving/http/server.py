@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import multiprocessing
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -23,12 +22,12 @@ from tiltyard.serving.http.app import create_app
 from tiltyard.serving.http.fast_protocol import FastPathProtocol
 from tiltyard.serving.http.last_good import LastGood
 from tiltyard.serving.http.limits import Limits, read_number
+from tiltyard.serving.http.listening import DuplicatingServer
 from tiltyard.serving.http.startup import end, start
 
 if TYPE_CHECKING:
     import uvicorn
 
-ACCEPT_SOCKETS = 16
 EXIT_START_FAILED = 3  # uvicorn's exit code for a failed start, after which it stops all workers
 
 
@@ -51,8 +50,7 @@ def main() -> None:
     if workers > 1:
         _run_workers(uvicorn.Config("tiltyard.serving.http.server:app", factory=True, workers=workers, **config))
     else:
-        single = uvicorn.Config(app(), **config)
-        uvicorn.Server(single).run(_duplicate_sockets(single))
+        DuplicatingServer(uvicorn.Config(app(), **config)).run()
 
 
 def create_connection(config: uvicorn.Config, **options: Any) -> FastPathProtocol:
@@ -61,16 +59,6 @@ def create_connection(config: uvicorn.Config, **options: Any) -> FastPathProtoco
     while not isinstance(found, Starlette):
         found = found.app
     return FastPathProtocol(found, config=config, **options)
-
-
-def _duplicate_sockets(config: uvicorn.Config) -> list[socket.socket]:
-    """Return duplicates of the listening socket: uvloop accepts one connection per socket in each loop iteration.
-
-    With one socket, half of 256 clients that connect at once would wait for seconds, while the others are served.
-    Several workers use one socket: with duplicates, the first to wake up would accept all connections.
-    """
-    first = config.bind_socket()
-    return [first, *(first.dup() for _ in range(ACCEPT_SOCKETS - 1))]
 
 
 def _run_workers(config: uvicorn.Config) -> None:
@@ -90,6 +78,10 @@ def _run_workers(config: uvicorn.Config) -> None:
 def app() -> Starlette:
     """Return the app with all models loaded; print an error and exit if none can be loaded."""
     with _print_errors():
+        if address := os.environ.get("TILTYARD_GRPC"):
+            from tiltyard.serving.grpc import server
+
+            server.check(address, shared=_is_worker())
         created = create_app(Limits.from_environment(), _lifespan)
         start(created, Path.cwd())
     if parent := multiprocessing.parent_process():
@@ -99,9 +91,33 @@ def app() -> Starlette:
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
-    """Shut down within the lifespan: uvicorn then ends the process by a signal, and no code runs after it."""
-    yield
+    """Serve gRPC, if it is enabled, as long as HTTP.
+
+    Shut down within the lifespan: uvicorn then ends the process by a signal, and no code runs after it.
+    """
+    async with _grpc(app):
+        yield
     end(app)
+
+
+@contextlib.asynccontextmanager
+async def _grpc(app: Starlette) -> AsyncIterator[None]:
+    """Serve the app over gRPC at the address of TILTYARD_GRPC; without it, do nothing."""
+    if not (address := os.environ.get("TILTYARD_GRPC")):
+        yield
+        return
+    from tiltyard.serving.grpc import server
+
+    most, limits = max(model.max_body_bytes for model in app.state.models.values()), app.state.admission.limits
+    async with server.serving(
+        app, address, server.Bounds(most, limits.concurrency, limits.seconds), shared=_is_worker()
+    ):
+        yield
+
+
+def _is_worker() -> bool:
+    """Return whether this process is one of several workers."""
+    return multiprocessing.parent_process() is not None
 
 
 @contextlib.contextmanager

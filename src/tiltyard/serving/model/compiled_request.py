@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
@@ -56,6 +57,8 @@ class CompiledRequest:
         self.identity = {"model": reader.task, "version": version}
         self.decoder = msgspec.json.Decoder(_body(reader))
         self.parts = [*_parts(reader)]
+        plain = [column.plain for column in reader.columns.values()]
+        self.is_numeric = (self.bare or len(self.parts) == 1) and all(plain)  # see features_of_arrays
         self.small_batch = None if self.bare else _small_batch_encoder(reader, self.parts)
 
     def respond(self, body: bytes) -> tuple[bytes, int] | None:
@@ -67,13 +70,28 @@ class CompiledRequest:
             features = self._features(instances)
         except (ValueError, RecursionError, RequestError):
             return None
-        if features is None:
+        if features is None or (outputs := self.run(features)) is None:
             return None
-        outputs, reader = self.predictor.run(features), self.predictor.encoder
-        if not math.isfinite(np.vdot(outputs, outputs)):  # one test for all; very large outputs fail it, too
-            return None
+        reader = self.predictor.encoder
         predictions = reader.problem.decode(outputs, reader.classes)
         return encoder.encode({"predictions": predictions, **self.identity}), len(instances)
+
+    def run(self, features: Array) -> Array | None:
+        """Return the outputs of the model; None if they are not finite, which the general path reports."""
+        outputs = self.predictor.run(features)
+        return outputs if math.isfinite(np.vdot(outputs, outputs)) else None  # one test for all; it refuses 1e200, too
+
+    def features_of_arrays(self, columns: Sequence[Array]) -> Array | None:
+        """Return the features of numbers by column; None if the general path must handle them.
+
+        It does so if a column's values are not encoded unchanged, or if a number is out of bounds.
+        """
+        if not self.is_numeric or any(column.dtype.kind not in "iuf" for column in columns):
+            return None
+        if len({*map(len, columns)}) != 1 or not 0 < len(columns[0]) <= self.most:
+            return None
+        values: Any = columns[0] if self.bare else np.stack(columns, axis=1, dtype=np.float64)
+        return self.parts[0].features(values)
 
     def _features(self, instances: Sequence[Any]) -> Array | None:
         rows = instances if self.bare else [*map(msgspec.structs.astuple, instances)]
@@ -192,10 +210,23 @@ def _numbers(
     values: Sequence[Any], *, shape: tuple[int, ...], feature: tuple[int, ...], low: Any, high: Any
 ) -> Array | None:
     """Return numbers as float32; None if a number is out of bounds or the shape differs."""
-    numbers = np.array(values, dtype=np.float64)
+    numbers = _flattened(values, shape) if isinstance(values, list) else np.array(values, dtype=np.float64)
     if numbers.shape[1:] != shape or not ((numbers >= low) & (numbers <= high)).all():
         return None
     return numbers.astype(np.float32).reshape(len(numbers), *feature)
+
+
+def _flattened(values: list[Any], shape: tuple[int, ...]) -> Array:
+    """Return nested lists of floats as an array, which takes numpy alone longer.
+
+    Raise ValueError if the lists have other lengths.
+    """
+    count = len(values)
+    for size in shape:
+        if {*map(len, values)} != {size}:
+            raise ValueError
+        values = [*chain.from_iterable(values)]
+    return np.frombuffer(struct.pack(f"{len(values)}d", *values)).reshape(count, *shape)
 
 
 def _parse_if_fast(column: Column, fitted: Fitted, values: Sequence[Any]) -> Array | None:

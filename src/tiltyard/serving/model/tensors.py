@@ -114,6 +114,15 @@ def _same_shape(given: Sequence[int], wanted: Sequence[int]) -> bool:
     return [size for size in given if size != 1] == [size for size in wanted if size != 1]
 
 
+def from_outputs(encoder: Encoder, outputs: Sequence[Tensor], values: Array) -> dict[str, Array]:
+    """Return a model's outputs as arrays by output tensor, as `from_predictions` returns them for predictions."""
+    arrays = encoder.problem.decode_arrays(values, encoder.classes)
+    if arrays is None:
+        return from_predictions(outputs, encoder.decode(values))
+    named = zip(outputs, arrays, strict=True)
+    return {tensor.name: array.reshape(len(array), *tensor.shape) for tensor, array in named}
+
+
 def from_predictions(outputs: Sequence[Tensor], predictions: list[Any]) -> dict[str, Array]:
     """Return predictions as arrays by output tensor."""
     found = {}

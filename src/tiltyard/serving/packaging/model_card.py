@@ -163,5 +163,6 @@ def _provenance(model: Model, report: Json, training: Json) -> str:
         "family": f"{model.family}: {settings}",
         "training": f"{training['epochs']} epochs, best {training['best_epoch']}, seed {training['seed']}",
         "parameters": training["parameters"],
+        **({"variant": "{kind} of {of}".format(**training["variant"])} if "variant" in training else {}),
     }
     return "\n".join(f"- {name}: {markdown.escape(value)}" for name, value in facts.items())

@@ -61,16 +61,25 @@ def parse(
     body: bytes, length: str | None, wanted: Sequence[Tensor] | None = None
 ) -> tuple[InferRequest, dict[str, Array]]:
     """Return a request and its arrays; `length` is the value of the header, `wanted` the inputs of the model."""
+    request, rest = parse_head(body, length)
+    return request, parse_arrays(request, rest, wanted)
+
+
+def parse_head(body: bytes, length: str | None) -> tuple[InferRequest, memoryview]:
+    """Return a request without its arrays, and the binary data after its JSON."""
     head = len(body) if length is None else _parse_length(length, len(body))
     try:
-        request = decoder.decode(body[:head])
+        return decoder.decode(memoryview(body)[:head]), memoryview(body)[head:]
     except RecursionError:
         raise RequestError("malformed_json", "nested too deeply") from None
     except ValueError as error:
         raise RequestError("malformed_json", f"expected a request of the Open Inference Protocol: {error}") from None
+
+
+def parse_arrays(request: InferRequest, rest: memoryview, wanted: Sequence[Tensor] | None = None) -> dict[str, Array]:
+    """Return the arrays of a request by input."""
     if wanted is not None:
         check_inputs(wanted, [(one.name, one.shape) for one in request.inputs])
-    rest = memoryview(body)[head:]
     arrays: dict[str, Array] = {}
     for one in request.inputs:
         if one.name in arrays:
@@ -78,7 +87,7 @@ def parse(
         rest = _add_array(one, rest, arrays)
     if rest:
         raise RequestError("wrong_shape", f"expected no data after the inputs; {len(rest)} bytes are left", "inputs")
-    return request, arrays
+    return arrays
 
 
 def _parse_length(length: str, most: int) -> int:
@@ -137,17 +146,29 @@ def _binary_array(one: Input, content: memoryview, field: str) -> Array:
         if len(content) % dtype.itemsize:
             raise RequestError("wrong_shape", f"expected whole values of {one.datatype}", field)
         return np.frombuffer(content, dtype)
-    texts, place = [], 0
     try:
-        while place < len(content):
-            (length,) = struct.unpack_from("<I", content, place)
-            place += 4 + length
-            if place > len(content):
-                raise RequestError("wrong_shape", "expected each complete text after its length", field)
-            texts.append(bytes(content[place - length : place]).decode())
+        return np.array([text.decode() for text in unpacked(content)], dtype="O")
+    except IndexError:
+        raise RequestError("wrong_shape", "expected each complete text after its length", field) from None
     except (struct.error, UnicodeDecodeError):
         raise RequestError("wrong_type", "expected texts in UTF-8, each after its length", field) from None
-    return np.array(texts, dtype="O")
+
+
+def unpacked(content: bytes | memoryview) -> list[bytes]:
+    """Return the texts of binary data; raise IndexError or struct.error if the last one is incomplete."""
+    texts, place = [], 0
+    while place < len(content):
+        (length,) = struct.unpack_from("<I", content, place)
+        place += 4 + length
+        if place > len(content):
+            raise IndexError
+        texts.append(bytes(content[place - length : place]))
+    return texts
+
+
+def packed(text: bytes) -> bytes:
+    """Return a text as binary data: after its length."""
+    return struct.pack("<I", len(text)) + text
 
 
 def write(request: InferRequest, names: tuple[str, str], arrays: dict[str, Array]) -> tuple[bytes, int | None]:
@@ -181,5 +202,6 @@ def _datatype(array: Array) -> str:
 def _bytes(array: Array) -> bytes:
     if array.dtype.kind != "O":
         return array.tobytes()
-    texts = [str(text).encode() for text in array.reshape(-1)]
-    return b"".join(struct.pack("<I", len(text)) + text for text in texts)
+    texts: list[str] = array.reshape(-1).tolist()
+    each = {text: packed(text.encode()) for text in set(texts)}  # labels occur often
+    return b"".join(map(each.__getitem__, texts))

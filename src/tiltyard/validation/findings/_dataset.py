@@ -15,9 +15,11 @@ from tiltyard.config.task import Task
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns.number import Number
 from tiltyard.preparation.modalities.base import Modality
-from tiltyard.preparation.split import Parts, row_keys, split_inputs, split_rows
+from tiltyard.preparation.row_hashes import row_keys
+from tiltyard.preparation.split import Parts, split_inputs, split_rows
 from tiltyard.validation.findings._observed_column import ObservedColumn, observe
 from tiltyard.validation.findings._sample import draw
+from tiltyard.validation.findings._whole_file import CellCounts, RefusedCells
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +53,7 @@ class CheckedData:
     repairs: list[str]
     hashes: tuple[Array, Array] | None  # of every row of the file: of its features, and of features and target
     columns: dict[str, ObservedColumn] = field(default_factory=dict)  # those present in the data
+    counts: dict[str, CellCounts] = field(default_factory=dict)  # of every row of the file, if the frame is a sample
     truth: Array | None = None  # of the sample: labels as text, '' if missing; or numbers; None if there is no target
     parts: Parts | None = None  # positions in the sample; None if it cannot be split
     unsplit: str = ""  # why it cannot be split, if the split itself fails
@@ -76,6 +79,19 @@ class CheckedData:
         for column in self.columns.values():
             known[[refusal.place for refusal in column.refused]] = False
         return np.flatnonzero(known)
+
+    def cell_counts(self, name: str) -> CellCounts:
+        """Return the counts of missing and refused cells of a column: of all rows of the file."""
+        if name in self.counts:
+            return self.counts[name]
+        column, counts = self.columns[name], CellCounts()
+        missing = column.missing
+        counts.rows, counts.missing = len(missing), int(missing.sum())
+        counts.first_missing = self.row(int(missing.argmax())) if counts.missing else -1
+        for refusal in column.refused:
+            one = RefusedCells(1, self.row(refusal.place), refusal.text)
+            counts.add(CellCounts(refused={refusal.code: one}))
+        return counts
 
     def row(self, place: int) -> int:
         """Return the number of a row in the file, from 0 as in validation."""
@@ -113,7 +129,9 @@ def _read_sample(task: Task, modality: Modality, folder: Path) -> CheckedData:
         task.modality in ("image", "prose"),
     )  # their frame holds facts about images, not features
     columns = {name: _observe(task, name, frame) for name in task.columns if name in frame and not whole}
-    return CheckedData(task, frame, sample.rows, sample.repairs, sample.hashes, columns, _truth(task, frame))
+    return CheckedData(
+        task, frame, sample.rows, sample.repairs, sample.hashes, columns, sample.counts, _truth(task, frame)
+    )
 
 
 def _observe(task: Task, name: str, frame: pd.DataFrame) -> ObservedColumn:

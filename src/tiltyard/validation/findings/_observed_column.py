@@ -41,7 +41,7 @@ class ObservedColumn:
     @property
     def known(self) -> Array:
         """The values that are not missing."""
-        return self.parsed[~_is_missing(self.parsed)]
+        return self.parsed[~is_missing_value(self.parsed)]
 
     @property
     def is_date(self) -> bool:
@@ -88,7 +88,8 @@ def _permissive(column: Column) -> Column:
     return column.model_copy(update=update)
 
 
-def _is_missing(values: Array) -> Array:
+def is_missing_value(values: Array) -> Array:
+    """Return which parsed values are missing."""
     if values.dtype.kind in "fM":
         missing: Array = np.isnan(values) if values.dtype.kind == "f" else np.isnat(values)
         return missing

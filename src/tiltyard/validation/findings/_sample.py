@@ -1,19 +1,20 @@
-"""Sampling: all rows of a small table, or a random sample drawn while the file is read in bounded memory."""
+"""Sampling: all rows of a small table, or a random sample, with counts of all rows, in bounded memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiltyard import threads
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.preparation.array_file import MAX_SAMPLED_ROWS
 from tiltyard.preparation.modalities.base import Modality
+from tiltyard.validation.findings._whole_file import CellCounts, counted, row_hashes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,7 @@ class Sample:
     rows: int  # of the file
     repairs: list[str]  # how the cells differ from the text of the file
     hashes: tuple[Array, Array] | None = None  # of every row of a table: of the features, and of features and target
+    counts: dict[str, CellCounts] = field(default_factory=dict)  # of every row of a table, if it is a sample
 
 
 def draw(task: Task, modality: Modality, folder: Path) -> Sample:
@@ -43,33 +45,28 @@ def draw(task: Task, modality: Modality, folder: Path) -> Sample:
 
 
 def _draw_rows(task: Task, table: table_reader.TableFile) -> Sample:
+    """Read the file once: draw rows, and count the cells of all rows and hash them, several parts at a time."""
     import pandas as pd
 
     rows = table.layout.rows
     places = np.arange(rows)
     if rows > MAX_SAMPLED_ROWS:
         places = np.sort(np.random.default_rng(0).choice(rows, MAX_SAMPLED_ROWS, replace=False))
-    frames, hashes = zip(*_parts(task, table, places), strict=True)
+    names = [name for name in task.columns if name in table.layout.columns]
+    counts = {name: CellCounts() for name in names} if rows > MAX_SAMPLED_ROWS and task.modality == "table" else {}
+
+    def look_at(part: tuple[int, Any]) -> tuple[pd.DataFrame, tuple[Array, Array], list[CellCounts]]:
+        start, cells = part
+        frame = table.frame(cells, start)
+        chosen = places[np.searchsorted(places, start) : np.searchsorted(places, start + len(frame))]
+        found = [counted(task.columns[name], cells[name].combine_chunks(), frame[name], start) for name in counts]
+        return frame.loc[chosen], row_hashes(frame, names, task.target.column), found
+
+    frames, hashes = [], []
+    for frame, hashed, found in threads.ordered(look_at, table.tables(rows=PART_ROWS)):
+        frames.append(frame)
+        hashes.append(hashed)
+        for whole, later in zip(counts.values(), found, strict=True):
+            whole.add(later)
     features, labelled = (np.concatenate(some) for some in zip(*hashes, strict=True))
-    return Sample(pd.concat(frames), rows, table.layout.repairs, (features, labelled))
-
-
-def _parts(
-    task: Task, table: table_reader.TableFile, places: Array
-) -> Iterator[tuple[pd.DataFrame, tuple[Array, Array]]]:
-    for part in table.parts(rows=PART_ROWS):
-        chosen = places[np.searchsorted(places, part.index[0]) : np.searchsorted(places, part.index[-1], side="right")]
-        yield part.loc[chosen], _hashes(task, part)
-
-
-def _hashes(task: Task, frame: pd.DataFrame) -> tuple[Array, Array]:
-    names = [name for name in task.columns if name in frame]
-    return _hash(frame[names]), _hash(frame[[*names, *({task.target.column} & set(frame.columns))]])
-
-
-def _hash(frame: pd.DataFrame) -> Array:
-    import pandas as pd
-
-    if not len(frame.columns):
-        return np.zeros(len(frame), dtype=np.uint64)
-    return np.asarray(pd.util.hash_pandas_object(frame, index=False).to_numpy())
+    return Sample(pd.concat(frames), rows, table.layout.repairs, (features, labelled), counts)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import ClassVar, get_args
 
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings._observed_column import ObservedColumn
 from tiltyard.validation.findings.base import Finding, Found, share, without
 
 
@@ -19,16 +18,15 @@ class Missing(Finding):
 
     def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Count by column; none are allowed where the column refuses them."""
-        for name, column in subject.columns.items():
-            gone, rows = int(column.missing.sum()), len(column.parsed)
+        for name in subject.columns:
+            counts = subject.cell_counts(name)
+            gone, rows = counts.missing, counts.rows
             most = subject.task.check.missing
             if gone == rows:
                 text = f"all of {rows:,} rows are missing; expected values"
                 yield self.found("critical", name, text, f"{without(subject, name)}, or correct the source")
-            elif gone and _refuses(column):
-                text = (
-                    f"{share(gone, rows)} rows are missing, the first is row {_first(subject, column)}; expected none"
-                )
+            elif gone and "missing" in counts.refused:
+                text = f"{share(gone, rows)} rows are missing, the first is row {counts.first_missing}; expected none"
                 yield self.found("critical", name, text, _mend(subject, name))
             elif gone > most * rows:
                 text = f"{share(gone, rows)} rows are missing; expected at most {most:.0%}"
@@ -41,11 +39,3 @@ def _mend(subject: CheckedData, name: str) -> str:
     way = type(subject.task.columns[name]).model_fields.get("missing")
     other = next((one for one in get_args(way.annotation) if one != "refuse"), "") if way else ""
     return f"correct the data, or set `missing: {other}` under columns.{name}" if other else "fill the gaps in the data"
-
-
-def _refuses(column: ObservedColumn) -> bool:
-    return any(refusal.code == "missing" for refusal in column.refused)
-
-
-def _first(subject: CheckedData, column: ObservedColumn) -> int:
-    return subject.row(int(column.missing.argmax()))

@@ -20,12 +20,12 @@ class WrongTypes(Finding):
 
     def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Count the refused cells of each column, and quote the first message."""
-        for name, column in subject.columns.items():
-            refused = [refusal for refusal in column.refused if refusal.code in self.refusals]
-            if refused:
-                first = refused[0]
-                count = f"{len(refused):,} of {len(column.parsed):,} rows"
-                text = f"{count} are refused; row {subject.row(first.place)}: {first.text}"
+        for name in subject.columns:
+            counts = subject.cell_counts(name)
+            if refused := [cells for code, cells in counts.refused.items() if code in self.refusals]:
+                first = min(refused, key=lambda cells: cells.row)
+                count = f"{sum(cells.count for cells in refused):,} of {counts.rows:,} rows"
+                text = f"{count} are refused; row {first.row}: {first.text}"
                 yield self.found(self.severity, name, text, self.advice(subject, name))
 
     def advice(self, subject: CheckedData, name: str) -> str:

@@ -53,7 +53,7 @@ class _Folder(ImageFiles):
     """A local folder; links may lead only to files inside it."""
 
     def sizes(self) -> dict[str, int]:
-        root, found = self.path.resolve(), {}
+        root, sizes = self.path.resolve(), {}
         for path in sorted(root.rglob("*")):
             name = path.relative_to(root).as_posix()
             if archive.is_hidden(name):
@@ -62,8 +62,8 @@ class _Folder(ImageFiles):
                 text = f"{name} is a link to {'a folder' if path.is_dir() else 'nowhere or elsewhere'}"
                 raise DataError(f"{self.path.name}: expected files inside the folder; {text}", hint="put files there")
             if path.is_file():
-                found[name] = path.stat().st_size
-        return found
+                sizes[name] = path.stat().st_size
+        return sizes
 
     def read(self, name: str) -> bytes:
         path = self.path / name

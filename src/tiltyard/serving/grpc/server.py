@@ -1,0 +1,181 @@
+"""gRPC server: the service inference.GRPCInferenceService in the event loop of the HTTP server."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import re
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.types import ASGIApp
+
+from tiltyard.errors import PackageError, RequestError
+from tiltyard.serving.grpc import codec
+from tiltyard.serving.grpc.asgi_call import Answer, Headers, call
+from tiltyard.serving.grpc.messages import SERVICE
+from tiltyard.serving.requests import v2_codec
+
+REQUIRED = ("grpc", "google.protobuf")
+MAX_STREAMS = 64  # calls at a time of one connection
+MAX_METADATA_BYTES = 32_768  # of one call
+MESSAGE_OVERHEAD = 65_536  # bytes of a message beside its tensors
+MAX_IDLE_MS, MAX_AGE_MS, AGE_GRACE_MS = 300_000, 600_000, 60_000  # of a connection
+CODES = {
+    401: "UNAUTHENTICATED",
+    404: "NOT_FOUND",
+    413: "RESOURCE_EXHAUSTED",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    503: "UNAVAILABLE",
+}  # names of status codes by HTTP status; of all others INVALID_ARGUMENT
+LENGTH_HEADER = v2_codec.LENGTH_HEADER.lower()
+OWN_HEADERS = {"content-length", "content-type", "content-encoding", "transfer-encoding", LENGTH_HEADER}
+RETURNED = (b"x-request-id", b"x-feedback-token")  # headers of the response that become trailing metadata
+PEER = re.compile(r"ipv[46]:\[?([^\]]*?)\]?:(\d+)")
+METHODS = {  # paths of the calls without tensors
+    "ServerLive": "/v2/health/live",
+    "ServerReady": "/v2/health/ready",
+    "ServerMetadata": "/v2",
+    "ModelReady": "/ready",
+    "ModelMetadata": "",
+}
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Limits of the server that do not depend on the model."""
+
+    body_bytes: int  # of a request; each model has a limit of its own, which is no higher
+    calls: int  # at a time, including those whose message has not arrived
+    seconds: float  # that a call may take
+
+
+def check(address: str, *, shared: bool = False) -> None:
+    """Raise PackageError if gRPC is not installed, or if the address is taken; several workers share it."""
+    if not all(map(importlib.util.find_spec, REQUIRED)):
+        hint = "install it: uv pip install 'tiltyard[grpc]', or leave out --grpc"
+        raise PackageError("gRPC is enabled, but grpcio is not installed", hint=hint)
+    host, _, port = address.rpartition(":")
+    with contextlib.ExitStack() as stack:
+        if not port.isdecimal():
+            raise PackageError(f"TILTYARD_GRPC: expected HOST:PORT; received {address!r}")
+        try:
+            probe = stack.enter_context(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET))
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
+            probe.bind((host.strip("[]"), int(port)))
+        except (OSError, OverflowError) as error:
+            hint = "choose another port: tiltyard serve --grpc 8001"
+            raise PackageError(f"cannot listen on {address} for gRPC: {error}", hint=hint) from None
+
+
+@contextlib.asynccontextmanager
+async def serving(app: ASGIApp, address: str, bounds: Bounds, *, shared: bool = False) -> AsyncIterator[int]:
+    """Serve the app over gRPC during the block; yield the port. Several workers may share an address."""
+    import grpc.aio
+
+    options = [
+        ("grpc.max_receive_message_length", bounds.body_bytes + MESSAGE_OVERHEAD),
+        ("grpc.max_concurrent_streams", MAX_STREAMS),
+        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.max_connection_idle_ms", MAX_IDLE_MS),
+        ("grpc.max_connection_age_ms", MAX_AGE_MS),  # ends calls whose message never arrives
+        ("grpc.max_connection_age_grace_ms", AGE_GRACE_MS),
+        ("grpc.so_reuseport", int(shared)),
+    ]
+    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=bounds.calls)
+    server.add_generic_rpc_handlers([_handlers(app)])
+    port = server.add_insecure_port(address)
+    await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop(bounds.seconds + 1)
+
+
+def _handlers(app: ASGIApp) -> Any:
+    """Return the handlers of all methods; messages stay bytes, so that invalid ones get a response of ours."""
+    import grpc
+
+    async def infer(content: bytes, context: Any) -> bytes:
+        return await _answered(context, _infer(app, content, context))
+
+    def other(name: str) -> Any:
+        async def handled(content: bytes, context: Any) -> bytes:
+            return await _answered(context, _other(app, name, content, context))
+
+        return handled
+
+    methods = {"ModelInfer": infer, **{name: other(name) for name in METHODS}}
+    handlers = {name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()}
+    return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+
+async def _answered(context: Any, work: Any) -> bytes:
+    """Return the result of a call; end it with the status of a RequestError."""
+    import grpc
+
+    try:
+        found: bytes = await work
+    except RequestError as error:
+        name = "DEADLINE_EXCEEDED" if error.code == "timeout" else CODES.get(error.status, "INVALID_ARGUMENT")
+        field = f"{error.field}: " if error.field else ""
+        await context.abort(grpc.StatusCode[name], f"{error.code}: {field}{error.message}")
+    return found
+
+
+async def _infer(app: ASGIApp, content: bytes, context: Any) -> bytes:
+    request = codec.parse("ModelInferRequest", content)
+    body, length = codec.body(request)
+    path = f"{_model_path(request.model_name, request.model_version)}/infer"
+    headers = [*_headers(context), (LENGTH_HEADER.encode(), b"%d" % length)]
+    answer = _checked(await call(app, path, headers, _client(context), body))
+    returned = [(name.decode(), answer.headers[name].decode()) for name in RETURNED if name in answer.headers]
+    context.set_trailing_metadata(tuple(returned))
+    json_length = int(answer.headers[LENGTH_HEADER.encode()])
+    return codec.response(answer.body, json_length, typed=not request.raw_input_contents)
+
+
+async def _other(app: ASGIApp, name: str, content: bytes, context: Any) -> bytes:
+    """Answer a call without tensors; a server or model that is not ready is no error."""
+    request, path = codec.parse(f"{name}Request", content), METHODS[name]
+    if name.startswith("Model"):
+        path = _model_path(request.name, request.version) + path
+    answer = await call(app, path, _headers(context), _client(context))
+    if name == "ServerReady" and answer.status == 503:
+        return codec.from_json("ServerReadyResponse", b'{"ready": false}')
+    return codec.from_json(f"{name}Response", _checked(answer).body)
+
+
+def _model_path(name: str, version: str) -> str:
+    if not name or "/" in name + version:
+        raise RequestError("unknown_model", f"expected the name of a model; received {name!r}", "model", status=404)
+    return f"/v2/models/{name}" + (f"/versions/{version}" if version else "")
+
+
+def _headers(context: Any) -> Headers:
+    """Return the metadata of a call as headers: API keys, request ids and traces are sent alike."""
+    return [
+        (name.lower().encode(), value.encode(errors="replace") if isinstance(value, str) else value)
+        for name, value in context.invocation_metadata() or ()
+        if name.lower() not in OWN_HEADERS
+    ]
+
+
+def _client(context: Any) -> tuple[str, int]:
+    """Return address and port of the client."""
+    found = PEER.fullmatch(unquote(context.peer()))
+    return (found[1], int(found[2])) if found else ("", 0)
+
+
+def _checked(answer: Answer) -> Answer:
+    """Return a response; raise the error that it contains."""
+    if answer.status == 200:
+        return answer
+    text = codec.error(answer.body)
+    code, _, message = text.partition(": ")
+    raise RequestError(code, message, status=answer.status)

@@ -1,0 +1,51 @@
+"""Work in threads: NumPy, Arrow and files release Python's lock, so that threads use all cores. Order is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+END = object()
+MAX_THREADS = 8  # each holds an item and its result in memory
+
+
+@contextlib.contextmanager
+def ahead(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
+    """Yield an iterator whose next item is made while the last one is used."""
+    source = iter(items)
+
+    def following(executor: ThreadPoolExecutor) -> Iterator[Item]:
+        coming = executor.submit(next, source, END)
+        while (item := coming.result()) is not END:
+            coming = executor.submit(next, source, END)
+            yield item  # type: ignore[misc]
+
+    with ThreadPoolExecutor(1) as executor:
+        yield following(executor)
+
+
+def grouped(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield lists of so many items, the last one with the rest."""
+    source = iter(items)
+    while group := list(islice(source, size)):
+        yield group
+
+
+def ordered(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield the result for each item, in order; as many items as there are cores are in work."""
+    workers = min(os.cpu_count() or 1, MAX_THREADS)
+    pending: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(workers) as executor:
+        for item in items:
+            pending.append(executor.submit(function, item))
+            if len(pending) > workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
