@@ -12,9 +12,9 @@ from workspaces import fetch_raw
 from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.config.task import Task
+from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor, version
-from tiltyard.modeling.inference.reference import reference
 from tiltyard.preparation.array_file import read_part, read_truth
 from tiltyard.preparation.prepare import prepare
 from tiltyard.preparation.sealed_test import TestRows, read_test

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from tiltyard.arrays import Array
 from tiltyard.modeling.metrics import scores
+from tiltyard.modeling.metrics.confusion_matrix import confusion
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -54,7 +55,7 @@ def test_classification_metrics_equal_the_reference(seed: int) -> None:
     """All metrics of the confusion matrix equal those of scikit-learn."""
     truth, shares = labels(seed)
     label = shares.argmax(axis=1)
-    matrix = scores.confusion(truth, label, 4)
+    matrix = confusion(truth, label, 4)
     assert (matrix == reference.confusion_matrix(truth, label, labels=range(4))).all()
     assert scores.accuracy(matrix) == pytest.approx(reference.accuracy_score(truth, label))
     assert scores.balanced_accuracy(matrix) == pytest.approx(reference.balanced_accuracy_score(truth, label))
@@ -119,7 +120,7 @@ def test_auc_is_invariant_to_monotone_changes(seed: int) -> None:
 def test_metrics_with_absent_classes_are_finite() -> None:
     """With rows of one class, only its recall counts, and AUC is 0.5."""
     truth, shares = np.zeros(5, np.int64), np.full((5, 3), 1 / 3)
-    matrix = scores.confusion(truth, shares.argmax(axis=1), 3)
+    matrix = confusion(truth, shares.argmax(axis=1), 3)
     assert scores.balanced_accuracy(matrix) == scores.macro_f1(matrix) == 1
     assert scores.roc_auc(truth, shares) == 0.5
 

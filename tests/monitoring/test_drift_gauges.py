@@ -16,7 +16,7 @@ from starlette_client import TestClient
 from tiltyard import files
 from tiltyard.cli.main import cli
 from tiltyard.config import loader
-from tiltyard.modeling.inference.reference import count, distance, from_instances, per_column
+from tiltyard.modeling.inference.drift_reference import count, distance, from_instances, per_column
 from tiltyard.monitoring.monitor import monitor
 from tiltyard.preparation.array_file import read_part
 from tiltyard.serving.http import drift_gauges

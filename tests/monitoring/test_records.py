@@ -23,7 +23,7 @@ from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.columns.prose import Prose
 from tiltyard.modeling.columns.series import Series
 from tiltyard.modeling.columns.text import Text
-from tiltyard.modeling.inference.reference import reference
+from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.monitoring import records
 from tiltyard.monitoring.monitor import compare_rows, drift_unavailable
 from tiltyard.workspace import Workspace

@@ -23,7 +23,7 @@ from tiltyard.explain.math import heatmap, linear_surrogate
 from tiltyard.modeling.columns import base
 from tiltyard.modeling.columns.number import LARGEST, Number
 from tiltyard.modeling.evaluators.forecasting import Forecasting
-from tiltyard.modeling.inference import reference
+from tiltyard.modeling.inference import drift_reference
 from tiltyard.modeling.metrics import bootstrap, curves, drift_distance, scores
 from tiltyard.preparation.modalities import base as modality
 from tiltyard.report import page
@@ -127,10 +127,10 @@ def test_drift_between_extreme_samples_is_finite(sample: Array) -> None:
 
 def test_reference_of_extreme_numbers_counts_every_row(parsed: Array) -> None:
     """The bin edges are finite, and every row falls into a bin."""
-    spread = reference._spread(parsed)
+    spread = drift_reference._spread(parsed)
     assert np.isfinite(spread["edges"]).all()
     assert sum(spread["counts"]) == len(parsed)
-    assert reference.distance(spread, parsed).value == 0
+    assert drift_reference.distance(spread, parsed).value == 0
 
 
 def test_histogram_of_extreme_numbers_counts_every_row(sample: Array) -> None:

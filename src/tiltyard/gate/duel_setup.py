@@ -16,9 +16,9 @@ from tiltyard.evaluation.evaluated import Evaluated
 from tiltyard.evaluation.simple_model import simple
 from tiltyard.files import Json
 from tiltyard.gate.duel import Duel, latency_ms, time_ratios
+from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
-from tiltyard.modeling.inference.reference import reference
 from tiltyard.monitoring.live_comparison import LiveComparison, compare
 from tiltyard.monitoring.live_quality import load_live_quality
 from tiltyard.monitoring.monitor import MAX_ROWS, compare_rows, drift_unavailable

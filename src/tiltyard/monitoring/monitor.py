@@ -11,8 +11,8 @@ from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.errors import RequestError
+from tiltyard.modeling.inference.drift_reference import Spread, distance, from_instances
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.modeling.inference.reference import Spread, distance, from_instances
 from tiltyard.modeling.metrics.drift_distance import Distance
 from tiltyard.monitoring.live_quality import LiveQuality, load_live_quality
 from tiltyard.monitoring.records import compact, latest

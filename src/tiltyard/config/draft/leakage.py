@@ -9,6 +9,7 @@ import numpy as np
 from tiltyard.arrays import Array, is_missing
 from tiltyard.modeling.columns.base import unit
 from tiltyard.modeling.metrics import scores
+from tiltyard.modeling.metrics.confusion_matrix import confusion
 
 MIN_BALANCED_ACCURACY = 0.985  # on rows held out from the tree
 MIN_R2 = 0.95  # on such rows; also the smallest rank correlation of a copy of the target in other units
@@ -49,7 +50,7 @@ def _are_mostly_unique(target: Array) -> bool:
 
 
 def _balanced_accuracy(truth: Array, predicted: Array) -> float:
-    return scores.balanced_accuracy(scores.confusion(truth, predicted, int(max(truth.max(), predicted.max())) + 1))
+    return scores.balanced_accuracy(confusion(truth, predicted, int(max(truth.max(), predicted.max())) + 1))
 
 
 def _has_bins(values: Array) -> bool:

@@ -37,12 +37,6 @@ def r2(truth: Array, value: Array) -> float:
     return 1.0 - error / spread if spread > 0 else float(error == 0)
 
 
-def confusion(truth: Array, label: Array, classes: int) -> Array:
-    """Return the confusion matrix: true classes in rows, predicted ones in columns."""
-    places = truth.astype(np.int64) * classes + label.astype(np.int64)
-    return np.bincount(places, minlength=classes * classes).reshape(classes, classes)
-
-
 def accuracy(matrix: Array) -> float:
     """Return the accuracy: the share of rows on the diagonal."""
     return float(np.trace(matrix) / matrix.sum())

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard.modeling.inference.reference import distance, from_instances
+from tiltyard.modeling.inference.drift_reference import distance, from_instances
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.traffic.queue import LOG_INTERVAL_SECONDS
 from tiltyard.serving.traffic.recorder import RecordedPrediction

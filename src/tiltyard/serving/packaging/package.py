@@ -16,8 +16,8 @@ from tiltyard.config.task import Task
 from tiltyard.data import dvc
 from tiltyard.errors import PackageError
 from tiltyard.evaluation.evaluated import Evaluated, read_evaluated
+from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.modeling.inference.reference import reference
 from tiltyard.preparation.array_file import open_part, sample_blocks
 from tiltyard.preparation.sealed_test import TestRows
 from tiltyard.registry import manifest

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tiltyard.modeling.inference.reference import from_instances
+from tiltyard.modeling.inference.drift_reference import from_instances
 from tiltyard.modeling.problems.base import Problem
 from tiltyard.serving.model.compiled_request import MAX_INLINE_SECONDS
 from tiltyard.serving.model.loaded_model import LoadedModel

@@ -17,11 +17,11 @@ from tiltyard.arrays import Array
 from tiltyard.errors import TrainingError
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.training.onnx import canonical
+from tiltyard.training.onnx.parity import parity
 
 if TYPE_CHECKING:
     import keras
 
-TOLERANCE = 1e-4  # relative
 APART = "import pathlib, sys; from tiltyard.training.onnx import export; export.convert(pathlib.Path(sys.argv[1]))"
 
 
@@ -67,17 +67,3 @@ def convert(folder: Path) -> None:
     model = keras.saving.load_model(folder / "model.keras", compile=False)
     model.predict_on_batch(np.zeros((1, *model.input_shape[1:]), dtype=np.float32))
     _convert(model, folder)
-
-
-def parity(expected: Array, received: Array) -> float:
-    """Return the largest difference between Keras and ONNX, relative to the outputs; refuse one above the tolerance."""
-    if expected.shape != received.shape:
-        raise TrainingError(f"export: expected outputs {expected.shape}; received {received.shape} from the ONNX file")
-    scale = np.maximum(np.abs(expected), 1e-3 * np.abs(expected).max())  # a probability of 1e-9 need not match to 1e-13
-    worst = float(np.max(np.abs(expected - received) / np.maximum(scale, 1e-12)))
-    if not worst <= TOLERANCE:
-        raise TrainingError(
-            f"export: ONNX and Keras differ: expected at most {TOLERANCE:g} relative; received {worst:.2g}",
-            hint="set train.mixed_precision: false, or use another model family",
-        )
-    return worst
