@@ -16,6 +16,7 @@ precision: XLA has no products of float16 there.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import statistics
 import sys
@@ -23,8 +24,6 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-os.environ["KERAS_BACKEND"] = "jax"
 
 import numpy as np
 import yaml
@@ -53,6 +52,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="For each training.")
     parser.add_argument("--rows", type=int, help="Rows of an epoch.")
     options = parser.parse_args()
+    os.environ["KERAS_BACKEND"] = "jax"
     if options.cpu:
         os.environ["JAX_PLATFORMS"] = "cpu"
     device, name = _device()
@@ -153,18 +153,19 @@ def _of_layer(layer: Any) -> int:
     import keras
 
     if isinstance(layer, keras.layers.RNN):
-        return int(2 * layer.input.shape[1] * sum(weight.size for weight in _matrices(layer)))
+        return int(2 * layer.input.shape[1] * _weights(layer))
     if isinstance(layer, keras.layers.MultiHeadAttention):
         query = layer.input[0] if isinstance(layer.input, list | tuple) else layer.input
         steps, width = query.shape[1], layer.num_heads * layer.key_dim
-        return int(2 * steps * sum(weight.size for weight in _matrices(layer)) + 4 * steps * steps * width)
+        return int(2 * steps * _weights(layer) + 4 * steps * steps * width)
     if isinstance(layer, keras.layers.Dense) or "Conv" in type(layer).__name__:
-        return int(2 * np.prod(layer.output.shape[1:-1]) * sum(weight.size for weight in _matrices(layer)))
+        return int(2 * np.prod(layer.output.shape[1:-1]) * _weights(layer))
     return 0
 
 
-def _matrices(layer: Any) -> list[Any]:
-    return [weight.value for weight in layer.trainable_variables if "kernel" in weight.name]
+def _weights(layer: Any) -> int:
+    """Return the number of weights in the kernels of a layer."""
+    return sum(math.prod(weight.shape) for weight in layer.trainable_variables if "kernel" in weight.name)
 
 
 def _rate(train: Train, body: keras.Model, rows: tuple[Any, Any], seconds: float) -> float:

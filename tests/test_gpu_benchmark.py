@@ -94,6 +94,7 @@ def test_a_task_is_measured_in_small(monkeypatch: pytest.MonkeyPatch) -> None:
     code = "import gpu, json; print(json.dumps(gpu.measure('imdb_transformer', 'cpu', 8, 0.0)))"
     monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'benchmarks'}:{ROOT / 'src'}")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-1500:]
     found = yaml.safe_load(done.stdout.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""The champion pointer, serving/champions/TASK.json, as the command line and the service read it; registry.py writes it.
+"""The champion pointer, serving/champions/TASK.json, as it is read; registry.py writes it.
 
 It holds the version, the ledger line that made it champion, the hash of every ledger line, and one hash of those
 package files that the version does not cover.

@@ -160,7 +160,9 @@ def promote(tasks: tuple[str, ...], dry_run: bool, again: bool, as_json: bool) -
 @click.option("--again", is_flag=True, help="Judge a variant again that was held, rejected or rolled back.")
 @JSON
 def quantize(tasks: tuple[str, ...], kind: str, dry_run: bool, again: bool, as_json: bool) -> None:
-    r"""Make a variant of the champion with fewer bits; it becomes champion if it is no worse and faster.
+    r"""Make an int8 or float16 variant of the champion.
+
+    It becomes champion if it is no worse and faster.
 
     \b
     tiltyard quantize digits --to int8 --dry-run     only print the verdict and its reasons

@@ -1,4 +1,4 @@
-"""Rate limits of feedback: token buckets for each sender. Limits of requests for predictions are in http/admission.py."""
+"""Rate limits of feedback: token buckets for each sender. Limits of predictions are in http/admission.py."""
 
 from __future__ import annotations
 
