@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from workspaces import ROOT, edit_task, run_in_process, smoke_report
 
+from pipelines import fork_server
 from pipelines.smoke import SMOKE_ROWS, shrink_task
 from tiltyard.config import loader
 from tiltyard.workspace import Workspace
@@ -46,6 +50,29 @@ def test_failing_task_affects_neither_other_tasks_nor_the_project(workspace: Wor
     assert [row["verdict"] for row in rows] == ["stopped at pipeline", "ok"]
     assert "no file nowhere.csv" in str(rows[0]["error"])
     assert [path for path in sorted(workspace.root.rglob("*")) if path not in before] == []
+
+
+@pytest.mark.slow
+@pytest.mark.smoke
+@pytest.mark.skipif(not fork_server.is_supported(), reason="forks are used on Linux only")
+def test_tasks_of_a_smoke_run_are_forks(workspace: Workspace) -> None:
+    """Each task is a fork of the one process that has loaded the libraries."""
+    environment = {**os.environ, "TILTYARD_ROOT": str(workspace.root)}
+    command = ["tiltyard", "run", "--smoke", "iris"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        forks = set()
+        while process.poll() is None:
+            forks |= {fork.pid for fork in _forks(psutil.Process(process.pid))}
+            time.sleep(0.05)
+    assert process.returncode == 0
+    assert len(forks) == 1
+
+
+def _forks(run: psutil.Process) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        servers = [child for child in run.children() if "pipelines.fork_server" in child.cmdline()]
+        return [fork for server in servers for fork in server.children() if fork.cmdline() == server.cmdline()]
+    return []
 
 
 def test_smoke_run_uses_few_rows_and_one_epoch(workspace: Workspace) -> None:

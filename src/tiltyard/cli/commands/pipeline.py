@@ -213,6 +213,16 @@ def _smoke_module() -> contextlib.AbstractContextManager[Any]:
 
 
 @contextlib.contextmanager
+def _flow_module() -> Iterator[Any]:
+    """Import the module of the flow; libraries of stages are loaded meanwhile, unless there may be nothing to do."""
+    from pipelines.fork_server import ForkServers
+    from pipelines.server import API_URL
+
+    with ForkServers(at_once=not os.environ.get(API_URL)), prefect_module("flow") as flow:
+        yield flow
+
+
+@contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
     """Exit at once on Ctrl-C; Python would wait until each thread has finished its step."""
     try:
@@ -248,7 +258,6 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from pipelines.fork_server import ForkServers
     from pipelines.unchanged import unchanged
     from tiltyard import progress
     from tiltyard.cli.output import tables
@@ -263,9 +272,8 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
             click.echo("nothing changed since the last run: every step is skipped", err=True)
         else:
             with (
-                ForkServers(at_once=not smoke),  # they load libraries while Prefect starts
                 progress.status("starting Prefect") as ready,
-                _smoke_module() if smoke else prefect_module("flow") as flow,
+                _smoke_module() if smoke else _flow_module() as flow,
             ):
                 rows = flow.run(workspace, names, ready)
         if as_json:
