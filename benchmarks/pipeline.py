@@ -33,6 +33,7 @@ FIRST = "`tiltyard run`, four tasks, nothing cached"
 COMMANDS: dict[str, list[str]] = {
     FIRST: [*TILTYARD, "run"],
     "`tiltyard run`, four tasks, nothing changed": [*TILTYARD, "run"],
+    "`dvc repro`, nothing changed": ["dvc", "repro"],
     "`tiltyard validate iris`": [*TILTYARD, "validate", "iris"],
 }
 Seconds = dict[str, list[float]]
