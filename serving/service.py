@@ -51,9 +51,8 @@ protocols: dict[str, Any] = uvicorn.config.HTTP_PROTOCOLS
 protocols["auto"] = partial(FastPathProtocol, app)
 
 workers = int(os.environ.get("TILTYARD_WORKERS", "1"))
-if (
-    workers == 1
-):  # BentoML passes the listening socket to uvicorn.Server, which it looks up after it has loaded this file
+if workers == 1:
+    # BentoML passes the listening socket to uvicorn.Server, which it looks up after it has loaded this file.
     uvicorn.Server = DuplicatingServer  # type: ignore[misc]
 
 image = bentoml.images.Image().build_include("wheels")  # before it installs what the Bento's requirements name

@@ -14,9 +14,8 @@ import numpy as np
 from tiltyard import files
 from tiltyard.arrays import Array
 
-SHARE = (
-    0.05  # of the time of a training, at most, is spent on writing its state; a resumed run repeats the epochs since
-)
+# At most this share of a training's time is spent on writing its state; a resumed run repeats the epochs since then.
+SHARE = 0.05
 
 
 class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
