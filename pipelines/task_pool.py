@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from pipelines.run_progress import RunProgress
 from pipelines.task_outcome import TaskOutcome
-from tiltyard import processes
+from tiltyard import processes, threads
 from tiltyard.config import base_tasks, loader
 from tiltyard.config.task import Task
 from tiltyard.errors import TaskError
@@ -21,8 +20,7 @@ INTERRUPT_SECONDS = 10.0  # how long an interrupt waits for steps that cannot be
 
 def worker_count(names: list[str]) -> int:
     """Return how many of these tasks run at once: one for each core that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(len(names), cores)
+    return min(len(names), threads.cores())
 
 
 def run_tasks(

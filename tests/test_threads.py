@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ def test_results_come_in_order() -> None:
 
 def test_only_a_few_items_are_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """While a result is used, as many more items as there are cores are taken."""
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(threads, "cores", lambda: 2)
     taken: list[int] = []
 
     def items() -> Iterator[int]:
@@ -66,3 +67,14 @@ def test_errors_are_raised_where_the_result_is_used() -> None:
         assert [next(coming), next(coming)] == [1]
     with pytest.raises(ZeroDivisionError):
         list(threads.ordered(lambda item: 1 // item, [1, 0, 1]))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs processor affinity")
+def test_cores_are_those_that_the_process_may_use() -> None:
+    """In a container or under taskset, fewer cores than the machine has may be usable."""
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert threads.cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)

@@ -16,6 +16,11 @@ END = object()
 MAX_THREADS = 8  # each holds an item and its result in memory
 
 
+def cores() -> int:
+    """Return the number of cores that this process may use, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextlib.contextmanager
 def ahead(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
     """Yield an iterator whose next item is made while the last one is used."""
@@ -40,7 +45,7 @@ def grouped(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 def ordered(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Yield the result for each item, in order; as many items as there are cores are in work."""
-    workers = min(os.cpu_count() or 1, MAX_THREADS)
+    workers = min(cores(), MAX_THREADS)
     pending: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers) as executor:
         for item in items:

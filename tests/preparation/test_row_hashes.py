@@ -10,6 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
+from tiltyard import threads
 from tiltyard.arrays import Coded, ParsedRows
 from tiltyard.preparation import hash_worker, row_hashes
 from tiltyard.preparation.row_hashes import hashing, row_keys
@@ -30,7 +31,7 @@ def make_rows(count: int = 10_000) -> ParsedRows:
 @pytest.fixture(autouse=True)
 def _workers_hash_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(row_hashes, "FEW_ROWS", 10)
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(threads, "cores", lambda: 4)
 
 
 def test_workers_return_the_same_keys() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import IO, Self
 
 import numpy as np
 
+from tiltyard import threads
 from tiltyard.arrays import Array, Cells, Coded, decoded, row_count
 from tiltyard.preparation import hash_worker
 
@@ -43,7 +43,7 @@ def hashing(seed: int) -> Iterator[Keys]:
         def keys(rows: Mapping[str, Cells]) -> Callable[[], Array]:
             nonlocal total
             total += row_count(rows)
-            if total <= FEW_ROWS or not (workers := (os.cpu_count() or 1) // 2):
+            if total <= FEW_ROWS or not (workers := threads.cores() // 2):
                 found = row_keys(rows, seed)
                 return lambda: found
             if not pool:
