@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tiltyard import files
+from tiltyard import files, threads
 from tiltyard.arrays import Array, Rows
 from tiltyard.errors import DataError, SealError
 from tiltyard.preparation import array_file
@@ -44,6 +45,18 @@ def hash_pieces(digest: Any, rows: int, pieces: Iterable[Array]) -> Iterator[Arr
             digest.update(f"{piece.dtype.str}{(rows, *piece.shape[1:])}".encode())
         digest.update(array_file.raw_bytes(piece))
         yield piece
+
+
+def write_test(path: Path, columns: Mapping[str, Callable[[], Iterable[Array]]], truth: Array, index: Array) -> str:
+    """Write the test rows, given the pieces of each column; return the hash for the seal."""
+    digest = hashlib.sha256()
+    with array_file.npz_writer(path) as write:
+        for name in sorted(columns):
+            with threads.ahead(columns[name]()) as pieces:
+                write(f"column:{name}", len(index), hash_pieces(digest, len(index), pieces))
+        for name, array in (("truth", truth[index]), ("number", index)):
+            write(name, len(index), hash_pieces(digest, len(index), [array]))
+    return digest.hexdigest()
 
 
 def read_test(workspace: Workspace, task: str, columns: Iterable[str]) -> TestRows:

@@ -13,7 +13,14 @@ from tiltyard.config.task import Task
 from tiltyard.figures import Figure, lines
 from tiltyard.files import Json
 from tiltyard.modeling.metrics.predictions import Predictions
-from tiltyard.report.page import Section, format_number, render_badge, render_facts, render_figures, render_table
+from tiltyard.report.html_elements import (
+    Section,
+    format_number,
+    render_badge,
+    render_facts,
+    render_figures,
+    render_table,
+)
 
 MAX_COLUMNS = 12  # columns of an instance that are shown
 MAX_CHARACTERS = 400
