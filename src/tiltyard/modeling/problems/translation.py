@@ -12,7 +12,7 @@ import numpy as np
 
 from tiltyard.arrays import Array, Fitted, Rows
 from tiltyard.errors import DataError
-from tiltyard.modeling.columns._vocabulary import END, PAD, START, learned
+from tiltyard.modeling.columns._vocabulary import END, PAD, START, frequent_tokens
 from tiltyard.modeling.problems.base import FittedEncoder, Problem, Run, Target
 
 MEASURES = ("exact", "edits", "length")
@@ -28,7 +28,7 @@ class Translation(Problem):
         """Fit the vocabulary of the target; each text ends with an end token."""
         if target.length is None:  # the loader requires it
             raise DataError("target.length: expected the maximum number of tokens of a target text")
-        ranked = learned((split(str(text), target.by) for text in truth), 1)
+        ranked = frequent_tokens((split(str(text), target.by) for text in truth), 1)
         ids = {word: place for place, word in enumerate(ranked, start=END + 1)}
         return {"ids": ids, "by": target.by, "steps": target.length + 1}
 
