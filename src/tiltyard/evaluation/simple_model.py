@@ -15,9 +15,9 @@ from tiltyard.preparation.array_file import Features
 
 Part = tuple[Features, Array]  # encoded features, and the truth
 
-ROWS = 20_000  # used for fitting at most: a simple model needs no more
-WIDEST = 1024  # features
-DEPTH = 6  # of the tree
+MAX_ROWS = 20_000  # used for fitting at most: a simple model needs no more
+MAX_FEATURES = 1024
+MAX_DEPTH = 6  # of the tree
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,18 @@ def simple(task: Task, parts: tuple[Part, Part], features: Array, context: Conte
     """Fit both to the training rows; predict with the better one on the validation rows. None if none applies."""
     if task.problem_type.targets == "text" or task.target.interval or task.modality in ("text", "prose"):
         return None
-    train, validation = map(_first, parts)
-    if train[0].shape[1] > WIDEST:
+    train, validation = map(_first_rows, parts)
+    if train[0].shape[1] > MAX_FEATURES:
         return None
     metric, classes = task.metric, len(task.classes)
-    found = [(name, model.fit(*train)) for name, model in _models(labels=classes > 0)]
+    fitted = [(name, model.fit(*train)) for name, model in _models(labels=classes > 0)]
 
-    def loss(one: tuple[str, Any]) -> float:
-        value = metric.score(validation[1], _outputs(one[1], validation[0], classes), context)
+    def loss(candidate: tuple[str, Any]) -> float:
+        value = metric.score(validation[1], _outputs(candidate[1], validation[0], classes), context)
         return -value if metric.higher_is_better else value
 
-    name, best = min(found, key=loss)
-    return SimpleModel(name, _outputs(best, _flat(features), classes))
+    name, best = min(fitted, key=loss)
+    return SimpleModel(name, _outputs(best, _flattened(features), classes))
 
 
 def _models(*, labels: bool) -> Iterator[tuple[str, Any]]:
@@ -52,23 +52,23 @@ def _models(*, labels: bool) -> Iterator[tuple[str, Any]]:
     from sklearn.preprocessing import StandardScaler
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-    tree = {"max_depth": DEPTH, "min_samples_leaf": 5, "random_state": 0}
-    linear, small = (
-        (LogisticRegression(max_iter=200, tol=1e-3), DecisionTreeClassifier(**tree))
+    options = {"max_depth": MAX_DEPTH, "min_samples_leaf": 5, "random_state": 0}
+    linear, tree = (
+        (LogisticRegression(max_iter=200, tol=1e-3), DecisionTreeClassifier(**options))
         if labels
-        else (Ridge(), DecisionTreeRegressor(**tree))
+        else (Ridge(), DecisionTreeRegressor(**options))
     )
     yield "a linear model", make_pipeline(StandardScaler(), linear)
-    yield "a small tree", small
+    yield "a small tree", tree
 
 
-def _first(part: Part) -> tuple[Array, Array]:
+def _first_rows(part: Part) -> tuple[Array, Array]:
     """Return the first rows; their order is random."""
     features, truth = part
-    return _flat(features[:ROWS]), truth[:ROWS]
+    return _flattened(features[:MAX_ROWS]), truth[:MAX_ROWS]
 
 
-def _flat(features: Array) -> Array:
+def _flattened(features: Array) -> Array:
     return features.reshape(len(features), -1).astype(np.float64)
 
 
@@ -77,6 +77,6 @@ def _outputs(model: Any, features: Array, classes: int) -> Array:
     if not classes:
         values = model.predict(features)
         return np.asarray(values.reshape(len(features), -1))
-    shares = np.zeros((len(features), classes))
-    shares[:, model.classes_.astype(int)] = model.predict_proba(features)
-    return shares
+    probabilities = np.zeros((len(features), classes))
+    probabilities[:, model.classes_.astype(int)] = model.predict_proba(features)
+    return probabilities

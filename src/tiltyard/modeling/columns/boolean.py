@@ -40,13 +40,13 @@ class Boolean(Column):
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Parse true, false, 1, 0, the words that files use, and null if values may be missing."""
-        known = [SPELLED.get(value.strip().lower(), value) if isinstance(value, str) else value for value in values]
-        for i, value in enumerate(known):
-            good = type(value) is bool or (type(value) is int and value in (0, 1))
-            if not good and not (value is None and self.missing == "bucket"):
-                text = f"expected true or false; received {format_value(value)}"
-                raise RequestError("wrong_type", text, f"instances[{i}].{name}")
-        return np.array(known, dtype=np.float64)
+        parsed = [SPELLED.get(value.strip().lower(), value) if isinstance(value, str) else value for value in values]
+        for i, value in enumerate(parsed):
+            is_boolean = type(value) is bool or (type(value) is int and value in (0, 1))
+            if not is_boolean and not (value is None and self.missing == "bucket"):
+                message = f"expected true or false; received {format_value(value)}"
+                raise RequestError("wrong_type", message, f"instances[{i}].{name}")
+        return np.array(parsed, dtype=np.float64)
 
     def fit(self, values: Array) -> Fitted:
         """Return nothing: there is nothing to fit."""

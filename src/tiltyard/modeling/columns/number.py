@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from tiltyard.arrays import Array, Cells, Fitted, is_missing, stack_columns
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, between, not_null
-from tiltyard.modeling.columns.base import PLAIN, Column, Plain, Scale, learned, scale
+from tiltyard.modeling.columns.base import PLAIN, Column, Plain, Scale, require_values, scale
 from tiltyard.settings import Bounds
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Number(Column):
     log: bool = Field(False, exclude_if=not_, description="Learn from log(1 + value): for skewed numbers.")
 
     @model_validator(mode="after")
-    def _consistent(self) -> Number:
+    def _check_settings(self) -> Number:
         if self.bounds and self.bounds[0] >= self.bounds[1]:
             raise ValueError(f"bounds: expected the lower one first; received {list(self.bounds)}")
         if self.clip and not 0 <= self.clip[0] < self.clip[1] <= 1:
@@ -87,8 +87,8 @@ class Number(Column):
         allowed = {float, int, NoneType} if self.missing == "median" else {float, int}
         if not allowed.issuperset(map(type, values)):
             i = next(i for i, value in enumerate(values) if type(value) not in allowed)
-            text = f"expected a number; received {format_value(values[i])}"
-            raise RequestError("wrong_type", text, f"instances[{i}].{name}")
+            message = f"expected a number; received {format_value(values[i])}"
+            raise RequestError("wrong_type", message, f"instances[{i}].{name}")
         numbers, (low, high) = _floats(values), self.limits
         for i in np.flatnonzero(~((numbers >= low) & (numbers <= high))).tolist():  # NaN is refused here, too
             if values[i] is not None:
@@ -115,10 +115,10 @@ class Number(Column):
 
     def _valid(self, numbers: Array) -> bool:
         low, high = self.limits
-        good = (numbers >= low) & (numbers <= high)
+        valid = (numbers >= low) & (numbers <= high)
         if self.missing == "median":
-            good |= np.isnan(numbers)
-        return bool(good.all())
+            valid |= np.isnan(numbers)
+        return bool(valid.all())
 
     def _refuse(self, value: float, field: str) -> None:
         if not math.isfinite(value):
@@ -130,11 +130,11 @@ class Number(Column):
 
     def fit(self, values: Array) -> Fitted:
         """Learn the median and the quantiles if configured, then mean and standard deviation of the feature."""
-        known, fitted = learned(values[~np.isnan(values)]), {}
+        present, fitted = require_values(values[~np.isnan(values)]), {}
         if self.missing == "median":
-            fitted["median"] = float(np.median(known))
+            fitted["median"] = float(np.median(present))
         if self.clip:
-            fitted["low"], fitted["high"] = map(float, np.quantile(known, self.clip))
+            fitted["low"], fitted["high"] = map(float, np.quantile(present, self.clip))
         mean, std = scale(self._feature(values, fitted))
         return {**fitted, "mean": mean, "std": std}
 
@@ -158,8 +158,8 @@ class Number(Column):
         """Return the schema: a number within the bounds, or null if values may be missing."""
         low, high = self.limits
         limits = {"minimum": low, "maximum": high} if self.bounds or self.log else {}
-        kind = "number" if self.missing == "refuse" else ["number", "null"]
-        return {"type": kind, **limits, **({"description": self.unit} if self.unit else {})}
+        json_type = "number" if self.missing == "refuse" else ["number", "null"]
+        return {"type": json_type, **limits, **({"description": self.unit} if self.unit else {})}
 
     def to_json(self, values: Array) -> list[Any]:
         """Return numbers, and null for missing ones."""

@@ -18,7 +18,7 @@ from tiltyard.modeling.metrics.label_rows import LabelRows
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.classification import probabilities
 
-WORST = 10  # rows listed in a report
+MAX_WORST = 10  # rows in a report
 MAX_PREPARED = 1 << 24  # probabilities: of two classes, 8 million rows, for each of which 48 bytes are kept in memory
 
 
@@ -26,7 +26,7 @@ def _of_matrix(score: Callable[[Array], float]) -> Callable[[Array, Array, Conte
     return lambda truth, outputs, _: score(matrix(truth, outputs))
 
 
-def _of_shares(score: Callable[[Array, Array], float]) -> Callable[[Array, Array, Context], float]:
+def _of_probabilities(score: Callable[[Array, Array], float]) -> Callable[[Array, Array, Context], float]:
     return lambda truth, outputs, _: score(truth, probabilities(outputs))
 
 
@@ -51,25 +51,25 @@ METRICS: dict[str, Metric] = {
     ),
     "log_loss": Metric(
         "Log loss",
-        _of_shares(scores.log_loss),
+        _of_probabilities(scores.log_loss),
         higher_is_better=False,
         meaning="the negative logarithm of the true label's probability, on average; 0 if all probabilities are 1",
     ),
     "brier": Metric(
         "Brier score",
-        _of_shares(scores.brier),
+        _of_probabilities(scores.brier),
         higher_is_better=False,
         meaning="the squared difference between probabilities and true labels; 0 if all are certain and correct",
     ),
     "calibration_error": Metric(
         "Expected calibration error",
-        _of_shares(scores.ece),
+        _of_probabilities(scores.ece),
         higher_is_better=False,
         meaning="the difference between confidence and accuracy, among predictions of similar confidence",
     ),
     "roc_auc": Metric(
         "ROC AUC (mean over the classes)",
-        _of_shares(scores.roc_auc),
+        _of_probabilities(scores.roc_auc),
         higher_is_better=True,
         meaning="the chance that a row of a class gets a higher probability of it than a row of another class",
     ),
@@ -84,11 +84,11 @@ class Classification(Evaluator):
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
         """Return the class frequencies of the training rows for every row; its label is the majority class."""
-        shares = np.bincount(train.astype(np.int64)) / len(train)
-        return np.tile(shares, (row_count(rows), 1))
+        frequencies = np.bincount(train.astype(np.int64)) / len(train)
+        return np.tile(frequencies, (row_count(rows), 1))
 
     def scores_of_rows(self, truth: Array, outputs: Array, context: Context) -> Callable[[Array], dict[str, float]]:
-        """Return a function that computes what depends on one row only once for all calls, unless that is too large."""
+        """Return a function that computes values of single rows once for all calls, unless there are too many."""
         if outputs.size > MAX_PREPARED:
             return super().scores_of_rows(truth, outputs, context)
         return LabelRows(truth, probabilities(outputs)).scores
@@ -124,26 +124,26 @@ def _by_class(table: Array, classes: list[str]) -> list[dict[str, Any]]:
     return [
         {
             "class": name,
-            "rows": int(table[place].sum()),
-            **{column: finite(values[place]) for column, values in columns.items()},
+            "rows": int(table[index].sum()),
+            **{column: finite(values[index]) for column, values in columns.items()},
         }
-        for place, name in enumerate(classes)
+        for index, name in enumerate(classes)
     ]
 
 
 def _worst(predictions: Predictions) -> list[dict[str, Any]]:
     """Return the misclassified rows, the most confident first."""
-    shares, truth = probabilities(predictions.outputs), predictions.truth.astype(np.int64)
-    answer = shares.argmax(axis=1)
-    given = shares[np.arange(len(truth)), truth]
-    missed = np.flatnonzero(answer != truth)
-    wrong = missed[np.argsort(given[missed], kind="stable")]
+    class_probabilities, truth = probabilities(predictions.outputs), predictions.truth.astype(np.int64)
+    predicted = class_probabilities.argmax(axis=1)
+    true_probability = class_probabilities[np.arange(len(truth)), truth]
+    wrong = np.flatnonzero(predicted != truth)
+    ranked = wrong[np.argsort(true_probability[wrong], kind="stable")]
     return [
         {
-            "row": int(predictions.number[place]),
-            "actual": predictions.classes[truth[place]],
-            "predicted": predictions.classes[answer[place]],
-            "probability_of_actual": float(given[place]),
+            "row": int(predictions.number[index]),
+            "actual": predictions.classes[truth[index]],
+            "predicted": predictions.classes[predicted[index]],
+            "probability_of_actual": float(true_probability[index]),
         }
-        for place in wrong[:WORST]
+        for index in ranked[:MAX_WORST]
     ]

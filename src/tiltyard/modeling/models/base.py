@@ -36,11 +36,11 @@ class Model(Settings):
 
     @property
     def steps(self) -> bool:
-        """Whether its output has every time step and is causal, as text generation needs it."""
+        """Whether it returns all steps and is causal, which text generation requires."""
         return False
 
     def translate(
-        self, source: keras.KerasTensor, before: keras.KerasTensor, sizes: tuple[int, int]
+        self, source: keras.KerasTensor, previous: keras.KerasTensor, sizes: tuple[int, int]
     ) -> keras.KerasTensor:
         """Build encoder and decoder layers for training with teacher forcing."""
         raise ValueError(f"{self.family} does not translate")
