@@ -71,6 +71,8 @@ def _multiple_comparisons_warning(result: Result) -> list[str]:
         return []
     return [
         "",
-        f"Each of the {count} intervals misses the true value with probability {error_rate:.0%}: "
-        "one of them may be wrong.",
+        (
+            f"Each of the {count} intervals misses the true value with probability {error_rate:.0%}: "
+            "one of them may be wrong."
+        ),
     ]
