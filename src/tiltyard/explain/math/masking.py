@@ -33,8 +33,8 @@ class WordMask:
     def keep(self, kept: Array) -> Array:
         """Return the ids of texts whose kept words move together; an empty text becomes one unknown word."""
         texts = np.full((len(kept), len(self.ids)), PAD, dtype=np.float32)
-        for text, chosen in zip(texts, kept, strict=True):
-            remaining = self.ids[: len(self.pieces)][chosen]
+        for text, mask in zip(texts, kept, strict=True):
+            remaining = self.ids[: len(self.pieces)][mask]
             text[: max(len(remaining), 1)] = remaining if len(remaining) else UNKNOWN
         return texts
 

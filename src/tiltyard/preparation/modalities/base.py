@@ -95,15 +95,15 @@ class Modality(ABC):
 
     def raw_file(self, folder: Path) -> Path:
         """Return the raw file; raise a DataError if it is missing or not the only one."""
-        found = sorted(path for path in folder.glob("*.*") if path.name.partition(".")[0] in self.stems)
-        if not found:
+        paths = sorted(path for path in folder.glob("*.*") if path.name.partition(".")[0] in self.stems)
+        if not paths:
             raise DataError(
                 f"no raw data: expected {folder.name}/{self.file}", hint=f"fetch it: tiltyard fetch {folder.name}"
             )
-        if len(found) > 1:
-            names = ", ".join(path.name for path in found)
+        if len(paths) > 1:
+            names = ", ".join(path.name for path in paths)
             raise DataError(f"expected one raw file in {folder.name}; received {names}", hint="remove all but one")
-        return found[0]
+        return paths[0]
 
 
 def version_reader(task: Task) -> Callable[[Path], pd.DataFrame]:
@@ -121,12 +121,12 @@ def parse_target(task: Task, values: Sequence[object]) -> Array:
     if not task.target.labels:
         numbers = _parse_numbers(task, values)
         return numbers if task.target.threshold is None else (numbers >= task.target.threshold).astype(np.int64)
-    places = {label: place for place, label in enumerate(task.classes)}
-    unknown = sorted({str(value) for value in values} - places.keys())
+    label_indices = {label: place for place, label in enumerate(task.classes)}
+    unknown = sorted({str(value) for value in values} - label_indices.keys())
     if unknown:
         expected = ", ".join(task.classes)
         raise DataError(f"target.classes: expected {expected}; the data also holds {', '.join(unknown[:10])}")
-    return np.array([places[str(value)] for value in values], dtype=np.int64)
+    return np.array([label_indices[str(value)] for value in values], dtype=np.int64)
 
 
 def _parse_texts(task: Task, values: Sequence[object]) -> Array:
@@ -149,9 +149,9 @@ def _parse_numbers(task: Task, values: Sequence[object] | Array) -> Array:
         numbers = np.array(values, dtype=np.float64)
     except (ValueError, TypeError) as error:
         raise DataError(f"target {name}: expected numbers: {error}") from None
-    good = np.abs(numbers) <= LARGEST  # NaN is not
-    if not good.all():
-        first = int(np.argmin(good))
+    valid = np.abs(numbers) <= LARGEST  # false for NaN
+    if not valid.all():
+        first = int(np.argmin(valid))
         expected = f"a number of at most {LARGEST:g}, either sign," if np.isfinite(numbers[first]) else "a number"
         raise DataError(f"target {name}: expected {expected} in every row; row {first} holds {numbers[first]:g}")
     if task.target.log and (numbers <= -1).any():
@@ -163,8 +163,8 @@ def parse_target_column(task: Task, cells: pd.Series) -> Array:
     """Return the truth of a whole column of a file."""
     if task.problem_type.targets == "text":
         return parse_target(task, cells.tolist())
-    if task.classes and (found := distinct(cells)):
-        places, values = found
+    if task.classes and (coded := distinct(cells)):
+        places, values = coded
         return parse_target(task, values)[places]
     if not task.classes and cells.dtype.kind in "if":
         return _parse_numbers(task, cells.to_numpy(np.float64))
@@ -186,7 +186,7 @@ def parse_arrow_target(task: Task, cells: pa.Array) -> Array | None:
 
 
 def parse_arrow_column(task: Task, name: str, cells: pa.Array) -> Cells | None:
-    """Parse a whole column; None if `parse_column` has to parse it, or has to explain what is wrong with it."""
+    """Parse a whole column; None if `parse_column` has to parse it, or has to report what is wrong with it."""
     return task.columns[name].parse_arrow(cells, name)
 
 

@@ -52,10 +52,10 @@ class Series(Modality):
         values = {name: _values(frame, name) for name in task.columns}
         groups = _group_names(frame, column).groupby(_group_names(frame, column)).indices.values()
         horizon = task.target.horizon
-        needed = column.window + horizon  # values for one row
-        long_enough = [np.asarray(places) for places in groups if len(places) >= needed]
+        min_values = column.window + horizon  # for one row
+        long_enough = [np.asarray(places) for places in groups if len(places) >= min_values]
         if not long_enough:
-            raise DataError(f"expected at least {needed} values, window and horizon; received {len(frame)}")
+            raise DataError(f"expected at least {min_values} values, window and horizon; received {len(frame)}")
         self.groups = len(long_enough)
         ends = np.concatenate([places[column.window : len(places) + 1 - horizon] for places in long_enough])
         times_of_rows = _times(frame, column).to_numpy()[ends]

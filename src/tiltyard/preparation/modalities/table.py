@@ -64,8 +64,8 @@ class Table(Modality):
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
         """Return one row for each line."""
         rows, truth = zip(*self.chunks(task, folder), strict=True)
-        whole = {name: np.concatenate([decoded(some[name]) for some in rows]) for name in task.columns}
-        return whole, np.concatenate(truth)
+        columns = {name: np.concatenate([decoded(chunk[name]) for chunk in rows]) for name in task.columns}
+        return columns, np.concatenate(truth)
 
     def chunks(self, task: Task, folder: Path) -> Iterator[tuple[ParsedRows, Array]]:
         """Yield rows in chunks."""
@@ -117,8 +117,8 @@ def _parsed_facts(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
         frame[name] = task.columns[name].facts_of_cells(frame[name])
     if target in frame:
         cells = frame[target]
-        named = _target_is_text(task)
-        frame[target] = cells.map(str, na_action="ignore") if named else pd.to_numeric(cells, errors="coerce")
+        is_text = _target_is_text(task)
+        frame[target] = cells.map(str, na_action="ignore") if is_text else pd.to_numeric(cells, errors="coerce")
     return frame
 
 

@@ -23,21 +23,21 @@ class Target(Finding):
         name, truth = subject.task.target.column, subject.truth
         if truth is None:
             return
-        there = truth != "" if subject.task.classes else ~np.isnan(truth)
-        if gone := len(truth) - int(there.sum()):
-            text = f"{share(gone, len(truth))} rows have no readable target; expected one in every row"
+        present = truth != "" if subject.task.classes else ~np.isnan(truth)
+        if missing := len(truth) - int(present.sum()):
+            text = f"{share(missing, len(truth))} rows have no readable target; expected one in every row"
             yield self.found("critical", name, text, "remove these rows from the data, or find their targets")
-        values = np.unique(truth[there])
+        values = np.unique(truth[present])
         if len(values) == 1:
             text = f"always {values[0]}; expected at least two values"
             yield self.found("critical", name, text, "fetch data with more than one target value")
-        yield from self._strange(subject, truth[there])
+        yield from self._invalid(subject, truth[present])
 
-    def _strange(self, subject: CheckedData, truth: Array) -> Iterator[Found]:
+    def _invalid(self, subject: CheckedData, truth: Array) -> Iterator[Found]:
         name, classes, bounds = subject.task.target.column, subject.task.classes, subject.task.target.bounds
-        if classes and (strange := sorted(set(truth.tolist()) - set(classes))):
-            rows = int(np.isin(truth, strange).sum())
-            text = f"{share(rows, len(truth))} rows have {join_first(strange)}; expected one of {join_first(classes)}"
+        if classes and (unknown := sorted(set(truth.tolist()) - set(classes))):
+            rows = int(np.isin(truth, unknown).sum())
+            text = f"{share(rows, len(truth))} rows have {join_first(unknown)}; expected one of {join_first(classes)}"
             yield self.found("critical", name, text, "correct the labels, or add them to target.classes")
         if bounds and not classes and (outside := int(((truth < bounds[0]) | (truth > bounds[1])).sum())):
             text = f"{share(outside, len(truth))} rows are outside; expected {bounds[0]:g} to {bounds[1]:g}"
