@@ -25,12 +25,12 @@ def write(folder: Path) -> Path:
     files = {f"tiltyard/{path.relative_to(SOURCE).as_posix()}": path.read_bytes() for path in _files()}
     code = hashlib.sha256(_record(files)).hexdigest()[:12]
     version = f"{metadata.version('tiltyard').partition('+')[0]}+h{code}"
-    place = f"tiltyard-{version}.dist-info"
+    dist_info = f"tiltyard-{version}.dist-info"
     files |= {
-        f"{place}/METADATA": f"Metadata-Version: 2.1\nName: tiltyard\nVersion: {version}\n".encode(),
-        f"{place}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tiltyard\nRoot-Is-Purelib: true\nTag: {TAG}\n".encode(),
+        f"{dist_info}/METADATA": f"Metadata-Version: 2.1\nName: tiltyard\nVersion: {version}\n".encode(),
+        f"{dist_info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tiltyard\nRoot-Is-Purelib: true\nTag: {TAG}\n".encode(),
     }
-    files[f"{place}/RECORD"] = _record(files) + f"{place}/RECORD,,\n".encode()
+    files[f"{dist_info}/RECORD"] = _record(files) + f"{dist_info}/RECORD,,\n".encode()
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"tiltyard-{version}-{TAG}.whl"
     with zipfile.ZipFile(target, "w", compresslevel=9) as wheel:
@@ -41,9 +41,9 @@ def write(folder: Path) -> Path:
 
 def _files() -> list[Path]:
     """Return the files at the root and in the packages, without caches and hidden files."""
-    inside = (path for name in PACKAGES for path in (SOURCE / name).rglob("*"))
-    found = (path for path in (*SOURCE.glob("*"), *inside) if path.is_file())
-    parts = {path: path.relative_to(SOURCE).parts for path in found}
+    package_paths = (path for name in PACKAGES for path in (SOURCE / name).rglob("*"))
+    paths = (path for path in (*SOURCE.glob("*"), *package_paths) if path.is_file())
+    parts = {path: path.relative_to(SOURCE).parts for path in paths}
     return sorted(path for path in parts if not any(part.startswith((".", "__pycache__")) for part in parts[path]))
 
 
