@@ -72,8 +72,8 @@ def _unpaired(quality: LiveQuality, new: pd.DataFrame, old: pd.DataFrame) -> Gai
 
     def scores(drawn_rows: list[Array]) -> tuple[float, float]:
         new, old = (
-            task.metric.score(t[drawn], o[drawn], quality.context)
-            for (t, o), drawn in zip(samples, drawn_rows, strict=True)
+            task.metric.score(truth[drawn], outputs[drawn], quality.context)
+            for (truth, outputs), drawn in zip(samples, drawn_rows, strict=True)
         )
         return new, old
 

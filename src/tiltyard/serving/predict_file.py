@@ -20,11 +20,9 @@ from tiltyard.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS_PER_PART = 8192  # at a time
-ROW_COLUMN, REASON_COLUMN = (
-    "rejected_row",
-    "rejected_because",
-)  # columns of the second file: rows count from 1, without the header
+ROWS_PER_PART = 8192  # rows read and predicted at once
+# Columns of the file of rejected rows. Rows are numbered from 1, without the header.
+ROW_COLUMN, REASON_COLUMN = "rejected_row", "rejected_because"
 Write = Callable[["pd.DataFrame"], None]
 
 

@@ -242,10 +242,7 @@ class _Process:
     def __init__(self) -> None:
         parent_socket, child_socket = socket.socketpair()
         with child_socket:
-            for option in (
-                socket.SO_SNDTIMEO,
-                socket.SO_RCVTIMEO,
-            ):  # in case the process is stopped in the middle of a message
+            for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):  # the process may stop in the middle of a message
                 parent_socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", SOCKET_TIMEOUT_SECONDS, 0))
             self.process = subprocess.Popen(
                 [sys.executable, "-m", compute_process.__name__, str(child_socket.fileno())],

@@ -66,7 +66,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "6 repeated bytes raw_output_contents",
     ),
 }
-CHOICES = {"InferParameter": "parameter_choice"}  # messages of which only one field is set
+ONEOF_NAMES = {"InferParameter": "parameter_choice"}  # messages of which only one field is set
 PARAMETER_MAP = ("1 string key", "2 InferParameter value")
 
 
@@ -108,10 +108,10 @@ def _add_fields(message: Any, name: str, fields: tuple[str, ...]) -> None:
             descriptor.type, descriptor.type_name = descriptor.TYPE_MESSAGE, f".{PACKAGE}.{type_words[-1]}"
         else:
             descriptor.type = descriptor.Type.Value(f"TYPE_{type_words[-1].upper()}")
-        if name in CHOICES:
+        if name in ONEOF_NAMES:
             descriptor.oneof_index = 0
-    if name in CHOICES:
-        message.oneof_decl.add(name=CHOICES[name])
+    if name in ONEOF_NAMES:
+        message.oneof_decl.add(name=ONEOF_NAMES[name])
 
 
 def _add_map(message: Any, name: str) -> str:

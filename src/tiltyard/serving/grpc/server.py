@@ -19,7 +19,7 @@ from tiltyard.serving.grpc.asgi_call import Headers, Response, call
 from tiltyard.serving.grpc.messages import SERVICE
 from tiltyard.serving.requests import v2_codec
 
-REQUIRED = ("grpc", "google.protobuf")
+REQUIRED_MODULES = ("grpc", "google.protobuf")
 MAX_STREAMS = 64  # calls at a time of one connection
 MAX_METADATA_BYTES = 32_768  # of one call
 MESSAGE_OVERHEAD = 65_536  # bytes of a message beside its tensors
@@ -34,8 +34,8 @@ CODES = {
 }  # names of status codes by HTTP status; of all others INVALID_ARGUMENT
 LENGTH_HEADER = v2_codec.LENGTH_HEADER.lower()
 OWN_HEADERS = {"content-length", "content-type", "content-encoding", "transfer-encoding", LENGTH_HEADER}
-RETURNED = (b"x-request-id", b"x-feedback-token")  # headers of the response that become trailing metadata
-PEER = re.compile(r"ipv[46]:\[?([^\]]*?)\]?:(\d+)")
+METADATA_HEADERS = (b"x-request-id", b"x-feedback-token")  # headers of the response that become trailing metadata
+PEER_PATTERN = re.compile(r"ipv[46]:\[?([^\]]*?)\]?:(\d+)")
 METHODS = {  # paths of the calls without tensors
     "ServerLive": "/v2/health/live",
     "ServerReady": "/v2/health/ready",
@@ -56,7 +56,7 @@ class Bounds:
 
 def check(address: str, *, shared: bool = False) -> None:
     """Raise PackageError if gRPC is not installed, or if the address is taken; several workers share it."""
-    if not all(map(importlib.util.find_spec, REQUIRED)):
+    if not all(map(importlib.util.find_spec, REQUIRED_MODULES)):
         hint = "install it: uv pip install 'tiltyard[grpc]', or leave out --grpc"
         raise PackageError("gRPC is enabled, but grpcio is not installed", hint=hint)
     host, _, port = address.rpartition(":")
@@ -135,7 +135,7 @@ async def _infer(app: ASGIApp, content: bytes, context: Any) -> bytes:
     headers = [*_headers(context), (LENGTH_HEADER.encode(), b"%d" % length)]
     response = _checked(await call(app, path, headers, _client(context), body))
     trailing_metadata = [
-        (name.decode(), response.headers[name].decode()) for name in RETURNED if name in response.headers
+        (name.decode(), response.headers[name].decode()) for name in METADATA_HEADERS if name in response.headers
     ]
     context.set_trailing_metadata(tuple(trailing_metadata))
     json_length = int(response.headers[LENGTH_HEADER.encode()])
@@ -170,7 +170,7 @@ def _headers(context: Any) -> Headers:
 
 def _client(context: Any) -> tuple[str, int]:
     """Return address and port of the client."""
-    match = PEER.fullmatch(unquote(context.peer()))
+    match = PEER_PATTERN.fullmatch(unquote(context.peer()))
     return (match[1], int(match[2])) if match else ("", 0)
 
 

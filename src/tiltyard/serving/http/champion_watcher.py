@@ -105,7 +105,7 @@ class ChampionWatcher:
                 self.last_poll = now  # loading a large model must not make the worker seem stale
                 load(path)
                 self.retry_at.pop(path, None)
-            except Exception as error:  # noqa: BLE001 - the current version is served on
+            except Exception as error:  # noqa: BLE001 - the current version stays
                 if isinstance(error, OSError) and error.errno in TRANSIENT_ERRNOS:
                     self.stamps.pop(path, None)
                     self._log_failure(error)

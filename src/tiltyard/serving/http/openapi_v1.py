@@ -28,11 +28,8 @@ from tiltyard.serving.traffic import feedback_token
 
 WarmVersions = Mapping[str, Mapping[str, LoadedModel]]  # loaded versions by task; the champion first
 
-PUBLIC_PATHS = {
-    "/livez": "Is alive",
-    "/readyz": "Is ready",
-    "/metrics": "Metrics for Prometheus",
-}  # with or without an API key
+# These paths need no API key.
+PUBLIC_PATHS = {"/livez": "Is alive", "/readyz": "Is ready", "/metrics": "Metrics for Prometheus"}
 VERSION = {"type": "string", "pattern": "^[0-9a-f]{12}$"}
 STATE = {"const": "AVAILABLE"}
 STATUS = object_schema(

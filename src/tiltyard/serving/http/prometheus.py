@@ -69,9 +69,8 @@ class RequestMetrics:
         )
         if watched:
             self.champions_checked()
-        self.labelled: dict[
-            tuple[str, str, int], tuple[Any, Any, Any]
-        ] = {}  # cached, since finding labels takes longer than counting
+        # Cached, since finding labels takes longer than counting.
+        self.labelled: dict[tuple[str, str, int], tuple[Any, Any, Any]] = {}
 
     def count(self, request: AnsweredRequest, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Count a request, and log and trace it if enabled. Its headers may name the parent trace."""

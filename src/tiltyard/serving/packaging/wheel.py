@@ -13,7 +13,7 @@ import tiltyard
 SOURCE = Path(tiltyard.__file__).parent
 PACKAGES = ("data", "explain", "modeling", "registry", "serving")  # and the files at the root
 TAG = "py3-none-any"
-DATE = (1980, 1, 1, 0, 0, 0)  # of each file, so that the same code gives the same bytes
+FILE_DATE = (1980, 1, 1, 0, 0, 0)  # of each file, so that the same code gives the same bytes
 
 
 def write(folder: Path) -> Path:
@@ -55,7 +55,7 @@ def _record(files: dict[str, bytes]) -> bytes:
 
 def _entry(name: str) -> zipfile.ZipInfo:
     """Return the header of a file in the archive, with mode 644."""
-    entry = zipfile.ZipInfo(name, DATE)
+    entry = zipfile.ZipInfo(name, FILE_DATE)
     entry.create_system = 3  # Unix, on every system
     entry.external_attr = 0o100644 << 16
     return entry

@@ -50,9 +50,7 @@ def respond(model: LoadedModel, message: RequestMessage, bounds: Bounds) -> Resp
         content, length = v2_codec.write(request, (model.task, model.version), arrays)
     except RequestError:
         return None
-    return ResponseMessage(
-        content, len(outputs), 0.0, length
-    )  # only records need the time, and these are not made here
+    return ResponseMessage(content, len(outputs), 0.0, length)  # only records need the time; this path makes none
 
 
 def _is_large(message: RequestMessage, bounds: Bounds) -> bool:

@@ -18,13 +18,8 @@ from tiltyard.serving.model.tensors import DTYPES, Tensor, check_inputs
 
 LENGTH_HEADER = "Inference-Header-Content-Length"  # header: how many bytes of the body are JSON
 MAX_DIMENSIONS = 32  # of a shape
-
-
-PYTHON_TYPES: dict[str, set[type]] = {
-    "BY": {str},
-    "BO": {bool},
-    "FP": {int, float, type(None)},
-}  # by the first two letters of the datatype
+# By the first two letters of the datatype.
+PYTHON_TYPES: dict[str, set[type]] = {"BY": {str}, "BO": {bool}, "FP": {int, float, type(None)}}
 
 
 class Input(msgspec.Struct):
