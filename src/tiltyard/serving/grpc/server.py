@@ -19,7 +19,7 @@ from tiltyard.serving.grpc.asgi_call import Headers, Response, call
 from tiltyard.serving.grpc.messages import SERVICE
 from tiltyard.serving.requests import v2_codec
 
-REQUIRED_MODULES = ("grpc", "google.protobuf")
+REQUIRED = ("grpc", "google.protobuf")
 MAX_STREAMS = 64  # calls at a time of one connection
 MAX_METADATA_BYTES = 32_768  # of one call
 MESSAGE_OVERHEAD = 65_536  # bytes of a message beside its tensors
@@ -56,7 +56,7 @@ class Bounds:
 
 def check(address: str, *, shared: bool = False) -> None:
     """Raise PackageError if gRPC is not installed, or if the address is taken; several workers share it."""
-    if not all(map(importlib.util.find_spec, REQUIRED_MODULES)):
+    if not all(map(importlib.util.find_spec, REQUIRED)):
         hint = "install it: uv pip install 'tiltyard[grpc]', or leave out --grpc"
         raise PackageError("gRPC is enabled, but grpcio is not installed", hint=hint)
     host, _, port = address.rpartition(":")
