@@ -26,13 +26,13 @@ MAX_ROWS = 10_000  # the latest recorded rows, for drift
 
 def monitor(workspace: Workspace, task: Task) -> dict[str, Any]:
     """Compact the records of a task, and return traffic, drift and quality."""
-    gathered, champion = compact(workspace, task), Registry(workspace).champion(task.name)
+    compacted, champion = compact(workspace, task), Registry(workspace).champion(task.name)
     quality = load_live_quality(workspace, task)
     return {
         "task": task.name,
         "champion": champion.version if champion else None,
         "records": str((workspace.records / task.name).relative_to(workspace.root)),
-        "gathered": gathered,
+        "gathered": compacted,
         "recorded": quality.arms(),
         "feedback": quality.feedback,
         **_drift(workspace, task, champion.version if champion else ""),
@@ -45,8 +45,8 @@ def _drift(workspace: Workspace, task: Task, version: str) -> dict[str, Any]:
     rows = latest(workspace, task, MAX_ROWS)
     if not version:
         return {"drift": [], "undrifted": "there is no champion"}
-    if why := drift_unavailable(task, rows):
-        return {"drift": [], "undrifted": why}
+    if reason := drift_unavailable(task, rows):
+        return {"drift": [], "undrifted": reason}
     model = LoadedModel.load(Registry(workspace).package(task.name, version))
     if not model.reference:
         return {"drift": [], "undrifted": f"the package of {version} is of an earlier release and has no reference"}
@@ -81,12 +81,14 @@ def compare_rows(task: Task, encoder: Encoder, spreads: dict[str, Spread], rows:
     parts: list[dict[str, Array]] = []
     refusals: list[str] = []
     for start in range(0, len(rows), encoder.max_instances):
-        accepted, refused = _drift_values(encoder, rows[start : start + encoder.max_instances])
-        parts, refusals = [*parts, *accepted], [*refusals, *refused]
-    whole = {name: np.concatenate([part[name] for part in parts]) for name in spreads} if parts else {}
-    columns = [_column(task, name, distance(spreads[name], values), len(spreads)) for name, values in whole.items()]
-    taken_rows = len(rows) - len(refusals)
-    ranked = sorted(({**row, "rows": taken_rows} for row in columns), key=lambda row: -row["psi"])
+        accepted, refused_part = _drift_values(encoder, rows[start : start + encoder.max_instances])
+        parts, refusals = [*parts, *accepted], [*refusals, *refused_part]
+    values_by_column = {name: np.concatenate([part[name] for part in parts]) for name in spreads} if parts else {}
+    columns = [
+        _column(task, name, distance(spreads[name], values), len(spreads)) for name, values in values_by_column.items()
+    ]
+    accepted_rows = len(rows) - len(refusals)
+    ranked = sorted(({**row, "rows": accepted_rows} for row in columns), key=lambda row: -row["psi"])
     return DriftComparison(ranked, len(rows), len(refusals), refusals[0] if refusals else "")
 
 
@@ -105,9 +107,9 @@ def _drift_values(encoder: Encoder, rows: list[Any]) -> tuple[list[dict[str, Arr
     return ([from_instances(encoder, accepted)] if accepted else []), refusals
 
 
-def _column(task: Task, name: str, distance: Distance, of: int) -> dict[str, Any]:
+def _column(task: Task, name: str, distance: Distance, columns: int) -> dict[str, Any]:
     """Return the drift of a column, judged as in `tiltyard check`: above the limit, and significant (Bonferroni)."""
-    drifted = distance.value > task.check.psi and distance.chance * of < 1 - task.check.confidence
+    drifted = distance.value > task.check.psi and distance.chance * columns < 1 - task.check.confidence
     return {
         "feature": name,
         "psi": distance.value,
@@ -122,5 +124,5 @@ def _quality(workspace: Workspace, quality: LiveQuality, version: str) -> dict[s
     schema, metric = workspace.package(quality.task.name, version) / "schema.json", quality.task.gate.metric
     evaluated = files.read_json(schema)["metrics"].get(metric) if schema.is_file() else None
     measured = None if quality.task.problem_type.targets == "text" else quality.quality(version)
-    known = {"truths": len(quality.with_truth(version)), "value": None, "low": None, "high": None}
-    return {"version": version, "metric": metric, **(measured or known), "evaluated": evaluated}
+    without_metric = {"truths": len(quality.with_truth(version)), "value": None, "low": None, "high": None}
+    return {"version": version, "metric": metric, **(measured or without_metric), "evaluated": evaluated}

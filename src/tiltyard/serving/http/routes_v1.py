@@ -22,17 +22,17 @@ DTYPES = {"FP64": "DT_DOUBLE", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": 
 
 def routes() -> list[Route]:
     """Return the routes of a model: by name, by name and version, by name and label."""
-    found = [Route("/v1/models/{name}:feedback", allow("POST", _feedback), methods=METHODS)]
-    for which in ("", "/versions/{version}", "/labels/{label}"):  # the first match is used: the most frequent first
-        model = f"/v1/models/{{name}}{which}"
-        found += [
-            Route(f"{model}:predict", allow("POST", _predict), methods=METHODS),
-            Route(f"{model}/schema", allow("GET", _schema), methods=METHODS),
-            Route(f"{model}/card", allow("GET", _card), methods=METHODS),
-            Route(f"{model}/metadata", allow("GET", _metadata), methods=METHODS),
-            Route(model, allow("GET", _model), methods=METHODS),
+    all_routes = [Route("/v1/models/{name}:feedback", allow("POST", _feedback), methods=METHODS)]
+    for suffix in ("", "/versions/{version}", "/labels/{label}"):  # the first match is used: the most frequent first
+        path = f"/v1/models/{{name}}{suffix}"
+        all_routes += [
+            Route(f"{path}:predict", allow("POST", _predict), methods=METHODS),
+            Route(f"{path}/schema", allow("GET", _schema), methods=METHODS),
+            Route(f"{path}/card", allow("GET", _card), methods=METHODS),
+            Route(f"{path}/metadata", allow("GET", _metadata), methods=METHODS),
+            Route(path, allow("GET", _model), methods=METHODS),
         ]
-    return [*found, Route("/v1/models", allow("GET", _models), methods=METHODS)]
+    return [*all_routes, Route("/v1/models", allow("GET", _models), methods=METHODS)]
 
 
 async def _predict(request: Request) -> Response:
@@ -85,8 +85,8 @@ async def _metadata(request: Request) -> Response:
     """Return the signature of a model as TensorFlow Serving does; a size of -1 is any number of rows."""
     model = find_model(request)
     signature = {
-        "inputs": {one.name: _tensor(one) for one in model.inputs},
-        "outputs": {one.name: _tensor(one) for one in model.outputs},
+        "inputs": {tensor.name: _tensor(tensor) for tensor in model.inputs},
+        "outputs": {tensor.name: _tensor(tensor) for tensor in model.outputs},
         "method_name": "tensorflow/serving/predict",
     }
     spec = {"name": model.task, "signature_name": "", "version": model.version}

@@ -71,11 +71,11 @@ class TruthStore:
         """Return the rate limits of a sender, which are separate from those of others."""
         return self.senders.for_sender(f"{task} {sender.key_name or sender.address}")
 
-    def save(self, task: str, claimed: list[tuple[Truth, str]]) -> None:
+    def save(self, task: str, truths_and_tokens: list[tuple[Truth, str]]) -> None:
         """Store all truths of a request, each with its token, or none of them."""
-        line = encoder.encode({"time": time.time(), "truths": [truth for truth, _ in claimed]})
+        line = encoder.encode({"time": time.time(), "truths": [truth for truth, _ in truths_and_tokens]})
         with self.count_lock:
-            used = self._used(claimed)
+            counts = self._count_by_token(truths_and_tokens)
             _require_room(limits := self.tasks.for_sender(task), cost := REQUEST_COST_BYTES + len(line))
             for limit in limits:
                 limit.take(cost)
@@ -86,22 +86,22 @@ class TruthStore:
             text = f"no room for more feedback; to compact what is there: tiltyard monitor {task}"
             raise RequestError("no_room", text, status=503)
         with self.count_lock:
-            self._remember(used)
+            self._remember(counts)
 
-    def _used(self, claimed: list[tuple[Truth, str]]) -> dict[str, int]:
+    def _count_by_token(self, truths_and_tokens: list[tuple[Truth, str]]) -> dict[str, int]:
         """Return the new number of truths by token; raise RequestError above the limit of corrections."""
-        used: dict[str, int] = {}
-        for place, (_, token) in enumerate(claimed):
+        counts: dict[str, int] = {}
+        for index, (_, token) in enumerate(truths_and_tokens):
             if not token:
                 continue
-            used[token] = used.get(token, self.used.get(token, 0)) + 1
-            if used[token] > (1 + MAX_CORRECTIONS) * int(token.split(".")[1]):
+            counts[token] = counts.get(token, self.used.get(token, 0)) + 1
+            if counts[token] > (1 + MAX_CORRECTIONS) * int(token.split(".")[1]):
                 text = f"expected at most {MAX_CORRECTIONS} corrections of each truth"
-                raise RequestError("too_many_corrections", text, f"feedback[{place}].token", status=429)
-        return used
+                raise RequestError("too_many_corrections", text, f"feedback[{index}].token", status=429)
+        return counts
 
-    def _remember(self, used: dict[str, int]) -> None:
-        for token, count in used.items():
+    def _remember(self, counts: dict[str, int]) -> None:
+        for token, count in counts.items():
             self.used[token] = count
             self.used.move_to_end(token)
         while len(self.used) > MAX_TOKENS:
