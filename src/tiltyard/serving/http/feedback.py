@@ -11,8 +11,9 @@ from tiltyard.errors import RequestError, format_value
 from tiltyard.modeling.columns.number import LARGEST
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests.json_body import decode
+from tiltyard.serving.traffic.feedback_limits import Sender
 from tiltyard.serving.traffic.feedback_token import TOKEN, FeedbackTokens
-from tiltyard.serving.traffic.truths import Sender, Truth, TruthStore
+from tiltyard.serving.traffic.truths import Truth, TruthStore
 
 MAX_BODY_BYTES = 256_000  # enough for MAX_TRUTHS labels with id and token
 MAX_TRUTHS = 1000  # of a request
@@ -28,7 +29,7 @@ log = logging.getLogger("bentoml.tiltyard")
 
 def save(truths: TruthStore, model: LoadedModel, body: bytes, sender: Sender) -> int:
     """Store all truths of a request, or none; return their number. Refused requests count against the rate limit."""
-    truths.charge(model.task, sender, len(body))
+    truths.limits.charge_sender(model.task, sender, len(body))
     try:
         truths_and_tokens = parse(model, body, truths.tokens, sender.key_name)
         truths.save(model.task, truths_and_tokens)

@@ -15,7 +15,7 @@ from tiltyard.serving.http import feedback
 from tiltyard.serving.http.body_limit import declared_length, read_body
 from tiltyard.serving.http.routing import METHODS, allow, encoder, find_model, json_response, predict, versions
 from tiltyard.serving.model.tensors import Tensor
-from tiltyard.serving.traffic.truths import Sender
+from tiltyard.serving.traffic.feedback_limits import Sender
 
 DTYPES = {"FP64": "DT_DOUBLE", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": "DT_STRING"}
 
@@ -47,7 +47,7 @@ async def _feedback(request: Request) -> Response:
         raise RequestError("no_records", text, status=404)
     feedback.require_json(request.headers.get("content-type", ""))
     sender = Sender(scope.get("key_name", ""), (scope.get("client") or ("",))[0])
-    state.recorder.truths.admit(model.task, sender, declared_length(request))
+    state.recorder.truths.limits.admit(model.task, sender, declared_length(request))
     async with read_body(request, feedback.MAX_BODY_BYTES) as body:
         with state.admission.request_slot():
             save = partial(feedback.save, state.recorder.truths, model, body, sender)
