@@ -61,7 +61,7 @@ def fit(task: Task, rows: TrainingRows, place: RunPaths) -> FitResult:
     from tiltyard.training import network
 
     keras.utils.set_random_seed(task.train.seed)
-    body = network.build_core(task, rows.encoder, rows.train[0].shape[1:])
+    body = network.build_core(task, rows.encoder, rows.train[0])
     model = network.build_trainer(task.train, body)
     shared = _Shared(Objective.of(task, rows.encoder), rows, place, body, model, task.model.model_dump_json())
     done: list[CheckpointCallback] = []
@@ -164,7 +164,7 @@ class _Part:
         train, objective, rows = self.train, self.shared.objective, self.shared.rows
         (features, truth), (later, answers) = rows.train, rows.validation
         mixup = train.augment.mixup if train.augment else 0.0
-        right = objective.targets(truth)
+        right = objective.training_targets(truth)
         arrays = (features, right, objective.weights(truth, right))
         Epochs(
             self.shared.model,
