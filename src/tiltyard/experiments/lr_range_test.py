@@ -66,9 +66,9 @@ def _losses(task: Task, data: TrainingRows) -> Iterator[tuple[float, float]]:
     keras.utils.set_random_seed(task.train.seed)
     settings = task.train.model_copy(update={"schedule": Constant(kind="constant"), "learning_rate": MIN_RATE})
     objective, (features, truth) = Objective.of(task, data.encoder), data.train
-    model = network.build_trainer(task.train, network.build_core(task, data.encoder, features.shape[1:]))
+    model = network.build_trainer(task.train, network.build_core(task, data.encoder, features))
     model.compile(optimizer(settings, 1), objective.loss, jit_compile=task.train.jit)
-    targets = objective.targets(truth)
+    targets = objective.training_targets(truth)
     arrays = (features, targets, objective.weights(truth, targets))
     mixup = task.train.augment.mixup if task.train.augment else 0.0
     batches = Batches(arrays, task.train.batch_size, task.train.seed, mixup)

@@ -17,7 +17,12 @@ from tiltyard.workspace import Workspace
 
 VARIABLE = "KERAS_BACKEND"  # if it is set, it overrides the task file
 BACKENDS = ("tensorflow", "jax")
-FASTER_WITH_JAX = ("mlp", "perceptron")  # on a CPU; recurrent and convolutional networks are faster with TensorFlow
+FASTER_WITH_JAX = (
+    "mlp",
+    "perceptron",
+    "realmlp",
+    "tabm",
+)  # on a CPU; recurrent and convolutional networks are faster with TensorFlow
 COMMAND = "from tiltyard.cli.main import main; main()"
 
 

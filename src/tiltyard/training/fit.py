@@ -61,7 +61,7 @@ def fit(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResult:
     from tiltyard.training import network
 
     keras.utils.set_random_seed(task.train.seed)
-    body = network.build_core(task, rows.encoder, rows.train[0].shape[1:])
+    body = network.build_core(task, rows.encoder, rows.train[0])
     model = network.build_trainer(task.train, body)
     shared = _Shared(Objective.of(task, rows.encoder), rows, paths, body, model, task.model.model_dump_json())
     checkpoints: list[CheckpointCallback] = []
@@ -172,7 +172,7 @@ class _Phase:
         train, objective, rows = self.train, self.shared.objective, self.shared.rows
         (features, truth), (validation_features, validation_truth) = rows.train, rows.validation
         mixup = train.augment.mixup if train.augment else 0.0
-        targets = objective.targets(truth)
+        targets = objective.training_targets(truth)
         arrays = (features, targets, objective.weights(truth, targets))
         Epochs(
             self.shared.model,

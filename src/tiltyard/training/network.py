@@ -14,6 +14,7 @@ from tiltyard.errors import TaskError
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.series import Series
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.models._tables import MEMBERS
 from tiltyard.modeling.models.base import Model
 from tiltyard.preparation.array_file import Features
 from tiltyard.training.augmentation import augmentation
@@ -21,15 +22,19 @@ from tiltyard.training.augmentation import augmentation
 if TYPE_CHECKING:
     import keras
 
+STATISTICS_ROWS = 50_000  # training rows of which a family computes statistics
 MAX_ERROR_CHARACTERS = 300  # characters of an error of Keras
 MAX_BATCH_ROWS, MAX_BATCH_BYTES = 1024, 1 << 22  # rows per prediction batch, and their bytes at most
 
 
-def build_core(task: Task, encoder: Encoder, shape: tuple[int, ...]) -> keras.Model:
-    """Build the core: scaling by training statistics, the family's layers, the output layer."""
+def build_core(task: Task, encoder: Encoder, rows: Features) -> keras.Model:
+    """Build the core for training rows: scaling by their statistics, the family's layers, the output layer."""
     import keras
 
+    shape = rows.shape[1:]
     mean, std = (np.array(part, dtype=np.float32) for part in encoder.scaling())
+    if task.model.adapts:
+        task.model.adapt((_sample(rows) - mean) / std)
     features = keras.Input(shape, name="features")
     # Rescaling, not Normalization: the latter does not survive the export to ONNX
     # float32 even under mixed precision: 16 bits hold neither large values nor ids
@@ -42,6 +47,13 @@ def build_core(task: Task, encoder: Encoder, shape: tuple[int, ...]) -> keras.Mo
     output = _family(task.model, encoder, x, (units, task.output))
     last = _last_value(task.target.column, encoder, features) if task.problem == "forecasting" else None
     return keras.Model(features, output if last is None else output + last)
+
+
+def _sample(rows: Features) -> Array:
+    """Return at most so many rows, evenly spaced, for statistics."""
+    places = np.unique(np.linspace(0, len(rows) - 1, min(STATISTICS_ROWS, len(rows))).astype(int))
+    sample: Array = rows[places] if isinstance(rows, np.ndarray) else rows.take(places)
+    return sample.astype(np.float32, copy=False)
 
 
 def _family(model: Model, encoder: Encoder, x: keras.KerasTensor, head: tuple[int, str]) -> keras.KerasTensor:
@@ -77,8 +89,13 @@ def _last_value(name: str, encoder: Encoder, features: keras.KerasTensor) -> ker
 
 
 def build_trainer(train: Train, body: keras.Model) -> keras.Model:
-    """Put augmentation in front of the shared core; export omits it."""
+    """Put augmentation in front of the shared core, or its members at the end; export omits both."""
     import keras
+
+    if any(layer.name == MEMBERS for layer in body.layers):
+        from tiltyard.training.members import MembersTrainer
+
+        return MembersTrainer(body.input, body.get_layer(MEMBERS).output)
 
     if not train.augment or not train.augment.image_changes:
         return body

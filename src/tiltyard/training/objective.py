@@ -25,12 +25,13 @@ class Objective:
     loss_name: str  # as in the task file
     mixed: bool  # whether MixUp mixes labels
     class_weights: Literal["none", "balanced"] | dict[str, float]
+    smoothing: float = 0.0  # share of each label that is spread over all classes
 
     @classmethod
     def of(cls, task: Task, encoder: Encoder) -> Objective:
         """Return the objective of a task."""
         mixed = bool(task.train.augment and task.train.augment.mixup)
-        return cls(encoder, task.output, task.loss, mixed, task.train.class_weights)
+        return cls(encoder, task.output, task.loss, mixed, task.train.class_weights, task.train.label_smoothing)
 
     @property
     def of_texts(self) -> bool:
@@ -41,9 +42,24 @@ class Objective:
         """Return the targets of the core."""
         return encode_targets(self.encoder, truth)
 
+    @property
+    def soft(self) -> bool:
+        """Return whether labels are shares of classes."""
+        return self.mixed or self.smoothing > 0
+
+    def training_targets(self, truth: Array) -> Array:
+        """Return the targets of training rows, with smoothed labels if the task says so."""
+        targets = self.targets(truth)
+        if not self.smoothing:
+            return targets
+        smoothed: Array = (targets * (1 - self.smoothing) + self.smoothing / len(self.encoder.classes)).astype(
+            np.float32
+        )
+        return smoothed
+
     def targets(self, truth: Array) -> Array:
-        """Return the training targets: one-hot labels if MixUp mixes them, else the targets of the core."""
-        if not self.mixed:
+        """Return the targets: one-hot labels if MixUp or smoothing changes them, else the targets of the core."""
+        if not self.soft:
             return self.core_targets(truth)
         if self.output == "sigmoid":
             return truth.astype(np.float32)
@@ -57,7 +73,7 @@ class Objective:
         """
         if self.of_texts:
             return _step_loss
-        return self.loss_name.removeprefix("sparse_") if self.mixed else self.loss_name
+        return self.loss_name.removeprefix("sparse_") if self.soft else self.loss_name
 
     def weights(self, truth: Array, targets: Array) -> Array:
         """Return the sample weights: 1, those of the labels, or balanced over the classes."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from tiltyard.arrays import Array
 from tiltyard.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,8 +24,13 @@ class Model(Settings):
     modalities: ClassVar[tuple[str, ...]]  # the modalities that it can read
     translates: ClassVar[bool] = False  # whether it predicts texts (sequence to sequence), and only texts
 
+    adapts: ClassVar[bool] = False  # whether it computes statistics of training rows before it is built
+
     family: str
     output: Output | None = Field(None, description="Activation of the last layer; the problem's default if unset.")
+
+    def adapt(self, rows: Array) -> None:
+        """Compute what `build` needs to know of standardised training rows; by default nothing."""
 
     @abstractmethod
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
