@@ -35,6 +35,8 @@ class Delimited(Format):
 
     suffixes: ClassVar = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
 
+    bad_rows = 0  # left out in the pass that surveys the file
+
     @property
     def default_delimiter(self) -> str:
         """The usual delimiter for the suffix."""
@@ -73,7 +75,8 @@ class Delimited(Format):
         if not rows:
             raise self.error("expected a header and rows; the file is empty")
         header = has_header(rows) if self.dialect.header is None else self.dialect.header
-        lines = CsvLines(delimiter, len(rows[0]), header, quoted)
+        self.bad_rows = 0
+        lines = CsvLines(delimiter, len(rows[0]), header, quoted, skipped=self.dialect.skip_rows or 0)
         names, repairs = self._column_names(rows[0], header=header)
         inferences = [TypeInference(styles(self.dialect, delimiter), self.dialect.missing) for _ in names]
         with self._open_utf8() as decoding:
@@ -87,6 +90,8 @@ class Delimited(Format):
             self._check_quotes(lines)
         if not regular:
             raise self._ragged_error(lines)
+        if self.bad_rows:
+            repairs.append(self._bad_rows_sentence(lines))
         if not (count := inferences[0].present + inferences[0].missing):
             raise self.error("expected rows; received a header alone")
         column_types, style_repairs = infer(dict(zip(names, inferences, strict=True)))
@@ -159,7 +164,7 @@ class Delimited(Format):
     @contextlib.contextmanager
     def _open_utf8(self) -> Iterator[Utf8Stream]:
         with archive.open_stream(self.path) as (_, stream):
-            yield Utf8Stream(stream, self.path.name, self.dialect.encoding)
+            yield Utf8Stream(stream, self.path.name, self.dialect.encoding, self.dialect.skip_rows or 0)
 
     def _check_quotes(self, lines: CsvLines) -> None:
         with self._open_utf8() as decoding:
@@ -173,7 +178,23 @@ class Delimited(Format):
             f"expected {lines.width} cells in every row, as in the first; received {irregular_rows}", HINT
         )
 
+    def _bad_rows_sentence(self, lines: CsvLines) -> str:
+        """Name the malformed rows; the slower reader finds their lines."""
+        with self._open_utf8() as decoding:
+            return f"malformed rows left out, expected {lines.width} cells: {lines.irregular_rows(decoding)}"
+
+    def _skip_row(self, _: object) -> str:
+        """Decide about a row with more or fewer cells than the first."""
+        if not self.dialect.skip_bad_rows:
+            return "error"
+        self.bad_rows += 1
+        return "skip"
+
     def _rows(self, decoding: Utf8Stream, lines: CsvLines, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
+        """Yield some columns as text, batch by batch, without the header and the last rows that the task leaves out."""
+        return without_last(self._body(decoding, lines, places), self.dialect.skip_last or 0)
+
+    def _body(self, decoding: Utf8Stream, lines: CsvLines, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
         """Yield some columns as text, batch by batch, without the header."""
         import pyarrow as pa
         from pyarrow import csv
@@ -181,7 +202,10 @@ class Delimited(Format):
         names = [str(place) for place in range(lines.width)]
         reading = csv.ReadOptions(column_names=names, block_size=BLOCK_BYTES)
         parsing = csv.ParseOptions(
-            delimiter=lines.delimiter, quote_char='"' if lines.quoted else False, newlines_in_values=lines.quoted
+            delimiter=lines.delimiter,
+            quote_char='"' if lines.quoted else False,
+            newlines_in_values=lines.quoted,
+            invalid_row_handler=self._skip_row,
         )
         converting = csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
@@ -201,6 +225,22 @@ class Delimited(Format):
                     yield body
         except pa.ArrowInvalid as error:
             raise _RaggedError(str(error)) from None
+
+
+def without_last(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """Yield all rows but the last ones, without holding more than a few batches."""
+    kept: deque[pa.RecordBatch] = deque()
+    size = 0
+    for batch in batches:
+        kept.append(batch)
+        size += len(batch)
+        while size - len(kept[0]) >= rows and len(kept) > 1:
+            size -= len(kept[0])
+            yield kept.popleft()
+    for batch in kept:
+        if len(part := batch.slice(0, max(0, min(len(batch), size - rows)))):
+            yield part
+        size -= len(batch)
 
 
 def _add(column: tuple[TypeInference, Iterable[pa.Array]]) -> None:

@@ -15,11 +15,15 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from tiltyard.data.tables.csv_lines import csv_reader
+from tiltyard.modeling.columns._cell import MISSING
 from tiltyard.settings import Settings
 
 DELIMITERS = ("\t", ";", "|", ",")  # a comma comes last, since numbers may contain it
-MISSING = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")  # besides an empty cell
 NUMBER = re.compile(r"[+-]?(\d[\d., ]*|\.\d+)([eE][+-]?\d+)?")
+
+
+def _unset(value: object) -> bool:
+    return value is None
 
 
 class Dialect(Settings):
@@ -34,6 +38,19 @@ class Dialect(Settings):
     decimal: Literal[".", ","] | None = Field(None, description="The decimal separator.")
     thousands: Literal[",", ".", " ", "'", "_"] | None = Field(None, description="The thousands separator.")
     na: list[str] | None = Field(None, description=f"Texts that mean a missing value; if unset: {', '.join(MISSING)}.")
+
+    sheet: str | None = Field(
+        None, min_length=1, exclude_if=_unset, description="Excel: the name of the sheet; the first with a table if unset."
+    )
+    skip_rows: int | None = Field(
+        None, ge=1, le=10_000, exclude_if=_unset, description="Lines above the header, such as a title, to leave out."
+    )
+    skip_last: int | None = Field(
+        None, ge=1, le=10_000, exclude_if=_unset, description="Rows at the end, such as totals, to leave out."
+    )
+    skip_bad_rows: bool | None = Field(
+        None, exclude_if=_unset, description="Leave out rows with more or fewer cells than the header, and list them."
+    )
 
     @field_validator("encoding")
     @classmethod

@@ -30,6 +30,7 @@ DATES = (  # formats that are tried if the task names none
     "%m/%d/%y",
     "%Y-%m",
 )
+NO_YEAR = 1970  # of a time of day
 Directive = tuple[str, Callable[[datetime], str]]  # its regular expression, and the function that formats it
 
 DIRECTIVES: dict[str, Directive] = {
@@ -71,10 +72,15 @@ class DatetimeFormat:
             return f"expected directives among {_join_letters(DIRECTIVES)}"
         if len(self.letters) < len(self.pieces) // 2 or len(self.letters & set("mbB")) > 1:
             return "expected each part of a date once"
-        if len(self.letters & set("Yy")) != 1 or len(self.letters & set("HI")) > 1:
-            return "expected one year, and at most one hour"
+        time_only = not self.letters & set("YymbBd")
+        if len(self.letters & set("Yy")) != (not time_only) or len(self.letters & set("HI")) > 1:
+            return "expected one year, and at most one hour; or hours and minutes alone"
+        if time_only and (not self.letters & set("HI") or "z" in self.letters):
+            return "expected one year, and at most one hour; or hours and minutes alone"
         for letter in self.letters & NEEDS.keys():
             for group in NEEDS[letter]:
+                if time_only and group == "d":
+                    continue
                 if not self.letters & set(group):
                     return f"expected {_join_letters(group)} beside %{letter}"
         return ""
@@ -168,7 +174,7 @@ def _join_letters(letters: object) -> str:
 
 def _real(parts: dict[str, Any]) -> Any:
     """Return which numbers are valid dates: there is no 31 June."""
-    year, month, day = parts["Y"], parts.get("m", 1), parts.get("d", 1)
+    year, month, day = parts.get("Y", NO_YEAR), parts.get("m", 1), parts.get("d", 1)
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     longest = DAYS[np.clip(month, 1, 12)] + (leap & (month == 2))
     time = (parts.get("H", 0) < 24) & (parts.get("M", 0) < 60) & (parts.get("S", 0) < 60)
@@ -177,7 +183,7 @@ def _real(parts: dict[str, Any]) -> Any:
 
 def _moments(parts: dict[str, Any]) -> Any:
     """Combine numbers into datetimes; results for invalid ones are undefined."""
-    months = (parts["Y"] - 1970) * 12 + parts.get("m", 1) - 1
+    months = (parts.get("Y", np.full_like(next(iter(parts.values())), NO_YEAR)) - 1970) * 12 + parts.get("m", 1) - 1
     days = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) + parts.get("d", 1) - 1
     seconds = (days * 24 + parts.get("H", 0)) * 3600 + parts.get("M", 0) * 60 + parts.get("S", 0)
     return seconds.astype("datetime64[s]").astype("datetime64[us]")
@@ -198,8 +204,8 @@ def _moment(found: dict[str, str]) -> datetime:
 
 def _year(found: dict[str, str]) -> int:
     """Return the year; two digits from 69 to 99 mean 1969 to 1999, as in POSIX."""
-    if "Y" in found:
-        return int(found["Y"])
+    if "Y" in found or "y" not in found:
+        return int(found.get("Y", NO_YEAR))
     return int(found["y"]) + (1900 if int(found["y"]) >= 69 else 2000)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import not_
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -19,8 +19,6 @@ from tiltyard.settings import Bounds
 
 class Series(Column):
     """A column of a time series."""
-
-    parsed_as_text: ClassVar = False
 
     type: Literal["series"] = "series"
     window: int = Field(ge=1, description="How many past values a forecast is based on.")
@@ -49,6 +47,11 @@ class Series(Column):
         if self.season and self.season > self.window:
             raise ValueError(f"season: expected at most {self.window}, the window; received {self.season}")
         return self
+
+    @property
+    def parsed_as_text(self) -> bool:
+        """False: series are read as numbers."""
+        return False
 
     @property
     def plain(self) -> Plain | None:

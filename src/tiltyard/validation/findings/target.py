@@ -25,13 +25,19 @@ class Target(Finding):
             return
         there = truth != "" if subject.task.classes else ~np.isnan(truth)
         if gone := len(truth) - int(there.sum()):
-            text = f"{share(gone, len(truth))} rows have no readable target; expected one in every row"
-            yield self.found("critical", name, text, "remove these rows from the data, or find their targets")
+            yield self._missing(subject, gone)
         values = np.unique(truth[there])
         if len(values) == 1:
             text = f"always {values[0]}; expected at least two values"
             yield self.found("critical", name, text, "fetch data with more than one target value")
         yield from self._strange(subject, truth[there])
+
+    def _missing(self, subject: CheckedData, gone: int) -> Found:
+        name, rows, most = subject.task.target.column, len(subject.frame), subject.task.target.drop_missing
+        if subject.task.modality in ("table", "text") and gone <= most * rows:
+            return self.found("note", name, f"{share(gone, rows)} rows have no target; they are left out", "find them")
+        text = f"{share(gone, rows)} rows have no readable target; expected at most {most:.0%}"
+        return self.found("critical", name, text, "find their targets, or raise target.drop_missing to leave them out")
 
     def _strange(self, subject: CheckedData, truth: Array) -> Iterator[Found]:
         name, classes, bounds = subject.task.target.column, subject.task.classes, subject.task.target.bounds
