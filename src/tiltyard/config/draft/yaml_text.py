@@ -37,6 +37,7 @@ def task_text(
     profiles: Iterable[ColumnProfile],
     repairs: Iterable[str],
     comments: Mapping[str, str] = MappingProxyType({}),
+    notes: Iterable[str] = (),
 ) -> str:
     """Return the text of a task file; `comments` adds comments by key."""
     comments_by_key = {**COMMENTS, **comments}
@@ -45,6 +46,7 @@ def task_text(
         "# yaml-language-server: $schema=schema.json",
         f"# Drafted from {_one_line(data)} by `tiltyard init`: correct what is wrong.",
         *(f"# Read with a repair: {_one_line(repair)}" for repair in repairs),
+        *(f"# Note: {_one_line(note)}" for note in notes),
     ]
     for key, value in content.items():
         if key == "columns":

@@ -15,7 +15,7 @@ from tiltyard.data.formats.base import Format, Layout, unique_names
 from tiltyard.data.tables import archive
 from tiltyard.data.tables.column_types import convert, styles
 from tiltyard.data.tables.csv_lines import CsvLines
-from tiltyard.data.tables.dialect import guess_delimiter, has_header, split_cells
+from tiltyard.data.tables.dialect import DELIMITERS, guess_delimiter, has_header, split_cells, title_lines
 from tiltyard.data.tables.text_encoding import Utf8Stream
 from tiltyard.data.tables.type_inference import TypeInference, infer
 from tiltyard.errors import DataError
@@ -54,6 +54,15 @@ class Delimited(Format):
             return self._survey_as(head, delimiter, quoted=False)
         except DataError as error:
             raise self.error(f"{quote}; and with quotes as ordinary characters: {error.message}", error.hint) from None
+
+    def title_rows(self) -> int:
+        """Return the number of lines above the first row that has as many cells as most, if that row is a header."""
+        head = self._head()
+        usual = self.dialect.delimiter or guess_delimiter(head, self.default_delimiter)
+        if len({*map(len, split_cells(head, usual))} - {1}) == 1 and len(split_cells(head, usual)[0]) > 1:
+            return 0
+        delimiters = [self.dialect.delimiter] if self.dialect.delimiter else [*DELIMITERS]
+        return next(filter(None, (title_lines(head, delimiter) for delimiter in delimiters)), 0)
 
     def batches(self, layout: Layout, names: list[str]) -> Iterator[pa.Table]:
         """Read the file a second time, by its layout."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import re
+from collections import Counter
 from itertools import pairwise
 from typing import Literal
 
@@ -19,6 +20,7 @@ from tiltyard.modeling.columns._cell import MISSING
 from tiltyard.settings import Settings
 
 DELIMITERS = ("\t", ";", "|", ",")  # a comma comes last, since numbers may contain it
+MAX_TITLE_LINES = 50
 NUMBER = re.compile(r"[+-]?(\d[\d., ]*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -94,6 +96,24 @@ def guess_delimiter(head: str, usual: str) -> str:
     candidates = {delimiter: regular(delimiter) for delimiter in (*DELIMITERS, usual)}
     best = max(candidates, key=lambda delimiter: candidates[delimiter])  # the first of equals
     return best if candidates[best] > 0 else usual
+
+
+def title_lines(head: str, delimiter: str) -> int:
+    """Return the number of lines above the header of a table: they have at most half as many cells as most rows."""
+    reader = csv_reader(io.StringIO(head, newline=""), delimiter, quoted=True)
+    rows, before = [], 0
+    for row in reader:
+        rows.append((before, row))
+        before = reader.line_num
+    widths = Counter(len(row) for _, row in rows)
+    width, often = widths.most_common(1)[0] if widths else (0, 0)
+    first = next((place for place, (_, row) in enumerate(rows) if len(row) == width and all(map(str.strip, row))), 0)
+    if width < 2 or not first or first > MAX_TITLE_LINES or often < 0.8 * (len(rows) - first):
+        return 0
+    titles = [sum(bool(cell.strip()) for cell in row) for _, row in rows[:first]]
+    header = rows[first][1]
+    good = max(titles) <= max(1, width // 2) and len(set(header)) == width and not any(map(_number, header))
+    return rows[first][0] if good else 0
 
 
 def has_header(rows: list[list[str]]) -> bool:

@@ -29,7 +29,45 @@ DATES = (  # formats that are tried if the task names none
     "%d/%m/%Y",
     "%m/%d/%y",
     "%Y-%m",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%d %H:%M:%S%z",
+    "%Y-%m-%dT%H:%M:%S%z",
+    "%Y-%m-%d %H:%M%z",
+    "%Y-%m-%dT%H:%M%z",
+    "%Y-%m-%d %H:%M:%S.%f",
+    "%Y-%m-%dT%H:%M:%S.%f",
+    "%Y-%m-%d %H:%M:%S.%f%z",
+    "%Y-%m-%dT%H:%M:%S.%f%z",
+    "%Y/%m/%d %H:%M:%S",
+    "%Y/%m/%d %H:%M",
+    "%d.%m.%Y %H:%M:%S",
+    "%d.%m.%Y %H:%M",
+    "%d.%m.%y",
+    "%d.%m.%y %H:%M",
+    "%m/%d/%Y %H:%M:%S",
+    "%m/%d/%Y %H:%M",
+    "%m/%d/%Y %I:%M:%S %p",
+    "%m/%d/%Y %I:%M %p",
+    "%d/%m/%Y %H:%M:%S",
+    "%d/%m/%Y %H:%M",
+    "%m/%d/%y %H:%M",
+    "%d/%m/%y",
+    "%d-%m-%Y",
+    "%d-%m-%Y %H:%M",
+    "%d-%b-%Y",
+    "%d-%b-%y",
+    "%d %b %Y",
+    "%d %B %Y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+    "%b %Y",
+    "%H:%M",
+    "%H:%M:%S",
+    "%I:%M %p",
+    "%I:%M:%S %p",
 )
+FEW = 200  # texts that are tried before all
 NO_YEAR = 1970  # of a time of day
 Directive = tuple[str, Callable[[datetime], str]]  # its regular expression, and the function that formats it
 
@@ -110,6 +148,25 @@ class DatetimeFormat:
             return unknown
         return self._read_signs(np.frombuffer(ascii_, dtype=np.uint8).reshape(len(texts), -1))
 
+    @property
+    def has_date(self) -> bool:
+        """Whether it has a date, and not only a time of day."""
+        return bool(self.letters & set("Yy"))
+
+    def moments(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.datetime64]]:
+        """Parse many texts, also those without leading zeros; NaT for those that do not match."""
+        moments = self.read_all(texts)
+        for place in np.flatnonzero(np.isnat(moments)).tolist():
+            moment = self.read(texts[place])
+            moments[place] = np.datetime64("NaT") if moment is None else np.datetime64(moment, "us")
+        return moments
+
+    def matches(self, texts: Sequence[str]) -> bool:
+        """Return whether all texts have this format; the first ones are tried first."""
+        if not all(map(self.read, texts[:FEW])):
+            return False
+        return len(texts) <= FEW or not np.isnat(self.moments(texts)).any()
+
     def read_arrow(self, texts: pa.Array) -> np.ndarray[Any, np.dtype[np.datetime64]]:
         """Parse texts without missing ones in the same way, without a Python object for each; blanks do not match."""
         import pyarrow.compute as pc
@@ -164,8 +221,8 @@ def guess_format(texts: Sequence[str]) -> str:
     """Return the first common format that all texts match; empty if there is none."""
     if not texts or not all(any(map(str.isdigit, text)) for text in texts[:10]):
         return ""
-    different = dict.fromkeys(texts)
-    return next((one for one in DATES if all(map(DatetimeFormat(one).read, different))), "")
+    different = [*dict.fromkeys(texts)]
+    return next((text for text in DATES if DatetimeFormat(text).matches(different)), "")
 
 
 def _join_letters(letters: object) -> str:
