@@ -122,15 +122,20 @@ def _draft_from(table: DraftTable, request: DraftRequest) -> _Draft:
     rows = frame[~frame[request.target].map(is_missing)]
     _require_rows(rows, request.data, request.target)
     notes = [*table.notes, *targets.notes(truth, rows[request.target], problem, asked=bool(request.problem))]
-    if missing := len(frame) - len(rows):
-        notes.append(f"{request.target}: {missing:,} of {len(frame):,} rows have no target and are left out")
+    missing = len(frame) - len(rows)
     traits = [_as_asked(table.profiles[name], request) for name in frame.columns if name != request.target]
     if timeline := _find_timeline(request, rows, traits, truth, problem):
+        if timeline.gaps or truth.missing:
+            notes.append(f"{timeline.order}: gaps are filled with the value before (gaps: forward)")
         problem, traits = "forecasting", [truth, *(timeline.check_feature(profile) for profile in traits)]
         content = _content(
             request, problem, rows, time_series.sections(timeline, rows, [s for s in traits if not s.reason]), table.read
         )
     else:
+        if (why_not := time_series.why_not(rows, traits, truth)) and not request.time and not request.problem:
+            notes.append(why_not)
+        if missing:
+            notes.append(f"{request.target}: {missing:,} of {len(frame):,} rows have no target and are left out")
         target = targets.section(truth, rows[request.target], problem, missing / len(frame))
         sampled = rows if len(rows) <= MAX_SAMPLED else rows.sample(MAX_SAMPLED, random_state=0)
         traits = [_exclude_leak(sampled, profile, request, problem) for profile in traits]

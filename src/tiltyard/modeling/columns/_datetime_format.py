@@ -297,7 +297,7 @@ def times(cells: pd.Series[Any], datetime_format: str | None = None) -> pd.Serie
     numbers = pd.to_numeric(cells, errors="coerce")
     if not numbers.isna().all():
         return numbers
-    moments = pd.to_datetime(cells, errors="coerce", format=datetime_format or "ISO8601")
+    moments = pd.to_datetime(cells, errors="coerce", format=datetime_format or "ISO8601", utc=True)
     if (moments == moments.dt.normalize()).all() and (moments.dt.day == moments.dt.day.iloc[0]).all():
         return (moments.dt.year * 12 + moments.dt.month).astype("float64")
     return moments.astype("int64").astype("float64").where(moments.notna())
