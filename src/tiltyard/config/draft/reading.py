@@ -147,9 +147,9 @@ def _guess(path: Path, dialect: Dialect) -> tuple[Dialect, list[str]]:
     if dialect.skip_rows or dialect.header is False:
         return dialect, []
     suffix = table_reader.suffix(path)
-    skipped = formats_by_suffix()[suffix](path, dialect, suffix).title_rows()
-    if not skipped:
-        return dialect, []
-    lines = "line" if skipped == 1 else "lines"
-    return dialect.model_copy(update={"skip_rows": skipped}), [f"{skipped} {lines} above the header: left out"]
+    guessed = formats_by_suffix()[suffix](path, dialect, suffix).guess()
+    skipped = guessed.get("skip_rows", 0)
+    notes = [f"{skipped} {'line' if skipped == 1 else 'lines'} above the header: left out"] if skipped else []
+    notes += [f"read from the sheet {guessed['sheet']}"] if "sheet" in guessed else []
+    return dialect.model_copy(update=guessed), notes
 

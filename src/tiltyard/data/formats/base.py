@@ -45,9 +45,9 @@ class Format(ABC):
     def batches(self, layout: Layout, names: list[str]) -> Iterator[pa.Table]:
         """Yield some of the columns, batch by batch, converted to their types."""
 
-    def title_rows(self) -> int:
-        """Guess how many lines above the header are a title; only formats that people lay out by hand have them."""
-        return 0
+    def guess(self) -> dict[str, Any]:
+        """Guess settings of `source.read` by the first rows: only formats that people lay out by hand have titles."""
+        return {}
 
     def error(self, text: str, hint: str = "") -> DataError:
         """Return an error that names the file."""

@@ -8,7 +8,7 @@ import io
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tiltyard import threads
 from tiltyard.data.formats.base import Format, Layout, unique_names
@@ -55,8 +55,12 @@ class Delimited(Format):
         except DataError as error:
             raise self.error(f"{quote}; and with quotes as ordinary characters: {error.message}", error.hint) from None
 
-    def title_rows(self) -> int:
+    def guess(self) -> dict[str, Any]:
         """Return the number of lines above the first row that has as many cells as most, if that row is a header."""
+        lines = self._title_lines()
+        return {"skip_rows": lines} if lines else {}
+
+    def _title_lines(self) -> int:
         head = self._head()
         usual = self.dialect.delimiter or guess_delimiter(head, self.default_delimiter)
         if len({*map(len, split_cells(head, usual))} - {1}) == 1 and len(split_cells(head, usual)[0]) > 1:
