@@ -234,7 +234,8 @@ def _reason(profile: ColumnProfile, values: ColumnValues) -> str:
     reasons = {
         f"constant: always {texts}": profile.unique == 1,
         f"nearly empty: {profile.missing:,} of {profile.rows:,} are missing": profile.missing > profile.rows * 0.95,
-        f"nearly constant: {texts} in {most / values.rows:.1%}": most > MAX_CONSTANT * values.rows and values.rows >= 200,
+        f"nearly constant: {texts} in {most / values.rows:.1%}": most > MAX_CONSTANT * values.rows
+        and values.rows >= 200,
         "free text: use it in a task with this column alone": profile.kind == "text",
         f"an id: {profile.unique:,} different values in {profile.rows:,} rows": _is_key(profile, values),
         f"numbers in several units ({units}): convert them to one": mixed,

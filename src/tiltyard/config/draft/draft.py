@@ -63,11 +63,15 @@ def draft_task(workspace: Workspace, name: str, request: DraftRequest, *, force:
         place = path.relative_to(workspace.root)
         raise TaskError(f"{place} exists already", hint=f"to overwrite it: tiltyard init {name} ... --force")
     draft = _draft_images(workspace, request) or _draft_table(workspace, request)
-    text = yaml_text.task_text(Path(request.data).name, draft.content, draft.traits, [*draft.repairs], draft.comments, draft.notes)
+    text = yaml_text.task_text(
+        Path(request.data).name, draft.content, draft.traits, [*draft.repairs], draft.comments, draft.notes
+    )
     loader.parse(text, name, f"tasks/{name}.yaml")
     files.write_text(path, text)
     task_list.add(workspace, name)
-    return Drafted(str(path.relative_to(workspace.root)), draft.problem, draft.rows, draft.traits, draft.repairs, draft.notes)
+    return Drafted(
+        str(path.relative_to(workspace.root)), draft.problem, draft.rows, draft.traits, draft.repairs, draft.notes
+    )
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,11 @@ def _draft_from(table: DraftTable, request: DraftRequest) -> _Draft:
             notes.append(f"{timeline.order}: gaps are filled with the value before (gaps: forward)")
         problem, traits = "forecasting", [truth, *(timeline.check_feature(profile) for profile in traits)]
         content = _content(
-            request, problem, rows, time_series.sections(timeline, rows, [s for s in traits if not s.reason]), table.read
+            request,
+            problem,
+            rows,
+            time_series.sections(timeline, rows, [s for s in traits if not s.reason]),
+            table.read,
         )
     else:
         if (why_not := time_series.why_not(rows, traits, truth)) and not request.time and not request.problem:

@@ -11,7 +11,24 @@ from tiltyard.modeling.columns._cell import MISSING
 
 # Texts that can hardly be a category of their own.
 SIGNS = {
-    *("?", "??", "???", "-", "--", "---", ".", "..", "...", "\u2026", "\u2013", "\u2014", "*", "\\N", "(null)", "[null]"),
+    *(
+        "?",
+        "??",
+        "???",
+        "-",
+        "--",
+        "---",
+        ".",
+        "..",
+        "...",
+        "\u2026",
+        "\u2013",
+        "\u2014",
+        "*",
+        "\\N",
+        "(null)",
+        "[null]",
+    ),
     *("n.a.", "N.A.", "n. a.", "k.A.", "k. A.", "n/d", "N/D", "s/d", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!"),
     *("#NV", "#N/V", *MISSING),
 }

@@ -138,7 +138,9 @@ def _totals(frame: pd.DataFrame) -> int:
             break
         count += 1
     body = frame.iloc[: len(frame) - count]
-    again = count and any(body[name].map(lambda c: isinstance(c, str) and bool(TOTAL.fullmatch(c))).any() for name in first)
+    again = count and any(
+        body[name].map(lambda c: isinstance(c, str) and bool(TOTAL.fullmatch(c))).any() for name in first
+    )
     return 0 if again else count
 
 
@@ -152,4 +154,3 @@ def _guess(path: Path, dialect: Dialect) -> tuple[Dialect, list[str]]:
     notes = [f"{skipped} {'line' if skipped == 1 else 'lines'} above the header: left out"] if skipped else []
     notes += [f"read from the sheet {guessed['sheet']}"] if "sheet" in guessed else []
     return dialect.model_copy(update=guessed), notes
-

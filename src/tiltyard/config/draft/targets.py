@@ -83,7 +83,9 @@ def notes(truth: ColumnProfile, column: pd.Series[Any], problem: ProblemName, *,
     far = values[distance > FAR * width] if width > 0 else values[:0]
     if 0 < len(far) <= max(1, 0.002 * len(values)):
         shown = join_first([f"{value:,.6g}" for value in far])
-        found.append(f"{truth.name}: {shown} is far from all others (half are from {low:,.4g} to {high:,.4g}): correct it?")
+        found.append(
+            f"{truth.name}: {shown} is far from all others (half are from {low:,.4g} to {high:,.4g}): correct it?"
+        )
     return found
 
 
@@ -122,4 +124,3 @@ def _skewness(values: Array) -> float:
     scaled = values / (float(np.abs(values).max()) or 1.0)
     spread = float(scaled.std())
     return float((((scaled - scaled.mean()) / spread) ** 3).mean()) if spread else 0.0
-

@@ -68,14 +68,18 @@ def why_not(rows: pd.DataFrame, profiles: list[ColumnProfile], target: ColumnPro
     if target.kind != "number":
         return f"{name}: {target.name} is a label, so it is classified; {other}"
     if len(dates) > 1:
-        return f"{join_first([date.name for date in dates])}: several columns of dates; to forecast by one: --time {name}"
+        return (
+            f"{join_first([date.name for date in dates])}: several columns of dates; to forecast by one: --time {name}"
+        )
     if dates[0].missing or target.missing > MAX_GAPS * target.rows:
         return f"{name}: no forecast, since {dates[0].missing or target.missing:,} values are missing; {other}"
     if len(rows) < MIN_ROWS:
         return f"{name}: no forecast, which needs {MIN_ROWS} rows or more; received {len(rows)}"
     moments = times(rows[name], _time_format(dates[0]))
     if not moments.is_unique:
-        return f"{name}: no forecast, since times repeat; if the file holds several series: --time {name} --group COLUMN"
+        return (
+            f"{name}: no forecast, since times repeat; if the file holds several series: --time {name} --group COLUMN"
+        )
     if not moments.is_monotonic_increasing:
         return f"{name}: no forecast, since the rows are not in order of time: sort the file by {name}; {other}"
     return None

@@ -90,7 +90,9 @@ class Excel(Format):
             raise self.error("expected a header above the columns", "add a row with their names")
         if self.dialect.names and len(self.dialect.names) != len(table.names):
             received = len(self.dialect.names)
-            raise self.error(f"source.read.names: expected {len(table.names)}, one for each column; received {received}")
+            raise self.error(
+                f"source.read.names: expected {len(table.names)}, one for each column; received {received}"
+            )
         return (self.dialect.names, []) if self.dialect.names else unique_names(table.names)
 
     def _batches(

@@ -42,7 +42,10 @@ class Dialect(Settings):
     na: list[str] | None = Field(None, description=f"Texts that mean a missing value; if unset: {', '.join(MISSING)}.")
 
     sheet: str | None = Field(
-        None, min_length=1, exclude_if=_unset, description="Excel: the name of the sheet; the first with a table if unset."
+        None,
+        min_length=1,
+        exclude_if=_unset,
+        description="Excel: the name of the sheet; the first with a table if unset.",
     )
     skip_rows: int | None = Field(
         None, ge=1, le=10_000, exclude_if=_unset, description="Lines above the header, such as a title, to leave out."

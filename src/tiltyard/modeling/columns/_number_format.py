@@ -57,7 +57,9 @@ class NumberFormat(Settings):
     @model_validator(mode="after")
     def _consistent(self) -> NumberFormat:
         if self.thousands == self.decimal:
-            raise ValueError(f"thousands: expected another separator than for decimals; received '{self.decimal}' twice")
+            raise ValueError(
+                f"thousands: expected another separator than for decimals; received '{self.decimal}' twice"
+            )
         if bad := next((symbol for symbol in self.symbols if re.search(r"^[-+0-9\s]|[()]|\s$", symbol)), ""):
             text = "expected texts without parentheses, and with no digit, sign or blank in front"
             raise ValueError(f"symbols: {text}; received '{bad}'")

@@ -72,7 +72,11 @@ class Series(Column):
     @property
     def plain(self) -> Plain | None:
         """Bounds and shape of windows; None if logarithms are learned."""
-        return None if self.log or self.written else Plain(*Number(bounds=self.bounds).limits, (self.window,), (self.window, 1))
+        return (
+            None
+            if self.log or self.written
+            else Plain(*Number(bounds=self.bounds).limits, (self.window,), (self.window, 1))
+        )
 
     def naive(self, windows: Array, horizon: int) -> Array:
         """Return the naive forecast for each step: the last value, or the value one season before."""

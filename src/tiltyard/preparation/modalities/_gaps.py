@@ -38,12 +38,16 @@ def _grid(times: pd.Series[float], order: str) -> tuple[Array, int]:
     values = times.to_numpy(np.float64)
     steps = np.diff(values)
     if np.isnan(values).any() or (len(steps) and not (steps > 0).all()):
-        raise DataError(f"{order}: expected a time in each row, each later than the one before", f"sort the file by {order}")
+        raise DataError(
+            f"{order}: expected a time in each row, each later than the one before", f"sort the file by {order}"
+        )
     if not len(steps):
         return np.zeros(len(values), dtype=np.int64), len(values)
     places = (values - values[0]) / float(np.median(steps))
     if (np.abs(places - np.rint(places)) > TOLERANCE + 1e-4 * places).any():
-        text = f"{order}: expected times in equal steps, apart from gaps; row {int(np.argmax(np.abs(places % 1)))} is not"
+        text = (
+            f"{order}: expected times in equal steps, apart from gaps; row {int(np.argmax(np.abs(places % 1)))} is not"
+        )
         raise DataError(text, "resample the rows to equal steps, or set `steps: rising` and no `gaps`")
     size = int(np.rint(places[-1])) + 1
     if size > MAX_GROWTH * len(values):

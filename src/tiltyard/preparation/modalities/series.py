@@ -89,7 +89,9 @@ def _filled(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
     if column.gaps == "refuse":
         return frame
     groups = _group_names(frame, column)
-    parts = [gaps.fill(part, _times(part, column), column, [*task.columns]) for _, part in frame.groupby(groups, sort=False)]
+    parts = [
+        gaps.fill(part, _times(part, column), column, [*task.columns]) for _, part in frame.groupby(groups, sort=False)
+    ]
     return gaps.joined(frame, parts, column)
 
 

@@ -152,8 +152,6 @@ def _parsed(
 
 def _parsed_facts(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
     """Convert the task's columns, as far as they were read, to the values that expectations check."""
-    import pandas as pd
-
     target = task.target.column
     for name in task.columns.keys() & set(frame.columns):
         frame[name] = task.columns[name].facts_of_cells(frame[name])
