@@ -63,9 +63,8 @@ def draft_task(workspace: Workspace, name: str, request: DraftRequest, *, force:
         place = path.relative_to(workspace.root)
         raise TaskError(f"{place} exists already", hint=f"to overwrite it: tiltyard init {name} ... --force")
     draft = _draft_images(workspace, request) or _draft_table(workspace, request)
-    text = yaml_text.task_text(
-        Path(request.data).name, draft.content, draft.traits, [*draft.repairs], draft.comments, draft.notes
-    )
+    remarks = [f"Read with a repair: {text}" for text in draft.repairs] + [f"Note: {text}" for text in draft.notes]
+    text = yaml_text.task_text(Path(request.data).name, draft.content, draft.traits, remarks, draft.comments)
     loader.parse(text, name, f"tasks/{name}.yaml")
     files.write_text(path, text)
     task_list.add(workspace, name)

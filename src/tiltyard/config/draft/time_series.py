@@ -63,25 +63,26 @@ def why_not(rows: pd.DataFrame, profiles: list[ColumnProfile], target: ColumnPro
     dates = [profile for profile in profiles if profile.kind == "date" and _has_days(profile)]
     if not dates:
         return ""
-    name = dates[0].name
+    name, missing = dates[0].name, dates[0].missing or target.missing
     other = f"to test on the latest rows instead of random ones: --time {name}"
-    if target.kind != "number":
-        return f"{name}: {target.name} is a label, so it is classified; {other}"
-    if len(dates) > 1:
-        return (
-            f"{join_first([date.name for date in dates])}: several columns of dates; to forecast by one: --time {name}"
-        )
-    if dates[0].missing or target.missing > MAX_GAPS * target.rows:
-        return f"{name}: no forecast, since {dates[0].missing or target.missing:,} values are missing; {other}"
-    if len(rows) < MIN_ROWS:
-        return f"{name}: no forecast, which needs {MIN_ROWS} rows or more; received {len(rows)}"
-    moments = times(rows[name], _time_format(dates[0]))
+    reasons = {
+        f"{target.name} is a label, so it is classified; {other}": target.kind != "number",
+        f"several columns of dates; to forecast by one: --time {name}": len(dates) > 1,
+        f"no forecast, since {missing:,} values are missing; {other}": dates[0].missing > 0
+        or target.missing > MAX_GAPS * target.rows,
+        f"no forecast, which needs {MIN_ROWS} rows or more; received {len(rows)}": len(rows) < MIN_ROWS,
+    }
+    reason = next((text for text, holds in reasons.items() if holds), None) or _disorder(rows, dates[0], other)
+    return reason and f"{join_first([date.name for date in dates])}: {reason}"
+
+
+def _disorder(rows: pd.DataFrame, date: ColumnProfile, other: str) -> str | None:
+    """Return why times do not make one series."""
+    moments = times(rows[date.name], _time_format(date))
     if not moments.is_unique:
-        return (
-            f"{name}: no forecast, since times repeat; if the file holds several series: --time {name} --group COLUMN"
-        )
+        return f"no forecast, since times repeat; if the file holds several series: --time {date.name} --group COLUMN"
     if not moments.is_monotonic_increasing:
-        return f"{name}: no forecast, since the rows are not in order of time: sort the file by {name}; {other}"
+        return f"no forecast, since the rows are not in order of time: sort the file by {date.name}; {other}"
     return None
 
 

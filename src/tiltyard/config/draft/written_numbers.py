@@ -26,7 +26,7 @@ CURRENCIES = (  # symbols of one group mean the same currency
     {"R$", "BRL"},
     {"C$", "CA$", "CAD"},
     {"A$", "AU$", "AUD"},
-    {"₽", "RUB", "руб."},
+    {"₽", "RUB"},
     {"₺", "TRY", "TL"},
     {"₩", "KRW"},
 )

@@ -35,9 +35,8 @@ def task_text(
     data: str,
     content: dict[str, Any],
     profiles: Iterable[ColumnProfile],
-    repairs: Iterable[str],
+    remarks: Iterable[str],
     comments: Mapping[str, str] = MappingProxyType({}),
-    notes: Iterable[str] = (),
 ) -> str:
     """Return the text of a task file; `comments` adds comments by key."""
     comments_by_key = {**COMMENTS, **comments}
@@ -45,8 +44,7 @@ def task_text(
     lines = [
         "# yaml-language-server: $schema=schema.json",
         f"# Drafted from {_one_line(data)} by `tiltyard init`: correct what is wrong.",
-        *(f"# Read with a repair: {_one_line(repair)}" for repair in repairs),
-        *(f"# Note: {_one_line(note)}" for note in notes),
+        *(f"# {_one_line(remark)}" for remark in remarks),
     ]
     for key, value in content.items():
         if key == "columns":

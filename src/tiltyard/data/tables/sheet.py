@@ -36,7 +36,7 @@ class SheetTable:
 def locate(rows: Sequence[Row], skip: int | None) -> SheetTable | None:
     """Find the table by the first rows: its header is the first row that is as wide as most, or follows `skip` rows."""
     filled = [sum(not is_blank(cell) for cell in row) for row in rows]
-    start = skip if skip is not None else _header_row(rows, filled)
+    start = skip if skip is not None else _header_row(filled)
     header = next((place for place in range(start, len(rows)) if filled[place]), None)
     if header is None:
         return None
@@ -50,7 +50,7 @@ def is_blank(cell: object) -> bool:
     return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
-def _header_row(rows: Sequence[Row], filled: list[int]) -> int:
+def _header_row(filled: list[int]) -> int:
     """Return the first row with at least most of the cells of the widest; rows above it are a title."""
     widest = max(filled[: MAX_TITLE_ROWS + 20], default=0)
     wide = [place for place, count in enumerate(filled[:MAX_TITLE_ROWS]) if count > widest / 2]
@@ -109,19 +109,21 @@ def as_text(cell: Any, *, with_time: bool) -> str | None:
     """Return a cell as the text that a CSV file would hold."""
     if cell is None or isinstance(cell, str):
         return cell
-    if isinstance(cell, bool):
-        return str(cell).lower()
+    if isinstance(cell, date | time | timedelta):
+        return _time_text(cell, with_time=with_time)
     if isinstance(cell, float):
         return str(int(cell)) if cell.is_integer() and abs(cell) < 2**53 else repr(cell)
+    return str(cell).lower() if isinstance(cell, bool) else str(cell)
+
+
+def _time_text(cell: date | time | timedelta, *, with_time: bool) -> str:
     if isinstance(cell, datetime):
         return cell.strftime("%Y-%m-%d %H:%M:%S" if with_time else "%Y-%m-%d")
-    if isinstance(cell, timedelta):
-        seconds = round(cell.total_seconds())
-        sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
-        return f"{sign}{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-    if isinstance(cell, time):
-        return cell.strftime("%H:%M:%S")
-    return cell.isoformat() if isinstance(cell, date) else str(cell)
+    if not isinstance(cell, timedelta):
+        return cell.strftime("%H:%M:%S") if isinstance(cell, time) else cell.isoformat()
+    seconds = round(cell.total_seconds())
+    sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
+    return f"{sign}{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 def has_time(cell: object) -> bool:
