@@ -15,6 +15,7 @@ from tiltyard.config.train_section import Train, incompatibility
 from tiltyard.data.sources.base import Source
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation
+from tiltyard.modeling.columns._cell import CellColumn
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.inference.encoder import Encoder
@@ -101,7 +102,7 @@ class Task(Settings):
         return Encoder(
             task=self.name,
             problem=self.problem_type,
-            columns=dict(self.columns),
+            columns={name: self._with_na(column) for name, column in self.columns.items()},
             fitted={},
             target={},
             classes=self.classes,
@@ -109,6 +110,10 @@ class Task(Settings):
             max_instances=self.serve.max_instances,
             read={key: value for key, value in read.items() if value is not None},
         )
+
+    def _with_na(self, column: Column) -> Column:
+        """Return a column that knows the texts that mean a missing value in the whole file, for requests in JSON."""
+        return column.with_na(self.source.dialect.na) if isinstance(column, CellColumn) else column
 
     @model_validator(mode="after")
     def _consistent(self) -> Task:

@@ -29,7 +29,46 @@ DATES = (  # formats that are tried if the task names none
     "%d/%m/%Y",
     "%m/%d/%y",
     "%Y-%m",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%d %H:%M:%S%z",
+    "%Y-%m-%dT%H:%M:%S%z",
+    "%Y-%m-%d %H:%M%z",
+    "%Y-%m-%dT%H:%M%z",
+    "%Y-%m-%d %H:%M:%S.%f",
+    "%Y-%m-%dT%H:%M:%S.%f",
+    "%Y-%m-%d %H:%M:%S.%f%z",
+    "%Y-%m-%dT%H:%M:%S.%f%z",
+    "%Y/%m/%d %H:%M:%S",
+    "%Y/%m/%d %H:%M",
+    "%d.%m.%Y %H:%M:%S",
+    "%d.%m.%Y %H:%M",
+    "%d.%m.%y",
+    "%d.%m.%y %H:%M",
+    "%m/%d/%Y %H:%M:%S",
+    "%m/%d/%Y %H:%M",
+    "%m/%d/%Y %I:%M:%S %p",
+    "%m/%d/%Y %I:%M %p",
+    "%d/%m/%Y %H:%M:%S",
+    "%d/%m/%Y %H:%M",
+    "%m/%d/%y %H:%M",
+    "%d/%m/%y",
+    "%d-%m-%Y",
+    "%d-%m-%Y %H:%M",
+    "%d-%b-%Y",
+    "%d-%b-%y",
+    "%d %b %Y",
+    "%d %B %Y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+    "%b %Y",
+    "%H:%M",
+    "%H:%M:%S",
+    "%I:%M %p",
+    "%I:%M:%S %p",
 )
+FEW = 200  # texts that are tried before all
+NO_YEAR = 1970  # of a time of day
 Directive = tuple[str, Callable[[datetime], str]]  # its regular expression, and the function that formats it
 
 DIRECTIVES: dict[str, Directive] = {
@@ -71,10 +110,15 @@ class DatetimeFormat:
             return f"expected directives among {_join_letters(DIRECTIVES)}"
         if len(self.letters) < len(self.pieces) // 2 or len(self.letters & set("mbB")) > 1:
             return "expected each part of a date once"
-        if len(self.letters & set("Yy")) != 1 or len(self.letters & set("HI")) > 1:
-            return "expected one year, and at most one hour"
+        time_only = not self.letters & set("YymbBd")
+        if len(self.letters & set("Yy")) != (not time_only) or len(self.letters & set("HI")) > 1:
+            return "expected one year, and at most one hour; or hours and minutes alone"
+        if time_only and (not self.letters & set("HI") or "z" in self.letters):
+            return "expected one year, and at most one hour; or hours and minutes alone"
         for letter in self.letters & NEEDS.keys():
             for group in NEEDS[letter]:
+                if time_only and group == "d":
+                    continue
                 if not self.letters & set(group):
                     return f"expected {_join_letters(group)} beside %{letter}"
         return ""
@@ -103,6 +147,25 @@ class DatetimeFormat:
         except UnicodeEncodeError:
             return unknown
         return self._read_bytes(np.frombuffer(encoded, dtype=np.uint8).reshape(len(texts), -1))
+
+    @property
+    def has_date(self) -> bool:
+        """Whether it has a date, and not only a time of day."""
+        return bool(self.letters & set("Yy"))
+
+    def moments(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.datetime64]]:
+        """Parse many texts, also those without leading zeros; NaT for those that do not match."""
+        moments = self.read_all(texts)
+        for place in np.flatnonzero(np.isnat(moments)).tolist():
+            moment = self.read(texts[place])
+            moments[place] = np.datetime64("NaT") if moment is None else np.datetime64(moment, "us")
+        return moments
+
+    def matches(self, texts: Sequence[str]) -> bool:
+        """Return whether all texts have this format; the first ones are tried first."""
+        if not all(map(self.read, texts[:FEW])):
+            return False
+        return len(texts) <= FEW or not np.isnat(self.moments(texts)).any()
 
     def read_arrow(self, texts: pa.Array) -> np.ndarray[Any, np.dtype[np.datetime64]]:
         """Parse an Arrow array without nulls in the same way, without Python objects; blanks do not match."""
@@ -160,8 +223,8 @@ def guess_format(texts: Sequence[str]) -> str:
     """Return the first common format that all texts match; empty if there is none."""
     if not texts or not all(any(map(str.isdigit, text)) for text in texts[:10]):
         return ""
-    distinct = dict.fromkeys(texts)
-    return next((format_text for format_text in DATES if all(map(DatetimeFormat(format_text).read, distinct))), "")
+    different = [*dict.fromkeys(texts)]
+    return next((text for text in DATES if DatetimeFormat(text).matches(different)), "")
 
 
 def _join_letters(letters: object) -> str:
@@ -169,8 +232,8 @@ def _join_letters(letters: object) -> str:
 
 
 def _is_valid_date(parts: dict[str, Any]) -> Any:
-    """Return which numbers are valid dates; 31 June is not."""
-    year, month, day = parts["Y"], parts.get("m", 1), parts.get("d", 1)
+    """Return which numbers are valid dates: there is no 31 June."""
+    year, month, day = parts.get("Y", NO_YEAR), parts.get("m", 1), parts.get("d", 1)
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     longest = DAYS[np.clip(month, 1, 12)] + (leap & (month == 2))
     time = (parts.get("H", 0) < 24) & (parts.get("M", 0) < 60) & (parts.get("S", 0) < 60)
@@ -179,7 +242,7 @@ def _is_valid_date(parts: dict[str, Any]) -> Any:
 
 def _combine_numbers(parts: dict[str, Any]) -> Any:
     """Combine numbers into datetimes; results for invalid ones are undefined."""
-    months = (parts["Y"] - 1970) * 12 + parts.get("m", 1) - 1
+    months = (parts.get("Y", np.full_like(next(iter(parts.values())), NO_YEAR)) - 1970) * 12 + parts.get("m", 1) - 1
     days = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) + parts.get("d", 1) - 1
     seconds = (days * 24 + parts.get("H", 0)) * 3600 + parts.get("M", 0) * 60 + parts.get("S", 0)
     return seconds.astype("datetime64[s]").astype("datetime64[us]")
@@ -200,8 +263,8 @@ def _combine_groups(groups: dict[str, str]) -> datetime:
 
 def _year(groups: dict[str, str]) -> int:
     """Return the year; two digits from 69 to 99 mean 1969 to 1999, as in POSIX."""
-    if "Y" in groups:
-        return int(groups["Y"])
+    if "Y" in groups or "y" not in groups:
+        return int(groups.get("Y", NO_YEAR))
     return int(groups["y"]) + (1900 if int(groups["y"]) >= 69 else 2000)
 
 
@@ -236,7 +299,7 @@ def times(cells: pd.Series[Any], datetime_format: str | None = None) -> pd.Serie
     numbers = pd.to_numeric(cells, errors="coerce")
     if not numbers.isna().all():
         return numbers
-    moments = pd.to_datetime(cells, errors="coerce", format=datetime_format or "ISO8601")
+    moments = pd.to_datetime(cells, errors="coerce", format=datetime_format or "ISO8601", utc=True)
     if (moments == moments.dt.normalize()).all() and (moments.dt.day == moments.dt.day.iloc[0]).all():
         return (moments.dt.year * 12 + moments.dt.month).astype("float64")
     return moments.astype("int64").astype("float64").where(moments.notna())

@@ -84,13 +84,16 @@ class Column(Settings):
     A missing value is parsed as NaN, NaT or an empty text.
     """
 
-    parsed_as_text: ClassVar[bool] = True  # whether cells of a file are parsed as text, not as numbers
-
     repeats: ClassVar[bool] = False  # whether few distinct values occur often, so that a cache saves time
 
     seconds_a_byte: ClassVar[float] = 5e-7  # of JSON: the time to parse many small values
 
     type: str
+
+    @property
+    def parsed_as_text(self) -> bool:
+        """Whether cells of a file are parsed as text, not as numbers."""
+        return True
 
     @abstractmethod
     def expectations(self, name: str) -> list[Expectation]:

@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 from tiltyard.arrays import Array, Cells, Coded, Fitted, is_missing
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, in_set, not_null
-from tiltyard.modeling.columns.base import PLAIN, Column, Scale, tidy
+from tiltyard.modeling.columns._cell import CellColumn
+from tiltyard.modeling.columns.base import PLAIN, Scale, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,7 @@ MOST = 1000  # names, since every row has a feature for each
 USUAL = 50  # learned names, if the task sets no number
 
 
-class Category(Column):
+class Category(CellColumn):
     """A column of names or codes."""
 
     repeats: ClassVar = True
@@ -77,15 +78,22 @@ class Category(Column):
 
     def read(self, cells: Sequence[object]) -> list[object]:
         """Return every cell as text."""
-        return [None if is_missing(cell) else _cell_name(cell) for cell in cells]
+        names = [None if is_missing(cell) else _cell_name(cell) for cell in cells]
+        return self._known(names) if self.na else [*names]
+
+    def _known(self, names: Sequence[object]) -> list[object]:
+        """Return the names with None for those that mean a missing value."""
+        words = self.na_texts
+        return [None if str(name).strip() in words else name for name in names]
 
     def facts_of_cells(self, cells: pd.Series) -> pd.Series:
         """Return the names unchanged."""
-        return cells if tidy(cells) else super().facts_of_cells(cells)
+        return cells if tidy(cells) and not self.na else super().facts_of_cells(cells)
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Parse names; refuse one that is not in the list, unless the column has a bucket for unseen values."""
         allowed = set(self.names)
+        values = self._known(values) if self.na else values
         for i, value in enumerate(values):
             if error := self._error(value, allowed):
                 raise RequestError(*error, f"instances[{i}].{name}")

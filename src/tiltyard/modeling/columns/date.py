@@ -12,8 +12,9 @@ from pydantic import Field, model_validator
 from tiltyard.arrays import Array, Cells, Fitted, is_missing, stack_columns
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, matches_regex, not_null
+from tiltyard.modeling.columns._cell import MISSING, CellColumn
 from tiltyard.modeling.columns._datetime_format import DatetimeFormat
-from tiltyard.modeling.columns.base import PLAIN, Column, Scale, distinct, require_values, scale, tidy
+from tiltyard.modeling.columns.base import PLAIN, Scale, distinct, require_values, scale, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +26,8 @@ FEW = 1000  # rows
 Span = Annotated[tuple[str, str], Field(strict=False)]
 
 
-class Date(Column):
-    """A column of dates."""
+class Date(CellColumn):
+    """A column of dates, or of times of day if the format has no date."""
 
     seconds_a_byte: ClassVar[float] = 1e-6
 
@@ -63,7 +64,9 @@ class Date(Column):
 
     def read(self, cells: Sequence[object]) -> list[object]:
         """Return every cell as text."""
-        return [None if is_missing(cell) else str(cell).strip() for cell in cells]
+        texts = [None if is_missing(cell) else str(cell).strip() for cell in cells]
+        words = self.na_texts
+        return [None if text in words else text for text in texts] if words else [*texts]
 
     def seconds(self, values: Sequence[object]) -> float:
         """Estimate the seconds to parse values: each is matched with the format."""
@@ -72,7 +75,9 @@ class Date(Column):
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Parse dates in the format; refuse other texts, and dates out of bounds."""
         datetime_format, (first, last), moments = self._datetime_format, self._limits, []
+        words = {*self.na_texts, *MISSING} if self.missing == "median" else set()
         for i, value in enumerate(values):
+            value = None if isinstance(value, str) and value.strip() in words else value  # noqa: PLW2901
             moment = datetime_format.read(value) if isinstance(value, str) else None
             field = f"instances[{i}].{name}"
             if moment is None and not (value is None and self.missing == "median"):
@@ -86,11 +91,11 @@ class Date(Column):
 
     def facts_of_cells(self, cells: pd.Series) -> pd.Series:
         """Return the texts unchanged."""
-        return cells if tidy(cells) else super().facts_of_cells(cells)
+        return cells if tidy(cells) and not self.na else super().facts_of_cells(cells)
 
     def parse_cells(self, cells: pd.Series, name: str) -> Array:
         """Parse all dates at once if all have full length and are valid; otherwise one by one, for the error."""
-        if tidy(cells) and (distinct_cells := distinct(cells)):
+        if tidy(cells) and not self.na and (distinct_cells := distinct(cells)):
             indices, values = distinct_cells
             present = np.array([isinstance(value, str) for value in values], dtype=bool)
             moments = np.full(len(values), "NaT", dtype="datetime64[us]")
@@ -101,6 +106,8 @@ class Date(Column):
 
     def parse_arrow(self, cells: pa.Array, name: str) -> Cells | None:
         """Parse all dates at once; None unless all have full length and are valid."""
+        if self.na:
+            return super().parse_arrow(cells, name)
         present = cells.is_valid().to_numpy(zero_copy_only=False)
         moments = np.full(len(cells), "NaT", dtype="datetime64[us]")
         moments[present] = self._datetime_format.read_arrow(cells.drop_null())

@@ -100,5 +100,7 @@ def _bounds(cells: pa.Array, facts: Callable[[pa.Array], pd.Series[Any]]) -> Bou
         known = known[~np.isnan(known)]
     if not len(known):
         return None
-    extremes = pa.array([known.min(), known.max()], cells.type)
-    return BoundsOfFacts(facts(extremes), len(cells) - len(known))
+    extremes = facts(pa.array([known.min(), known.max()], cells.type))
+    if extremes.isna().any():  # a number that means a missing value hides the true end
+        return None
+    return BoundsOfFacts(extremes, len(cells) - len(known))

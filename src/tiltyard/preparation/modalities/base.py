@@ -45,6 +45,7 @@ class RawTable:
 class Modality(ABC):
     """Base class of modalities: how raw data are read; each plug-in in this folder implements one."""
 
+    drops_rows: ClassVar[bool] = False  # whether rows without a target are left out
     file: ClassVar[str]  # the raw file; a table may have any readable suffix
 
     @property
@@ -89,7 +90,8 @@ class Modality(ABC):
 
     def _target_expectations(self, task: Task) -> list[Expectation]:
         name, bounds = task.target.column, task.target.bounds
-        expected = [not_null(name)] if name not in task.columns else []
+        share = task.target.drop_missing if self.drops_rows else 0.0
+        expected = [not_null(name, 1 - share)] if name not in task.columns else []
         expected += [between(name, bounds)] if bounds else []
         return expected + ([in_set(name, task.target.labels)] if task.target.labels else [])
 
@@ -145,6 +147,8 @@ def _parse_texts(task: Task, values: Sequence[object]) -> Array:
 
 def _parse_numbers(task: Task, values: Sequence[object] | Array) -> Array:
     name = task.target.column
+    if task.target.written and not isinstance(values, np.ndarray):
+        values = task.target.number.read(values)
     try:
         numbers = np.array(values, dtype=np.float64)
     except (ValueError, TypeError) as error:
@@ -166,9 +170,19 @@ def parse_target_column(task: Task, cells: pd.Series) -> Array:
     if task.classes and (coded := distinct(cells)):
         places, values = coded
         return parse_target(task, values)[places]
+    if task.target.written and not task.classes:
+        return _parse_numbers(task, _parse_written(task, cells))
     if not task.classes and cells.dtype.kind in "if":
         return _parse_numbers(task, cells.to_numpy(np.float64))
     return parse_target(task, cells.tolist())
+
+
+def _parse_written(task: Task, cells: pd.Series) -> Array:
+    try:
+        return task.target.number.parse_cells(cells, task.target.column)
+    except RequestError as error:
+        place, _, name = error.field.removeprefix("instances[").partition("].")
+        raise DataError(f"target {name}: row {cells.index[int(place)]}: {error.message}") from None
 
 
 def parse_arrow_target(task: Task, cells: pa.Array) -> Array | None:
@@ -181,7 +195,7 @@ def parse_arrow_target(task: Task, cells: pa.Array) -> Array | None:
         coded = cells.dictionary_encode()
         truth: Array = parse_target(task, coded.dictionary.to_pylist()).take(coded.indices.to_numpy())
         return truth
-    numbers = None if task.classes else arrow_numbers(cells)
+    numbers = None if task.classes or task.target.written else arrow_numbers(cells)
     return None if numbers is None else _parse_numbers(task, numbers)
 
 

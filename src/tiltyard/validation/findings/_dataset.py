@@ -148,6 +148,8 @@ def _truth(task: Task, frame: pd.DataFrame) -> Array | None:
     cells = frame[task.target.column]
     if task.target.labels:
         return np.array(["" if is_missing(cell) else str(cell) for cell in cells.tolist()], dtype=np.str_)
+    if task.target.written:
+        cells = task.target.number.facts_of_cells(cells)
     numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64)
     if task.target.threshold is None:
         return numbers

@@ -25,13 +25,21 @@ class Target(Finding):
             return
         present = truth != "" if subject.task.classes else ~np.isnan(truth)
         if missing := len(truth) - int(present.sum()):
-            text = f"{share(missing, len(truth))} rows have no readable target; expected one in every row"
-            yield self.found("critical", name, text, "remove these rows from the data, or find their targets")
+            yield self._missing(subject, missing)
         values = np.unique(truth[present])
         if len(values) == 1:
             text = f"always {values[0]}; expected at least two values"
             yield self.found("critical", name, text, "fetch data with more than one target value")
         yield from self._invalid(subject, truth[present])
+
+    def _missing(self, subject: CheckedData, missing: int) -> Found:
+        name, rows, limit = subject.task.target.column, len(subject.frame), subject.task.target.drop_missing
+        if subject.task.modality in ("table", "text") and missing <= limit * rows:
+            return self.found(
+                "note", name, f"{share(missing, rows)} rows have no target; they are left out", "find them"
+            )
+        text = f"{share(missing, rows)} rows have no readable target; expected at most {limit:.0%}"
+        return self.found("critical", name, text, "find their targets, or raise target.drop_missing to leave them out")
 
     def _invalid(self, subject: CheckedData, truth: Array) -> Iterator[Found]:
         name, classes, bounds = subject.task.target.column, subject.task.classes, subject.task.target.bounds
