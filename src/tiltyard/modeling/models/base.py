@@ -22,6 +22,7 @@ class Model(Settings):
 
     modalities: ClassVar[tuple[str, ...]]  # the modalities that it can read
     translates: ClassVar[bool] = False  # whether it predicts texts (sequence to sequence), and only texts
+    reads_ngrams: ClassVar[bool] = False  # whether it reads texts only as n-grams
 
     family: str
     output: Output | None = Field(None, description="Activation of the last layer; the problem's default if unset.")
@@ -48,6 +49,9 @@ class Model(Settings):
     def unroll(self, body: keras.Model, steps: int) -> keras.Model:
         """Build the inference model, which decodes step by step."""
         raise ValueError(f"{self.family} does not translate")
+
+    def weigh_tokens(self, weights: list[tuple[float, float]]) -> None:
+        """Receive the weights of ids before `build`, if features are a set of ids; by default they are not used."""
 
     def head(self, x: keras.KerasTensor, units: int, activation: str) -> keras.KerasTensor:
         """Add the output layer."""
