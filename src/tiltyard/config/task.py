@@ -271,7 +271,7 @@ def _ngrams(task: Task) -> str:
 
 def _reference(task: Task) -> str:
     """Check that nothing is asked of a reference that only training by epochs can do."""
-    if task.model.family != "reference":
+    if task.model.trained_by_epochs:
         return ""
     asked = {"folds": task.train.folds, "augment": task.train.augment, "then": task.train.then}
     asked |= {"members": task.train.members > 1}

@@ -23,6 +23,7 @@ class Model(Settings):
     modalities: ClassVar[tuple[str, ...]]  # the modalities that it can read
     translates: ClassVar[bool] = False  # whether it predicts texts (sequence to sequence), and only texts
     reads_ngrams: ClassVar[bool] = False  # whether it reads texts only as n-grams
+    trained_by_epochs: ClassVar[bool] = True  # whether it is a network that gradients train
 
     family: str
     output: Output | None = Field(None, description="Activation of the last layer; the problem's default if unset.")

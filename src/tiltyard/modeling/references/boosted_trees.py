@@ -104,12 +104,13 @@ class BoostedTrees(Reference):
 
 def _shares(model: Any, place: int, units: int) -> Array:
     """Return how much each score of a model counts for each unit: one score of two labels is split between both."""
-    classes = getattr(model, "classes_", [place])
-    shares = np.zeros((max(1, len(classes) if len(classes) != 2 else 1), units))
-    if len(classes) == 2:
-        shares[0, classes] = -0.5, 0.5
-    else:
-        shares[np.arange(len(classes)), classes] = 1.0
+    if not hasattr(model, "classes_"):
+        return np.eye(units)[place : place + 1]
+    classes = model.classes_
+    if len(classes) > 2:
+        return np.eye(units)[classes]
+    shares = np.zeros((1, units))
+    shares[0, classes] = (-0.5, 0.5) if len(classes) == 2 else 0.0
     return shares
 
 

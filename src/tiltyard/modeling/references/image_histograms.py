@@ -12,7 +12,7 @@ from tiltyard.modeling.references.base import Reference
 from tiltyard.modeling.references.linear import fit_linear
 
 PIXELS = 4_000_000  # whose histograms are computed at once
-STRENGTH = 0.1
+STRENGTH = 1.0
 
 
 class ImageHistograms(Reference):
@@ -22,6 +22,7 @@ class ImageHistograms(Reference):
     modalities: ClassVar = ("image",)
     max_cells: ClassVar = 100_000_000
     max_width: ClassVar = 1_000_000
+    places: ClassVar = False  # whether edges and colours are counted by cell of a grid, too
 
     weights: Array
     bias: Array
@@ -31,7 +32,7 @@ class ImageHistograms(Reference):
         (_, (std,)) = self.subject.encoder.scaling()
         step = max(1, PIXELS // int(np.prod(features.shape[1:])))
         parts = (features[i : i + step].astype(np.float32) / np.float32(std) for i in range(0, len(features), step))
-        return np.concatenate([histograms(part) for part in parts])
+        return np.concatenate([histograms(part, places=self.places) for part in parts])
 
     def fit(self, features: Array, truth: Array) -> None:
         """Fit it to training rows; the scaling of the histograms becomes part of the weights."""
