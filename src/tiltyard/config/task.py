@@ -22,6 +22,7 @@ from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.metrics.base import Metric
 from tiltyard.modeling.models.base import Model, Output
 from tiltyard.modeling.problems.base import Problem, Target
+from tiltyard.modeling.references.base import Subject
 from tiltyard.settings import Settings
 
 if TYPE_CHECKING:
@@ -115,6 +116,18 @@ class Task(Settings):
         """Return a column that knows the texts that mean a missing value in the whole file, for requests in JSON."""
         return column.with_na(self.source.dialect.na) if isinstance(column, CellColumn) else column
 
+    def reference_subject(self, encoder: Encoder) -> Subject:
+        """Return what references need to know of the task, beside its rows."""
+        series, name = self.modality == "series" and not self.classes, self.target.column
+        followed = series and name in self.columns and getattr(self.columns[name], "log", False) == self.target.log
+        return Subject(
+            self.modality,
+            encoder,
+            self.target.horizon,
+            self.train.class_weights,
+            [*self.columns].index(name) if followed else None,
+        )
+
     @model_validator(mode="after")
     def _consistent(self) -> Task:
         for error in self._errors():
@@ -123,7 +136,20 @@ class Task(Settings):
 
     def _errors(self) -> Iterator[str]:
         """Yield the errors that concern several sections; each names the key, the expected and the received value."""
-        for check in (_columns, _target, _forecast, _split, _family, _fit, _folds, _rows, _gate, _example):
+        for check in (
+            _columns,
+            _target,
+            _forecast,
+            _split,
+            _family,
+            _fit,
+            _ngrams,
+            _reference,
+            _folds,
+            _rows,
+            _gate,
+            _example,
+        ):
             if text := check(self):
                 yield text
 
@@ -232,6 +258,31 @@ def _fit(task: Task) -> str:
         return f"train.loss: expected {allowed} with a {task.output} output; received {task.loss}"
     if task.output == "sigmoid" and len(task.classes) != 2:
         return f"model.output: expected softmax for {len(task.classes)} classes; received sigmoid, which is for 2"
+    return ""
+
+
+def _ngrams(task: Task) -> str:
+    """Check that n-grams are read by families that need no order of words, and only by them."""
+    for name, column in task.columns.items() if task.modality == "text" else ():
+        unit = getattr(column, "by", "")
+        if task.model.reads_ngrams and unit != "ngrams":
+            return f"columns.{name}.by: expected ngrams for the family {task.model.family}; received {unit}"
+        if unit == "ngrams" and not task.model.reads_ngrams and task.model.family != "bow":
+            return (
+                f"columns.{name}.by: expected words or characters for the family {task.model.family}; received ngrams"
+            )
+    return ""
+
+
+def _reference(task: Task) -> str:
+    """Check that nothing is asked of a reference that only training by epochs can do."""
+    if task.model.trained_by_epochs:
+        return ""
+    asked = {"folds": task.train.folds, "augment": task.train.augment, "then": task.train.then}
+    asked |= {"members": task.train.members > 1}
+    for key, value in asked.items():
+        if value:
+            return f"train.{key}: expected none for the family reference, which has no epochs; remove it"
     return ""
 
 

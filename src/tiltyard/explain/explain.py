@@ -81,6 +81,8 @@ def _unsupported_reason(method: ExplanationMethod, model: ExplainedModel) -> str
     path = model.workspace.out(model.task.name, "train") / KERAS_FILE
     if method.needs_keras and not path.is_file():
         return f"it needs {KERAS_FILE}, which is not here"
+    if method.needs_keras and not model.task.model.trained_by_epochs:
+        return f"it needs a network with gradients; the family is {model.task.model.family}"
     return method.unsupported_reason(model)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tiltyard.arrays import Array, Rows, row_count, take_rows
 from tiltyard.config.task import Task
-from tiltyard.evaluation.simple_model import SimpleModel
+from tiltyard.evaluation.reference import Reference
 from tiltyard.files import Json
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.metrics.base import Context
@@ -41,7 +41,7 @@ class Duel:
     train: float  # the gate's metric on the training rows
     latency_ms: float
     live: LiveComparison | None = None  # predictions for live requests beside their ground truth
-    simple: SimpleModel | None = None  # a linear model or a small tree on the same features
+    reference: Reference | None = None  # the best of trees, linear models, TF-IDF and histograms, by validation rows
     rows: Rows = field(default_factory=dict)  # the sealed test rows, before encoding
     ask: Ask | None = None
     drift: list[Json] = field(default_factory=list)  # of the inputs recorded lately, by column
@@ -70,9 +70,9 @@ class Duel:
         return None if self.champion is None else self.gain(self.champion)
 
     @cached_property
-    def over_simple(self) -> Gain | None:
-        """Return the gain of the challenger over the simple model."""
-        return None if self.simple is None else self.gain(self.simple.outputs)
+    def over_reference(self) -> Gain | None:
+        """Return the gain of the challenger over the reference."""
+        return None if self.reference is None else self.gain(self.reference.outputs)
 
     @property
     def is_variant(self) -> bool:
@@ -105,7 +105,9 @@ class Duel:
             "gap": self.gap,
             "latency_ms": self.latency_ms,
             "live": self.live.to_json() if self.live else None,
-            "simple": asdict(self.over_simple) if self.over_simple else None,
+            "reference": {**asdict(self.over_reference), "model": self.reference.name}
+            if self.reference and self.over_reference
+            else None,
             "confidence": self.confidence,
             "uses": self.uses,
             "approvals": self.approvals,

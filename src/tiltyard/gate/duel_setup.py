@@ -1,4 +1,4 @@
-"""Building a duel: challenger, champion, baseline and a simple model predict the same sealed test rows."""
+"""Building a duel: challenger, champion, baseline and a reference predict the same sealed test rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tiltyard.data.versions import recorded
 from tiltyard.errors import RegistryError
 from tiltyard.evaluation import evaluate
 from tiltyard.evaluation.evaluated import Evaluated
-from tiltyard.evaluation.simple_model import simple
+from tiltyard.evaluation.reference import fit_reference
 from tiltyard.files import Json
 from tiltyard.gate.duel import Duel, latency_ms, time_ratios
 from tiltyard.modeling.inference.drift_reference import reference
@@ -61,7 +61,9 @@ def build_duel(workspace: Workspace, task: Task, evaluated: Evaluated, champion:
         train=report["train"][task.gate.metric],
         latency_ms=latency_ms(predictor, test.rows),
         live=_live(workspace, task, report["version"], champion.version) if champion else None,
-        simple=simple(task, (learned, later), predictor.encoder.encode(test.rows), context),
+        reference=fit_reference(
+            task, predictor.encoder, (learned, later), predictor.encoder.encode(test.rows), context
+        ),
         time_ratios=_time_ratios(workspace, champion, evaluated) if champion else {},
         rows=test.rows,
         ask=None if task.problem_type.targets == "text" else predictor.outputs,

@@ -27,7 +27,12 @@ from tiltyard.workspace import Workspace
 MAX_HEADING_CHARACTERS = 60
 VERDICTS = ("PROMOTE", "HOLD", "REJECT")
 STATE_CLASSES = {"failed": "bad", "passed": "good"}
-GAINS = {"over_champion": "over the champion", "over_baseline": "over the baseline", "simple": "over a simple model"}
+GAINS = {
+    "over_champion": "over the champion",
+    "over_baseline": "over the baseline",
+    "reference": "over the reference",
+    "simple": "over a simple model",  # in ledgers written before there was a reference
+}
 
 
 def verdict_section(decision: Decision | None) -> Section:
@@ -80,7 +85,7 @@ def comparison_section(task: Task, version: str, champion: Champion | None, deci
 
 
 def _gain_figures(task: Task, decision: Decision) -> Iterator[Figure]:
-    """Plot the gains over champion, baseline and simple model, with the intervals that the gate used."""
+    """Plot the gains over champion, baseline and reference, with the intervals that the gate used."""
     known = {name: decision.evidence.get(key) for key, name in GAINS.items()}
     gains = {name: (gain["value"], gain["low"], gain["high"]) for name, gain in known.items() if gain}
     values = {

@@ -64,6 +64,7 @@ def _family(model: Model, encoder: Encoder, x: keras.KerasTensor, head: tuple[in
             steps = encoder.target["steps"]
             x = model.translate(x[:, :-steps], x[:, -steps:], (encoder.vocabulary_size, units))
         else:
+            model.weigh_tokens(encoder.token_weights)
             x = model.build(x, encoder.vocabulary_size)
         return model.head(x, units, activation)
     except ValueError as error:

@@ -21,6 +21,7 @@ from tiltyard.training.cross_validation import cross_validate
 from tiltyard.training.diagnosis import diagnose
 from tiltyard.training.fit import FitResult, RunPaths, fit
 from tiltyard.training.objective import Objective, encode_targets
+from tiltyard.training.reference import fit_reference
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def _set_up(task: Task) -> None:
 
 def fit_all(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[keras.Model, dict[str, Any]]:
     """Fit the model or all members of an ensemble; return it with the record of the training."""
+    if not task.model.trained_by_epochs:
+        return fit_reference(task, parts)
     if task.train.members == 1:
         fitted = fit(task, parts, paths)
         losses = baseline_losses(Objective.of(task, parts.encoder), parts, fitted.body)

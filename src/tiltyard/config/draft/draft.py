@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tiltyard import files
 from tiltyard.arrays import is_missing
 from tiltyard.config import loader, task_list
-from tiltyard.config.draft import images, targets, time_series, yaml_text
+from tiltyard.config.draft import images, targets, texts, time_series, yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.config.draft.leakage import leakage_score
 from tiltyard.config.draft.reading import DraftTable, open_draft
@@ -259,14 +259,16 @@ def _sections(
     target: dict[str, Any], split: dict[str, Any], features: list[ColumnProfile], rows: pd.DataFrame
 ) -> dict[str, Any]:
     """Return the sections that are specific to tables."""
-    text = features[0].kind == "text"
+    if features[0].kind == "text":
+        own = texts.sections(features[0], rows[features[0].name].tolist())
+        return {"columns": own.pop("columns"), "target": target, "split": split, **own}
     example = {profile.name: _example(profile, rows[profile.name]) for profile in features}
     return {
         "columns": {profile.name: profile.column for profile in features},
         "target": target,
         "split": split,
-        "model": _model(len(rows), text=text),
-        "serve": {"example": next(iter(example.values())) if text else example},
+        "model": _model(len(rows)),
+        "serve": {"example": example},
     }
 
 
@@ -293,9 +295,7 @@ def _rounded(number: float, column: Column) -> float:
     return short
 
 
-def _model(rows: int, *, text: bool) -> dict[str, Any]:
-    if text:
-        return {"family": "bow", "embedding": 32, "units": [32], "dropout": 0.3}
+def _model(rows: int) -> dict[str, Any]:
     units = [16] if rows < 1000 else [32, 16] if rows < 5000 else [64, 32]
     return {"family": "mlp", "units": units, "activation": "relu"}
 

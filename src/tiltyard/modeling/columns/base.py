@@ -192,6 +192,10 @@ class Column(Settings):
         """Return the number of ids if features are ids, else 0."""
         return 0
 
+    def token_weights(self, fitted: Fitted) -> list[tuple[float, float]]:
+        """Return the weights of each id in two groups, if features are a set of ids; else an empty list."""
+        return []
+
     @abstractmethod
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of one value."""

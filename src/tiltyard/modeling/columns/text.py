@@ -1,4 +1,4 @@
-"""Text column: token ids of words or characters, by a vocabulary fitted to the training rows."""
+"""Text column: token ids of words, characters or n-grams, by a vocabulary fitted to the training rows."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pydantic import Field
 from tiltyard.arrays import Array, Fitted, is_missing
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, not_null
+from tiltyard.modeling.columns import _ngrams
 from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN, frequent_tokens
 from tiltyard.modeling.columns.base import PLAIN, Column, Scale
 
@@ -40,8 +41,11 @@ class Text(Column):
     vocabulary: int = Field(10_000, ge=1, le=1_000_000, description="How many of the most frequent words are learned.")
     length: int = Field(120, ge=1, le=10_000, description="How many words of a text are read.")
     # Defaults are not written, so that encoder.json, and with it a model's version, stays the same.
-    by: Literal["words", "characters"] = Field(
-        "words", exclude_if="words".__eq__, description="Unit of a token; length and vocabulary count tokens."
+    by: Literal["words", "characters", "ngrams"] = Field(
+        "words",
+        exclude_if="words".__eq__,
+        description="Unit of a token; length and vocabulary count tokens. ngrams: words, pairs of words, and 3 to 5 "
+        "characters of a word, for the families ngrams, bow and reference; length counts words.",
     )
     keep: Literal["first", "last"] = Field(
         "first",
@@ -64,7 +68,8 @@ class Text(Column):
 
     def seconds(self, values: Sequence[object]) -> float:
         """Estimate the seconds to parse texts; composed characters take longest."""
-        return 2e-6 * sum(3 + len(value) for value in values if isinstance(value, str))
+        each = 1e-5 if self.by == "ngrams" else 2e-6
+        return each * sum(3 + len(value) for value in values if isinstance(value, str))
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Parse texts to the words that the model reads, joined by blanks, in UTF-8."""
@@ -89,24 +94,37 @@ class Text(Column):
 
     @property
     def _separator(self) -> str:
-        return " " if self.by == "words" else ""
+        return "" if self.by == "characters" else " "
 
     def _split(self, value: bytes) -> list[str]:
         text = value.decode()
-        return text.split() if self.by == "words" else [*text]
+        return [*text] if self.by == "characters" else text.split()
 
     def fit(self, values: Array) -> Fitted:
         """Learn the words that occur in the most rows; ties in alphabetical order."""
+        if self.by == "ngrams":
+            texts = [self._split(value) for value in _ngrams.fitted_texts(values)]
+            return _ngrams.fit(texts, self.at_least, self.vocabulary)
         ranked = frequent_tokens(map(self._split, values), self.at_least, self.vocabulary)
         return {"ids": {word: index for index, word in enumerate(ranked, start=UNKNOWN + 1)}}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Return padded ids, which float32 holds exactly; a text without words is one unknown word."""
-        encoded = np.full((len(values), self.length), PAD, dtype=np.float32)
+        width = fitted["width"] if self.by == "ngrams" else self.length
+        encoded = np.full((len(values), width), PAD, dtype=np.float32)
         for row, value in zip(encoded, values, strict=True):
-            ids = [fitted["ids"].get(word, UNKNOWN) for word in self._split(value)] or [UNKNOWN]
+            ids = self._ids(value, fitted) or [UNKNOWN]
             row[: len(ids)] = ids
         return encoded
+
+    def _ids(self, value: bytes, fitted: Fitted) -> list[int]:
+        if self.by == "ngrams":
+            return _ngrams.encode(self._split(value), fitted)
+        return [fitted["ids"].get(word, UNKNOWN) for word in self._split(value)]
+
+    def token_weights(self, fitted: Fitted) -> list[tuple[float, float]]:
+        """Return the inverse document frequency of each id of an n-gram; empty for other tokens."""
+        return _ngrams.weights(fitted) if self.by == "ngrams" else []
 
     def scaling(self, fitted: Fitted) -> list[Scale]:
         """Return no scaling, since the features are ids."""

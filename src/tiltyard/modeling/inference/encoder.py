@@ -100,6 +100,11 @@ class Encoder:
         """Return the number of ids if features are ids, else 0."""
         return max(column.vocabulary_size(self.fitted[name]) for name, column in self.columns.items())
 
+    @property
+    def token_weights(self) -> list[tuple[float, float]]:
+        """Return the weights of each id in two groups, if features are a set of ids; else an empty list."""
+        return next((w for name, column in self.columns.items() if (w := column.token_weights(self.fitted[name]))), [])
+
     def to_json(self, rows: Rows) -> list[Any]:
         """Convert rows back to instances."""
         return self.joined({name: column.to_json(rows[name]) for name, column in self.columns.items()})

@@ -47,10 +47,11 @@ class Transfer(DenseLayers):
         """Validate settings by the family that they name."""
         if not isinstance(base, dict):
             return base
-        known = [name for name in plugins.names("models") if "image" in plugins.load("models", name).modalities]
+        families = {name: plugins.load("models", name) for name in plugins.names("models")}
+        known = [name for name, model in families.items() if "image" in model.modalities and model.trained_by_epochs]
         if base.get("family") not in known or base["family"] == "transfer":
-            families = ", ".join(name for name in known if name != "transfer")
-            raise ValueError(f"expected the family {families}; received {base.get('family')}")
+            expected = ", ".join(name for name in known if name != "transfer")
+            raise ValueError(f"expected the family {expected}; received {base.get('family')}")
         return plugins.load("models", base["family"]).model_validate(base)
 
     @model_validator(mode="after")
