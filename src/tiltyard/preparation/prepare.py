@@ -17,8 +17,8 @@ from tiltyard.preparation import array_file
 from tiltyard.preparation.column_spill import ColumnSpill, open_spill
 from tiltyard.preparation.row_encoding import encode_batches
 from tiltyard.preparation.row_hashes import hashing
-from tiltyard.preparation.sealed_test import hash_pieces, seal
-from tiltyard.preparation.split import split_inputs, split_rows
+from tiltyard.preparation.sealed_test import hash_pieces, seal, unit_digest
+from tiltyard.preparation.split import split_inputs, split_rows, units
 from tiltyard.workspace import Workspace
 
 
@@ -35,9 +35,11 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
         keys, truth = _spill(modality.chunks(task, raw), spill, task.split.seed)
         inputs = split_inputs(task, keys, lambda name: modality.raw_column(task, raw, name))
         parts = split_rows(task.split, inputs, truth, modality.overlap(task))
+        unit = units(inputs, parts["test"], modality.times)
         facts = {
             "data": data.result(),
-            "test": _write_test(folder / "test.npz", spill, truth, parts["test"]),
+            "test": _write_test(folder / "test.npz", spill, truth, parts["test"], unit),
+            **({"units": unit_digest(unit)} if unit is not None else {}),
             "rows": {name: len(index) for name, index in parts.items()},
             "notes": modality.notes(raw),
         }
@@ -68,8 +70,8 @@ def _spill(chunks: Iterable[tuple[ParsedRows, Array]], spill: ColumnSpill, seed:
         return np.concatenate([key() for key in keys]), np.concatenate(truths)
 
 
-def _write_test(path: Path, spill: ColumnSpill, truth: Array, index: Array) -> str:
-    """Write the test rows; return the hash for the seal."""
+def _write_test(path: Path, spill: ColumnSpill, truth: Array, index: Array, unit: Array | None) -> str:
+    """Write the test rows; return the hash for the seal, which does not cover their units."""
     digest = hashlib.sha256()
     with array_file.npz_writer(path) as write:
         for name in sorted(spill.files):
@@ -77,4 +79,6 @@ def _write_test(path: Path, spill: ColumnSpill, truth: Array, index: Array) -> s
                 write(f"column:{name}", len(index), hash_pieces(digest, len(index), pieces))
         for name, array in (("truth", truth[index]), ("number", index)):
             write(name, len(index), hash_pieces(digest, len(index), [array]))
+        if unit is not None:
+            write("unit", len(index), [unit])
     return digest.hexdigest()

@@ -47,7 +47,7 @@ class Calibration(NamedTuple):
 
 def roc(inside: Array, score: Array) -> Roc:
     """Compute the ROC curve; needs rows of both classes. Ties share a threshold."""
-    threshold, hits, alarms = _steps(inside, score)
+    threshold, hits, alarms = steps(inside, score)
     members, others = int(inside.sum()), int((~inside).sum())
     return Roc(
         np.concatenate([[np.inf], threshold]),
@@ -58,7 +58,7 @@ def roc(inside: Array, score: Array) -> Roc:
 
 def precision(inside: Array, score: Array) -> Precision:
     """Compute the precision-recall curve; needs positive rows."""
-    threshold, hits, alarms = _steps(inside, score)
+    threshold, hits, alarms = steps(inside, score)
     return Precision(threshold, hits / int(inside.sum()), hits / (hits + alarms))
 
 
@@ -83,8 +83,8 @@ def thin(values: Array, most: int) -> Array:
     return np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).astype(int))
 
 
-def _steps(inside: Array, score: Array) -> tuple[Array, Array, Array]:
-    """Count positives and negatives at or above each threshold, in descending order."""
+def steps(inside: Array, score: Array) -> tuple[Array, Array, Array]:
+    """Return the thresholds in descending order, and how many positive and negative rows are at or above each."""
     order = np.argsort(-score, kind="stable")
     ordered = score[order]
     last = np.flatnonzero(np.diff(ordered, append=-np.inf))  # last row of each tie

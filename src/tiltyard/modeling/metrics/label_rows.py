@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
 from tiltyard import threads
@@ -18,8 +20,8 @@ HALF = np.uint64(32)  # bits of half a key
 class LabelRows:
     """Test rows with truth and probabilities, from which any rows can be drawn and measured."""
 
-    def __init__(self, truth: Array, probabilities: Array) -> None:
-        self.classes = probabilities.shape[1]
+    def __init__(self, truth: Array, probabilities: Array, rare: int | None = None) -> None:
+        self.classes, self.truth, self.rare = probabilities.shape[1], truth, rare
         labels = most_probable(probabilities)
         shares, places = probabilities.astype(np.float64), truth.astype(np.int64)
         given = shares[np.arange(len(truth)), places]
@@ -42,7 +44,7 @@ class LabelRows:
             "log_loss": float(-np.mean(logs)),
             "brier": float(np.mean(squares)),
             "calibration_error": self._ece(places, right),
-            "roc_auc": self._roc_auc(places),
+            **self._ranked(places),
         }
 
     def _ece(self, places: Array, right: Array) -> float:
@@ -53,10 +55,26 @@ class LabelRows:
         pieces = zip(np.array_split(sure, bins), np.array_split(right, bins), strict=True)
         return float(sum(abs(one.sum() - other.sum()) for one, other in pieces) / len(keys))
 
-    def _roc_auc(self, places: Array) -> float:
-        """Return the ROC AUC as the mean over the classes."""
-        aucs = [auc for keys in self.class_keys if (auc := _auc(keys.take(places))) is not None]
-        return float(np.mean(aucs)) if aucs else 0.5
+    def _ranked(self, places: Array) -> dict[str, float]:
+        """Return the metrics that depend on the order of rows by probability: ROC AUC as the mean over the classes."""
+        ordered = [np.sort(keys.take(places)) for keys in self.class_keys]
+        aucs = [auc for keys in ordered if (auc := _auc(keys)) is not None]
+        counts = {label: _steps(ordered[label]) for label in self._rarer(places)}
+
+        def mean(score: Callable[[Array, Array], float]) -> float:
+            return float(np.mean([score(*steps) for steps in counts.values()]))
+
+        return {
+            "roc_auc": float(np.mean(aucs)) if aucs else 0.5,
+            "average_precision": mean(scores.precision_of_steps),
+            "recall_at_1pct_fpr": mean(scores.recall_of_steps),
+        }
+
+    def _rarer(self, places: Array) -> Iterable[int]:
+        """Return the classes whose rows are ranked: the rarer of two, or all."""
+        if self.classes != 2:
+            return range(self.classes)
+        return [int((2 * self.truth.take(places).sum()) < len(places)) if self.rare is None else self.rare]
 
 
 def most_probable(probabilities: Array) -> Array:
@@ -81,9 +99,17 @@ def _keys(score: Array, inside: Array) -> Array:
     return ranks.astype(np.uint32) << np.uint32(1) | inside.astype(np.uint32)
 
 
+def _steps(keys: Array) -> tuple[Array, Array]:
+    """Return how many rows of the class, and how many others, are at or above each threshold, from sorted keys."""
+    inside, ranks = (keys & np.uint32(1))[::-1], (keys >> np.uint32(1))[::-1]
+    last = np.flatnonzero(np.append(ranks[1:] != ranks[:-1], True))
+    hits = inside.cumsum()[last].astype(np.float64)
+    return hits, (last + 1 - hits).astype(np.float64)
+
+
 def _auc(keys: Array) -> float | None:
-    """Count the pairs in the right order, which are sums of positions after sorting; None without a pair."""
-    above = np.flatnonzero(np.sort(keys) & np.uint32(1))  # among equal scores, rows of the class come last
+    """Count the pairs in the right order, which are sums of positions in sorted keys; None without a pair."""
+    above = np.flatnonzero(keys & np.uint32(1))  # among equal scores, rows of the class come last
     members, others = len(above), len(keys) - len(above)
     if not members or not others:
         return None

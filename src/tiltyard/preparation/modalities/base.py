@@ -46,6 +46,7 @@ class Modality(ABC):
     """Base class of modalities: how raw data are read; each plug-in in this folder implements one."""
 
     file: ClassVar[str]  # the raw file; a table may have any readable suffix
+    times: Array | None = None  # of each row, if several rows have one time step; set by rows()
 
     @property
     def stems(self) -> tuple[str, ...]:
