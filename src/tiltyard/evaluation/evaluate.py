@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tiltyard import files, threads
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
@@ -17,6 +19,7 @@ from tiltyard.modeling.columns.series import Series
 from tiltyard.modeling.evaluators.base import TRUTH
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
+from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.preparation.array_file import open_part
 from tiltyard.preparation.sealed_test import TestRows, read_test
@@ -38,7 +41,7 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
             "task": task.name,
             "version": version(train),
             **files.read_json(workspace.out(task.name, "prepare") / "split.json"),
-            **_measure(task, predictions, test.rows, (train_truth, train_outputs)),
+            **_measure(task, predictions, test, (train_truth, train_outputs)),
             **({"folds": folds} if folds else {}),
         }
         files.write_json(folder / "report.json", report)
@@ -62,14 +65,15 @@ def past(task: Task, test: TestRows) -> Rows:
     return {**test.rows, TRUTH: test.truth} if task.problem_type.targets == "text" else test.rows
 
 
-def _measure(task: Task, predictions: Predictions, rows: Rows, train_sample: tuple[Array, Array]) -> dict[str, Any]:
+def _measure(task: Task, predictions: Predictions, test: TestRows, train_sample: tuple[Array, Array]) -> dict[str, Any]:
     """Return the metrics; without timestamps or durations, so that the same model and rows give the same report.
 
     `train_sample` has the truth of the training rows and the outputs for them.
     """
     evaluator, truth, outputs = task.evaluator, predictions.truth, predictions.outputs
     context = evaluator.context(train_sample[0])
-    bootstrap = Bootstrap(len(truth), task.split.seed, task.gate.confidence)
+    dependence = task.dependence(test.unit, len(truth))
+    bootstrap = Bootstrap(len(truth), task.split.seed, task.gate.confidence, dependence)
     intervals = bootstrap.intervals(evaluator.scores_of_rows(truth, outputs, context))
     metric = evaluator.metrics[task.gate.metric]
     samples = [(truth, outputs), (truth, predictions.baseline), train_sample]
@@ -78,15 +82,22 @@ def _measure(task: Task, predictions: Predictions, rows: Rows, train_sample: tup
         "problem": task.problem,
         "metric": task.gate.metric,
         "metrics": metrics,
-        "intervals": {name: list(interval) for name, interval in intervals.items()},
+        "intervals": {name: evaluator.metrics[name].bounded(interval) for name, interval in intervals.items()},
+        **({"dependence": _described(dependence)} if dependence else {}),
         "baseline": baseline,
         "train": train,
         "slices": [
             {"slice": name, "rows": len(indices), "value": metric.score(truth[indices], outputs[indices], context)}
-            for name, indices in parts(task.gate.slices, task.columns, rows)
+            for name, indices in parts(task.gate.slices, task.columns, test.rows)
         ],
         **evaluator.details(predictions),
     }
+
+
+def _described(dependence: Dependence) -> dict[str, Any]:
+    """Return what was drawn for the intervals, and how many units there are."""
+    what = "blocks of consecutive time steps" if dependence.ordered else "whole groups"
+    return {"drawn": what, "units": len(np.unique(dependence.unit))}
 
 
 def _write_plots(folder: Path, plots: Mapping[str, dict[str, list[Any]]], history: dict[str, list[Any]]) -> None:

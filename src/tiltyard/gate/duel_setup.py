@@ -66,6 +66,7 @@ def build_duel(workspace: Workspace, task: Task, evaluated: Evaluated, champion:
         ),
         time_ratios=_time_ratios(workspace, champion, evaluated) if champion else {},
         rows=test.rows,
+        dependence=task.dependence(test.unit, len(test.truth)),
         ask=None if task.problem_type.targets == "text" else predictor.outputs,
         **_drift(workspace, task, predictor.encoder, features),
         facts=_facts(workspace, task, report),

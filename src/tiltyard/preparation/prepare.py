@@ -16,8 +16,8 @@ from tiltyard.preparation import array_file
 from tiltyard.preparation.column_spill import ColumnSpill, open_spill
 from tiltyard.preparation.row_encoding import encode_batches
 from tiltyard.preparation.row_hashes import hashing
-from tiltyard.preparation.sealed_test import seal, write_test
-from tiltyard.preparation.split import split_inputs, split_rows
+from tiltyard.preparation.sealed_test import seal, unit_digest, write_test
+from tiltyard.preparation.split import split_inputs, split_rows, units
 from tiltyard.workspace import Workspace
 
 
@@ -34,10 +34,12 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
         keys, truth = _spill(modality.chunks(task, raw), spill, task.split.seed)
         inputs = split_inputs(task, keys, lambda name: modality.raw_column(task, raw, name))
         parts = split_rows(task.split, inputs, truth, modality.overlap(task))
+        unit = units(inputs, parts["test"], modality.times)
         test_columns = {name: partial(spill.column, name, parts["test"]) for name in spill.files}
         facts = {
             "data": data.result(),
-            "test": write_test(folder / "test.npz", test_columns, truth, parts["test"]),
+            "test": write_test(folder / "test.npz", test_columns, truth, parts["test"], unit),
+            **({"units": unit_digest(unit)} if unit is not None else {}),
             "rows": {name: len(index) for name, index in parts.items()},
             "notes": modality.notes(raw),
         }

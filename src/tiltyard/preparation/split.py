@@ -33,10 +33,12 @@ class SplitInputs:
     key: Array
     times: Array | None = None
     part: Array | None = None  # the part that the data assigns to each row
+    grouped: bool = False  # the key is that of a group
 
     def take(self, index: Array) -> SplitInputs:
         """Return the inputs of some rows."""
-        return SplitInputs(*(None if array is None else array[index] for array in (self.key, self.times, self.part)))  # type: ignore[arg-type]
+        times, part = (None if array is None else array[index] for array in (self.times, self.part))
+        return SplitInputs(self.key[index], times, part, self.grouped)
 
 
 def split_inputs(task: Task, key: Array, cells: Callable[[str], pd.Series[Any]]) -> SplitInputs:
@@ -45,7 +47,7 @@ def split_inputs(task: Task, key: Array, cells: Callable[[str], pd.Series[Any]])
     if split.kind == "given":
         return SplitInputs(key, part=_parse_parts(cells(split.by or PART_COLUMN), split.by or "the names of the files"))
     if split.group:
-        return SplitInputs(group_keys(split, cells(split.group).map(str).to_numpy(dtype=np.str_)))
+        return SplitInputs(group_keys(split, cells(split.group).map(str).to_numpy(dtype=np.str_)), grouped=True)
     date_format = split.format or getattr(task.columns.get(split.by or ""), "format", None)
     return SplitInputs(key, times=_parse_times(cells(split.by), split.by, date_format) if split.by else None)
 
@@ -91,6 +93,16 @@ def split_rows(split: Split, inputs: SplitInputs, truth: Array, gap: int = 0) ->
     selected = _subsample(split, inputs)
     inputs, truth = inputs.take(selected), truth[selected]
     return {name: selected[index] for name, index in _assign(split, inputs, truth, gap).items()}
+
+
+def units(inputs: SplitInputs, index: Array, series_times: Array | None = None) -> Array | None:
+    """Return the number of the group or the time step of some rows; None if rows are independent or in order of time.
+
+    Rows of one group, and rows of one time step, depend on one another.
+    """
+    times = inputs.times if series_times is None else series_times
+    values = inputs.key if inputs.grouped else times
+    return None if values is None else np.unique(values[index], return_inverse=True)[1].astype(np.int64)
 
 
 def _subsample(split: Split, inputs: SplitInputs) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -42,6 +43,7 @@ METRICS: dict[str, Metric] = {
         _mase,
         higher_is_better=False,
         meaning="the mean absolute error divided by that of the naive forecast; below 1 it is better than naive",
+        bounds=(0, math.inf),
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,18 +35,21 @@ METRICS: dict[str, Metric] = {
         _perplexity,
         higher_is_better=False,
         meaning="the number of equally probable characters that would be as uncertain as the model's prediction",
+        bounds=(1, math.inf),
     ),
     "bits": Metric(
         "Bits per character",
         _bits,
         higher_is_better=False,
         meaning="the negative binary logarithm of the next character's probability, on average",
+        bounds=(0, math.inf),
     ),
     "accuracy": Metric(
         "Accuracy (next character)",
         _accuracy,
         higher_is_better=True,
         meaning="the share of characters whose most probable prediction is correct",
+        bounds=(0, 1),
     ),
 }
 

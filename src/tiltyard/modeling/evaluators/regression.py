@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,18 +23,21 @@ METRICS: dict[str, Metric] = {
         lambda t, o, _: scores.rmse(t, o[:, 0]),
         higher_is_better=False,
         meaning="the typical error of a prediction; large errors weigh more",
+        bounds=(0, math.inf),
     ),
     "mae": Metric(
         "Mean absolute error (MAE)",
         lambda t, o, _: scores.mae(t, o[:, 0]),
         higher_is_better=False,
         meaning="the mean absolute error of predictions",
+        bounds=(0, math.inf),
     ),
     "r2": Metric(
         "R² (variance explained)",
         lambda t, o, _: scores.r2(t, o[:, 0]),
         higher_is_better=True,
         meaning="the share of the variance that predictions explain",
+        bounds=(-math.inf, 1),
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,12 +31,14 @@ METRICS: dict[str, Metric] = {
         _exact_match,
         higher_is_better=True,
         meaning="the share of rows whose predicted text equals the true text",
+        bounds=(0, 1),
     ),
     "error_rate": Metric(
         "Token error rate (edits per step of the truth)",
         _error_rate,
         higher_is_better=False,
         meaning="the number of edits from predicted to true texts, divided by the tokens of the true texts",
+        bounds=(0, math.inf),
     ),
 }
 

@@ -47,7 +47,7 @@ class Calibration(NamedTuple):
 
 def roc(is_member: Array, score: Array) -> Roc:
     """Compute the ROC curve; needs rows of both classes. Ties share a threshold."""
-    threshold, true_positives, false_positives = _steps(is_member, score)
+    threshold, true_positives, false_positives = steps(is_member, score)
     members, non_members = int(is_member.sum()), int((~is_member).sum())
     return Roc(
         np.concatenate([[np.inf], threshold]),
@@ -58,7 +58,7 @@ def roc(is_member: Array, score: Array) -> Roc:
 
 def precision(is_member: Array, score: Array) -> Precision:
     """Compute the precision-recall curve; needs positive rows."""
-    threshold, true_positives, false_positives = _steps(is_member, score)
+    threshold, true_positives, false_positives = steps(is_member, score)
     recall = true_positives / int(is_member.sum())
     return Precision(threshold, recall, true_positives / (true_positives + false_positives))
 
@@ -85,8 +85,8 @@ def thin(values: Array, limit: int) -> Array:
     return np.unique(np.linspace(0, len(values) - 1, min(limit, len(values))).astype(int))
 
 
-def _steps(is_member: Array, score: Array) -> tuple[Array, Array, Array]:
-    """Count positives and negatives at or above each threshold, in descending order."""
+def steps(is_member: Array, score: Array) -> tuple[Array, Array, Array]:
+    """Return the thresholds in descending order, and how many positive and negative rows are at or above each."""
     order = np.argsort(-score, kind="stable")
     ordered = score[order]
     last = np.flatnonzero(np.diff(ordered, append=-np.inf))  # last row of each tie

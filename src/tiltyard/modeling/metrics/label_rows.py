@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
 from tiltyard import threads
@@ -18,8 +20,8 @@ HALF_BITS = np.uint64(32)  # bits of half a key
 class LabelRows:
     """Test rows with truth and probabilities, from which any rows can be drawn and measured."""
 
-    def __init__(self, truth: Array, probabilities: Array) -> None:
-        self.classes = probabilities.shape[1]
+    def __init__(self, truth: Array, probabilities: Array, rare: int | None = None) -> None:
+        self.classes, self.truth, self.rare = probabilities.shape[1], truth, rare
         labels = most_probable(probabilities)
         class_probabilities, classes = probabilities.astype(np.float64), truth.astype(np.int64)
         true_probability = class_probabilities[np.arange(len(truth)), classes]
@@ -43,7 +45,7 @@ class LabelRows:
             "log_loss": float(-np.mean(log_probabilities)),
             "brier": float(np.mean(squares)),
             "calibration_error": self._ece(rows, correct),
-            "roc_auc": self._roc_auc(rows),
+            **self._ranked(rows),
         }
 
     def _ece(self, rows: Array, correct: Array) -> float:
@@ -54,10 +56,26 @@ class LabelRows:
         pairs = zip(np.array_split(confidence, bins), np.array_split(correct, bins), strict=True)
         return float(sum(abs(confidences.sum() - hits.sum()) for confidences, hits in pairs) / len(keys))
 
-    def _roc_auc(self, rows: Array) -> float:
-        """Return the ROC AUC as the mean over the classes."""
-        aucs = [auc for keys in self.class_keys if (auc := _auc(keys.take(rows))) is not None]
-        return float(np.mean(aucs)) if aucs else 0.5
+    def _ranked(self, rows: Array) -> dict[str, float]:
+        """Return the metrics that depend on the order of rows by probability: ROC AUC as the mean over the classes."""
+        ordered = [np.sort(keys.take(rows)) for keys in self.class_keys]
+        aucs = [auc for keys in ordered if (auc := _auc(keys)) is not None]
+        counts = {label: _steps(ordered[label]) for label in self._rarer(rows)}
+
+        def mean(score: Callable[[Array, Array], float]) -> float:
+            return float(np.mean([score(*steps) for steps in counts.values()]))
+
+        return {
+            "roc_auc": float(np.mean(aucs)) if aucs else 0.5,
+            "average_precision": mean(scores.precision_of_steps),
+            "recall_at_1pct_fpr": mean(scores.recall_of_steps),
+        }
+
+    def _rarer(self, rows: Array) -> Iterable[int]:
+        """Return the classes whose rows are ranked: the rarer of two, or all."""
+        if self.classes != 2:
+            return range(self.classes)
+        return [int((2 * self.truth.take(rows).sum()) < len(rows)) if self.rare is None else self.rare]
 
 
 def most_probable(probabilities: Array) -> Array:
@@ -82,9 +100,17 @@ def _keys(score: Array, is_member: Array) -> Array:
     return ranks.astype(np.uint32) << np.uint32(1) | is_member.astype(np.uint32)
 
 
+def _steps(keys: Array) -> tuple[Array, Array]:
+    """Return how many rows of the class, and how many others, are at or above each threshold, from sorted keys."""
+    inside, ranks = (keys & np.uint32(1))[::-1], (keys >> np.uint32(1))[::-1]
+    last = np.flatnonzero(np.append(ranks[1:] != ranks[:-1], True))
+    hits = inside.cumsum()[last].astype(np.float64)
+    return hits, (last + 1 - hits).astype(np.float64)
+
+
 def _auc(keys: Array) -> float | None:
-    """Return the share of pairs in the right order, by sums of positions after sorting; None without pairs."""
-    positions = np.flatnonzero(np.sort(keys) & np.uint32(1))  # among equal scores, rows of the class come last
+    """Return the share of pairs in the right order, by sums of positions of sorted keys; None without pairs."""
+    positions = np.flatnonzero(keys & np.uint32(1))  # among equal scores, rows of the class come last
     members, non_members = len(positions), len(keys) - len(positions)
     if not members or not non_members:
         return None

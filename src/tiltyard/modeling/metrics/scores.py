@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.modeling.columns.base import unit
+from tiltyard.modeling.metrics.curves import steps
 
+ALARMS = 0.01  # share of the rows of other classes that may be false alarms
 SMALLEST = 1e-290  # below this, a mean of squares has lost precision
 
 
@@ -103,6 +107,44 @@ def roc_auc(truth: Array, probabilities: Array) -> float:
         if 0 < is_member.sum() < len(truth):
             aucs.append(_auc(is_member, probabilities[:, label]))
     return float(np.mean(aucs)) if aucs else 0.5
+
+
+def average_precision(truth: Array, probabilities: Array, rare: int | None = None) -> float:
+    """Return the average precision of the rarer of two classes, or averaged over more; 0 for a class without rows."""
+    return of_ranked_classes(probabilities.shape[1], truth, rare, lambda label: _precision(truth, probabilities, label))
+
+
+def recall_at_few_alarms(truth: Array, probabilities: Array, rare: int | None = None) -> float:
+    """Return the highest recall of the same classes at which at most 1 % of the other rows are false alarms."""
+    return of_ranked_classes(probabilities.shape[1], truth, rare, lambda label: _recall(truth, probabilities, label))
+
+
+def of_ranked_classes(classes: int, truth: Array, rare: int | None, of_class: Callable[[int], float]) -> float:
+    """Return the value of the rarer of two classes, or the mean over more; `rare` is the index of the rarer one."""
+    if classes == 2:
+        return of_class(int(np.bincount(truth.astype(np.int64), minlength=2).argmin()) if rare is None else rare)
+    return float(np.mean([of_class(label) for label in range(classes)]))
+
+
+def precision_of_steps(hits: Array, alarms: Array) -> float:
+    """Return the average precision, from the positive and negative rows at or above each threshold."""
+    if not hits[-1]:
+        return 0.0
+    return float(np.sum(np.diff(hits, prepend=0) * (hits / (hits + alarms))) / hits[-1])
+
+
+def recall_of_steps(hits: Array, alarms: Array) -> float:
+    """Return the highest recall with at most 1 % false alarms, from the same counts."""
+    allowed = hits[alarms <= ALARMS * alarms[-1]]
+    return float(allowed[-1] / hits[-1]) if len(allowed) and hits[-1] else 0.0
+
+
+def _precision(truth: Array, probabilities: Array, label: int) -> float:
+    return precision_of_steps(*steps(truth == label, probabilities[:, label])[1:])
+
+
+def _recall(truth: Array, probabilities: Array, label: int) -> float:
+    return recall_of_steps(*steps(truth == label, probabilities[:, label])[1:])
 
 
 def _auc(is_member: Array, score: Array) -> float:

@@ -47,6 +47,7 @@ class Modality(ABC):
 
     drops_rows: ClassVar[bool] = False  # whether rows without a target are left out
     file: ClassVar[str]  # the raw file; a table may have any readable suffix
+    times: Array | None = None  # of each row, if several rows have one time step; set by rows()
 
     @property
     def stems(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ class Series(Modality):
     file: ClassVar = "series.csv"
 
     def __init__(self) -> None:
-        self.groups = 1  # set by rows()
+        self.groups = 1  # set by rows(), like times
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -61,6 +61,7 @@ class Series(Modality):
         ends = np.concatenate([places[column.window : len(places) + 1 - horizon] for places in long_enough])
         times_of_rows = _times(frame, column).to_numpy()[ends]
         order = np.argsort(times_of_rows, kind="stable") if column.group else slice(None)
+        self.times = times_of_rows[order] if column.group else None
         rows = {name: _windows(cells, long_enough, column.window, horizon)[order] for name, cells in values.items()}
         targets = _targets(values[task.target.column], long_enough, column.window, horizon)
         if task.target.rise:
