@@ -91,7 +91,7 @@ def _write_units(workspace: Workspace, unit: Array | None) -> None:
     path = workspace.out("iris", "prepare") / "test.npz"
     with np.load(path) as arrays:
         content: dict[str, Any] = {name: arrays[name] for name in arrays if name != "unit"}
-    np.savez(path, **content, **({} if unit is None else {"unit": unit}))
+    np.savez(path, **(content if unit is None else {**content, "unit": unit}))
 
 
 @pytest.mark.parametrize("unit", [None, np.arange(24)])
