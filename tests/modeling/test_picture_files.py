@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import io
 import struct
 from typing import Any
@@ -125,30 +127,22 @@ def test_damaged_files_are_refused(kind: str, data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(4, len(content) - 1))] = data.draw(st.integers(0, 255))
     column = Image(height=12, width=16, channels=3)
-    try:
+    with contextlib.suppress(ValueError):
         assert column.open(bytes(content)).shape == (12, 16, 3)
-    except ValueError as error:
-        assert str(error).startswith("expected")
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_parsed(content: bytes) -> None:
     """The parsers of headers raise nothing but ValueError."""
     assert 1 <= _image_orientation.of_exif(b"II*\0" + content) <= 8
-    for parse in (
-        lambda: _webp_file.stripped(b"RIFF1234WEBP" + content),
-        lambda: _tiff_file.check(b"MM\0*" + content, 9),
-    ):
-        try:
-            parse()
-        except ValueError as error:
-            assert str(error)
+    with contextlib.suppress(ValueError):
+        assert _webp_file.stripped(b"RIFF1234WEBP" + content).content
+    with contextlib.suppress(ValueError):
+        _tiff_file.check(b"MM\0*" + content, 9)
 
 
 def test_a_request_may_hold_webp() -> None:
     """The service reads the same formats as the pipeline."""
-    import base64
-
     content = saved(PICTURE, "WEBP", lossless=True)
     sent = {"b64": base64.b64encode(content).decode()}
     assert np.array_equal(Image(height=12, width=16, channels=3).parse([sent], "x")[0], np.asarray(PICTURE))

@@ -76,4 +76,4 @@ def _floats(values: Sequence[object]) -> Array:
     try:
         return np.array(values, dtype=np.float64)
     except OverflowError:  # an integer beyond the largest float
-        return np.array([min(max(value, -1e308), 1e308) for value in values], dtype=np.float64)  # type: ignore[type-var, call-overload]
+        return np.array([min(max(value, -1e308), 1e308) for value in values], dtype=np.float64)  # type: ignore[call-overload]

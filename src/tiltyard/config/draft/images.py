@@ -103,7 +103,7 @@ def _read_sizes(profile: ImageProfile, image_files: ImageFiles, selected: Sequen
         profile.bytes[:] = [max([len(content), *profile.bytes])]
     if not profile.sizes:
         raise DataError(
-            f"{image_files.path.name}: expected whole PNG, JPEG, WebP or TIFF files; none can be opened: {join_first(broken)}"
+            f"{image_files.path.name}: expected whole image files; none can be opened: {join_first(broken)}"
         )
     if broken:
         profile.notes.append(
