@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from tiltyard import files
 from tiltyard.arrays import is_missing
 from tiltyard.config import loader, task_list
-from tiltyard.config.draft import images, targets, texts, time_series, yaml_text
+from tiltyard.config.draft import images, log_target, targets, texts, time_series, yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.config.draft.leakage import leakage_score
 from tiltyard.config.draft.reading import DraftTable, open_draft
@@ -150,6 +152,10 @@ def _draft_from(table: DraftTable, request: DraftRequest) -> _Draft:
         traits = [
             next((feature for feature in features if feature.name == profile.name), profile) for profile in traits
         ]
+        if problem == "regression" and log_target.helps(rows[request.target].to_numpy(np.float64), features, rows):
+            target["log"] = True
+            text = "skewed, learned by its logarithm, and judged by the absolute error"
+            notes.append(f"{request.target}: {text}; if the squared error counts: remove target.log, gate.metric: rmse")
         sections = _sections(target, _split(request, problem, traits), features, rows)
         content = _content(request, problem, rows, sections, table.read)
     return _Draft(content, len(frame), traits, table.layout.repairs, notes=notes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tiltyard.arrays import Array
+from tiltyard.config.draft import log_target
 from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.errors import DataError, join_first
 from tiltyard.modeling.columns.number import Number
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 ProblemName = Literal["regression", "classification", "forecasting"]
 MAX_LABELS = 1000
-MIN_SKEW = 1.5  # of a target that is learned by its logarithm
-MAX_SKEW_OF_LOG = 0.5  # share of the skew that may be left
 MIN_GRADES = 4  # whole numbers in a row that may be grades
 LIST_SEPARATORS = ("|", ";", ",")
 MIN_LISTS = 0.1  # share of the rows with several labels in one cell
@@ -43,27 +41,18 @@ def cells(table: DraftTable, truth: ColumnProfile, problem: ProblemName) -> pd.S
 
 
 def section(truth: ColumnProfile, column: pd.Series[Any], problem: ProblemName, missing: float) -> dict[str, Any]:
-    """Return the section `target`."""
+    """Return the section `target`, without a logarithm."""
     drop = {"drop_missing": min(0.95, round(missing * 1.5 + 0.01, 2))} if missing > MAX_MISSING else {}
     if problem == "regression":
         if truth.kind != "number":
             raise DataError(f"{truth.name}: expected numbers for a regression; received {truth.examples}")
         own: dict[str, Any] = {key: truth.column[key] for key in ("bounds", "written") if key in truth.column}
-        log = {"log": True} if is_skewed(column.to_numpy(np.float64)) else {}
-        return {"column": truth.name, **own, **log, **drop}
+        return {"column": truth.name, **own, **drop}
     counts = Counter(map(str, column))
     _refuse_lists(truth.name, counts)
     if not 2 <= len(counts) <= MAX_LABELS:
         raise DataError(f"{truth.name}: expected 2 to {MAX_LABELS} labels; received {len(counts)}")
     return {"column": truth.name, "classes": sorted(counts, key=_label_order), **drop}
-
-
-def is_skewed(values: Array) -> bool:
-    """Return whether the logarithm of a target is far less skewed than the target itself."""
-    if len(values) < 20 or values.min() < 0 or np.median(values) < 1:
-        return False
-    skew = _skewness(values)
-    return skew >= MIN_SKEW and abs(_skewness(np.log1p(values))) <= MAX_SKEW_OF_LOG * skew
 
 
 def notes(truth: ColumnProfile, column: pd.Series[Any], problem: ProblemName, *, asked: bool) -> list[str]:
@@ -73,20 +62,13 @@ def notes(truth: ColumnProfile, column: pd.Series[Any], problem: ProblemName, *,
     if truth.kind != "number" or problem != "regression":
         return []
     values = column.to_numpy(np.float64)
-    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-    found = []
-    if is_skewed(values):
-        text = f"skewed, the mean {values.mean():,.4g} is far from the median {middle:,.4g}"
-        found.append(f"{truth.name}: {text}: learned by its logarithm, judged by the absolute error")
-    distance = np.abs(np.log1p(values) - np.log1p(middle)) if is_skewed(values) else np.abs(values - middle)
-    width = np.log1p(high) - np.log1p(low) if is_skewed(values) else high - low
-    far = values[distance > FAR * width] if width > 0 else values[:0]
-    if 0 < len(far) <= max(1, 0.002 * len(values)):
-        shown = join_first([f"{value:,.6g}" for value in far])
-        found.append(
-            f"{truth.name}: {shown} is far from all others (half are from {low:,.4g} to {high:,.4g}): correct it?"
-        )
-    return found
+    scaled = np.log1p(values) if log_target.is_skewed(values) else values
+    low, middle, high = np.quantile(scaled, [0.25, 0.5, 0.75])
+    far = values[np.abs(scaled - middle) > FAR * (high - low)] if high > low else values[:0]
+    if not 0 < len(far) <= max(1, 0.002 * len(values)):
+        return []
+    shown, middle = join_first([f"{value:,.6g}" for value in far]), float(np.median(values))
+    return [f"{truth.name}: {shown} is far from all others, whose median is {middle:,.4g}: correct it, or drop the row"]
 
 
 def _grades(truth: ColumnProfile) -> list[str]:
@@ -118,9 +100,3 @@ def _refuse_lists(name: str, counts: Counter[str]) -> None:
 
 def _label_order(label: str) -> tuple[float, str]:
     return (float(label), label) if re.fullmatch(r"-?\d+(\.\d+)?", label) else (0.0, label)
-
-
-def _skewness(values: Array) -> float:
-    scaled = values / (float(np.abs(values).max()) or 1.0)
-    spread = float(scaled.std())
-    return float((((scaled - scaled.mean()) / spread) ** 3).mean()) if spread else 0.0

@@ -11,7 +11,7 @@ from tiltyard.errors import format_value
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, removal_advice, share
 
-MAX_SHARE = 0.995  # of the rows with the same value
+MAX_SHARE = 0.96  # of the rows with the same value
 
 
 class Constant(Finding):
@@ -32,5 +32,5 @@ class Constant(Finding):
                 text = f"always {value} in {rows:,} rows; expected at least two values"
                 yield self.found("warning", name, text, removal_advice(subject, name))
             elif count >= MAX_SHARE * rows:
-                text = f"{value} in {share(count, rows)} rows; expected at most {MAX_SHARE:.1%}"
+                text = f"{value} in {share(count, rows)} rows; expected at most {MAX_SHARE:.0%}"
                 yield self.found("note", name, text, f"see whether {name} is worth a column")

@@ -8,10 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.config.draft.column_profile import KEYS, MAX_KEY_RANGE
+from tiltyard.config.draft.column_profile import KEYS, MAX_KEY_RANGE, MIN_UNIQUE
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings._observed_column import ObservedColumn
 from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, removal_advice
+
+MIN_ROWS_WITH_REPEATS = 100  # in fewer, a category may have nearly as many values as rows
 
 
 class Identifier(Finding):
@@ -36,7 +38,8 @@ class Identifier(Finding):
 
 def _is_unique_name(name: str, column: ObservedColumn, distinct: int, rows: int) -> bool:
     if column.parsed.dtype.kind == "U":
-        return distinct == rows
+        min_share = MIN_UNIQUE if rows >= MIN_ROWS_WITH_REPEATS else 1.0
+        return distinct >= min_share * rows
     return bool(KEYS.search(name)) and distinct * 2 > rows and _are_integers(column.known)
 
 
