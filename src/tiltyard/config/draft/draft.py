@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tiltyard import files
 from tiltyard.arrays import is_missing
 from tiltyard.config import loader, task_list
-from tiltyard.config.draft import images, time_series, yaml_text
+from tiltyard.config.draft import images, table_network, time_series, yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile, profile_column
 from tiltyard.config.draft.leakage import leakage_score
 from tiltyard.data import table_reader
@@ -30,6 +30,7 @@ ProblemName = Literal["regression", "classification", "forecasting"]
 MIN_ROWS = 10  # fewer leave no test rows
 MAX_INTEGER_LABELS = 20  # more distinct integers are a quantity, not labels
 MAX_LABELS = 1000
+BAG_OF_WORDS = {"family": "bow", "embedding": 32, "units": [32], "dropout": 0.3}
 
 
 @dataclass(frozen=True)
@@ -267,7 +268,7 @@ def _sections(
         "columns": {profile.name: profile.column for profile in features},
         "target": target,
         "split": split,
-        "model": _model(len(rows), text=text),
+        **({"model": BAG_OF_WORDS} if text else table_network.sections(len(rows), features)),
         "serve": {"example": next(iter(example.values())) if text else example},
     }
 
@@ -293,13 +294,6 @@ def _rounded(number: float, column: Column) -> float:
     except RequestError:
         return number
     return short
-
-
-def _model(rows: int, *, text: bool) -> dict[str, Any]:
-    if text:
-        return {"family": "bow", "embedding": 32, "units": [32], "dropout": 0.3}
-    units = [16] if rows < 1000 else [32, 16] if rows < 5000 else [64, 32]
-    return {"family": "mlp", "units": units, "activation": "relu"}
 
 
 def _train(rows: int, problem: ProblemName) -> dict[str, Any]:
