@@ -14,7 +14,7 @@ import numpy as np
 from tiltyard import files
 from tiltyard.arrays import is_missing
 from tiltyard.config import loader, task_list
-from tiltyard.config.draft import images, log_target, targets, texts, time_series, yaml_text
+from tiltyard.config.draft import images, log_target, table_network, targets, texts, time_series, yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.config.draft.leakage import leakage_score
 from tiltyard.config.draft.reading import DraftTable, open_draft
@@ -273,7 +273,7 @@ def _sections(
         "columns": {profile.name: profile.column for profile in features},
         "target": target,
         "split": split,
-        "model": _model(len(rows)),
+        **table_network.sections(len(rows), features),
         "serve": {"example": example},
     }
 
@@ -299,11 +299,6 @@ def _rounded(number: float, column: Column) -> float:
     except RequestError:
         return number
     return short
-
-
-def _model(rows: int) -> dict[str, Any]:
-    units = [16] if rows < 1000 else [32, 16] if rows < 5000 else [64, 32]
-    return {"family": "mlp", "units": units, "activation": "relu"}
 
 
 def _train(rows: int, problem: ProblemName) -> dict[str, Any]:

@@ -29,7 +29,8 @@ class Images(Finding):
         assert isinstance(column, Image)  # noqa: S101 - for the type checker
         broken = frame[~frame["decodes"].astype(bool)]
         if len(broken):
-            text = f"{self._count_and_paths(broken, frame)} cannot be decoded; expected whole PNG, JPEG, WebP or TIFF files"
+            text = f"{self._count_and_paths(broken, frame)} cannot be decoded"
+            text += "; expected whole PNG, JPEG, WebP or TIFF files"
             yield self.found("critical", name, text, "replace or remove these files")
         yield from self._sizes(frame[frame["decodes"].astype(bool)], name, column)
         yield from self._duplicates(frame, subject.task.target.column)
