@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,7 @@ def _texts(by: str) -> Case:
     return _case({"text": column}, {"text": column.parse(rows, "text")}, truth, Classification(), "text")
 
 
-CASES = {
+CASES: dict[str, Callable[[], Case]] = {
     "labels": _labels,
     "absent label": _absent_label,
     "only label": _only_label,

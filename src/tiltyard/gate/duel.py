@@ -105,7 +105,11 @@ class Duel:
             "gap": self.gap,
             "latency_ms": self.latency_ms,
             "live": self.live.to_json() if self.live else None,
-            "reference": {**asdict(self.over_reference), "model": self.reference.name}
+            "reference": {
+                **asdict(self.over_reference),
+                "model": self.reference.name,
+                "fitted_to": self.reference.fitted_to,
+            }
             if self.reference and self.over_reference
             else None,
             "confidence": self.confidence,

@@ -108,7 +108,7 @@ def _shares(model: Any, place: int, units: int) -> Array:
         return np.eye(units)[place : place + 1]
     classes = model.classes_
     if len(classes) > 2:
-        return np.eye(units)[classes]
+        return np.asarray(np.eye(units)[classes])
     shares = np.zeros((1, units))
     shares[0, classes] = (-0.5, 0.5) if len(classes) == 2 else 0.0
     return shares
