@@ -193,7 +193,7 @@ def test_training_and_test_folders_are_reported(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"a.txt": b"x"}, "expected PNG or JPEG files; received 1 files left out"),
+        ({"a.txt": b"x"}, "expected PNG, JPEG, WebP or TIFF files; received 1 files left out"),
         ({"a.png": b"x", "b.png": b"x"}, "expected each image in the folder of its class, or a table"),
         (
             {f"cat/{n}.png": draw_image(0, n, (4, 4)) for n in range(60)},
@@ -217,7 +217,7 @@ def test_broken_images_and_other_files_are_reported(workspace: Workspace) -> Non
     drafted = init.draft_task(workspace, "pets", DraftRequest("pets"))
     assert len(drafted.repairs) == 2
     text = workspace.task_file("pets").read_text(encoding="utf-8")
-    assert "1 files left out that are no PNG or JPEG: .txt (1)" in text
+    assert "1 files left out that are no PNG, JPEG, WebP or TIFF: .txt (1)" in text
     assert "1 images cannot be opened and will stop the pipeline: cat/bad.png" in text
 
 

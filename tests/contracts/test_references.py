@@ -7,6 +7,7 @@ import pytest
 from reference_subjects import CASES, case
 
 from tiltyard import plugins
+from tiltyard.arrays import Array
 from tiltyard.modeling.references import base
 from tiltyard.modeling.references.boosted_trees import BoostedTrees, rounded_down
 from tiltyard.modeling.references.linear import Linear
@@ -43,7 +44,7 @@ def test_every_reference_is_in_a_case() -> None:
     assert fitted == {plugins.load("references", name).__name__ for name in plugins.names("references")}
 
 
-def _split(name: str) -> tuple[base.Subject, base.Part]:
+def _split(name: str) -> tuple[base.Subject, tuple[Array, Array]]:
     subject, features, truth = case(name)
     return subject, (features, truth)
 

@@ -48,7 +48,7 @@ def test_graph_has_the_scores_of_scikit_learn(name: str, tmp_path: Path) -> None
         assert same, title
 
 
-ASKED = {
+ASKED: dict[str, dict[str, Any]] = {
     "train.folds: expected none": {"train": {"epochs": 1, "folds": 3}},
     "train.members: expected none": {"train": {"epochs": 1, "members": 3}},
     "train.then: expected none": {"train": {"epochs": 1, "then": {"epochs": 2}}},
@@ -64,7 +64,7 @@ def test_settings_of_epochs_are_refused(message: str) -> None:
 
 def test_reference_of_texts_needs_ngrams() -> None:
     """A text must be read as n-grams by this family, and by no family that needs the order of words."""
-    text = {"columns": {"text": {"type": "text"}}, "serve": {"example": "five good words"}}
+    text: dict[str, Any] = {"columns": {"text": {"type": "text"}}, "serve": {"example": "five good words"}}
     with pytest.raises(TaskError, match=r"columns.text.by: expected ngrams for the family reference; received words"):
         loader.parse(_task_text(text), "iris", "tasks/iris.yaml")
     text["columns"]["text"]["by"] = "ngrams"

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from tiltyard import plugins
+from tiltyard.arrays import Array
 from tiltyard.config.gate_section import Gate
 from tiltyard.config.search_section import Range
 from tiltyard.config.sections import Check, Serve, Split
 from tiltyard.config.train_section import Train, incompatibility
 from tiltyard.data.sources.base import Source
-from tiltyard.errors import RequestError
+from tiltyard.errors import DataError, RequestError
 from tiltyard.expectation import Expectation
+from tiltyard.modeling.columns._cell import CellColumn
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.metrics.base import Metric
+from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.modeling.models.base import Model, Output
 from tiltyard.modeling.problems.base import Problem, Target
 from tiltyard.modeling.references.base import Subject
@@ -96,13 +100,28 @@ class Task(Settings):
         """The labels of a classification; else empty."""
         return self.target.classes or []
 
+    def dependence(self, unit: Array | None, rows: int) -> Dependence | None:
+        """Return how test rows depend on one another, by the split; `unit` is as `prepare` wrote it."""
+        by_time = self.split.kind == "chronological"
+        own_column = self.split.group or self.split.by or getattr(self.columns.get(self.target.column), "group", None)
+        if unit is None and (by_time or self.split.group) and own_column:
+            raise DataError(
+                f"the test rows of {self.name} have no {'times' if by_time else 'groups'}: "
+                "an earlier release made them",
+                hint=f"make them again: tiltyard prepare {self.name}",
+            )
+        if unit is None and not by_time:
+            return None
+        overlap = self.target.horizon if self.modality == "series" else 1
+        return Dependence(np.arange(rows) if unit is None else unit, by_time, overlap)
+
     def encoder(self) -> Encoder:
         """Return an unfitted encoder, which suffices to parse instances."""
         read = self.source.dialect.model_dump(mode="json", include={"delimiter", "decimal", "thousands", "na"})
         return Encoder(
             task=self.name,
             problem=self.problem_type,
-            columns=dict(self.columns),
+            columns={name: self._with_na(column) for name, column in self.columns.items()},
             fitted={},
             target={},
             classes=self.classes,
@@ -110,6 +129,10 @@ class Task(Settings):
             max_instances=self.serve.max_instances,
             read={key: value for key, value in read.items() if value is not None},
         )
+
+    def _with_na(self, column: Column) -> Column:
+        """Return a column that knows the texts that mean a missing value in the whole file, for requests in JSON."""
+        return column.with_na(self.source.dialect.na) if isinstance(column, CellColumn) else column
 
     def reference_subject(self, encoder: Encoder) -> Subject:
         """Return what references need to know of the task, beside its rows."""

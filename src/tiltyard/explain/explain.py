@@ -72,8 +72,8 @@ def _select_methods(only: Sequence[str]) -> dict[str, ExplanationMethod]:
     known = plugins.names("explanations")
     if unknown := [name for name in only if name not in known]:
         raise TaskError(f"--only: expected one of {', '.join(known)}; received {unknown[0]}")
-    created = {name: plugins.load("explanations", name)() for name in only or known}
-    return {name: method for name, method in created.items() if only or not method.slow}
+    methods = {name: plugins.load("explanations", name)() for name in only or known}
+    return {name: method for name, method in methods.items() if only or not method.slow}
 
 
 def _unsupported_reason(method: ExplanationMethod, model: ExplainedModel) -> str:

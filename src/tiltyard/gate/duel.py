@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from tiltyard.files import Json
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.metrics.base import Context
 from tiltyard.modeling.metrics.bootstrap import Bootstrap, Gain
+from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.monitoring.live_comparison import LiveComparison
 
 Ask = Callable[[Rows], Array]  # the challenger: rows to outputs
@@ -49,6 +50,7 @@ class Duel:
     facts: Json = field(default_factory=dict)  # about the model file and its provenance
     approvals: list[str] = field(default_factory=list)  # the people who approved the challenger
     time_ratios: dict[int, float] = field(default_factory=dict)  # of a variant to the champion, by number of rows
+    dependence: Dependence | None = None  # between the sealed rows; None if they are independent
     uses: int = 0  # how many other versions the test rows have judged
 
     @property
@@ -100,18 +102,12 @@ class Duel:
         """Return the numbers that the checks used, as JSON."""
         champion = self.over_champion
         return {
-            "over_baseline": asdict(self.over_baseline),
-            "over_champion": asdict(champion) if champion else None,
+            "over_baseline": self.over_baseline.to_json(),
+            "over_champion": champion.to_json() if champion else None,
             "gap": self.gap,
             "latency_ms": self.latency_ms,
             "live": self.live.to_json() if self.live else None,
-            "reference": {
-                **asdict(self.over_reference),
-                "model": self.reference.name,
-                "fitted_to": self.reference.fitted_to,
-            }
-            if self.reference and self.over_reference
-            else None,
+            "reference": self._reference_evidence(),
             "confidence": self.confidence,
             "uses": self.uses,
             "approvals": self.approvals,
@@ -123,6 +119,12 @@ class Duel:
             ),
         }
 
+    def _reference_evidence(self) -> dict[str, Any] | None:
+        gain = self.over_reference.to_json() if self.over_reference else None
+        if gain is None or self.reference is None:
+            return None
+        return {**gain, "model": self.reference.name, "fitted_to": self.reference.fitted_to}
+
     def score(self, outputs: Array, places: Array | None = None) -> float:
         """Return the gate's metric on all rows, or on those with the given indices."""
         rows = slice(None) if places is None else places
@@ -132,7 +134,8 @@ class Duel:
         """Return the gain of the challenger over another model; `among` comparisons at once share the error rate."""
         rows = np.arange(len(self.truth)) if places is None else places
         metric, context, truth = self.task.metric, self.context, self.truth[rows]
-        bootstrap = Bootstrap(len(rows), self.task.split.seed, 1 - (1 - self.confidence) / among)
+        dependence = self.dependence.take(rows) if self.dependence else None
+        bootstrap = Bootstrap(len(rows), self.task.split.seed, 1 - (1 - self.confidence) / among, dependence)
         return bootstrap.gain(
             metric,
             lambda outputs, drawn: metric.score(truth[drawn], outputs[drawn], context),

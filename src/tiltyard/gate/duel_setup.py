@@ -19,9 +19,9 @@ from tiltyard.gate.duel import Duel, latency_ms, time_ratios
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.monitoring.drift import MAX_ROWS, compare_rows, drift_unavailable
 from tiltyard.monitoring.live_comparison import LiveComparison, compare
 from tiltyard.monitoring.live_quality import load_live_quality
-from tiltyard.monitoring.monitor import MAX_ROWS, compare_rows, drift_unavailable
 from tiltyard.monitoring.records import latest
 from tiltyard.preparation.array_file import Features, open_part
 from tiltyard.preparation.sealed_test import TestRows
@@ -66,6 +66,7 @@ def build_duel(workspace: Workspace, task: Task, evaluated: Evaluated, champion:
         ),
         time_ratios=_time_ratios(workspace, champion, evaluated) if champion else {},
         rows=test.rows,
+        dependence=task.dependence(test.unit, len(test.truth)),
         ask=None if task.problem_type.targets == "text" else predictor.outputs,
         **_drift(workspace, task, predictor.encoder, features),
         facts=_facts(workspace, task, report),

@@ -13,7 +13,15 @@ from tiltyard.figures import Figure, bars, lines
 from tiltyard.files import Json
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.registry import Champion, Registry
-from tiltyard.report.page import Cell, Section, format_number, render_badge, render_figures, render_table, sparkline
+from tiltyard.report.html_elements import (
+    Cell,
+    Section,
+    format_number,
+    render_badge,
+    render_figures,
+    render_table,
+    sparkline,
+)
 from tiltyard.workspace import Workspace
 
 MAX_HEADING_CHARACTERS = 60

@@ -19,11 +19,12 @@ from tiltyard.data.images.image_files import ImageFiles
 from tiltyard.data.images.labels import SPLIT_FOLDERS, guess
 from tiltyard.data.sources.images import Images, LabelledImage
 from tiltyard.errors import DataError, join_first
-from tiltyard.modeling.columns.image import Image, decode_errors
+from tiltyard.modeling.columns import _image_sanitizer
+from tiltyard.modeling.columns.image import FORMATS, Image, decode_errors
 from tiltyard.workspace import Workspace
 
 COLUMN = "image"
-GREY = {"1", "L", "LA", "I", "I;16"}  # Pillow modes without colour
+GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F"}  # Pillow modes without colour
 MAX_SIDE = 96  # pixels: a small model predicts such an image in a few milliseconds
 MAX_IMBALANCE = 1.5  # largest to smallest class, for classes of similar size
 FEW_IMAGES = 150  # of each label on average: fewer do not suffice for convolutions, but for histograms
@@ -98,8 +99,10 @@ def _read_sizes(profile: ImageProfile, image_files: ImageFiles, selected: Sequen
         content = image_files.read(image.name)
         profile.folders[PurePosixPath(image.name).parts[0]] += 1
         try:
-            with Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"]) as opened:
-                profile.sizes[(opened.width, opened.height, len(opened.getbands()))] += 1
+            file = _image_sanitizer.stripped(content)
+            with Pillow.open(io.BytesIO(file.content), formats=FORMATS) as opened:
+                width, height = (opened.height, opened.width) if file.orientation > 4 else opened.size
+                profile.sizes[(width, height, len(opened.getbands()))] += 1
                 profile.modes.add(opened.mode)
         except decode_errors(ValueError):
             broken.append(image.name)
@@ -108,7 +111,7 @@ def _read_sizes(profile: ImageProfile, image_files: ImageFiles, selected: Sequen
         profile.bytes[:] = [max([len(content), *profile.bytes])]
     if not profile.sizes:
         raise DataError(
-            f"{image_files.path.name}: expected whole PNG or JPEG files; none can be opened: {join_first(broken)}"
+            f"{image_files.path.name}: expected whole image files; none can be opened: {join_first(broken)}"
         )
     if broken:
         profile.notes.append(

@@ -31,4 +31,4 @@ def sections(profile: ColumnProfile, cells: list[object]) -> dict[str, Any]:
 def _batch(rows: int) -> int:
     """Return a batch size that gives several steps per epoch."""
     usual = 128 if rows >= 5000 else 64 if rows >= 2000 else 32
-    return int(min(usual, max(1, 2 ** int(math.log2(max(1, rows * 0.25))))))
+    return min(usual, max(1, 1 << int(math.log2(max(1, rows * 0.25)))))

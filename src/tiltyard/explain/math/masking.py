@@ -39,8 +39,8 @@ class WordMask:
             words = np.array(self.pieces, dtype=object)
             return self.column.encode(np.array([" ".join(words[chosen]).encode() for chosen in kept]), self.fitted)
         texts = np.full((len(kept), len(self.ids)), PAD, dtype=np.float32)
-        for text, chosen in zip(texts, kept, strict=True):
-            remaining = self.ids[: len(self.pieces)][chosen]
+        for text, mask in zip(texts, kept, strict=True):
+            remaining = self.ids[: len(self.pieces)][mask]
             text[: max(len(remaining), 1)] = remaining if len(remaining) else UNKNOWN
         return texts
 

@@ -16,7 +16,7 @@ from tiltyard.arrays import Array, Fitted, is_missing
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, not_null
 from tiltyard.modeling.columns import _ngrams
-from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN, learned
+from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN, frequent_tokens
 from tiltyard.modeling.columns.base import PLAIN, Column, Scale
 
 LONGEST = 40  # characters of a word
@@ -79,7 +79,7 @@ class Text(Column):
             if not words and (self.missing == "refuse" or not isinstance(value, str | None)):
                 code = "no_words" if isinstance(value, str) else "wrong_type"
                 raise RequestError(code, f"expected text; received {format_value(value)}", f"instances[{i}].{name}")
-            texts.append(self._glue.join(words).encode())
+            texts.append(self._separator.join(words).encode())
         return np.array(texts, dtype=np.bytes_)
 
     def _words(self, text: str) -> list[str]:
@@ -87,13 +87,13 @@ class Text(Column):
         text = normalized(text)
         text = normalized(text.lower()) if self.lower else text
         if self.by == "characters":
-            whole = CONTROL.sub(" ", text).strip()
-            return [*(whole[: self.length] if self.keep == "first" else whole[-self.length :]).strip()]
-        found = (word[0] for word in TOKEN.finditer(text))
-        return [*(islice(found, self.length) if self.keep == "first" else deque(found, self.length))]
+            cleaned = CONTROL.sub(" ", text).strip()
+            return [*(cleaned[: self.length] if self.keep == "first" else cleaned[-self.length :]).strip()]
+        words = (match[0] for match in TOKEN.finditer(text))
+        return [*(islice(words, self.length) if self.keep == "first" else deque(words, self.length))]
 
     @property
-    def _glue(self) -> str:
+    def _separator(self) -> str:
         return "" if self.by == "characters" else " "
 
     def _split(self, value: bytes) -> list[str]:
@@ -105,8 +105,8 @@ class Text(Column):
         if self.by == "ngrams":
             texts = [self._split(value) for value in _ngrams.fitted_texts(values)]
             return _ngrams.fit(texts, self.at_least, self.vocabulary)
-        ranked = learned(map(self._split, values), self.at_least, self.vocabulary)
-        return {"ids": {word: place for place, word in enumerate(ranked, start=UNKNOWN + 1)}}
+        ranked = frequent_tokens(map(self._split, values), self.at_least, self.vocabulary)
+        return {"ids": {word: index for index, word in enumerate(ranked, start=UNKNOWN + 1)}}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Return padded ids, which float32 holds exactly; a text without words is one unknown word."""
@@ -146,14 +146,14 @@ class Text(Column):
 def normalized(text: str) -> str:
     """Return a text in NFKC with at most 30 marks on a character; languages need fewer than ten."""
     if not text.isascii():
-        text = SIGNS.sub(lambda found: "".join(_bounded(found[0])), text)
+        text = SIGNS.sub(lambda match: "".join(_bounded(match[0])), text)
     return unicodedata.normalize("NFKC", text)
 
 
-def _bounded(signs: str) -> Iterator[str]:
+def _bounded(text: str) -> Iterator[str]:
     """Yield characters, with at most MOST consecutive marks."""
     marks = 0
-    for sign in signs:
-        marks = marks + 1 if unicodedata.combining(unicodedata.normalize("NFKD", sign)[0]) else 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(unicodedata.normalize("NFKD", character)[0]) else 0
         if marks <= MOST:
-            yield sign
+            yield character

@@ -36,4 +36,4 @@ class Histograms(DenseLayers):
         if self.places:
             local = layers.LayerNormalization(dtype="float32")(counts_by_place(features, ops))
             x = layers.Concatenate()([x, layers.Rescaling(PLACES, dtype="float32")(local)])
-        return self.stacked(x, self.units)
+        return self.add_dense_layers(x, self.units)

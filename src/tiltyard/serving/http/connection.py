@@ -172,13 +172,13 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _skip_blank_lines(self) -> bool:
         """Skip a few empty lines, which some clients send after a body; return whether a head follows."""
-        while (one := self.pending[self.offset : self.offset + 1]) in (b"\r", b"\n"):
+        while (byte := self.pending[self.offset : self.offset + 1]) in (b"\r", b"\n"):
             self.blank_bytes += 1
             if self.blank_bytes > MAX_BLANK_BYTES:
                 self.refuse(400, "malformed_http", "expected a request of HTTP/1.1")
                 return False
             self.offset += 1
-        return one != b""
+        return byte != b""
 
     def _check_head(self, head: bytes) -> bool:
         """Return whether a head, complete or not, is within the limits; refuse it if not."""
