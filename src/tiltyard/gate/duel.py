@@ -121,7 +121,9 @@ class Duel:
 
     def _reference_evidence(self) -> dict[str, Any] | None:
         gain = self.over_reference.to_json() if self.over_reference else None
-        return {**gain, "model": self.reference.name} if gain and self.reference else None
+        if gain is None or self.reference is None:
+            return None
+        return {**gain, "model": self.reference.name, "fitted_to": self.reference.fitted_to}
 
     def score(self, outputs: Array, places: Array | None = None) -> float:
         """Return the gate's metric on all rows, or on those with the given indices."""
