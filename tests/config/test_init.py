@@ -143,7 +143,7 @@ def test_table_of_text_only_is_a_text_task(workspace: Workspace) -> None:
     frame.to_csv(workspace.root / "sms.tsv", sep="\t", index=False)
     draft.draft_task(workspace, "spam", DraftRequest("sms.tsv", "spam"))
     task = loader.load(workspace, "spam")
-    assert (task.modality, task.model.family) == ("text", "bow")
+    assert (task.modality, task.model.family) == ("text", "ngrams")
 
 
 def test_labels_keep_leading_zeros(workspace: Workspace) -> None:
@@ -180,10 +180,10 @@ def test_mostly_unique_labels_are_not_a_leak() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
-    [(18, 92, [10, 100]), (0.5, 0.9, [0.46, 0.94]), (-3, 3, [-3.6, 3.6]), (5, 5, [4.5, 5.5]), (0, 0, [0, 1])],
+    [(18, 92, [0, 170]), (0.5, 0.9, [0, 1.3]), (-3, 3, [-9, 9]), (5, 5, [0, 10]), (0, 0, [0, 1])],
 )
-def test_bounds_are_a_tenth_wider_than_the_values(low: float, high: float, expected: list[float]) -> None:
-    """Bounds are a tenth wider, rounded outwards, and not negative for non-negative values."""
+def test_bounds_are_wider_than_the_values(low: float, high: float, expected: list[float]) -> None:
+    """Bounds leave room for new records, are rounded outwards, and not negative for non-negative values."""
     assert column_profile.bounds(low, high) == pytest.approx(expected)
 
 

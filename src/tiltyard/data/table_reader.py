@@ -99,7 +99,7 @@ def suffix(path: Path) -> str:
         pass
     if ending in formats_by_suffix():
         return ending
-    hint = "save it as CSV" if ending in (".xlsx", ".xls", ".ods") else ""
+    hint = "save it as .xlsx or CSV" if ending in (".xls", ".xlsb", ".ods") else ""
     raise DataError(f"{path.name}: expected a table in one of {readable_suffixes()}; received '{ending}'", hint=hint)
 
 

@@ -1,4 +1,4 @@
-"""Building a duel: challenger, champion, baseline and a simple model predict the same sealed test rows."""
+"""Building a duel: challenger, champion, baseline and a reference predict the same sealed test rows."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tiltyard.data.versions import recorded
 from tiltyard.errors import RegistryError
 from tiltyard.evaluation import evaluate
 from tiltyard.evaluation.evaluated import Evaluated
-from tiltyard.evaluation.simple_model import simple
+from tiltyard.evaluation.reference import fit_reference
 from tiltyard.files import Json
 from tiltyard.gate.duel import Duel, latency_ms, time_ratios
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.monitoring.drift import MAX_ROWS, compare_rows, drift_unavailable
 from tiltyard.monitoring.live_comparison import LiveComparison, compare
 from tiltyard.monitoring.live_quality import load_live_quality
-from tiltyard.monitoring.monitor import MAX_ROWS, compare_rows, drift_unavailable
 from tiltyard.monitoring.records import latest
 from tiltyard.preparation.array_file import Features, open_part
 from tiltyard.preparation.sealed_test import TestRows
@@ -61,9 +61,12 @@ def build_duel(workspace: Workspace, task: Task, evaluated: Evaluated, champion:
         train=report["train"][task.gate.metric],
         latency_ms=latency_ms(predictor, test.rows),
         live=_live(workspace, task, report["version"], champion.version) if champion else None,
-        simple=simple(task, (learned, later), predictor.encoder.encode(test.rows), context),
+        reference=fit_reference(
+            task, predictor.encoder, (learned, later), predictor.encoder.encode(test.rows), context
+        ),
         time_ratios=_time_ratios(workspace, champion, evaluated) if champion else {},
         rows=test.rows,
+        dependence=task.dependence(test.unit, len(test.truth)),
         ask=None if task.problem_type.targets == "text" else predictor.outputs,
         **_drift(workspace, task, predictor.encoder, features),
         facts=_facts(workspace, task, report),

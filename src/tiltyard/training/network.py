@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import keras
 
 STATISTICS_ROWS = 50_000  # training rows of which a family computes statistics
-LONGEST = 300  # characters of an error of Keras
-AT_ONCE, BYTES = 1024, 1 << 22  # rows per prediction batch, and their bytes at most
+MAX_ERROR_CHARACTERS = 300  # characters of an error of Keras
+MAX_BATCH_ROWS, MAX_BATCH_BYTES = 1024, 1 << 22  # rows per prediction batch, and their bytes at most
 
 
 def build_core(task: Task, encoder: Encoder, rows: Features) -> keras.Model:
@@ -45,7 +45,7 @@ def build_core(task: Task, encoder: Encoder, rows: Features) -> keras.Model:
         x = x - x[:, -1:] * relative
     units = encoder.problem.units(task.target, task.output, encoder)
     output = _family(task.model, encoder, x, (units, task.output))
-    last = _last(task.target.column, encoder, features) if task.problem == "forecasting" else None
+    last = _last_value(task.target.column, encoder, features) if task.problem == "forecasting" else None
     return keras.Model(features, output if last is None else output + last)
 
 
@@ -64,10 +64,11 @@ def _family(model: Model, encoder: Encoder, x: keras.KerasTensor, head: tuple[in
             steps = encoder.target["steps"]
             x = model.translate(x[:, :-steps], x[:, -steps:], (encoder.vocabulary_size, units))
         else:
+            model.weigh_tokens(encoder.token_weights)
             x = model.build(x, encoder.vocabulary_size)
         return model.head(x, units, activation)
     except ValueError as error:
-        text = " ".join(str(error).split())[:LONGEST]
+        text = " ".join(str(error).split())[:MAX_ERROR_CHARACTERS]
         shape = "x".join(map(str, x.shape[1:]))
         hint = "change model: in the task file, or the input size"
         raise TaskError(f"model: {model.family} does not fit features of {shape}: {text}", hint) from None
@@ -77,7 +78,7 @@ def _is_relative(column: Column) -> bool:
     return isinstance(column, Series) and column.relative
 
 
-def _last(name: str, encoder: Encoder, features: keras.KerasTensor) -> keras.KerasTensor | None:
+def _last_value(name: str, encoder: Encoder, features: keras.KerasTensor) -> keras.KerasTensor | None:
     """Return the last value of the series in standardised units, if differences are learned."""
     import keras
 
@@ -134,6 +135,6 @@ def outputs(model: keras.Model, features: Features) -> Array:
 def predict_batches(model: keras.Model, features: Features) -> Iterator[Array]:
     """Yield outputs in small batches, without building a predict function."""
     largest = max(4 * int(np.prod(shape[1:])) for shape in (model.input_shape, model.output_shape))
-    some = min(AT_ONCE, max(1, BYTES // largest))
-    for start in range(0, len(features), some):
-        yield np.asarray(model(features[start : start + some].astype(np.float32, copy=False), training=False))
+    batch_rows = min(MAX_BATCH_ROWS, max(1, MAX_BATCH_BYTES // largest))
+    for start in range(0, len(features), batch_rows):
+        yield np.asarray(model(features[start : start + batch_rows].astype(np.float32, copy=False), training=False))

@@ -72,16 +72,16 @@ class Objective:
         Steps after the end of a text have no weight.
         """
         if self.of_texts:
-            return _of_steps
+            return _step_loss
         return self.loss_name.removeprefix("sparse_") if self.soft else self.loss_name
 
     def weights(self, truth: Array, targets: Array) -> Array:
         """Return the sample weights: 1, those of the labels, or balanced over the classes."""
-        wanted, classes = self.class_weights, self.encoder.classes
-        if wanted == "none":
+        class_weights, classes = self.class_weights, self.encoder.classes
+        if class_weights == "none":
             return np.ones(targets.shape if self.of_texts else len(truth), dtype=np.float32)
-        if isinstance(wanted, dict):
-            return np.array([wanted.get(label, 1.0) for label in classes], dtype=np.float32)[truth]
+        if isinstance(class_weights, dict):
+            return np.array([class_weights.get(label, 1.0) for label in classes], dtype=np.float32)[truth]
         counts = np.bincount(truth, minlength=len(classes))
         balanced: Array = (len(truth) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[truth].astype(np.float32)
         return balanced
@@ -98,8 +98,8 @@ def encode_targets(encoder: Encoder, truth: Array) -> Array:
     return standardised.astype(np.float32)
 
 
-def _of_steps(truth: keras.KerasTensor, guess: keras.KerasTensor) -> keras.KerasTensor:
+def _step_loss(truth: keras.KerasTensor, prediction: keras.KerasTensor) -> keras.KerasTensor:
     from keras import losses, ops
 
-    there = ops.cast(ops.not_equal(truth, PAD), guess.dtype)
-    return losses.sparse_categorical_crossentropy(truth, guess) * there
+    is_step = ops.cast(ops.not_equal(truth, PAD), prediction.dtype)
+    return losses.sparse_categorical_crossentropy(truth, prediction) * is_step
