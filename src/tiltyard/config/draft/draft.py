@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tiltyard import files
-from tiltyard.arrays import is_missing
 from tiltyard.config import loader, task_list
 from tiltyard.config.draft import images, log_target, targets, time_series, yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile
@@ -300,7 +299,7 @@ def _sections(
 def _example(profile: ColumnProfile, cells: pd.Series[Any]) -> Any:
     """Return an example value as a client would send it: the first one that the column accepts."""
     column = yaml_text.build_column(profile)
-    for cell in cells[~cells.map(is_missing)].head(MAX_TRIED):
+    for cell in cells.dropna().head(MAX_TRIED):
         (value,) = column.read([cell])
         if value is not None and profile.kind != "number":
             return bool(value) if profile.kind == "boolean" else value

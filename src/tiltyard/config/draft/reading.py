@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -96,17 +97,27 @@ def _read(path: Path, dialect: Dialect, data: Path, required: list[str]) -> Draf
         guessed = guessed.model_copy(update={"na": [*MISSING, *marks]})
         table = table_reader.open_table(path, guessed)
         frame = table.whole()
-        profiles = _profiles(frame, table.layout, guessed)
+        profiles = _profiles(frame, table.layout, guessed, {n: p for n, p in profiles.items() if _is_settled(p)})
     notes += [f"{profile.name}: {note}" for profile in profiles.values() for note in profile.notes]
     read = guessed.model_dump(mode="json", exclude_none=True)
     return DraftTable(frame, table.layout, profiles, read, list(dict.fromkeys(notes)), path)
 
 
-def _profiles(frame: pd.DataFrame, layout: Layout, dialect: Dialect) -> dict[str, ColumnProfile]:
-    """Profile all columns; numbers that the reader found to be written with separators say so."""
+def _is_settled(profile: ColumnProfile) -> bool:
+    """Return whether other texts for missing values do not change the profile of a column."""
+    return profile.kind in ("number", "date") and not profile.na
+
+
+def _profiles(
+    frame: pd.DataFrame, layout: Layout, dialect: Dialect, settled: Mapping[str, ColumnProfile] = MappingProxyType({})
+) -> dict[str, ColumnProfile]:
+    """Profile all columns that are not settled; numbers that the reader found to have separators say so."""
     decimal = dialect.decimal or _decimal(layout)
     profiles = {}
     for place, name in enumerate(frame.columns, start=1):
+        if name in settled:
+            profiles[name] = settled[name]
+            continue
         with status(f"column {place} of {len(frame.columns)}: {name} ..."):
             profiles[name] = _with_separators(profile_column(name, frame[name], decimal), layout)
     for name, parts in (dialect.dates or {}).items():

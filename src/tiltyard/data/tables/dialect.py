@@ -60,8 +60,8 @@ class Dialect(Settings):
     dates: dict[str, list[str]] | None = Field(
         None,
         exclude_if=_unset,
-        description="Dates over several columns: a new name, and the columns of year, month, day, hour, minute, second. "
-        "For `order` of a series and `split.by`.",
+        description="Dates over several columns, for `order` and `split.by`: a new name, and the columns of year, "
+        "month, day, hour, minute, second.",
     )
 
     @field_validator("dates")
