@@ -28,7 +28,10 @@ def helps(values: Array, features: list[ColumnProfile], rows: pd.DataFrame) -> b
     matrix = _matrix(features, rows.iloc[chosen])
     if not matrix.shape[1]:
         return True
-    plain, log = (_error(matrix, values[chosen], log=log) for log in (False, True))
+    import threadpoolctl
+
+    with threadpoolctl.threadpool_limits(1):  # on a busy machine, threads of so small a fit wait for one another
+        plain, log = (_error(matrix, values[chosen], log=log) for log in (False, True))
     return log < plain
 
 
