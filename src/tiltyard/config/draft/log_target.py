@@ -9,6 +9,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.modeling.columns.number import Number
+from tiltyard.modeling.references.base import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,9 +29,7 @@ def helps(values: Array, features: list[ColumnProfile], rows: pd.DataFrame) -> b
     matrix = _matrix(features, rows.iloc[chosen])
     if not matrix.shape[1]:
         return True
-    import threadpoolctl
-
-    with threadpoolctl.threadpool_limits(1):  # on a busy machine, threads of so small a fit wait for one another
+    with one_thread():
         plain, log = (_error(matrix, values[chosen], log=log) for log in (False, True))
     return log < plain
 
