@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tiltyard import files
@@ -16,7 +15,6 @@ SETTINGS = {
     "over-fit": "fetch more rows, or set dropout, augmentation or a smaller model",
     "good fit": "add informative columns, or try another model family",
 }
-STATUS = {"HOLD": 3, "REJECT": 4}  # exit codes
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,3 @@ def _changes(task: Task, fit: str, failed: set[str]) -> dict[str, str]:
 
 def _lost_to_reference(task: Task, failed: set[str]) -> bool:
     return "reference" in failed and task.model.trained_by_epochs
-
-
-def status(verdicts: Iterable[Verdict]) -> int:
-    """Return the exit code for some verdicts: 4 if any is REJECT, else 3 if any is HOLD, else 0."""
-    return max((STATUS.get(verdict.shown_verdict, 0) for verdict in verdicts), default=0)

@@ -10,6 +10,7 @@ from tiltyard import files, plugins
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
 from tiltyard.validation import data_docs
+from tiltyard.validation.implied_expectations import implied_expectations
 from tiltyard.validation.suite import ExpectationOutcome, ResolvedExpectation, evaluate, gx_context, resolve
 from tiltyard.workspace import Workspace
 
@@ -22,7 +23,8 @@ def validate(workspace: Workspace, task: Task) -> Validation:
     """
     modality = plugins.load("modalities", task.modality)()
     facts = modality.raw_table(task, workspace.raw(task.name))
-    expected = {f"columns (implied {i})": e for i, e in enumerate(modality.implied_expectations(task))}
+    implied = implied_expectations(task, drops_rows=modality.drops_rows)
+    expected = {f"columns (implied {i})": e for i, e in enumerate(implied)}
     expected |= {f"expect[{i}]": e for i, e in enumerate(task.expect)}
     docs = workspace.out(task.name, "docs")
     with files.atomic_folder(docs) as folder:

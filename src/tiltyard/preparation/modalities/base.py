@@ -15,7 +15,6 @@ from tiltyard.arrays import Array, Cells, ParsedRows, Rows, is_missing
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.errors import DataError, RequestError, format_value
-from tiltyard.expectation import Expectation, between, in_set, not_null, row_count
 from tiltyard.modeling.columns.base import distinct
 from tiltyard.modeling.columns.number import LARGEST, arrow_numbers
 from tiltyard.preparation.modalities import _fact_parts
@@ -83,18 +82,6 @@ class Modality(ABC):
     def overlap(self, task: Task) -> int:
         """Return how many neighbouring rows share values with a row."""
         return 0
-
-    def implied_expectations(self, task: Task) -> list[Expectation]:
-        """Return the expectations that the task's rows, columns and target imply."""
-        columns = [e for name, column in task.columns.items() for e in column.expectations(name)]
-        return [row_count(task.rows), *columns, *self._target_expectations(task)]
-
-    def _target_expectations(self, task: Task) -> list[Expectation]:
-        name, bounds = task.target.column, task.target.bounds
-        share = task.target.drop_missing if self.drops_rows else 0.0
-        expected = [not_null(name, 1 - share)] if name not in task.columns else []
-        expected += [between(name, bounds)] if bounds else []
-        return expected + ([in_set(name, task.target.labels)] if task.target.labels else [])
 
     def raw_file(self, folder: Path) -> Path:
         """Return the raw file; raise a DataError if it is missing or not the only one."""
