@@ -146,7 +146,6 @@ def _task(workspace: Any, name: str, table: Table, part: Array) -> Any:
     draft_task(workspace, name, DraftRequest(f"{name}.csv", "target_", problem, ("part_",)))
     content = loader.load(workspace, name).model_dump(mode="json", exclude_unset=True)
     content["split"] = {"kind": "given", "by": "part_"}
-    content["target"] |= {"log": True} if table.kind == "skewed" else {}
     content["train"] |= {"watch": False}
     workspace.task_file(name).write_text(json.dumps(content), encoding="utf-8")
     task = loader.load(workspace, name)
