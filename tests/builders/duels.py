@@ -127,7 +127,7 @@ def build_duel(
         "context": {},
         "train": made.metric.score(data.truth[seen], answers(challenger, learned), {}),
         "latency_ms": 0.1,
-        "reference": Reference("a linear model", answers(models["reference"], rows)),
+        "reference": Reference("a linear model", answers(models["reference"], rows), "9 training rows"),
         "rows": rows,
         "ask": lambda asked: answers(challenger, asked),
         "facts": FACTS,

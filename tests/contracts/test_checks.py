@@ -74,7 +74,7 @@ def better() -> Duel:
         train=1.0,
         latency_ms=0.1,
         live=LiveComparison(Gain(0.9, 0.8, 0.1, 0.05, 0.15), 300, same=True),
-        reference=Reference("a linear model", champion),
+        reference=Reference("a linear model", champion, "9 training rows"),
         rows={**lengths, "garden": GARDEN},
         ask=lambda _: CONFIDENT,
         drift=[{"feature": "petal_length", "psi": 0.01, "drifted": False}],

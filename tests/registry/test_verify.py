@@ -239,7 +239,7 @@ def test_reference_beats_the_baseline(tmp_path: Path, name: str) -> None:
     encoder = Encoder.load(folder / "encoder.json")
     reference = fit_reference(task, encoder, parts, encoder.encode(test.rows), context)
     assert reference is not None
-    assert reference.name.endswith(f"fitted to {len(parts[0][1]):,} training rows")
+    assert reference.fitted_to == f"{len(parts[0][1]):,} training rows"
     _, known = array_file.read_part(folder / "train.npz")
     baseline = task.evaluator.baseline(
         known, {"value": test.rows["value"][:, -1:]} if name == "sine" else test.rows, "mae"

@@ -15,10 +15,11 @@ MAX_VALIDATION = 20_000  # rows by which the best is chosen
 
 @dataclass(frozen=True)
 class Reference:
-    """The name of the reference, with the rows it was fitted to, and its outputs for the sealed test rows."""
+    """The name of the reference, its outputs for the sealed test rows, and the rows that it was fitted to, in words."""
 
     name: str
     outputs: Array
+    fitted_to: str
 
 
 def fit_reference(
@@ -35,4 +36,6 @@ def fit_reference(
     if task.problem_type.targets == "text":
         return None
     reference = base.best(task.reference_subject(encoder), train, loss)
-    return None if reference is None else Reference(reference.name, reference.outputs(features))
+    if reference is None:
+        return None
+    return Reference(reference.model.title, reference.outputs(features), reference.extent)

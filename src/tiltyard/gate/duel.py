@@ -17,7 +17,7 @@ from tiltyard.evaluation.reference import Reference
 from tiltyard.files import Json
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.metrics.base import Context
-from tiltyard.modeling.metrics.bootstrap import Bootstrap, Gain
+from tiltyard.modeling.metrics.bootstrap import Bootstrap, Gain, Interval
 from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.monitoring.live_comparison import LiveComparison
 
@@ -45,6 +45,8 @@ class Duel:
     reference: Reference | None = None  # the best of trees, linear models, TF-IDF and histograms, by validation rows
     rows: Rows = field(default_factory=dict)  # the sealed test rows, before encoding
     ask: Ask | None = None
+    ask_baseline: Ask | None = None  # if it depends on the rows, such as a naive forecast
+    ask_champion: Ask | None = None
     drift: list[Json] = field(default_factory=list)  # of the inputs recorded lately, by column
     inputs: Json = field(default_factory=dict)  # how many inputs are recorded and refused, or why none are used
     facts: Json = field(default_factory=dict)  # about the model file and its provenance
@@ -121,20 +123,29 @@ class Duel:
 
     def _reference_evidence(self) -> dict[str, Any] | None:
         gain = self.over_reference.to_json() if self.over_reference else None
-        return {**gain, "model": self.reference.name} if gain and self.reference else None
+        if gain is None or self.reference is None:
+            return None
+        return {**gain, "model": self.reference.name, "fitted_to": self.reference.fitted_to}
 
     def score(self, outputs: Array, places: Array | None = None) -> float:
         """Return the gate's metric on all rows, or on those with the given indices."""
         rows = slice(None) if places is None else places
         return self.task.metric.score(self.truth[rows], outputs[rows], self.context)
 
+    def interval(self, value: Callable[[Array], float], places: Array, among: int = 1) -> Interval:
+        """Return the interval of a value that is computed from positions among `places`; `among` as for a gain."""
+        bootstrap = self._bootstrap(places, among)
+        return bootstrap.intervals(lambda at: {"value": value(at)})["value"]
+
+    def _bootstrap(self, places: Array, among: int) -> Bootstrap:
+        dependence = self.dependence.take(places) if self.dependence else None
+        return Bootstrap(len(places), self.task.split.seed, 1 - (1 - self.confidence) / among, dependence)
+
     def gain(self, other: Array, places: Array | None = None, among: int = 1) -> Gain:
         """Return the gain of the challenger over another model; `among` comparisons at once share the error rate."""
         rows = np.arange(len(self.truth)) if places is None else places
         metric, context, truth = self.task.metric, self.context, self.truth[rows]
-        dependence = self.dependence.take(rows) if self.dependence else None
-        bootstrap = Bootstrap(len(rows), self.task.split.seed, 1 - (1 - self.confidence) / among, dependence)
-        return bootstrap.gain(
+        return self._bootstrap(rows, among).gain(
             metric,
             lambda outputs, drawn: metric.score(truth[drawn], outputs[drawn], context),
             self.challenger[rows],

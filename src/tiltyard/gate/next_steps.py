@@ -54,6 +54,13 @@ def _changes(task: Task, fit: str, failed: set[str]) -> dict[str, str]:
     again = f"then: tiltyard run {task.name}"
     if "test_reuse" in failed:
         return {f"tiltyard fetch {task.name}; tiltyard prepare {task.name} --reseal": again}
-    if task.search:
+    reference = (
+        ", or model: {family: reference}, which serves the reference" if _lost_to_reference(task, failed) else ""
+    )
+    if task.search and not reference:
         return {f"tiltyard search {task.name} --apply": again}
-    return {f"edit tasks/{task.name}.yaml": f"{SETTINGS[fit]}; {again}"}
+    return {f"edit tasks/{task.name}.yaml": f"{SETTINGS[fit]}{reference}; {again}"}
+
+
+def _lost_to_reference(task: Task, failed: set[str]) -> bool:
+    return "reference" in failed and task.model.trained_by_epochs

@@ -68,7 +68,7 @@ def profile_column(name: str, cells: Sequence[object] | pd.Series, decimal: str 
         missing = kept.missing + round(sum(codes.values()) * kept.rows)
     else:
         missing = kept.missing
-    unique = len(set(kept.texts))
+    unique = len(kept.distinct) if kept.ordered is not None else len(set(kept.texts))
     if missing:
         column |= {"missing": {"number": "median", "date": "median", "text": "empty"}.get(kind, "bucket")}
     settings = {"type": kind, **column}
@@ -100,7 +100,7 @@ Inferred = tuple[str, str, dict[str, Any]]  # type, values as text, settings of 
 
 def _infer(name: str, values: ColumnValues, decimal: str) -> tuple[tuple[str, ...], ColumnValues, Inferred]:
     """Return the texts that mean a missing value, the other values, and the first type that fits these."""
-    marks = missing_codes.marks(values)
+    marks = [] if values.ordered is not None else missing_codes.marks(values)
     kept = values.without({mark.strip() for mark in marks}) if marks else values
     if kept.distinct:
         for infer in (_boolean, _number, _date, _written):
@@ -117,10 +117,12 @@ def _marks_note(values: ColumnValues, na: tuple[str, ...]) -> str:
 
 
 def _boolean(_: str, values: ColumnValues, __: str) -> Inferred | None:
+    if len(values.distinct) > FEW:
+        return None
     texts = sorted(set(values.texts))
-    meanings = {SPELLED.get(text.strip().lower()) for text in texts[:FEW]}
-    both = len(texts) < FEW and meanings == {True, False} and (len(texts) == 2 or any(map(str.isalpha, texts)))
-    plain = bool(values.distinct) and all(isinstance(cell, bool) for cell in values.distinct[:FEW])
+    meanings = {SPELLED.get(text.strip().lower()) for text in texts}
+    both = meanings == {True, False} and (len(texts) == 2 or any(map(str.isalpha, texts)))
+    plain = bool(values.distinct) and all(isinstance(cell, bool) for cell in values.distinct)
     return ("boolean", " or ".join(texts[:8]), {}) if both or plain else None
 
 
@@ -229,8 +231,8 @@ def _reason(profile: ColumnProfile, values: ColumnValues) -> str:
         return "empty"
     place, most = int(values.counts.argmax()), int(values.counts.max())
     texts = str(values.distinct[place])[:40]
-    units = ", ".join(unit or "none" for unit in written_numbers.mixed_units(values.texts))
-    mixed = profile.kind == "category" and bool(units)
+    found = written_numbers.mixed_units(values.texts) if profile.kind == "category" else []
+    units = ", ".join(unit or "none" for unit in found)
     reasons = {
         f"constant: always {texts}": profile.unique == 1,
         f"nearly empty: {profile.missing:,} of {profile.rows:,} are missing": profile.missing > profile.rows * 0.95,
@@ -238,7 +240,7 @@ def _reason(profile: ColumnProfile, values: ColumnValues) -> str:
         and values.rows >= 200,
         "free text: use it in a task with this column alone": profile.kind == "text",
         f"an id: {profile.unique:,} different values in {profile.rows:,} rows": _is_key(profile, values),
-        f"numbers in several units ({units}): convert them to one": mixed,
+        f"numbers in several units ({units}): convert them to one": bool(found),
         "dates in several formats: convert them to one": profile.kind == "category" and _is_mixed(values.distinct),
         f"{profile.unique:,} categories in {profile.rows:,} rows: too many to learn from": _is_scattered(profile),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -55,7 +56,7 @@ class ColumnValues:
         """The number of rows with a value."""
         return self.rows - self.missing
 
-    @property
+    @functools.cached_property
     def texts(self) -> list[str]:
         """The distinct values as text."""
         return [str(value) for value in self.distinct]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tiltyard import files
-from tiltyard.arrays import is_missing
 from tiltyard.config import loader, task_list
 from tiltyard.config.draft import images, log_target, table_network, targets, texts, time_series, yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile
@@ -121,44 +120,65 @@ def _draft_table(workspace: Workspace, request: DraftRequest) -> _Draft:
 
 
 def _draft_from(table: DraftTable, request: DraftRequest) -> _Draft:
+    """Draft a forecast, or a model of rows."""
     frame, truth = table.frame, table.profiles[request.target]
     problem = request.problem or ("forecasting" if request.time and truth.kind == "number" else _problem(truth))
     frame[request.target] = targets.cells(table, truth, problem)
-    rows = frame[~frame[request.target].map(is_missing)]
+    rows = frame[frame[request.target].notna()]
     _require_rows(rows, request.data, request.target)
-    notes = [*table.notes, *targets.notes(truth, rows[request.target], problem, asked=bool(request.problem))]
-    missing = len(frame) - len(rows)
+    table.notes.extend(targets.notes(truth, rows[request.target], problem, asked=bool(request.problem)))
     traits = [_as_asked(table.profiles[name], request) for name in frame.columns if name != request.target]
     if timeline := _find_timeline(request, rows, traits, truth, problem):
-        if timeline.gaps or truth.missing:
-            notes.append(f"{timeline.order}: gaps are filled with the value before (gaps: forward)")
-        problem, traits = "forecasting", [truth, *(timeline.check_feature(profile) for profile in traits)]
-        content = _content(
-            request,
-            problem,
-            rows,
-            time_series.sections(timeline, rows, [s for s in traits if not s.reason]),
-            table.read,
-        )
+        content, traits = _series_content(request, table, timeline, rows, traits)
     else:
-        if (why_not := time_series.why_not(rows, traits, truth)) and not request.time and not request.problem:
-            notes.append(why_not)
-        if missing:
-            notes.append(f"{request.target}: {missing:,} of {len(frame):,} rows have no target and are left out")
-        target = targets.section(truth, rows[request.target], problem, missing / len(frame))
-        sampled = rows if len(rows) <= MAX_SAMPLED else rows.sample(MAX_SAMPLED, random_state=0)
-        traits = [_exclude_leak(sampled, profile, request, problem) for profile in traits]
-        features = _features(traits)
-        traits = [
-            next((feature for feature in features if feature.name == profile.name), profile) for profile in traits
-        ]
-        if problem == "regression" and log_target.helps(rows[request.target].to_numpy(np.float64), features, rows):
-            target["log"] = True
-            text = "skewed, learned by its logarithm, and judged by the absolute error"
-            notes.append(f"{request.target}: {text}; if the squared error counts: remove target.log, gate.metric: rmse")
-        sections = _sections(target, _split(request, problem, traits), features, rows)
-        content = _content(request, problem, rows, sections, table.read)
-    return _Draft(content, len(frame), traits, table.layout.repairs, notes=notes)
+        content, traits = _rows_content(request, table, problem, rows, traits)
+    return _Draft(content, len(frame), traits, table.layout.repairs, notes=table.notes)
+
+
+def _series_content(
+    request: DraftRequest,
+    table: DraftTable,
+    timeline: time_series.Timeline,
+    rows: pd.DataFrame,
+    traits: list[ColumnProfile],
+) -> tuple[dict[str, Any], list[ColumnProfile]]:
+    """Return the task of a forecast, and the profiles of all columns."""
+    truth = table.profiles[request.target]
+    if timeline.gaps or truth.missing:
+        table.notes.append(f"{timeline.order}: gaps are filled with the value before (gaps: forward)")
+    parts = table.read.get("dates", {}).get(timeline.order, [])
+    traits = [profile.left_out("part of the date") if profile.name in parts else profile for profile in traits]
+    traits = [truth, *(timeline.check_feature(profile) for profile in traits)]
+    sections = time_series.sections(timeline, rows, [profile for profile in traits if not profile.reason])
+    return _content(request, "forecasting", rows, sections, table.read), traits
+
+
+def _rows_content(
+    request: DraftRequest,
+    table: DraftTable,
+    problem: ProblemName,
+    rows: pd.DataFrame,
+    traits: list[ColumnProfile],
+) -> tuple[dict[str, Any], list[ColumnProfile]]:
+    """Return the task of a classification or regression, and the profiles of all columns."""
+    truth, missing = table.profiles[request.target], len(table.frame) - len(rows)
+    if (why_not := time_series.why_not(rows, traits, truth)) and not request.time and not request.problem:
+        table.notes.append(why_not)
+    if missing:
+        table.notes.append(f"{truth.name}: {missing:,} of {len(table.frame):,} rows have no target and are left out")
+    target = targets.section(truth, rows[truth.name], problem, missing / len(table.frame))
+    sampled = rows if len(rows) <= MAX_SAMPLED else rows.sample(MAX_SAMPLED, random_state=0)
+    traits = [_exclude_leak(sampled, profile, request, problem) for profile in traits]
+    features = _features(traits)
+    by_name = {feature.name: feature for feature in features}
+    if problem == "regression" and log_target.helps(rows[truth.name].to_numpy(np.float64), features, rows):
+        target["log"] = True
+        text = "skewed, learned by its logarithm, and judged by the absolute error"
+        table.notes.append(f"{truth.name}: {text}; if the squared error counts: remove target.log, gate.metric: rmse")
+    dates = {} if request.time in table.read.get("dates", {}) else table.read.pop("dates", {})
+    traits = [by_name.get(profile.name, profile) for profile in traits if profile.name not in dates]
+    sections = _sections(target, _split(request, problem, traits), features, rows)
+    return _content(request, problem, rows, sections, table.read), traits
 
 
 def _require_rows(rows: pd.DataFrame, data: str, target: str) -> None:
@@ -281,7 +301,7 @@ def _sections(
 def _example(profile: ColumnProfile, cells: pd.Series[Any]) -> Any:
     """Return an example value as a client would send it: the first one that the column accepts."""
     column = yaml_text.build_column(profile)
-    for cell in cells[~cells.map(is_missing)].head(MAX_TRIED):
+    for cell in cells.dropna().head(MAX_TRIED):
         (value,) = column.read([cell])
         if value is not None and profile.kind != "number":
             return bool(value) if profile.kind == "boolean" else value

@@ -13,6 +13,7 @@ from typing import Any
 
 from tiltyard.config.draft import yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile
+from tiltyard.config.draft.image_places import places_matter
 from tiltyard.data.images import zip_writer
 from tiltyard.data.images.image_files import ImageFiles
 from tiltyard.data.images.labels import SPLIT_FOLDERS, guess
@@ -44,6 +45,7 @@ class ImageProfile:
     modes: set[str] = field(default_factory=set)
     first: list[bytes] = field(default_factory=list)  # the first image that can be opened, or empty
     bytes: list[int] = field(default_factory=list)
+    places: list[bool] = field(default_factory=list)  # whether the place of edges matters, if there are few images
 
     @property
     def counts(self) -> Counter[str]:
@@ -81,6 +83,10 @@ def profile_images(workspace: Workspace, data: str, target: str) -> ImageProfile
             settings, target or labels.get("label_column", "label"), [p.label for p in selected], notes
         )
         _read_sizes(profile, image_files, selected)
+        if _are_few(profile):
+            column = Image.model_validate({**profile.column, "resize": True})
+            labels = [image.label for image in selected]
+            profile.places[:] = [places_matter(column, labels, lambda i: image_files.read(selected[i].name))]
     return profile
 
 
@@ -146,7 +152,7 @@ def sections(profile: ImageProfile) -> dict[str, Any]:
         "target": {},
         "expect": [_range("brightest", 1, 255), *(_range(n, min(v) // 2, max(v) * 2) for n, v in sizes.items())],
         "split": {"kind": "stratified"},
-        "model": {"family": "histograms"} if few else _cnn(depth),
+        "model": {"family": "histograms", "places": profile.places == [True]} if few else _cnn(depth),
         "train": train if few else {**train, "augment": {"shift": 0.1, "zoom": 0.1}},
         "serve": {**({"max_body_bytes": max_bytes} if max_bytes > 4_000_000 else {}), "example": _example(profile)},
     }

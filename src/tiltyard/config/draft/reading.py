@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from tiltyard.config.draft.column_profile import ColumnProfile, profile_column
 from tiltyard.data import table_reader
 from tiltyard.data.formats.base import Layout, formats_by_suffix
 from tiltyard.data.sources.file import File
+from tiltyard.data.tables import date_parts
 from tiltyard.data.tables.dialect import Dialect
 from tiltyard.errors import TaskError, format_value
 from tiltyard.modeling.columns._cell import MISSING
@@ -83,6 +85,10 @@ def _read(path: Path, dialect: Dialect, data: Path, required: list[str]) -> Draf
         notes.append(f"the last {'row is a total' if totals == 1 else f'{totals} rows are totals'}: left out")
         table = table_reader.open_table(path, guessed)
         frame = table.whole()
+    if not guessed.dates and (parts := date_parts.find(table.layout.columns, _ranges(frame))):
+        guessed = guessed.model_copy(update={"dates": {_free("date", frame): parts}})
+        table = table_reader.open_table(path, guessed)
+        frame = table.whole()
     profiles = _profiles(frame, table.layout, guessed)
     marks = sorted({mark.strip() for profile in profiles.values() for mark in profile.na})
     marks = [mark for mark in marks if mark not in guessed.missing]
@@ -91,20 +97,42 @@ def _read(path: Path, dialect: Dialect, data: Path, required: list[str]) -> Draf
         guessed = guessed.model_copy(update={"na": [*MISSING, *marks]})
         table = table_reader.open_table(path, guessed)
         frame = table.whole()
-        profiles = _profiles(frame, table.layout, guessed)
+        profiles = _profiles(frame, table.layout, guessed, {n: p for n, p in profiles.items() if _is_settled(p)})
     notes += [f"{profile.name}: {note}" for profile in profiles.values() for note in profile.notes]
     read = guessed.model_dump(mode="json", exclude_none=True)
     return DraftTable(frame, table.layout, profiles, read, list(dict.fromkeys(notes)), path)
 
 
-def _profiles(frame: pd.DataFrame, layout: Layout, dialect: Dialect) -> dict[str, ColumnProfile]:
-    """Profile all columns; numbers that the reader found to be written with separators say so."""
+def _is_settled(profile: ColumnProfile) -> bool:
+    """Return whether other texts for missing values do not change the profile of a column."""
+    return profile.kind in ("number", "date") and not profile.na
+
+
+def _profiles(
+    frame: pd.DataFrame, layout: Layout, dialect: Dialect, settled: Mapping[str, ColumnProfile] = MappingProxyType({})
+) -> dict[str, ColumnProfile]:
+    """Profile all columns that are not settled; numbers that the reader found to have separators say so."""
     decimal = dialect.decimal or _decimal(layout)
     profiles = {}
     for place, name in enumerate(frame.columns, start=1):
+        if name in settled:
+            profiles[name] = settled[name]
+            continue
         with status(f"column {place} of {len(frame.columns)}: {name} ..."):
             profiles[name] = _with_separators(profile_column(name, frame[name], decimal), layout)
+    for name, parts in (dialect.dates or {}).items():
+        profiles[name] = profiles[name].left_out(f"made of {', '.join(parts)}")
     return profiles
+
+
+def _ranges(frame: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """Return the least and the greatest number of each column of whole numbers."""
+    numbers = [name for name in frame.columns if frame[name].dtype.kind == "i"]
+    return {name: (float(frame[name].min()), float(frame[name].max())) for name in numbers}
+
+
+def _free(name: str, frame: pd.DataFrame) -> str:
+    return name if name not in frame.columns else _free(f"{name}_", frame)
 
 
 def _decimal(layout: Layout) -> str:

@@ -58,7 +58,8 @@ def find_format(name: str, texts: Sequence[str], decimal: str = "") -> NumberFor
         if _reads(written := NumberFormat(decimal=point, thousands=group, symbols=symbols), head)  # type: ignore[arg-type]
         and _reads(written, texts)
     ]
-    return _choose(fitting, head, decimal)
+    chosen = _choose(fitting, head, decimal)
+    return None if chosen == NumberFormat() else chosen  # plain digits that are no number are a code
 
 
 def mixed_units(texts: Sequence[str]) -> list[str]:

@@ -57,6 +57,21 @@ class Dialect(Settings):
         None, exclude_if=_unset, description="Leave out rows with more or fewer cells than the header, and list them."
     )
 
+    dates: dict[str, list[str]] | None = Field(
+        None,
+        exclude_if=_unset,
+        description="Dates over several columns, for `order` and `split.by`: a new name, and the columns of year, "
+        "month, day, hour, minute, second.",
+    )
+
+    @field_validator("dates")
+    @classmethod
+    def _parts(cls, dates: dict[str, list[str]] | None) -> dict[str, list[str]] | None:
+        for name, parts in (dates or {}).items():
+            if not 2 <= len(parts) <= 6 or len(set(parts)) < len(parts):
+                raise ValueError(f"{name}: expected 2 to 6 columns, year and month first; received {', '.join(parts)}")
+        return dates
+
     @field_validator("encoding")
     @classmethod
     def _known(cls, name: str | None) -> str | None:

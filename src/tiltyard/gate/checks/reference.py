@@ -20,6 +20,6 @@ class Reference(Check):
         gain = duel.over_reference
         if duel.reference is None or gain is None:
             raise NotApplicableError("no reference takes such features")
-        good = gain.high >= 0
-        text = f"{versus(duel, gain, duel.reference.name)}; expected an interval that includes zero or lies above it"
-        return of_gain(gain, text if good else f"{text}; to serve it: model: {{family: reference}}", good=good)
+        text = f"{versus(duel, gain, duel.reference.name)}, fitted to {duel.reference.fitted_to}"
+        good, expected = gain.high >= 0, "expected an interval that includes zero or lies above it"
+        return of_gain(gain, f"{text}; {expected}", good=good)

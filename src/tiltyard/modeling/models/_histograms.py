@@ -18,6 +18,7 @@ GREYS = 16
 ORIENTATIONS = 8
 STRENGTHS = 8  # bins of the strength of edges
 SCALES, SMALLEST = (1, 2, 4), 8  # images are reduced by these factors while their sides have so many pixels
+MAX_SIDE, MAX_COLOUR_SIDE = 64, 32  # pixels; larger images are reduced before edges and colours are counted
 GRID = 4  # cells on each side, for mean colours
 MAX_CELLS, CELL = 7, 2  # cells on each side for edges, and their smallest width in pixels
 TINY = 1e-6
@@ -32,11 +33,21 @@ def histograms(pixels: Any, ops: Any = np, *, places: bool = False) -> Any:
     return ops.concatenate([counts(pixels, ops), *([counts_by_place(pixels, ops)] if places else [])], axis=-1)
 
 
+def _within(pixels: Any, most: int, ops: Any) -> Any:
+    """Return images whose sides have at most so many pixels, reduced by a whole number: it bounds time and memory."""
+    factor = -(-max(pixels.shape[1:3]) // most)
+    if factor == 1:
+        return pixels
+    return ops.stack([_reduced(pixels[..., channel], factor, ops) for channel in range(pixels.shape[3])], axis=-1)
+
+
 def counts(pixels: Any, ops: Any) -> Any:
     """Return histograms of colours and edges of whole images."""
+    pixels = _within(pixels, MAX_SIDE, ops)
     _, height, width, channels = pixels.shape
     grey = ops.mean(pixels, axis=-1)
-    parts = [_colours(pixels, ops) if channels == 3 else _levels(grey, GREYS, ops)]
+    coarse = _within(pixels, MAX_COLOUR_SIDE, ops)
+    parts = [_colours(coarse, ops) if channels == 3 else _levels(coarse[..., 0], GREYS, ops)]
     scales = [scale for scale in SCALES if scale == 1 or min(height, width) // scale >= SMALLEST]
     parts += [_textures(_reduced(grey, scale, ops), ops) for scale in scales]
     return ops.concatenate(parts, axis=-1)
@@ -44,6 +55,7 @@ def counts(pixels: Any, ops: Any) -> Any:
 
 def counts_by_place(pixels: Any, ops: Any) -> Any:
     """Return mean colours and edges for each cell of a grid."""
+    pixels = _within(pixels, MAX_SIDE, ops)
     _, height, width, _ = pixels.shape
     edges = _local_edges(ops.mean(pixels, axis=-1), (_cells(height), _cells(width)), ops)
     return ops.concatenate([_grid_means(pixels, ops), edges], axis=-1)
@@ -118,7 +130,7 @@ def _reduced(grey: Any, scale: int, ops: Any) -> Any:
     if scale == 1:
         return grey
     _, height, width = grey.shape
-    cells = (height // scale, width // scale)
+    cells = (max(1, height // scale), max(1, width // scale))
     return ops.reshape(_pooled(grey, cells, ops), (-1, *cells))
 
 

@@ -123,10 +123,14 @@ class FittedReference:
     of: int  # all training rows
 
     @property
+    def extent(self) -> str:
+        """The rows that it was fitted to, in words."""
+        return f"{self.rows:,} training rows" if self.rows == self.of else f"{self.rows:,} of {self.of:,} training rows"
+
+    @property
     def name(self) -> str:
         """The name, with the number of rows."""
-        rows = f"{self.rows:,} training rows" if self.rows == self.of else f"{self.rows:,} of {self.of:,} training rows"
-        return f"{self.model.title} fitted to {rows}"
+        return f"{self.model.title} fitted to {self.extent}"
 
     def scores(self, features: Features) -> Array:
         """Return the scores of many rows, in batches."""
