@@ -27,7 +27,7 @@ THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
 PARTS = ("train", "validation", "test")
 PEERS = ("trees", "catboost", "linear")
 SHARES = (0.6, 0.2)  # of training and validation rows
-RESAMPLES = 1000
+RESAMPLES = 300
 Scored = dict[str, Any]
 
 
