@@ -75,9 +75,7 @@ def mixed_units(texts: Sequence[str]) -> list[str]:
 
 def numbers(written: NumberFormat, texts: Sequence[str]) -> Array:
     """Return the numbers that the texts are."""
-    import pyarrow as pa
-
-    values = written.read_arrow(pa.array(texts, pa.string()))
+    values = written.read_texts(texts)
     return np.empty(0) if values is None else values
 
 
@@ -86,10 +84,7 @@ def _has_digit(text: str) -> bool:
 
 
 def _reads(written: NumberFormat, texts: Sequence[str]) -> bool:
-    import pyarrow as pa
-
-    stripped = [text.strip() for text in texts]
-    return written.read_arrow(pa.array(stripped, pa.string())) is not None
+    return written.read_texts(texts) is not None
 
 
 def _symbols(texts: Sequence[str]) -> list[str] | None:
