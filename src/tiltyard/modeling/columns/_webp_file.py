@@ -35,7 +35,7 @@ def stripped(content: bytes) -> Webp:
     if pixels is None:
         raise ValueError("expected a whole WebP file")
     width, height = _lossy_size(chunks[pixels]) if pixels == b"VP8 " else _lossless_size(chunks[pixels])
-    parts = [(pixels, chunks[pixels])]
+    parts: list[tuple[bytes, bytes]] = [(pixels, chunks[pixels])]
     if pixels == b"VP8 " and b"ALPH" in chunks:
         canvas = struct.pack("<I", ALPHA) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
         parts = [(b"VP8X", canvas), (b"ALPH", chunks[b"ALPH"]), *parts]
