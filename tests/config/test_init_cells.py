@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from workspaces import fetch_raw
@@ -69,7 +70,8 @@ def test_options_of_init_are_settings_of_the_source(workspace: Workspace, monkey
     rows = "\n".join(f"{'x' if i % 5 == 0 else i}|{i % 7},5|{'ab'[i * 7 % 5 % 2]}" for i in range(60))
     (workspace.root / "any.csv").write_text(f"title\nn|amount|kind\n{rows}\n", encoding="utf-8")
     options = ["--na", "x", "--delimiter", "|", "--decimal", ",", "--skip-rows", "1", "--encoding", "utf-8"]
-    cli.main(["init", "any", "--data", "any.csv", "--target", "kind", *options])
+    result = CliRunner().invoke(cli.cli, ["init", "any", "--data", "any.csv", "--target", "kind", *options])
+    assert result.exit_code == 0, result.output
     read = yaml.safe_load(workspace.task_file("any").read_text(encoding="utf-8"))["source"]["read"]
     assert read["na"][-1] == "x"
     assert {key: read[key] for key in read if key != "na"} == {
@@ -105,7 +107,10 @@ def test_numbers_that_mean_a_missing_value(name: str, values: list[float], codes
     ("cells", "reason"),
     [
         (["5 kg", "300 g"] * 20, "numbers in several units (g, kg): convert them to one"),
-        ([f"{unit}{i}" for i in range(20) for unit in "$€"], "numbers in several units ($, €): convert them to one"),
+        (
+            [f"{unit}{i % 9}" for i in range(40) for unit in "$€"],
+            "numbers in several units ($, €): convert them to one",
+        ),
         (["x"] * 299 + ["y"], "nearly constant: x in 99.7%"),
         ([f"n{i}" for i in range(290)] + ["n0"] * 10, "an id: 290 different values in 300 rows"),
     ],
@@ -152,12 +157,14 @@ def test_several_labels_in_a_cell_are_refused_with_what_to_do(workspace: Workspa
 
 def test_a_logarithm_is_learned_where_it_helps(workspace: Workspace) -> None:
     """A product of effects gets a logarithm, a sum of them does not, though both are skewed."""
-    size, noise = DICE.normal(0, 1, 400), DICE.normal(0, 0.3, 400)
+    size, noise = DICE.normal(0, 1, 400), DICE.normal(0, 0.6, 400)
     drafted, task = init(workspace, pd.DataFrame({"size": size, "price": np.exp(6 + size + noise).round(2)}), "price")
     assert (task["target"]["log"], task["gate"]["metric"]) == (True, "mae")
     assert any("learned by its logarithm" in note for note in drafted.notes)
     weight = DICE.lognormal(3, 1, 400).round(2)
-    _, task = init(workspace, pd.DataFrame({"weight": weight, "price": (3 * weight + 9 + noise).round(2)}), "price")
+    _, task = init(
+        workspace, pd.DataFrame({"weight": weight, "price": (3 * weight + 150 + 60 * noise).round(2)}), "price"
+    )
     assert "log" not in task["target"]
     assert task["gate"]["metric"] == "rmse"
     assert not log_target.is_skewed(DICE.normal(9, 1, 99))
@@ -262,3 +269,20 @@ def test_labels_of_a_target_may_have_signs_for_missing_values(workspace: Workspa
     _, task = init(workspace, frame, "y")
     assert task["target"]["classes"] == ["a", "b"]
     assert targets.MIN_GRADES > 2
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_typed_formats_declare_texts_for_missing_values_in_the_column(workspace: Workspace, suffix: str) -> None:
+    """JSON and Parquet have their own missing value, so that a question mark is a setting of its column."""
+    cells = [str(i % 50) if i % 9 else "?" for i in range(90)]
+    frame = pd.DataFrame({"x": cells, "job": ["a", "b", "-"] * 30, "y": DICE.choice(["p", "q"], 90)})
+    path = workspace.root / f"any.{suffix}"
+    _ = frame.to_json(path, orient="records", lines=True) if suffix == "jsonl" else frame.to_parquet(path)
+    draft_task(workspace, "any", DraftRequest(path.name, "y"))
+    task = loader.load(workspace, "any")
+    assert [task.columns[name].model_dump()["na"] for name in ("x", "job")] == [["?"], ["-"]]
+    fetch_raw(workspace, "any")
+    assert sum(prepare.prepare(workspace, task)["rows"].values()) == 90
+    parsed = task.encoder().parse([{"x": "?", "job": "-"}, {"x": 3, "job": "a"}])
+    assert np.isnan(parsed["x"]).tolist() == [True, False]
+    assert parsed["job"].tolist() == ["", "a"]
