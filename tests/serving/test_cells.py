@@ -123,7 +123,8 @@ def test_init_finds_how_cells_are_written(project: Project, kind: str) -> None:
     """Separators, currencies, units, times and missing values are settings of the column."""
     wanted = KINDS[kind][1]
     settings = loader.load(project.workspace, "cells").columns[kind].model_dump(mode="json")
-    written = {key: value for key, value in settings.get("written", {}).items() if value not in ("", ".", [])}
+    declared = settings.get("written", {}).items()
+    written = {key: value for key, value in declared if value and (key, value) != ("decimal", ".")}
     found = {**settings, "written": written}
     assert {key: found[key] for key in wanted} == wanted
 

@@ -45,10 +45,12 @@ def find_format(name: str, texts: Sequence[str], decimal: str = "") -> NumberFor
     `decimal` is the separator that other columns of the file use, for a column such as 1,234 that allows both.
     """
     head = [*texts[:FEW]]
-    if not head or any(CODE.match(text.strip()) for text in head) or not all(map(_has_digit, head)):
+    if not head or not all(map(_has_digit, head)):
         return None
     if duration := _duration(name, texts):
         return duration
+    if any(CODE.match(text.strip()) for text in head):
+        return None
     symbols = _symbols(head)
     if symbols is None:
         return None
