@@ -31,6 +31,11 @@ class Estimate:
         with contextlib.suppress(OSError):
             files.write_json(self.path, self.known)
 
+    def last_seconds(self, task: str) -> float:
+        """Return how long all steps of a task took when they had something to do; 0 if a step never had."""
+        known = self.known.get(task, {})
+        return sum(known[step] for step in self.steps) if {*self.steps} <= known.keys() else 0.0
+
     def seconds_left(self, tasks: list[TaskProgress], now: float) -> float | None:
         """Return the seconds until all tasks are done, or None while that cannot be estimated."""
         begun = [task for task in tasks if task.steps]

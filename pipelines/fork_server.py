@@ -1,10 +1,9 @@
 """Fork server: a process with heavy libraries loaded, from which the stages of a run start in milliseconds.
 
-`tiltyard run` starts one for each group of libraries. The command of a stage, such as `tiltyard train iris`, finds the
-server by an environment variable, sends its arguments, environment and open files, and exits with the exit status of
-the fork. Without a server, or for another command, it runs in its own process. The server imports nothing of the
-project but `library_imports`, which loads the libraries, and a fork imports it again: it runs the code that is on disk
-when the stage starts, as DVC records it.
+`tiltyard run` starts one for each group of libraries. The command of a stage, such as `tiltyard train iris`, sends its
+arguments, environment and open files (fork_client.py), and exits with the exit status of the fork. The server has
+modules of the project loaded, too. If a file of the project has changed since, a fork imports them again: it runs the
+code that is on disk when the stage starts, as DVC records it.
 """
 
 from __future__ import annotations
@@ -28,25 +27,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
-ENVIRONMENT = "environment.json"  # beside the sockets: the variables with which the libraries are loaded
-VARIABLE = "TILTYARD_FORK_SERVER"  # environment variable: the folder of the sockets
+from pipelines.fork_client import ENVIRONMENT, LENGTH_BYTES, VARIABLE, library_variables
+
 EVERY = ("click", "msgspec", "numpy", "pandas", "pyarrow.parquet", "pydantic", "yaml")  # for each command
 CHECKS = "great_expectations.expectations.registry"
 TRAINING = ("keras", "onnxruntime", "sklearn.linear_model", "tensorboard.summary", "tf2onnx.tfonnx")
+OWN_EVERY = ("tiltyard.cli.main", "tiltyard.config.loader")
+OWN_DATA = ("tiltyard.config.resolve", "tiltyard.validation.validate", "tiltyard.preparation.prepare")
+OWN_TRAINING = ("tiltyard.training.train", "tiltyard.evaluation.evaluate")
+OWN = {  # modules of the project by group
+    "data": (*OWN_EVERY, *OWN_DATA),
+    "models": (*OWN_EVERY, *OWN_TRAINING),
+    "all": (*OWN_EVERY, *OWN_DATA, *OWN_TRAINING, "pipelines.smoke"),
+}
 LIBRARIES = {  # Keras first, which does not need the others
     "data": (CHECKS, *EVERY),
     "models": (*TRAINING, *EVERY),
     "all": (*TRAINING, CHECKS, *EVERY),
 }
-GROUPS = {
-    **dict.fromkeys(("resolve", "validate", "prepare"), "data"),
-    **dict.fromkeys(("train", "evaluate"), "models"),
-    "smoke-task": "all",
-}
-# of variables that libraries read when they are loaded; PYTHONPATH decides which code runs
-PREFIXES = ("CUDA_", "GX_", "JAX_", "KERAS_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "TF_", "XLA_")
+PACKAGES = ("tiltyard", "pipelines")  # of the project
 RECEIVE_SECONDS = 10.0  # for a client to send its request
-LENGTH_BYTES = 8  # the length of a request, sent before it
 
 
 def is_supported() -> bool:
@@ -79,14 +79,14 @@ class ForkServers:
         return self
 
     def _listen(self) -> None:
-        from tiltyard import files  # not in a server, which imports nothing of the project
+        from tiltyard import files
 
         folder = self.stack.enter_context(files.temporary_folder("tiltyard-fork"))
         for group in self.groups:
             listener = self.listeners[group] = self.stack.enter_context(socket.socket(socket.AF_UNIX))
             listener.bind(str(folder / group))
             listener.listen()
-        (folder / ENVIRONMENT).write_text(json.dumps(_library_variables()), encoding="utf-8")
+        (folder / ENVIRONMENT).write_text(json.dumps(library_variables()), encoding="utf-8")
         os.environ[VARIABLE] = str(folder)
         self.stack.callback(os.environ.pop, VARIABLE, None)
         thread = threading.Thread(target=self._run, name="fork servers", daemon=True)
@@ -108,15 +108,15 @@ class ForkServers:
             for listener in self.listeners.values():
                 processes.enter_context(listener)
             for group, listener in self.listeners.items():
-                processes.enter_context(_running(listener, LIBRARIES[group]))
+                processes.enter_context(_running(listener, LIBRARIES[group], OWN[group]))
             self.ending.recv(1)
 
 
 @contextlib.contextmanager
-def _running(listener: socket.socket, libraries: tuple[str, ...]) -> Iterator[None]:
+def _running(listener: socket.socket, libraries: tuple[str, ...], own: tuple[str, ...]) -> Iterator[None]:
     """Run a server, which ends when its stdin is closed."""
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "pipelines.fork_server", str(listener.fileno()), *libraries],
+        [sys.executable, "-P", "-m", "pipelines.fork_server", str(listener.fileno()), *libraries, *own],
         pass_fds=[listener.fileno()],
         start_new_session=True,  # an interrupt from the keyboard ends the commands, whose end ends the forks
         stdin=subprocess.PIPE,
@@ -127,36 +127,6 @@ def _running(listener: socket.socket, libraries: tuple[str, ...]) -> Iterator[No
     with process:
         yield
         process.kill()
-
-
-def run_in_fork(arguments: list[str]) -> int | None:
-    """Run this command in a fork of the server and return its exit status; None if there is no server for it."""
-    folder, group = os.environ.pop(VARIABLE, ""), GROUPS.get(arguments[1] if len(arguments) > 1 else "")
-    if not folder or not group or not _has_same_variables(Path(folder)):
-        return None
-    with socket.socket(socket.AF_UNIX) as connection:
-        try:
-            connection.connect(str(Path(folder) / group))
-            request = {"arguments": arguments, "folder": str(Path.cwd()), "environment": dict(os.environ)}
-            content = json.dumps(request).encode()
-            socket.send_fds(connection, [len(content).to_bytes(LENGTH_BYTES, "big")], [0, 1, 2])
-            connection.sendall(content)
-            status = connection.recv(LENGTH_BYTES)
-        except OSError:
-            return None  # the server has ended
-        return int(status) if status else 1
-
-
-def _library_variables() -> dict[str, str]:
-    """Return the environment variables that libraries read when they are loaded."""
-    return {name: value for name, value in os.environ.items() if name.startswith(PREFIXES)}
-
-
-def _has_same_variables(folder: Path) -> bool:
-    """Return whether the libraries were loaded with the variables of this process."""
-    with contextlib.suppress(OSError, ValueError):
-        return bool(json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8")) == _library_variables())
-    return False
 
 
 @dataclass(frozen=True)
@@ -252,15 +222,28 @@ def main() -> None:
     listener = socket.socket(fileno=int(sys.argv[1]))
     listener.set_inheritable(False)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # as training does, whatever ~/.keras/keras.json says
+    sources = _sources()
     library_imports = importlib.import_module("tiltyard.library_imports")
     for name in sys.argv[2:]:
-        library_imports.load(name)
+        with contextlib.suppress(Exception):  # a fork imports it again, and reports the error
+            library_imports.load(name)
     gc.freeze()  # the memory of the libraries stays shared with the forks
     if request := Server(listener).serve():
-        run(request)
+        run(request, sources)
 
 
-def run(request: Request) -> NoReturn:
+def _sources() -> dict[str, tuple[int, int, int]]:
+    """Return time, size and inode of each file of the project's code; a changed file has others, as for DVC."""
+    found = {}
+    for package in PACKAGES:
+        for path in Path(importlib.import_module(package).__file__ or "").parent.rglob("*.py"):
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                state = path.stat()
+                found[str(path)] = state.st_mtime_ns, state.st_size, state.st_ino
+    return found
+
+
+def run(request: Request, sources: dict[str, tuple[int, int, int]]) -> NoReturn:
     """Run a command as its own process would, and end this process."""
     for place, descriptor in enumerate(request.descriptors):
         os.dup2(descriptor, place)
@@ -273,8 +256,9 @@ def run(request: Request) -> NoReturn:
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()  # forks would draw the same numbers
     importlib.invalidate_caches()
-    for name in [name for name in sys.modules if name.partition(".")[0] in {"tiltyard", "pipelines"}]:
-        del sys.modules[name]
+    if _sources() != sources:
+        for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
+            del sys.modules[name]
     code = 1
     try:
         importlib.import_module("tiltyard.cli.main").main()

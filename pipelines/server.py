@@ -19,14 +19,19 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, TextIO
 
+from pipelines import prefect_database
 from tiltyard import processes
 from tiltyard.data import sqlite_file
 from tiltyard.errors import WorkspaceError
 
 API_URL = "PREFECT_API_URL"
-DATABASE_URL = "PREFECT_API_DATABASE_CONNECTION_URL"  # the database of a team's server
 OWN_SERVER: list[subprocess.Popen[bytes]] = []  # the server that this process has started
 START_SECONDS = 120.0  # it takes six seconds, or far longer on a busy machine
+LIGHT = {
+    "PREFECT__SERVER_EPHEMERAL": "1",  # without web pages and scheduler
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # a run uses no block types, whose registration takes a second,
+    "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",  # and a server that needs them must not think that it is done
+}
 # Concurrency leases are kept on disk: in memory, a lease that was held during a power cut could never be released.
 LEASES = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem"}
 
@@ -39,8 +44,7 @@ def running_server(*, scheduling: bool = False) -> Iterator[None]:
         return
     _set_damaged_database_aside()
     port = _free_port()
-    light = {} if scheduling else {"PREFECT__SERVER_EPHEMERAL": "1"}  # without web pages and scheduler
-    environment = {**LEASES, **os.environ, **light, "PREFECT__SERVER_FINAL": "1"}
+    environment = {**LEASES, **os.environ, **({} if scheduling else LIGHT), "PREFECT__SERVER_FINAL": "1"}
     command = [sys.executable, "-m", "pipelines.server", str(port)]
     # in its own session, so that Ctrl-C does not end it: this process still has to report to it
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -73,16 +77,11 @@ def wait_until_ready() -> None:
             sleep(0.05)
 
 
-def _database() -> Path:
-    """Return the path of the project's Prefect database."""
-    return Path(os.environ["PREFECT_HOME"]) / "prefect.db"
-
-
 def _set_damaged_database_aside() -> None:
     """Rename a damaged database: it holds only the history of runs, which no run needs."""
-    if DATABASE_URL in os.environ or not (damage := sqlite_file.damage(_database())):
+    if prefect_database.URL in os.environ or not (damage := sqlite_file.damage(prefect_database.path())):
         return
-    copy = sqlite_file.set_aside(_database())
+    copy = sqlite_file.set_aside(prefect_database.path())
     message = (
         f"Prefect's database was damaged ({damage}); its history of runs was moved to {copy}, and a new one begins"
     )
@@ -91,7 +90,7 @@ def _set_damaged_database_aside() -> None:
 
 def _exit_error(status: int) -> WorkspaceError:
     """Return the error for a server that ended instead of starting."""
-    path = _database()
+    path = prefect_database.path()
     return WorkspaceError(
         f"Prefect's server ended with {status} instead of starting",
         hint=f"start without the history of runs: mv {path} {path}.old; or find the cause: prefect server start",
@@ -124,15 +123,23 @@ def _serve(port: int) -> None:
     """Run the server; a lock makes other servers of the project wait while the database is created or migrated."""
     import uvicorn
 
-    app = "prefect.server.api.server:create_app"
-    config = uvicorn.Config(app, factory=True, host="127.0.0.1", port=port, log_level="error", lifespan="on")
-    server = uvicorn.Server(config)
     home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
     home.mkdir(parents=True, exist_ok=True)
     with (home / "starting.lock").open("w") as lock:  # the system frees it if this process dies
         fcntl.flock(lock, fcntl.LOCK_EX)
+        copied = prefect_database.create() and LIGHT.items() <= os.environ.items()  # a scheduler may add rows
+        app = create_app if copied else "prefect.server.api.server:create_app"
+        config = uvicorn.Config(app, factory=True, host="127.0.0.1", port=port, log_level="error", lifespan="on")
+        server = uvicorn.Server(config)
         threading.Thread(target=_unlock_when_started, args=(server, lock), daemon=True).start()
         server.run()
+
+
+def create_app() -> Any:
+    """Return Prefect's app; it copies the database that it creates."""
+    from prefect.server.api.server import create_app as create
+
+    return prefect_database.copy_when_created(create())
 
 
 def _unlock_when_started(server: Any, lock: TextIO) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from pipelines.run_progress import RunProgress
+from pipelines.task_order import longest_first
 from pipelines.task_outcome import TaskOutcome
 from tiltyard import processes, threads
 from tiltyard.config import base_tasks, loader
@@ -26,10 +27,10 @@ def worker_count(names: list[str]) -> int:
 def run_tasks(
     workspace: Workspace, names: list[str], display: RunProgress, run_task: Callable[[Task], TaskOutcome]
 ) -> list[TaskOutcome]:
-    """Run a function for each task and return the rows; names are in training order, base tasks first."""
+    """Run a function for each task, the longest first, and return the rows; names are in training order."""
     futures: dict[str, Future[TaskOutcome]] = {}
     with _pool(worker_count(names), display) as pool:
-        for name in names:  # a base task is submitted before the tasks that wait for it
+        for name in longest_first(workspace, names, display.estimate):  # base tasks before those that wait for them
             if error := base_tasks.find_error(workspace, name):
                 futures[name] = pool.submit(_invalid_task_file, name, display, error)
                 continue
@@ -37,7 +38,7 @@ def run_tasks(
             base = futures.get(task.model.base_task)
             # Prefect finds the flow that a task belongs to in the context, which threads do not inherit
             futures[name] = pool.submit(contextvars.copy_context().run, _run_after, base, run_task, task)
-        return [future.result() for future in futures.values()]
+        return [futures[name].result() for name in names]
 
 
 def _run_after(base: Future[TaskOutcome] | None, run_task: Callable[[Task], TaskOutcome], task: Task) -> TaskOutcome:

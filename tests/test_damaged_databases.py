@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from workspaces import edit_task, fetch_raw
 
-from pipelines import server
+from pipelines import prefect_database, server
 from tiltyard.config import loader
 from tiltyard.data import sqlite_file
 from tiltyard.errors import WorkspaceError
@@ -104,7 +104,7 @@ def test_damaged_history_is_moved_aside(
 ) -> None:
     """Before the server starts, the database and its side files are moved, and the new path is printed."""
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    monkeypatch.delenv(server.DATABASE_URL, raising=False)
+    monkeypatch.delenv(prefect_database.URL, raising=False)
     damage(tmp_path / "prefect.db")
     (tmp_path / "prefect.db-wal").touch()
     server._set_damaged_database_aside()
@@ -118,7 +118,7 @@ def test_run_does_not_wait_for_a_server_that_cannot_start(tmp_path: Path, monkey
     """With a database of another tool the real server exits, which is noticed long before the timeout."""
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     monkeypatch.delenv(server.API_URL, raising=False)
-    monkeypatch.delenv(server.DATABASE_URL, raising=False)
+    monkeypatch.delenv(prefect_database.URL, raising=False)
     with sqlite3.connect(tmp_path / "prefect.db") as database:
         database.execute("create table flow (colour text)")
         database.execute("create table alembic_version (version_num text)")

@@ -107,10 +107,10 @@ def prepare_challengers(root: Path) -> Path:
 
 
 def copy_challengers(prepared_root: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Copy such a project outside git, and patch out the slow parts: packaging, simple model, measuring memory."""
+    """Copy such a project outside git, and patch out the slow parts: packaging, reference, measuring memory."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(root.parent))
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
-    monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)
+    monkeypatch.setattr("tiltyard.gate.duel_setup.fit_reference", lambda *_: None)
     monkeypatch.setattr(
         "tiltyard.gate.duel_setup._memory_mb", lambda _: 80.0
     )  # a process each time; tests/registry/test_verify.py has it

@@ -143,7 +143,7 @@ def test_table_of_text_only_is_a_text_task(workspace: Workspace) -> None:
     frame.to_csv(workspace.root / "sms.tsv", sep="\t", index=False)
     draft.draft_task(workspace, "spam", DraftRequest("sms.tsv", "spam"))
     task = loader.load(workspace, "spam")
-    assert (task.modality, task.model.family) == ("text", "bow")
+    assert (task.modality, task.model.family) == ("text", "ngrams")
 
 
 def test_labels_keep_leading_zeros(workspace: Workspace) -> None:

@@ -64,7 +64,8 @@ def test_orientation_is_applied(kind: str, orientation: int) -> None:
     exif = Pillow.Exif()
     exif[0x0112] = orientation
     smooth = PICTURE.resize((4, 3)).resize((16, 12))
-    settings = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}}.get(kind, {})
+    options: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}}
+    settings = options.get(kind, {})
     content = saved(smooth, kind, exif=exif, **settings)
     shown = ImageOps.exif_transpose(Pillow.open(io.BytesIO(content))).convert("RGB")
     assert shown.size == ((12, 16) if orientation > 4 else (16, 12))

@@ -18,11 +18,11 @@ import psutil
 import pytest
 from workspaces import ROOT
 
-from pipelines import fork_server
+from pipelines import fork_client, fork_server
 from pipelines.fork_server import ForkServers
 
 pytestmark = pytest.mark.skipif(not fork_server.is_supported(), reason="forks are used on Linux only")
-CLIENT = "import sys; from pipelines import fork_server; sys.exit(fork_server.run_in_fork(sys.argv))"
+CLIENT = "import sys; from pipelines import fork_client; sys.exit(fork_client.run_in_fork(sys.argv))"
 COMMAND = """
 import json, os, random, sys, threading, time
 import numpy
@@ -54,7 +54,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("files.py", "library_imports.py"):
         (package / name).write_text((ROOT / "src" / "tiltyard" / name).read_text())
     (pipelines := package.with_name("pipelines")).mkdir()
-    for name in ("__init__.py", "fork_server.py"):
+    for name in ("__init__.py", "fork_client.py", "fork_server.py"):
         (pipelines / name).write_text((ROOT / "pipelines" / name).read_text())
     (package / "cli" / "main.py").write_text(COMMAND)
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
@@ -145,13 +145,14 @@ def test_nothing_is_left_if_one_of_them_is_killed(ending: str, servers: ForkServ
 def test_the_server_of_a_killed_run_ends() -> None:
     """After kill -9 of a run, the server and its fork end by themselves; the next run removes the sockets."""
     program = (
-        "from pipelines import fork_server; fork_server.LIBRARIES = {'data': (), 'models': ()}; import os, time\n"
-        "fork_server.ForkServers().__enter__(); print(os.environ[fork_server.VARIABLE], flush=True)\n"
+        "import os, time; from pipelines import fork_client, fork_server\n"
+        "fork_server.LIBRARIES = {'data': (), 'models': ()}\n"
+        "fork_server.ForkServers().__enter__(); print(os.environ[fork_client.VARIABLE], flush=True)\n"
         "time.sleep(300)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout
-        environment = {**os.environ, fork_server.VARIABLE: run.stdout.readline().strip()}
+        environment = {**os.environ, fork_client.VARIABLE: run.stdout.readline().strip()}
         with client("sleep", env=environment) as process:
             assert process.stdout
             fork = psutil.Process(int(process.stdout.readline()))
@@ -159,19 +160,19 @@ def test_the_server_of_a_killed_run_ends() -> None:
             _until(lambda: not _is_running(fork))
             assert process.wait(60) == 1
     with ForkServers():
-        assert not Path(environment[fork_server.VARIABLE]).exists()
+        assert not Path(environment[fork_client.VARIABLE]).exists()
 
 
 @pytest.mark.usefixtures("project")
 def test_without_a_server_a_command_runs_in_its_own_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So it does if the server has ended, or if the command is no stage."""
-    assert fork_server.run_in_fork(["tiltyard", "validate"]) is None
-    monkeypatch.setenv(fork_server.VARIABLE, str(tmp_path))
-    assert fork_server.run_in_fork(["tiltyard", "validate"]) is None
-    assert fork_server.VARIABLE not in os.environ
+    assert fork_client.run_in_fork(["tiltyard", "validate"]) is None
+    monkeypatch.setenv(fork_client.VARIABLE, str(tmp_path))
+    assert fork_client.run_in_fork(["tiltyard", "validate"]) is None
+    assert fork_client.VARIABLE not in os.environ
     with ForkServers():
-        assert fork_server.run_in_fork(["tiltyard", "status"]) is None
-        assert fork_server.run_in_fork(["tiltyard"]) is None
+        assert fork_client.run_in_fork(["tiltyard", "status"]) is None
+        assert fork_client.run_in_fork(["tiltyard"]) is None
 
 
 @pytest.mark.usefixtures("servers")
@@ -181,7 +182,7 @@ def test_other_settings_of_libraries_need_their_own_process(
 ) -> None:
     """The libraries of the server were loaded with the settings of the run; other variables do not matter."""
     monkeypatch.setenv(name, value)
-    assert fork_server.run_in_fork(["tiltyard", "validate", "3"]) == (3 if name == "OTHER" else None)
+    assert fork_client.run_in_fork(["tiltyard", "validate", "3"]) == (3 if name == "OTHER" else None)
 
 
 def test_the_backend_is_that_of_training(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,10 +212,10 @@ def test_servers_load_libraries_at_once_if_a_stage_is_sure_to_run(
 @pytest.mark.usefixtures("servers")
 def test_servers_inside_servers_are_those_outside() -> None:
     """The flow of a run uses the servers that its command has started, and leaves them to it."""
-    outside = os.environ[fork_server.VARIABLE]
+    outside = os.environ[fork_client.VARIABLE]
     with ForkServers():
-        assert os.environ[fork_server.VARIABLE] == outside
-    assert os.environ[fork_server.VARIABLE] == outside
+        assert os.environ[fork_client.VARIABLE] == outside
+    assert os.environ[fork_client.VARIABLE] == outside
     assert outcome("3")[0] == 3
 
 
@@ -223,7 +224,7 @@ def test_without_memory_for_a_server_a_command_runs_by_itself(monkeypatch: pytes
     """A stage that has asked for a server does not wait for one that cannot start."""
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: _refuse(0))
     with ForkServers():
-        assert fork_server.run_in_fork(["tiltyard", "validate", "3"]) is None
+        assert fork_client.run_in_fork(["tiltyard", "validate", "3"]) is None
 
 
 @pytest.mark.usefixtures("project")
@@ -232,7 +233,7 @@ def test_a_long_path_has_no_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (long := tmp_path / ("x" * 100)).mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
     with ForkServers():
-        assert fork_server.VARIABLE not in os.environ
+        assert fork_client.VARIABLE not in os.environ
     assert not [*long.iterdir()]
 
 
@@ -240,7 +241,7 @@ def test_an_old_kernel_has_no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without process file descriptors, stages run in their own processes."""
     monkeypatch.setattr(os, "pidfd_open", _refuse)
     with ForkServers():
-        assert fork_server.VARIABLE not in os.environ
+        assert fork_client.VARIABLE not in os.environ
 
 
 def _refuse(_: int) -> int:
@@ -251,9 +252,9 @@ def _refuse(_: int) -> int:
 def test_a_client_that_sends_something_else_ends_no_server() -> None:
     """A connection that is closed, or sends something else, leaves the server as it is."""
     with ForkServers():
-        for content in (b"", b"x", bytes(fork_server.LENGTH_BYTES), (2).to_bytes(8, "big") + b"{}"):
+        for content in (b"", b"x", bytes(fork_client.LENGTH_BYTES), (2).to_bytes(8, "big") + b"{}"):
             with socket.socket(socket.AF_UNIX) as connection:
-                connection.connect(str(Path(os.environ[fork_server.VARIABLE]) / "data"))
+                connection.connect(str(Path(os.environ[fork_client.VARIABLE]) / "data"))
                 connection.sendall(content)
         assert outcome("3")[0] == 3
 

@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from pipelines.fork_server import run_in_fork
+from pipelines.fork_client import run_in_fork
 from tiltyard import progress
 from tiltyard.cli.commands import data, experiments, explain, monitoring, pipeline, registry, serving, tasks
 from tiltyard.cli.commands._common import exit_with, print_error

@@ -1,4 +1,4 @@
-"""DVC, run in this process: versions of data and the stages of dvc.yaml. Only dvc_push imports DVC as well."""
+"""DVC, in this process: versions of data and the stages of dvc.yaml. Besides, dvc_push and dvc_lock_file import DVC."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from pydantic import Field
 
 from tiltyard import files, progress
 from tiltyard import processes as stages
-from tiltyard.data import dvc_cache, dvc_push, dvc_transfer, push_record, remote_listing
+from tiltyard.data import dvc_cache, dvc_lock_file, dvc_push, dvc_transfer, push_record, remote_listing
 from tiltyard.errors import DataError, TaskError, TiltyardError, WorkspaceError, from_os_error
 from tiltyard.settings import Settings
+from tiltyard.task_lock import LOCK_SECONDS, PAUSE
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -242,17 +243,22 @@ def run_stage(workspace: Workspace, verb: str, task: str, *, force: bool = False
         outputs = dvc_cache.outputs(workspace.root / "dvc.lock", f"{verb}@{task}")
         dvc_cache.drop_damaged(repo.cache.local.oid_to_path, outputs)  # before DVC restores it
         try:
-            for name in (RESOLVE, verb):
-                call = functools.partial(repo.reproduce, [f"{name}@{task}"], single_item=True, run_env=environment)
-                if executed := _retry_while_locked(workspace, functools.partial(call, force=force and name == verb)):
-                    _require_stored(repo, dvc_cache.outputs(workspace.root / "dvc.lock", f"{name}@{task}"))
+            # both at once, since DVC reads the whole project for each call
+            calls = [[RESOLVE], [verb]] if force else [[RESOLVE, verb]]
+            for verbs in calls:
+                targets = [f"{name}@{task}" for name in verbs]
+                call = functools.partial(repo.reproduce, targets, single_item=True, run_env=environment)
+                executed = _retry_while_locked(workspace, functools.partial(call, force=force and verbs == [verb]))
+                names = [stage.addressing for stage in executed]
+                for name in names:
+                    _require_stored(repo, dvc_cache.outputs(workspace.root / "dvc.lock", name))
         except StageNotFound:
             raise _unknown_stage(repo, verb, task) from None
         except ReproductionError as error:
             if isinstance(error.__cause__, StageCmdFailedError):
                 raise stages.stage_error(workspace, verb, task) from None
             raise _as_tiltyard_error(error.__cause__ or error) from None
-    return "ran" if executed else "skipped"
+    return "ran" if f"{verb}@{task}" in names else "skipped"
 
 
 def _unknown_stage(repo: Repo, verb: str, task: str) -> TaskError:
@@ -279,6 +285,7 @@ def _repo(workspace: Workspace) -> Iterator[Repo]:
     from dvc.repo import Repo
 
     _silence_loggers()
+    dvc_lock_file.install()
     try:
         with contextlib.chdir(workspace.root), Repo(str(workspace.root)) as repo:
             repo.lock.lock = functools.partial(_retry_while_locked, workspace, repo.lock.lock)
@@ -292,7 +299,7 @@ def _retry_while_locked(workspace: Workspace, call: Callable[[], T]) -> T:
     from dvc.exceptions import DvcException
     from dvc.lock import LockError
 
-    end = time.monotonic() + stages.LOCK_SECONDS
+    end = time.monotonic() + LOCK_SECONDS
     with progress.show_waiting() as wait:
         while True:
             try:
@@ -303,7 +310,7 @@ def _retry_while_locked(workspace: Workspace, call: Callable[[], T]) -> T:
                     raise
                 _drop_stale_locks(workspace)
                 wait(_lock_holder(workspace, str(cause)))
-                time.sleep(stages.PAUSE)
+                time.sleep(PAUSE)
 
 
 def _lock_holder(workspace: Workspace, message: str) -> str:

@@ -24,7 +24,8 @@ def compare(workspace: Workspace, task: Task, first: str, second: str) -> dict[s
     outputs = [_outputs(workspace, task, name, test) for name in names]
     evaluator = task.evaluator
     context = evaluator.context(read_truth(workspace.out(task.name, "prepare") / "train.npz"))
-    bootstrap = Bootstrap(len(test.truth), task.split.seed, task.gate.confidence)
+    dependence = task.dependence(test.unit, len(test.truth))
+    bootstrap = Bootstrap(len(test.truth), task.split.seed, task.gate.confidence, dependence)
     rows = []
     for name, metric in evaluator.metrics.items():
 
@@ -35,7 +36,8 @@ def compare(workspace: Workspace, task: Task, first: str, second: str) -> dict[s
         gain = bootstrap.gain(metric, score, *outputs)
         result = "better" if gain.low > 0 else "worse" if gain.high < 0 else "no sure difference"
         result = "the same" if names[0] == names[1] else result
-        values = {"first": gain.new, "second": gain.old, "gain": gain.value, "low": gain.low, "high": gain.high}
+        low, high = gain.ends
+        values = {"first": gain.new, "second": gain.old, "gain": gain.value, "low": low, "high": high}
         rows.append({"metric": name, **values, "first_is": result})
     return {"task": task.name, "first": names[0], "second": names[1], "rows": len(test.truth), "metrics": rows}
 

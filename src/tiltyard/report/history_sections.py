@@ -13,13 +13,26 @@ from tiltyard.figures import Figure, bars, lines
 from tiltyard.files import Json
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.registry import Champion, Registry
-from tiltyard.report.page import Cell, Section, format_number, render_badge, render_figures, render_table, sparkline
+from tiltyard.report.html_elements import (
+    Cell,
+    Section,
+    format_number,
+    render_badge,
+    render_figures,
+    render_table,
+    sparkline,
+)
 from tiltyard.workspace import Workspace
 
 MAX_HEADING_CHARACTERS = 60
 VERDICTS = ("PROMOTE", "HOLD", "REJECT")
 STATE_CLASSES = {"failed": "bad", "passed": "good"}
-GAINS = {"over_champion": "over the champion", "over_baseline": "over the baseline", "simple": "over a simple model"}
+GAINS = {
+    "over_champion": "over the champion",
+    "over_baseline": "over the baseline",
+    "reference": "over the reference",
+    "simple": "over a simple model",  # in ledgers written before there was a reference
+}
 
 
 def verdict_section(decision: Decision | None) -> Section:
@@ -72,7 +85,7 @@ def comparison_section(task: Task, version: str, champion: Champion | None, deci
 
 
 def _gain_figures(task: Task, decision: Decision) -> Iterator[Figure]:
-    """Plot the gains over champion, baseline and simple model, with the intervals that the gate used."""
+    """Plot the gains over champion, baseline and reference, with the intervals that the gate used."""
     known = {name: decision.evidence.get(key) for key, name in GAINS.items()}
     gains = {name: (gain["value"], gain["low"], gain["high"]) for name, gain in known.items() if gain}
     values = {

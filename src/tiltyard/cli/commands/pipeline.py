@@ -180,6 +180,7 @@ def _print_verdicts(tasks: tuple[str, ...], action: Callable[[Workspace, Task], 
 
     from tiltyard.cli.output import tables
     from tiltyard.gate import next_steps
+    from tiltyard.gate.exit_status import exit_status
 
     def judged(workspace: Workspace, task: Task) -> Any:
         verdict = action(workspace, task)
@@ -194,7 +195,7 @@ def _print_verdicts(tasks: tuple[str, ...], action: Callable[[Workspace, Task], 
         for line in [*verdict.reasons, *steps.fit]:
             click.echo(f"  {line}")
         tables.print_next_steps(steps.commands)
-    exit_with(next_steps.status(verdict for verdict, _ in verdicts))
+    exit_with(exit_status(verdict for verdict, _ in verdicts))
 
 
 @click.command()

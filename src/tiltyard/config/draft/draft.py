@@ -13,7 +13,7 @@ import numpy as np
 
 from tiltyard import files
 from tiltyard.config import loader, task_list
-from tiltyard.config.draft import images, log_target, targets, time_series, yaml_text
+from tiltyard.config.draft import images, log_target, table_network, targets, texts, time_series, yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.config.draft.leakage import leakage_score
 from tiltyard.config.draft.reading import DraftTable, open_draft
@@ -285,14 +285,16 @@ def _sections(
     target: dict[str, Any], split: dict[str, Any], features: list[ColumnProfile], rows: pd.DataFrame
 ) -> dict[str, Any]:
     """Return the sections that are specific to tables."""
-    text = features[0].kind == "text"
+    if features[0].kind == "text":
+        own = texts.sections(features[0], rows[features[0].name].tolist())
+        return {"columns": own.pop("columns"), "target": target, "split": split, **own}
     example = {profile.name: _example(profile, rows[profile.name]) for profile in features}
     return {
         "columns": {profile.name: profile.column for profile in features},
         "target": target,
         "split": split,
-        "model": _model(len(rows), text=text),
-        "serve": {"example": next(iter(example.values())) if text else example},
+        **table_network.sections(len(rows), features),
+        "serve": {"example": example},
     }
 
 
@@ -317,13 +319,6 @@ def _rounded(number: float, column: Column) -> float:
     except RequestError:
         return number
     return short
-
-
-def _model(rows: int, *, text: bool) -> dict[str, Any]:
-    if text:
-        return {"family": "bow", "embedding": 32, "units": [32], "dropout": 0.3}
-    units = [16] if rows < 1000 else [32, 16] if rows < 5000 else [64, 32]
-    return {"family": "mlp", "units": units, "activation": "relu"}
 
 
 def _train(rows: int, problem: ProblemName) -> dict[str, Any]:

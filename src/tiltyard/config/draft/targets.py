@@ -47,7 +47,7 @@ def section(truth: ColumnProfile, column: pd.Series[Any], problem: ProblemName, 
     if problem == "regression":
         if truth.kind != "number":
             raise DataError(f"{truth.name}: expected numbers for a regression; received {truth.examples}")
-        own = {key: truth.column[key] for key in ("bounds", "written") if key in truth.column}
+        own: dict[str, Any] = {key: truth.column[key] for key in ("bounds", "written") if key in truth.column}
         return {"column": truth.name, **own, **drop}
     counts = Counter(map(str, column))
     _refuse_lists(truth.name, counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, of_gain, versus
@@ -30,7 +31,7 @@ class Champion(Check):
         good, detectable = gain.proven and gain.high >= least, gain.detectable_gain(duel.confidence)
         wanted = f"an interval above zero, with an upper end of at least {least:g}"
         text = f"{versus(duel, gain, 'the champion')}; expected {wanted}"
-        if not good and detectable > least and gain.value > 0:
+        if not good and least < detectable < math.inf and gain.value > 0:
             text += f"; {len(duel.truth)} sealed rows detect a gain of {detectable:.3g} or more with a power of 80 %"
         return of_gain(gain, text, good=good, limit=least)
 

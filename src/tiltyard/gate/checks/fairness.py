@@ -13,6 +13,8 @@ from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, to
 from tiltyard.gate.duel import Duel
 from tiltyard.modeling.problems.classification import probabilities
 
+MIN_UNITS = 5  # customers, patients or time steps of a group; rates of fewer are about these, not about the group
+
 
 class Rate(NamedTuple):
     """A rate, and its value for each group."""
@@ -35,11 +37,18 @@ class Fairness(Check):
             raise NotApplicableError("gate.sensitive names no column")
         for name in gate.sensitive:
             parts = groups(name, duel.task.columns[name], duel.rows[name])
-            rates = _rates(duel, [part for part in parts if len(part.indices) >= MIN_ROWS])
+            rates = _rates(duel, [part for part in parts if _is_large(duel, part)])
             observations += [_compared(rate, gate.fairness) for rate in rates]
         if not observations:
-            raise NotApplicableError(f"no two groups have {MIN_ROWS} sealed rows")
+            units = f" of {MIN_UNITS} units of the split" if duel.dependence else ""
+            raise NotApplicableError(f"no two groups have {MIN_ROWS} sealed rows{units}")
         return together(observations)
+
+
+def _is_large(duel: Duel, part: Part) -> bool:
+    """Return whether a group has enough rows, and enough units if rows depend on one another."""
+    units = len(np.unique(duel.dependence.unit[part.indices])) if duel.dependence else MIN_UNITS
+    return len(part.indices) >= MIN_ROWS and units >= MIN_UNITS
 
 
 def _compared(rate: Rate, least: float) -> Observation:

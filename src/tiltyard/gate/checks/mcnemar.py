@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
+
 from tiltyard.arrays import Array
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation
 from tiltyard.gate.duel import Duel
+from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.modeling.problems.classification import probabilities
 
 
@@ -26,6 +29,8 @@ class Mcnemar(Check):
         new, old = _right(duel.truth, duel.challenger), _right(duel.truth, duel.champion)
         won, lost = int((new & ~old).sum()), int((old & ~new).sum())
         chance, most = _chance(won, lost), 1 - duel.confidence
+        if duel.dependence:
+            chance = max(chance, _chance_between_units(duel.dependence, new.astype(np.float64) - old))
         decides = duel.task.gate.metric == "accuracy" and not duel.is_variant
         good = (won > lost and chance <= most) if decides else (won >= lost or chance > most)
         wanted = f"a gain with p at most {most:.3g}" if decides else f"no loss, or p above {most:.3g}"
@@ -37,6 +42,12 @@ class Mcnemar(Check):
 def _right(truth: Array, outputs: Array) -> Array:
     right: Array = probabilities(outputs).argmax(axis=1) == truth
     return right
+
+
+def _chance_between_units(dependence: Dependence, gained: Array) -> float:
+    """Return the p-value of a t-test between groups or blocks; labels of one of them are often right together."""
+    blocks = dependence.blocks(lambda places: gained[places].mean(keepdims=True))
+    return blocks.p_value(gained)
 
 
 def _chance(won: int, lost: int) -> float:

@@ -99,13 +99,13 @@ class DatetimeFormat:
         self.text = text
         self.pieces = re.split("%(.?)", text, flags=re.DOTALL)  # plain text and directives alternate
         self.letters = set(self.pieces[1::2])
-        if complaint := self._complaint():
-            raise ValueError(f"format: {complaint}; received {text!r}")
+        if reason := self._invalid_reason():
+            raise ValueError(f"format: {reason}; received {text!r}")
         self.pattern = self._pattern("{}")  # regular expression of a text in this format, without groups
         self.reader = re.compile(self._pattern("(?P<{letter}>{})"))
 
-    def _complaint(self) -> str:
-        """Return why the format is invalid, or an empty text."""
+    def _invalid_reason(self) -> str:
+        """Return why the format is invalid; empty if it is valid."""
         if not self.letters <= DIRECTIVES.keys():
             return f"expected directives among {_join_letters(DIRECTIVES)}"
         if len(self.letters) < len(self.pieces) // 2 or len(self.letters & set("mbB")) > 1:
@@ -123,17 +123,17 @@ class DatetimeFormat:
                     return f"expected {_join_letters(group)} beside %{letter}"
         return ""
 
-    def _pattern(self, frame: str) -> str:
+    def _pattern(self, template: str) -> str:
         parts = [re.sub(r"([.^$*+?()\[\]{}|\\])", r"\\\1", piece) for piece in self.pieces]
-        for place, letter in enumerate(self.pieces[1::2]):
-            parts[2 * place + 1] = frame.format(DIRECTIVES[letter][0], letter=letter)
+        for index, letter in enumerate(self.pieces[1::2]):
+            parts[2 * index + 1] = template.format(DIRECTIVES[letter][0], letter=letter)
         return "".join(parts)
 
     def read(self, text: str) -> datetime | None:
         """Parse a text; the result is in UTC if it states an offset, and None if it does not match."""
-        found = self.reader.fullmatch(text)
+        match = self.reader.fullmatch(text)
         try:
-            return _moment(found.groupdict()) if found else None
+            return _combine_groups(match.groupdict()) if match else None
         except (ValueError, OverflowError):  # the 31st of June; a moment before the year 1
             return None
 
@@ -143,10 +143,10 @@ class DatetimeFormat:
         if not texts or not self.letters <= FULL.keys():
             return unknown
         try:
-            ascii_ = np.array(texts, dtype=np.bytes_)
+            encoded = np.array(texts, dtype=np.bytes_)
         except UnicodeEncodeError:
             return unknown
-        return self._read_signs(np.frombuffer(ascii_, dtype=np.uint8).reshape(len(texts), -1))
+        return self._read_bytes(np.frombuffer(encoded, dtype=np.uint8).reshape(len(texts), -1))
 
     @property
     def has_date(self) -> bool:
@@ -168,7 +168,7 @@ class DatetimeFormat:
         return len(texts) <= FEW or not np.isnat(self.moments(texts)).any()
 
     def read_arrow(self, texts: pa.Array) -> np.ndarray[Any, np.dtype[np.datetime64]]:
-        """Parse texts without missing ones in the same way, without a Python object for each; blanks do not match."""
+        """Parse an Arrow array without nulls in the same way, without Python objects; blanks do not match."""
         import pyarrow.compute as pc
         from pyarrow import types
 
@@ -181,34 +181,36 @@ class DatetimeFormat:
             return unknown
         _, offsets, content = texts.buffers()
         start = np.frombuffer(offsets, dtype=np.int32)[texts.offset]
-        signs = np.frombuffer(content, dtype=np.uint8, count=len(texts) * width, offset=start)
-        return self._read_signs(signs.reshape(len(texts), width))
+        text_bytes = np.frombuffer(content, dtype=np.uint8, count=len(texts) * width, offset=start)
+        return self._read_bytes(text_bytes.reshape(len(texts), width))
 
-    def _read_signs(self, signs: Any) -> np.ndarray[Any, np.dtype[np.datetime64]]:
+    def _read_bytes(self, text_bytes: Any) -> np.ndarray[Any, np.dtype[np.datetime64]]:
         """Parse texts, one row of bytes each; NaT for those that do not match."""
-        good, parts = self._cut(signs)
+        matches, parts = self._split_digits(text_bytes)
         unknown = np.datetime64("NaT", "us")
-        return np.where(good & _real(parts), _moments(parts), unknown) if parts else np.full(len(signs), unknown)
+        if not parts:
+            return np.full(len(text_bytes), unknown)
+        return np.where(matches & _is_valid_date(parts), _combine_numbers(parts), unknown)
 
-    def _cut(self, signs: Any) -> tuple[Any, dict[str, Any]]:
-        """Split texts, one row of bytes each, into numbers; also return which texts match. Empty if none can match."""
-        widths = [FULL[piece] if place % 2 else len(piece) for place, piece in enumerate(self.pieces)]
-        good, parts = np.ones(len(signs), dtype=bool), {}
-        if sum(widths) != signs.shape[1] or not self.text.isascii():
-            return good, {}
-        for place, (piece, end) in enumerate(zip(self.pieces, np.cumsum(widths), strict=True)):
-            columns = signs.T[end - widths[place] : end]  # one sign of all texts at a time, which is fast
-            if place % 2:
-                number = np.zeros(len(signs), dtype=np.int32)
+    def _split_digits(self, text_bytes: Any) -> tuple[Any, dict[str, Any]]:
+        """Split texts, one row of bytes each, into numbers, and return which match; no numbers if none can match."""
+        widths = [FULL[piece] if index % 2 else len(piece) for index, piece in enumerate(self.pieces)]
+        matches, parts = np.ones(len(text_bytes), dtype=bool), {}
+        if sum(widths) != text_bytes.shape[1] or not self.text.isascii():
+            return matches, {}
+        for index, (piece, end) in enumerate(zip(self.pieces, np.cumsum(widths), strict=True)):
+            columns = text_bytes.T[end - widths[index] : end]  # one character of all texts at a time, which is fast
+            if index % 2:
+                number = np.zeros(len(text_bytes), dtype=np.int32)
                 for column in columns:
                     digit = column - np.uint8(ord("0"))
-                    good &= digit <= 9
+                    matches &= digit <= 9
                     number = number * 10 + digit
                 parts[piece] = number
             else:
-                for column, sign in zip(columns, piece.encode(), strict=True):
-                    good &= column == sign
-        return good, parts
+                for column, byte in zip(columns, piece.encode(), strict=True):
+                    matches &= column == byte
+        return matches, parts
 
     def format(self, moment: datetime) -> str:
         """Format a datetime."""
@@ -229,7 +231,7 @@ def _join_letters(letters: object) -> str:
     return " ".join(f"%{letter}" for letter in letters)  # type: ignore[attr-defined]
 
 
-def _real(parts: dict[str, Any]) -> Any:
+def _is_valid_date(parts: dict[str, Any]) -> Any:
     """Return which numbers are valid dates: there is no 31 June."""
     year, month, day = parts.get("Y", NO_YEAR), parts.get("m", 1), parts.get("d", 1)
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
@@ -238,7 +240,7 @@ def _real(parts: dict[str, Any]) -> Any:
     return (year >= 1) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= longest) & time
 
 
-def _moments(parts: dict[str, Any]) -> Any:
+def _combine_numbers(parts: dict[str, Any]) -> Any:
     """Combine numbers into datetimes; results for invalid ones are undefined."""
     months = (parts.get("Y", np.full_like(next(iter(parts.values())), NO_YEAR)) - 1970) * 12 + parts.get("m", 1) - 1
     days = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) + parts.get("d", 1) - 1
@@ -246,39 +248,39 @@ def _moments(parts: dict[str, Any]) -> Any:
     return seconds.astype("datetime64[s]").astype("datetime64[us]")
 
 
-def _moment(found: dict[str, str]) -> datetime:
+def _combine_groups(groups: dict[str, str]) -> datetime:
     moment = datetime(  # noqa: DTZ001 - in UTC, or without a time zone
-        _year(found),
-        _month(found),
-        int(found.get("d", 1)),
-        _hour(found),
-        int(found.get("M", 0)),
-        int(found.get("S", 0)),
-        int(found.get("f", "0")[:6].ljust(6, "0")),
+        _year(groups),
+        _month(groups),
+        int(groups.get("d", 1)),
+        _hour(groups),
+        int(groups.get("M", 0)),
+        int(groups.get("S", 0)),
+        int(groups.get("f", "0")[:6].ljust(6, "0")),
     )
-    return moment - _offset(found["z"]) if "z" in found else moment
+    return moment - _offset(groups["z"]) if "z" in groups else moment
 
 
-def _year(found: dict[str, str]) -> int:
+def _year(groups: dict[str, str]) -> int:
     """Return the year; two digits from 69 to 99 mean 1969 to 1999, as in POSIX."""
-    if "Y" in found or "y" not in found:
-        return int(found.get("Y", NO_YEAR))
-    return int(found["y"]) + (1900 if int(found["y"]) >= 69 else 2000)
+    if "Y" in groups or "y" not in groups:
+        return int(groups.get("Y", NO_YEAR))
+    return int(groups["y"]) + (1900 if int(groups["y"]) >= 69 else 2000)
 
 
-def _month(found: dict[str, str]) -> int:
+def _month(groups: dict[str, str]) -> int:
     for letter, names in (("b", SHORT), ("B", MONTHS)):
-        if letter in found:
-            return names.index(found[letter].title()) + 1
-    return int(found.get("m", 1))
+        if letter in groups:
+            return names.index(groups[letter].title()) + 1
+    return int(groups.get("m", 1))
 
 
-def _hour(found: dict[str, str]) -> int:
-    if "I" not in found:
-        return int(found.get("H", 0))
-    if not 1 <= int(found["I"]) <= 12:
-        raise ValueError(found["I"])
-    return int(found["I"]) % 12 + (12 if found["p"].upper() == "PM" else 0)
+def _hour(groups: dict[str, str]) -> int:
+    if "I" not in groups:
+        return int(groups.get("H", 0))
+    if not 1 <= int(groups["I"]) <= 12:
+        raise ValueError(groups["I"])
+    return int(groups["I"]) % 12 + (12 if groups["p"].upper() == "PM" else 0)
 
 
 def _offset(text: str) -> timedelta:

@@ -44,15 +44,15 @@ class Boolean(CellColumn):
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Parse true, false, 1, 0, the words that files use, and null if values may be missing."""
-        known = [self._meant(value) if isinstance(value, str) else value for value in values]
-        for i, value in enumerate(known):
-            good = type(value) is bool or (type(value) is int and value in (0, 1))
-            if not good and not (value is None and self.missing == "bucket"):
-                text = f"expected true or false; received {format_value(value)}"
-                raise RequestError("wrong_type", text, f"instances[{i}].{name}")
-        return np.array(known, dtype=np.float64)
+        parsed = [self._parse_text(value) if isinstance(value, str) else value for value in values]
+        for i, value in enumerate(parsed):
+            is_boolean = type(value) is bool or (type(value) is int and value in (0, 1))
+            if not is_boolean and not (value is None and self.missing == "bucket"):
+                message = f"expected true or false; received {format_value(value)}"
+                raise RequestError("wrong_type", message, f"instances[{i}].{name}")
+        return np.array(parsed, dtype=np.float64)
 
-    def _meant(self, text: str) -> object:
+    def _parse_text(self, text: str) -> object:
         """Return what a text of a request means: true, false, or a missing value if one is allowed."""
         bare = text.strip()
         if self.missing == "bucket" and (bare in self.na_texts or bare in MISSING):

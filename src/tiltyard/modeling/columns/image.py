@@ -81,13 +81,13 @@ class Image(Column):
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Parse images; refuse other values, and images of another size."""
-        found = deadline.stepwise(values)
-        return np.stack([self._one(value, f"instances[{i}].{name}") for i, value in enumerate(found)])
+        steps = deadline.stepwise(values)
+        return np.stack([self._parse_value(value, f"instances[{i}].{name}") for i, value in enumerate(steps)])
 
-    def _one(self, value: object, field: str) -> Array:
+    def _parse_value(self, value: object, field: str) -> Array:
         if isinstance(value, dict):
             return self._decode(value, field)
-        if not (_nested(value, self.shape) or (self.channels == 1 and _nested(value, self.shape[:2]))):
+        if not (_is_nested(value, self.shape) or (self.channels == 1 and _is_nested(value, self.shape[:2]))):
             raise RequestError("wrong_shape", f"expected numbers nested as {list(self.shape)}", field)
         pixels = np.array(value)
         if pixels.dtype.kind not in "iuf":  # an integer of more than 64 bits
@@ -123,14 +123,14 @@ class Image(Column):
             warnings.simplefilter("ignore", UserWarning)  # about odd entries of TIFF
             file = Pillow.open(io.BytesIO(content), formats=FORMATS)
             width, height = (file.height, file.width) if orientation > 4 else (file.width, file.height)
-            self._insist_on_size(width, height)
-            deadline.check(width * height * (PIXEL + scans * SCAN))  # few bytes may be many pixels
+            self._check_size(width, height)
+            deadline.check(width * height * (PIXEL + scans * SCAN))  # a small file may have many pixels
             image = turned(eight_bits(file), orientation).convert(MODES[self.channels])
         if image.size != size:  # integer arithmetic: the same result on every machine
             image = image.resize(size, Pillow.Resampling.BILINEAR)
         return np.asarray(image, dtype=np.float32)
 
-    def _insist_on_size(self, width: int, height: int) -> None:
+    def _check_size(self, width: int, height: int) -> None:
         if not self.resize and (width, height) != (self.width, self.height):
             raise ValueError(f"expected {self.width}x{self.height} pixels; received {width}x{height}")
         if width * height > LARGEST:
@@ -171,7 +171,7 @@ class Image(Column):
 
 
 def decode_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
-    """Return what Pillow raises for files that are damaged or bombs, and more."""
+    """Return the exceptions that Pillow raises for damaged files and decompression bombs, and `more`."""
     from PIL import Image as Pillow
     from PIL import UnidentifiedImageError
 
@@ -187,7 +187,7 @@ def turned(image: Pillow.Image, orientation: int) -> Pillow.Image:
 
 
 def eight_bits(image: Pillow.Image) -> Pillow.Image:
-    """Return an image in 8-bit grey or RGB, as it looks on a white background.
+    """Return an image in 8-bit grey or RGB, on a white background.
 
     Pillow alone clips 16-bit grey at 255, and shows the hidden colour of transparent pixels.
     """
@@ -207,8 +207,10 @@ def eight_bits(image: Pillow.Image) -> Pillow.Image:
     return image if image.mode in ("1", "L", "RGB") else image.convert("RGB")
 
 
-def _nested(value: object, shape: tuple[int, ...]) -> bool:
+def _is_nested(value: object, shape: tuple[int, ...]) -> bool:
     """Return whether these are numbers in nested lists of this shape; checked before numpy allocates memory."""
     if type(value) is not list or len(value) != shape[0]:
         return False
-    return NUMBERS.issuperset(map(type, value)) if len(shape) == 1 else all(_nested(one, shape[1:]) for one in value)
+    if len(shape) == 1:
+        return NUMBERS.issuperset(map(type, value))
+    return all(_is_nested(item, shape[1:]) for item in value)

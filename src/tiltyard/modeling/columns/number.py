@@ -16,7 +16,7 @@ from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, between, not_null
 from tiltyard.modeling.columns._cell import MISSING, CellColumn
 from tiltyard.modeling.columns._number_format import NumberFormat
-from tiltyard.modeling.columns.base import PLAIN, Plain, Scale, learned, scale
+from tiltyard.modeling.columns.base import PLAIN, Plain, Scale, require_values, scale
 from tiltyard.settings import Bounds
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Number(CellColumn):
     )
 
     @model_validator(mode="after")
-    def _consistent(self) -> Number:
+    def _check_settings(self) -> Number:
         if self.bounds and self.bounds[0] >= self.bounds[1]:
             raise ValueError(f"bounds: expected the lower one first; received {list(self.bounds)}")
         if self.clip and not 0 <= self.clip[0] < self.clip[1] <= 1:
@@ -116,9 +116,9 @@ class Number(CellColumn):
         values = self._meant(values)
         if not allowed.issuperset(map(type, values)):
             i = next(i for i, value in enumerate(values) if type(value) not in allowed)
-            shown = f"a number, or a text such as {self.written.example}" if self.written else "a number"
-            text = f"expected {shown}; received {format_value(values[i])}"
-            raise RequestError("wrong_type", text, f"instances[{i}].{name}")
+            expected = f"a number, or a text such as {self.written.example}" if self.written else "a number"
+            message = f"expected {expected}; received {format_value(values[i])}"
+            raise RequestError("wrong_type", message, f"instances[{i}].{name}")
         numbers, (low, high) = _floats(values), self.limits
         for i in np.flatnonzero(~((numbers >= low) & (numbers <= high))).tolist():  # NaN is refused here, too
             if values[i] is not None:
@@ -194,10 +194,10 @@ class Number(CellColumn):
 
     def _valid(self, numbers: Array) -> bool:
         low, high = self.limits
-        good = (numbers >= low) & (numbers <= high)
+        valid = (numbers >= low) & (numbers <= high)
         if self.missing == "median":
-            good |= np.isnan(numbers)
-        return bool(good.all())
+            valid |= np.isnan(numbers)
+        return bool(valid.all())
 
     def _refuse(self, value: float, field: str) -> None:
         if not math.isfinite(value):
@@ -209,11 +209,11 @@ class Number(CellColumn):
 
     def fit(self, values: Array) -> Fitted:
         """Learn the median and the quantiles if configured, then mean and standard deviation of the feature."""
-        known, fitted = learned(values[~np.isnan(values)]), {}
+        present, fitted = require_values(values[~np.isnan(values)]), {}
         if self.missing == "median":
-            fitted["median"] = float(np.median(known))
+            fitted["median"] = float(np.median(present))
         if self.clip:
-            fitted["low"], fitted["high"] = map(float, np.quantile(known, self.clip))
+            fitted["low"], fitted["high"] = map(float, np.quantile(present, self.clip))
         mean, std = scale(self._feature(values, fitted))
         return {**fitted, "mean": mean, "std": std}
 

@@ -50,7 +50,7 @@ class Series(Column):
     )
 
     @model_validator(mode="after")
-    def _consistent(self) -> Series:
+    def _check_settings(self) -> Series:
         if self.group and not self.order:
             raise ValueError("order: expected the column of times, by which groups are aligned; received none")
         if self.season and self.season > self.window:
@@ -118,19 +118,19 @@ class Series(Column):
         try:
             number.parse(value, name)
         except RequestError as error:
-            place = error.field[len("instances") : error.field.index("]") + 1]
-            raise RequestError(error.code, error.message, field + place) from None
+            index = error.field[len("instances") : error.field.index("]") + 1]
+            raise RequestError(error.code, error.message, field + index) from None
 
     def fit(self, values: Array) -> Fitted:
         """Learn mean and standard deviation of all values."""
-        mean, std = scale(self._learned(values))
+        mean, std = scale(self._transformed(values))
         return {"mean": mean, "std": std}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Return windows as float32, with one channel."""
-        return self._learned(values).astype(np.float32)[:, :, None]
+        return self._transformed(values).astype(np.float32)[:, :, None]
 
-    def _learned(self, values: Array) -> Array:
+    def _transformed(self, values: Array) -> Array:
         logarithms: Array = np.log1p(values) if self.log else values
         return logarithms
 

@@ -22,16 +22,18 @@ class Classification(Problem):
 
     def decode(self, outputs: Array, classes: list[str]) -> list[Any]:
         """Return label and probabilities of each row."""
-        shares = probabilities(outputs)
+        class_probabilities = probabilities(outputs)
+        labels = class_probabilities.argmax(axis=1).tolist()
         return [
-            {"label": classes[place], "probabilities": dict(zip(classes, row, strict=True))}
-            for place, row in zip(shares.argmax(axis=1).tolist(), shares.tolist(), strict=True)
+            {"label": classes[index], "probabilities": dict(zip(classes, row, strict=True))}
+            for index, row in zip(labels, class_probabilities.tolist(), strict=True)
         ]
 
     def decode_arrays(self, outputs: Array, classes: list[str]) -> list[Array] | None:
         """Return labels and probabilities."""
-        shares = probabilities(outputs)
-        return [np.array(classes, dtype=object)[shares.argmax(axis=1)], shares.astype(np.float64)]
+        class_probabilities = probabilities(outputs)
+        labels = np.array(classes, dtype=object)[class_probabilities.argmax(axis=1)]
+        return [labels, class_probabilities.astype(np.float64)]
 
     def purpose(self, target: Target) -> str:
         """Return a phrase such as: the label of `species`, one of a, b, with probabilities."""
@@ -39,9 +41,9 @@ class Classification(Problem):
 
     def json_schema(self, target: Target) -> dict[str, Any]:
         """Return the schema: an object with label and probabilities."""
-        classes, share = _classes(target), {"type": "number", "minimum": 0, "maximum": 1}
-        shares = {"type": "object", "properties": dict.fromkeys(classes, share), "required": classes}
-        properties = {"label": {"enum": classes}, "probabilities": shares}
+        classes, probability = _classes(target), {"type": "number", "minimum": 0, "maximum": 1}
+        class_probabilities = {"type": "object", "properties": dict.fromkeys(classes, probability), "required": classes}
+        properties = {"label": {"enum": classes}, "probabilities": class_probabilities}
         return {"type": "object", "properties": properties, "required": list(properties)}
 
 

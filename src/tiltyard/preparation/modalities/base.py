@@ -15,7 +15,6 @@ from tiltyard.arrays import Array, Cells, ParsedRows, Rows, is_missing
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.errors import DataError, RequestError, format_value
-from tiltyard.expectation import Expectation, between, in_set, not_null, row_count
 from tiltyard.modeling.columns.base import distinct
 from tiltyard.modeling.columns.number import LARGEST, arrow_numbers
 from tiltyard.preparation.modalities import _fact_parts
@@ -47,6 +46,7 @@ class Modality(ABC):
 
     drops_rows: ClassVar[bool] = False  # whether rows without a target are left out
     file: ClassVar[str]  # the raw file; a table may have any readable suffix
+    times: Array | None = None  # of each row, if several rows have one time step; set by rows()
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -83,29 +83,17 @@ class Modality(ABC):
         """Return how many neighbouring rows share values with a row."""
         return 0
 
-    def implied_expectations(self, task: Task) -> list[Expectation]:
-        """Return the expectations that the task's rows, columns and target imply."""
-        columns = [e for name, column in task.columns.items() for e in column.expectations(name)]
-        return [row_count(task.rows), *columns, *self._target_expectations(task)]
-
-    def _target_expectations(self, task: Task) -> list[Expectation]:
-        name, bounds = task.target.column, task.target.bounds
-        share = task.target.drop_missing if self.drops_rows else 0.0
-        expected = [not_null(name, 1 - share)] if name not in task.columns else []
-        expected += [between(name, bounds)] if bounds else []
-        return expected + ([in_set(name, task.target.labels)] if task.target.labels else [])
-
     def raw_file(self, folder: Path) -> Path:
         """Return the raw file; raise a DataError if it is missing or not the only one."""
-        found = sorted(path for path in folder.glob("*.*") if path.name.partition(".")[0] in self.stems)
-        if not found:
+        paths = sorted(path for path in folder.glob("*.*") if path.name.partition(".")[0] in self.stems)
+        if not paths:
             raise DataError(
                 f"no raw data: expected {folder.name}/{self.file}", hint=f"fetch it: tiltyard fetch {folder.name}"
             )
-        if len(found) > 1:
-            names = ", ".join(path.name for path in found)
+        if len(paths) > 1:
+            names = ", ".join(path.name for path in paths)
             raise DataError(f"expected one raw file in {folder.name}; received {names}", hint="remove all but one")
-        return found[0]
+        return paths[0]
 
 
 def version_reader(task: Task) -> Callable[[Path], pd.DataFrame]:
@@ -123,12 +111,12 @@ def parse_target(task: Task, values: Sequence[object]) -> Array:
     if not task.target.labels:
         numbers = _parse_numbers(task, values)
         return numbers if task.target.threshold is None else (numbers >= task.target.threshold).astype(np.int64)
-    places = {label: place for place, label in enumerate(task.classes)}
-    unknown = sorted({str(value) for value in values} - places.keys())
+    label_indices = {label: place for place, label in enumerate(task.classes)}
+    unknown = sorted({str(value) for value in values} - label_indices.keys())
     if unknown:
         expected = ", ".join(task.classes)
         raise DataError(f"target.classes: expected {expected}; the data also holds {', '.join(unknown[:10])}")
-    return np.array([places[str(value)] for value in values], dtype=np.int64)
+    return np.array([label_indices[str(value)] for value in values], dtype=np.int64)
 
 
 def _parse_texts(task: Task, values: Sequence[object]) -> Array:
@@ -153,9 +141,9 @@ def _parse_numbers(task: Task, values: Sequence[object] | Array) -> Array:
         numbers = np.array(values, dtype=np.float64)
     except (ValueError, TypeError) as error:
         raise DataError(f"target {name}: expected numbers: {error}") from None
-    good = np.abs(numbers) <= LARGEST  # NaN is not
-    if not good.all():
-        first = int(np.argmin(good))
+    valid = np.abs(numbers) <= LARGEST  # false for NaN
+    if not valid.all():
+        first = int(np.argmin(valid))
         expected = f"a number of at most {LARGEST:g}, either sign," if np.isfinite(numbers[first]) else "a number"
         raise DataError(f"target {name}: expected {expected} in every row; row {first} holds {numbers[first]:g}")
     if task.target.log and (numbers <= -1).any():
@@ -167,8 +155,8 @@ def parse_target_column(task: Task, cells: pd.Series) -> Array:
     """Return the truth of a whole column of a file."""
     if task.problem_type.targets == "text":
         return parse_target(task, cells.tolist())
-    if task.classes and (found := distinct(cells)):
-        places, values = found
+    if task.classes and (coded := distinct(cells)):
+        places, values = coded
         return parse_target(task, values)[places]
     if task.target.written and not task.classes:
         return _parse_numbers(task, _parse_written(task, cells))
@@ -200,7 +188,7 @@ def parse_arrow_target(task: Task, cells: pa.Array) -> Array | None:
 
 
 def parse_arrow_column(task: Task, name: str, cells: pa.Array) -> Cells | None:
-    """Parse a whole column; None if `parse_column` has to parse it, or has to explain what is wrong with it."""
+    """Parse a whole column; None if `parse_column` has to parse it, or has to report what is wrong with it."""
     return task.columns[name].parse_arrow(cells, name)
 
 

@@ -46,7 +46,7 @@ class Image(Modality):
         """Return one row for each image, sorted by path."""
         rows, truth = zip(*self.chunks(task, folder), strict=True)
         ((name, _),) = task.columns.items()
-        return {name: np.concatenate([decoded(some[name]) for some in rows])}, np.concatenate(truth)
+        return {name: np.concatenate([decoded(chunk[name]) for chunk in rows])}, np.concatenate(truth)
 
     def chunks(self, task: Task, folder: Path) -> Iterator[tuple[ParsedRows, Array]]:
         """Yield images in chunks."""

@@ -26,7 +26,7 @@ class Series(Modality):
     file: ClassVar = "series.csv"
 
     def __init__(self) -> None:
-        self.groups = 1  # set by rows()
+        self.groups = 1  # set by rows(), like times
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -53,14 +53,15 @@ class Series(Modality):
         values = {name: _values(frame, name) for name in task.columns}
         groups = _group_names(frame, column).groupby(_group_names(frame, column)).indices.values()
         horizon = task.target.horizon
-        needed = column.window + horizon  # values for one row
-        long_enough = [np.asarray(places) for places in groups if len(places) >= needed]
+        min_values = column.window + horizon  # for one row
+        long_enough = [np.asarray(places) for places in groups if len(places) >= min_values]
         if not long_enough:
-            raise DataError(f"expected at least {needed} values, window and horizon; received {len(frame)}")
+            raise DataError(f"expected at least {min_values} values, window and horizon; received {len(frame)}")
         self.groups = len(long_enough)
         ends = np.concatenate([places[column.window : len(places) + 1 - horizon] for places in long_enough])
         times_of_rows = _times(frame, column).to_numpy()[ends]
         order = np.argsort(times_of_rows, kind="stable") if column.group else slice(None)
+        self.times = times_of_rows[order] if column.group else None
         rows = {name: _windows(cells, long_enough, column.window, horizon)[order] for name, cells in values.items()}
         targets = _targets(values[task.target.column], long_enough, column.window, horizon)
         if task.target.rise:

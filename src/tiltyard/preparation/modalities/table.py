@@ -69,8 +69,8 @@ class Table(Modality):
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
         """Return one row for each line."""
         rows, truth = zip(*self.chunks(task, folder), strict=True)
-        whole = {name: np.concatenate([decoded(some[name]) for some in rows]) for name in task.columns}
-        return whole, np.concatenate(truth)
+        columns = {name: np.concatenate([decoded(chunk[name]) for chunk in rows]) for name in task.columns}
+        return columns, np.concatenate(truth)
 
     def chunks(self, task: Task, folder: Path) -> Iterator[tuple[ParsedRows, Array]]:
         """Yield rows in chunks, without those that have no target; refuse a table with too many of these."""

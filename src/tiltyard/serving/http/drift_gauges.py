@@ -53,9 +53,9 @@ class DriftGauges:
             return
         inputs = prediction.drift_values or _drift_values(model, prediction.instances)
         with self.lock:
-            before, columns = self.samples.get(task, (model, {}))
-            if before.version != model.version:
-                self._clear(before)
+            previous, columns = self.samples.get(task, (model, {}))
+            if previous.version != model.version:
+                self._clear(previous)
                 columns = {}
             for name, values in inputs.items():
                 columns.setdefault(name, deque(maxlen=MAX_ROWS)).extend(values)
@@ -65,14 +65,14 @@ class DriftGauges:
     def measure(self) -> None:
         """Set the gauges of models with new inputs since the last measurement."""
         with self.lock:
-            due = [
+            changed_columns = [
                 (model, name, np.array(values))
                 for task, (model, columns) in self.samples.items()
                 for name, values in columns.items()
                 if task in self.changed and len(values) >= MIN_ROWS
             ]
             self.changed.clear()
-        for model, name, values in due:
+        for model, name, values in changed_columns:
             self.gauge((model.task, model.version, name), distance(model.reference[name], values).value)
 
     def _clear(self, model: LoadedModel) -> None:

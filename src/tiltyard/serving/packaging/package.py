@@ -37,13 +37,13 @@ def package(workspace: Workspace, task: Task, evaluated: Evaluated | None = None
     evaluated = evaluated or read_evaluated(workspace, task)
     version: str = evaluated.report["version"]
     folder = workspace.package(task.name, version)
-    proven, pointer = folder / "proven.json", folder.with_name(f"{version}.dvc")
-    present = bento.folder(workspace, task.name, version).is_dir()
-    if proven.is_file():
+    proof_path, pointer = folder / "proven.json", folder.with_name(f"{version}.dvc")
+    bento_exists = bento.folder(workspace, task.name, version).is_dir()
+    if proof_path.is_file():
         manifest.check(folder)
-    if proven.is_file() and present and pointer.is_file():
+    if proof_path.is_file() and bento_exists and pointer.is_file():
         return version
-    if not proven.is_file():
+    if not proof_path.is_file():
         log.info("%s: write package %s", task.name, version)
         write(workspace, task, folder, evaluated)
     log.info("%s: build Bento %s:%s", task.name, task.name, version)
@@ -51,9 +51,9 @@ def package(workspace: Workspace, task: Task, evaluated: Evaluated | None = None
     log.info("%s: start it and replay golden rows", task.name)
     rows = files.read_json(folder / "golden.json")
     difference = smoke_test.prove(workspace, task.name, version, rows)
-    if not proven.is_file():  # otherwise it was pulled from the remote, where only tested packages are
+    if not proof_path.is_file():  # otherwise it was pulled from the remote, where only tested packages are
         proof = _proof(task.name, version, len(rows["instances"]), difference)
-        files.write_json(proven, {**proof, manifest.FILES_KEY: manifest.hashes(folder)})
+        files.write_json(proof_path, {**proof, manifest.FILES_KEY: manifest.hashes(folder)})
     if not pointer.is_file():
         dvc.add(workspace, folder)
     return version
@@ -64,20 +64,21 @@ def write(workspace: Workspace, task: Task, folder: Path, evaluated: Evaluated) 
     files.remove_abandoned(folder.parent)  # of other versions, too: they may never be packaged again
     report, test, train, predictor = evaluated.report, evaluated.test, evaluated.train, evaluated.predictor
     training = files.read_json(train / "training.json")
-    predictions, known = workspace.out(task.name, "evaluate") / "predictions.npz", workspace.out(task.name, "prepare")
+    predictions = workspace.out(task.name, "evaluate") / "predictions.npz"
+    prepared = workspace.out(task.name, "prepare")
     with files.atomic_folder(folder) as target:
         for name in ("model.onnx", "encoder.json"):
             shutil.copy(train / name, target)
         files.write_json(target / "schema.json", schema(task, predictor.encoder, report))
         files.write_json(target / "golden.json", choose_golden_rows(predictor, test, _outputs(predictions, test)))
-        files.write_json(target / "reference.json", _reference(known / "train.npz", predictor.encoder))
+        files.write_json(target / "reference.json", _reference(prepared / "train.npz", predictor.encoder))
         files.write_text(target / "card.md", card(task, report, training, ran_on(train)))
 
 
-def _reference(known: Path, encoder: Encoder) -> dict[str, Any]:
+def _reference(path: Path, encoder: Encoder) -> dict[str, Any]:
     """Return the drift reference: histograms of the training rows, or of a sample of them."""
-    features, answers = open_part(known)
-    return reference(encoder, np.concatenate([features[part] for part in sample_blocks(len(answers))]))
+    features, truths = open_part(path)
+    return reference(encoder, np.concatenate([features[part] for part in sample_blocks(len(truths))]))
 
 
 def _outputs(predictions: Path, test: TestRows) -> Array:

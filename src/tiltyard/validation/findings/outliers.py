@@ -102,8 +102,8 @@ def _expected_range(subject: CheckedData, name: str) -> str:
 
 def _codes(values: Array, far: Array) -> dict[float, int]:
     """Count outliers that look like a code and repeat."""
-    found, counts = np.unique(values[far], return_counts=True)
-    pairs = zip(found.tolist(), counts.tolist(), strict=True)
+    outliers, counts = np.unique(values[far], return_counts=True)
+    pairs = zip(outliers.tolist(), counts.tolist(), strict=True)
     return {value: rows for value, rows in pairs if rows >= MIN_REPEATS and CODE.fullmatch(f"{value:.0f}")}
 
 
