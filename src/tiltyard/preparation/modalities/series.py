@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from tiltyard.arrays import Array, Rows
+from tiltyard.arrays import Array, ParsedRows, Rows, decoded
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.errors import DataError
@@ -17,6 +18,8 @@ from tiltyard.preparation.modalities.base import Modality
 
 if TYPE_CHECKING:
     import pandas as pd
+
+CHUNK_VALUES = 1 << 21  # of a column at a time
 
 
 class Series(Modality):
@@ -47,41 +50,60 @@ class Series(Modality):
 
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
         """Return one row for each window, ordered by time and then group; the truth is what follows it."""
-        column = _column(task)
+        rows, truth = zip(*self.chunks(task, folder), strict=True)
+        return {name: np.concatenate([decoded(some[name]) for some in rows]) for name in task.columns}, np.concatenate(
+            truth
+        )
+
+    def chunks(self, task: Task, folder: Path) -> Iterator[tuple[ParsedRows, Array]]:
+        """Yield the same rows in chunks: windows overlap, so all of them take many times the memory of the series."""
+        column, target = _column(task), task.target
         frame = table_reader.read(self.raw_file(folder), task.source.dialect, _required_columns(task)).frame
-        values = {name: _values(frame, name) for name in task.columns}
-        groups = _group_names(frame, column).groupby(_group_names(frame, column)).indices.values()
-        horizon = task.target.horizon
-        needed = column.window + horizon  # values for one row
-        long_enough = [np.asarray(places) for places in groups if len(places) >= needed]
+        needed = column.window + target.horizon  # values for one row
+        long_enough = [places for places in _places_by_group(frame, column) if len(places) >= needed]
         if not long_enough:
             raise DataError(f"expected at least {needed} values, window and horizon; received {len(frame)}")
         self.groups = len(long_enough)
-        ends = np.concatenate([places[column.window : len(places) + 1 - horizon] for places in long_enough])
-        times_of_rows = _times(frame, column).to_numpy()[ends]
-        order = np.argsort(times_of_rows, kind="stable") if column.group else slice(None)
-        rows = {name: _windows(cells, long_enough, column.window, horizon)[order] for name, cells in values.items()}
-        targets = _targets(values[task.target.column], long_enough, column.window, horizon)
-        if task.target.rise:
-            targets = (targets.reshape(len(ends), -1)[:, -1] > values[task.target.column][ends - 1]).astype(np.int64)
-        return rows, targets[order]
+        by_group = np.concatenate(long_enough)  # so that the steps of a group follow one another
+        values = {name: _values(frame, name)[by_group] for name in task.columns}
+        ends = _ends([len(places) for places in long_enough], column.window, target.horizon)
+        if column.group:
+            ends = ends[np.argsort(_times(frame, column).to_numpy()[by_group[ends]], kind="stable")]
+        del frame
+        for start in range(0, len(ends), size := max(1, CHUNK_VALUES // column.window)):
+            places = ends[start : start + size, None]
+            rows = {name: cells[places + np.arange(-column.window, 0)] for name, cells in values.items()}
+            yield {**rows}, _truth(values[target.column], places, target.horizon, rise=target.rise)
 
     def overlap(self, task: Task) -> int:
         """Return the length of window and horizon, minus 1, times the number of groups."""
         return (_column(task).window + task.target.horizon - 1) * self.groups
 
 
-def _windows(cells: Array, groups: list[Array], length: int, horizon: int) -> Array:
-    """Return all windows of each group that have a full horizon after them."""
-    sliding_windows = np.lib.stride_tricks.sliding_window_view
-    return np.concatenate([sliding_windows(cells[places[:-horizon]], length) for places in groups])
+def _ends(lengths: list[int], window: int, horizon: int) -> Array:
+    """Return the places after each window that has a full horizon, in groups of these lengths one after another."""
+    starts = np.cumsum([0, *lengths])
+    return np.concatenate(
+        [
+            np.arange(start + window, start + length + 1 - horizon)
+            for start, length in zip(starts, lengths, strict=False)
+        ]
+    )
 
 
-def _targets(cells: Array, groups: list[Array], length: int, horizon: int) -> Array:
-    """Return the values that follow each window: one for each row, or as many as the horizon."""
-    sliding_windows = np.lib.stride_tricks.sliding_window_view
-    targets = np.concatenate([sliding_windows(cells[places[length:]], horizon) for places in groups])
+def _truth(cells: Array, places: Array, horizon: int, *, rise: bool) -> Array:
+    """Return what follows each window: one value, as many as the horizon, or whether the last is above the window's."""
+    targets = cells[places + np.arange(horizon)]
+    if rise:
+        risen: Array = (targets[:, -1] > cells[places[:, 0] - 1]).astype(np.int64)
+        return risen
     return targets[:, 0] if horizon == 1 else targets
+
+
+def _places_by_group(frame: pd.DataFrame, column: SeriesColumn) -> Iterable[Array]:
+    """Return the rows of each group in their order; the groups in the order of their names."""
+    names = _group_names(frame, column)
+    return map(np.asarray, names.groupby(names).indices.values())
 
 
 def _column(task: Task) -> SeriesColumn:
