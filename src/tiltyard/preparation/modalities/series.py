@@ -44,7 +44,7 @@ class Series(Modality):
         table_reader.require_columns(path, _required_columns(task), frame.columns)
         for name in task.columns:
             frame[name] = pd.to_numeric(frame[name], errors="coerce")
-        steps = _times(frame, column).groupby(_group_names(frame, column), sort=False).diff()
+        steps = _times(frame, column).groupby(_group_numbers(frame, column), sort=False).diff()
         frame["gap"] = (steps / (abs(steps.median()) or 1.0)).fillna(1.0).round(6)
         return frame
 
@@ -102,8 +102,8 @@ def _truth(cells: Array, places: Array, horizon: int, *, rise: bool) -> Array:
 
 def _places_by_group(frame: pd.DataFrame, column: SeriesColumn) -> Iterable[Array]:
     """Return the rows of each group in their order; the groups in the order of their names."""
-    names = _group_names(frame, column)
-    return map(np.asarray, names.groupby(names).indices.values())
+    numbers = _group_numbers(frame, column)
+    return map(np.asarray, numbers.groupby(numbers).indices.values())
 
 
 def _column(task: Task) -> SeriesColumn:
@@ -127,11 +127,15 @@ def _times(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[float]:
     return times(frame[column.order], column.format)
 
 
-def _group_names(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[str]:
-    """Return the group of each row; the same one everywhere without a group column."""
+def _group_numbers(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[int]:
+    """Return the place of each row's group among the sorted names of all; 0 everywhere without a group column."""
     import pandas as pd
 
-    return frame[column.group].map(str) if column.group else pd.Series("", index=frame.index)
+    if not column.group:
+        return pd.Series(0, index=frame.index)
+    places, values = pd.factorize(frame[column.group], use_na_sentinel=False)
+    _, numbers = np.unique([str(value) for value in values], return_inverse=True)
+    return pd.Series(numbers[places], index=frame.index)
 
 
 def _values(frame: pd.DataFrame, name: str) -> Array:
