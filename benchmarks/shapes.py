@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -181,7 +182,7 @@ def _measure(shape: Shape, size: int, verbs: tuple[str, ...]) -> str:
             seconds, processor, peak, _ = scale._run(root, ["tiltyard", verb, "shape"])  # noqa: SLF001 - the same way
             cells.append(f"{seconds:.1f} s ({processor:.1f}), {peak:.0f} MiB")
             print(f"{size:,} {shape.title}: {verb}: {cells[-1]}", flush=True)
-    load = f"{scale.os.getloadavg()[0]:.0f}"
+    load = f"{os.getloadavg()[0]:.0f}"
     return f"| {size:,} {shape.title} | {' | '.join(cells)} | {load} | {datetime.now(UTC):%Y-%m-%d} |"
 
 

@@ -252,7 +252,7 @@ def _refuse(_: int) -> int:
 def test_a_client_that_sends_something_else_ends_no_server() -> None:
     """A connection that is closed, or sends something else, leaves the server as it is."""
     with ForkServers():
-        for content in (b"", b"x", bytes(fork_server.LENGTH_BYTES), (2).to_bytes(8, "big") + b"{}"):
+        for content in (b"", b"x", bytes(fork_client.LENGTH_BYTES), (2).to_bytes(8, "big") + b"{}"):
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.connect(str(Path(os.environ[fork_client.VARIABLE]) / "data"))
                 connection.sendall(content)
