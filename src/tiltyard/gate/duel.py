@@ -53,6 +53,8 @@ class Duel:
     approvals: list[str] = field(default_factory=list)  # the people who approved the challenger
     time_ratios: dict[int, float] = field(default_factory=dict)  # of a variant to the champion, by number of rows
     dependence: Dependence | None = None  # between the sealed rows; None if they are independent
+    served: Array | None = None  # the sealed rows that the champion does not refuse; None if it refuses none
+    newer: bool = False  # the challenger was trained on newer data than the champion
     uses: int = 0  # how many other versions the test rows have judged
 
     @property
@@ -71,7 +73,30 @@ class Duel:
     @cached_property
     def over_champion(self) -> Gain | None:
         """Return the gain of the challenger over the champion."""
-        return None if self.champion is None else self.gain(self.champion)
+        return None if self.champion is None else self.gain(self.champion, self.shared)
+
+    @property
+    def shared(self) -> Array | None:
+        """Return the indices of the rows that both models serve; None if these are all."""
+        return None if self.served is None else np.flatnonzero(self.served)
+
+    @property
+    def refused(self) -> int:
+        """Return how many sealed rows the champion refuses."""
+        return 0 if self.served is None else int((~self.served).sum())
+
+    @property
+    def is_refresh(self) -> bool:
+        """Whether the challenger need not be better: it is newer, or serves more, and the task wants that."""
+        wanted = self.task.gate.refresh and self.champion is not None and not self.is_variant
+        return wanted and (self.newer or self.refused > 0)
+
+    @property
+    def refresh_margin(self) -> float:
+        """How much worse than the champion such a challenger may be: a share of the champion's gain."""
+        champion = self.over_champion
+        gain = self.task.metric.gain(champion.old, self.score(self.baseline, self.shared)) if champion else 0.0
+        return self.task.gate.refresh_margin * max(gain, 0.0)
 
     @cached_property
     def over_simple(self) -> Gain | None:
@@ -114,6 +139,7 @@ class Duel:
             "uses": self.uses,
             "approvals": self.approvals,
             "facts": self.facts,
+            **({"refresh": {"newer": self.newer, "refused": self.refused}} if self.is_refresh else {}),
             **(
                 {"time_ratios": {str(rows): ratio for rows, ratio in self.time_ratios.items()}}
                 if self.is_variant

@@ -26,16 +26,18 @@ class Mcnemar(Check):
             raise NotApplicableError(f"{duel.task.problem} has no labels")
         if duel.champion is None:
             raise NotApplicableError("there is no champion yet")
-        new, old = _right(duel.truth, duel.challenger), _right(duel.truth, duel.champion)
+        rows = slice(None) if duel.shared is None else duel.shared
+        new, old = (_right(duel.truth[rows], outputs[rows]) for outputs in (duel.challenger, duel.champion))
         won, lost = int((new & ~old).sum()), int((old & ~new).sum())
         chance, most = _chance(won, lost), 1 - duel.confidence
         if duel.dependence:
-            chance = max(chance, _chance_between_units(duel.dependence, new.astype(np.float64) - old))
-        decides = duel.task.gate.metric == "accuracy" and not duel.is_variant
+            places = np.arange(len(duel.truth))[rows]
+            chance = max(chance, _chance_between_units(duel.dependence.take(places), new.astype(np.float64) - old))
+        decides = duel.task.gate.metric == "accuracy" and not (duel.is_variant or duel.is_refresh)
         good = (won > lost and chance <= most) if decides else (won >= lost or chance > most)
         wanted = f"a gain with p at most {most:.3g}" if decides else f"no loss, or p above {most:.3g}"
-        rows = f"only the challenger is right on {won} rows, only the champion on {lost}"
-        text = f"{rows} (p-value {chance:.3g}); expected {wanted}"
+        counts = f"only the challenger is right on {won} rows, only the champion on {lost}"
+        text = f"{counts} (p-value {chance:.3g}); expected {wanted}"
         return Observation(good, text, chance, most)
 
 
