@@ -16,7 +16,7 @@ from tiltyard.config.task import Task
 from tiltyard.evaluation.simple_model import SimpleModel
 from tiltyard.files import Json
 from tiltyard.modeling.inference.predictor import Predictor
-from tiltyard.modeling.metrics.base import Context
+from tiltyard.modeling.metrics.base import Context, with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap, Gain, Interval
 from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.monitoring.live_comparison import LiveComparison
@@ -55,6 +55,8 @@ class Duel:
     dependence: Dependence | None = None  # between the sealed rows; None if they are independent
     served: Array | None = None  # the sealed rows that the champion does not refuse; None if it refuses none
     newer: bool = False  # the challenger was trained on newer data than the champion
+    threshold: float | None = None  # by which the challenger decides between two labels
+    champion_threshold: float | None = None
     uses: int = 0  # how many other versions the test rows have judged
 
     @property
@@ -147,10 +149,15 @@ class Duel:
             ),
         }
 
+    @property
+    def own_context(self) -> Context:
+        """Return the context of metrics of the challenger."""
+        return with_threshold(self.context, self.threshold)
+
     def score(self, outputs: Array, places: Array | None = None) -> float:
         """Return the gate's metric on all rows, or on those with the given indices."""
         rows = slice(None) if places is None else places
-        return self.task.metric.score(self.truth[rows], outputs[rows], self.context)
+        return self.task.metric.score(self.truth[rows], outputs[rows], self.own_context)
 
     def interval(self, value: Callable[[Array], float], places: Array, among: int = 1) -> Interval:
         """Return the interval of a value that is computed from positions among `places`; `among` as for a gain."""
@@ -164,12 +171,15 @@ class Duel:
     def gain(self, other: Array, places: Array | None = None, among: int = 1) -> Gain:
         """Return the gain of the challenger over another model; `among` comparisons at once share the error rate."""
         rows = np.arange(len(self.truth)) if places is None else places
-        metric, context, truth = self.task.metric, self.context, self.truth[rows]
+        metric, truth = self.task.metric, self.truth[rows]
+        threshold = self.champion_threshold if other is self.champion else self.threshold
+        old = with_threshold(self.context, threshold)
         return self._bootstrap(rows, among).gain(
             metric,
-            lambda outputs, drawn: metric.score(truth[drawn], outputs[drawn], context),
+            lambda outputs, drawn: metric.score(truth[drawn], outputs[drawn], self.own_context),
             self.challenger[rows],
             other[rows],
+            lambda outputs, drawn: metric.score(truth[drawn], outputs[drawn], old),
         )
 
 

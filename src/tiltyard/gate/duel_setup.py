@@ -62,6 +62,8 @@ def build_duel(workspace: Workspace, task: Task, evaluated: Evaluated, champion:
         baseline=predictions.baseline,
         champion=_outputs_of(rival, task, test, served, predictions.baseline),
         served=None if served is None or served.all() else served,
+        threshold=predictor.encoder.problem.threshold,
+        champion_threshold=rival.encoder.problem.threshold if rival else None,
         newer=champion is not None and _is_newer(workspace, task, report["data"], champion.decision.data),
         context=context,
         train=report["train"][task.gate.metric],

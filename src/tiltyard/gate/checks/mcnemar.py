@@ -10,7 +10,7 @@ from tiltyard.arrays import Array
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation
 from tiltyard.gate.duel import Duel
 from tiltyard.modeling.metrics.dependence import Dependence
-from tiltyard.modeling.problems.classification import probabilities
+from tiltyard.modeling.problems.classification import labels
 
 
 class Mcnemar(Check):
@@ -27,7 +27,8 @@ class Mcnemar(Check):
         if duel.champion is None:
             raise NotApplicableError("there is no champion yet")
         rows = slice(None) if duel.shared is None else duel.shared
-        new, old = (_right(duel.truth[rows], outputs[rows]) for outputs in (duel.challenger, duel.champion))
+        models = (duel.challenger, duel.threshold), (duel.champion, duel.champion_threshold)
+        new, old = (labels(outputs[rows], threshold) == duel.truth[rows] for outputs, threshold in models)
         won, lost = int((new & ~old).sum()), int((old & ~new).sum())
         chance, most = _chance(won, lost), 1 - duel.confidence
         if duel.dependence:
@@ -39,11 +40,6 @@ class Mcnemar(Check):
         counts = f"only the challenger is right on {won} rows, only the champion on {lost}"
         text = f"{counts} (p-value {chance:.3g}); expected {wanted}"
         return Observation(good, text, chance, most)
-
-
-def _right(truth: Array, outputs: Array) -> Array:
-    right: Array = probabilities(outputs).argmax(axis=1) == truth
-    return right
 
 
 def _chance_between_units(dependence: Dependence, gained: Array) -> float:

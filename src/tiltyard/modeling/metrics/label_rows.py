@@ -12,6 +12,7 @@ import numpy as np
 from tiltyard import threads
 from tiltyard.arrays import Array
 from tiltyard.modeling.metrics import scores
+from tiltyard.modeling.problems.classification import labels as decided
 
 POSITION = np.uint64(0xFFFFFFFF)  # the lower half of a key: the position of a row
 HALF = np.uint64(32)  # bits of half a key
@@ -20,15 +21,18 @@ HALF = np.uint64(32)  # bits of half a key
 class LabelRows:
     """Test rows with truth and probabilities, from which any rows can be drawn and measured."""
 
-    def __init__(self, truth: Array, probabilities: Array, rare: int | None = None) -> None:
+    def __init__(
+        self, truth: Array, probabilities: Array, rare: int | None = None, threshold: float | None = None
+    ) -> None:
         self.classes, self.truth, self.rare = probabilities.shape[1], truth, rare
-        labels = most_probable(probabilities)
+        likeliest = most_probable(probabilities)
+        labels = likeliest if threshold is None else decided(probabilities, threshold)
         shares, places = probabilities.astype(np.float64), truth.astype(np.int64)
         given = shares[np.arange(len(truth)), places]
         cells = places * self.classes + labels  # of the confusion matrix
         logs = np.log(np.clip(given, 1e-15, 1.0))
         squares = (shares**2).sum(axis=1) - 2 * given + 1
-        self.by_row = np.stack([cells, logs, squares, labels == truth], axis=1)  # side by side: drawn in one go
+        self.by_row = np.stack([cells, logs, squares, likeliest == truth], axis=1)  # side by side: drawn in one go
         self.confidence, self.confidence_keys = _confidence_keys(probabilities)
         of_class = threads.ordered(lambda one: _keys(probabilities[:, one], truth == one), range(self.classes))
         self.class_keys = [*of_class]
