@@ -20,14 +20,15 @@ from tiltyard.modeling.models.base import Model
 WATTS = 10.0  # of one busy core with memory and cooling: a rough estimate
 
 
-def card(task: Task, report: Json, training: Json, device: Json) -> str:
-    """Return the card as Markdown, from the task and the records of training and evaluation."""
+def card(task: Task, report: Json, training: Json, device: Json, override: Json | None = None) -> str:
+    """Return the card as Markdown, from the task, the records of training and evaluation, and a person's override."""
     metrics = task.evaluator.metrics
     gate_metric = metrics[task.gate.metric]
     sections = {
         "What it does": _purpose(task),
         "Intended use": _use(task.title, gate_metric.title),
         "Limits": _limits(task.serve.max_instances),
+        **({"Override": _override(override)} if override else {}),
         "Data": _data(task.source, task.split, report),
         "Metrics": _metrics_table(metrics, task.gate, report),
         "Slices": _slices(gate_metric.title, report.get("slices")),
@@ -145,6 +146,14 @@ def _use(title: str, metric: str) -> str:
     return (
         f"For instances like those it was trained on: {markdown.escape(title.lower())}. The gate judged it by "
         f"{metric.lower()}; users must decide whether that is enough for the decisions that they base on predictions."
+    )
+
+
+def _override(word: Json) -> str:
+    """Return who promoted the model although the gate held it, and why."""
+    return (
+        f"**The gate held this model** (failed: {markdown.escape(', '.join(word['failed']))}). "
+        f"{markdown.escape(word['who'])} promoted it all the same: {markdown.escape(word['reason'])}"
     )
 
 
