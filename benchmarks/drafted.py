@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ NAME = "drafted"
 Json = dict[str, Any]
 
 
-def write_table(name: str, title: str, about: str, head: str, rows: dict[str, Callable[[], str]]) -> None:
+def write_table(name: str, title: str, about: str, head: str, rows: Mapping[str, Callable[[], str]]) -> None:
     """Measure each row and write benchmarks/NAME.md; rows are kept in NAME.json: an interrupted script resumes."""
     kept = page.ROOT / "benchmarks" / f"{name.lower()}.json"
     measured: dict[str, str] = files.read_json(kept) if kept.is_file() else {}
