@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import random_models
 from starlette_client import TestClient
-from workspaces import fetch_raw
+from workspaces import fetch_raw, new_workspace
 
 from tiltyard.config import loader
 from tiltyard.config.draft.draft import Drafted, DraftRequest, draft_task
-from tiltyard.data.tables.dialect import Dialect
 from tiltyard.preparation import prepare
+from tiltyard.preparation.modalities.table import Table
 from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.validation.validate import validate
@@ -46,12 +47,13 @@ def clock(minutes: int) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
+DOLLARS = {"written": {"thousands": ",", "symbols": ["$"]}}
 # For each kind of cell: the cells, and the settings that init must find.
 KINDS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "euro": ([f"{german(a)} €" for a in AMOUNTS], {"written": {"decimal": ",", "thousands": ".", "symbols": ["€"]}}),
-    "dollar": ([f"${a:,.2f}" for a in AMOUNTS], {"written": {"thousands": ",", "symbols": ["$"]}}),
+    "dollar": ([f"${a:,.2f}" for a in AMOUNTS], DOLLARS),
     "pound": ([f"£{a:.2f}" for a in AMOUNTS], {"written": {"symbols": ["£"]}}),
-    "negative": ([f"(${a:,.2f})" if a > 900 else f"${a:,.2f}" for a in AMOUNTS], {"bounds": [-100_000, 80_000]}),
+    "negative": ([f"(${a:,.2f})" if a > 900 else f"${a:,.2f}" for a in AMOUNTS], DOLLARS),
     "Fr.": ([f"Fr. {a:,.2f}".replace(",", "'") for a in AMOUNTS], {"written": {"thousands": "'", "symbols": ["Fr."]}}),
     "spaces": ([f"{a:,.2f}".replace(",", "\u202f") for a in AMOUNTS], {"written": {"thousands": " "}}),
     "decimal comma": ([f"{a:.2f}".replace(".", ",") for a in AMOUNTS], {"written": {"decimal": ","}}),
@@ -63,8 +65,8 @@ KINDS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "dash": (some([f"{a:.2f} €" for a in AMOUNTS], "-"), {"missing": "median", "written": {"symbols": ["€"]}}),
     "dot": (some([str(c) for c in COUNTS], "."), {"missing": "median"}),
     "empty": (some([str(c) for c in COUNTS], ""), {"missing": "median"}),
-    "999": (some([str(c) for c in COUNTS], "999"), {"missing": "median", "na": [999]}),
-    "-1": (some([str(c) for c in COUNTS], "-1"), {"missing": "median", "na": [-1]}),
+    "code 999": (some([str(c) for c in COUNTS], "999"), {"missing": "median", "na": [999]}),
+    "minus one": (some([str(c) for c in COUNTS], "-1"), {"missing": "median", "na": [-1]}),
     "glucose": (some([str(c) for c in COUNTS + 40], "0"), {"missing": "median", "na": [0]}),
     "clock": ([clock(m) for m in MINUTES], {"type": "date", "format": "%H:%M"}),
     "noon": ([f"{m // 60 or 12}:{m % 60:02} {['AM', 'PM'][m % 2]}" for m in MINUTES % 720], {"format": "%I:%M %p"}),
@@ -78,23 +80,19 @@ KINDS: dict[str, tuple[list[str], dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def write(
-    workspace: Workspace, name: str, cells: list[str], target: Callable[[int], str] | None = None
-) -> list[dict[str, str]]:
-    """Write a file with the cells, a number and a target; return its rows as texts."""
-    decide = target or (lambda place: LABELS[place])
-    rows = [{name: cell, "x": f"{NOISE[place]}", "y": decide(place)} for place, cell in enumerate(cells)]
-    with (workspace.root / "cells.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["y", "x", name])
+def write(path: Path, columns: dict[str, list[str]]) -> list[dict[str, str]]:
+    """Write a file with these cells; return its rows as texts."""
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [*columns])
         writer.writeheader()
         writer.writerows(rows)
     return rows
 
 
-def drafted(workspace: Workspace, target: str = "y", **options: Any) -> Drafted:
-    """Draft, fetch, validate and prepare the task."""
-    dialect = Dialect(**options)
-    draft = draft_task(workspace, "cells", DraftRequest("cells.csv", target, dialect=dialect))
+def drafted(workspace: Workspace) -> Drafted:
+    """Draft the task, fetch its data, validate and prepare them."""
+    draft = draft_task(workspace, "cells", DraftRequest("cells.csv", "y"))
     fetch_raw(workspace, "cells")
     task = loader.load(workspace, "cells")
     validate(workspace, task)
@@ -102,46 +100,82 @@ def drafted(workspace: Workspace, target: str = "y", **options: Any) -> Drafted:
     return draft
 
 
+@dataclass(frozen=True)
+class Project:
+    """A project with a task about a column of each kind."""
+
+    workspace: Workspace
+    rows: list[dict[str, str]]  # of the file
+    draft: Drafted
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Draft and prepare a file with a column of each kind."""
+    workspace = new_workspace(tmp_path_factory.mktemp("cells"))
+    columns = {"y": LABELS, **{name: cells for name, (cells, _) in KINDS.items()}}
+    rows = write(workspace.root / "cells.csv", columns)
+    return Project(workspace, rows, drafted(workspace))
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_request_may_hold_the_cells_of_the_file(workspace: Workspace, kind: str) -> None:
+def test_init_finds_how_cells_are_written(project: Project, kind: str) -> None:
+    """Separators, currencies, units, times and missing values are settings of the column."""
+    wanted = KINDS[kind][1]
+    settings = loader.load(project.workspace, "cells").columns[kind].model_dump(mode="json")
+    declared = settings.get("written", {}).items()
+    written = {key: value for key, value in declared if value and (key, value) != ("decimal", ".")}
+    found = {**settings, "written": written}
+    assert {key: found[key] for key in wanted} == wanted
+
+
+def test_a_request_may_hold_the_cells_of_the_file(project: Project) -> None:
     """Texts as in the file, JSON values and a CSV body get the same predictions."""
-    cells, wanted = KINDS[kind]
-    rows = write(workspace, kind, cells)
-    drafted(workspace)
-    column = loader.load(workspace, "cells").columns[kind]
-    settings = column.model_dump(mode="json")
-    written = column.written.model_dump(exclude_defaults=True) if getattr(column, "written", None) else {}  # type: ignore[attr-defined]
-    assert settings | {"written": written} == {**settings, "written": written, **wanted}
-    served = LoadedModel.load(
-        random_models.write_champion(workspace, random_models.write_evaluated(workspace, "cells"))
-    )
+    evaluated = random_models.write_evaluated(project.workspace, "cells")
+    served = LoadedModel.load(random_models.write_champion(project.workspace, evaluated))
     app = create_app()
     install(app, [served])
-    texts = [{kind: row[kind], "x": float(row["x"])} for row in rows[:20]]
+    texts = [{name: row[name] for name in KINDS} for row in project.rows[:20]]
     encoder = served.predictor.encoder
     values = encoder.to_json(encoder.parse(texts))
     body = io.StringIO()
-    writer = csv.DictWriter(body, [kind, "x"])
+    writer = csv.DictWriter(body, [*KINDS])
     writer.writeheader()
     writer.writerows(texts)
+    url = "/v1/models/cells:predict"
     with TestClient(app) as client:
-        of_texts = client.post("/v1/models/cells:predict", json={"instances": texts}).json()
-        of_values = client.post("/v1/models/cells:predict", json={"instances": values}).json()
-        of_csv = client.post(
-            "/v1/models/cells:predict", content=body.getvalue(), headers={"content-type": "text/csv"}
-        ).json()
-    assert of_texts == of_values == of_csv
+        of_texts = client.post(url, json={"instances": texts}).json()
+        of_values = client.post(url, json={"instances": values}).json()
+        of_csv = client.post(url, content=body.getvalue(), headers={"content-type": "text/csv"}).json()
+        wrong = client.post(url, json={"instances": [{**texts[0], "euro": "much"}]}).json()
     assert len(of_texts["predictions"]) == 20
+    assert of_texts == of_values == of_csv
+    assert wrong["error"]["message"] == "expected a number, or a text such as 1.234,5 €; received 'much'"
+
+
+def test_prepared_rows_are_those_of_the_service(project: Project) -> None:
+    """The columns of the file and the instances of a request have the same bits."""
+    task = loader.load(project.workspace, "cells")
+    rows, _ = Table().rows(task, project.workspace.raw("cells"))
+    instances = [{name: row[name] for name in KINDS} for row in project.rows]
+    encoder = replace(task.encoder(), max_instances=len(instances))
+    for name, parsed in encoder.parse(instances).items():
+        assert rows[name].tobytes() == parsed.astype(rows[name].dtype).tobytes(), name
+
+
+def test_decisions_about_cells_are_told(project: Project) -> None:
+    """A number or text that is taken for a missing value is named with its share, and in the task file."""
+    text = project.workspace.task_file("cells").read_text(encoding="utf-8")
+    for note in ("code 999: 999 in 11.5% of the rows means a missing value", "glucose: 0 in 11.5% of the rows"):
+        assert any(said.startswith(note) for said in project.draft.notes)
+        assert note in text
+    assert any("'?' in 11.5%" in said for said in project.draft.notes)
 
 
 def test_a_target_with_a_currency_is_learned(workspace: Workspace) -> None:
     """Prices with a currency are a regression; rows without one are left out, and their number is told."""
-    write(
-        workspace,
-        "size",
-        [f"{c} m2" for c in COUNTS],
-        lambda place: "" if place % 40 == 0 else f"{AMOUNTS[place]:,.2f} $",
-    )
+    prices = ["" if place % 40 == 0 else f"{amount:,.2f} $" for place, amount in enumerate(AMOUNTS)]
+    write(workspace.root / "cells.csv", {"y": prices, "size": [f"{count} m2" for count in COUNTS]})
     draft = drafted(workspace)
     task = loader.load(workspace, "cells")
     assert (draft.problem, task.target.written is not None) == ("regression", True)
@@ -149,11 +183,3 @@ def test_a_target_with_a_currency_is_learned(workspace: Workspace) -> None:
     facts = prepare.prepare(workspace, task)
     assert sum(facts["rows"].values()) == 195
     assert facts["notes"] == ["5 of 200 rows have no target: left out"]
-
-
-def test_decisions_about_cells_are_told(workspace: Workspace) -> None:
-    """A number that is taken for a missing value is named with its share, and in the task file."""
-    write(workspace, "age", some([str(c) for c in COUNTS], "999"))
-    draft = drafted(workspace)
-    assert "age: 999 in 11.5% of the rows means a missing value" in draft.notes
-    assert "age: 999 in 11.5% of the rows" in workspace.task_file("cells").read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ from tiltyard.config.draft import missing_codes, written_numbers
 from tiltyard.config.draft.column_values import ColumnValues
 from tiltyard.data.tables.column_types import CODE
 from tiltyard.modeling.columns._datetime_format import DATES, DatetimeFormat, guess_format
+from tiltyard.modeling.columns.base import unit
 from tiltyard.modeling.columns.boolean import SPELLED
 from tiltyard.modeling.columns.number import Number
 
@@ -140,9 +141,9 @@ def _number(_: str, values: ColumnValues, __: str) -> Inferred | None:
 
 def _range(numbers: Array) -> dict[str, Any]:
     """Return bounds, and a logarithm if it helps."""
-    low, high, middle = float(numbers.min()), float(numbers.max()), float(np.median(numbers))
+    low, high, middle = float(numbers.min()), float(numbers.max()), _middle(numbers)
     whole = bool((numbers == np.floor(numbers)).all())
-    tail = low >= 0 and middle > 0 and high > LONG_TAIL * middle
+    tail = low >= 0 and middle > 0 and high / LONG_TAIL > middle
     settings: dict[str, Any] = {"bounds": bounds(low, high, whole=whole, tail=tail)}
     return settings | ({"log": True} if is_skewed(numbers) else {})
 
@@ -163,9 +164,14 @@ def _are_codes(known: list[object]) -> bool:
 
 def is_skewed(numbers: Array) -> bool:
     """Return whether a logarithm helps: non-negative, over orders of magnitude, and a mean far above the median."""
-    middle = float(np.median(numbers))
-    low, high, mean = float(numbers.min()), float(numbers.max()), float(np.mean(numbers / 2)) * 2
-    return low >= 0 and middle > 0 and high > 50 * middle and mean > 1.5 * middle
+    scaled = numbers / unit(numbers)  # sums stay within a float
+    low, high, middle = float(scaled.min()), float(scaled.max()), _middle(scaled)
+    return low >= 0 and middle > 0 and high > 50 * middle and float(scaled.mean()) > 1.5 * middle
+
+
+def _middle(numbers: Array) -> float:
+    """Return a median that is one of the numbers, since the mean of two may overflow."""
+    return float(np.partition(numbers, len(numbers) // 2)[len(numbers) // 2])
 
 
 def _written(name: str, values: ColumnValues, decimal: str) -> Inferred | None:
@@ -270,10 +276,10 @@ def _is_key(profile: ColumnProfile, values: ColumnValues) -> bool:
     if profile.kind != "number" or "written" in profile.column or "na" in profile.column:
         return False
     numbers = _as_numbers(values, profile.column).ordered
-    if numbers is None or not (numbers == np.floor(numbers)).all():
+    if numbers is None or not (numbers == np.floor(numbers)).all() or np.abs(numbers).max() >= 2**53:
         return False
     counted = values.ordered is not None and bool((np.diff(numbers) == 1).all())
-    dense = profile.unique == len(numbers) and np.ptp(numbers / 2) * 2 < MAX_KEY_RANGE * len(numbers)
+    dense = profile.unique == len(numbers) and np.ptp(numbers) < MAX_KEY_RANGE * len(numbers)
     numbered = (counted or dense) and len(numbers) >= MAX_LISTED_NAMES
     return bool(numbered or (KEYS.search(profile.name) and profile.unique * 2 > len(numbers)))
 

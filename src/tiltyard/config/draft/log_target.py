@@ -8,7 +8,9 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.config.draft.column_profile import ColumnProfile
+from tiltyard.modeling.columns.base import unit
 from tiltyard.modeling.columns.number import Number
+from tiltyard.modeling.references.base import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,13 +30,14 @@ def helps(values: Array, features: list[ColumnProfile], rows: pd.DataFrame) -> b
     matrix = _matrix(features, rows.iloc[chosen])
     if not matrix.shape[1]:
         return True
-    plain, log = (_error(matrix, values[chosen], log=log) for log in (False, True))
+    with one_thread():
+        plain, log = (_error(matrix, values[chosen], log=log) for log in (False, True))
     return log < plain
 
 
 def is_skewed(values: Array) -> bool:
     """Return whether the logarithm of a target is far less skewed than the target itself."""
-    if len(values) < 20 or values.min() < 0 or np.median(values) < 1:
+    if len(values) < 20 or values.min() < 0 or np.median(values / unit(values)) * unit(values) < 1:
         return False
     skew = _skewness(values)
     return skew >= MIN_SKEW and abs(_skewness(np.log1p(values))) <= MAX_SKEW_OF_LOG * skew

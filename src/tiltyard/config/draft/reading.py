@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ TOTAL = re.compile(
     r"(?i)\s*(grand |sub|zwischen)?(total|totals|sum|summe|gesamt|gesamtsumme|somme|suma|totale|average|mittelwert|"
     r"durchschnitt|saldo|mean|all|insgesamt)\b[ :]*.{0,20}"
 )
+TYPED = (".jsonl", ".ndjson", ".parquet", ".pq")  # formats with a missing value of their own, and no settings
 MAX_TOTALS = 3  # rows at the end
 
 
@@ -92,7 +93,9 @@ def _read(path: Path, dialect: Dialect, data: Path, required: list[str]) -> Draf
     profiles = _profiles(frame, table.layout, guessed)
     marks = sorted({mark.strip() for profile in profiles.values() for mark in profile.na})
     marks = [mark for mark in marks if mark not in guessed.missing]
-    if marks and guessed.na is None and table_reader.suffix(path) not in (".jsonl", ".ndjson", ".parquet", ".pq"):
+    if table_reader.suffix(path) in TYPED:
+        profiles = {name: _with_na(profile) for name, profile in profiles.items()}
+    elif marks and guessed.na is None:
         notes += [f"{profile.name}: {note}" for profile in profiles.values() for note in profile.notes if profile.na]
         guessed = guessed.model_copy(update={"na": [*MISSING, *marks]})
         table = table_reader.open_table(path, guessed)
@@ -101,6 +104,14 @@ def _read(path: Path, dialect: Dialect, data: Path, required: list[str]) -> Draf
     notes += [f"{profile.name}: {note}" for profile in profiles.values() for note in profile.notes]
     read = guessed.model_dump(mode="json", exclude_none=True)
     return DraftTable(frame, table.layout, profiles, read, list(dict.fromkeys(notes)), path)
+
+
+def _with_na(profile: ColumnProfile) -> ColumnProfile:
+    """Declare the texts that mean a missing value in the column, since its format has no such setting for all."""
+    marks = [mark.strip() for mark in profile.na]
+    if not marks or profile.kind == "text":
+        return profile
+    return replace(profile, column={**profile.column, "na": [*profile.column.get("na", []), *marks]})
 
 
 def _is_settled(profile: ColumnProfile) -> bool:

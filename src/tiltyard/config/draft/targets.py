@@ -11,6 +11,7 @@ import numpy as np
 from tiltyard.config.draft import log_target
 from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.errors import DataError, join_first
+from tiltyard.modeling.columns.base import unit
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.problems.base import MAX_MISSING
 
@@ -62,12 +63,15 @@ def notes(truth: ColumnProfile, column: pd.Series[Any], problem: ProblemName, *,
     if truth.kind != "number" or problem != "regression":
         return []
     values = column.to_numpy(np.float64)
-    scaled = np.log1p(values) if log_target.is_skewed(values) else values
+    scaled = np.log1p(values) if log_target.is_skewed(values) else values / unit(values)
     low, middle, high = np.quantile(scaled, [0.25, 0.5, 0.75])
     far = values[np.abs(scaled - middle) > FAR * (high - low)] if high > low else values[:0]
     if not 0 < len(far) <= max(1, 0.002 * len(values)):
         return []
-    shown, middle = join_first([f"{value:,.6g}" for value in far]), float(np.median(values))
+    shown, middle = (
+        join_first([f"{value:,.6g}" for value in far]),
+        float(np.median(values / unit(values))) * unit(values),
+    )
     return [f"{truth.name}: {shown} is far from all others, whose median is {middle:,.4g}: correct it, or drop the row"]
 
 

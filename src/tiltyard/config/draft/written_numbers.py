@@ -45,10 +45,12 @@ def find_format(name: str, texts: Sequence[str], decimal: str = "") -> NumberFor
     `decimal` is the separator that other columns of the file use, for a column such as 1,234 that allows both.
     """
     head = [*texts[:FEW]]
-    if not head or any(CODE.match(text.strip()) for text in head) or not all(map(_has_digit, head)):
+    if not head or not all(map(_has_digit, head)):
         return None
     if duration := _duration(name, texts):
         return duration
+    if any(CODE.match(text.strip()) for text in head):
+        return None
     symbols = _symbols(head)
     if symbols is None:
         return None
@@ -75,9 +77,7 @@ def mixed_units(texts: Sequence[str]) -> list[str]:
 
 def numbers(written: NumberFormat, texts: Sequence[str]) -> Array:
     """Return the numbers that the texts are."""
-    import pyarrow as pa
-
-    values = written.read_arrow(pa.array(texts, pa.string()))
+    values = written.read_texts(texts)
     return np.empty(0) if values is None else values
 
 
@@ -86,10 +86,7 @@ def _has_digit(text: str) -> bool:
 
 
 def _reads(written: NumberFormat, texts: Sequence[str]) -> bool:
-    import pyarrow as pa
-
-    stripped = [text.strip() for text in texts]
-    return written.read_arrow(pa.array(stripped, pa.string())) is not None
+    return written.read_texts(texts) is not None
 
 
 def _symbols(texts: Sequence[str]) -> list[str] | None:

@@ -27,7 +27,10 @@ HEAD_BYTES = 1 << 18  # used to guess the dialect
 BLOCK_BYTES = 1 << 22  # of a batch; no row may be longer
 BATCHES = 8  # whose cells are looked at together, one column in each thread
 DELIMITER_NAMES = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
-HINT = "correct these lines, or name the delimiter: source.read.delimiter in the task file"
+HINT = (
+    "correct these lines, name the delimiter (source.read.delimiter), or leave them out: source.read.skip_bad_rows, or "
+    "tiltyard init --skip-bad-rows"
+)
 
 
 class Delimited(Format):

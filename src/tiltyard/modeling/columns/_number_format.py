@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -121,6 +122,12 @@ class NumberFormat(Settings):
         for name in ("sign", "inner", "last"):
             minus |= present[name] & ~_flags(pc.equal(group[name], "+"))
         return np.where(minus, -values, values)
+
+    def read_texts(self, texts: Sequence[str]) -> Array | None:
+        """Return the numbers of texts; None if one is not in this format."""
+        import pyarrow as pa
+
+        return self.read_arrow(pa.array([text.strip() for text in texts], pa.string()))
 
     def _read_distinct(self, cells: pa.Array) -> Array | None:
         """Read each distinct text once."""
