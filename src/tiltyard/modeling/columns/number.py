@@ -126,7 +126,7 @@ class Number(CellColumn):
         return numbers
 
     def _meant(self, values: Sequence[object]) -> Sequence[object]:
-        """Convert the texts of a request that are written as in a file, if the column's cells are not always numbers."""
+        """Convert the texts of a request that are written as in a file, if not all cells of a file are numbers."""
         if (self.written or self.na or self.missing == "median") and any(type(value) is str for value in values):
             values = [self._from_text(value) if isinstance(value, str) else value for value in values]
         return self._known(values) if self.na else values
