@@ -126,14 +126,10 @@ class Number(CellColumn):
         return numbers
 
     def _meant(self, values: Sequence[object]) -> Sequence[object]:
-        """Convert the texts of a request that are written as in a file; plain numbers are JSON numbers."""
-        if (self.written or self.missing == "median") and any(type(value) is str for value in values):
-            values = [self._request_text(value) if isinstance(value, str) else value for value in values]
+        """Convert the texts of a request that are written as in a file, if not all cells of a file are numbers."""
+        if (self.written or self.na or self.missing == "median") and any(type(value) is str for value in values):
+            values = [self._from_text(value) if isinstance(value, str) else value for value in values]
         return self._known(values) if self.na else values
-
-    def _request_text(self, text: str) -> object:
-        read = self._from_text(text)
-        return read if self.written or read is None else text
 
     def facts_of_cells(self, cells: pd.Series) -> pd.Series:
         """Return numbers unchanged, except those that mean a missing value."""

@@ -146,7 +146,7 @@ class Series(Column):
 
     def json_schema(self) -> dict[str, Any]:
         """Return the schema: a list of `window` numbers."""
-        item = Number(bounds=self.bounds, log=self.log).json_schema()
+        item = Number(bounds=self.bounds, log=self.log, written=self.written).json_schema()
         return {"type": "array", "items": item, "minItems": self.window, "maxItems": self.window}
 
     def to_json(self, values: Array) -> list[Any]:
