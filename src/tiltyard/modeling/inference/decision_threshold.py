@@ -7,6 +7,7 @@ import numpy as np
 from tiltyard.arrays import Array
 
 RARE = 0.1  # share of the training rows below which the most probable label is hardly ever the rare one
+BELOW = 1e-6  # under the lowest probability, if every row is predicted as the rare label
 FEWEST = 3  # validation rows of the rare label
 
 
@@ -30,6 +31,6 @@ def choose(truth: Array, shares: Array, rare: int) -> float | None:
     last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))  # of each group of equal scores
     hits = np.cumsum(members[order])[last]
     best = int((2 * hits / (last + 1 + members.sum())).argmax())
-    below = ordered[last[best] + 1] if last[best] + 1 < len(ordered) else 0.0
+    below = ordered[last[best] + 1] if last[best] + 1 < len(ordered) else ordered[-1] - BELOW
     threshold = float(ordered[last[best]] + below) / 2
     return threshold if rare == 1 else 1 - threshold
