@@ -7,6 +7,8 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from table_data import TABLES
+
 from tiltyard import files
 
 FOLDER = Path(__file__).parent
@@ -45,7 +47,10 @@ def _summary(cells: list[dict[str, Any]]) -> list[str]:
             scores[name].append(value)
             seconds[name].append(one["models"]["tiltyard"]["seconds"] / max(one["models"][name]["seconds"], 1e-3))
     tables, seeds = len({one["table"] for one in cells}), len({one["seed"] for one in cells})
-    lines = [f"{tables} tables, {seeds} seed(s), {len(cells)} trainings of each model.", ""]
+    lines = [
+        f"Run so far: {tables} of {len(TABLES)} tables, {seeds} seed(s), {len(cells)} trainings each.",
+        "",
+    ]
     lines += [
         "| model | mean normalised score | median | our training time, as a multiple of its (median) |",
         "|---|---|---|---|",
@@ -80,6 +85,6 @@ def _lost(cells: list[dict[str, Any]]) -> list[str]:
         lost = [f"{one['table']} ({one['rows']:,} rows)" for one in cells if one["models"][peer]["interval"][1] < 0]
         won = sum(one["models"][peer]["interval"][0] > 0 for one in cells)
         lines.append(
-            f"- {NAMES[peer]}: clearly better on {len(lost)} of {len(cells)}, clearly worse on {won}. {'; '.join(lost)}"
+            f"- {NAMES[peer]}: clearly better on {len(lost)} of {len(cells)}, clearly worse on {won}. {'; '.join(lost)}".rstrip()
         )
     return lines
