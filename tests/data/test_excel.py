@@ -33,7 +33,7 @@ def workbook(path: Path, **sheets: list[list[Any]]) -> Path:
     return path
 
 
-SALES = [
+SALES: list[list[Any]] = [
     ["Region", "Amount", "When", "Open", "Code", "Sold"],
     *(
         [("N", "S")[i % 2], i + 0.5, dt.datetime(2024, 1, 1 + i), dt.time(8 + i, 30), f"00{i}", i % 3 == 0]  # noqa: DTZ001 - as in Excel
