@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import page
 import raw_data
 import yaml
 
@@ -21,6 +24,32 @@ from tiltyard.workspace import Workspace
 
 NAME = "drafted"
 Json = dict[str, Any]
+
+
+def write_table(name: str, title: str, about: str, head: str, rows: Mapping[str, Callable[[], str]]) -> None:
+    """Measure each row and write benchmarks/NAME.md; rows are kept in NAME.json: an interrupted script resumes."""
+    kept = page.ROOT / "benchmarks" / f"{name.lower()}.json"
+    measured: dict[str, str] = files.read_json(kept) if kept.is_file() else {}
+    about = f"# {title}\n\n{_where(name)} {about}\n\n{head}\n{_rule(head)}\n"
+    for row in ("", *rows):  # first without measuring: what is kept is written even if the rest takes hours
+        if row and row not in measured:
+            measured[row] = rows[row]()
+            files.write_json(kept, measured)
+        missing = [f"`{left}`" for left in rows if left not in measured]
+        note = f"\nNot measured yet: {', '.join(missing)}.\n" if missing else ""
+        lines = [measured[done] for done in rows if done in measured]
+        files.write_text(page.ROOT / "benchmarks" / f"{name}.md", about + "\n".join(lines) + "\n" + note)
+
+
+def _where(name: str) -> str:
+    date = f"{datetime.now(UTC):%Y-%m-%d}"
+    return (
+        f"Measured by `benchmarks/{name.lower()}.py` on {date}: {page.machine_with_load().removesuffix(' at the end')}."
+    )
+
+
+def _rule(head: str) -> str:
+    return "|".join(["", "---", *["--:"] * (head.count("|") - 2), ""])
 
 
 def project(folder: Path) -> Workspace:

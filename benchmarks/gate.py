@@ -61,6 +61,7 @@ class Setting:
     corrected: bool = True  # for earlier challengers on the same rows
     design: str = ""  # how rows depend on one another; independent if empty
     by_rows: bool = False  # draw rows one by one all the same
+    refresh: bool = False  # the challenger is newer, and may be worse by a margin
 
     @property
     def dependence(self) -> Dependence | None:
@@ -70,7 +71,8 @@ class Setting:
     def judged_by(self, seed: int) -> Task:
         """Return the task with this gate and a seed, which determines the bootstrap resamples."""
         task = _task(self.task)
-        gate = task.gate.model_copy(update={"metric": self.metric, "minimum_gain": self.least})
+        changes = {"metric": self.metric, "minimum_gain": self.least, "refresh": self.refresh}
+        gate = task.gate.model_copy(update=changes)
         return task.model_copy(update={"gate": gate, "split": task.split.model_copy(update={"seed": seed})})
 
 
@@ -114,7 +116,13 @@ def duels(setting: Setting, seed: int) -> Iterator[Duel]:
     truth, champion = next(models)
     for number, (_, outputs) in enumerate(models):
         uses = number if setting.corrected else 0
-        yield Duel(task, truth, outputs, outputs, champion, {}, 0.0, 0.0, dependence=setting.dependence, uses=uses)
+        baseline = _baseline(task, truth) if setting.refresh else outputs
+        more: dict[str, Any] = {"dependence": setting.dependence, "uses": uses, "newer": setting.refresh}
+        yield Duel(task, truth, outputs, baseline, champion, {}, 0.0, 0.0, **more)
+
+
+def _baseline(task: Task, truth: Array) -> Array:
+    return task.evaluator.baseline(truth, {"row": truth}, task.gate.metric)
 
 
 def wins(duel: Duel) -> bool:
@@ -147,11 +155,12 @@ def true_gain(setting: Setting, better: float, seed: int) -> float:
 
 
 def improvement_for(setting: Setting, gain: float, seed: int) -> float:
-    """Return the reduction of errors that leads to a gain."""
-    low, high = 0.0, 0.9
+    """Return the share by which errors must be smaller, or larger for a negative gain, for a true gain."""
+    sign, low, high = math.copysign(1, gain), 0.0, 0.9
     for _ in range(12):
         center = (low + high) / 2
-        low, high = (center, high) if true_gain(setting, center, seed) < gain else (low, center)
+        far = sign * true_gain(setting, sign * center, seed) < abs(gain)
+        low, high = (center, high) if far else (low, center)
     return (low + high) / 2
 
 
@@ -226,7 +235,26 @@ def _shown(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value if value is None or isinstance(value, str) else float(value) for name, value in found.items()}
 
 
-PARTS = {"independent": independent_part, "dependent": dependent_part}
+def refresh_part(pool: ProcessPoolExecutor, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Return how often newer challengers are promoted that are equal, or worse by exactly the margin."""
+    for task, metrics in KINDS.items():
+        for metric in metrics:
+            setting = Setting(task, metric, options.rows, errors=0.5, refresh=True)
+            truth, champion = next(simulate(replace(setting, rows=400_000), options.seed))
+            loaded = setting.judged_by(0)
+            outputs = (champion, _baseline(loaded, truth))
+            gain = loaded.metric.gain(*(loaded.metric.score(truth, each, {}) for each in outputs))
+            margin = loaded.gate.refresh_margin * gain
+            worse = replace(setting, better=-improvement_for(setting, -margin, options.seed))
+
+            def share(what: Setting) -> float:
+                seeds = range(options.seed, options.seed + options.pairs)
+                return float(np.mean([*pool.map(partial(wins_once, what), seeds, chunksize=4)]))
+
+            yield {"metric": metric, "margin": margin, "worse": share(worse), "equal": share(setting)}
+
+
+PARTS = {"independent": independent_part, "dependent": dependent_part, "refresh": refresh_part}
 
 
 def main() -> None:

@@ -17,6 +17,8 @@ def page(parts: dict[str, Part], challengers: int, better: float) -> str:
         texts.append(_independent(parts["independent"], challengers))
     if "dependent" in parts:
         texts.append(_dependent(parts["dependent"], better))
+    if "refresh" in parts:
+        texts.append(_refresh(parts["refresh"]))
     return "# Error rate and power of the gate\n\n" + "\n".join(texts)
 
 
@@ -77,3 +79,20 @@ the same way; half of the variance is common to a group, or to the series of a p
 - **power**: how often a challenger wins whose errors are {better:.0%} smaller, on a quarter of the pairs.
 
 {_table(heads, part["rows_of_table"], cells)}"""
+
+
+def _refresh(part: Part) -> str:
+    def cells(row: Part) -> list[str]:
+        return [row["metric"], f"{row['margin']:.3g}", f"{row['worse']:.1%}", f"{row['equal']:.0%}"]
+
+    return f"""## Refresh
+
+{_command("refresh", part)} Challengers on newer data (`gate.refresh: true`)
+are judged on {part["rows"]:,} independent rows. Shares are of {part["pairs"]} pairs; the margin of error is
+± {_margin(part["pairs"]):.1%} at 5 %.
+
+- **margin**: how much worse such a challenger may be: 10 % of the champion's gain over the baseline.
+- **worse**: how often a challenger is promoted that is worse by exactly the margin (goal: at most 5 %).
+- **equal**: how often a challenger is promoted that is as good as the champion.
+
+{_table(("metric", "margin", "worse", "equal"), part["rows_of_table"], cells)}"""

@@ -11,19 +11,17 @@ which is fitted to training and validation rows.
 from __future__ import annotations
 
 import tempfile
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import drafted
 import numpy as np
-import page
 from photo_crops import COLOUR, TEXTURES, write_crops
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.config.draft.draft import DraftRequest
 
@@ -42,15 +40,15 @@ HEAD = "| images | known crops of each label | draft | reference | 64 colours | 
 
 def main() -> None:
     """Measure all sets, and write the table."""
-    lines = [HEAD, "|---|--:|--:|--:|--:|--:|"]
-    for title, (names, count) in SETS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            lines.append(_line(title, Path(folder), names, count))
-        print(lines[-1], flush=True)
     about = " ".join((__doc__ or "").split("\n\n")[2].split(". ", 1)[1].split())
-    head = f"Measured by `benchmarks/photos.py` on {datetime.now(UTC):%Y-%m-%d}: {page.machine_with_load()}."
-    text = f"# Images in small numbers\n\n{head} Accuracy on {TEST} sealed crops of each label, one seed. {about}\n\n"
-    files.write_text(page.ROOT / "benchmarks" / "PHOTOS.md", text + "\n".join(lines) + "\n")
+    accuracy = f"Accuracy on {TEST} sealed crops of each label, one seed."
+    rows = {title: partial(_row, title) for title in SETS}
+    drafted.write_table("PHOTOS", "Images in small numbers", f"{accuracy} {about}", HEAD, rows)
+
+
+def _row(title: str) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        return _line(title, Path(folder), *SETS[title])
 
 
 def _line(title: str, folder: Path, names: tuple[str, ...], count: int) -> str:

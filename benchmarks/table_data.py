@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-Kind = Literal["classification", "regression", "skewed"]  # skewed: a positive target that is learned by its logarithm
+Kind = Literal["classification", "regression", "skewed"]  # skewed: a positive target over orders of magnitude
 Array = np.ndarray[Any, np.dtype[Any]]
 MIRROR = Path(os.environ.get("TILTYARD_MIRROR", ""))
 
@@ -33,7 +33,7 @@ def _numbers(values: Array, digits: int = 4) -> pd.DataFrame:
 def _labels(rng: np.random.Generator, score: Array, noise: float = 0.5) -> Array:
     """Return labels of a noisy score, split at its median."""
     noisy = score + rng.normal(size=len(score)) * noise * score.std()
-    return (noisy > np.median(score)).astype(int)
+    return np.asarray(noisy > np.median(score)).astype(int)
 
 
 def from_scikit_learn(name: str, _seed: int) -> Table:

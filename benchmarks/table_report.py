@@ -19,7 +19,7 @@ stopping on the validation rows), and scores the ONNX model on the test rows. Hi
 linear model (logistic or ridge regression) have their defaults, the same training rows (60 %) and the same test rows
 (20 %); they do not use the validation rows. Larger tables are sampled to the number of rows shown.
 Scores: AUC for two classes, accuracy for more, R² for numbers, and D² of absolute errors for skewed positive targets,
-which the network learns with `log: true`. The normalised score is 0 for a constant prediction and 1 for the best model
+for which the draft chooses `log: true`. The normalised score is 0 for a constant prediction and 1 for the best model
 of that table and seed. Seconds are processor seconds of training on one core; ours include the export to ONNX.
 Intervals of differences are 95 %, by a bootstrap of the test rows.
 """

@@ -87,7 +87,7 @@ def write_linear(path: Path, weights: Array, bias: Array, *, softmax: bool) -> N
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
 
 
-def quick_package(workspace: Workspace, task: Task, evaluated: Evaluated | None = None) -> str:  # noqa: ARG001
+def quick_package(workspace: Workspace, task: Task, *_: Evaluated | None, **__: object) -> str:
     """Write the files of a package that the gate needs, without building a Bento."""
     name = version(workspace.out(task.name, "train"))
     with files.atomic_folder(workspace.package(task.name, name)) as folder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tiltyard.data.tables.sheet import as_text, locate
 from tiltyard.errors import DataError
 
 
-def workbook(path: Path, **sheets: list[list[Any]]) -> Path:
+def workbook(path: Path, **sheets: Sequence[Sequence[Any]]) -> Path:
     """Write a workbook with these sheets."""
     book = openpyxl.Workbook()
     book.remove(book.active)
@@ -33,7 +34,7 @@ def workbook(path: Path, **sheets: list[list[Any]]) -> Path:
     return path
 
 
-SALES: list[list[Any]] = [
+SALES: list[Sequence[Any]] = [
     ["Region", "Amount", "When", "Open", "Code", "Sold"],
     *(
         [("N", "S")[i % 2], i + 0.5, dt.datetime(2024, 1, 1 + i), dt.time(8 + i, 30), f"00{i}", i % 3 == 0]  # noqa: DTZ001 - as in Excel

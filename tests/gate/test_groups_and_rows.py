@@ -293,3 +293,51 @@ def test_label_rule_compares_its_probability() -> None:
     for challenger, answers, state in ((before, after, "failed"), (after, before, "passed")):
         changed = dataclasses.replace(duel, challenger=challenger, ask=constant_model(answers))
         assert outcome("behaviour", changed).state == state
+
+
+def ranked(threshold: float | None, metric: str) -> Duel:
+    """Return a ranking of a class with one row in twenty, whose probability is never the larger one."""
+    duel = build_duel(cancer(), linear_model(cancer()), metric=metric)
+    truth = (np.arange(len(duel.truth)) % 20 == 0).astype(int)
+    second = np.where(truth == 1, 0.2, 0.02)
+    return dataclasses.replace(
+        duel,
+        truth=truth,
+        challenger=np.stack([1 - second, second], axis=1),
+        baseline=np.tile([0.95, 0.05], (len(truth), 1)),
+        threshold=threshold,
+    )
+
+
+@pytest.mark.parametrize(
+    ("threshold", "metric", "state", "text"),
+    [
+        (None, "roc_auc", "passed", "above the frequencies of the training rows"),
+        (None, "average_precision", "passed", "above the frequencies of the training rows"),
+        (None, "log_loss", "failed", "recall of benign 0; expected"),
+        (0.1, "log_loss", "passed", "at 0.1; expected"),
+        (0.3, "roc_auc", "failed", "recall of benign 0 at 0.3; expected"),
+    ],
+)
+def test_collapse_asks_at_the_decision_threshold(threshold: float | None, metric: str, state: str, text: str) -> None:
+    """A rare class need not have the larger probability in any row."""
+    result = outcome("collapse", ranked(threshold, metric))
+    assert result.state == state
+    assert text in result.text
+
+
+def test_constant_ranking_has_collapsed() -> None:
+    """A model that gives every row the frequencies ranks nothing."""
+    duel = ranked(None, "roc_auc")
+    assert outcome("collapse", dataclasses.replace(duel, challenger=duel.baseline)).state == "failed"
+
+
+def test_models_are_compared_by_their_own_thresholds() -> None:
+    """Labels of the champion are those that it serves."""
+    duel = dataclasses.replace(ranked(0.1, "accuracy"), champion=ranked(0.1, "accuracy").challenger)
+    same = dataclasses.replace(duel, champion_threshold=0.1)
+    assert duel.over_champion is not None
+    assert same.over_champion is not None
+    assert (same.over_champion.value, round(duel.over_champion.value, 3)) == (0, 0.053)
+    assert outcome("mcnemar", duel).text.startswith("only the challenger is right on 10 rows, only the champion on 0")
+    assert outcome("mcnemar", same).text.startswith("only the challenger is right on 0 rows, only the champion on 0")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiltyard.modeling.columns._datetime_format import DIRECTIVES, DatetimeFormat
+from tiltyard.modeling.columns._datetime_format import DIRECTIVES, DatetimeFormat, times
 
 EXAMPLE = datetime(2024, 2, 29, 15, 4, 5, 678900)  # noqa: DTZ001 - datetimes are naive, in UTC
 
@@ -122,3 +123,18 @@ def test_any_format_is_supported_or_rejected(letters: list[str], between: str, v
         return
     datetime_format.read(value)
     assert datetime_format.read(datetime_format.format(EXAMPLE)) is not None
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["2024-01-01", "2024-02-01", "2024-01-01"],
+        ["2024-01-01", None, "2024-03-05 10:00:00", "no time", "2024-01-01"],
+        ["3", "1.5", None, "3"],
+        ["a", "b"],
+    ],
+)
+def test_repeated_times_are_read_once_with_the_same_result(cells: list[str | None]) -> None:
+    """Texts are read once each; objects, which are read one by one, give the same numbers."""
+    texts = pd.Series(cells, index=range(5, 5 + len(cells)), dtype="str")
+    pd.testing.assert_series_equal(times(texts), times(texts.astype(object)), check_names=False)

@@ -102,3 +102,11 @@ def test_missing_palette_is_rejected() -> None:
     file = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAIAQMAAAD+wSzIAAAADElEQVR4nGNgoA4AAABIAAEuuDx+AAAAAElFTkSuQmCC"
     with pytest.raises(RequestError, match="expected a whole PNG, JPEG, WebP or TIFF file"):
         Image(type="image", height=8, width=8).parse([{"b64": file}], "x")
+
+
+def test_fit_of_chunks_is_that_of_all_images() -> None:
+    """The largest value of all images is learned, wherever it is; black images are divided by 1."""
+    column = Image(type="image", height=2, width=2, channels=1)
+    images = np.arange(24, dtype=np.float32).reshape(6, 2, 2, 1)
+    for values in (images, images[::-1], np.zeros_like(images)):
+        assert column.fit_parts(np.split(values, [1, 4])) == column.fit(values)

@@ -11,17 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from workspaces import edit_task, new_workspace, train_tasks
 
 from tiltyard import files
-from tiltyard.arrays import Array
+from tiltyard.arrays import Array, decoded
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError, RequestError, TaskError
 from tiltyard.evaluation import evaluate
+from tiltyard.modeling.columns import _streamed_scale
+from tiltyard.modeling.columns.base import scale
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.preparation import array_file, prepare, sealed_test
+from tiltyard.preparation.modalities import series as series_modality
 from tiltyard.preparation.modalities.series import Series
 from tiltyard.report.report import task_page
 from tiltyard.training.train import residual_quantiles
@@ -125,6 +131,38 @@ def test_windows_stay_within_their_group(tmp_path: Path) -> None:
     assert set(zip(rows["price"][:, 0], truth // 1000, strict=True)) == {(10, 0), (20, 1)}
     assert modality.overlap(task) == 12
     assert all(outcome.success for outcome in validate.validate(workspace, task).outcomes)
+
+
+@pytest.mark.parametrize("target", [{}, {"horizon": 3}, {"rise": True}])
+def test_rows_do_not_depend_on_the_size_of_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: dict[str, Any]
+) -> None:
+    """Rows of shops that alternate in the file, in chunks of one to all, are those of each shop alone."""
+    group = {"group": "shop"}
+    workspace, task = _task(tmp_path, _shops(), {"sold": group, "price": group})
+    task = task.model_copy(update={"target": task.target.model_copy(update=target)})
+    rows, truth = Series().rows(task, workspace.raw("shop"))
+    for values in (1, 50, 6 * 120):
+        monkeypatch.setattr(series_modality, "CHUNK_VALUES", values)
+        chunks = [*Series().chunks(task, workspace.raw("shop"))]
+        assert len(chunks) == -(-len(truth) // max(1, values // 6))
+        for name, cells in rows.items():
+            assert np.array_equal(np.concatenate([decoded(part[name]) for part, _ in chunks]), cells)
+        assert np.array_equal(np.concatenate([part for _, part in chunks]), truth)
+    if target.get("rise"):
+        assert truth.all()  # both shops sell more each month, and their rows alternate
+
+
+@given(
+    values=arrays(np.float64, st.tuples(st.integers(1, 900), st.integers(1, 4)), elements=st.floats(-1e9, 1e9)),
+    cuts=st.lists(st.integers(0, 900), max_size=3),
+)
+def test_scale_of_parts_has_the_bits_of_the_whole(values: Array, cuts: list[int]) -> None:
+    """The version of a model does not depend on how its rows are read."""
+    parts = np.split(values, sorted(min(cut, len(values)) for cut in cuts))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_streamed_scale, "PIECE", 256)
+        assert _streamed_scale.scale_of_parts(parts) == scale(values)
 
 
 def test_instance_of_several_series_is_an_object(tmp_path: Path) -> None:

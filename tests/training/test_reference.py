@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from reference_subjects import CASES, case
-from workspaces import run_in_process
+from workspaces import edit_task, fetch_raw, run_in_process, train_tasks
 
+from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.errors import TaskError
+from tiltyard.evaluation.evaluate import evaluate
+from tiltyard.preparation import prepare
+from tiltyard.workspace import Workspace
 
 SERVED = [name for name in CASES if name not in ("words", "characters")]
 
@@ -82,3 +86,36 @@ def _task_text(changes: dict[str, Any]) -> str:
     for slices in ("slices", "behaviours", "sensitive"):
         content["gate"].pop(slices, None)
     return yaml.safe_dump({**content, "model": {"family": "reference"}, "train": {"epochs": 1}, **changes})
+
+
+def _activate(output: str) -> dict[str, Any]:
+    """Return the outputs of two logits after the activation of a task."""
+    import keras
+
+    from tiltyard.training.reference import _activated
+
+    logits = keras.Input((2,), name="features")
+    rows = np.array([[0.0, 2.0], [1.0, -3.0]], dtype=np.float32)
+    return {"outputs": np.asarray(_activated(keras.Model(logits, logits * 1.0), output)(rows)).tolist()}
+
+
+@pytest.mark.slow
+def test_sigmoid_and_softmax_give_the_same_probability() -> None:
+    """A sigmoid output has one unit, the probability of the second label."""
+    one, two = (np.array(run_in_process(_activate, output)["outputs"]) for output in ("sigmoid", "softmax"))
+    assert one.shape == (2, 1)
+    assert np.allclose(one[:, 0], two[:, 1], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_task_is_trained_by_its_reference(workspace: Workspace) -> None:
+    """The record names the reference and its rows, and evaluation finds it as good as scikit-learn."""
+    edit_task(workspace, "iris", {"model": {"family": "reference"}, "train": {"epochs": 1}, "search": None})
+    task = loader.load(workspace, "iris")
+    fetch_raw(workspace, "iris")
+    prepare.prepare(workspace, task)
+    train_tasks(workspace, "iris")
+    record = files.read_json(workspace.out("iris", "train") / "training.json")
+    assert record["reference"] == "a linear model fitted to 90 training rows"
+    assert record["parity"] < 1e-4
+    assert evaluate(workspace, task)["metrics"]["accuracy"] > 0.8

@@ -18,6 +18,7 @@ from tiltyard.evaluation.slices import parts
 from tiltyard.modeling.columns.series import Series
 from tiltyard.modeling.evaluators.base import TRUTH
 from tiltyard.modeling.inference.predictor import Predictor, version
+from tiltyard.modeling.metrics.base import with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
 from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.modeling.metrics.predictions import Predictions
@@ -54,7 +55,8 @@ def predict(task: Task, predictor: Predictor, test: TestRows, train_truth: Array
     """Predict the sealed test rows with the model and the baseline, which is fitted to the training rows."""
     outputs = predictor.condensed(test.rows, test.truth)
     baseline = task.evaluator.baseline(train_truth, past(task, test), task.gate.metric)
-    return Predictions(test.truth, outputs, baseline, test.number, task.classes, task.target.display_name)
+    threshold = predictor.encoder.problem.threshold
+    return Predictions(test.truth, outputs, baseline, test.number, task.classes, task.target.display_name, threshold)
 
 
 def past(task: Task, test: TestRows) -> Rows:
@@ -74,10 +76,15 @@ def _measure(task: Task, predictions: Predictions, test: TestRows, train_sample:
     context = evaluator.context(train_sample[0])
     dependence = task.dependence(test.unit, len(truth))
     bootstrap = Bootstrap(len(truth), task.split.seed, task.gate.confidence, dependence)
-    intervals = bootstrap.intervals(evaluator.scores_of_rows(truth, outputs, context))
+    own_context = with_threshold(context, predictions.threshold)
+    intervals = bootstrap.intervals(evaluator.scores_of_rows(truth, outputs, own_context))
     metric = evaluator.metrics[task.gate.metric]
-    samples = [(truth, outputs), (truth, predictions.baseline), train_sample]
-    metrics, baseline, train = threads.ordered(lambda sample: evaluator.scores(*sample, context), samples)
+    samples = [
+        (truth, outputs, own_context),
+        (truth, predictions.baseline, context),
+        (*train_sample, own_context),
+    ]
+    metrics, baseline, train = threads.ordered(lambda sample: evaluator.scores(*sample), samples)
     return {
         "problem": task.problem,
         "metric": task.gate.metric,
@@ -87,9 +94,10 @@ def _measure(task: Task, predictions: Predictions, test: TestRows, train_sample:
         "baseline": baseline,
         "train": train,
         "slices": [
-            {"slice": name, "rows": len(indices), "value": metric.score(truth[indices], outputs[indices], context)}
+            {"slice": name, "rows": len(indices), "value": metric.score(truth[indices], outputs[indices], own_context)}
             for name, indices in parts(task.gate.slices, task.columns, test.rows)
         ],
+        **({} if predictions.threshold is None else {"threshold": predictions.threshold}),
         **evaluator.details(predictions),
     }
 

@@ -10,7 +10,7 @@ from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.metrics.base import Context
 from tiltyard.modeling.references import base
 
-MAX_VALIDATION = 20_000  # rows by which the best is chosen
+MAX_VALIDATION = 5_000  # rows by which the best is chosen
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from tiltyard.config.task import Task
 from tiltyard.evaluation.reference import Reference
 from tiltyard.files import Json
 from tiltyard.modeling.inference.predictor import Predictor
-from tiltyard.modeling.metrics.base import Context
+from tiltyard.modeling.metrics.base import Context, with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap, Gain, Interval
 from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.monitoring.live_comparison import LiveComparison
@@ -53,6 +53,10 @@ class Duel:
     approvals: list[str] = field(default_factory=list)  # the people who approved the challenger
     time_ratios: dict[int, float] = field(default_factory=dict)  # of a variant to the champion, by number of rows
     dependence: Dependence | None = None  # between the sealed rows; None if they are independent
+    served: Array | None = None  # the sealed rows that the champion does not refuse; None if it refuses none
+    newer: bool = False  # the challenger was trained on newer data than the champion
+    threshold: float | None = None  # by which the challenger decides between two labels
+    champion_threshold: float | None = None
     uses: int = 0  # how many other versions the test rows have judged
 
     @property
@@ -71,7 +75,30 @@ class Duel:
     @cached_property
     def over_champion(self) -> Gain | None:
         """Return the gain of the challenger over the champion."""
-        return None if self.champion is None else self.gain(self.champion)
+        return None if self.champion is None else self.gain(self.champion, self.shared)
+
+    @property
+    def shared(self) -> Array | None:
+        """Return the indices of the rows that both models serve; None if these are all."""
+        return None if self.served is None else np.flatnonzero(self.served)
+
+    @property
+    def refused(self) -> int:
+        """Return how many sealed rows the champion refuses."""
+        return 0 if self.served is None else int((~self.served).sum())
+
+    @property
+    def is_refresh(self) -> bool:
+        """Whether the challenger need not be better: it is newer, or serves more, and the task wants that."""
+        wanted = self.task.gate.refresh and self.champion is not None and not self.is_variant
+        return wanted and (self.newer or self.refused > 0)
+
+    @property
+    def refresh_margin(self) -> float:
+        """How much worse than the champion such a challenger may be: a share of the champion's gain."""
+        champion = self.over_champion
+        gain = self.task.metric.gain(champion.old, self.score(self.baseline, self.shared)) if champion else 0.0
+        return self.task.gate.refresh_margin * max(gain, 0.0)
 
     @cached_property
     def over_reference(self) -> Gain | None:
@@ -114,6 +141,7 @@ class Duel:
             "uses": self.uses,
             "approvals": self.approvals,
             "facts": self.facts,
+            **({"refresh": {"newer": self.newer, "refused": self.refused}} if self.is_refresh else {}),
             **(
                 {"time_ratios": {str(rows): ratio for rows, ratio in self.time_ratios.items()}}
                 if self.is_variant
@@ -127,10 +155,15 @@ class Duel:
             return None
         return {**gain, "model": self.reference.name, "fitted_to": self.reference.fitted_to}
 
+    @property
+    def own_context(self) -> Context:
+        """Return the context of metrics of the challenger."""
+        return with_threshold(self.context, self.threshold)
+
     def score(self, outputs: Array, places: Array | None = None) -> float:
         """Return the gate's metric on all rows, or on those with the given indices."""
         rows = slice(None) if places is None else places
-        return self.task.metric.score(self.truth[rows], outputs[rows], self.context)
+        return self.task.metric.score(self.truth[rows], outputs[rows], self.own_context)
 
     def interval(self, value: Callable[[Array], float], places: Array, among: int = 1) -> Interval:
         """Return the interval of a value that is computed from positions among `places`; `among` as for a gain."""
@@ -144,12 +177,15 @@ class Duel:
     def gain(self, other: Array, places: Array | None = None, among: int = 1) -> Gain:
         """Return the gain of the challenger over another model; `among` comparisons at once share the error rate."""
         rows = np.arange(len(self.truth)) if places is None else places
-        metric, context, truth = self.task.metric, self.context, self.truth[rows]
+        metric, truth = self.task.metric, self.truth[rows]
+        threshold = self.champion_threshold if other is self.champion else self.threshold
+        old = with_threshold(self.context, threshold)
         return self._bootstrap(rows, among).gain(
             metric,
-            lambda outputs, drawn: metric.score(truth[drawn], outputs[drawn], context),
+            lambda outputs, drawn: metric.score(truth[drawn], outputs[drawn], self.own_context),
             self.challenger[rows],
             other[rows],
+            lambda outputs, drawn: metric.score(truth[drawn], outputs[drawn], old),
         )
 
 

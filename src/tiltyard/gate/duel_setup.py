@@ -16,6 +16,7 @@ from tiltyard.evaluation import evaluate
 from tiltyard.evaluation.evaluated import Evaluated
 from tiltyard.evaluation.reference import fit_reference
 from tiltyard.files import Json
+from tiltyard.gate.champion_outputs import champion_outputs, served_rows
 from tiltyard.gate.duel import Duel, latency_ms, time_ratios
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
@@ -52,13 +53,18 @@ def build_duel(workspace: Workspace, task: Task, evaluated: Evaluated, champion:
     learned, later = (open_part(prepared / f"{name}.npz") for name in ("train", "validation"))
     features, known = learned
     rival = _champion_predictor(workspace, champion, test) if champion else None
+    served = served_rows(rival, task.classes, test) if rival else None
     predictions, context = evaluate.predict(task, predictor, test, known), task.evaluator.context(known)
     return Duel(
         task=task,
         truth=predictions.truth,
         challenger=predictions.outputs,
         baseline=predictions.baseline,
-        champion=rival.condensed(test.rows, test.truth) if rival else None,
+        champion=_outputs_of(rival, task, test, served, predictions.baseline),
+        served=None if served is None or served.all() else served,
+        threshold=predictor.encoder.problem.threshold,
+        champion_threshold=rival.encoder.problem.threshold if rival else None,
+        newer=champion is not None and _is_newer(workspace, task, report["data"], champion.decision.data),
         context=context,
         train=report["train"][task.gate.metric],
         latency_ms=latency_ms(predictor, test.rows),
@@ -69,7 +75,7 @@ def build_duel(workspace: Workspace, task: Task, evaluated: Evaluated, champion:
         time_ratios=_time_ratios(workspace, champion, evaluated) if champion else {},
         rows=test.rows,
         dependence=task.dependence(test.unit, len(test.truth)),
-        **({} if task.problem_type.targets == "text" else _askable(task, test, known, predictor, rival)),
+        **_askable(task, test, known, (predictor, rival if served is None or served.all() else None)),
         **_drift(workspace, task, predictor.encoder, features),
         facts=_facts(workspace, task, report),
         approvals=approvers(Registry(workspace), task.name, report["version"], signed=task.gate.signed),
@@ -108,14 +114,30 @@ def _drift(workspace: Workspace, task: Task, encoder: Encoder, features: Feature
     }
 
 
-def _askable(task: Task, test: TestRows, known: Array, predictor: Predictor, rival: Predictor | None) -> Json:
-    """Return what predicts disturbed rows: the challenger, the champion, and the baseline if it depends on rows."""
+def _outputs_of(
+    rival: Predictor | None, task: Task, test: TestRows, served: Array | None, baseline: Array
+) -> Array | None:
+    """Return the champion's outputs; None if there is no champion."""
+    return None if rival is None or served is None else champion_outputs(rival, task.classes, test, served, baseline)
+
+
+def _is_newer(workspace: Workspace, task: Task, data: str, champion: str) -> bool:
+    """Return whether one version of the data was recorded after another."""
+    places = {version.data: place for place, version in enumerate(recorded(workspace, task.name))}
+    return champion in places and data in places and places[data] > places[champion]
+
+
+def _askable(task: Task, test: TestRows, known: Array, models: tuple[Predictor, Predictor | None]) -> Json:
+    """Return what predicts disturbed rows, except texts: the models, and the baseline if it depends on rows."""
 
     def baseline(rows: Rows) -> Array:
         return task.evaluator.baseline(
             known, evaluate.past(task, dataclasses.replace(test, rows=rows)), task.gate.metric
         )
 
+    if task.problem_type.targets == "text":
+        return {}
+    predictor, rival = models
     asked: Json = {"ask": predictor.outputs}
     if task.problem == "forecasting":
         asked["ask_baseline"] = baseline

@@ -61,7 +61,15 @@ def verdict_section(decision: Decision | None) -> Section:
         if skipped
         else ""
     )
-    return Section("Verdict", render_table(rows) + more)
+    return Section("Verdict", _override(decision) + render_table(rows) + more)
+
+
+def _override(decision: Decision | None) -> str:
+    """Return who promoted the version in spite of HOLD, and why."""
+    if decision is None or not (word := decision.evidence.get("override")):
+        return ""
+    text = f"The gate held it. {word['who']} promoted it all the same: {word['reason']}"
+    return f'<p class="bad">{escape(text)}</p>'
 
 
 def _format_interval(ends: list[float] | None) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import keras
 
 COMPARED_ROWS = 256
-MAX_VALIDATION = 20_000  # rows by which the best is chosen
+MAX_VALIDATION = 5_000  # rows by which the best is chosen
 TOLERANCE = 1e-3  # of scores, relative to the largest: float32 beside float64
 
 

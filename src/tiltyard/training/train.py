@@ -13,7 +13,9 @@ from tiltyard import environment, files
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
-from tiltyard.modeling.inference import held_out
+from tiltyard.modeling.inference import decision_threshold, held_out
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.problems.classification import probabilities
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.training import backend, ensemble
 from tiltyard.training.constant_baseline import baseline_losses
@@ -48,7 +50,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     ends = _ends(task.target.interval, parts, body) if task.target.interval else None
     model = network.build_inference(task.model, body, parts.encoder, ends)
     with files.atomic_folder(workspace.out(task.name, "train")) as folder:
-        parts.encoder.save(folder / "encoder.json")
+        _with_threshold(task, parts, model).save(folder / "encoder.json")
         if folds:
             held_out.save(folder / "folds.npz", folds)
         record |= {
@@ -66,6 +68,17 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
         )
     shutil.rmtree(state, ignore_errors=True)
     return record
+
+
+def _with_threshold(task: Task, parts: TrainingRows, model: keras.Model) -> Encoder:
+    """Return the encoder with a decision threshold, if one of two labels is rare; it is chosen on validation rows."""
+    from tiltyard.training import network
+
+    if (rare := decision_threshold.rare_label(parts.train[1], len(task.classes))) is None:
+        return parts.encoder
+    features, truth = parts.validation
+    threshold = decision_threshold.choose(truth, probabilities(network.outputs(model, features)), rare)
+    return parts.encoder if threshold is None else parts.encoder.with_threshold(threshold)
 
 
 def opened(workspace: Workspace, task: Task) -> TrainingRows:

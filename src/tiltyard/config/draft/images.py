@@ -85,8 +85,7 @@ def profile_images(workspace: Workspace, data: str, target: str) -> ImageProfile
         _read_sizes(profile, image_files, selected)
         if _are_few(profile):
             column = Image.model_validate({**profile.column, "resize": True})
-            labels = [image.label for image in selected]
-            profile.places[:] = [places_matter(column, labels, lambda i: image_files.read(selected[i].name))]
+            profile.places[:] = [places_matter(column, profile.labels, lambda i: image_files.read(selected[i].name))]
     return profile
 
 

@@ -10,6 +10,7 @@ from tiltyard.arrays import Array
 from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.modeling.columns.base import unit
 from tiltyard.modeling.columns.number import Number
+from tiltyard.modeling.references.base import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,8 @@ def helps(values: Array, features: list[ColumnProfile], rows: pd.DataFrame) -> b
     matrix = _matrix(features, rows.iloc[chosen])
     if not matrix.shape[1]:
         return True
-    plain, log = (_error(matrix, values[chosen], log=log) for log in (False, True))
+    with one_thread():
+        plain, log = (_error(matrix, values[chosen], log=log) for log in (False, True))
     return log < plain
 
 

@@ -11,7 +11,7 @@ from tiltyard.arrays import Array
 from tiltyard.evaluation.slices import MIN_ROWS, Part, groups
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
 from tiltyard.gate.duel import Duel
-from tiltyard.modeling.problems.classification import probabilities
+from tiltyard.modeling.problems.classification import labels as predicted_labels
 
 MIN_UNITS = 5  # customers, patients or time steps of a group; rates of fewer are about these, not about the group
 
@@ -68,7 +68,7 @@ def _rates(duel: Duel, parts: list[Part]) -> Iterator[Rate]:
         )
         rates = [Rate("mean absolute error", {part.name: float(missed[part.indices].mean()) for part in parts})]
     else:
-        label = probabilities(duel.challenger).argmax(axis=1)
+        label = predicted_labels(duel.challenger, duel.threshold)
         labels = [duel.task.gate.favourable] if duel.task.gate.favourable else duel.task.classes
         rates = [rate for name in labels for rate in _of_label(duel, name, label, parts)]
     yield from (rate for rate in rates if len(rate.by_group) > 1)

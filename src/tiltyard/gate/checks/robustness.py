@@ -115,7 +115,7 @@ def _loss(duel: Duel, ask: Ask, places: Array, perturbed: Perturbation) -> Loss:
     baseline = _worst(duel, truth, perturbed, duel.ask_baseline) if duel.ask_baseline else still
 
     def score(outputs: Array, at: Array) -> float:
-        return metric.score(truth[at], outputs[at], duel.context)
+        return metric.score(truth[at], outputs[at], duel.own_context)
 
     def spare(at: Array) -> float:
         kept = metric.gain(score(disturbed, at), score(baseline, at))

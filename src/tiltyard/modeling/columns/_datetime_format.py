@@ -296,6 +296,15 @@ def times(cells: pd.Series[Any], datetime_format: str | None = None) -> pd.Serie
     """Return times as numbers: months if all dates are on the same day of the month, so that steps are equal."""
     import pandas as pd
 
+    if not isinstance(cells.dtype, pd.StringDtype):
+        return _times(cells, datetime_format)
+    places, values = pd.factorize(cells, use_na_sentinel=False)  # series of many groups have the same times
+    return _times(pd.Series(values), datetime_format).take(places).set_axis(cells.index)
+
+
+def _times(cells: pd.Series[Any], datetime_format: str | None) -> pd.Series[float]:
+    import pandas as pd
+
     numbers = pd.to_numeric(cells, errors="coerce")
     if not numbers.isna().all():
         return numbers

@@ -38,7 +38,11 @@ class Plain:
 
 def scale(values: Array) -> Scale:
     """Return mean and standard deviation; 1 if float32 cannot tell the values from a constant."""
-    mean, std = float(values.mean()), float(values.std())
+    return usable_scale(float(values.mean()), float(values.std()))
+
+
+def usable_scale(mean: float, std: float) -> Scale:
+    """Return the scale; 1 instead of the standard deviation if float32 cannot tell the values from a constant."""
     return mean, std if std > max(1e-30, 1e-7 * abs(mean)) else 1.0
 
 

@@ -10,14 +10,14 @@ import binascii
 import io
 import struct
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import not_
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from tiltyard.arrays import Array, Fitted
+from tiltyard.arrays import Array, Cells, Fitted, decoded
 from tiltyard.errors import RequestError
 from tiltyard.expectation import Expectation, between, in_set
 from tiltyard.modeling import deadline
@@ -139,6 +139,10 @@ class Image(Column):
     def fit(self, values: Array) -> Fitted:
         """Learn the largest pixel value, by which the model scales to 0..1."""
         return {"mean": 0.0, "std": float(values.max()) or 1.0}
+
+    def fit_parts(self, parts: Iterable[Cells]) -> Fitted:
+        """Learn the same from images that come in chunks, without all of them in memory."""
+        return {"mean": 0.0, "std": max(float(decoded(part).max()) for part in parts) or 1.0}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Return the pixels as float32."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import not_
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from tiltyard.arrays import Array, Fitted
+from tiltyard.arrays import Array, Cells, Fitted, decoded
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, between, in_set, not_null
 from tiltyard.modeling.columns._number_format import NumberFormat
+from tiltyard.modeling.columns._streamed_scale import scale_of_parts
 from tiltyard.modeling.columns.base import Column, Plain, Scale, scale
 from tiltyard.modeling.columns.number import Number
 from tiltyard.settings import Bounds
@@ -124,6 +125,11 @@ class Series(Column):
     def fit(self, values: Array) -> Fitted:
         """Learn mean and standard deviation of all values."""
         mean, std = scale(self._transformed(values))
+        return {"mean": mean, "std": std}
+
+    def fit_parts(self, parts: Iterable[Cells]) -> Fitted:
+        """Learn the same from windows that come in chunks."""
+        mean, std = scale_of_parts(self._transformed(decoded(part)) for part in parts)
         return {"mean": mean, "std": std}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:

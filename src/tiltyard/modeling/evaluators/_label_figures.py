@@ -51,7 +51,7 @@ def _confusion(predictions: Predictions) -> Figure:
         "Test rows by actual and predicted label; the shade is the share of rows with that actual label.",
         ("Actual", "Predicted"),
         (predictions.classes, predictions.classes),
-        matrix(predictions.truth, predictions.outputs),
+        matrix(predictions.truth, predictions.outputs, predictions.threshold),
         by_row=True,
     )
 
@@ -60,7 +60,7 @@ def _rates_table(predictions: Predictions) -> list[Figure]:
     """Return the table of rates for two classes."""
     if len(predictions.classes) != 2:
         return []
-    rates = binary_metrics(matrix(predictions.truth, predictions.outputs))
+    rates = binary_metrics(matrix(predictions.truth, predictions.outputs, predictions.threshold))
     text = f"{predictions.classes[1]} counts as the positive class."
     return [
         figures.table("Rates of the positive class", text, [{"rate": n, "value": finite(v)} for n, v in rates.items()])

@@ -17,14 +17,14 @@ from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.confusion_matrix import finite, matrix
 from tiltyard.modeling.metrics.label_rows import LabelRows
 from tiltyard.modeling.metrics.predictions import Predictions
-from tiltyard.modeling.problems.classification import probabilities
+from tiltyard.modeling.problems.classification import labels, probabilities
 
 MAX_WORST = 10  # rows in a report
 MAX_PREPARED = 1 << 24  # probabilities: of two classes, 8 million rows, for each of which 48 bytes are kept in memory
 
 
 def _of_matrix(score: Callable[[Array], float]) -> Callable[[Array, Array, Context], float]:
-    return lambda truth, outputs, _: score(matrix(truth, outputs))
+    return lambda truth, outputs, context: score(matrix(truth, outputs, context.get("threshold")))
 
 
 def _of_probabilities(score: Callable[[Array, Array], float]) -> Callable[[Array, Array, Context], float]:
@@ -45,7 +45,7 @@ METRICS: dict[str, Metric] = {
         "Accuracy",
         _of_matrix(scores.accuracy),
         higher_is_better=True,
-        meaning="the share of rows whose most probable label is correct",
+        meaning="the share of rows whose predicted label is correct",
         bounds=(0, 1),
     ),
     "balanced_accuracy": Metric(
@@ -122,7 +122,7 @@ class Classification(Evaluator):
         """Return a function that computes values of single rows once for all calls, unless there are too many."""
         if outputs.size > MAX_PREPARED:
             return super().scores_of_rows(truth, outputs, context)
-        return LabelRows(truth, probabilities(outputs), _rare(context)).scores
+        return LabelRows(truth, probabilities(outputs), _rare(context), context.get("threshold")).scores
 
     def context(self, train: Array) -> dict[str, float]:
         """Return the index of the class with the fewest training rows, which two-class metrics of ranks are about."""
@@ -130,7 +130,7 @@ class Classification(Evaluator):
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
         """Return the confusion matrix, a table by class, and the most confident wrong predictions."""
-        table = matrix(predictions.truth, predictions.outputs)
+        table = matrix(predictions.truth, predictions.outputs, predictions.threshold)
         return {
             "confusion": table.tolist(),
             "per_class": _by_class(table, predictions.classes),
@@ -140,7 +140,7 @@ class Classification(Evaluator):
     def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
         """Return actual and predicted label of every row, and the ROC curve averaged over the classes."""
         names = np.array(predictions.classes)
-        predicted = names[probabilities(predictions.outputs).argmax(axis=1)]
+        predicted = names[labels(predictions.outputs, predictions.threshold)]
         actual = names[predictions.truth.astype(np.int64)]
         mean = _label_figures.mean_roc(predictions)
         return {
@@ -169,7 +169,7 @@ def _by_class(table: Array, classes: list[str]) -> list[dict[str, Any]]:
 def _worst(predictions: Predictions) -> list[dict[str, Any]]:
     """Return the misclassified rows, the most confident first."""
     class_probabilities, truth = probabilities(predictions.outputs), predictions.truth.astype(np.int64)
-    predicted = class_probabilities.argmax(axis=1)
+    predicted = labels(predictions.outputs, predictions.threshold)
     true_probability = class_probabilities[np.arange(len(truth)), truth]
     wrong = np.flatnonzero(predicted != truth)
     ranked = wrong[np.argsort(true_probability[wrong], kind="stable")]

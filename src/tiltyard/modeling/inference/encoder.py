@@ -31,6 +31,14 @@ class Encoder:
     max_instances: int
     read: dict[str, Any] = field(default_factory=dict)  # how the task reads text files; a CSV body is read the same way
 
+    def __post_init__(self) -> None:
+        """Give the problem what was fitted to the targets, so that all decode alike."""
+        object.__setattr__(self, "problem", self.problem.fitted_to(self.target))
+
+    def with_threshold(self, threshold: float) -> Encoder:
+        """Return the encoder with a decision threshold."""
+        return replace(self, target={**self.target, "threshold": threshold})
+
     def fit(self, target: Target, rows: Rows, truth: Array) -> Encoder:
         """Fit an encoder to training rows."""
         return self.learn(target, lambda name: [rows[name]], truth)

@@ -32,3 +32,8 @@ class Metric:
     def gain(self, new: float, old: float) -> float:
         """Return how much better `new` is than `old`; negative if worse."""
         return new - old if self.higher_is_better else old - new
+
+
+def with_threshold(context: Context, threshold: float | None) -> Context:
+    """Return the context with the decision threshold of a model, which metrics of two labels use."""
+    return context if threshold is None else {**context, "threshold": threshold}

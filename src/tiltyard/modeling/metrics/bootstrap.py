@@ -86,17 +86,24 @@ class Bootstrap:
         whole = scores(np.arange(self.rows)) if self.rows > DRAWN else {}
         return {name: self._between([some[name] for some in drawn], whole.get(name, 0.0)) for name in drawn[0]}
 
-    def gain(self, metric: Metric, score: Callable[[Array, Array], float], new: Array, old: Array) -> Gain:
-        """Compare the outputs of two models by `score(outputs, places)`.
+    def gain(
+        self,
+        metric: Metric,
+        score: Callable[[Array, Array], float],
+        new: Array,
+        old: Array,
+        score_of_old: Callable[[Array, Array], float] | None = None,
+    ) -> Gain:
+        """Compare the outputs of two models by `score(outputs, places)`, or the old one by its own score.
 
         Both models are measured on the same rows in each resample, so the choice of rows cancels out.
         """
 
         def of_rows(places: Array) -> float:
-            return metric.gain(score(new, places), score(old, places))
+            return metric.gain(score(new, places), other(old, places))
 
-        everything = np.arange(self.rows)
-        values = score(new, everything), score(old, everything)
+        other, everything = score_of_old or score, np.arange(self.rows)
+        values = score(new, everything), other(old, everything)
         gain = metric.gain(*values)
         if self.dependence:
             blocks = self.dependence.blocks(lambda places: np.array([of_rows(places)]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.modeling.problems.classification import probabilities
+from tiltyard.modeling.problems.classification import labels, probabilities
 
 
 def confusion(truth: Array, label: Array, classes: int) -> Array:
@@ -14,10 +14,9 @@ def confusion(truth: Array, label: Array, classes: int) -> Array:
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
 
-def matrix(truth: Array, outputs: Array) -> Array:
-    """Return the confusion matrix of the most probable labels."""
-    class_probabilities = probabilities(outputs)
-    return confusion(truth, class_probabilities.argmax(axis=1), class_probabilities.shape[1])
+def matrix(truth: Array, outputs: Array, threshold: float | None = None) -> Array:
+    """Return the confusion matrix of the most probable labels, or of two labels by a threshold."""
+    return confusion(truth, labels(outputs, threshold), probabilities(outputs).shape[1])
 
 
 def binary_metrics(table: Array) -> dict[str, float]:

@@ -12,6 +12,7 @@ import numpy as np
 from tiltyard import threads
 from tiltyard.arrays import Array
 from tiltyard.modeling.metrics import scores
+from tiltyard.modeling.problems.classification import labels as decided
 
 POSITION_MASK = np.uint64(0xFFFFFFFF)  # the lower half of a key: the position of a row
 HALF_BITS = np.uint64(32)  # bits of half a key
@@ -20,16 +21,19 @@ HALF_BITS = np.uint64(32)  # bits of half a key
 class LabelRows:
     """Test rows with truth and probabilities, from which any rows can be drawn and measured."""
 
-    def __init__(self, truth: Array, probabilities: Array, rare: int | None = None) -> None:
+    def __init__(
+        self, truth: Array, probabilities: Array, rare: int | None = None, threshold: float | None = None
+    ) -> None:
         self.classes, self.truth, self.rare = probabilities.shape[1], truth, rare
-        labels = most_probable(probabilities)
+        likeliest = most_probable(probabilities)
+        labels = likeliest if threshold is None else decided(probabilities, threshold)
         class_probabilities, classes = probabilities.astype(np.float64), truth.astype(np.int64)
         true_probability = class_probabilities[np.arange(len(truth)), classes]
         cells = classes * self.classes + labels  # of the confusion matrix
         log_probabilities = np.log(np.clip(true_probability, 1e-15, 1.0))
         squares = (class_probabilities**2).sum(axis=1) - 2 * true_probability + 1
         # in one array, so that a resample takes them all at once
-        self.by_row = np.stack([cells, log_probabilities, squares, labels == truth], axis=1)
+        self.by_row = np.stack([cells, log_probabilities, squares, likeliest == truth], axis=1)
         self.confidence, self.confidence_keys = _confidence_keys(probabilities)
         class_keys = threads.ordered(lambda index: _keys(probabilities[:, index], truth == index), range(self.classes))
         self.class_keys = [*class_keys]

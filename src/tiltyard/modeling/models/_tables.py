@@ -192,4 +192,5 @@ def _ramps(numbers: keras.KerasTensor, edges: Array) -> keras.KerasTensor:
 
     width = np.diff(edges, axis=1)
     slope = np.where(width > NARROW, 1 / np.maximum(width, NARROW), 0).astype(np.float32)
-    return ops.clip(numbers * slope - edges[:, :-1].astype(np.float32) * slope, 0.0, 1.0)
+    below = numbers - edges[:, :-1].astype(np.float32)  # exact near the edge, where a narrow piece has a steep slope
+    return ops.clip(below * slope, 0.0, 1.0)

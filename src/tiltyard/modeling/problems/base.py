@@ -104,6 +104,11 @@ class Problem(ABC):
         dict[str, tuple[str, ...]]
     ]  # output activation -> losses that it allows; the first of each is the default
     targets: ClassVar[str]  # "number", "label" or "text"
+    threshold: float | None = None  # probability from which the second of two labels is predicted, if not the larger
+
+    def fitted_to(self, target: Fitted) -> Problem:
+        """Return the problem with what was fitted to the targets; by default nothing changes."""
+        return self
 
     @abstractmethod
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:

@@ -11,5 +11,4 @@ class ImageGrids(ImageHistograms):
     """The same with histograms by place."""
 
     title: ClassVar = "colours and edges by place with a linear model"
-    max_cells: ClassVar = 50_000_000
     places: ClassVar = True

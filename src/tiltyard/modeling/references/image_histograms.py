@@ -20,7 +20,8 @@ class ImageHistograms(Reference):
 
     title: ClassVar = "colour and edge histograms with a linear model"
     modalities: ClassVar = ("image",)
-    max_cells: ClassVar = 100_000_000
+    max_rows: ClassVar = 5_000
+    max_cells: ClassVar = 50_000_000  # pixels
     max_width: ClassVar = 1_000_000
     places: ClassVar = False  # whether edges and colours are counted by cell of a grid, too
 

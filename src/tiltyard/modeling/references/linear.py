@@ -17,6 +17,7 @@ class Linear(Reference):
 
     title: ClassVar = "a linear model"
     modalities: ClassVar = ("table", "series", "image")
+    max_cells: ClassVar = 4_000_000
     max_width: ClassVar = 2048
 
     weights: Array

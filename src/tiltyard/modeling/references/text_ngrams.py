@@ -22,7 +22,7 @@ class TextNgrams(Reference):
 
     title: ClassVar = "TF-IDF of words and characters with a linear model"
     modalities: ClassVar = ("text",)
-    max_cells: ClassVar = 3_000_000  # words, or n-grams
+    max_cells: ClassVar = 2_000_000  # words, or n-grams
 
     weights: Array  # (ids, units)
     bias: Array

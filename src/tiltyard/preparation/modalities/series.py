@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from tiltyard.arrays import Array, Rows
+from tiltyard.arrays import Array, ParsedRows, Rows, decoded
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.errors import DataError
@@ -19,6 +20,8 @@ from tiltyard.preparation.modalities.base import Modality
 if TYPE_CHECKING:
     import pandas as pd
 
+CHUNK_VALUES = 1 << 21  # of a column at a time
+
 
 class Series(Modality):
     """series.csv with value columns, and optionally a time and a group column."""
@@ -26,7 +29,7 @@ class Series(Modality):
     file: ClassVar = "series.csv"
 
     def __init__(self) -> None:
-        self.groups = 1  # set by rows(), like times
+        self.groups = 1  # set by rows() and chunks(), like times
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -36,41 +39,52 @@ class Series(Modality):
     def facts(self, task: Task, folder: Path) -> pd.DataFrame:
         """Return the series, and each row's time step in units of the median: 1 is regular, -1 means newest first."""
         column, path = _column(task), self.raw_file(folder)
-        texts = [name for name in task.columns if getattr(task.columns[name], "written", None)]
-        frame = table_reader.read(path, task.source.dialect, texts=texts).frame
+        frame = table_reader.read(path, task.source.dialect, texts=_texts(task)).frame
         table_reader.require_columns(path, _required_columns(task), frame.columns)
         frame = _filled(task, _numeric(task, frame))
-        steps = _times(frame, column).groupby(_group_names(frame, column), sort=False).diff()
+        steps = _times(frame, column).groupby(_group_numbers(frame, column), sort=False).diff()
         frame["gap"] = (steps / (abs(steps.median()) or 1.0)).fillna(1.0).round(6)
         return frame
 
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
         """Return one row for each window, ordered by time and then group; the truth is what follows it."""
-        column = _column(task)
-        texts = [name for name in task.columns if getattr(task.columns[name], "written", None)]
-        frame = table_reader.read(self.raw_file(folder), task.source.dialect, _required_columns(task), texts).frame
-        frame = _filled(task, _numeric(task, frame))
-        values = {name: _values(frame, name) for name in task.columns}
-        groups = _group_names(frame, column).groupby(_group_names(frame, column)).indices.values()
-        horizon = task.target.horizon
-        min_values = column.window + horizon  # for one row
-        long_enough = [np.asarray(places) for places in groups if len(places) >= min_values]
+        rows, truth = zip(*self.chunks(task, folder), strict=True)
+        windows = {name: np.concatenate([decoded(chunk[name]) for chunk in rows]) for name in task.columns}
+        return windows, np.concatenate(truth)
+
+    def chunks(self, task: Task, folder: Path) -> Iterator[tuple[ParsedRows, Array]]:
+        """Yield the same rows in chunks: windows overlap, so all of them take many times the memory of the series."""
+        column, target = _column(task), task.target
+        path, required = self.raw_file(folder), _required_columns(task)
+        frame = _filled(
+            task, _numeric(task, table_reader.read(path, task.source.dialect, required, _texts(task)).frame)
+        )
+        min_values = column.window + target.horizon  # for one row
+        long_enough = [places for places in _places_by_group(frame, column) if len(places) >= min_values]
         if not long_enough:
             raise DataError(f"expected at least {min_values} values, window and horizon; received {len(frame)}")
         self.groups = len(long_enough)
-        ends = np.concatenate([places[column.window : len(places) + 1 - horizon] for places in long_enough])
-        times_of_rows = _times(frame, column).to_numpy()[ends]
-        order = np.argsort(times_of_rows, kind="stable") if column.group else slice(None)
-        self.times = times_of_rows[order] if column.group else None
-        rows = {name: _windows(cells, long_enough, column.window, horizon)[order] for name, cells in values.items()}
-        targets = _targets(values[task.target.column], long_enough, column.window, horizon)
-        if task.target.rise:
-            targets = (targets.reshape(len(ends), -1)[:, -1] > values[task.target.column][ends - 1]).astype(np.int64)
-        return rows, targets[order]
+        by_group = np.concatenate(long_enough)  # so that the steps of a group follow one another
+        values = {name: _values(frame, name)[by_group] for name in task.columns}
+        ends = _ends([len(places) for places in long_enough], column.window, target.horizon)
+        if column.group:
+            times_of_rows = _times(frame, column).to_numpy()[by_group[ends]]
+            order = np.argsort(times_of_rows, kind="stable")
+            ends, self.times = ends[order], times_of_rows[order]
+        del frame
+        for start in range(0, len(ends), size := max(1, CHUNK_VALUES // column.window)):
+            places = ends[start : start + size, None]
+            rows = {name: cells[places + np.arange(-column.window, 0)] for name, cells in values.items()}
+            yield {**rows}, _truth(values[target.column], places, target.horizon, rise=target.rise)
 
     def overlap(self, task: Task) -> int:
         """Return the length of window and horizon, minus 1, times the number of groups."""
         return (_column(task).window + task.target.horizon - 1) * self.groups
+
+
+def _texts(task: Task) -> list[str]:
+    """Return the columns whose cells are read as texts, since they are no plain numbers."""
+    return [name for name in task.columns if getattr(task.columns[name], "written", None)]
 
 
 def _numeric(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
@@ -89,24 +103,37 @@ def _filled(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
     column = _column(task)
     if column.gaps == "refuse":
         return frame
-    groups = _group_names(frame, column)
+    groups = _group_numbers(frame, column)
     parts = [
         gaps.fill(part, _times(part, column), column, [*task.columns]) for _, part in frame.groupby(groups, sort=False)
     ]
     return gaps.joined(frame, parts, column)
 
 
-def _windows(cells: Array, groups: list[Array], length: int, horizon: int) -> Array:
-    """Return all windows of each group that have a full horizon after them."""
-    sliding_windows = np.lib.stride_tricks.sliding_window_view
-    return np.concatenate([sliding_windows(cells[places[:-horizon]], length) for places in groups])
+def _ends(lengths: list[int], window: int, horizon: int) -> Array:
+    """Return the places after each window that has a full horizon, in groups of these lengths one after another."""
+    starts = np.cumsum([0, *lengths])
+    return np.concatenate(
+        [
+            np.arange(start + window, start + length + 1 - horizon)
+            for start, length in zip(starts, lengths, strict=False)
+        ]
+    )
 
 
-def _targets(cells: Array, groups: list[Array], length: int, horizon: int) -> Array:
-    """Return the values that follow each window: one for each row, or as many as the horizon."""
-    sliding_windows = np.lib.stride_tricks.sliding_window_view
-    targets = np.concatenate([sliding_windows(cells[places[length:]], horizon) for places in groups])
+def _truth(cells: Array, places: Array, horizon: int, *, rise: bool) -> Array:
+    """Return what follows each window: one value, as many as the horizon, or whether the last is above the window's."""
+    targets = cells[places + np.arange(horizon)]
+    if rise:
+        risen: Array = (targets[:, -1] > cells[places[:, 0] - 1]).astype(np.int64)
+        return risen
     return targets[:, 0] if horizon == 1 else targets
+
+
+def _places_by_group(frame: pd.DataFrame, column: SeriesColumn) -> Iterable[Array]:
+    """Return the rows of each group in their order; the groups in the order of their names."""
+    numbers = _group_numbers(frame, column)
+    return map(np.asarray, numbers.groupby(numbers).indices.values())
 
 
 def _column(task: Task) -> SeriesColumn:
@@ -133,11 +160,15 @@ def _times(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[float]:
     return times(frame[column.order], column.format)
 
 
-def _group_names(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[str]:
-    """Return the group of each row; the same one everywhere without a group column."""
+def _group_numbers(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[int]:
+    """Return the place of each row's group among the sorted names of all; 0 everywhere without a group column."""
     import pandas as pd
 
-    return frame[column.group].map(str) if column.group else pd.Series("", index=frame.index)
+    if not column.group:
+        return pd.Series(0, index=frame.index)
+    places, values = pd.factorize(frame[column.group], use_na_sentinel=False)
+    _, numbers = np.unique([str(value) for value in values], return_inverse=True)
+    return pd.Series(numbers[places], index=frame.index)
 
 
 def _values(frame: pd.DataFrame, name: str) -> Array:

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import math
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -251,19 +252,21 @@ class _Process:
                 pass_fds=[child_socket.fileno()],
             )
         self.connection = Connection(parent_socket.detach())
+        self.poller = select.poll()  # Connection.poll makes a new one each time
+        self.poller.register(self.connection, select.POLLIN)
 
     def run(self, job: Job) -> Result:
         """Run a job; raise TimeoutError if it does not stop in time, EOFError if the process ends."""
         self.connection.send_bytes(compute_process.encoder.encode(job))
         self._wait(job.until, math.inf)
-        self.connection.recv_bytes()  # sent when the model is loaded and the work begins
-        self._wait(job.until, self._cpu_seconds() + job.seconds + OVERRUN_SECONDS)
+        cpu_seconds = float(self.connection.recv_bytes())  # sent when the model is loaded and the work begins
+        self._wait(job.until, cpu_seconds + job.seconds + OVERRUN_SECONDS)
         result: Result = compute_process.results.decode(self.connection.recv_bytes())
         return result
 
     def _wait(self, deadline: float, max_cpu_seconds: float) -> None:
         """Wait for a message; raise TimeoutError after a deadline or when the process has used so much CPU time."""
-        while not self.connection.poll(POLL_SECONDS):
+        while not self.poller.poll(1000 * POLL_SECONDS):
             if time.monotonic() > deadline + GRACE_SECONDS or self._cpu_seconds() > max_cpu_seconds:
                 raise TimeoutError
 

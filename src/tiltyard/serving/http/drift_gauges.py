@@ -20,6 +20,7 @@ from tiltyard.serving.traffic.recorder import RecordedPrediction
 MAX_ROWS = 2000  # of each model: the latest recorded ones
 MIN_ROWS = 200  # with fewer, the index is mostly noise
 MEASURE_SECONDS = 15.0  # between measurements
+BATCH_ROWS = 64  # whose inputs are encoded at once, which takes little longer than for one
 
 log = logging.getLogger("bentoml.tiltyard")
 Gauge = Callable[[tuple[str, str, str], float], None]  # by model, version and feature
@@ -32,7 +33,8 @@ class DriftGauges:
         self.gauge = gauge
         self.samples: dict[str, tuple[LoadedModel, dict[str, deque[Any]]]] = {}
         self.changed: set[str] = set()
-        self.lock = threading.Lock()
+        self.waiting: dict[str, tuple[LoadedModel, list[Any]]] = {}  # instances to encode, by task
+        self.lock = threading.RLock()
         self.last_logged = -LOG_INTERVAL_SECONDS
 
     def start(self) -> None:
@@ -51,20 +53,39 @@ class DriftGauges:
         model, task = prediction.model, prediction.model.task
         if prediction.arm != "champion" or not model.reference:
             return
-        inputs = prediction.drift_values or _drift_values(model, prediction.instances)
+        if prediction.drift_values:
+            self._extend(model, prediction.drift_values)
+            return
         with self.lock:
-            previous, columns = self.samples.get(task, (model, {}))
+            if task in self.waiting and self.waiting[task][0].version != model.version:
+                self._encode(task)
+            instances = self.waiting.setdefault(task, (model, []))[1]
+            instances += prediction.instances
+            if len(instances) >= BATCH_ROWS:
+                self._encode(task)
+
+    def _encode(self, task: str) -> None:
+        """Add the waiting instances of a task to its sample; the caller holds the lock."""
+        model, instances = self.waiting.pop(task)
+        self._extend(model, _drift_values(model, instances))
+
+    def _extend(self, model: LoadedModel, inputs: dict[str, list[Any]]) -> None:
+        """Add the inputs of some rows to the sample of their task."""
+        with self.lock:
+            previous, columns = self.samples.get(model.task, (model, {}))
             if previous.version != model.version:
                 self._clear(previous)
                 columns = {}
             for name, values in inputs.items():
                 columns.setdefault(name, deque(maxlen=MAX_ROWS)).extend(values)
-            self.samples[task] = model, columns
-            self.changed.add(task)
+            self.samples[model.task] = model, columns
+            self.changed.add(model.task)
 
     def measure(self) -> None:
         """Set the gauges of models with new inputs since the last measurement."""
         with self.lock:
+            for task in [*self.waiting]:
+                self._encode(task)
             changed_columns = [
                 (model, name, np.array(values))
                 for task, (model, columns) in self.samples.items()

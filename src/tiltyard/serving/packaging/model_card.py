@@ -20,14 +20,15 @@ from tiltyard.modeling.models.base import Model
 WATTS = 10.0  # of one busy core with memory and cooling: a rough estimate
 
 
-def card(task: Task, report: Json, training: Json, device: Json) -> str:
-    """Return the card as Markdown, from the task and the records of training and evaluation."""
+def card(task: Task, report: Json, training: Json, device: Json, override: Json | None = None) -> str:
+    """Return the card as Markdown, from the task, the records of training and evaluation, and a person's override."""
     metrics = task.evaluator.metrics
     gate_metric = metrics[task.gate.metric]
     sections = {
         "What it does": _purpose(task),
         "Intended use": _use(task.title, gate_metric.title),
         "Limits": _limits(task.serve.max_instances),
+        **({"Override": _override(override)} if override else {}),
         "Data": _data(task.source, task.split, report),
         "Metrics": _metrics_table(metrics, task.gate, report),
         "Slices": _slices(gate_metric.title, report.get("slices")),
@@ -148,6 +149,14 @@ def _use(title: str, metric: str) -> str:
     )
 
 
+def _override(word: Json) -> str:
+    """Return who promoted the model although the gate held it, and why."""
+    return (
+        f"**The gate held this model** (failed: {markdown.escape(', '.join(word['failed']))}). "
+        f"{markdown.escape(word['who'])} promoted it all the same: {markdown.escape(word['reason'])}"
+    )
+
+
 def _limits(instances: int) -> str:
     return (
         f"A request with a missing or unknown field, "
@@ -162,7 +171,7 @@ def _provenance(model: Model, report: Json, training: Json) -> str:
         "version": report["version"],
         "data (SHA-256)": report["data"],
         "test part (SHA-256)": report["test"],
-        "family": f"{model.family}: {settings}",
+        "family": f"{model.family}: {settings or training.get('reference', 'defaults')}",
         "training": f"{training['epochs']} epochs, best {training['best_epoch']}, seed {training['seed']}",
         "parameters": training["parameters"],
         **({"variant": "{kind} of {of}".format(**training["variant"])} if "variant" in training else {}),

@@ -16,11 +16,13 @@ from tiltyard.config.task import Task
 from tiltyard.data import dvc
 from tiltyard.errors import PackageError
 from tiltyard.evaluation.evaluated import Evaluated, read_evaluated
+from tiltyard.files import Json
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation.array_file import open_part, sample_blocks
 from tiltyard.preparation.sealed_test import TestRows
 from tiltyard.registry import manifest
+from tiltyard.registry.queries import recorded_override
 from tiltyard.serving.model.golden_rows import choose_golden_rows
 from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.serving.packaging.model_card import card, ran_on, summary
@@ -29,10 +31,12 @@ from tiltyard.workspace import Workspace
 log = logging.getLogger(__name__)
 
 
-def package(workspace: Workspace, task: Task, evaluated: Evaluated | None = None) -> str:
+def package(
+    workspace: Workspace, task: Task, evaluated: Evaluated | None = None, *, override: Json | None = None
+) -> str:
     """Package and smoke-test the evaluated version unless that was done already; return the version.
 
-    Pass `evaluated` if the evaluation was read already.
+    Pass `evaluated` if the evaluation was read already, and a person's word that is not in the ledger yet.
     """
     evaluated = evaluated or read_evaluated(workspace, task)
     version: str = evaluated.report["version"]
@@ -45,7 +49,7 @@ def package(workspace: Workspace, task: Task, evaluated: Evaluated | None = None
         return version
     if not proof_path.is_file():
         log.info("%s: write package %s", task.name, version)
-        write(workspace, task, folder, evaluated)
+        write(workspace, task, folder, evaluated, override or recorded_override(workspace, task.name, version))
     log.info("%s: build Bento %s:%s", task.name, task.name, version)
     bento.build(workspace, task.name, version)
     log.info("%s: start it and replay golden rows", task.name)
@@ -59,7 +63,7 @@ def package(workspace: Workspace, task: Task, evaluated: Evaluated | None = None
     return version
 
 
-def write(workspace: Workspace, task: Task, folder: Path, evaluated: Evaluated) -> None:
+def write(workspace: Workspace, task: Task, folder: Path, evaluated: Evaluated, override: Json | None = None) -> None:
     """Write the package folder of the evaluated version atomically."""
     files.remove_abandoned(folder.parent)  # of other versions, too: they may never be packaged again
     report, test, train, predictor = evaluated.report, evaluated.test, evaluated.train, evaluated.predictor
@@ -72,7 +76,7 @@ def write(workspace: Workspace, task: Task, folder: Path, evaluated: Evaluated) 
         files.write_json(target / "schema.json", schema(task, predictor.encoder, report))
         files.write_json(target / "golden.json", choose_golden_rows(predictor, test, _outputs(predictions, test)))
         files.write_json(target / "reference.json", _reference(prepared / "train.npz", predictor.encoder))
-        files.write_text(target / "card.md", card(task, report, training, ran_on(train)))
+        files.write_text(target / "card.md", card(task, report, training, ran_on(train), override))
 
 
 def _reference(path: Path, encoder: Encoder) -> dict[str, Any]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import queue
-import sys
 import threading
 import time
 from collections import Counter
@@ -16,7 +13,6 @@ from typing import Generic, TypeVar
 MAX_ITEMS = 1000
 MAX_BYTES = 32_000_000  # of waiting request bodies: a thousand small ones, or a few large ones
 LOG_INTERVAL_SECONDS = 60.0  # between log lines about the same failure
-NICE = 10  # lower priority than the threads that respond
 
 log = logging.getLogger("bentoml.tiltyard")
 Item = TypeVar("Item")
@@ -51,9 +47,6 @@ class BoundedQueue(Generic[Item]):
 
     def _run(self) -> None:
         """Process items until the process ends. No exception may stop the thread: later items would be lost."""
-        if sys.platform == "linux":  # threads have their own priority there
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while True:
             item, size = self.waiting.get()
             try:
