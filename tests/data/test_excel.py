@@ -56,8 +56,8 @@ def test_typed_cells_are_read(tmp_path: Path) -> None:
 def test_titles_totals_and_other_tables_are_left_out(tmp_path: Path) -> None:
     """The table ends at an empty column, and at a blank row before something else; the task leaves out totals."""
     beside = [[None, *row, None, "other" if place == 0 else place] for place, row in enumerate(SALES)]
-    below = [[], [None, "x", "y"], [None, 1, 2], [None, 3, 4]]
-    rows = [[None, "Sales report"], [], *beside, [None, "Total", 72.0], *below]
+    below: list[Sequence[Any]] = [[], [None, "x", "y"], [None, 1, 2], [None, 3, 4]]
+    rows: list[Sequence[Any]] = [[None, "Sales report"], [], *beside, [None, "Total", 72.0], *below]
     path = workbook(tmp_path / "a.xlsx", Notes=[["read me"]], Sales=rows)
     loaded = table_reader.read(path, Dialect(skip_last=1))
     assert loaded.frame["Region"].tolist() == ["N", "S"] * 6
@@ -74,7 +74,7 @@ def test_blank_rows_within_a_table_are_skipped(tmp_path: Path) -> None:
 
 def test_mixed_cells_and_texts_for_missing_values(tmp_path: Path) -> None:
     """Numbers stored as text are numbers, and NA is missing; other mixtures are text."""
-    rows = [["a", "b", "c"], ["1", 1, 1], [2, "NA", "?"], ["3", 2.5, 3]]
+    rows: list[Sequence[Any]] = [["a", "b", "c"], ["1", 1, 1], [2, "NA", "?"], ["3", 2.5, 3]]
     frame = table_reader.read(workbook(tmp_path / "a.xlsx", S=rows)).frame
     assert frame["a"].tolist() == [1, 2, 3]
     assert frame["b"].fillna(-1).tolist() == [1, -1, 2.5]
