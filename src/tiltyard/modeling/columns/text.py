@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -29,6 +29,7 @@ MOST = 30  # marks on a character, as in Unicode's Stream-Safe Text Format: sort
 SIGNS = re.compile(rf"[\W\uff9e\uff9f]{{{MOST + 1},}}")  # matches all marks, and two letters that NFKC turns into marks
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 TOKEN = re.compile(rf"[{MARKS}]|[^\s\x00-\x1f\x7f-\x9f{MARKS}]{{1,{LONGEST}}}")
+SHORT = 4096  # characters: of longer texts only the words that count are made
 
 
 class Text(Column):
@@ -84,6 +85,9 @@ class Text(Column):
         if self.by == "characters":
             whole = CONTROL.sub(" ", text).strip()
             return [*(whole[: self.length] if self.keep == "first" else whole[-self.length :]).strip()]
+        if len(text) <= SHORT:  # all words at once, which is three times as fast
+            words = TOKEN.findall(text)
+            return words[: self.length] if self.keep == "first" else words[-self.length :]
         found = (word[0] for word in TOKEN.finditer(text))
         return [*(islice(found, self.length) if self.keep == "first" else deque(found, self.length))]
 
@@ -102,9 +106,9 @@ class Text(Column):
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Return padded ids, which float32 holds exactly; a text without words is one unknown word."""
-        encoded = np.full((len(values), self.length), PAD, dtype=np.float32)
+        encoded, place = np.full((len(values), self.length), PAD, dtype=np.float32), fitted["ids"].get
         for row, value in zip(encoded, values, strict=True):
-            ids = [fitted["ids"].get(word, UNKNOWN) for word in self._split(value)] or [UNKNOWN]
+            ids = [*map(place, self._split(value), repeat(UNKNOWN))] or [UNKNOWN]
             row[: len(ids)] = ids
         return encoded
 
