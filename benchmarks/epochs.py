@@ -151,7 +151,7 @@ def _plain(task: Task, parts: TrainingRows, on_epoch_end: Callable[..., None]) -
     def arrays(part: Any) -> tuple[Any, Any]:
         return part[0][:].astype(np.float32), objective.targets(part[1])
 
-    model = network.build_core(task, parts.encoder, parts.train[0].shape[1:])
+    model = network.build_core(task, parts.encoder, parts.train[0])
     rate = task.train.rate
     model.compile(
         optimizer={"class_name": task.train.optimizer, "config": {"learning_rate": rate}},

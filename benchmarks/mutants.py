@@ -33,7 +33,7 @@ TARGET, REMARKS = page.ROOT / "benchmarks" / "MUTANTS.md", page.ROOT / "benchmar
 PACKAGE = Path("src/tiltyard")
 CHECKS = (
     *("gate/test_check_limits.py", "gate/test_gains.py", "gate/test_groups_and_rows.py", "gate/test_not_applicable.py"),
-    *("contracts/test_checks.py", "gate/test_gate.py"),
+    *("gate/test_dependent_rows.py", "gate/test_refresh.py", "contracts/test_checks.py", "gate/test_gate.py"),
 )
 VERDICTS = ("gate/test_verdict.py", "gate/test_judge.py", "gate/test_promote.py")
 RECORDS = (
@@ -63,6 +63,10 @@ COVERED: dict[str, tuple[str, ...]] = {
         *("contracts/test_evaluators.py", *CHECKS, "evaluation/test_evaluate.py"),
     ),
     "modeling/metrics/bootstrap.py": ("modeling/test_bootstrap.py", *CHECKS),
+    "modeling/metrics/dependence.py": ("modeling/test_dependence.py", "gate/test_dependent_rows.py"),
+    "modeling/inference/decision_threshold.py": ("modeling/test_decision_threshold.py",),
+    "gate/override.py": ("gate/test_override.py",),
+    "gate/champion_outputs.py": ("gate/test_refresh.py",),
     "modeling/evaluators": (
         *BY_HAND,
         "contracts/test_evaluators.py",

@@ -20,6 +20,7 @@ from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.expectation import Expectation
 from tiltyard.preparation.modalities.base import RawTable
+from tiltyard.validation.implied_expectations import implied_expectations
 from tiltyard.validation.suite import evaluate, gx_context, resolve, validate_frame
 from tiltyard.workspace import Workspace
 
@@ -37,14 +38,14 @@ def _read_and_validate(task: Task, folder: Path) -> dict[str, Any]:
     """Read and validate a table as a script would."""
     modality = plugins.load("modalities", task.modality)()
     frame = _read(modality.raw_file(folder))
-    schema([*modality.implied_expectations(task), *task.expect]).validate(frame, lazy=True)
+    schema([*implied_expectations(task, drops_rows=modality.drops_rows), *task.expect]).validate(frame, lazy=True)
     return {"version": pandera.__version__}
 
 
 def _time_checks(task: Task, folder: Path) -> dict[str, Any]:
     """Time only the checks, on rows in memory: pandera's, ours, and Great Expectations' own."""
     modality = plugins.load("modalities", task.modality)()
-    expected = [*modality.implied_expectations(task), *task.expect]
+    expected = [*implied_expectations(task, drops_rows=modality.drops_rows), *task.expect]
     raw_table = modality.raw_table(task, folder)
     parts = list(raw_table.chunks(raw_table.columns))
     frame = pd.concat(parts)

@@ -23,7 +23,7 @@ from pathlib import Path
 import page
 
 from tiltyard import files
-from tiltyard.gate.next_steps import STATUS
+from tiltyard.gate.exit_status import EXIT_STATUS
 
 TARGET = page.ROOT / "benchmarks" / "PIPELINE.md"
 PROJECT = ("tasks", "dvc.yaml", "params.yaml", ".dvcignore", ".dvc/config", "serving", "src", "pipelines")
@@ -82,7 +82,7 @@ def _measure(tree: Path, project: Path, seconds: Seconds) -> None:
     for title, arguments in COMMANDS.items():
         started = time.perf_counter()
         done = subprocess.run(arguments, cwd=project, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode not in (0, *STATUS.values()):
+        if done.returncode not in (0, *EXIT_STATUS.values()):
             raise SystemExit(f"{title}: {done.stdout}{done.stderr}")
         seconds.setdefault(title, []).append(time.perf_counter() - started)
         print(f"{tree.name}: {title}: {seconds[title][-1]:.2f} s", flush=True)

@@ -24,7 +24,7 @@ def main(root: str, name: str) -> None:
     task = loader.load(workspace, name)
     parts = TrainingRows.load(workspace.out(name, "prepare"))
     keras.utils.set_random_seed(task.train.seed)
-    core = network.build_core(task, parts.encoder, parts.train[0].shape[1:])
+    core = network.build_core(task, parts.encoder, parts.train[0])
     objective = Objective.of(task, parts.encoder)
     model = network.build_trainer(task.train, core)
     steps = -(-len(parts.train[0]) // task.train.batch_size)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tiltyard import files
 from tiltyard.config import task_list
-from tiltyard.gate.next_steps import STATUS
+from tiltyard.gate.exit_status import EXIT_STATUS
 from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,7 +49,7 @@ def _copy(root: Path) -> None:
 def _seconds(root: Path, *command: str) -> tuple[float, str]:
     start = time.perf_counter()
     result = subprocess.run(command, cwd=root, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    if result.returncode not in (0, *STATUS.values()):  # HOLD and REJECT are verdicts, not errors
+    if result.returncode not in (0, *EXIT_STATUS.values()):  # HOLD and REJECT are verdicts, not errors
         raise SystemExit(result.stdout + result.stderr)
     return time.perf_counter() - start, result.stdout
 

@@ -15,12 +15,13 @@ from pipelines import server, steps, task_pool
 from pipelines.fork_server import ForkServers
 from pipelines.run_progress import RunProgress
 from pipelines.task_outcome import TaskOutcome
-from tiltyard import files, processes, progress
+from tiltyard import files, progress
 from tiltyard.config import base_tasks, loader, task_list
 from tiltyard.config.task import Task
 from tiltyard.data import dvc
 from tiltyard.errors import TiltyardError
 from tiltyard.gate.next_steps import next_steps
+from tiltyard.task_lock import task_lock
 from tiltyard.workspace import Workspace
 
 
@@ -68,7 +69,7 @@ def _run_task(workspace: Workspace, task: Task, display: RunProgress) -> TaskOut
     row, start = TaskOutcome(name), time.monotonic()
     progress.LISTENER.set(lambda text: display.note(name, text))
     try:
-        with processes.task_lock(workspace, name):
+        with task_lock(workspace, name):
             start = time.monotonic()
             _run_steps(workspace, task, display, row)
     except TiltyardError as error:  # another process still holds the lock

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from tiltyard.errors import StageError, TiltyardError, from_os_error
 from tiltyard.files import Json
-from tiltyard.gate.next_steps import STATUS, NextSteps
+from tiltyard.gate.exit_status import EXIT_STATUS
+from tiltyard.gate.next_steps import NextSteps
 from tiltyard.gate.verdict import Verdict
 from tiltyard.processes import LOG_LINES
 
@@ -56,7 +57,7 @@ class TaskOutcome:
     @property
     def status(self) -> int:
         """The exit status of a command for this verdict."""
-        return STATUS.get(self.verdict, 0)
+        return EXIT_STATUS.get(self.verdict, 0)
 
     @property
     def ok(self) -> bool:

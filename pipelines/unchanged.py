@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 
 from pipelines.server import API_URL
 from pipelines.task_outcome import TaskOutcome
-from tiltyard import processes
 from tiltyard.config import base_tasks, loader, task_list
 from tiltyard.config.task import Task
 from tiltyard.data import dvc, push_record
 from tiltyard.errors import TiltyardError
+from tiltyard.task_lock import task_lock
 from tiltyard.workspace import Workspace
 
 FETCHED: dict[str, str] = {}  # the state of data that was fetched here, which the flow need not fetch again
@@ -60,7 +60,7 @@ def _locked(workspace: Workspace, names: list[str]) -> Iterator[None]:
     """Hold the locks of all tasks, taken in one order by every run."""
     with contextlib.ExitStack() as stack:
         for name in sorted(names):
-            stack.enter_context(processes.task_lock(workspace, name))
+            stack.enter_context(task_lock(workspace, name))
         yield
 
 

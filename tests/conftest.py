@@ -99,7 +99,7 @@ def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 TIMEOUTS = {"smoke": 1800, "jax": 1800, "catalogue": 3600}  # timeouts in seconds by marker
-PLUGINS = ("sources", "models", "problems", "evaluators", "checks", "columns", "findings", "explanations")
+PLUGINS = ("sources", "problems", "evaluators", "checks", "columns", "findings", "explanations")
 LONGEST = ("test_flow.py", "test_search.py", "test_study.py", "test_schedule.py", "test_service.py", "test_package.py")
 
 

@@ -41,7 +41,7 @@ def test_what_is_unused_is_not_loaded(module: str, library: str) -> None:
 
 @pytest.mark.parametrize(("module", "library"), [(GREAT_EXPECTATIONS, "great_expectations"), ("keras", "keras")])
 def test_hidden_modules_can_be_imported_afterwards(module: str, library: str) -> None:
-    """Code that needs them, such as the simple model of `evaluate`, finds them."""
+    """Code that needs them, such as references, finds them."""
     names = UNUSED[library].hidden
     code = f"print(json.dumps([importlib.import_module(one).__name__ for one in {names}]))"
     assert outcome("reduced", module, code) == [*names]

@@ -22,7 +22,7 @@ def configure_tools(workspace: Workspace) -> None:
         "DO_NOT_TRACK": "1",
         "BENTOML_DO_NOT_TRACK": "True",  # "1" has no effect
         "BENTOML_HOME": str(workspace.bentos),
-        "OTEL_SDK_DISABLED": "true",  # it takes a tenth of each request's time, even without an exporter
+        "OTEL_SDK_DISABLED": "true",  # tracing takes a tenth of each request's time, even without an exporter
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # DO_NOT_TRACK alone does not stop Prefect
         "PREFECT_HOME": str(workspace.prefect),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # the default of 20 is too short on a busy machine
@@ -37,14 +37,14 @@ def configure_tools(workspace: Workspace) -> None:
 @contextlib.contextmanager
 def suppress_native_output() -> Iterator[None]:
     """Discard what native libraries write to stderr while they are loaded: TensorFlow reads its settings too late."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    original, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(original, 2)
+        os.close(original)
+        os.close(null)
 
 
 LONG_LOG = 1 << 20  # bytes: a longer log is overwritten
@@ -56,8 +56,8 @@ def redirect_output(log: Path, only: Sequence[int] = (1, 2)) -> Iterator[TextIO]
     log.parent.mkdir(parents=True, exist_ok=True)
     long = log.is_file() and log.stat().st_size > LONG_LOG
     _flush()
-    kept = [os.dup(descriptor) for descriptor in only]
-    with log.open("wb" if long else "ab", buffering=0) as file, _stream(kept[-1]) as stream:
+    originals = [os.dup(descriptor) for descriptor in only]
+    with log.open("wb" if long else "ab", buffering=0) as file, _stream(originals[-1]) as stream:
         for descriptor in only:
             os.dup2(file.fileno(), descriptor)
         try:
@@ -65,9 +65,9 @@ def redirect_output(log: Path, only: Sequence[int] = (1, 2)) -> Iterator[TextIO]
         finally:
             stream.flush()
             _flush()
-            for descriptor, before in zip(only, kept, strict=True):
-                os.dup2(before, descriptor)
-                os.close(before)
+            for descriptor, original in zip(only, originals, strict=True):
+                os.dup2(original, descriptor)
+                os.close(original)
 
 
 @contextlib.contextmanager

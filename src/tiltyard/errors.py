@@ -93,8 +93,8 @@ class RequestError(TiltyardError):
 
 def join_first(items: Sequence[object]) -> str:
     """Return the first items, separated by commas, and the number of the others."""
-    more = f" and {len(items) - MAX_LISTED:,} more" if len(items) > MAX_LISTED else ""
-    return ", ".join(str(item) for item in items[:MAX_LISTED]) + more
+    rest = f" and {len(items) - MAX_LISTED:,} more" if len(items) > MAX_LISTED else ""
+    return ", ".join(str(item) for item in items[:MAX_LISTED]) + rest
 
 
 def format_value(value: object) -> str:
@@ -114,13 +114,14 @@ def from_os_error(error: OSError) -> WorkspaceError | None:
         error = _first(error)
     names = [name for name in (error.filename2, error.filename) if isinstance(name, str | bytes)]  # the target first
     path = Path(os.fsdecode(names[0])) if names else Path()
-    place = next(one for one in (path, *path.parents, Path()) if os.access(one, os.F_OK))  # partial files are gone
+    candidates = (path, *path.parents, Path())  # partial files are removed already
+    existing = next(candidate for candidate in candidates if os.access(candidate, os.F_OK))
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = "see what uses the space: du -sh .tiltyard out data .dvc/cache; then: dvc gc --workspace"
-        return WorkspaceError(f"no room left on the disk{f' of {place}' if names else ''}", hint)
+        return WorkspaceError(f"no room left on the disk{f' of {existing}' if names else ''}", hint)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        hint = f"see who may write there: ls -ld {shlex.quote(str(place))}; work in a copy, or as its owner"
-        return WorkspaceError(f"{place} cannot be used: {error.strerror}", hint)
+        hint = f"see who may write there: ls -ld {shlex.quote(str(existing))}; work in a copy, or as its owner"
+        return WorkspaceError(f"{existing} cannot be used: {error.strerror}", hint)
     return None
 
 

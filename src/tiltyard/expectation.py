@@ -17,9 +17,10 @@ class Expectation(Settings):
     arguments: dict[str, Any] = Field(default_factory=dict, description="Arguments of Great Expectations.")
 
 
-def not_null(column: str) -> Expectation:
-    """Expect a value in every row."""
-    return Expectation(expectation="expect_column_values_to_not_be_null", arguments={"column": column})
+def not_null(column: str, share: float = 1.0) -> Expectation:
+    """Expect a value in every row, or in a share of them."""
+    mostly = {"mostly": round(share, 6)} if share < 1 else {}
+    return Expectation(expectation="expect_column_values_to_not_be_null", arguments={"column": column, **mostly})
 
 
 def between(column: str, bounds: tuple[float, float]) -> Expectation:

@@ -19,7 +19,7 @@ from tiltyard.arrays import Array
 from tiltyard.files import Json
 
 Kind = Literal["lines", "points", "bars", "matrix", "table", "images", "words"]
-Told = TypeVar("Told", float, tuple[float, float, float])
+BarValue = TypeVar("BarValue", float, tuple[float, float, float])
 
 MAX_POINTS = 1500  # in a scatter plot: more cannot be distinguished
 MAX_BARS = 30  # in a bar chart: more are hard to read
@@ -44,8 +44,10 @@ def lines(title: str, text: str, axes: tuple[str, str], curves: Mapping[str, Map
     Options: `band` with `x`, `low` and `high`; `marks`, each with `x` and `name`; `log` or `log_x` for a logarithmic
     axis.
     """
-    drawn = [{"name": name, **{key: _plain(one) for key, one in curve.items()}} for name, curve in curves.items()]
-    band = {key: _plain(one) for key, one in more.pop("band", {}).items()}
+    drawn = [
+        {"name": name, **{key: _rounded(values) for key, values in curve.items()}} for name, curve in curves.items()
+    ]
+    band = {key: _rounded(values) for key, values in more.pop("band", {}).items()}
     return Figure(
         title, text, "lines", {"x": axes[0], "y": axes[1], "lines": drawn, **({"band": band} if band else {}), **more}
     )
@@ -58,8 +60,10 @@ def points(
 
     Options: `level` or `diagonal`, a reference line.
     """
-    most = max(MAX_POINTS // max(len(groups), 1), 2)
-    drawn = [{"name": name, "x": _some(x, most), "y": _some(y, most)} for name, (x, y) in groups.items()]
+    max_points = max(MAX_POINTS // max(len(groups), 1), 2)
+    drawn = [
+        {"name": name, "x": _sample(x, max_points), "y": _sample(y, max_points)} for name, (x, y) in groups.items()
+    ]
     return Figure(title, text, "points", {"x": axes[0], "y": axes[1], "groups": drawn, **more})
 
 
@@ -67,8 +71,8 @@ def histogram(title: str, text: str, values: Mapping[str, Array]) -> Figure:
     """Return histograms of several sets of values over each other; the last one is dashed."""
     edges = _edges(np.concatenate([*values.values()]).astype(np.float64))
     drawn = {}
-    for place, (name, some) in enumerate(values.items(), 1):
-        counts, _ = np.histogram(some, edges)
+    for place, (name, group_values) in enumerate(values.items(), 1):
+        counts, _ = np.histogram(group_values, edges)
         last = len(values) > 1 and place == len(values)
         drawn[name] = {"x": np.repeat(edges, 2)[1:-1], "y": np.repeat(counts, 2), "filled": not last, "dashed": last}
     return lines(title, text, (title, "Test rows"), drawn, zero=True)
@@ -77,10 +81,10 @@ def histogram(title: str, text: str, values: Mapping[str, Array]) -> Figure:
 def _edges(values: Array) -> Array:
     """Return the edges of equal bins from minimum to maximum; around the value if all are nearly equal."""
     low, high = float(values.min()), float(values.max())
-    least = BINS * 2 * math.ulp(max(abs(low), abs(high)))  # narrower bins have no width in a float
-    if high - low < least:
-        reach, most = max(0.5, least), sys.float_info.max
-        low, high = max(low - reach, -most), min(high + reach, most)
+    min_range = BINS * 2 * math.ulp(max(abs(low), abs(high)))  # narrower bins have no width in a float
+    if high - low < min_range:
+        margin, largest = max(0.5, min_range), sys.float_info.max
+        low, high = max(low - margin, -largest), min(high + margin, largest)
     if math.isinf(high - low):
         return np.linspace(low / 4, high / 4, BINS + 1) * 4
     return np.linspace(low, high, BINS + 1)
@@ -90,13 +94,13 @@ def bars(title: str, text: str, axis: str, values: Mapping[str, float | tuple[fl
     """Return a bar chart: a bar for each name, or a value with the bounds of its interval."""
     drawn = []
     for name, value in values.items():
-        middle, *ends = value if isinstance(value, tuple) else (value,)
-        interval = {"low": float(ends[0]), "high": float(ends[1])} if ends else {}
-        drawn.append({"name": name, "value": float(middle), **interval})
+        center, *bounds = value if isinstance(value, tuple) else (value,)
+        interval = {"low": float(bounds[0]), "high": float(bounds[1])} if bounds else {}
+        drawn.append({"name": name, "value": float(center), **interval})
     return Figure(title, text, "bars", {"x": axis, "bars": drawn})
 
 
-def largest_bars(values: Mapping[str, Told]) -> tuple[dict[str, Told], str]:
+def largest_bars(values: Mapping[str, BarValue]) -> tuple[dict[str, BarValue], str]:
     """Return the largest bars, sorted, and a sentence with the number of all bars if some are left out."""
     order = sorted(values, key=lambda name: -abs(_middle(values[name])))
     largest = {name: values[name] for name in order[:MAX_BARS]}
@@ -115,7 +119,7 @@ def matrix(
     Option: `by_row`, to shade a cell by its share of the row.
     """
     down, across = names
-    data = {"down": axes[0], "across": axes[1], "rows": [*down], "columns": [*across], "values": _plain(values)}
+    data = {"down": axes[0], "across": axes[1], "rows": [*down], "columns": [*across], "values": _rounded(values)}
     return Figure(title, text, "matrix", {**data, **more})
 
 
@@ -134,9 +138,11 @@ def image_figure(title: str, text: str, shown: Mapping[str, Array]) -> Figure:
     )
 
 
-def word_figure(title: str, text: str, told: Sequence[tuple[str, float]]) -> Figure:
+def word_figure(title: str, text: str, weights: Sequence[tuple[str, float]]) -> Figure:
     """Return words in order, each with a weight, which may be negative and is shown as a shade."""
-    return Figure(title, text, "words", {"words": [{"word": word, "weight": float(weight)} for word, weight in told]})
+    return Figure(
+        title, text, "words", {"words": [{"word": word, "weight": float(weight)} for word, weight in weights]}
+    )
 
 
 def png(image: Array) -> str:
@@ -150,18 +156,18 @@ def png(image: Array) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def _some(values: Array, most: int) -> list[Any]:
-    places = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).astype(int))
-    sample: list[Any] = _plain(np.asarray(values)[places])
+def _sample(values: Array, max_values: int) -> list[Any]:
+    places = np.unique(np.linspace(0, len(values) - 1, min(max_values, len(values))).astype(int))
+    sample: list[Any] = _rounded(np.asarray(values)[places])
     return sample
 
 
-def _plain(values: Any) -> Any:
+def _rounded(values: Any) -> Any:
     """Convert arrays to lists with few significant digits; NaN and infinities become None."""
     if isinstance(values, np.ndarray):
         values = values.tolist()
     if isinstance(values, list | tuple):
-        return [_plain(one) for one in values]
+        return [_rounded(value) for value in values]
     if isinstance(values, float):
         rounded = float(f"{values:.{DIGITS}g}")
         return (rounded if abs(rounded) > MIN_DRAWN else 0.0) if math.isfinite(rounded) else None

@@ -91,24 +91,26 @@ def write_private_file(path: Path, content: bytes, *, replace: bool) -> None:
     Raise FileExistsError if it exists and `replace` is false, also if it was created meanwhile.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _temporary(path.parent, f".{path.stem}-", path.suffix, lambda made: made.touch(0o600)) as temporary:
+    with _temporary(
+        path.parent, f".{path.stem}-", path.suffix, lambda temporary_path: temporary_path.touch(0o600)
+    ) as temporary:
         temporary.write_bytes(content)
         _put(temporary, path, Path.replace if replace else os.link)
 
 
-def _put(temporary: Path, path: Path, place: Callable[[Path, Path], object]) -> None:
+def _put(temporary: Path, path: Path, move: Callable[[Path, Path], object]) -> None:
     """Sync a written file to disk and move it to its path, so that it survives a power cut."""
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
-    place(temporary, path)
+    move(temporary, path)
     sync_folder(path.parent)
 
 
 @contextlib.contextmanager
-def _temporary(parent: Path, start: str, end: str, make: Callable[[Path], None]) -> Iterator[Path]:
+def _temporary(parent: Path, prefix: str, suffix: str, create: Callable[[Path], None]) -> Iterator[Path]:
     """Create and lock a temporary file or folder, and remove it at the end; first remove those of killed processes."""
-    _sweep(parent, re.compile(f"{re.escape(start)}[0-9a-f]{{32}}{re.escape(end)}"))
-    path, lock = _locked(lambda: parent / f"{start}{uuid.uuid4().hex}{end}", make)
+    _remove_unlocked(parent, re.compile(f"{re.escape(prefix)}[0-9a-f]{{32}}{re.escape(suffix)}"))
+    path, lock = _locked(lambda: parent / f"{prefix}{uuid.uuid4().hex}{suffix}", create)
     try:
         yield path
     except OSError as error:
@@ -120,11 +122,11 @@ def _temporary(parent: Path, start: str, end: str, make: Callable[[Path], None])
         os.close(lock)
 
 
-def _locked(named: Callable[[], Path], make: Callable[[Path], None]) -> tuple[Path, int]:
+def _locked(new_path: Callable[[], Path], create: Callable[[Path], None]) -> tuple[Path, int]:
     """Create a temporary file and lock it; retry if another process removed it before it was locked."""
     while True:
-        path = named()
-        make(path)
+        path = new_path()
+        create(path)
         with contextlib.suppress(FileNotFoundError):
             lock = os.open(path, os.O_RDONLY)
             with contextlib.suppress(OSError):  # a file system without locks: no other process can lock and remove it
@@ -137,10 +139,10 @@ def _locked(named: Callable[[], Path], make: Callable[[Path], None]) -> tuple[Pa
 def remove_abandoned(folder: Path) -> None:
     """Remove temporary files that killed processes left in a folder; those of running processes stay."""
     if folder.is_dir():
-        _sweep(folder, TEMPORARY)
+        _remove_unlocked(folder, TEMPORARY)
 
 
-def _sweep(parent: Path, names: re.Pattern[str]) -> None:
+def _remove_unlocked(parent: Path, names: re.Pattern[str]) -> None:
     """Remove temporary files of this user with matching names, unless a running process has locked them."""
     for path in [path for path in parent.iterdir() if names.fullmatch(path.name)]:
         with contextlib.suppress(OSError):  # locked, removed, or of another user
@@ -209,17 +211,17 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(content: bytes) -> Any:
-    """Read JSON in UTF-8; refuse an object with a repeated key, of which other programs may read the other value."""
+    """Read JSON in UTF-8; refuse an object with a repeated key, since other programs may read its other value."""
     return json.loads(content.decode(), object_pairs_hook=_unique)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"expected each key once; received {twice[:80]!r} again")
-    return found
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"expected each key once; received {repeated[:80]!r} again")
+    return unique
 
 
 def file_digest(path: Path) -> bytes:

@@ -1,8 +1,8 @@
-"""Import large libraries without the parts of them that no command uses, which is half of the time of their imports.
+"""Import large libraries without the parts that no command uses, which halves the time of their imports.
 
-Two ways, neither of which changes what a library does: a module that a library imports but hardly ever uses is loaded
-at its first use (`lazy`); an optional dependency, without which a library works as its makers provide for, is hidden
-from it while it is imported (`hidden`). tests/test_library_imports.py holds both to the versions installed.
+There are two ways, and neither changes what a library does: a module that a library imports but rarely uses is loaded
+at its first use (`lazy`); an optional dependency, without which a library is designed to work, is hidden
+from it while it is imported (`hidden`). tests/test_library_imports.py checks both with the installed versions.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ def load(name: str) -> None:
         return
     unused = UNUSED.get(library, Unused())
     with _without_garbage_collection(), _hidden(unused.hidden):
-        for one in unused.lazy:
-            _load_at_first_use(one)
+        for module in unused.lazy:
+            _load_at_first_use(module)
         importlib.import_module(name)
 
 
 @contextlib.contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Collect no garbage: the million objects of an import stay, and would be visited again and again."""
+    """Disable garbage collection, which would visit the million objects of an import again and again."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()  # nor look at them later, the last time when the process ends
+        gc.freeze()  # later collections, such as the one at exit, skip these objects too
         if enabled:
             gc.enable()
 
@@ -83,7 +83,7 @@ def _load_at_first_use(name: str) -> None:
 class LazyModule(types.ModuleType):
     """A module that is loaded at the first use of an attribute, or import of a submodule.
 
-    That of importlib.util.LazyLoader is loaded already by an import statement, which asks for `__spec__`.
+    A module of importlib.util.LazyLoader would be loaded by the import statement itself, which reads `__spec__`.
     """
 
     def __init__(self, name: str, spec: ModuleSpec) -> None:

@@ -20,6 +20,7 @@ FOLDERS = {
     "problems": "modeling.problems",
     "evaluators": "modeling.evaluators",
     "models": "modeling.models",
+    "references": "modeling.references",
     "sources": "data.sources",
     "formats": "data.formats",
     "modalities": "preparation.modalities",

@@ -1,4 +1,4 @@
-"""Stages as child processes of a run, and task locks: redirected output, errors passed back, no orphans."""
+"""Stages as child processes of a run: redirected output, errors passed back, no orphans."""
 
 from __future__ import annotations
 
@@ -8,64 +8,24 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from tiltyard import errors, files, progress
+from tiltyard import errors, files
 from tiltyard.workspace import Workspace
 
 RUN = "TILTYARD_RUN"  # environment variable of a stage: the path of the lock that its run holds while it lives
-LOCK_SECONDS = 24 * 3600.0  # seconds to wait for another process, which may be training
-PAUSE = 0.3  # seconds between two attempts
 LOG_LINES = 15  # lines of a log that are shown after a crash
-
-
-@contextlib.contextmanager
-def task_lock(workspace: Workspace, task: str, *, reading: bool = False) -> Iterator[None]:
-    """Hold the lock of a task, exclusive or for `reading` shared; wait until it is free.
-
-    The lock of a process that died is free. Several readers can hold it together, but not with a writer.
-    """
-    if _inside or "DVC_STAGE" in os.environ:  # the run holds it, or DVC has locks of its own
-        yield
-        return
-    path = workspace.work_lock(task)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        with path.open("a+", encoding="utf-8") as file:
-            _wait_for(file, task, fcntl.LOCK_SH if reading else fcntl.LOCK_EX)
-            if not files.is_at(path, file):
-                continue  # the process that held it has removed the task and this file
-            file.truncate(0)
-            file.write(f"{' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])} (process {os.getpid()})")
-            file.flush()
-            yield
-            return
-
-
-def _wait_for(file: TextIO, task: str, kind: int) -> None:
-    """Lock a file as soon as its holder releases it; show the holder meanwhile."""
-    end = time.monotonic() + LOCK_SECONDS
-    with progress.show_waiting() as wait:
-        while True:
-            try:
-                fcntl.flock(file, kind | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.read() or "another process"
-                if time.monotonic() > end:
-                    hint = f"wait until it has ended, or end it; then type: tiltyard run {task}"
-                    raise errors.WorkspaceError(f"{task}: still locked by {holder}", hint) from None
-                wait(holder)
-                time.sleep(PAUSE)
-            else:
-                return
 
 
 _held: set[TextIO] = set()  # locks of running stages
 _inside: list[Path] = []  # the lock of the run, if this process is a stage
+
+
+def in_stage() -> bool:
+    """Whether this process is a stage of a run or of DVC, which holds the task's lock."""
+    return bool(_inside) or "DVC_STAGE" in os.environ
 
 
 def end_all() -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 QUIET_SECONDS = 2.0  # before progress is shown
 SECONDS_A_LINE = 5.0  # between lines if there is no terminal
 
-# During a run its table shows the progress, since two bars on one terminal would overwrite each other.
+# During a run, the run's table shows the progress, since two bars on one terminal would overwrite each other.
 LISTENER: ContextVar[Callable[[str], None] | None] = ContextVar("LISTENER", default=None)
 
 
@@ -35,20 +35,20 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
 @contextlib.contextmanager
 def show_waiting() -> Iterator[Callable[[str], None]]:
     """Yield a function that shows which process is waited for; it shows it once, and clears it at the end."""
-    said = ""
+    shown = ""
 
     def wait(who: str) -> None:
-        nonlocal said
+        nonlocal shown
         if listener := LISTENER.get():
             listener(f"waiting for {who}")  # at each call: it may raise an error to end the wait
-        elif not said:
+        elif not shown:
             print(f"waiting for {who}", file=sys.stderr, flush=True)  # noqa: T201 - outside of a run
-        said = who
+        shown = who
 
     try:
         yield wait
     finally:
-        if said and (listener := LISTENER.get()):
+        if shown and (listener := LISTENER.get()):
             listener("")
 
 
@@ -92,26 +92,26 @@ def progress_bar(name: str, total: int | None, done: int, unit: str = "MB") -> I
     columns = (BarColumn(), *(of_bytes if unit == "MB" else (MofNCompleteColumn(),)), TimeRemainingColumn())
     bar = Progress(TextColumn("{task.description}"), *columns, console=terminal, transient=True, auto_refresh=False)
     row = bar.add_task(name, total=total, completed=done)
-    spoken = time.monotonic() + QUIET_SECONDS - SECONDS_A_LINE
+    last_line = time.monotonic() + QUIET_SECONDS - SECONDS_A_LINE
     start = time.monotonic()
 
-    def tell(now: int) -> None:
-        nonlocal spoken
+    def show(done_now: int) -> None:
+        nonlocal last_line
         if time.monotonic() - start < QUIET_SECONDS:
             return
-        so_far, whole = (f"{n / 1e6:.1f}" if unit == "MB" else f"{n:,}" for n in (now, total or 0))
-        text = f"{so_far}{f' of {whole}' if total else ''} {unit}"
+        done_text, total_text = (f"{n / 1e6:.1f}" if unit == "MB" else f"{n:,}" for n in (done_now, total or 0))
+        text = f"{done_text}{f' of {total_text}' if total else ''} {unit}"
         if listener := LISTENER.get():
             listener(text)
         elif animated:
             bar.start()
-            bar.update(row, completed=now, refresh=True)
-        elif time.monotonic() - spoken > SECONDS_A_LINE:
-            spoken = time.monotonic()
+            bar.update(row, completed=done_now, refresh=True)
+        elif time.monotonic() - last_line > SECONDS_A_LINE:
+            last_line = time.monotonic()
             terminal.print(f"{name} {text}", highlight=False, soft_wrap=True)
 
     try:
-        yield tell
+        yield show
     finally:
         if bar.live.is_started:
             bar.stop()

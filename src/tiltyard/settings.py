@@ -23,8 +23,8 @@ class Settings(BaseModel):
         """Raise an error for an unknown key with the known keys and a similar one, which pydantic's message lacks."""
         for key in data if isinstance(data, dict) else ():
             if key not in cls.model_fields:
-                near = difflib.get_close_matches(str(key), cls.model_fields, n=1)
-                meant = f" (did you mean '{near[0]}'?)" if near else ""
+                similar = difflib.get_close_matches(str(key), cls.model_fields, n=1)
+                meant = f" (did you mean '{similar[0]}'?)" if similar else ""
                 known = ", ".join(cls.model_fields)
                 text = "unknown key '{key}'{meant}; expected one of {known}"
                 raise PydanticCustomError("unknown_key", text, {"key": str(key), "meant": meant, "known": known})

@@ -23,28 +23,28 @@ def cores() -> int:
 
 @contextlib.contextmanager
 def ahead(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
-    """Yield an iterator whose next item is made while the last one is used."""
+    """Yield an iterator that computes the next item while the caller uses the current one."""
     source = iter(items)
 
-    def following(executor: ThreadPoolExecutor) -> Iterator[Item]:
-        coming = executor.submit(next, source, END)
-        while (item := coming.result()) is not END:
-            coming = executor.submit(next, source, END)
+    def prefetched(executor: ThreadPoolExecutor) -> Iterator[Item]:
+        next_item = executor.submit(next, source, END)
+        while (item := next_item.result()) is not END:
+            next_item = executor.submit(next, source, END)
             yield item  # type: ignore[misc]
 
     with ThreadPoolExecutor(1) as executor:
-        yield following(executor)
+        yield prefetched(executor)
 
 
 def grouped(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Yield lists of so many items, the last one with the rest."""
+    """Yield lists of `size` items; the last list has the remaining ones."""
     source = iter(items)
     while group := list(islice(source, size)):
         yield group
 
 
 def ordered(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield the result for each item, in order; as many items as there are cores are in work."""
+    """Yield the result for each item, in order; as many items as there are cores are processed at a time."""
     workers = min(cores(), MAX_THREADS)
     pending: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers) as executor:

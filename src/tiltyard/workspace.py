@@ -18,13 +18,13 @@ class Workspace:
     @classmethod
     def find(cls) -> Workspace:
         """Find the project: TILTYARD_ROOT if set, else the nearest folder upwards with tasks/ and dvc.yaml."""
-        named = os.environ.get("TILTYARD_ROOT")
-        here = Path(named).resolve() if named else Path.cwd()
-        for folder in [here] if named else [here, *here.parents]:
+        configured = os.environ.get("TILTYARD_ROOT")
+        start = Path(configured).resolve() if configured else Path.cwd()
+        for folder in [start] if configured else [start, *start.parents]:
             if (folder / "tasks").is_dir() and (folder / "dvc.yaml").is_file():
                 return cls(folder)
         raise WorkspaceError(
-            f"no project here: expected a folder with tasks/ and dvc.yaml at or above {here}",
+            f"no project here: expected a folder with tasks/ and dvc.yaml at or above {start}",
             hint="cd into the project, or set TILTYARD_ROOT to it",
         )
 

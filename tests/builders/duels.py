@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from tiltyard import plugins
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
-from tiltyard.evaluation.simple_model import SimpleModel
+from tiltyard.evaluation.reference import Reference
 from tiltyard.gate.checks.base import Outcome
 from tiltyard.gate.duel import Duel
 from tiltyard.gate.verdict import Word, decide
@@ -111,7 +111,7 @@ def build_duel(
     models = {
         "challenger": challenger,
         "baseline": baseline_model(data),
-        "simple": linear_model(data),
+        "reference": linear_model(data),
         "champion": champion,
     }
     for model in models.values():
@@ -127,7 +127,7 @@ def build_duel(
         "context": {},
         "train": made.metric.score(data.truth[seen], answers(challenger, learned), {}),
         "latency_ms": 0.1,
-        "simple": SimpleModel("a linear model", answers(models["simple"], rows)),
+        "reference": Reference("a linear model", answers(models["reference"], rows), "9 training rows"),
         "rows": rows,
         "ask": lambda asked: answers(challenger, asked),
         "facts": FACTS,

@@ -87,7 +87,7 @@ def write_linear(path: Path, weights: Array, bias: Array, *, softmax: bool) -> N
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
 
 
-def quick_package(workspace: Workspace, task: Task, evaluated: Evaluated | None = None) -> str:  # noqa: ARG001
+def quick_package(workspace: Workspace, task: Task, *_: Evaluated | None, **__: object) -> str:
     """Write the files of a package that the gate needs, without building a Bento."""
     name = version(workspace.out(task.name, "train"))
     with files.atomic_folder(workspace.package(task.name, name)) as folder:
@@ -107,10 +107,10 @@ def prepare_challengers(root: Path) -> Path:
 
 
 def copy_challengers(prepared_root: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Copy such a project outside git, and patch out the slow parts: packaging, simple model, measuring memory."""
+    """Copy such a project outside git, and patch out the slow parts: packaging, reference, measuring memory."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(root.parent))
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
-    monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)
+    monkeypatch.setattr("tiltyard.gate.duel_setup.fit_reference", lambda *_: None)
     monkeypatch.setattr(
         "tiltyard.gate.duel_setup._memory_mb", lambda _: 80.0
     )  # a process each time; tests/registry/test_verify.py has it

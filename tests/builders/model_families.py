@@ -35,6 +35,8 @@ def build_model(content: Json, shape: tuple[int, ...], units: int = 1, output: s
 
     keras.utils.set_random_seed(0)
     family, features = model_settings(content), keras.Input(shape, name="features")
+    if family.adapts:
+        family.adapt(draw_features(shape, "table"))
     if family.translates:  # the last steps are the decoder's input: the right output of the step before
         x = family.translate(features[:, :-OUTPUT_STEPS], features[:, -OUTPUT_STEPS:], (words, words))
     else:

@@ -17,12 +17,12 @@ import pytest
 from click.testing import CliRunner
 from workspaces import ROOT, WITH_SIGINT, new_workspace
 
-from tiltyard import processes
 from tiltyard.cli.main import cli
 from tiltyard.config.task import Task
 from tiltyard.data import dvc
 from tiltyard.errors import WorkspaceError
 from tiltyard.files import Json
+from tiltyard.task_lock import task_lock
 from tiltyard.workspace import Workspace
 
 RUN = """
@@ -34,9 +34,9 @@ print(store.run_stage(Workspace(Path.cwd()), "validate", "a"))
 LOCK = """
 import sys, time
 from pathlib import Path
-from tiltyard import processes as stage
+from tiltyard.task_lock import task_lock
 from tiltyard.workspace import Workspace
-with stage.task_lock(Workspace(Path.cwd()), "a", reading="reading" in sys.argv):
+with task_lock(Workspace(Path.cwd()), "a", reading="reading" in sys.argv):
     Path(sys.argv[1]).touch()
     while Path("slow").exists():
         time.sleep(0.02)
@@ -207,15 +207,15 @@ def test_deleted_lock_file_is_locked_again(small: Workspace, monkeypatch: pytest
     """A process that waits while the task and its lock file are removed still gets an exclusive lock."""
     (small.root / "slow").touch()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(processes.task_lock(small, "a"))
+        stack.enter_context(task_lock(small, "a"))
         two = start(small, sys.executable, "-c", LOCK, "two")
         assert f"(process {os.getpid()})" in first_line(two)
         small.work_lock("a").unlink()
     try:
         wait_for((small.root / "two").exists)
-        monkeypatch.setattr(processes, "LOCK_SECONDS", 0.0)
+        monkeypatch.setattr("tiltyard.task_lock.LOCK_SECONDS", 0.0)
         with pytest.raises(WorkspaceError, match=rf"a: still locked by .*process {two.pid}"):
-            processes.task_lock(small, "a").__enter__()
+            task_lock(small, "a").__enter__()
     finally:
         (small.root / "slow").unlink()
         two.communicate(timeout=60)
@@ -237,9 +237,9 @@ def test_commands_wait_for_the_lock_of_their_task(
     workspace: Workspace, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Commands that write outputs wait, and long ones that read them."""
-    monkeypatch.setattr(processes, "LOCK_SECONDS", 0.0)
+    monkeypatch.setattr("tiltyard.task_lock.LOCK_SECONDS", 0.0)
     before = {path: path.stat().st_mtime_ns for path in workspace.root.rglob("*") if ".tiltyard" not in path.parts}
-    with processes.task_lock(workspace, "iris"):
+    with task_lock(workspace, "iris"):
         result = CliRunner().invoke(cli, words.split())
     assert isinstance(result.exception, WorkspaceError)
     assert "iris: still locked by" in result.exception.message
@@ -249,23 +249,23 @@ def test_commands_wait_for_the_lock_of_their_task(
 
 def test_wait_for_a_lock_times_out(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a timeout, an error names the holder and gives a hint; other tasks are not locked."""
-    monkeypatch.setattr(processes, "LOCK_SECONDS", 0.0)
-    with processes.task_lock(small, "a"):
-        with processes.task_lock(small, "b"):
+    monkeypatch.setattr("tiltyard.task_lock.LOCK_SECONDS", 0.0)
+    with task_lock(small, "a"):
+        with task_lock(small, "b"):
             pass
         with pytest.raises(WorkspaceError, match=rf"a: still locked by .*process {os.getpid()}") as caught:
-            processes.task_lock(small, "a").__enter__()
+            task_lock(small, "a").__enter__()
     assert "tiltyard run a" in caught.value.hint
-    with processes.task_lock(small, "a"):
+    with task_lock(small, "a"):
         pass
 
 
 def test_stage_started_by_dvc_does_not_wait(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run holds the task lock while it waits for DVC: a stage that waited for the lock would cause a deadlock."""
-    with processes.task_lock(small, "a"):
+    with task_lock(small, "a"):
         monkeypatch.setenv("DVC_STAGE", "train@a")
-        monkeypatch.setattr(processes, "LOCK_SECONDS", 0.0)
-        with processes.task_lock(small, "a"):
+        monkeypatch.setattr("tiltyard.task_lock.LOCK_SECONDS", 0.0)
+        with task_lock(small, "a"):
             pass
 
 

@@ -21,6 +21,7 @@ from tiltyard import files, plugins
 from tiltyard.cli import main
 from tiltyard.config import loader
 from tiltyard.config.draft import draft as init
+from tiltyard.config.draft import images
 from tiltyard.config.draft.draft import DraftRequest
 from tiltyard.data import fetch
 from tiltyard.errors import DataError, SourceError, TaskError
@@ -81,17 +82,40 @@ def test_images_of_one_size_are_not_resized(workspace: Workspace) -> None:
     assert content["columns"] == {"image": {"type": "image", "height": 10, "width": 12, "channels": 3}}
     assert content["target"] == {"column": "label", "classes": ["cat", "dog", "emu"]}
     assert (content["problem"], content["split"]) == ("classification", {"kind": "stratified"})
-    assert content["model"]["family"] == "cnn"
-    assert content["model"]["filters"] == [32]
-    assert content["train"]["augment"] == {"shift": 0.1, "zoom": 0.1}
+    assert content["model"] == {"family": "histograms", "places": True}
+    assert "augment" not in content["train"]
     assert "class_weights" not in content["train"]
     assert content["gate"]["metric"] == "accuracy"
     assert content["rows"] == [45, 900]
     text = workspace.task_file("pets").read_text(encoding="utf-8")
     assert "# 12x10, in colour" in text
     assert "# cat 30, dog 30, emu 30" in text
-    assert "add flip: horizontal if" in text
+    assert "counts of colours and edges, since there are few images" in text
     assert "left out" not in text
+
+
+def test_places_are_counted_only_if_they_tell_labels_apart(workspace: Workspace) -> None:
+    """For labels that differ in colour only, counts of whole images suffice."""
+    generator = np.random.default_rng(0)
+    content = {}
+    for number in range(90):
+        pixels = generator.integers(0, 200, (12, 12, 3))
+        pixels[..., number % 3] += 50
+        file = io.BytesIO()
+        Pillow.fromarray(pixels.astype("uint8"), "RGB").save(file, "PNG")
+        content[f"{'rgb'[number % 3]}/{number}.png"] = file.getvalue()
+    assert draft(workspace, content)["model"] == {"family": "histograms", "places": False}
+
+
+def test_more_images_of_each_label_are_read_by_convolutions(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From some number of images per label on, the draft is a convolutional network with augmentation."""
+    monkeypatch.setattr(images, "FEW_IMAGES", 30)
+    content = draft(workspace, pet_images())
+    assert content["model"] == {"family": "cnn", "filters": [32], "units": [64], "batch_norm": True, "dropout": 0.3}
+    assert content["train"]["augment"] == {"shift": 0.1, "zoom": 0.1}
+    assert "add flip: horizontal if" in workspace.task_file("pets").read_text(encoding="utf-8")
 
 
 def test_example_is_predicted(workspace: Workspace) -> None:
@@ -113,7 +137,7 @@ def test_images_of_many_sizes_are_resized(workspace: Workspace) -> None:
     assert column == {"type": "image", "height": 72, "width": 96, "channels": 3, "resize": True}
     assert drafted["train"]["class_weights"] == "balanced"
     assert drafted["gate"]["metric"] == "balanced_accuracy"
-    assert drafted["model"]["filters"] == [32, 64, 128, 128]
+    assert drafted["model"] == {"family": "histograms", "places": True}
     task = loader.load(workspace, "pets")
     assert not [finding for finding in check.check(workspace, task).findings if finding.code == "images"]
 
@@ -169,7 +193,7 @@ def test_training_and_test_folders_are_reported(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"a.txt": b"x"}, "expected PNG or JPEG files; received 1 files left out"),
+        ({"a.txt": b"x"}, "expected PNG, JPEG, WebP or TIFF files; received 1 files left out"),
         ({"a.png": b"x", "b.png": b"x"}, "expected each image in the folder of its class, or a table"),
         (
             {f"cat/{n}.png": draw_image(0, n, (4, 4)) for n in range(60)},
@@ -193,7 +217,7 @@ def test_broken_images_and_other_files_are_reported(workspace: Workspace) -> Non
     drafted = init.draft_task(workspace, "pets", DraftRequest("pets"))
     assert len(drafted.repairs) == 2
     text = workspace.task_file("pets").read_text(encoding="utf-8")
-    assert "1 files left out that are no PNG or JPEG: .txt (1)" in text
+    assert "1 files left out that are no PNG, JPEG, WebP or TIFF: .txt (1)" in text
     assert "1 images cannot be opened and will stop the pipeline: cat/bad.png" in text
 
 

@@ -119,7 +119,7 @@ EXAMPLES = [
     ("iris", {"serve.example.sepal_length": float("nan")}, "serve.example.sepal_length: expected a finite number"),
     ("iris", {"columns.petal_width": None}, "serve.example.petal_width: no column has this name"),
     ("digits", {"serve.example": [[0, 1]]}, "serve.example: expected numbers nested"),
-    ("digits", {"serve.example": {"b64": "aGk="}}, "serve.example: expected a whole PNG or JPEG file"),
+    ("digits", {"serve.example": {"b64": "aGk="}}, "serve.example: expected a whole PNG, JPEG, WebP or TIFF file"),
     ("sine", {"serve.example": [1.0, 2.0]}, "serve.example: expected 32 numbers; received 2"),
 ]
 

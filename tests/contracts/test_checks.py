@@ -15,7 +15,7 @@ from tiltyard import plugins
 from tiltyard.config import loader
 from tiltyard.config.gate_section import Behaviour
 from tiltyard.config.task import Task
-from tiltyard.evaluation.simple_model import SimpleModel
+from tiltyard.evaluation.reference import Reference
 from tiltyard.gate.checks.base import Check, Observation, Outcome, together
 from tiltyard.gate.duel import Duel
 from tiltyard.modeling.columns.category import Category
@@ -74,7 +74,7 @@ def better() -> Duel:
         train=1.0,
         latency_ms=0.1,
         live=LiveComparison(Gain(0.9, 0.8, 0.1, 0.05, 0.15), 300, same=True),
-        simple=SimpleModel("a linear model", champion),
+        reference=Reference("a linear model", champion, "9 training rows"),
         rows={**lengths, "garden": GARDEN},
         ask=lambda _: CONFIDENT,
         drift=[{"feature": "petal_length", "psi": 0.01, "drifted": False}],
@@ -108,7 +108,7 @@ def worse(better: Duel, check_name: str) -> Duel:
     )
 
 
-INTERVALS = {"baseline", "champion", "live_quality", "simple_model", "slices"}  # checks with an interval
+INTERVALS = {"baseline", "champion", "live_quality", "reference", "slices"}  # checks with an interval
 ROWS = {"live_quality": 300}  # row counts of checks that use other rows than the sealed ones
 
 

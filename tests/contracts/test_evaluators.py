@@ -57,11 +57,11 @@ def test_perfect_predictions_have_perfect_scores(evaluator_name: str) -> None:
     assert scores == pytest.approx({name: PERFECT.get(name, 1) for name in kind.metrics})
 
 
-def test_only_forecasting_needs_training_targets(evaluator_name: str) -> None:
-    """Forecasting needs the naive error of the training targets as a divisor."""
+def test_context_comes_from_the_training_targets(evaluator_name: str) -> None:
+    """Forecasting needs the naive error of the training targets as a divisor, and classification the rarest class."""
     truth, _, _ = case(problem(evaluator_name))
     needed = [*evaluator(evaluator_name).context(truth)]
-    assert needed == (["naive_mae"] if evaluator_name == "forecasting" else [])
+    assert needed == ({"forecasting": ["naive_mae"], "classification": ["rare"]}.get(evaluator_name, []))
 
 
 def test_better_score_is_a_gain(evaluator_name: str) -> None:

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from tiltyard.data import table_reader
 from tiltyard.data.formats import delimited, jsonl, parquet
 from tiltyard.data.tables.column_types import BOOLEANS, CODE, strip_cells
-from tiltyard.data.tables.dialect import MISSING, Dialect
+from tiltyard.data.tables.dialect import Dialect
 from tiltyard.data.tables.type_inference import _has_code
 from tiltyard.errors import DataError
+from tiltyard.modeling.columns._cell import MISSING
 
 Columns = dict[str, list[Any]]
 

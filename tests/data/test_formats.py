@@ -7,6 +7,7 @@ import gzip
 import io
 import math
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -98,11 +99,12 @@ def test_parquet_types_are_converted(table: Callable[..., Path], pack: Callable[
         "kind": ["a", None],
         "when": ["2020-04-08 05:00:00", None],
         "day": ["2020-04-08", None],
-        "list": ["[1, 2]", None],
+        "list_0": [1.0, None],
+        "list_1": [2.0, None],
         "empty": ["", None],
         "a.b": [1, 2],
     }
-    assert loaded.repairs == ["list holds nested or binary values: read as text"]
+    assert loaded.repairs == ["nested values unpacked: list_0, list_1"]
     assert table_reader.read(table(parquet(frame), "t.parquet"), columns=["kind"]).frame.columns.tolist() == ["kind"]
 
 
@@ -118,8 +120,9 @@ def test_missing_values_are_found_with_and_without_statistics(
     counting = Mock(side_effect=parquet_format._counted_missing)
     monkeypatch.setattr(parquet_format, "_counted_missing", counting)
     layout = table_reader.survey(tmp_path / "t.parquet")
+    more_missing = {"pairs_x": True, "pairs_y": True} if nested else {}
     missing = {name: kind.missing for name, kind in layout.columns.items()}
-    assert missing == {"full": False, "some": True, "text": True, "nan": False, **({"pairs": True} if nested else {})}
+    assert missing == {"full": False, "some": True, "text": True, "nan": False, **more_missing}
     assert counting.called == (nested or statistics is not True)
 
 
@@ -137,3 +140,35 @@ def test_unsupported_format_settings_are_rejected(table: Callable[..., Path]) ->
     for name in ("t.parquet", "t.jsonl"):
         with pytest.raises(DataError, match=r"source\.read: delimiter, header: expected only for delimited text"):
             table_reader.read(table(b"", name), Dialect(delimiter=",", header=True))
+
+
+def test_nested_parquet_is_unpacked(tmp_path: Path) -> None:
+    """Structs and lists of one length become columns; zones, decimals and durations are read, too."""
+    start = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+    columns = {
+        "when": pa.array([start, None], pa.timestamp("us", "Europe/Berlin")),
+        "price": pa.array([Decimal("1.25"), None], pa.decimal128(10, 2)),
+        "took": pa.array([dt.timedelta(minutes=2), None], pa.duration("ms")),
+        "place": pa.array([{"lat": 1.5, "tag": {"k": "a"}}, None]),
+        "pair": pa.array([[1, 2], [3, 4]], pa.list_(pa.int32(), 2)),
+        "any": pa.array([[1], [1, 2]]),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    loaded = table_reader.read(tmp_path / "t.parquet")
+    values = {name: [None if pd.isna(v) else v for v in cells] for name, cells in loaded.frame.to_dict("list").items()}
+    assert values == {
+        "when": ["2024-01-01 01:00:00+0100", None],
+        "price": [1.25, None],
+        "took": [120.0, None],
+        "place_lat": [1.5, None],
+        "place_tag_k": ["a", None],
+        "pair_0": [1, 3],
+        "pair_1": [2, 4],
+        "any": ["[1]", "[1, 2]"],
+    }
+    assert loaded.repairs[1:] == [
+        "nested values unpacked: place_lat, place_tag_k",
+        "nested values unpacked: pair_0, pair_1",
+    ]
+    chosen = table_reader.read(tmp_path / "t.parquet", columns=["pair_1", "place_lat"]).frame
+    assert chosen.columns.tolist() == ["pair_1", "place_lat"]

@@ -97,7 +97,7 @@ def test_parts_can_be_selected(workspace: Workspace, fetch_images: Callable[...,
     folder(workspace.root / "pets", PETS)
     assert names(fetch_images("pets", under=["train"])) == ["cat/1.png", "dog/1.jpg", "dog/2.PNG"]
     assert names(fetch_images("pets", under=["train/"], rows=2)) == ["cat/1.png", "dog/1.jpg"]
-    with pytest.raises(TiltyardError, match="PNG or JPEG files under tarin; received none") as caught:
+    with pytest.raises(TiltyardError, match="PNG, JPEG, WebP or TIFF files under tarin; received none") as caught:
         fetch_images("pets", under=["tarin"])
     assert caught.value.hint == "source.under: expected folders out of test, train"
 
@@ -173,9 +173,9 @@ def test_ambiguous_image_name_is_rejected(workspace: Workspace, fetch_images: Ca
         ({"a/1.png": draw_image(), "a/2.png": b"\0" * (archive.ALWAYS_ALLOWED_BYTES + 1)}, "like a zip bomb"),
         (
             {"a/notes.txt": b"x", "b/1.gif": b"x"},
-            r"expected PNG or JPEG files; received 2 files left out .*\.txt \(1\)",
+            r"expected PNG, JPEG, WebP or TIFF files; received 2 files left out .*\.txt \(1\)",
         ),
-        ({}, "expected PNG or JPEG files; received none"),
+        ({}, "expected PNG, JPEG, WebP or TIFF files; received none"),
         (
             {"1.png": draw_image(), "a/1.png": draw_image()},
             r"expected each image in the folder of its class; 1 in none: 1",
@@ -277,7 +277,7 @@ def test_missing_images_error_names_the_searched_paths(fetch_images: Callable[..
     Path("there").mkdir()
     with pytest.raises(SourceError, match=r"source\.sha256: expected a zip file; there is a folder"):
         fetch_images("there", sha256="0" * 64)
-    with pytest.raises(TiltyardError, match="there: expected PNG or JPEG files; received none"):
+    with pytest.raises(TiltyardError, match="there: expected PNG, JPEG, WebP or TIFF files; received none"):
         fetch_images("there")
 
 
@@ -286,7 +286,7 @@ def test_skipped_files_are_reported(workspace: Workspace, fetch_images: Callable
     path = fetch_images(folder(workspace.root / "pets", {**PETS, "train/cat/Thumbs.db": b"x", "LICENSE": b"x"}))
     with zipfile.ZipFile(path) as file:
         (note,) = zip_writer.notes(file)
-    assert note.startswith("2 files left out that are no PNG or JPEG: ")
+    assert note.startswith("2 files left out that are no PNG, JPEG, WebP or TIFF: ")
     assert ".db (1)" in note
 
 

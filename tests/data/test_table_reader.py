@@ -230,7 +230,7 @@ def test_unknown_suffix_error_lists_known_suffixes(table: Callable[..., Path]) -
     """The error lists the known suffixes, and suggests CSV for a spreadsheet."""
     with pytest.raises(DataError, match=r"expected a table in one of \.csv, .*received '\.xls'") as caught:
         table_reader.read(table("x", "t.xls"))
-    assert caught.value.hint == "save it as CSV"
+    assert caught.value.hint == "save it as .xlsx or CSV"
     with pytest.raises(DataError, match="received ''"):
         table_reader.read(table("x", "t"))
 

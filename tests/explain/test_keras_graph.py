@@ -19,9 +19,13 @@ SMALL: dict[str, dict[str, Any]] = {
     "vgg": {"width": 0.05, "units": [16]},
     "xception": {"small": True, "width": 0.05, "blocks": 1},
 }
-FAMILIES = [name for name in plugins.names("models") if name not in ("seq2seq", "perceptron")]
+FAMILIES = [
+    name
+    for name in plugins.names("models")
+    if name not in ("seq2seq", "perceptron", "histograms", "ngrams", "reference")
+]
 TEXT_GENERATORS = ("seq2seq",)  # they generate text, for which there are no explanations by gradients
-WITHOUT_HIDDEN_LAYERS = ("perceptron",)
+WITHOUT_HIDDEN_LAYERS = ("perceptron", "histograms", "ngrams", "reference")
 LARGE = (32, 32, 1)
 
 

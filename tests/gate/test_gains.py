@@ -64,11 +64,11 @@ def test_champion_is_beaten_by_an_interval_above_zero(
 def test_negative_gain_with_an_interval_up_to_zero_passes(
     high: float, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The checks `simple_model` and `live_quality` treat such a loss as chance."""
+    """The checks `reference` and `live_quality` treat such a loss as chance."""
     measured = gain(-0.1, -0.2, high)
-    monkeypatch.setattr(Duel, "over_simple", measured)
+    monkeypatch.setattr(Duel, "over_reference", measured)
     duel = build_duel(cancer(), linear_model(cancer()), more={"live": LiveComparison(measured, 200, same=True)})
-    for name in ("simple_model", "live_quality"):
+    for name in ("reference", "live_quality"):
         result = outcome(name, duel)
         assert (result.state, result.observed, result.limit, result.interval) == (state, -0.1, 0, [-0.2, high])
     assert result.rows == 200

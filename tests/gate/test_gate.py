@@ -56,7 +56,7 @@ CASES: dict[str, Callable[[], Duel]] = {
     "behaviour": lambda: build_duel(
         diabetes(),
         RandomForestRegressor(min_samples_leaf=5, random_state=0),
-        more={"simple": None},
+        more={"reference": None},
         behaviours=[{"vary": "bmi", "by": 2.0, "never": "lower"}],
     ),
     "calibration": lambda: build_duel(
@@ -82,7 +82,7 @@ CASES: dict[str, Callable[[], Duel]] = {
     "provenance": lambda: _facts(origin={**ORIGIN, "data": None}),
     "required_metrics": lambda: build_duel(cancer(), linear_model(cancer()), require={"accuracy": 0.999}),
     "robustness": lambda: build_duel(cancer(), linear_model(cancer()), metric="accuracy", noise=2.0),
-    "simple_model": lambda: build_duel(cancer(), DecisionTreeClassifier(max_depth=1)),
+    "reference": lambda: build_duel(cancer(), DecisionTreeClassifier(max_depth=1)),
     "size": lambda: _facts(size_mb=900.0),
     "slices": lambda: build_duel(cancer(), linear_model(cancer()), slices=["side"], slice_floor=0.05),
     "test_reuse": lambda: build_duel(cancer(), linear_model(cancer()), more={"uses": 51}),
@@ -298,7 +298,7 @@ def test_high_accuracy_with_missed_positives_is_rejected() -> None:
         truth=sick,
         challenger=np.eye(2)[predicted] * 0.98 + 0.01,
         baseline=np.tile([0.98, 0.02], (100, 1)),
-        simple=None,
+        reference=None,
         ask=None,
         train=0.99,
     )

@@ -151,29 +151,71 @@ def test_gap_equal_to_the_maximum_passes() -> None:
         assert (result.state, result.observed, result.limit) == (state, gap, maximum)
 
 
-def test_loss_by_noise_equal_to_the_maximum_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loss is a share of the gain over the baseline; of many rows only a sample is used."""
-    monkeypatch.setattr(robustness, "ROWS", 100)
-    plain = build_duel(cancer(), linear_model(cancer()))
-    noisy = (plain.challenger + plain.baseline) / 2
-    clean, baseline_score, value = (
-        plain.score(some, np.arange(100)) for some in (plain.challenger, plain.baseline, noisy)
+def losing(share: float, **terms: Any) -> Duel:
+    """Return a duel in which noise takes the challenger this share of the way to the baseline, in every row."""
+    duel = build_duel(cancer(), linear_model(cancer()), metric="brier", **terms)
+    noisy = duel.challenger + share * (duel.baseline - duel.challenger)
+    return dataclasses.replace(duel, ask=lambda rows: noisy[robustness._spread(len(noisy), len(rows["side"]))])
+
+
+def noise_loss(duel: Duel) -> Outcome:
+    """Return the outcome of the robustness check, of which noise is reported first."""
+    return outcome("robustness", duel)
+
+
+def test_loss_by_noise_is_a_share_of_the_gain_over_the_baseline() -> None:
+    """It fails if its whole interval is above the maximum; a maximum within the interval passes."""
+    found = noise_loss(losing(0.9, noise_loss=0.5))
+    assert (found.state, found.limit) == ("failed", 0.5)
+    assert found.observed is not None
+    assert found.interval is not None
+    low, high = found.interval
+    assert 0.5 < low < found.observed < high
+    for maximum, state in (((low + high) / 2, "passed"), (high, "passed"), (0.9 * low, "failed")):
+        assert noise_loss(losing(0.9, noise_loss=maximum)).state == state
+    assert "noise of 0.1 deviations" in found.text
+
+
+def test_more_rows_are_disturbed_until_the_loss_is_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of twenty rows at first, more are taken where the limit lies within the interval, and no more elsewhere."""
+    monkeypatch.setattr(robustness, "ROWS", 20)
+    monkeypatch.setattr(robustness, "MOST_ROWS", 40)
+    close = noise_loss(losing(0.9)).observed
+    assert close is not None
+    assert noise_loss(losing(0.9, noise_loss=close)).rows == 40
+    assert noise_loss(losing(0.0, noise_loss=5.0)).rows == 20
+
+
+def test_rows_are_spread_over_all() -> None:
+    """The last rows of a series are disturbed, too."""
+    assert robustness._spread(1000, 4).tolist() == [0, 333, 666, 999]
+    assert robustness._spread(3, 3).tolist() == [0, 1, 2]
+
+
+def test_disturbed_model_is_compared_with_the_disturbed_baseline() -> None:
+    """A naive forecast suffers by noise like any other; if all is lost for both, the model is not held."""
+    duel = losing(1.0, noise_loss=0.5)
+    assert noise_loss(duel).state == "failed"
+    much_worse = np.full_like(duel.baseline, 0.5)
+    much_worse[np.arange(len(duel.truth)), duel.truth] = 0.01
+    much_worse /= much_worse.sum(axis=1, keepdims=True)
+    as_bad = dataclasses.replace(
+        duel, ask_baseline=lambda rows: much_worse[robustness._spread(len(much_worse), len(rows["side"]))]
     )
-    lost = (value - clean) / (baseline_score - clean)
-    for maximum, state in ((lost * (1 + 1e-9), "passed"), (lost * (1 - 1e-9), "failed")):
-        duel = build_duel(
-            cancer(), linear_model(cancer()), more={"ask": lambda rows: noisy[: len(rows["side"])]}, noise_loss=maximum
-        )
-        result = outcome("robustness", duel)
-        assert (result.state, result.limit, result.rows) == (state, maximum, 100)
-        assert result.observed == pytest.approx(lost)
-    assert "noise of 0.1 deviations" in result.text
+    assert noise_loss(as_bad).state == "passed"
+
+
+@pytest.mark.parametrize(("share", "state"), [(0.95, "failed"), (1.0, "passed")])
+def test_less_robust_than_the_champion_is_held(share: float, state: str) -> None:
+    """A champion that loses as much by noise is no reason for a HOLD; a more robust one is."""
+    duel, champion = losing(1.0, noise_loss=0.5), losing(share)
+    assert noise_loss(dataclasses.replace(duel, ask_champion=champion.ask)).state == state
 
 
 def test_worst_perturbation_may_cost_the_whole_gain() -> None:
     """Falling back to the baseline is a loss of 1, which is just allowed; a worse result fails."""
     plain = build_duel(cancer(), linear_model(cancer()), noise_loss=5.0)
-    for noisy, state in ((plain.baseline, "passed"), (plain.baseline[:, ::-1], "failed")):
+    for noisy, state in ((plain.baseline, "passed"), (plain.baseline[:, ::-1] * 0.9 + 0.05, "failed")):
         result = outcome("robustness", dataclasses.replace(plain, ask=constant_model(noisy)))
         assert (result.state, result.limit) == (state, 1.0)
         assert "the worst of 8 steps of 0.1 deviations" in result.text
@@ -251,3 +293,51 @@ def test_label_rule_compares_its_probability() -> None:
     for challenger, answers, state in ((before, after, "failed"), (after, before, "passed")):
         changed = dataclasses.replace(duel, challenger=challenger, ask=constant_model(answers))
         assert outcome("behaviour", changed).state == state
+
+
+def ranked(threshold: float | None, metric: str) -> Duel:
+    """Return a ranking of a class with one row in twenty, whose probability is never the larger one."""
+    duel = build_duel(cancer(), linear_model(cancer()), metric=metric)
+    truth = (np.arange(len(duel.truth)) % 20 == 0).astype(int)
+    second = np.where(truth == 1, 0.2, 0.02)
+    return dataclasses.replace(
+        duel,
+        truth=truth,
+        challenger=np.stack([1 - second, second], axis=1),
+        baseline=np.tile([0.95, 0.05], (len(truth), 1)),
+        threshold=threshold,
+    )
+
+
+@pytest.mark.parametrize(
+    ("threshold", "metric", "state", "text"),
+    [
+        (None, "roc_auc", "passed", "above the frequencies of the training rows"),
+        (None, "average_precision", "passed", "above the frequencies of the training rows"),
+        (None, "log_loss", "failed", "recall of benign 0; expected"),
+        (0.1, "log_loss", "passed", "at 0.1; expected"),
+        (0.3, "roc_auc", "failed", "recall of benign 0 at 0.3; expected"),
+    ],
+)
+def test_collapse_asks_at_the_decision_threshold(threshold: float | None, metric: str, state: str, text: str) -> None:
+    """A rare class need not have the larger probability in any row."""
+    result = outcome("collapse", ranked(threshold, metric))
+    assert result.state == state
+    assert text in result.text
+
+
+def test_constant_ranking_has_collapsed() -> None:
+    """A model that gives every row the frequencies ranks nothing."""
+    duel = ranked(None, "roc_auc")
+    assert outcome("collapse", dataclasses.replace(duel, challenger=duel.baseline)).state == "failed"
+
+
+def test_models_are_compared_by_their_own_thresholds() -> None:
+    """Labels of the champion are those that it serves."""
+    duel = dataclasses.replace(ranked(0.1, "accuracy"), champion=ranked(0.1, "accuracy").challenger)
+    same = dataclasses.replace(duel, champion_threshold=0.1)
+    assert duel.over_champion is not None
+    assert same.over_champion is not None
+    assert (same.over_champion.value, round(duel.over_champion.value, 3)) == (0, 0.053)
+    assert outcome("mcnemar", duel).text.startswith("only the challenger is right on 10 rows, only the champion on 0")
+    assert outcome("mcnemar", same).text.startswith("only the challenger is right on 0 rows, only the champion on 0")

@@ -29,7 +29,7 @@ def weak_challenger(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace, task = prepared_project(tmp_path_factory.mktemp("held"), "iris")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tiltyard.serving.packaging.package.package", quick_package)
-        patch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)
+        patch.setattr("tiltyard.gate.duel_setup.fit_reference", lambda *_: None)
         write_challenger(workspace, task, slice(4))
         assert promote(workspace, task).verdict == "PROMOTE"
     write_challenger(workspace, task, slice(0))
@@ -43,7 +43,7 @@ def test_promote_exits_with_3_or_4_without_a_promotion(
 ) -> None:
     """The status is 3 for HOLD and 4 for REJECT; text and JSON contain reasons, the fit and commands."""
     monkeypatch.chdir(weak_challenger.root)
-    monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)
+    monkeypatch.setattr("tiltyard.gate.duel_setup.fit_reference", lambda *_: None)
     status = main(monkeypatch, "promote", "iris", "--dry-run", "--json")
     (result,) = json.loads(capsys.readouterr().out)
     assert status == {"HOLD": 3, "REJECT": 4}[result["verdict"]]
@@ -64,7 +64,7 @@ def test_promoting_the_champion_again_is_unchanged(
     workspace, task = prepared_project(tmp_path / "again", "iris")
     monkeypatch.chdir(workspace.root)
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
-    monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)
+    monkeypatch.setattr("tiltyard.gate.duel_setup.fit_reference", lambda *_: None)
     write_challenger(workspace, task, slice(4))
     assert [main(monkeypatch, "promote", "iris") for _ in range(2)] == [0, 0]
     assert "iris: unchanged" in capsys.readouterr().out
@@ -93,6 +93,8 @@ def test_next_steps_depend_on_the_failed_checks(workspace: Workspace) -> None:
     edit_task(workspace, "iris", {"search": {"train.epochs": {"low": 3, "high": 9}}})
     searchable = loader.load(workspace, "iris")
     assert "tiltyard search iris --apply" in next_steps(workspace, searchable, verdict("HOLD", "champion")).commands
+    lost = next_steps(workspace, searchable, verdict("HOLD", "reference")).commands
+    assert "or model: {family: reference}, which serves the reference" in lost["edit tasks/iris.yaml"]
     assert not next_steps(workspace, task, verdict("PROMOTE")).commands
     assert not next_steps(workspace, task, verdict("HOLD", champion="new")).commands
 

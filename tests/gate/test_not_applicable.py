@@ -50,7 +50,7 @@ REASONS: list[tuple[str, Make, str]] = [
     ("required_metrics", labels(), "gate.require names no value"),
     ("robustness", labels(baseline_model), "there is no gain over the baseline to lose"),
     ("robustness", labels(more={"ask": None}), "no column can be perturbed"),
-    ("simple_model", labels(more={"simple": None}), "neither a linear model nor a tree takes such features"),
+    ("reference", labels(more={"reference": None}), "no reference takes such features"),
     ("size", without("size_mb"), "there is no model file to measure"),
     ("slices", numbers, "gate.slices names none"),
     ("variant_speed", labels(), "it is no variant of the champion"),

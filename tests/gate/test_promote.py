@@ -181,7 +181,7 @@ def test_failing_package_is_rejected_and_champion_stays(iris: Project, monkeypat
     promote(workspace, task)
     good = use_challenger(workspace, "good")
 
-    def fail(*_: object) -> str:
+    def fail(*_: object, **__: object) -> str:
         raise PackageError("the service answers otherwise\nwith details")
 
     with monkeypatch.context() as patch:

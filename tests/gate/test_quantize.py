@@ -20,7 +20,7 @@ from tiltyard.registry.registry import Registry
 from tiltyard.serving.packaging import package
 from tiltyard.workspace import Workspace
 
-UNTRAINED = ("baseline", "collapse", "calibration", "simple_model", "robustness", "provenance", "model_card")
+UNTRAINED = ("baseline", "collapse", "calibration", "reference", "robustness", "provenance", "model_card")
 
 
 @pytest.fixture(scope="module")

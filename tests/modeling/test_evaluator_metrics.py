@@ -55,6 +55,8 @@ CASES: list[tuple[dict[str, Metric], Array, Array, dict[str, Any]]] = [
             "brier": 2 * (0.04 + 0.36 + 0.01 + 0.09) / 4,
             "calibration_error": (0.2 + 0.6 + 0.1 + 0.3) / 4,
             "roc_auc": 1.0,
+            "average_precision": 1.0,
+            "recall_at_1pct_fpr": 1.0,
         },
     ),
 ]
@@ -67,11 +69,14 @@ def test_metrics_by_hand(metrics: dict[str, Metric], truth: Array, outputs: Arra
     assert found == pytest.approx(expected)
 
 
+RANKED = ("average_precision", "recall_at_1pct_fpr")
+
+
 def test_metric_directions() -> None:
     """Errors, losses and perplexity are better if lower, all others if higher."""
     every = [classification.METRICS, regression.METRICS, forecasting.METRICS]
     every += [generation.METRICS, translation.METRICS]
     higher = {name for metrics in every for name, one in metrics.items() if one.higher_is_better}
-    assert higher == {"accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "r2", "exact"}
+    assert higher == {"accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "r2", "exact", *RANKED}
     assert regression.METRICS["r2"].gain(0.9, 0.5) == pytest.approx(0.4)
     assert regression.METRICS["rmse"].gain(0.9, 0.5) == pytest.approx(-0.4)

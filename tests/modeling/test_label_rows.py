@@ -47,6 +47,18 @@ def test_scores_of_drawn_rows_are_those_of_the_metrics(
     assert_same(*drawn_case(seed, rows, classes, digits, kind))
 
 
+@given(st.integers(0, 2**32), st.integers(1, 40), st.sampled_from([1, 2]), st.floats(0, 1))
+def test_labels_of_a_decision_threshold_are_the_same(seed: int, rows: int, classes: int, threshold: float) -> None:
+    """Metrics of labels use the threshold of the context, the others do not."""
+    truth, outputs, places = drawn_case(seed, rows, classes, 2, "l")
+    context = {"threshold": threshold, "rare": 1.0}
+    found = Classification().scores_of_rows(truth, outputs, context)(places)
+    assert found == Classification().scores(truth[places], outputs[places], context)
+    predicted = (outputs[places][:, -1].astype(np.float64) >= threshold).astype(int)
+    assert found["accuracy"] == pytest.approx((predicted == truth[places]).mean())
+    assert found["log_loss"] == Classification().scores(truth[places], outputs[places], {})["log_loss"]
+
+
 @pytest.mark.parametrize("classes", [1, 2, 10])
 @pytest.mark.parametrize("digits", [2, 7])
 def test_the_same_holds_for_many_rows(classes: int, digits: int) -> None:

@@ -100,7 +100,7 @@ def test_training_and_serving_read_16_bit_greys_alike(workspace: Workspace) -> N
 def test_missing_palette_is_rejected() -> None:
     """Pillow raises an AssertionError; we report that the file is not whole."""
     file = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAIAQMAAAD+wSzIAAAADElEQVR4nGNgoA4AAABIAAEuuDx+AAAAAElFTkSuQmCC"
-    with pytest.raises(RequestError, match="expected a whole PNG or JPEG file"):
+    with pytest.raises(RequestError, match="expected a whole PNG, JPEG, WebP or TIFF file"):
         Image(type="image", height=8, width=8).parse([{"b64": file}], "x")
 
 

@@ -23,7 +23,7 @@ def champion_and_challenger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Return a weak champion of iris, and a good challenger that was evaluated."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
-    monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)  # the simple model beats the weak champion
+    monkeypatch.setattr("tiltyard.gate.duel_setup.fit_reference", lambda *_: None)  # it beats the weak champion
     monkeypatch.setattr("tiltyard.gate.duel_setup._memory_mb", lambda _: 80.0)
     workspace, task = prepared_project(tmp_path / "arena", "iris")
     old = write_challenger(workspace, task, slice(1, 2))

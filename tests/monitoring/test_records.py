@@ -25,7 +25,7 @@ from tiltyard.modeling.columns.series import Series
 from tiltyard.modeling.columns.text import Text
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.monitoring import records
-from tiltyard.monitoring.monitor import compare_rows, drift_unavailable
+from tiltyard.monitoring.drift import compare_rows, drift_unavailable
 from tiltyard.workspace import Workspace
 
 # For each type of column, columns with values that a client may send.

@@ -26,7 +26,7 @@ from tiltyard.modeling.evaluators.forecasting import Forecasting
 from tiltyard.modeling.inference import drift_reference
 from tiltyard.modeling.metrics import bootstrap, curves, drift_distance, scores
 from tiltyard.preparation.modalities import base as modality
-from tiltyard.report import page
+from tiltyard.report import html_elements as page
 from tiltyard.validation.findings import _row_hashes, outliers
 
 TINY, HUGE = 5e-324, 1.7976931348623157e308

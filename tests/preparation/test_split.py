@@ -9,9 +9,10 @@ import pytest
 from workspaces import edit_task
 
 from tiltyard import files
+from tiltyard.arrays import Array
 from tiltyard.config import loader
 from tiltyard.config.sections import Split
-from tiltyard.errors import DataError, TaskError
+from tiltyard.errors import DataError, SealError, TaskError
 from tiltyard.preparation import prepare, sealed_test
 from tiltyard.preparation.row_hashes import row_keys
 from tiltyard.preparation.split import SplitInputs, split_rows
@@ -61,6 +62,72 @@ def test_rows_of_a_group_are_in_one_part(workspace: Workspace) -> None:
         assert len(test.number) == sum(n % 13 in gardens for n in range(ROWS))
         drawn.append(gardens)
     assert drawn[0] != drawn[1]
+
+
+def test_test_rows_know_their_group(workspace: Workspace) -> None:
+    """The rows of a garden have one number, and those of another garden another one."""
+    test = prepared(workspace, ["2024-01-01"] * ROWS, group="garden")
+    assert test.unit is not None
+    assert len({*zip(test.unit.tolist(), (test.number % 13).tolist(), strict=True)}) == len(set(test.unit.tolist()))
+    assert len(set(test.unit.tolist())) == len(set((test.number % 13).tolist()))
+
+
+def test_test_rows_know_their_time_step(workspace: Workspace) -> None:
+    """Rows of one day are one step, and steps are in order of time, whatever the order in the file."""
+    order = np.random.default_rng(0).permutation(ROWS)
+    days = [f"2024-{1 + n // 2 // 28:02d}-{1 + n // 2 % 28:02d}" for n in order]
+    test = prepared(workspace, days, kind="chronological", by="day")
+    assert test.unit is not None
+    assert test.unit.tolist() == [int(order[number]) // 2 - 48 for number in test.number]
+
+
+def test_independent_rows_have_no_units(workspace: Workspace) -> None:
+    """Neither a random split nor one by the order of rows stores any."""
+    assert prepared(workspace, ["2024-01-01"] * ROWS).unit is None
+    assert prepared(workspace, ["2024-01-01"] * ROWS, kind="chronological").unit is None
+
+
+def _write_units(workspace: Workspace, unit: Array | None) -> None:
+    path = workspace.out("iris", "prepare") / "test.npz"
+    with np.load(path) as arrays:
+        content: dict[str, Any] = {name: arrays[name] for name in arrays if name != "unit"}
+    np.savez(path, **(content if unit is None else {**content, "unit": unit}))
+
+
+@pytest.mark.parametrize("unit", [None, np.arange(24)])
+def test_changed_groups_of_sealed_rows_are_refused(workspace: Workspace, unit: Array | None) -> None:
+    """Rows that claim to be independent would have narrower intervals."""
+    test = prepared(workspace, ["2024-01-01"] * ROWS, group="garden")
+    _write_units(workspace, None if unit is None else np.arange(len(test.truth)))
+    with pytest.raises(SealError, match=r"the groups or times of the test rows of iris were changed: expected \w{12};"):
+        sealed_test.read_test(workspace, "iris", loader.load(workspace, "iris").columns)
+
+
+def test_test_rows_of_an_earlier_release_are_prepared_again(workspace: Workspace) -> None:
+    """They have no groups and no seal of them; preparing adds both, and keeps the sealed rows."""
+    test = prepared(workspace, ["2024-01-01"] * ROWS, group="garden")
+    _write_units(workspace, None)
+    seals = files.read_json(workspace.seal("iris"))
+    files.write_json(workspace.seal("iris"), {name: seals[name] for name in seals if not name.endswith(" units")})
+    task = loader.load(workspace, "iris")
+    old = sealed_test.read_test(workspace, task.name, task.columns)
+    with pytest.raises(DataError, match="the test rows of iris have no groups: an earlier release made them"):
+        task.dependence(old.unit, len(old.truth))
+    prepare.prepare(workspace, task)
+    assert files.read_json(workspace.seal("iris")) == seals
+    assert sealed_test.read_test(workspace, task.name, task.columns).digest == test.digest
+
+
+def test_other_groups_of_the_same_rows_need_a_new_seal(workspace: Workspace) -> None:
+    """A seal of groups is replaced only with --reseal."""
+    prepared(workspace, ["2024-01-01"] * ROWS, group="garden")
+    seals = files.read_json(workspace.seal("iris"))
+    (data,) = (name for name in seals if not name.endswith(" units"))
+    facts = {"data": data, "test": seals[data], "units": "0" * 64}
+    with pytest.raises(SealError, match="the groups or times of the test rows differ from the sealed ones"):
+        sealed_test.seal(workspace, "iris", facts, reseal=False)
+    sealed_test.seal(workspace, "iris", facts, reseal=True)
+    assert files.read_json(workspace.seal("iris")) == {data: seals[data], f"{data} units": "0" * 64}
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def project_with_champion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wo
     workspace, task = prepared_project(tmp_path / "project", "iris")
     monkeypatch.chdir(workspace.root)
     monkeypatch.setattr("tiltyard.serving.packaging.package.package", quick_package)
-    monkeypatch.setattr("tiltyard.gate.duel_setup.simple", lambda *_: None)
+    monkeypatch.setattr("tiltyard.gate.duel_setup.fit_reference", lambda *_: None)
     write_challenger(workspace, task, slice(4))
     assert promote(workspace, task).verdict == "PROMOTE"
     for path in (workspace.search("iris"), workspace.search("iris2"), workspace.logs("iris") / "events"):

@@ -21,7 +21,7 @@ from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.errors import PackageError, RegistryError
-from tiltyard.evaluation.simple_model import simple
+from tiltyard.evaluation.reference import fit_reference
 from tiltyard.gate import duel_setup
 from tiltyard.gate.promote import promote
 from tiltyard.modeling.inference.encoder import Encoder
@@ -230,20 +230,21 @@ def test_other_versions_judged_on_the_same_rows_are_counted(project: Project) ->
 
 
 @pytest.mark.parametrize("name", ["diabetes", "iris", "digits", "sine"])
-def test_simple_model_beats_the_baseline(tmp_path: Path, name: str) -> None:
-    """The simple model beats the baseline for every kind of features."""
+def test_reference_beats_the_baseline(tmp_path: Path, name: str) -> None:
+    """The reference beats the baseline for every kind of features, and says how many rows it was fitted to."""
     workspace, task = prepared_project(tmp_path, name)
     test, folder = sealed_test.read_test(workspace, task.name, task.columns), workspace.out(name, "prepare")
     context = task.evaluator.context(array_file.read_truth(folder / "train.npz"))
     parts = array_file.open_part(folder / "train.npz"), array_file.open_part(folder / "validation.npz")
-    simple_model = simple(task, parts, Encoder.load(folder / "encoder.json").encode(test.rows), context)
-    assert simple_model is not None
-    assert simple_model.name in {"a linear model", "a small tree"}
+    encoder = Encoder.load(folder / "encoder.json")
+    reference = fit_reference(task, encoder, parts, encoder.encode(test.rows), context)
+    assert reference is not None
+    assert reference.fitted_to == f"{len(parts[0][1]):,} training rows"
     _, known = array_file.read_part(folder / "train.npz")
     baseline = task.evaluator.baseline(
         known, {"value": test.rows["value"][:, -1:]} if name == "sine" else test.rows, "mae"
     )
-    scores = [task.metric.score(test.truth, outputs, context) for outputs in (simple_model.outputs, baseline)]
+    scores = [task.metric.score(test.truth, outputs, context) for outputs in (reference.outputs, baseline)]
     assert task.metric.gain(*scores) > 0
 
 

@@ -15,7 +15,7 @@ from tiltyard.config.task import Task
 from tiltyard.files import Json
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.report import evaluation_sections
-from tiltyard.report.page import Page
+from tiltyard.report.html_elements import Page
 from tiltyard.workspace import Workspace
 
 EVIL = '<script>alert("x")</script>'

@@ -28,10 +28,9 @@ from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import smoke_test
 from tiltyard.serving.requests.json_body import decode
 from tiltyard.serving.traffic.append_log import AppendLog, list_files
+from tiltyard.serving.traffic.feedback_limits import SENDER_LIMITS, TASK_LIMIT, FeedbackLimits
 from tiltyard.serving.traffic.feedback_token import TOKEN
-from tiltyard.serving.traffic.rate_limit import RateLimits
 from tiltyard.serving.traffic.recorder import Recorder
-from tiltyard.serving.traffic.truths import SENDER_LIMITS, TASK_LIMIT
 from tiltyard.serving.variables import SERVER
 from tiltyard.workspace import Workspace
 
@@ -257,8 +256,7 @@ def test_rate_limit_of_a_sender_does_not_affect_others(
     """A sender above its rate limit receives 429, while others are accepted up to the task's limit."""
     client, (mary, robot) = service_with_keys
     clock = [0.0]
-    recorder.truths.tasks = RateLimits(TASK_LIMIT, clock=lambda: clock[0])
-    recorder.truths.senders = RateLimits(*SENDER_LIMITS, clock=lambda: clock[0])
+    recorder.truths.limits = FeedbackLimits(clock=lambda: clock[0])
     many = {"feedback": [{"id": f"{number:064}", "truth": "setosa"} for number in range(1000)]}
     send_request(client, key=mary)
     recorder.lines.finish()
@@ -294,7 +292,7 @@ def test_invalid_feedback_counts_against_the_rate_limit(
     """Invalid bodies count against the rate limit; above it, bodies are not read."""
     send_request(client)
     recorder.lines.finish()
-    recorder.truths.senders = RateLimits(*SENDER_LIMITS, clock=lambda: 0.0)
+    recorder.truths.limits = FeedbackLimits(clock=lambda: 0.0)
     invalid_body, reads = json.dumps({"feedback": [{"id": "?" * 200_000, "truth": "setosa"}]}), list[int]()
 
     def counting_decode(body: bytes) -> object:

@@ -14,7 +14,7 @@ import random_models
 from raw_http import FAST, HEAD, PLAIN, USUAL_REQUEST, connect, read_all, request_bytes, serve_models
 from starlette.applications import Starlette
 
-from tiltyard.serving.http import connection
+from tiltyard.serving.http import timeouts
 from tiltyard.serving.http.limits import Limits
 
 
@@ -30,8 +30,8 @@ class TestSlowClients:
 
     @pytest.fixture(autouse=True)
     def _short_timeouts(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(connection, "HEAD_SECONDS", 0.5)
-        monkeypatch.setattr(connection, "BODY_GRACE_SECONDS", 0.5)
+        monkeypatch.setattr(timeouts, "HEAD_SECONDS", 0.5)
+        monkeypatch.setattr(timeouts, "BODY_GRACE_SECONDS", 0.5)
 
     @pytest.mark.parametrize(
         ("sent", "code"),
@@ -57,7 +57,7 @@ class TestSlowClients:
 
     def test_connection_is_closed_after_a_refused_body(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
         """The client can read the error, and then the connection is closed."""
-        monkeypatch.setattr(connection, "LINGER_SECONDS", 0.5)
+        monkeypatch.setattr(timeouts, "LINGER_SECONDS", 0.5)
         with connect(port) as client:
             client.sendall(HEAD + b"content-length: 99999999\r\n\r\n{")
             response = read_all(client)
@@ -66,14 +66,14 @@ class TestSlowClients:
 
     def test_stalled_body_is_refused(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
         """A body that stalls is refused, even if its first part was fast."""
-        monkeypatch.setattr(connection, "BODY_STALL_SECONDS", 0.5)
+        monkeypatch.setattr(timeouts, "BODY_STALL_SECONDS", 0.5)
         with connect(port) as client:
             client.sendall(HEAD + b"content-length: 3000000\r\n\r\n" + b" " * 2_000_000)
             assert read_all(client).startswith(b"HTTP/1.1 408")
 
     def test_slow_bodies_take_no_request_slots(self, app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
         """Two hundred slow bodies take none of the two request slots."""
-        monkeypatch.setattr(connection, "BODY_GRACE_SECONDS", 30.0)
+        monkeypatch.setattr(timeouts, "BODY_GRACE_SECONDS", 30.0)
         with serve_models(app, Limits(concurrency=2)) as port, contextlib.ExitStack() as stack:
             for _ in range(200):
                 stack.enter_context(connect(port)).sendall(USUAL_REQUEST[:-20])

@@ -20,6 +20,7 @@ SCHEDULES: dict[str, Any] = {
     "inverse": {"kind": "inverse", "decay": 0.05},
     "step": {"kind": "step", "factor": 0.1, "every": 5},
     "one_cycle": {"kind": "one_cycle", "rise": 0.25, "start": 0.1, "floor": 0.01},
+    "multi_cycle": {"kind": "multi_cycle", "cycles": 2},
     "warm_constant": {"kind": "constant", "warmup": 2},
 }
 
@@ -51,6 +52,12 @@ def test_schedules_follow_their_formulas() -> None:
     assert share["step"] == pytest.approx([0.1 ** math.floor(batch / STEPS / 5) for batch in range(last + 1)])
     assert [share["one_cycle"][index] for index in (0, 20, last)] == pytest.approx([0.1, 1, 0.01])
     assert max(share["one_cycle"]) == pytest.approx(1)
+    # two cycles: log2(1 + 3 t) is 0.5, 1 and 1.5 at these batches of 80
+    first, second = ((2**half - 1) / 3 * last for half in (0.5, 1.5))
+    cycles = share["multi_cycle"]
+    assert [cycles[round(batch)] for batch in (0, first, last / 3, second, last)] == pytest.approx(
+        [0, 1, 0, 1, 0], abs=0.01
+    )
     assert share["warm_constant"][7:] == pytest.approx([1.0] * (last - 6))
 
 

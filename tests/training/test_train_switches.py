@@ -39,6 +39,10 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "blended": {"members": 3, "blend": "weighted"},
     "unwatched": {"watch": False},
     "settling": {"epochs": 20, "schedule": {"kind": "plateau", "factor": 0.1, "patience": 1}, "learning_rate": 0.2},
+    "smoothed": {"label_smoothing": 0.5},
+    "table_members": {"model.family": "tabm", "model.members": 4, "model.units": [16], "epochs": 30},
+    "table_ensemble": {"model.family": "tabm", "model.members": 2, "model.units": [16], "members": 2, "epochs": 20},
+    "table_embedded": {"model.family": "realmlp", "model.units": [16], "folds": 2, "epochs": 30},
     "deep": {"model.units": [16] * 10, "model.activation": "sigmoid"},
 }
 
@@ -215,3 +219,24 @@ def test_report_shows_the_training_record(trained_tasks: Workspace) -> None:
         assert found["verdict"].capitalize() in written
         for word in (*words, found["reason"].partition(":")[0]):
             assert word in written, word
+
+
+def test_smoothed_labels_make_predictions_less_extreme(trained_tasks: Workspace) -> None:
+    """Only the training loss has smoothed labels: it is far above that of validation, and predictions are cautious."""
+    record, plain = _record(trained_tasks, "smoothed"), _record(trained_tasks, "plain")
+    outputs, truth = _outputs(trained_tasks, "smoothed")
+    assert outputs.max() < _outputs(trained_tasks, "plain")[0].max()
+    assert record["history"]["loss"][-1] > plain["history"]["loss"][-1]
+    loss = -np.log(outputs[np.arange(len(truth)), truth]).mean()
+    assert loss == pytest.approx(record["history"]["val_loss"][record["best_epoch"] - 1], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["table_members", "table_ensemble", "table_embedded"])
+def test_networks_for_tables_learn_and_export(trained_tasks: Workspace, name: str) -> None:
+    """The best weights are better than chance, and the exported model gives what was validated."""
+    record, (outputs, truth) = _record(trained_tasks, name), _outputs(trained_tasks, name)
+    assert record["parity"] < 1e-5
+    assert np.mean(outputs.argmax(axis=1) == truth) > 0.8
+    if name != "table_ensemble":
+        loss = -np.log(outputs[np.arange(len(truth)), truth]).mean()
+        assert loss == pytest.approx(min(record["history"]["val_loss"]), rel=1e-3)

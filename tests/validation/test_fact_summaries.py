@@ -19,6 +19,7 @@ from tiltyard.config.task import Task
 from tiltyard.expectation import Expectation
 from tiltyard.preparation.modalities import _fact_parts, table
 from tiltyard.preparation.modalities.base import RawTable
+from tiltyard.validation.implied_expectations import implied_expectations
 from tiltyard.validation.suite import evaluate, gx_context, resolve
 from tiltyard.workspace import Workspace
 
@@ -55,7 +56,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def evaluated(gx: Any, task: Task, raw: RawTable) -> Any:
     """Return everything that a validation reports."""
     modality = table.Table()
-    expected = [*modality.implied_expectations(task), *FURTHER]
+    expected = [*implied_expectations(task, drops_rows=modality.drops_rows), *FURTHER]
     suite = [resolve(f"e{place}", one, raw.columns) for place, one in enumerate(expected)]
     rows, found = evaluate(gx, task.name, suite, raw)
     return rows, {key: (str(one.result.to_json_dict()), one.rows) for key, one in found.items()}

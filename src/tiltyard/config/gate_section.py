@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import not_
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -11,6 +12,7 @@ from tiltyard.errors import RequestError
 from tiltyard.modeling.columns.base import Column
 from tiltyard.settings import Settings
 
+REFRESH_MARGIN = 0.1
 NUMBERS, NAMES = ("number",), ("category", "boolean")
 
 
@@ -96,6 +98,19 @@ class Gate(Settings):
     sensitive: list[str] = Field(default_factory=list, description="Columns whose groups must be treated equally.")
     favourable: str | None = Field(None, description="The favourable label; if unset, every label is checked.")
     fairness: float = Field(0.8, gt=0, le=1, description="Smallest ratio of a rate between two groups.")
+    refresh: bool = Field(
+        False,
+        exclude_if=not_,
+        description="Also promote a challenger that is not worse, if it was trained on newer data or serves rows that "
+        "the champion refuses.",
+    )
+    refresh_margin: float = Field(
+        REFRESH_MARGIN,
+        gt=0,
+        lt=1,
+        exclude_if=REFRESH_MARGIN.__eq__,
+        description="Share of the champion's gain over the baseline that such a challenger may lack.",
+    )
     size_mb: float = Field(500.0, gt=0, description="Maximum size of model.onnx.")
     memory_mb: float = Field(2000.0, gt=0, description="Maximum memory of a serving process.")
     uses: int = Field(50, ge=0, description="How many versions may be evaluated on the same sealed test rows.")

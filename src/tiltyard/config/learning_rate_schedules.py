@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from tiltyard.settings import Settings
 
-Name = Literal["constant", "cosine", "exponential", "inverse", "one_cycle", "plateau", "step"]
+Name = Literal["constant", "cosine", "exponential", "inverse", "multi_cycle", "one_cycle", "plateau", "step"]
 
 
 class Schedule(Settings):
@@ -66,6 +66,20 @@ class Inverse(Schedule):
     def share(self, epoch: Any, epochs: float, batch: Any) -> Any:
         """Return 1 / (1 + decay * batch)."""
         return 1 / (1 + self.decay * batch)
+
+
+class MultiCycle(Schedule):
+    """Cycles between 0 and the learning rate, each twice as long as the one before (coslog of RealMLP)."""
+
+    kind: Literal["multi_cycle"]
+    cycles: int = Field(4, ge=1, le=16, description="Number of cycles.")
+
+    def share(self, epoch: Any, epochs: float, batch: Any) -> Any:
+        """Return a factor that rises from 0 to 1 and falls to 0 in each cycle."""
+        from keras import ops
+
+        cycle = ops.log2(1 + (2**self.cycles - 1) * ops.clip(epoch / epochs, 0.0, 1.0))
+        return 0.5 * (1 - ops.cos(2 * math.pi * cycle))
 
 
 class OneCycle(Schedule):
@@ -129,7 +143,7 @@ def _expand_name(value: Any) -> Any:
 
 
 _Any = Annotated[
-    Constant | Cosine | Exponential | Inverse | OneCycle | Plateau | Step,
+    Constant | Cosine | Exponential | Inverse | MultiCycle | OneCycle | Plateau | Step,
     Field(discriminator="kind"),
 ]
 AnySchedule = Annotated[_Any, BeforeValidator(_expand_name, json_schema_input_type=Name | _Any)]

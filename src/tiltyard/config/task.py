@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from tiltyard import plugins
+from tiltyard.arrays import Array
 from tiltyard.config.gate_section import Gate
 from tiltyard.config.search_section import Range
 from tiltyard.config.sections import Check, Serve, Split
 from tiltyard.config.train_section import Train, incompatibility
 from tiltyard.data.sources.base import Source
-from tiltyard.errors import RequestError
+from tiltyard.errors import DataError, RequestError
 from tiltyard.expectation import Expectation
+from tiltyard.modeling.columns._cell import CellColumn
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.metrics.base import Metric
+from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.modeling.models.base import Model, Output
 from tiltyard.modeling.problems.base import Problem, Target
+from tiltyard.modeling.references.base import Subject
 from tiltyard.settings import Settings
 
 if TYPE_CHECKING:
@@ -95,19 +100,50 @@ class Task(Settings):
         """The labels of a classification; else empty."""
         return self.target.classes or []
 
+    def dependence(self, unit: Array | None, rows: int) -> Dependence | None:
+        """Return how test rows depend on one another, by the split; `unit` is as `prepare` wrote it."""
+        by_time = self.split.kind == "chronological"
+        own_column = self.split.group or self.split.by or getattr(self.columns.get(self.target.column), "group", None)
+        if unit is None and (by_time or self.split.group) and own_column:
+            raise DataError(
+                f"the test rows of {self.name} have no {'times' if by_time else 'groups'}: "
+                "an earlier release made them",
+                hint=f"make them again: tiltyard prepare {self.name}",
+            )
+        if unit is None and not by_time:
+            return None
+        overlap = self.target.horizon if self.modality == "series" else 1
+        return Dependence(np.arange(rows) if unit is None else unit, by_time, overlap)
+
     def encoder(self) -> Encoder:
         """Return an unfitted encoder, which suffices to parse instances."""
         read = self.source.dialect.model_dump(mode="json", include={"delimiter", "decimal", "thousands", "na"})
         return Encoder(
             task=self.name,
             problem=self.problem_type,
-            columns=dict(self.columns),
+            columns={name: self._with_na(column) for name, column in self.columns.items()},
             fitted={},
             target={},
             classes=self.classes,
             bare=self.modality != "table" and len(self.columns) == 1,
             max_instances=self.serve.max_instances,
             read={key: value for key, value in read.items() if value is not None},
+        )
+
+    def _with_na(self, column: Column) -> Column:
+        """Return a column that knows the texts that mean a missing value in the whole file, for requests in JSON."""
+        return column.with_na(self.source.dialect.na) if isinstance(column, CellColumn) else column
+
+    def reference_subject(self, encoder: Encoder) -> Subject:
+        """Return what references need to know of the task, beside its rows."""
+        series, name = self.modality == "series" and not self.classes, self.target.column
+        followed = series and name in self.columns and getattr(self.columns[name], "log", False) == self.target.log
+        return Subject(
+            self.modality,
+            encoder,
+            self.target.horizon,
+            self.train.class_weights,
+            [*self.columns].index(name) if followed else None,
         )
 
     @model_validator(mode="after")
@@ -118,7 +154,20 @@ class Task(Settings):
 
     def _errors(self) -> Iterator[str]:
         """Yield the errors that concern several sections; each names the key, the expected and the received value."""
-        for check in (_columns, _target, _forecast, _split, _family, _fit, _folds, _rows, _gate, _example):
+        for check in (
+            _columns,
+            _target,
+            _forecast,
+            _split,
+            _family,
+            _fit,
+            _ngrams,
+            _reference,
+            _folds,
+            _rows,
+            _gate,
+            _example,
+        ):
             if text := check(self):
                 yield text
 
@@ -227,6 +276,31 @@ def _fit(task: Task) -> str:
         return f"train.loss: expected {allowed} with a {task.output} output; received {task.loss}"
     if task.output == "sigmoid" and len(task.classes) != 2:
         return f"model.output: expected softmax for {len(task.classes)} classes; received sigmoid, which is for 2"
+    return ""
+
+
+def _ngrams(task: Task) -> str:
+    """Check that n-grams are read by families that need no order of words, and only by them."""
+    for name, column in task.columns.items() if task.modality == "text" else ():
+        unit = getattr(column, "by", "")
+        if task.model.reads_ngrams and unit != "ngrams":
+            return f"columns.{name}.by: expected ngrams for the family {task.model.family}; received {unit}"
+        if unit == "ngrams" and not task.model.reads_ngrams and task.model.family != "bow":
+            return (
+                f"columns.{name}.by: expected words or characters for the family {task.model.family}; received ngrams"
+            )
+    return ""
+
+
+def _reference(task: Task) -> str:
+    """Check that nothing is asked of a reference that only training by epochs can do."""
+    if task.model.trained_by_epochs:
+        return ""
+    asked = {"folds": task.train.folds, "augment": task.train.augment, "then": task.train.then}
+    asked |= {"members": task.train.members > 1}
+    for key, value in asked.items():
+        if value:
+            return f"train.{key}: expected none for the family reference, which has no epochs; remove it"
     return ""
 
 

@@ -101,6 +101,9 @@ class Train(Settings):
     class_weights: Literal["none", "balanced"] | dict[str, float] = Field(
         "none", description="balanced, or a weight for each label; labels that are not named have weight 1."
     )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Share of each label that is spread over all classes, in training."
+    )
     augment: Augment | None = None
     folds: int | None = Field(None, ge=2, le=50, description="Also cross-validate on the training and validation rows.")
     members: int = Field(1, ge=1, le=50, description="Models of an ensemble, with different seeds.")
@@ -183,6 +186,8 @@ def _labels(train: Train, classes: list[str]) -> str:
         return f"train.class_weights: expected labels among {', '.join(classes)}; received {', '.join(strange)}"
     if isinstance(weights, dict) and min(weights.values(), default=1) <= 0:
         return f"train.class_weights: expected weights above 0; received {min(weights.values())}"
+    if train.label_smoothing and not classes:
+        return f"train.label_smoothing: expected 0, since there are no classes; received {train.label_smoothing:g}"
     wants_accuracy = [
         *(["train.monitor"] if train.monitor == "val_accuracy" else []),
         *(["train.stop_at"] if train.stop_at and train.stop_at.accuracy else []),

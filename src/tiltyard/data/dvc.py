@@ -23,6 +23,7 @@ from tiltyard import processes as stages
 from tiltyard.data import dvc_cache, dvc_lock_file, dvc_push, dvc_transfer, push_record, remote_listing
 from tiltyard.errors import DataError, TaskError, TiltyardError, WorkspaceError, from_os_error
 from tiltyard.settings import Settings
+from tiltyard.task_lock import LOCK_SECONDS, PAUSE
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -298,7 +299,7 @@ def _retry_while_locked(workspace: Workspace, call: Callable[[], T]) -> T:
     from dvc.exceptions import DvcException
     from dvc.lock import LockError
 
-    end = time.monotonic() + stages.LOCK_SECONDS
+    end = time.monotonic() + LOCK_SECONDS
     with progress.show_waiting() as wait:
         while True:
             try:
@@ -309,7 +310,7 @@ def _retry_while_locked(workspace: Workspace, call: Callable[[], T]) -> T:
                     raise
                 _drop_stale_locks(workspace)
                 wait(_lock_holder(workspace, str(cause)))
-                time.sleep(stages.PAUSE)
+                time.sleep(PAUSE)
 
 
 def _lock_holder(workspace: Workspace, message: str) -> str:

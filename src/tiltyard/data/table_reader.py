@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiltyard.data.formats.base import Format, Layout, formats_by_suffix, readable_suffixes
-from tiltyard.data.tables import archive
+from tiltyard.data.tables import archive, date_parts
+from tiltyard.data.tables.column_types import ColumnType
 from tiltyard.data.tables.dialect import Dialect
 from tiltyard.errors import DataError
 
@@ -63,9 +64,17 @@ class TableFile:
         return _frame(pa.concat_tables(self._batches(columns)), self.layout, 0)
 
     def _batches(self, columns: Iterable[str] | None) -> Iterator[pa.Table]:
-        columns_to_read = list(dict.fromkeys(self.layout.columns if columns is None else columns))
-        require_columns(self.path, columns_to_read, self.layout.columns)
-        return _format(self.path, self.options).batches(self.layout, columns_to_read)
+        import pyarrow as pa
+
+        wanted = list(dict.fromkeys(self.layout.columns if columns is None else columns))
+        require_columns(self.path, wanted, self.layout.columns)
+        dates = {name: parts for name, parts in _dates(self.options).items() if name in wanted}
+        stored = [name for name in wanted if name not in dates]
+        read = list(dict.fromkeys([*stored, *(part for parts in dates.values() for part in parts)]))
+        in_file = replace(self.layout, columns=_without(self.layout.columns, _dates(self.options)))
+        for batch in _format(self.path, self.options).batches(in_file, read):
+            made = {name: date_parts.joined([batch[part] for part in parts]) for name, parts in dates.items()}
+            yield pa.table({name: made[name] if name in made else batch[name] for name in wanted}) if made else batch
 
 
 def open_table(path: Path, options: Dialect | None = None, texts: Iterable[str] = ()) -> TableFile:
@@ -90,7 +99,17 @@ def scan(path: Path, options: Dialect | None = None, columns: Iterable[str] | No
 
 def survey(path: Path, options: Dialect | None = None) -> Layout:
     """Find the layout of a table by one pass in bounded memory: columns, their types, rows, and repairs."""
-    return _format(path, options).survey()
+    layout = _format(path, options).survey()
+    return replace(layout, columns=date_parts.with_dates(layout.columns, _dates(options)))
+
+
+def _dates(options: Dialect | None) -> dict[str, list[str]]:
+    return (options.dates if options else None) or {}
+
+
+def _without(columns: dict[str, ColumnType], names: Iterable[str]) -> dict[str, ColumnType]:
+    dropped = set(names)
+    return {name: column for name, column in columns.items() if name not in dropped}
 
 
 def suffix(path: Path) -> str:
@@ -99,7 +118,7 @@ def suffix(path: Path) -> str:
         pass
     if ending in formats_by_suffix():
         return ending
-    hint = "save it as CSV" if ending in (".xlsx", ".xls", ".ods") else ""
+    hint = "save it as .xlsx or CSV" if ending in (".xls", ".xlsb", ".ods") else ""
     raise DataError(f"{path.name}: expected a table in one of {readable_suffixes()}; received '{ending}'", hint=hint)
 
 

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tiltyard import files, threads
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
@@ -16,7 +18,9 @@ from tiltyard.evaluation.slices import parts
 from tiltyard.modeling.columns.series import Series
 from tiltyard.modeling.evaluators.base import TRUTH
 from tiltyard.modeling.inference.predictor import Predictor, version
+from tiltyard.modeling.metrics.base import with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
+from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.preparation.array_file import open_part
 from tiltyard.preparation.sealed_test import TestRows, read_test
@@ -27,31 +31,32 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     """Write report.json, predictions and plots; return the report."""
     train = workspace.out(task.name, "train")
     predictor, test = Predictor.load(train), read_test(workspace, task.name, task.columns)
-    features, known = open_part(workspace.out(task.name, "prepare") / "train.npz")
-    predictions = predict(task, predictor, test, known)
-    learned = predictor.condense(known, features)
+    features, train_truth = open_part(workspace.out(task.name, "prepare") / "train.npz")
+    predictions = predict(task, predictor, test, train_truth)
+    train_outputs = predictor.condense(train_truth, features)
     folds = fold_scores(train / "folds.npz", task.evaluator)
     history = files.read_json(train / "training.json")["history"]
     with files.atomic_folder(workspace.out(task.name, "evaluate")) as folder, ThreadPoolExecutor(1) as background:
-        saved = background.submit(predictions.save, folder / "predictions.npz")  # compresses meanwhile
-        content = {
+        pending = background.submit(predictions.save, folder / "predictions.npz")  # compression takes long
+        report = {
             "task": task.name,
             "version": version(train),
             **files.read_json(workspace.out(task.name, "prepare") / "split.json"),
-            **_measured(task, predictions, test.rows, (known, learned)),
+            **_measure(task, predictions, test, (train_truth, train_outputs)),
             **({"folds": folds} if folds else {}),
         }
-        files.write_json(folder / "report.json", content)
+        files.write_json(folder / "report.json", report)
         _write_plots(folder / "plots", task.evaluator.plots(predictions), history)
-        saved.result()
-    return content
+        pending.result()
+    return report
 
 
-def predict(task: Task, predictor: Predictor, test: TestRows, known: Array) -> Predictions:
+def predict(task: Task, predictor: Predictor, test: TestRows, train_truth: Array) -> Predictions:
     """Predict the sealed test rows with the model and the baseline, which is fitted to the training rows."""
     outputs = predictor.condensed(test.rows, test.truth)
-    baseline = task.evaluator.baseline(known, past(task, test), task.gate.metric)
-    return Predictions(test.truth, outputs, baseline, test.number, task.classes, task.target.display_name)
+    baseline = task.evaluator.baseline(train_truth, past(task, test), task.gate.metric)
+    threshold = predictor.encoder.problem.threshold
+    return Predictions(test.truth, outputs, baseline, test.number, task.classes, task.target.display_name, threshold)
 
 
 def past(task: Task, test: TestRows) -> Rows:
@@ -62,31 +67,45 @@ def past(task: Task, test: TestRows) -> Rows:
     return {**test.rows, TRUTH: test.truth} if task.problem_type.targets == "text" else test.rows
 
 
-def _measured(task: Task, predictions: Predictions, rows: Rows, learned: tuple[Array, Array]) -> dict[str, Any]:
+def _measure(task: Task, predictions: Predictions, test: TestRows, train_sample: tuple[Array, Array]) -> dict[str, Any]:
     """Return the metrics; without timestamps or durations, so that the same model and rows give the same report.
 
-    `learned` is the truth of the training rows and the outputs for them.
+    `train_sample` has the truth of the training rows and the outputs for them.
     """
     evaluator, truth, outputs = task.evaluator, predictions.truth, predictions.outputs
-    context = evaluator.context(learned[0])
-    bootstrap = Bootstrap(len(truth), task.split.seed, task.gate.confidence)
-    intervals = bootstrap.intervals(evaluator.scores_of_rows(truth, outputs, context))
+    context = evaluator.context(train_sample[0])
+    dependence = task.dependence(test.unit, len(truth))
+    bootstrap = Bootstrap(len(truth), task.split.seed, task.gate.confidence, dependence)
+    own_context = with_threshold(context, predictions.threshold)
+    intervals = bootstrap.intervals(evaluator.scores_of_rows(truth, outputs, own_context))
     metric = evaluator.metrics[task.gate.metric]
-    samples = [(truth, outputs), (truth, predictions.baseline), learned]
-    own, baseline, train = threads.ordered(lambda one: evaluator.scores(*one, context), samples)
+    samples = [
+        (truth, outputs, own_context),
+        (truth, predictions.baseline, context),
+        (*train_sample, own_context),
+    ]
+    metrics, baseline, train = threads.ordered(lambda sample: evaluator.scores(*sample), samples)
     return {
         "problem": task.problem,
         "metric": task.gate.metric,
-        "metrics": own,
-        "intervals": {name: list(interval) for name, interval in intervals.items()},
+        "metrics": metrics,
+        "intervals": {name: evaluator.metrics[name].bounded(interval) for name, interval in intervals.items()},
+        **({"dependence": _described(dependence)} if dependence else {}),
         "baseline": baseline,
         "train": train,
         "slices": [
-            {"slice": name, "rows": len(places), "value": metric.score(truth[places], outputs[places], context)}
-            for name, places in parts(task.gate.slices, task.columns, rows)
+            {"slice": name, "rows": len(indices), "value": metric.score(truth[indices], outputs[indices], own_context)}
+            for name, indices in parts(task.gate.slices, task.columns, test.rows)
         ],
+        **({} if predictions.threshold is None else {"threshold": predictions.threshold}),
         **evaluator.details(predictions),
     }
+
+
+def _described(dependence: Dependence) -> dict[str, Any]:
+    """Return what was drawn for the intervals, and how many units there are."""
+    what = "blocks of consecutive time steps" if dependence.ordered else "whole groups"
+    return {"drawn": what, "units": len(np.unique(dependence.unit))}
 
 
 def _write_plots(folder: Path, plots: Mapping[str, dict[str, list[Any]]], history: dict[str, list[Any]]) -> None:

@@ -17,8 +17,8 @@ def fold_scores(path: Path, evaluator: Evaluator) -> dict[str, Any]:
         return {}
     folds = held_out.load(path)
     scores = [evaluator.scores(fold.truth, fold.outputs, evaluator.context(fold.known)) for fold in folds]
-    return {name: _summed_up([float(score[name]) for score in scores]) for name in evaluator.metrics}
+    return {name: _summary([float(score[name]) for score in scores]) for name in evaluator.metrics}
 
 
-def _summed_up(values: list[float]) -> dict[str, Any]:
+def _summary(values: list[float]) -> dict[str, Any]:
     return {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1)), "values": values}

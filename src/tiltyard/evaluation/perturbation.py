@@ -11,27 +11,27 @@ from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.problems.classification import probabilities
 
-STEPS = 8  # random directions, of which the worst counts: ONNX has no gradients
+STEPS = 8  # random directions, of which the worst is used, since ONNX has no gradients
 MISSING = 0.1  # share of values that are masked
-WIDEST = 255.0  # of a pixel
+MAX_PIXEL = 255.0
 
 
 def add_noise(rows: Rows, columns: Mapping[str, Column], size: float, generator: np.random.Generator) -> Rows | None:
     """Add noise of `size` standard deviations to every numeric column; None if there is none."""
-    return _moved(rows, columns, size, generator.standard_normal)
+    return _perturbed(rows, columns, size, generator.standard_normal)
 
 
 def step(rows: Rows, columns: Mapping[str, Column], size: float, generator: np.random.Generator) -> Rows:
     """Move every numeric column by `size` standard deviations, up or down at random."""
-    moved = _moved(rows, columns, size, lambda shape: generator.choice([-1.0, 1.0], shape))
-    return moved or rows
+    perturbed = _perturbed(rows, columns, size, lambda shape: generator.choice([-1.0, 1.0], shape))
+    return perturbed or rows
 
 
 def worst_case(truth: Array, outputs: Sequence[Array], *, labels: bool) -> Array:
     """Return for each row the outputs with the largest error."""
-    each = np.stack([missed(truth, some, labels=labels) for some in outputs])
-    found: Array = np.stack(outputs)[each.argmax(axis=0), np.arange(len(truth))]
-    return found
+    errors = np.stack([missed(truth, candidate, labels=labels) for candidate in outputs])
+    worst: Array = np.stack(outputs)[errors.argmax(axis=0), np.arange(len(truth))]
+    return worst
 
 
 def mask_missing(rows: Rows, columns: Mapping[str, Column], generator: np.random.Generator) -> Rows | None:
@@ -40,12 +40,12 @@ def mask_missing(rows: Rows, columns: Mapping[str, Column], generator: np.random
     for name, values in rows.items():
         if getattr(columns[name], "missing", "refuse") == "refuse" or values.ndim > 1:
             continue
-        gone = generator.random(len(values)) < MISSING
-        changed[name] = np.where(gone, np.nan if values.dtype.kind == "f" else "", values)
+        masked = generator.random(len(values)) < MISSING
+        changed[name] = np.where(masked, np.nan if values.dtype.kind == "f" else "", values)
     return {**rows, **changed} if changed else None
 
 
-def _moved(
+def _perturbed(
     rows: Rows, columns: Mapping[str, Column], size: float, draw: Callable[[tuple[int, ...]], Array]
 ) -> Rows | None:
     """Move numbers, series and images; the standard deviation is that of the rows themselves."""
@@ -53,14 +53,14 @@ def _moved(
     for name, values in rows.items():
         if columns[name].type not in ("number", "series", "image"):
             continue
-        moved = values + size * float(np.nanstd(values)) * draw(values.shape)
-        changed[name] = _within(columns[name], moved).astype(values.dtype)
+        perturbed = values + size * float(np.nanstd(values)) * draw(values.shape)
+        changed[name] = _clipped(columns[name], perturbed).astype(values.dtype)
     return {**rows, **changed} if changed else None
 
 
-def _within(column: Column, values: Array) -> Array:
+def _clipped(column: Column, values: Array) -> Array:
     if column.type == "image":
-        return np.clip(np.rint(values), 0, WIDEST)
+        return np.clip(np.rint(values), 0, MAX_PIXEL)
     bounds = getattr(column, "bounds", None)
     low, high = column.limits if isinstance(column, Number) else bounds or (-np.inf, np.inf)
     return np.clip(values, low, high)
@@ -69,8 +69,8 @@ def _within(column: Column, values: Array) -> Array:
 def missed(truth: Array, outputs: Array, *, labels: bool) -> Array:
     """Return the error of each row: 1 minus the probability of the true label, or the absolute error."""
     if labels:
-        shares: Array = probabilities(outputs)
-        given: Array = shares[np.arange(len(truth)), truth.astype(np.int64)]
-        return np.asarray(1 - given)
-    value, known = (some.reshape(len(truth), -1)[:, 0] for some in (outputs, truth))
-    return np.asarray(np.abs(value - known))
+        class_probabilities: Array = probabilities(outputs)
+        true_probability: Array = class_probabilities[np.arange(len(truth)), truth.astype(np.int64)]
+        return np.asarray(1 - true_probability)
+    value, actual = (array.reshape(len(truth), -1)[:, 0] for array in (outputs, truth))
+    return np.asarray(np.abs(value - actual))

@@ -1,4 +1,4 @@
-"""Slices: groups of test rows that are measured separately, since an average can hide them."""
+"""Slices: groups of test rows that are measured separately, since an average hides them."""
 
 from __future__ import annotations
 
@@ -25,40 +25,41 @@ class Part(NamedTuple):
 
 def parts(wanted: list[str | Slice], columns: Mapping[str, Column], rows: Rows) -> Iterator[Part]:
     """Yield all slices with enough rows: one per category or flag of a column, or the quartiles of a number."""
-    for one in wanted:
-        name = one if isinstance(one, str) else one.column
+    for setting in wanted:
+        name = setting if isinstance(setting, str) else setting.column
         column, values = columns[name], rows[name]
-        if not isinstance(one, str):
-            found = [Part(one.name, _inside(one, column, values))]
+        if not isinstance(setting, str):
+            slices = [Part(setting.name, _matching_rows(setting, column, values))]
         elif column.type in NUMBERS:
-            found = _quarters(name, values)
+            slices = _quartile_slices(name, values)
         else:
-            found = groups(name, column, values)
-        yield from (part for part in found if len(part.indices) >= MIN_ROWS)
+            slices = groups(name, column, values)
+        yield from (part for part in slices if len(part.indices) >= MIN_ROWS)
 
 
 def groups(name: str, column: Column, values: Array) -> list[Part]:
     """Return a slice for each category or flag."""
-    told = np.array([*map(str, column.to_json(values))])
-    return [Part(f"{name} {one}", np.flatnonzero(told == one)) for one in np.unique(told)]
+    labels = np.array([*map(str, column.to_json(values))])
+    return [Part(f"{name} {label}", np.flatnonzero(labels == label)) for label in np.unique(labels)]
 
 
-def _inside(one: Slice, column: Column, values: Array) -> Array:
-    if one.values is not None:
-        wanted = column.parse(column.read(one.values), one.column)
-        return np.flatnonzero(np.isin(values, wanted))
-    return np.flatnonzero(_between(one, values))
+def _matching_rows(definition: Slice, column: Column, values: Array) -> Array:
+    if definition.values is not None:
+        selected = column.parse(column.read(definition.values), definition.column)
+        return np.flatnonzero(np.isin(values, selected))
+    return np.flatnonzero(_is_between(definition, values))
 
 
-def _quarters(name: str, values: Array) -> list[Part]:
-    """Cut at the quartiles of the test rows; missing values are in no slice."""
-    cuts = np.unique(np.nanquantile(values, QUARTERS)).tolist()
-    edges = [None, *cuts, None]
-    spans = [Slice(column=name, low=low, high=high) for low, high in itertools.pairwise(edges)]
-    return [Part(span.name, np.flatnonzero(_between(span, values))) for span in spans if cuts]
+def _quartile_slices(name: str, values: Array) -> list[Part]:
+    """Divide at the quartiles of the test rows; missing values are in no slice."""
+    quartiles = np.unique(np.nanquantile(values, QUARTERS)).tolist()
+    edges = [None, *quartiles, None]
+    ranges = [Slice(column=name, low=low, high=high) for low, high in itertools.pairwise(edges)]
+    return [Part(part.name, np.flatnonzero(_is_between(part, values))) for part in ranges if quartiles]
 
 
-def _between(span: Slice, values: Array) -> Array:
-    low, high = -np.inf if span.low is None else span.low, np.inf if span.high is None else span.high
-    found: Array = (values >= low) & (values < high)
-    return found
+def _is_between(definition: Slice, values: Array) -> Array:
+    low = -np.inf if definition.low is None else definition.low
+    high = np.inf if definition.high is None else definition.high
+    inside: Array = (values >= low) & (values < high)
+    return inside

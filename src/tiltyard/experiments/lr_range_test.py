@@ -43,7 +43,7 @@ def range_test(workspace: Workspace, task: Task) -> dict[str, Any]:
 
 def suggest(rows: list[dict[str, float]]) -> float:
     """Return the rate at which the smoothed loss falls fastest on a logarithmic scale."""
-    lowest = min(range(len(rows)), key=lambda place: rows[place]["loss"])
+    lowest = min(range(len(rows)), key=lambda index: rows[index]["loss"])
     if lowest < 2:
         raise TrainingError(
             "range test: expected a loss that falls at some rate; it rose from the first",
@@ -64,11 +64,11 @@ def _losses(task: Task, data: TrainingRows) -> Iterator[tuple[float, float]]:
     from tiltyard.training.optimizer import optimizer
 
     keras.utils.set_random_seed(task.train.seed)
-    plain = task.train.model_copy(update={"schedule": Constant(kind="constant"), "learning_rate": MIN_RATE})
+    settings = task.train.model_copy(update={"schedule": Constant(kind="constant"), "learning_rate": MIN_RATE})
     objective, (features, truth) = Objective.of(task, data.encoder), data.train
-    model = network.build_trainer(task.train, network.build_core(task, data.encoder, features.shape[1:]))
-    model.compile(optimizer(plain, 1), objective.loss, jit_compile=task.train.jit)
-    targets = objective.targets(truth)
+    model = network.build_trainer(task.train, network.build_core(task, data.encoder, features))
+    model.compile(optimizer(settings, 1), objective.loss, jit_compile=task.train.jit)
+    targets = objective.training_targets(truth)
     arrays = (features, targets, objective.weights(truth, targets))
     mixup = task.train.augment.mixup if task.train.augment else 0.0
     batches = Batches(arrays, task.train.batch_size, task.train.seed, mixup)

@@ -25,8 +25,8 @@ def save(figure: Figure, path: Path) -> None:
 
 def escape_name(value: object) -> str:
     """Return a name for Matplotlib: `$` starts no formula, a leading `_` does not hide a label, and it is short."""
-    flat = "".join(one if one.isprintable() else " " for one in str(value))
-    short = flat if len(flat) <= MAX_NAME_CHARACTERS else f"{flat[: MAX_NAME_CHARACTERS - 1]}…"
+    printable = "".join(character if character.isprintable() else " " for character in str(value))
+    short = printable if len(printable) <= MAX_NAME_CHARACTERS else f"{printable[: MAX_NAME_CHARACTERS - 1]}…"
     return f"{' ' * short.startswith('_')}{short}".replace("$", r"\$")
 
 
@@ -53,8 +53,8 @@ def figure_with_subplots(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
-    several = list(figure.subplots(1, len(x_labels), squeeze=False)[0])
-    for axes, x_label, y_label in zip(several, x_labels, y_labels, strict=True):
+    all_axes = list(figure.subplots(1, len(x_labels), squeeze=False)[0])
+    for axes, x_label, y_label in zip(all_axes, x_labels, y_labels, strict=True):
         axes.set_xlabel(x_label, color=INK)
         axes.set_ylabel(y_label, color=INK)
         axes.tick_params(which="both", colors=INK, length=0)
@@ -62,7 +62,7 @@ def figure_with_subplots(
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(GRID)
-    return figure, several
+    return figure, all_axes
 
 
 def legend(axes: Axes) -> None:

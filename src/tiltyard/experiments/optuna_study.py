@@ -26,7 +26,7 @@ STARTUP_TRIALS = 8  # random trials before the sampler learns from them
 UNPRUNED_TRIALS = 4  # complete trials before the first may be pruned
 REPORTS_PER_TRIAL = 30  # losses of a trial that are compared with others
 MIN_TRIALS_FOR_IMPORTANCE = 5
-MAX_DEATHS = 5  # then a trial is given up: its values may be what kills the process
+MAX_DEATHS = 5  # then a trial is not repeated: its values may be the reason why the process dies
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class OptunaStudy:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         with files.locked(self.folder / "lock"):
-            if found := sqlite_file.damage(self.spec.database):
-                raise self._unreadable(found)
+            if damage := sqlite_file.damage(self.spec.database):
+                raise self._unreadable(damage)
             url = f"sqlite:///{self.spec.database}"
             try:
                 storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
@@ -86,11 +86,11 @@ class OptunaStudy:
             except Exception as error:  # noqa: BLE001 - Optuna passes on any error of its database
                 raise self._unreadable(str(error).partition("\n")[0]) from None
 
-    def _unreadable(self, why: str) -> WorkspaceError:
+    def _unreadable(self, reason: str) -> WorkspaceError:
         """Return the error of a database that cannot be read."""
         path = self.spec.database
         return WorkspaceError(
-            f"the trials of earlier searches cannot be read: {path}: {why}",
+            f"the trials of earlier searches cannot be read: {path}: {reason}",
             hint=f"move it away and start again: mv {path} {path}.damaged",
         )
 
@@ -105,11 +105,11 @@ class OptunaStudy:
 
     def trials(self) -> list[optuna.trial.FrozenTrial]:
         """Return all trials, including failed ones."""
-        found: list[optuna.trial.FrozenTrial] = self.study.get_trials(deepcopy=False)
-        return found
+        trials: list[optuna.trial.FrozenTrial] = self.study.get_trials(deepcopy=False)
+        return trials
 
     def finished(self) -> list[optuna.trial.FrozenTrial]:
-        """Return the trials that were measured, pruned or found impossible."""
+        """Return the trials that were measured, pruned or impossible."""
         return [trial for trial in self.trials() if trial.state.name in ("COMPLETE", "PRUNED")]
 
     def ask(self, max_trials: int) -> tuple[optuna.Trial, dict[str, Any]] | None:
@@ -190,12 +190,14 @@ class OptunaStudy:
     def _suggest(self, trial: optuna.Trial, key: str) -> Any:
         value_range = self.spec.ranges[key]
         if value_range.among is not None:
-            found: Any = trial.suggest_categorical(key, [json.dumps(value) for value in value_range.among])
+            suggested: Any = trial.suggest_categorical(key, [json.dumps(value) for value in value_range.among])
         elif key in self.spec.integer_keys:
-            found = trial.suggest_int(key, int(value_range.low or 0), int(value_range.high or 0), log=value_range.log)
+            suggested = trial.suggest_int(
+                key, int(value_range.low or 0), int(value_range.high or 0), log=value_range.log
+            )
         else:
-            found = trial.suggest_float(key, value_range.low or 0.0, value_range.high or 0.0, log=value_range.log)
-        return self._to_task_value(key, found)
+            suggested = trial.suggest_float(key, value_range.low or 0.0, value_range.high or 0.0, log=value_range.log)
+        return self._to_task_value(key, suggested)
 
     def _to_task_value(self, key: str, value: Any) -> Any:
         """Convert Optuna's value to one of the task file, with four significant digits."""

@@ -107,7 +107,9 @@ def _run_worker(root: str, name: str, trials: int) -> None:
             if started := study.ask(trials):
                 run_trial(workspace, name, study, *started)
             else:
-                time.sleep(workers.POLL_SECONDS)  # other workers run the last trials; if they die, this one takes over
+                time.sleep(
+                    workers.POLL_SECONDS
+                )  # other workers run the last trials; if they die, this worker runs them
 
 
 def run_trial(workspace: Workspace, name: str, study: OptunaStudy, trial: optuna.Trial, values: dict[str, Any]) -> None:
@@ -115,14 +117,14 @@ def run_trial(workspace: Workspace, name: str, study: OptunaStudy, trial: optuna
     state = study.folder / f"trial-{trial.user_attrs.get('first', trial.number)}"
     try:
         task = loader.load_with(workspace, name, values)
-        found = train_and_score(
+        result = train_and_score(
             workspace, task, RunPaths(state, state, f"trial {trial.number}", _pruning_callback(task, study, trial))
         )
     except TaskError as error:  # each value is valid, but not their combination
-        found = TrialResult(trouble=error.message)
+        result = TrialResult(trouble=error.message)
     except PrunedError as pruned:
-        found = TrialResult(epochs=pruned.args[0], trouble="pruned")
-    facts = found.to_json()
+        result = TrialResult(epochs=pruned.args[0], trouble="pruned")
+    facts = result.to_json()
     del facts["history"]
     study.tell(trial, facts.pop("value"), **facts)
     shutil.rmtree(state, ignore_errors=True)
@@ -168,8 +170,10 @@ def _result(task: Task, study: OptunaStudy) -> dict[str, Any]:
     """Return the content of search.json."""
     rows, best = list(_trial_rows(study)), ranked_trials(task, study)
     if not best:
-        why = "; ".join(dict.fromkeys(row["trouble"] for row in rows)) or "none was tried"
-        raise TrainingError(f"search: expected a trial that can be measured; received {len(rows)} that cannot: {why}")
+        reasons = "; ".join(dict.fromkeys(row["trouble"] for row in rows)) or "none was tried"
+        raise TrainingError(
+            f"search: expected a trial that can be measured; received {len(rows)} that cannot: {reasons}"
+        )
     return {
         "task": task.name,
         "study": study.spec.name,

@@ -88,17 +88,17 @@ def _result(workspace: Workspace, name: str, plan: Plan, runs: list[StudyRun]) -
 
 def _outcome(task: Task, results: list[dict[str, Any]]) -> dict[str, Any]:
     """Summarize one variant over its seeds."""
-    good = [one for one in results if one["value"] is not None]
-    values = [one["value"] for one in good]
+    trained = [result for result in results if result["value"] is not None]
+    values = [result["value"] for result in trained]
     return {
         "values": values,
         "mean": statistics.fmean(values) if values else None,
         "interval": interval(values, task.gate.confidence),
-        "epochs": statistics.fmean(one["best_epoch"] for one in good) if good else None,
-        "seconds": statistics.fmean(one["seconds"] for one in results),
-        "parameters": good[0]["parameters"] if good else None,
-        "trouble": [one["trouble"] for one in results if one["trouble"]],
-        "curves": [one["history"]["val_loss"] for one in good],
+        "epochs": statistics.fmean(result["best_epoch"] for result in trained) if trained else None,
+        "seconds": statistics.fmean(result["seconds"] for result in results),
+        "parameters": trained[0]["parameters"] if trained else None,
+        "trouble": [result["trouble"] for result in results if result["trouble"]],
+        "curves": [result["history"]["val_loss"] for result in trained],
     }
 
 
@@ -109,11 +109,11 @@ def _validation_row_count(workspace: Workspace, task: Task, plan: Plan) -> int:
 
 
 def _compare(task: Task, group: Group, first: Group, rows: int) -> dict[str, Any]:
-    """Compare a variant with the first, seed by seed; seeds that one of them lacks are left out."""
-    own, reference = (
+    """Compare a variant with the first, seed by seed; only seeds that both have are used."""
+    values, first_values = (
         {run.seed: result["value"] for run, result in pairs if result["value"] is not None} for pairs in (group, first)
     )
-    gains = [task.metric.gain(own[seed], reference[seed]) for seed in own if seed in reference]
+    gains = [task.metric.gain(values[seed], first_values[seed]) for seed in values if seed in first_values]
     names = group[0][0].variant.name, first[0][0].variant.name
     comparison = SeedComparison(
         *names, gains, task.gate.confidence, rows if task.gate.metric in ROW_COUNTING_METRICS else None

@@ -46,11 +46,11 @@ def table(result: Result) -> list[str]:
     """Return the lines of the table."""
     share = f"{result['confidence']:.0%} interval"
     lines = [f"| variant | {result['metric']} | {share} | kept epoch | seconds |", "|---|---|---|---|---|"]
-    for one in result["variants"]:
-        mean = "-" if one["mean"] is None else f"**{one['mean']:.4g}**"
-        ends = "{:.4g} to {:.4g}".format(*one["interval"]) if one["interval"] else "-"
-        epoch = "-" if one["epochs"] is None else f"{one['epochs']:.1f}"
-        lines.append(f"| {markdown.escape(one['name'])} | {mean} | {ends} | {epoch} | {one['seconds']:.1f} |")
+    for variant in result["variants"]:
+        mean = "-" if variant["mean"] is None else f"**{variant['mean']:.4g}**"
+        bounds = "{:.4g} to {:.4g}".format(*variant["interval"]) if variant["interval"] else "-"
+        epoch = "-" if variant["epochs"] is None else f"{variant['epochs']:.1f}"
+        lines.append(f"| {markdown.escape(variant['name'])} | {mean} | {bounds} | {epoch} | {variant['seconds']:.1f} |")
     return lines
 
 
@@ -58,18 +58,21 @@ def failures(result: Result) -> list[str]:
     """Return sentences about variants whose training failed for some seeds."""
     count = result["plan"]["repeat"]
     return [
-        f"{one['name']}: {len(one['trouble'])} of {count} seeds could not be trained: {one['trouble'][0]}"
-        for one in result["variants"]
-        if one["trouble"]
+        f"{variant['name']}: {len(variant['trouble'])} of {count} seeds could not be trained: {variant['trouble'][0]}"
+        for variant in result["variants"]
+        if variant["trouble"]
     ]
 
 
 def _multiple_comparisons_warning(result: Result) -> list[str]:
     """Return a warning about multiple comparisons."""
-    wrong, count = 1 - result["confidence"], len(result["variants"]) - 1
+    error_rate, count = 1 - result["confidence"], len(result["variants"]) - 1
     if count < 3:
         return []
     return [
         "",
-        f"Each of the {count} intervals misses the true value with probability {wrong:.0%}: one of them may be wrong.",
+        (
+            f"Each of the {count} intervals misses the true value with probability {error_rate:.0%}: "
+            "one of them may be wrong."
+        ),
     ]

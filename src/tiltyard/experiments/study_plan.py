@@ -41,18 +41,18 @@ class Plan(Settings):
         """Return the product of named variants and varied values; the first is the reference."""
         named = list(self.variants.items()) or [("", {})]
         grid = [dict(zip(self.vary, values, strict=True)) for values in itertools.product(*self.vary.values())]
-        found = [
+        variants = [
             Variant(", ".join(filter(None, [name, _name(varied)])), {**self.set, **changes, **varied})
             for name, changes in named
             for varied in grid
         ]
-        names = [variant.name for variant in found]
-        if len(found) < 2 or len({*names}) < len(names):
+        names = [variant.name for variant in variants]
+        if len(variants) < 2 or len({*names}) < len(names):
             raise TaskError(
                 f"study: expected 2 or more variants, each once; received {join_first(names) if names[0] else 'none'}",
                 hint="name them: --vary train.optimizer=sgd,adam",
             )
-        return found
+        return variants
 
 
 def read(path: Path) -> Plan:

@@ -57,8 +57,8 @@ def plan_runs(workspace: Workspace, plan: Plan) -> list[StudyRun]:
 
 def _key(task: Task, seed: int, rows: str) -> str:
     sections = task.model_dump(mode="json", include={"model", "train", "target"})
-    tools = version("keras"), backend.chosen(task)
-    content = json.dumps([sections, seed, rows, task.gate.metric, tools], sort_keys=True)
+    libraries = version("keras"), backend.chosen(task)
+    content = json.dumps([sections, seed, rows, task.gate.metric, libraries], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -80,7 +80,7 @@ def run_worker(root: str, name: str, runs: list[StudyRun]) -> None:
     workspace = Workspace(Path(root))
     while missing := [run for run in runs if not run.path(workspace, name).is_file()]:
         if not sum(_train_if_free(workspace, name, run) for run in missing):
-            time.sleep(workers.POLL_SECONDS)  # other workers train the last runs; if they die, this one takes over
+            time.sleep(workers.POLL_SECONDS)  # other workers train the last runs; if they die, this worker trains them
 
 
 def _train_if_free(workspace: Workspace, name: str, run: StudyRun) -> bool:

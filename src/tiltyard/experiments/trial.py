@@ -78,7 +78,7 @@ def _without_extras(task: Task) -> Task:
 
 
 def _sample(data: TrainingRows, rows: int | None) -> TrainingRows:
-    """Keep so many training rows, and the same share of the validation rows, but at least MIN_VALIDATION_ROWS."""
+    """Sample `rows` training rows, and the same share of the validation rows, but at least MIN_VALIDATION_ROWS."""
     train_rows = len(data.train[1])
     if not rows or rows >= train_rows:
         return data
@@ -92,7 +92,7 @@ def _sample(data: TrainingRows, rows: int | None) -> TrainingRows:
 
 
 def validation_rows(train: int, validation: int, rows: int | None) -> int:
-    """Return how many validation rows score a trial that uses so many training rows."""
+    """Return how many validation rows score a trial that uses `rows` of the training rows."""
     if not rows or rows >= train:
         return validation
     return min(validation, max(MIN_VALIDATION_ROWS, math.ceil(validation * rows / train)))

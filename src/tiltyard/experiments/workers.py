@@ -1,4 +1,4 @@
-"""Worker processes for parallel training: one thread each, and they end with their parent."""
+"""Worker processes for parallel training: one thread each; they end with their parent."""
 
 from __future__ import annotations
 

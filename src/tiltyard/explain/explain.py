@@ -72,8 +72,8 @@ def _select_methods(only: Sequence[str]) -> dict[str, ExplanationMethod]:
     known = plugins.names("explanations")
     if unknown := [name for name in only if name not in known]:
         raise TaskError(f"--only: expected one of {', '.join(known)}; received {unknown[0]}")
-    created = {name: plugins.load("explanations", name)() for name in only or known}
-    return {name: method for name, method in created.items() if only or not method.slow}
+    methods = {name: plugins.load("explanations", name)() for name in only or known}
+    return {name: method for name, method in methods.items() if only or not method.slow}
 
 
 def _unsupported_reason(method: ExplanationMethod, model: ExplainedModel) -> str:
@@ -81,6 +81,8 @@ def _unsupported_reason(method: ExplanationMethod, model: ExplainedModel) -> str
     path = model.workspace.out(model.task.name, "train") / KERAS_FILE
     if method.needs_keras and not path.is_file():
         return f"it needs {KERAS_FILE}, which is not here"
+    if method.needs_keras and not model.task.model.trained_by_epochs:
+        return f"it needs a network with gradients; the family is {model.task.model.family}"
     return method.unsupported_reason(model)
 
 

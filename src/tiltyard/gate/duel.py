@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,11 +13,12 @@ import numpy as np
 
 from tiltyard.arrays import Array, Rows, row_count, take_rows
 from tiltyard.config.task import Task
-from tiltyard.evaluation.simple_model import SimpleModel
+from tiltyard.evaluation.reference import Reference
 from tiltyard.files import Json
 from tiltyard.modeling.inference.predictor import Predictor
-from tiltyard.modeling.metrics.base import Context
-from tiltyard.modeling.metrics.bootstrap import Bootstrap, Gain
+from tiltyard.modeling.metrics.base import Context, with_threshold
+from tiltyard.modeling.metrics.bootstrap import Bootstrap, Gain, Interval
+from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.monitoring.live_comparison import LiveComparison
 
 Ask = Callable[[Rows], Array]  # the challenger: rows to outputs
@@ -41,14 +42,21 @@ class Duel:
     train: float  # the gate's metric on the training rows
     latency_ms: float
     live: LiveComparison | None = None  # predictions for live requests beside their ground truth
-    simple: SimpleModel | None = None  # a linear model or a small tree on the same features
+    reference: Reference | None = None  # the best of trees, linear models, TF-IDF and histograms, by validation rows
     rows: Rows = field(default_factory=dict)  # the sealed test rows, before encoding
     ask: Ask | None = None
+    ask_baseline: Ask | None = None  # if it depends on the rows, such as a naive forecast
+    ask_champion: Ask | None = None
     drift: list[Json] = field(default_factory=list)  # of the inputs recorded lately, by column
     inputs: Json = field(default_factory=dict)  # how many inputs are recorded and refused, or why none are used
     facts: Json = field(default_factory=dict)  # about the model file and its provenance
     approvals: list[str] = field(default_factory=list)  # the people who approved the challenger
     time_ratios: dict[int, float] = field(default_factory=dict)  # of a variant to the champion, by number of rows
+    dependence: Dependence | None = None  # between the sealed rows; None if they are independent
+    served: Array | None = None  # the sealed rows that the champion does not refuse; None if it refuses none
+    newer: bool = False  # the challenger was trained on newer data than the champion
+    threshold: float | None = None  # by which the challenger decides between two labels
+    champion_threshold: float | None = None
     uses: int = 0  # how many other versions the test rows have judged
 
     @property
@@ -67,12 +75,35 @@ class Duel:
     @cached_property
     def over_champion(self) -> Gain | None:
         """Return the gain of the challenger over the champion."""
-        return None if self.champion is None else self.gain(self.champion)
+        return None if self.champion is None else self.gain(self.champion, self.shared)
+
+    @property
+    def shared(self) -> Array | None:
+        """Return the indices of the rows that both models serve; None if these are all."""
+        return None if self.served is None else np.flatnonzero(self.served)
+
+    @property
+    def refused(self) -> int:
+        """Return how many sealed rows the champion refuses."""
+        return 0 if self.served is None else int((~self.served).sum())
+
+    @property
+    def is_refresh(self) -> bool:
+        """Whether the challenger need not be better: it is newer, or serves more, and the task wants that."""
+        wanted = self.task.gate.refresh and self.champion is not None and not self.is_variant
+        return wanted and (self.newer or self.refused > 0)
+
+    @property
+    def refresh_margin(self) -> float:
+        """How much worse than the champion such a challenger may be: a share of the champion's gain."""
+        champion = self.over_champion
+        gain = self.task.metric.gain(champion.old, self.score(self.baseline, self.shared)) if champion else 0.0
+        return self.task.gate.refresh_margin * max(gain, 0.0)
 
     @cached_property
-    def over_simple(self) -> Gain | None:
-        """Return the gain of the challenger over the simple model."""
-        return None if self.simple is None else self.gain(self.simple.outputs)
+    def over_reference(self) -> Gain | None:
+        """Return the gain of the challenger over the reference."""
+        return None if self.reference is None else self.gain(self.reference.outputs)
 
     @property
     def is_variant(self) -> bool:
@@ -100,16 +131,17 @@ class Duel:
         """Return the numbers that the checks used, as JSON."""
         champion = self.over_champion
         return {
-            "over_baseline": asdict(self.over_baseline),
-            "over_champion": asdict(champion) if champion else None,
+            "over_baseline": self.over_baseline.to_json(),
+            "over_champion": champion.to_json() if champion else None,
             "gap": self.gap,
             "latency_ms": self.latency_ms,
             "live": self.live.to_json() if self.live else None,
-            "simple": asdict(self.over_simple) if self.over_simple else None,
+            "reference": self._reference_evidence(),
             "confidence": self.confidence,
             "uses": self.uses,
             "approvals": self.approvals,
             "facts": self.facts,
+            **({"refresh": {"newer": self.newer, "refused": self.refused}} if self.is_refresh else {}),
             **(
                 {"time_ratios": {str(rows): ratio for rows, ratio in self.time_ratios.items()}}
                 if self.is_variant
@@ -117,21 +149,43 @@ class Duel:
             ),
         }
 
+    def _reference_evidence(self) -> dict[str, Any] | None:
+        gain = self.over_reference.to_json() if self.over_reference else None
+        if gain is None or self.reference is None:
+            return None
+        return {**gain, "model": self.reference.name, "fitted_to": self.reference.fitted_to}
+
+    @property
+    def own_context(self) -> Context:
+        """Return the context of metrics of the challenger."""
+        return with_threshold(self.context, self.threshold)
+
     def score(self, outputs: Array, places: Array | None = None) -> float:
         """Return the gate's metric on all rows, or on those with the given indices."""
         rows = slice(None) if places is None else places
-        return self.task.metric.score(self.truth[rows], outputs[rows], self.context)
+        return self.task.metric.score(self.truth[rows], outputs[rows], self.own_context)
+
+    def interval(self, value: Callable[[Array], float], places: Array, among: int = 1) -> Interval:
+        """Return the interval of a value that is computed from positions among `places`; `among` as for a gain."""
+        bootstrap = self._bootstrap(places, among)
+        return bootstrap.intervals(lambda at: {"value": value(at)})["value"]
+
+    def _bootstrap(self, places: Array, among: int) -> Bootstrap:
+        dependence = self.dependence.take(places) if self.dependence else None
+        return Bootstrap(len(places), self.task.split.seed, 1 - (1 - self.confidence) / among, dependence)
 
     def gain(self, other: Array, places: Array | None = None, among: int = 1) -> Gain:
         """Return the gain of the challenger over another model; `among` comparisons at once share the error rate."""
         rows = np.arange(len(self.truth)) if places is None else places
-        metric, context, truth = self.task.metric, self.context, self.truth[rows]
-        bootstrap = Bootstrap(len(rows), self.task.split.seed, 1 - (1 - self.confidence) / among)
-        return bootstrap.gain(
+        metric, truth = self.task.metric, self.truth[rows]
+        threshold = self.champion_threshold if other is self.champion else self.threshold
+        old = with_threshold(self.context, threshold)
+        return self._bootstrap(rows, among).gain(
             metric,
-            lambda outputs, drawn: metric.score(truth[drawn], outputs[drawn], context),
+            lambda outputs, drawn: metric.score(truth[drawn], outputs[drawn], self.own_context),
             self.challenger[rows],
             other[rows],
+            lambda outputs, drawn: metric.score(truth[drawn], outputs[drawn], old),
         )
 
 

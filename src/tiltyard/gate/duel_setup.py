@@ -1,27 +1,29 @@
-"""Building a duel: challenger, champion, baseline and a simple model predict the same sealed test rows."""
+"""Building a duel: challenger, champion, baseline and a reference predict the same sealed test rows."""
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
 
 from tiltyard import files
-from tiltyard.arrays import Array
+from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
 from tiltyard.data.versions import recorded
 from tiltyard.errors import RegistryError
 from tiltyard.evaluation import evaluate
 from tiltyard.evaluation.evaluated import Evaluated
-from tiltyard.evaluation.simple_model import simple
+from tiltyard.evaluation.reference import fit_reference
 from tiltyard.files import Json
+from tiltyard.gate.champion_outputs import champion_outputs, served_rows
 from tiltyard.gate.duel import Duel, latency_ms, time_ratios
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.monitoring.drift import MAX_ROWS, compare_rows, drift_unavailable
 from tiltyard.monitoring.live_comparison import LiveComparison, compare
 from tiltyard.monitoring.live_quality import load_live_quality
-from tiltyard.monitoring.monitor import MAX_ROWS, compare_rows, drift_unavailable
 from tiltyard.monitoring.records import latest
 from tiltyard.preparation.array_file import Features, open_part
 from tiltyard.preparation.sealed_test import TestRows
@@ -50,21 +52,30 @@ def build_duel(workspace: Workspace, task: Task, evaluated: Evaluated, champion:
     prepared = workspace.out(task.name, "prepare")
     learned, later = (open_part(prepared / f"{name}.npz") for name in ("train", "validation"))
     features, known = learned
+    rival = _champion_predictor(workspace, champion, test) if champion else None
+    served = served_rows(rival, task.classes, test) if rival else None
     predictions, context = evaluate.predict(task, predictor, test, known), task.evaluator.context(known)
     return Duel(
         task=task,
         truth=predictions.truth,
         challenger=predictions.outputs,
         baseline=predictions.baseline,
-        champion=_champion_outputs(workspace, champion, test) if champion else None,
+        champion=_outputs_of(rival, task, test, served, predictions.baseline),
+        served=None if served is None or served.all() else served,
+        threshold=predictor.encoder.problem.threshold,
+        champion_threshold=rival.encoder.problem.threshold if rival else None,
+        newer=champion is not None and _is_newer(workspace, task, report["data"], champion.decision.data),
         context=context,
         train=report["train"][task.gate.metric],
         latency_ms=latency_ms(predictor, test.rows),
         live=_live(workspace, task, report["version"], champion.version) if champion else None,
-        simple=simple(task, (learned, later), predictor.encoder.encode(test.rows), context),
+        reference=fit_reference(
+            task, predictor.encoder, (learned, later), predictor.encoder.encode(test.rows), context
+        ),
         time_ratios=_time_ratios(workspace, champion, evaluated) if champion else {},
         rows=test.rows,
-        ask=None if task.problem_type.targets == "text" else predictor.outputs,
+        dependence=task.dependence(test.unit, len(test.truth)),
+        **_askable(task, test, known, (predictor, rival if served is None or served.all() else None)),
         **_drift(workspace, task, predictor.encoder, features),
         facts=_facts(workspace, task, report),
         approvals=approvers(Registry(workspace), task.name, report["version"], signed=task.gate.signed),
@@ -103,8 +114,38 @@ def _drift(workspace: Workspace, task: Task, encoder: Encoder, features: Feature
     }
 
 
-def _champion_outputs(workspace: Workspace, champion: Champion, test: TestRows) -> Array:
-    """Predict the current test rows with the champion's own model and encoder."""
+def _outputs_of(
+    rival: Predictor | None, task: Task, test: TestRows, served: Array | None, baseline: Array
+) -> Array | None:
+    """Return the champion's outputs; None if there is no champion."""
+    return None if rival is None or served is None else champion_outputs(rival, task.classes, test, served, baseline)
+
+
+def _is_newer(workspace: Workspace, task: Task, data: str, champion: str) -> bool:
+    """Return whether one version of the data was recorded after another."""
+    places = {version.data: place for place, version in enumerate(recorded(workspace, task.name))}
+    return champion in places and data in places and places[data] > places[champion]
+
+
+def _askable(task: Task, test: TestRows, known: Array, models: tuple[Predictor, Predictor | None]) -> Json:
+    """Return what predicts disturbed rows, except texts: the models, and the baseline if it depends on rows."""
+
+    def baseline(rows: Rows) -> Array:
+        return task.evaluator.baseline(
+            known, evaluate.past(task, dataclasses.replace(test, rows=rows)), task.gate.metric
+        )
+
+    if task.problem_type.targets == "text":
+        return {}
+    predictor, rival = models
+    asked: Json = {"ask": predictor.outputs}
+    if task.problem == "forecasting":
+        asked["ask_baseline"] = baseline
+    return asked | ({"ask_champion": rival.outputs} if rival else {})
+
+
+def _champion_predictor(workspace: Workspace, champion: Champion, test: TestRows) -> Predictor:
+    """Return the champion's own model and encoder, which must be able to read the current test rows."""
     predictor = Predictor.load(Registry(workspace).package(champion.task, champion.version))
     pointer = workspace.champion(champion.task).relative_to(workspace.root)
     if missing := predictor.encoder.columns.keys() - test.rows.keys():
@@ -113,7 +154,7 @@ def _champion_outputs(workspace: Workspace, champion: Champion, test: TestRows) 
             f"which the test rows lack; they have {', '.join(test.rows)}",
             hint=f"to start again without a champion: git rm {pointer}",
         )
-    return predictor.condensed(test.rows, test.truth)
+    return predictor
 
 
 def _time_ratios(workspace: Workspace, champion: Champion, evaluated: Evaluated) -> dict[int, float]:

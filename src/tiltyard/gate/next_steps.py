@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tiltyard import files
@@ -16,7 +15,6 @@ SETTINGS = {
     "over-fit": "fetch more rows, or set dropout, augmentation or a smaller model",
     "good fit": "add informative columns, or try another model family",
 }
-STATUS = {"HOLD": 3, "REJECT": 4}  # exit codes
 
 
 @dataclass(frozen=True)
@@ -56,11 +54,13 @@ def _changes(task: Task, fit: str, failed: set[str]) -> dict[str, str]:
     again = f"then: tiltyard run {task.name}"
     if "test_reuse" in failed:
         return {f"tiltyard fetch {task.name}; tiltyard prepare {task.name} --reseal": again}
-    if task.search:
+    reference = (
+        ", or model: {family: reference}, which serves the reference" if _lost_to_reference(task, failed) else ""
+    )
+    if task.search and not reference:
         return {f"tiltyard search {task.name} --apply": again}
-    return {f"edit tasks/{task.name}.yaml": f"{SETTINGS[fit]}; {again}"}
+    return {f"edit tasks/{task.name}.yaml": f"{SETTINGS[fit]}{reference}; {again}"}
 
 
-def status(verdicts: Iterable[Verdict]) -> int:
-    """Return the exit code for some verdicts: 4 if any is REJECT, else 3 if any is HOLD, else 0."""
-    return max((STATUS.get(verdict.shown_verdict, 0) for verdict in verdicts), default=0)
+def _lost_to_reference(task: Task, failed: set[str]) -> bool:
+    return "reference" in failed and task.model.trained_by_epochs

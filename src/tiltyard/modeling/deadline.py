@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 Step = TypeVar("Step")
-_until: ContextVar[float] = ContextVar("until", default=math.inf)  # of the monotonic clock, which all processes share
+_deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)  # by the monotonic clock, common to processes
 
 
 class OutOfTimeError(Exception):
@@ -24,27 +24,27 @@ class OutOfTimeError(Exception):
 @contextlib.contextmanager
 def limit_until(moment: float) -> Iterator[None]:
     """Set the deadline of the work in this block."""
-    token = _until.set(moment)
+    token = _deadline.set(moment)
     try:
         yield
     finally:
-        _until.reset(token)
+        _deadline.reset(token)
 
 
 def is_limited() -> bool:
     """Return whether the current work has a deadline."""
-    return _until.get() < math.inf
+    return _deadline.get() < math.inf
 
 
 def stepwise(steps: Sequence[Step]) -> Iterator[Step]:
-    """Yield steps of about equal duration; raise OutOfTimeError as soon as the last one would end too late."""
-    begun = time.monotonic()
+    """Yield steps of about equal duration; raise OutOfTimeError as soon as the estimated end is after the deadline."""
+    start = time.monotonic()
     for done, step in enumerate(steps):
-        check((time.monotonic() - begun) / done * (len(steps) - done) if done else 0.0)
+        check((time.monotonic() - start) / done * (len(steps) - done) if done else 0.0)
         yield step
 
 
 def check(seconds: float = 0.0) -> None:
     """Raise OutOfTimeError if work of this many seconds would end after the deadline."""
-    if time.monotonic() + seconds > _until.get():
+    if time.monotonic() + seconds > _deadline.get():
         raise OutOfTimeError(seconds)

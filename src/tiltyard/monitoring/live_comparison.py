@@ -47,49 +47,52 @@ def compare(quality: LiveQuality, new: str, old: str) -> LiveComparison | None:
     clients, so only the champion's predictions of the same period are used.
     """
     challenger, champion = quality.with_truth(new), quality.with_truth(old)
-    both = challenger.merge(champion, on=ROW_KEYS, suffixes=("", "_old"))
-    if len(both) >= MIN_TRUTHS:
-        comparison = LiveComparison(_paired(quality, both), len(both), same=True)
+    paired = challenger.merge(champion, on=ROW_KEYS, suffixes=("", "_old"))
+    if len(paired) >= MIN_TRUTHS:
+        comparison = LiveComparison(_paired(quality, paired), len(paired), same=True)
     else:
         champion = champion[champion["time"].between(challenger["time"].min(), challenger["time"].max())]
-        if (fewer := min(len(challenger), len(champion))) < MIN_TRUTHS:
+        if (truths := min(len(challenger), len(champion))) < MIN_TRUTHS:
             return None
-        comparison = LiveComparison(_unpaired(quality, challenger, champion), fewer, same=False)
+        comparison = LiveComparison(_unpaired(quality, challenger, champion), truths, same=False)
     return comparison if np.isfinite([comparison.gain.value, comparison.gain.low, comparison.gain.high]).all() else None
 
 
-def _paired(quality: LiveQuality, both: pd.DataFrame) -> Gain:
-    task, truth = quality.task, truths_of(quality.task, both)
-    bootstrap = Bootstrap(len(both), task.split.seed, task.gate.confidence)
-    new, old = (outputs_of(task, both, column) for column in ("answer", "answer_old"))
+def _paired(quality: LiveQuality, rows: pd.DataFrame) -> Gain:
+    task, truth = quality.task, truths_of(quality.task, rows)
+    bootstrap = Bootstrap(len(rows), task.split.seed, task.gate.confidence)
+    new, old = (outputs_of(task, rows, column) for column in ("answer", "answer_old"))
     return bootstrap.gain(task.metric, lambda out, at: task.metric.score(truth[at], out[at], quality.context), new, old)
 
 
 def _unpaired(quality: LiveQuality, new: pd.DataFrame, old: pd.DataFrame) -> Gain:
     """Return the gain with a bootstrap that draws the rows of each version independently."""
     task, generator = quality.task, np.random.default_rng(quality.task.split.seed)
-    known: list[TruthsAndOutputs] = [(truths_of(task, rows), outputs_of(task, rows)) for rows in (new, old)]
+    samples: list[TruthsAndOutputs] = [(truths_of(task, rows), outputs_of(task, rows)) for rows in (new, old)]
 
-    def scores(places: list[Array]) -> tuple[float, float]:
-        new, old = (task.metric.score(t[at], o[at], quality.context) for (t, o), at in zip(known, places, strict=True))
+    def scores(drawn_rows: list[Array]) -> tuple[float, float]:
+        new, old = (
+            task.metric.score(truth[drawn], outputs[drawn], quality.context)
+            for (truth, outputs), drawn in zip(samples, drawn_rows, strict=True)
+        )
         return new, old
 
-    sizes = [len(truth) for truth, _ in known]
+    sizes = [len(truth) for truth, _ in samples]
     resamples = ([generator.integers(0, size, size) for size in sizes] for _ in range(RESAMPLES))
-    gains = [task.metric.gain(*scores(places)) for places in resamples]
+    gains = [task.metric.gain(*scores(drawn_rows)) for drawn_rows in resamples]
     tail = (1 - task.gate.confidence) / 2
     low, high = np.quantile(gains, [tail, 1 - tail])
-    whole = scores([np.arange(size) for size in sizes])
-    return Gain(*whole, task.metric.gain(*whole), float(low), float(high))
+    values = scores([np.arange(size) for size in sizes])
+    return Gain(*values, task.metric.gain(*values), float(low), float(high))
 
 
 def agreement(quality: LiveQuality, new: str, old: str) -> dict[str, float] | None:
     """Return the agreement of two versions on the same rows: the share of equal labels, or distances of numbers."""
-    both = quality.predictions_of(new).merge(quality.predictions_of(old), on=ROW_KEYS, suffixes=("", "_old"))
-    if not len(both) or quality.task.problem_type.targets == "text":
+    rows = quality.predictions_of(new).merge(quality.predictions_of(old), on=ROW_KEYS, suffixes=("", "_old"))
+    if not len(rows) or quality.task.problem_type.targets == "text":
         return None
-    new_outputs, old_outputs = (outputs_of(quality.task, both, column) for column in ("answer", "answer_old"))
+    new_outputs, old_outputs = (outputs_of(quality.task, rows, column) for column in ("answer", "answer_old"))
     if quality.task.classes:
-        return {"answers": len(both), "equal": float((new_outputs.argmax(axis=1) == old_outputs.argmax(axis=1)).mean())}
-    apart = np.abs(new_outputs - old_outputs).reshape(len(both), -1).mean(axis=1)
-    return {"answers": len(both), "apart": float(apart.mean()), "apart_p99": float(np.quantile(apart, 0.99))}
+        return {"answers": len(rows), "equal": float((new_outputs.argmax(axis=1) == old_outputs.argmax(axis=1)).mean())}
+    distances = np.abs(new_outputs - old_outputs).reshape(len(rows), -1).mean(axis=1)
+    return {"answers": len(rows), "apart": float(distances.mean()), "apart_p99": float(np.quantile(distances, 0.99))}

@@ -36,13 +36,13 @@ class LiveQuality:
 
     def predictions_of(self, version: str) -> pd.DataFrame:
         """Return the predictions of a version; if a client sent the same id twice, only the last."""
-        mine = self.predictions[self.predictions["version"] == version]
-        return mine.drop_duplicates(ROW_KEYS, keep="last")
+        rows = self.predictions[self.predictions["version"] == version]
+        return rows.drop_duplicates(ROW_KEYS, keep="last")
 
     def with_truth(self, version: str) -> pd.DataFrame:
         """Return the predictions of a version whose ground truth is known."""
-        mine = self.predictions_of(version)
-        return mine[mine["truth"].notna()]
+        rows = self.predictions_of(version)
+        return rows[rows["truth"].notna()]
 
     def arms(self) -> list[dict[str, Any]]:
         """Return a row for each version and arm: number of requests, latency and period."""
@@ -58,7 +58,10 @@ class LiveQuality:
         bootstrap = Bootstrap(len(rows), self.task.split.seed, self.task.gate.confidence)
         low, high = bootstrap.intervals(lambda at: {name: metric.score(truth[at], outputs[at], self.context)})[name]
         values = {"value": metric.score(truth, outputs, self.context), "low": low, "high": high}
-        return {"truths": len(rows), **{key: one if math.isfinite(one) else None for key, one in values.items()}}
+        return {
+            "truths": len(rows),
+            **{key: number if math.isfinite(number) else None for key, number in values.items()},
+        }
 
 
 def _arm_row(rows: pd.DataFrame) -> dict[str, Any]:
@@ -79,27 +82,27 @@ def load_live_quality(workspace: Workspace, task: Task) -> LiveQuality:
     """Read the records of a task, and join truths with predictions."""
     answers = _frame(records.read(workspace, task, "answers", [f"record.{name}" for name in COLUMNS]))
     feedback_rows = _frame(records.read(workspace, task, "truths")).sort_values("received", kind="stable")
-    counted = _last_truths(feedback_rows)
-    joined = answers.sort_values("time", kind="stable").merge(counted, on=ROW_KEYS, how="left")
-    asked = joined[joined["arm"] != "shadow"]
-    known = counted.merge(answers[ROW_KEYS].drop_duplicates(), on=ROW_KEYS)
+    last_truths = _last_truths(feedback_rows)
+    predictions = answers.sort_values("time", kind="stable").merge(last_truths, on=ROW_KEYS, how="left")
+    served = predictions[predictions["arm"] != "shadow"]
+    matched = last_truths.merge(answers[ROW_KEYS].drop_duplicates(), on=ROW_KEYS)
     feedback = {
         "truths": len(feedback_rows),
-        "repeated": len(feedback_rows) - len(counted),
-        "unknown": len(counted) - len(known),
-        "waiting": int(asked["truth"].isna().sum()),
+        "repeated": len(feedback_rows) - len(last_truths),
+        "unknown": len(last_truths) - len(matched),
+        "waiting": int(served["truth"].isna().sum()),
     }
-    return LiveQuality(task, _context(workspace, task), joined, feedback)
+    return LiveQuality(task, _context(workspace, task), predictions, feedback)
 
 
 def _last_truths(feedback_rows: pd.DataFrame) -> pd.DataFrame:
     """Return the truth of each prediction: its owner's last one, or the first one if the owner is not known."""
     import pandas as pd
 
-    owned = feedback_rows["owner"] != ""  # records of an earlier release have no owners
+    has_owner = feedback_rows["owner"] != ""  # records of an earlier release have no owners
     first, last = (
-        feedback_rows[~owned].drop_duplicates(ROW_KEYS, keep="first"),
-        feedback_rows[owned].drop_duplicates(ROW_KEYS, keep="last"),
+        feedback_rows[~has_owner].drop_duplicates(ROW_KEYS, keep="first"),
+        feedback_rows[has_owner].drop_duplicates(ROW_KEYS, keep="last"),
     )
     return pd.concat([first, last])
 
@@ -121,8 +124,8 @@ def truths_of(task: Task, rows: pd.DataFrame) -> Array:
     """Return truths as an array for metrics."""
     values = [json.loads(text) for text in rows["truth"]]
     if task.classes:
-        places = {name: place for place, name in enumerate(task.classes)}
-        return np.array([places[value] for value in values], dtype=np.int64)
+        indices = {name: index for index, name in enumerate(task.classes)}
+        return np.array([indices[value] for value in values], dtype=np.int64)
     return np.array(values, dtype=np.float64)
 
 

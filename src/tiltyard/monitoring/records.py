@@ -58,32 +58,32 @@ def read(workspace: Workspace, task: Task, kind: str, columns: Sequence[str] | N
     import pyarrow as pa
 
     with locked_folder(workspace, task) as folder:
-        wanted = None if columns is None else [*columns]
-        parts = [_read(path, wanted) for path in sorted((folder / kind).glob("[!.]*.parquet"))]
-        rest = [path for path, _ in append_log.list_files(folder / kind) if not path.with_suffix(".parquet").exists()]
-        loose = [_table(task, kind, path) for path in (None, *rest)]
-    parts += [table if wanted is None else table.select(wanted) for table in loose]
-    return pa.concat_tables(parts, promote_options="default")
+        names = None if columns is None else [*columns]
+        tables = [_read(path, names) for path in sorted((folder / kind).glob("[!.]*.parquet"))]
+        logs = [path for path, _ in append_log.list_files(folder / kind) if not path.with_suffix(".parquet").exists()]
+        log_tables = [_table(task, kind, path) for path in (None, *logs)]
+    tables += [table if names is None else table.select(names) for table in log_tables]
+    return pa.concat_tables(tables, promote_options="default")
 
 
-def _read(path: Path, wanted: list[str] | None) -> pa.Table:
+def _read(path: Path, names: list[str] | None) -> pa.Table:
     """Read the wanted columns that a file has; files of earlier releases may have fewer."""
     import pyarrow.parquet as pq
 
-    known = pq.read_schema(path).names
-    return pq.read_table(path, columns=None if wanted is None else [name for name in wanted if name in known])
+    existing = pq.read_schema(path).names
+    return pq.read_table(path, columns=None if names is None else [name for name in names if name in existing])
 
 
-def latest(workspace: Workspace, task: Task, most: int) -> list[Any]:
+def latest(workspace: Workspace, task: Task, limit: int) -> list[Any]:
     """Return the latest instances as clients sent them, reading no more files than needed."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     instances = list[Any]()
     with locked_folder(workspace, task) as folder:
-        open_ones = [path for path, _ in append_log.list_files(folder / "answers")]
-        names = {path.with_suffix("") for path in (*open_ones, *(folder / "answers").glob("[!.]*.parquet"))}
-        for path in sorted(names, reverse=True):
+        logs = [path for path, _ in append_log.list_files(folder / "answers")]
+        stems = {path.with_suffix("") for path in (*logs, *(folder / "answers").glob("[!.]*.parquet"))}
+        for path in sorted(stems, reverse=True):
             target = path.with_suffix(".parquet")
             table = pq.read_table(target) if target.exists() else _table(task, "answers", path.with_suffix(".jsonl"))
             if not task.columns.keys() <= {*table.column_names}:  # images, or columns of an earlier task file
@@ -92,9 +92,9 @@ def latest(workspace: Workspace, task: Task, most: int) -> list[Any]:
                 *_to_instances(task, table.filter(pc.field("record.arm") != "shadow").select([*task.columns])),
                 *instances,
             ]
-            if len(instances) >= most:
+            if len(instances) >= limit:
                 break
-    return instances[-most:]
+    return instances[-limit:]
 
 
 def _to_instances(task: Task, table: pa.Table) -> list[Any]:
@@ -105,8 +105,8 @@ def _to_instances(task: Task, table: pa.Table) -> list[Any]:
             values[name] = [_prompt(text) for text in values[name]]
         elif column.in_cells:
             values[name] = column.read(values[name])
-    if bare := _single_column(task):
-        return [*values[bare]]
+    if single_column := _single_column(task):
+        return [*values[single_column]]
     return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
 
 
@@ -130,14 +130,14 @@ def _table(task: Task, kind: str, path: Path | None) -> pa.Table:
 
 
 def _lines(path: Path) -> list[Line]:
-    lines, lost = [], 0
+    lines, invalid = [], 0
     for line in append_log.read_lines(path):
         try:
             lines.append(json.loads(line))
         except ValueError:
-            lost += 1
-    if lost:
-        log.warning("%s: %s lines are not valid JSON and are skipped", path.name, lost)
+            invalid += 1
+    if invalid:
+        log.warning("%s: %s lines are not valid JSON and are skipped", path.name, invalid)
     return lines
 
 
@@ -145,11 +145,11 @@ def _prediction_rows(task: Task, lines: list[Line]) -> pa.Table:
     """Return a row for each instance: its features by name, and columns of the record prefixed by `record.`."""
     import pyarrow as pa
 
-    rows = [(line, place) for line in lines for place in range(len(line["predictions"]))]
-    answers = [line["predictions"][place] for line, place in rows]
-    ours = {
+    rows = [(line, index) for line in lines for index in range(len(line["predictions"]))]
+    answers = [line["predictions"][index] for line, index in rows]
+    record_columns = {
         "record.id": pa.array([line["id"] for line, _ in rows], pa.string()),
-        "record.instance": pa.array([place for _, place in rows], pa.int32()),
+        "record.instance": pa.array([index for _, index in rows], pa.int32()),
         "record.time": _times([line["time"] for line, _ in rows]),
         "record.version": pa.array([line["version"] for line, _ in rows], pa.string()),
         "record.arm": pa.array([line["arm"] for line, _ in rows], pa.string()),
@@ -158,7 +158,7 @@ def _prediction_rows(task: Task, lines: list[Line]) -> pa.Table:
         "record.prediction": _predictions(task, answers),
         "record.answer": pa.array([json.dumps(answer) for answer in answers], pa.string()),
     }
-    return pa.table({**_features(task, rows), **ours})
+    return pa.table({**_features(task, rows), **record_columns})
 
 
 def _truths(_: Task, lines: list[Line]) -> pa.Table:
@@ -195,12 +195,12 @@ def _predictions(task: Task, answers: list[Any]) -> pa.Array:
 
 def _features(task: Task, rows: list[tuple[Line, int]]) -> dict[str, pa.Array]:
     """Return features by name, as `tiltyard check --against` reads them; empty for images, which are not recorded."""
-    bare = _single_column(task)
+    single_column = _single_column(task)
     if any(column.type == "image" for column in task.columns.values()):
         return {}
-    values = [line["instances"][place] for line, place in rows]
-    named = [{bare: value} if bare else value for value in values]
-    return {name: _cells(task, name, [one.get(name) for one in named]) for name in task.columns}
+    values = [line["instances"][index] for line, index in rows]
+    objects = [{single_column: value} if single_column else value for value in values]
+    return {name: _cells(task, name, [instance.get(name) for instance in objects]) for name in task.columns}
 
 
 def _cells(task: Task, name: str, values: list[Any]) -> pa.Array:

@@ -24,12 +24,12 @@ def traffic(workspace: Workspace, task: Task) -> dict[str, Any]:
     """Return the running rollout of a task, if any, and its results."""
     champion = Registry(workspace).champion(task.name)
     running = rollout.read(workspace.traffic(task.name))
-    current = champion.version if champion else None
+    version = champion.version if champion else None
     return {
         "task": task.name,
-        "champion": current,
+        "champion": version,
         "challenge": running.model_dump(mode="json") if running else None,
-        "told": _summary(running, current),
+        "told": _summary(running, version),
         "report": _report(load_live_quality(workspace, task), running) if running else None,
     }
 
@@ -48,15 +48,15 @@ def _report(quality: LiveQuality, running: Rollout) -> dict[str, Any]:
     }
 
 
-def _summary(running: Rollout | None, current: str | None) -> str:
+def _summary(running: Rollout | None, champion: str | None) -> str:
     if running is None:
-        return f"{current or 'no version'} serves all requests"
-    if running.champion != current:
-        return f"the rollout of {running.version} against {running.champion} has ended: {current} is champion now"
+        return f"{champion or 'no version'} serves all requests"
+    if running.champion != champion:
+        return f"the rollout of {running.version} against {running.champion} has ended: {champion} is champion now"
     if running.way == "shadow":
-        copied = f"{running.version} gets a copy of those of {running.share:.3g} of all clients"
-        return f"{current} serves all requests; {copied}"
-    return f"{running.version} serves {running.share:.3g} of all clients, {current} the others"
+        copies = f"{running.version} gets a copy of those of {running.share:.3g} of all clients"
+        return f"{champion} serves all requests; {copies}"
+    return f"{running.version} serves {running.share:.3g} of all clients, {champion} the others"
 
 
 def start_rollout(workspace: Workspace, task: Task, version_and_way: tuple[str, str], share: float) -> Rollout:
@@ -74,11 +74,11 @@ def start_rollout(workspace: Workspace, task: Task, version_and_way: tuple[str, 
             )
         _require_package(workspace, task, version)
         since, origin = datetime.now(UTC).isoformat(timespec="seconds"), provenance(workspace)
-        names = {"task": task.name, "version": version, "way": way, "champion": champion.version}
-        started = Rollout.model_validate({**names, "share": share, "since": since, "who": origin["who"]})
-        registry.record(_decision(workspace, started, "CHALLENGE", origin))
-        rollout.write(workspace.traffic(task.name), started)
-    return started
+        fields = {"task": task.name, "version": version, "way": way, "champion": champion.version}
+        new_rollout = Rollout.model_validate({**fields, "share": share, "since": since, "who": origin["who"]})
+        registry.record(_decision(workspace, new_rollout, "CHALLENGE", origin))
+        rollout.write(workspace.traffic(task.name), new_rollout)
+    return new_rollout
 
 
 def end_rollout(workspace: Workspace, task: Task) -> None:
@@ -101,25 +101,25 @@ def _decision(
     evidence: dict[str, Any] = {"challenge": running.model_dump(mode="json")}
     if verdict == "CHALLENGE":
         evidence["package"] = files.sha256(workspace.package(running.task, running.version))
-    word = "begun" if verdict == "CHALLENGE" else "ended"
-    reasons = [f"{running.way} {word} by {origin['who']}: share {running.share:g}"]
-    names = {"task": running.task, "version": running.version, "champion": running.champion}
-    return Decision(**names, verdict=verdict, reasons=reasons, evidence=evidence, **origin)
+    action = "begun" if verdict == "CHALLENGE" else "ended"
+    reasons = [f"{running.way} {action} by {origin['who']}: share {running.share:g}"]
+    fields = {"task": running.task, "version": running.version, "champion": running.champion}
+    return Decision(**fields, verdict=verdict, reasons=reasons, evidence=evidence, **origin)
 
 
 def _require_package(workspace: Workspace, task: Task, version: str) -> None:
     """Raise PackageError unless a version is packaged and passed its smoke test; the gate's verdict does not matter."""
     folder = _packages(workspace, task)
-    known = sorted(path.parent.name for path in folder.glob("[!.]*/proven.json"))
-    if version in known:
+    packaged = sorted(path.parent.name for path in folder.glob("[!.]*/proven.json"))
+    if version in packaged:
         return
-    place = (folder / version).relative_to(workspace.root)
+    path = (folder / version).relative_to(workspace.root)
     hint = f"package the version that was evaluated last, whatever the gate's verdict: tiltyard package {task.name}"
     if (folder / f"{version}.dvc").is_file() and not (folder / version).is_dir():
-        hint = f"bring it from the remote: dvc pull {place}"
+        hint = f"bring it from the remote: dvc pull {path}"
     elif _evaluated_version(workspace, task) != version:
         hint = f"train and evaluate it, then: tiltyard package {task.name}"
-    text = f"{task.name}: expected a packaged version, one of {', '.join(known) or 'none yet'}; received {version!r}"
+    text = f"{task.name}: expected a packaged version, one of {', '.join(packaged) or 'none yet'}; received {version!r}"
     raise PackageError(text, hint)
 
 

@@ -71,11 +71,11 @@ class ArrayFile:
     def take(self, index: Array) -> Array:
         """Read rows at any indices; consecutive ones are read together."""
         order = np.argsort(index, kind="stable")
-        taken = np.empty((len(index), *self.shape[1:]), dtype=self.dtype)
+        rows = np.empty((len(index), *self.shape[1:]), dtype=self.dtype)
         for run in np.split(order, np.flatnonzero(np.diff(index[order]) != 1) + 1):
             first = int(index[run[0]])
-            taken[run] = self[first : first + len(run)]
-        return taken
+            rows[run] = self[first : first + len(run)]
+        return rows
 
     @property
     def nbytes(self) -> int:
@@ -100,7 +100,7 @@ def read_truth(path: Path) -> Array:
 
 
 def open_part(path: Path) -> tuple[Features, Array]:
-    """Return the same, mapped into memory, so that processes share it; large features are read in slices."""
+    """Return features and truth, mapped into memory to share them; large features are read in slices."""
     if path.stat().st_size <= MAX_IN_MEMORY_BYTES:
         return _mapped(path, "features"), _mapped(path, "truth")
     with np.load(path, allow_pickle=False) as arrays:

@@ -43,7 +43,7 @@ class ColumnSpill:
             yield decoded(cells).astype(self.types[name], copy=False)
 
     def cells(self, name: str, index: Array) -> Iterator[Cells]:
-        """Yield the same rows as they were appended."""
+        """Yield the same rows in the form in which they were appended."""
         for rows in self.rows(index, [name]):
             yield rows[name]
 

@@ -1,6 +1,6 @@
-"""Hash rows in a process of its own: Python hashes short texts one at a time under its lock.
+"""Hash rows in a separate process, since Python hashes short texts under its global lock.
 
-This file is run by itself, without the packages that the rows were read with, so that a worker starts in milliseconds.
+This file is run as a script and imports only the standard library, so that a worker starts in milliseconds.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ DIGEST_BYTES = 8
 
 def hash_rows(content: bytes, lengths: Iterable[int]) -> bytes:
     """Return the hashes of rows whose bytes follow one another, as bytes that follow one another."""
-    new, digests = hashlib.blake2b(digest_size=DIGEST_BYTES).copy, []  # a copy is made faster than a new one
+    new_digest, digests = hashlib.blake2b(digest_size=DIGEST_BYTES).copy, []  # a copy is made faster than a new one
     for start, end in pairwise(accumulate(lengths, initial=0)):
-        row = new()
-        row.update(content[start:end])
-        digests.append(row.digest())
+        digest = new_digest()
+        digest.update(content[start:end])
+        digests.append(digest.digest())
     return b"".join(digests)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,8 @@ from tiltyard.preparation import array_file
 from tiltyard.preparation.column_spill import ColumnSpill, open_spill
 from tiltyard.preparation.row_encoding import encode_batches
 from tiltyard.preparation.row_hashes import hashing
-from tiltyard.preparation.sealed_test import hash_pieces, seal
-from tiltyard.preparation.split import split_inputs, split_rows
+from tiltyard.preparation.sealed_test import seal, unit_digest, write_test
+from tiltyard.preparation.split import split_inputs, split_rows, units
 from tiltyard.workspace import Workspace
 
 
@@ -35,9 +34,12 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
         keys, truth = _spill(modality.chunks(task, raw), spill, task.split.seed)
         inputs = split_inputs(task, keys, lambda name: modality.raw_column(task, raw, name))
         parts = split_rows(task.split, inputs, truth, modality.overlap(task))
+        unit = units(inputs, parts["test"], modality.times)
+        test_columns = {name: partial(spill.column, name, parts["test"]) for name in spill.files}
         facts = {
             "data": data.result(),
-            "test": _write_test(folder / "test.npz", spill, truth, parts["test"]),
+            "test": write_test(folder / "test.npz", test_columns, truth, parts["test"], unit),
+            **({"units": unit_digest(unit)} if unit is not None else {}),
             "rows": {name: len(index) for name, index in parts.items()},
             "notes": modality.notes(raw),
         }
@@ -66,15 +68,3 @@ def _spill(chunks: Iterable[tuple[ParsedRows, Array]], spill: ColumnSpill, seed:
             if place:
                 keys[place - 1]()  # wait for the last chunk, so that memory is bounded
         return np.concatenate([key() for key in keys]), np.concatenate(truths)
-
-
-def _write_test(path: Path, spill: ColumnSpill, truth: Array, index: Array) -> str:
-    """Write the test rows; return the hash for the seal."""
-    digest = hashlib.sha256()
-    with array_file.npz_writer(path) as write:
-        for name in sorted(spill.files):
-            with threads.ahead(spill.column(name, index)) as pieces:
-                write(f"column:{name}", len(index), hash_pieces(digest, len(index), pieces))
-        for name, array in (("truth", truth[index]), ("number", index)):
-            write(name, len(index), hash_pieces(digest, len(index), [array]))
-    return digest.hexdigest()

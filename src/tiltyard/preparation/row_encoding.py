@@ -14,7 +14,7 @@ from tiltyard.modeling.inference.encoder import Encoder
 BATCH_ROWS = 1 << 16  # rows of one batch at most
 BATCH_VALUES = 1 << 22  # features of one batch at most, since one category may become a thousand
 BARE_ROWS = 1 << 12  # images or texts of one batch
-BLOCK_ROWS = 1 << 10  # rows that are put together at a time, so that they stay in the processor's cache
+BLOCK_ROWS = 1 << 10  # rows that are joined at a time, so that they stay in the processor's cache
 
 
 def encode_batches(encoder: Encoder, chunks: Iterable[ParsedRows]) -> Iterator[Array]:
@@ -25,9 +25,9 @@ def encode_batches(encoder: Encoder, chunks: Iterable[ParsedRows]) -> Iterator[A
 
 def _batches(encoder: Encoder, chunks: Iterable[ParsedRows]) -> Iterator[Callable[[], list[Array]]]:
     """Yield a function for each batch that encodes it."""
-    most = _batch_rows(encoder)
+    max_rows = _batch_rows(encoder)
     for rows in chunks:
-        size = math.ceil(row_count(rows) / math.ceil(row_count(rows) / most))  # batches of equal size
+        size = math.ceil(row_count(rows) / math.ceil(row_count(rows) / max_rows))  # batches of equal size
         encodings = [_encoding(encoder, name, rows[name]) for name in encoder.columns]
         for start in range(0, row_count(rows), size):
             batch = slice(start, start + size)

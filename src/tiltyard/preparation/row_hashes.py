@@ -17,9 +17,9 @@ from tiltyard.arrays import Array, Cells, Coded, decoded, row_count
 from tiltyard.preparation import hash_worker
 
 BLOCK_ROWS = 1 << 12  # rows whose bytes are laid out at a time, so that they stay in the processor's cache
-FEW_ROWS = 1 << 16  # are hashed before a worker has started
+FEW_ROWS = 1 << 16  # hashing so few rows takes less time than starting a worker
 PIPE_BYTES = 1 << 20
-MAX_WORKERS = 4  # one thread lays out the bytes for all of them
+MAX_WORKERS = 4  # one thread lays out the bytes for all workers
 
 Block = tuple[bytes, Array]  # the bytes of some rows one after another, and the length of each
 Keys = Callable[[Mapping[str, Cells]], Callable[[], Array]]
@@ -32,7 +32,7 @@ def row_keys(rows: Mapping[str, Cells], seed: int) -> Array:
 
 @contextlib.contextmanager
 def hashing(seed: int) -> Iterator[Keys]:
-    """Yield a function like `row_keys` that returns at once what returns the keys later.
+    """Yield a function like `row_keys` that returns at once a function that waits for the keys.
 
     Many rows are hashed by worker processes, which end with this one.
     """
@@ -44,8 +44,8 @@ def hashing(seed: int) -> Iterator[Keys]:
             nonlocal total
             total += row_count(rows)
             if total <= FEW_ROWS or not (workers := threads.cores() // 2):
-                found = row_keys(rows, seed)
-                return lambda: found
+                hashes = row_keys(rows, seed)
+                return lambda: hashes
             if not pool:
                 pool.append(stack.enter_context(_Workers(min(workers, MAX_WORKERS))))
             digests = [pool[0].submit(block) for block in _blocks(rows, seed)]
@@ -77,16 +77,16 @@ class _Workers:
         return self.executor.submit(self._hash, *block)
 
     def _hash(self, content: bytes, lengths: Array) -> bytes:
-        """Let an idle worker hash a block; hash it here if that worker has died."""
+        """Hash a block in an idle worker, or in this process if that worker has died."""
         process = self.idle.get()
         try:
-            digests = _ask(process.stdin, process.stdout, content, lengths)
+            digests = _request_hashes(process.stdin, process.stdout, content, lengths)
         except BrokenPipeError:
             digests = b""
         finally:
             self.idle.put(process)
-        whole = len(digests) == hash_worker.DIGEST_BYTES * len(lengths)
-        return digests if whole else hash_worker.hash_rows(content, lengths.tolist())
+        is_complete = len(digests) == hash_worker.DIGEST_BYTES * len(lengths)
+        return digests if is_complete else hash_worker.hash_rows(content, lengths.tolist())
 
 
 def _start() -> subprocess.Popen[bytes]:
@@ -94,13 +94,13 @@ def _start() -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=PIPE_BYTES)
 
 
-def _ask(requests: IO[bytes] | None, answers: IO[bytes] | None, content: bytes, lengths: Array) -> bytes:
-    assert requests is not None and answers is not None  # noqa: S101, PT018 - for the type checker: both are pipes
+def _request_hashes(requests: IO[bytes] | None, replies: IO[bytes] | None, content: bytes, lengths: Array) -> bytes:
+    assert requests is not None and replies is not None  # noqa: S101, PT018 - for the type checker: both are pipes
     requests.write(hash_worker.HEAD.pack(len(lengths), len(content)))
     requests.write(lengths.astype(np.uint32).tobytes())
     requests.write(content)
     requests.flush()
-    return answers.read(hash_worker.DIGEST_BYTES * len(lengths))
+    return replies.read(hash_worker.DIGEST_BYTES * len(lengths))
 
 
 def _keys(digests: list[bytes]) -> Array:
@@ -111,11 +111,11 @@ def _blocks(rows: Mapping[str, Cells], seed: int) -> Iterator[Block]:
     """Yield the bytes to hash for each row: those of the seed, then of all columns without padding."""
     columns = [rows[name] for name in sorted(rows)]
     sizes = [_sizes(cells) for cells in columns]
-    start = np.frombuffer(seed.to_bytes(8, "little", signed=True), dtype=np.uint8)
+    seed_bytes = np.frombuffer(seed.to_bytes(8, "little", signed=True), dtype=np.uint8)
     for first in range(0, row_count(rows), BLOCK_ROWS):
         block = slice(first, first + BLOCK_ROWS)
         parts = [decoded(cells[block]) for cells in columns]
-        yield _contents(start, parts, [None if size is None else decoded(size[block]) for size in sizes])
+        yield _contents(seed_bytes, parts, [None if size is None else decoded(size[block]) for size in sizes])
 
 
 def _sizes(cells: Cells) -> Cells | None:
@@ -132,22 +132,22 @@ def _sizes(cells: Cells) -> Cells | None:
     return Coded(lengths, cells.places) if isinstance(cells, Coded) else lengths
 
 
-def _contents(start: Array, columns: list[Array], sizes: list[Array | None]) -> Block:
+def _contents(seed_bytes: Array, columns: list[Array], sizes: list[Array | None]) -> Block:
     """Return the bytes of all rows one after another, and the length of each."""
     rows = len(columns[0])
-    raw = [np.broadcast_to(start, (rows, len(start)))]
+    raw = [np.broadcast_to(seed_bytes, (rows, len(seed_bytes)))]
     raw += [np.ascontiguousarray(values).reshape(rows, -1).view(np.uint8) for values in columns]
     unit = _unit([part.shape[1] for part in raw], columns)
-    whole, borders = np.hstack(raw).view(f"u{unit}"), np.cumsum([part.shape[1] for part in raw]) // unit
-    lengths = np.full(rows, whole.shape[1] * unit)
-    kept = None if all(size is None for size in sizes) else np.ones(whole.shape, dtype=bool)
+    words, borders = np.hstack(raw).view(f"u{unit}"), np.cumsum([part.shape[1] for part in raw]) // unit
+    lengths = np.full(rows, words.shape[1] * unit)
+    mask = None if all(size is None for size in sizes) else np.ones(words.shape, dtype=bool)
     for size, first, last in zip(sizes, borders, borders[1:], strict=False):
-        if size is not None and kept is not None:
-            kept[:, first:last] = np.arange(last - first) < (size // unit)[:, None]
+        if size is not None and mask is not None:
+            mask[:, first:last] = np.arange(last - first) < (size // unit)[:, None]
             lengths += size - (last - first) * unit
-    return (whole if kept is None else whole[kept]).tobytes(), lengths
+    return (words if mask is None else words[mask]).tobytes(), lengths
 
 
 def _unit(widths: list[int], columns: list[Array]) -> int:
-    """Return how many bytes can be moved at a time: four, as many as a character has, or one."""
+    """Return how many bytes can be moved at a time: four, the size of a character, or one."""
     return 1 if any(width % 4 for width in widths) or any(values.dtype.kind == "S" for values in columns) else 4

@@ -33,10 +33,12 @@ class SplitInputs:
     key: Array
     times: Array | None = None
     part: Array | None = None  # the part that the data assigns to each row
+    grouped: bool = False  # the key is that of a group
 
     def take(self, index: Array) -> SplitInputs:
         """Return the inputs of some rows."""
-        return SplitInputs(*(None if array is None else array[index] for array in (self.key, self.times, self.part)))  # type: ignore[arg-type]
+        times, part = (None if array is None else array[index] for array in (self.times, self.part))
+        return SplitInputs(self.key[index], times, part, self.grouped)
 
 
 def split_inputs(task: Task, key: Array, cells: Callable[[str], pd.Series[Any]]) -> SplitInputs:
@@ -45,7 +47,7 @@ def split_inputs(task: Task, key: Array, cells: Callable[[str], pd.Series[Any]])
     if split.kind == "given":
         return SplitInputs(key, part=_parse_parts(cells(split.by or PART_COLUMN), split.by or "the names of the files"))
     if split.group:
-        return SplitInputs(group_keys(split, cells(split.group).map(str).to_numpy(dtype=np.str_)))
+        return SplitInputs(group_keys(split, cells(split.group).map(str).to_numpy(dtype=np.str_)), grouped=True)
     date_format = split.format or getattr(task.columns.get(split.by or ""), "format", None)
     return SplitInputs(key, times=_parse_times(cells(split.by), split.by, date_format) if split.by else None)
 
@@ -66,21 +68,21 @@ def _parse_parts(cells: pd.Series[Any], where: str) -> Array:
 
 def _parse_times(cells: pd.Series[Any], name: str, date_format: str | None) -> Array:
     """Return times as numbers; refuse other values."""
-    found = times(cells, date_format)
-    if found.isna().any():
-        row = int(found.isna().to_numpy().argmax())
+    numbers = times(cells, date_format)
+    if numbers.isna().any():
+        row = int(numbers.isna().to_numpy().argmax())
         value = format_value(cells.iloc[row])
         raise DataError(
             f"split.by: {name}: expected a number or a date in every row; row {row} holds {value}",
             hint="if it is a date in another format, set split.format, such as '%d.%m.%Y'",
         )
-    return found.to_numpy()
+    return numbers.to_numpy()
 
 
 def group_keys(split: Split, names: Array) -> Array:
     """Return the key of each row's group, so that rows of one group stay together."""
-    groups, place = np.unique(names, return_inverse=True)
-    return row_keys({"group": groups}, split.seed)[place]
+    groups, group_index = np.unique(names, return_inverse=True)
+    return row_keys({"group": groups}, split.seed)[group_index]
 
 
 def split_rows(split: Split, inputs: SplitInputs, truth: Array, gap: int = 0) -> Parts:
@@ -88,9 +90,19 @@ def split_rows(split: Split, inputs: SplitInputs, truth: Array, gap: int = 0) ->
 
     A chronological split leaves out `gap` rows at each border, because overlapping windows share values.
     """
-    chosen = _subsample(split, inputs)
-    inputs, truth = inputs.take(chosen), truth[chosen]
-    return {name: chosen[index] for name, index in _assign(split, inputs, truth, gap).items()}
+    selected = _subsample(split, inputs)
+    inputs, truth = inputs.take(selected), truth[selected]
+    return {name: selected[index] for name, index in _assign(split, inputs, truth, gap).items()}
+
+
+def units(inputs: SplitInputs, index: Array, series_times: Array | None = None) -> Array | None:
+    """Return the number of the group or the time step of some rows; None if rows are independent or in order of time.
+
+    Rows of one group, and rows of one time step, depend on one another.
+    """
+    times = inputs.times if series_times is None else series_times
+    values = inputs.key if inputs.grouped else times
+    return None if values is None else np.unique(values[index], return_inverse=True)[1].astype(np.int64)
 
 
 def _subsample(split: Split, inputs: SplitInputs) -> Array:
@@ -100,8 +112,8 @@ def _subsample(split: Split, inputs: SplitInputs) -> Array:
     if split.kind == "chronological":
         order = np.arange(len(inputs.key)) if inputs.times is None else np.argsort(inputs.times, kind="stable")
         return np.sort(order[-split.rows :])
-    mixed = inputs.key * np.uint64(0x9E3779B97F4A7C15)  # a different order than that of the parts
-    return np.flatnonzero(mixed < np.sort(mixed)[split.rows])
+    shuffled_keys = inputs.key * np.uint64(0x9E3779B97F4A7C15)  # ordered differently than the parts are
+    return np.flatnonzero(shuffled_keys < np.sort(shuffled_keys)[split.rows])
 
 
 def _assign(split: Split, inputs: SplitInputs, truth: Array, gap: int) -> Parts:
@@ -130,22 +142,22 @@ def _by_part(split: Split, key: Array, part: Array) -> Parts:
     """
     test, rest = np.flatnonzero(part == "test"), np.flatnonzero(part != "test")
     rest = rest[~np.isin(key[rest], key[test])]
-    selected = part[rest] == "validation"
-    if not selected.any():
-        selected = key[rest] < _key_quantile(np.sort(key[rest]), split.validation) if len(rest) else selected
-    validation, train = rest[selected], rest[~selected]
+    is_validation = part[rest] == "validation"
+    if not is_validation.any():
+        is_validation = key[rest] < _key_quantile(np.sort(key[rest]), split.validation) if len(rest) else is_validation
+    validation, train = rest[is_validation], rest[~is_validation]
     return {"train": train[~np.isin(key[train], key[validation])], "validation": validation, "test": test}
 
 
 def _first_identical(key: Array) -> Array:
     """Return for each row the index of the first identical one, whose label decides its stratum."""
-    first, ranked = np.arange(len(key)), np.sort(key)
-    repeated = ranked[1:][ranked[1:] == ranked[:-1]]
-    if len(repeated):  # only these rows are sorted with their indices, which takes five times as long
+    first_index, sorted_keys = np.arange(len(key)), np.sort(key)
+    repeated = sorted_keys[1:][sorted_keys[1:] == sorted_keys[:-1]]
+    if len(repeated):  # only repeated rows are sorted with their indices, which takes five times as long
         rows = np.flatnonzero(repeated[np.minimum(np.searchsorted(repeated, key), len(repeated) - 1)] == key)
         _, places, inverse = np.unique(key[rows], return_index=True, return_inverse=True)
-        first[rows] = rows[places[inverse]]
-    return first
+        first_index[rows] = rows[places[inverse]]
+    return first_index
 
 
 def _by_time(split: Split, n: int, gap: int) -> Parts:
@@ -160,9 +172,9 @@ def _by_time(split: Split, n: int, gap: int) -> Parts:
 
 def _by_key(split: Split, key: Array, index: Array) -> Parts:
     """Assign the lowest keys to test and the next ones to validation; equal keys stay together."""
-    ranked = np.sort(key[index])
-    test = _key_quantile(ranked, split.test)
-    validation = _key_quantile(ranked, split.test + split.validation)
+    sorted_keys = np.sort(key[index])
+    test = _key_quantile(sorted_keys, split.test)
+    validation = _key_quantile(sorted_keys, split.test + split.validation)
     selected = key[index]
     return {
         "train": index[selected >= validation],
@@ -171,9 +183,9 @@ def _by_key(split: Split, key: Array, index: Array) -> Parts:
     }
 
 
-def _key_quantile(ranked: Array, share: float) -> np.uint64:
+def _key_quantile(sorted_keys: Array, share: float) -> np.uint64:
     """Return the key below which `share` of the rows lie."""
-    limit: np.uint64 = ranked[min(round(len(ranked) * share), len(ranked) - 1)]
+    limit: np.uint64 = sorted_keys[min(round(len(sorted_keys) * share), len(sorted_keys) - 1)]
     return limit
 
 
@@ -188,10 +200,10 @@ def _refuse_empty(parts: Parts, key: Array) -> None:
 
 def _too_few_hint(key: Array) -> str:
     """Return a hint why there are too few rows."""
-    different = len(np.unique(key))
-    if different * 2 > len(key):
+    distinct = len(np.unique(key))
+    if distinct * 2 > len(key):
         return "get more rows, or make split.test and split.validation smaller"
-    return f"rows that are the same in all features stay together, and only {different:,} of {len(key):,} differ"
+    return f"rows that are the same in all features stay together, and only {distinct:,} of {len(key):,} differ"
 
 
 def _refuse_overlap(parts: Parts, key: Array) -> None:

@@ -24,7 +24,7 @@ class TrainingRows:
     train: tuple[Features, Array]
     validation: tuple[Features, Array]
     digest: str
-    inherited: dict[str, Any]  # what the model reuses of other trainings
+    inherited: dict[str, Any]  # what the model reuses from other trainings
 
     @classmethod
     def load(cls, folder: Path, inherited: dict[str, Any] | None = None) -> TrainingRows:
@@ -50,11 +50,11 @@ class TrainingRows:
 
 
 def sample_rows(part: tuple[Features, Array], max_rows: int) -> tuple[Array, Array]:
-    """Return at most so many rows of a part, evenly spaced, because rows may be ordered."""
+    """Return at most `max_rows` rows of a part, evenly spaced, because rows may be ordered."""
     features, truth = part
     places = np.unique(np.linspace(0, len(truth) - 1, min(max_rows, len(truth))).astype(int))
-    found = features[places] if isinstance(features, np.ndarray) else features.take(places)
-    return found.astype(np.float32, copy=False), truth[places]  # pixels are stored as bytes
+    sample = features[places] if isinstance(features, np.ndarray) else features.take(places)
+    return sample.astype(np.float32, copy=False), truth[places]  # pixels are stored as bytes
 
 
 def _add_decoder_inputs(encoder: Encoder, features: Features, truth: Array) -> Features:

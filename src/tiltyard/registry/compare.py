@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.modeling.inference.predictor import Predictor, version
+from tiltyard.modeling.metrics.base import Context, with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
 from tiltyard.preparation.array_file import read_truth
-from tiltyard.preparation.sealed_test import TestRows, read_test
+from tiltyard.preparation.sealed_test import read_test
 from tiltyard.registry.aliases import resolve_version
 from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace
@@ -21,28 +23,33 @@ def compare(workspace: Workspace, task: Task, first: str, second: str) -> dict[s
         [resolve_version(workspace, task, name) for name in (first, second)],
         read_test(workspace, task.name, task.columns),
     )
-    outputs = [_outputs(workspace, task, name, test) for name in names]
+    models = [_model(workspace, task, name) for name in names]
+    outputs = [model.condensed(test.rows, test.truth) for model in models]
     evaluator = task.evaluator
-    context = evaluator.context(read_truth(workspace.out(task.name, "prepare") / "train.npz"))
-    bootstrap = Bootstrap(len(test.truth), task.split.seed, task.gate.confidence)
+    known = evaluator.context(read_truth(workspace.out(task.name, "prepare") / "train.npz"))
+    contexts = [with_threshold(known, model.encoder.problem.threshold) for model in models]
+    dependence = task.dependence(test.unit, len(test.truth))
+    bootstrap = Bootstrap(len(test.truth), task.split.seed, task.gate.confidence, dependence)
     rows = []
     for name, metric in evaluator.metrics.items():
 
-        def score(outputs_of: Array, sampled: Array, metric: Any = metric) -> float:
+        def score(context: Context, outputs_of: Array, sampled: Array, metric: Any = metric) -> float:
             value: float = metric.score(test.truth[sampled], outputs_of[sampled], context)
             return value
 
-        gain = bootstrap.gain(metric, score, *outputs)
+        own, other = (partial(score, context) for context in contexts)
+        gain = bootstrap.gain(metric, own, outputs[0], outputs[1], other)
         result = "better" if gain.low > 0 else "worse" if gain.high < 0 else "no sure difference"
         result = "the same" if names[0] == names[1] else result
-        values = {"first": gain.new, "second": gain.old, "gain": gain.value, "low": gain.low, "high": gain.high}
+        low, high = gain.ends
+        values = {"first": gain.new, "second": gain.old, "gain": gain.value, "low": low, "high": high}
         rows.append({"metric": name, **values, "first_is": result})
     return {"task": task.name, "first": names[0], "second": names[1], "rows": len(test.truth), "metrics": rows}
 
 
-def _outputs(workspace: Workspace, task: Task, name: str, test: TestRows) -> Array:
-    """Predict with the package, or with what was trained last if it is that version."""
+def _model(workspace: Workspace, task: Task, name: str) -> Predictor:
+    """Return the packaged model, or what was trained last if it is that version."""
     train = workspace.out(task.name, "train")
     trained = (train / "model.onnx").is_file() and version(train) == name
     folder = train if trained else Registry(workspace).package(task.name, name)
-    return Predictor.load(folder).condensed(test.rows, test.truth)
+    return Predictor.load(folder)

@@ -46,6 +46,14 @@ class _Gain(_Record):
     high: float
 
 
+class _Override(_Record):
+    """A person's word against a HOLD."""
+
+    who: str
+    reason: str
+    failed: list[str]
+
+
 class _Evidence(_Record):
     """The evidence that is read later; other keys are only stored."""
 
@@ -55,6 +63,7 @@ class _Evidence(_Record):
     package: str | None = None
     code: str | None = None
     challenge: dict[str, Any] | None = None
+    override: _Override | None = None
 
 
 def _matches(kind: Any) -> Callable[[Value], Value]:

@@ -1,4 +1,4 @@
-"""The champion pointer, serving/champions/TASK.json, as it is read; registry.py writes it.
+"""The champion pointer, serving/champions/TASK.json: reading and writing it.
 
 It holds the version, the ledger line that made it champion, the hash of every ledger line, and one hash of those
 package files that the version does not cover.
@@ -48,16 +48,29 @@ def read(path: Path) -> Pointer:
     return Pointer(version, decision, _hashes(path, content), digest)
 
 
-def content(line: Json, hashes: list[str], package: Path) -> Json:
-    """Return the pointer for a ledger line that makes a version champion."""
+def write(path: Path, line: Json, hashes: list[str], package: Path) -> None:
+    """Write the pointer for a ledger line that makes a version champion."""
     recorded = {"files": manifest.digest(package)} if manifest.hashes(package) else {}
-    return {
+    content = {
         "task": line["task"],
         "version": line["version"],
         "decision": line,
         "ledger": {"hashes": hashes},
         **recorded,
     }
+    files.write_json(path, content)
+
+
+def write_hashes(path: Path, hashes: list[str]) -> None:
+    """Write the hashes of all ledger lines into the pointer, if there is one."""
+    if path.is_file():
+        files.write_json(path, {**files.read_json(path), "ledger": {"hashes": hashes}})
+
+
+def write_package_hash(path: Path, package: Path) -> None:
+    """Write the hash of a package that was built again into the pointer."""
+    if (digest := manifest.digest(package)) != read(path).files:
+        files.write_json(path, {**files.read_json(path), "files": digest})
 
 
 def _agreed_value(path: Path, key: str, content: Json, decision: Json) -> str:

@@ -37,7 +37,14 @@ def _row(workspace: Workspace, name: str) -> dict[str, Any]:
         "decided": last.time if last else None,
         "mistake": mistake.message if mistake else None,
         "hint": mistake.hint if mistake else None,
+        "override": decision.evidence.get("override") if decision else None,
     }
+
+
+def recorded_override(workspace: Workspace, task: str, version: str) -> dict[str, Any] | None:
+    """Return a person's word by which a version became champion; None if it won by itself."""
+    promoted = [d for d in Registry(workspace).decisions(task) if d.version == version and d.verdict == "PROMOTE"]
+    return promoted[-1].evidence.get("override") if promoted else None
 
 
 def history(workspace: Workspace, task: Task) -> list[dict[str, Any]]:

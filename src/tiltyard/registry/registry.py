@@ -97,8 +97,8 @@ class Registry:
         ledger, recorded = Ledger(self.workspace.ledger(decision.task)), self._recorded_hashes(decision.task)
         line = ledger.next_line(decision, signing.find_signer(self.workspace))
         self.workspace.traffic(decision.task).unlink(missing_ok=True)  # a rollout compares with one champion
-        content = pointer.content(line, recorded, self.workspace.package(decision.task, decision.version))
-        files.write_json(self.workspace.champion(decision.task), content)
+        package = self.workspace.package(decision.task, decision.version)
+        pointer.write(self.workspace.champion(decision.task), line, recorded, package)
         ledger.append(line)
         self._write_hashes(decision.task, [*recorded, line[CHAIN]])
 
@@ -163,12 +163,9 @@ class Registry:
 
     def record_package_hash(self, task: str) -> None:
         """Record the hash of a package that was built again: its card names the machine and the time."""
-        if (content := self._read_pointer(task)) and manifest.hashes(
-            folder := self.workspace.package(task, content.version)
-        ):
-            path, digest = self.workspace.champion(task), manifest.digest(folder)
-            if digest != content.files:
-                files.write_json(path, {**files.read_json(path), "files": digest})
+        content = self._read_pointer(task)
+        if content and manifest.hashes(package := self.workspace.package(task, content.version)):
+            pointer.write_package_hash(self.workspace.champion(task), package)
 
     def _read_pointer(self, task: str) -> pointer.Pointer | None:
         path = self.workspace.champion(task)
@@ -185,10 +182,7 @@ class Registry:
         return [] if content and ledger.pointer_faults(None) else ledger.hashes()
 
     def _write_hashes(self, task: str, hashes: list[str]) -> None:
-        """Write the hashes of all lines into the pointer, if there is one."""
-        path = self.workspace.champion(task)
-        if path.is_file():
-            files.write_json(path, {**files.read_json(path), "ledger": {"hashes": hashes}})
+        pointer.write_hashes(self.workspace.champion(task), hashes)
 
 
 def _pointer_decision(path: Path, content: pointer.Pointer) -> Decision:

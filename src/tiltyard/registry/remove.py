@@ -6,11 +6,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiltyard import processes
 from tiltyard.config import loader, task_list
 from tiltyard.data import dvc
 from tiltyard.errors import TaskError
 from tiltyard.registry.registry import Registry
+from tiltyard.task_lock import task_lock
 from tiltyard.workspace import Workspace
 
 
@@ -40,7 +40,7 @@ def plan(workspace: Workspace, name: str, *, everything: bool = False) -> Remova
 def remove(workspace: Workspace, name: str, *, everything: bool = False) -> Removal:
     """Remove a task, once no command works on it; after a kill the same command finishes the removal."""
     plan(workspace, name, everything=everything)  # refuses an unknown name before waiting for the lock
-    with processes.task_lock(workspace, name):
+    with task_lock(workspace, name):
         removal = plan(workspace, name, everything=everything)
         _remove(workspace, name, everything=everything)
         workspace.work_lock(name).unlink(missing_ok=True)

@@ -50,7 +50,7 @@ def _previous_champion(workspace: Workspace, registry: Registry, champion: Champ
 
 def _decision(champion: Champion, earlier: Decision, source: dict[str, Any]) -> Decision:
     """Return the rollback decision; its metrics are those of the version that returns."""
-    evidence = {name: earlier.evidence[name] for name in ("package", "code") if name in earlier.evidence}
+    evidence = {name: earlier.evidence[name] for name in ("package", "code", "override") if name in earlier.evidence}
     fields = earlier.model_dump(
         exclude={"id", "time", "verdict", "champion", "reasons", "checks", "evidence"} | set(source)
     )

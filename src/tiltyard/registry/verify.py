@@ -15,6 +15,7 @@ from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.errors import PackageError, RegistryError, TiltyardError
 from tiltyard.modeling.inference.predictor import Predictor, version
+from tiltyard.modeling.metrics.base import with_threshold
 from tiltyard.preparation.array_file import read_truth
 from tiltyard.preparation.sealed_test import read_test
 from tiltyard.registry import manifest, pointer, rollout
@@ -314,7 +315,8 @@ def _metrics_result(workspace: Workspace, task: Task, decision: Decision) -> Ver
     if test.digest != decision.test:
         return VerifyResult("figures", "unknown", f"the test rows have changed: {test.digest[:12]}")
     evaluator = task.evaluator
-    metrics = evaluator.scores(test.truth, predictor.condensed(test.rows, test.truth), evaluator.context(known))
+    context = with_threshold(evaluator.context(known), predictor.encoder.problem.threshold)
+    metrics = evaluator.scores(test.truth, predictor.condensed(test.rows, test.truth), context)
     differences = [
         f"{name} {metrics[name]:.6g}; expected {value:.6g}"
         for name, value in decision.metrics.items()

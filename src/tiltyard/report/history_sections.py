@@ -13,13 +13,26 @@ from tiltyard.figures import Figure, bars, lines
 from tiltyard.files import Json
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.registry import Champion, Registry
-from tiltyard.report.page import Cell, Section, format_number, render_badge, render_figures, render_table, sparkline
+from tiltyard.report.html_elements import (
+    Cell,
+    Section,
+    format_number,
+    render_badge,
+    render_figures,
+    render_table,
+    sparkline,
+)
 from tiltyard.workspace import Workspace
 
 MAX_HEADING_CHARACTERS = 60
 VERDICTS = ("PROMOTE", "HOLD", "REJECT")
 STATE_CLASSES = {"failed": "bad", "passed": "good"}
-GAINS = {"over_champion": "over the champion", "over_baseline": "over the baseline", "simple": "over a simple model"}
+GAINS = {
+    "over_champion": "over the champion",
+    "over_baseline": "over the baseline",
+    "reference": "over the reference",
+    "simple": "over a simple model",  # in ledgers written before there was a reference
+}
 
 
 def verdict_section(decision: Decision | None) -> Section:
@@ -48,7 +61,15 @@ def verdict_section(decision: Decision | None) -> Section:
         if skipped
         else ""
     )
-    return Section("Verdict", render_table(rows) + more)
+    return Section("Verdict", _override(decision) + render_table(rows) + more)
+
+
+def _override(decision: Decision | None) -> str:
+    """Return who promoted the version in spite of HOLD, and why."""
+    if decision is None or not (word := decision.evidence.get("override")):
+        return ""
+    text = f"The gate held it. {word['who']} promoted it all the same: {word['reason']}"
+    return f'<p class="bad">{escape(text)}</p>'
 
 
 def _format_interval(ends: list[float] | None) -> str:
@@ -72,7 +93,7 @@ def comparison_section(task: Task, version: str, champion: Champion | None, deci
 
 
 def _gain_figures(task: Task, decision: Decision) -> Iterator[Figure]:
-    """Plot the gains over champion, baseline and simple model, with the intervals that the gate used."""
+    """Plot the gains over champion, baseline and reference, with the intervals that the gate used."""
     known = {name: decision.evidence.get(key) for key, name in GAINS.items()}
     gains = {name: (gain["value"], gain["low"], gain["high"]) for name, gain in known.items() if gain}
     values = {

@@ -15,7 +15,7 @@ from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.registry.decision import TRAFFIC_VERDICTS, Decision
 from tiltyard.registry.registry import Champion, Registry
 from tiltyard.report import evaluation_sections, history_sections
-from tiltyard.report.page import Cell, Page, Section, render_badge, render_facts, render_table
+from tiltyard.report.html_elements import Cell, Page, Section, render_badge, render_facts, render_table
 from tiltyard.workspace import Workspace
 
 PrintProgress = Callable[[str], None]

@@ -37,75 +37,75 @@ def predict_csv(workspace: Workspace, task: Task, path: Path, rejected: Path | N
 
     Raise RequestError for an invalid row; with `rejected`, write invalid rows and reasons to that file and return None.
     """
-    served, rows = load_champion(workspace, task), _read_instances(task, path)
-    size, refused = task.serve.max_instances, list[tuple[int, str]]()
+    model, rows = load_champion(workspace, task), _read_instances(task, path)
+    size, rejections = task.serve.max_instances, list[tuple[int, str]]()
     if not rows:
         raise RequestError("no_instances", f"expected rows in {path}; received none", "--csv")
     predictions: list[Any] = []
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         try:
-            predictions += _predict_part(served, part, start)
+            predictions += _predict_part(model, part, start)
         except RequestError:
             if not rejected or task.modality == "series":
                 raise
-            predictions += _predict_each(served, part, start, refused)
-    if rejected and refused:
-        _write_rejected(rejected, refused, rows)
+            predictions += _predict_each(model, part, start, rejections)
+    if rejected and rejections:
+        _write_rejected(rejected, rejections, rows)
     return predictions
 
 
-def _predict_each(served: LoadedModel, rows: list[Any], start: int, refused: list[tuple[int, str]]) -> list[Any]:
-    """Predict valid rows one by one; add the others to `refused` and return None in their place."""
-    good: dict[int, Any] = {}
-    for place, row in enumerate(rows):
+def _predict_each(model: LoadedModel, rows: list[Any], start: int, rejections: list[tuple[int, str]]) -> list[Any]:
+    """Predict valid rows one by one; add the others to `rejections` and return None in their place."""
+    valid: dict[int, Any] = {}
+    for index, row in enumerate(rows):
         try:
-            served.predictor.encoder.parse([row])
-            good[place] = row
+            model.predictor.encoder.parse([row])
+            valid[index] = row
         except RequestError as error:
             field = error.field.partition(".")[2]
-            refused.append((start + place, f"{field}: {error.message}" if field else error.message))
-    predictions = dict(zip(good, served.predict([*good.values()]), strict=True)) if good else {}
-    return [predictions.get(place) for place in range(len(rows))]
+            rejections.append((start + index, f"{field}: {error.message}" if field else error.message))
+    predictions = dict(zip(valid, model.predict([*valid.values()]), strict=True)) if valid else {}
+    return [predictions.get(index) for index in range(len(rows))]
 
 
-def _write_rejected(path: Path, refused: list[tuple[int, str]], rows: list[Any]) -> None:
+def _write_rejected(path: Path, rejections: list[tuple[int, str]], rows: list[Any]) -> None:
     """Write rejected rows, each with its number in the file, from 1, and the reason."""
-    first = rows[0]
-    names = list(first) if isinstance(first, dict) else ["text"]
-    text = io.StringIO()
+    first_row = rows[0]
+    names = list(first_row) if isinstance(first_row, dict) else ["text"]
+    buffer = io.StringIO()
     cells = ([*row.values()] if isinstance(row, dict) else [row] for row in rows)
-    reasons = dict(refused)
-    table = ([place + 1, reasons[place], *row] for place, row in enumerate(cells) if place in reasons)
-    spreadsheet.write_rows(text, [["rejected_row", "rejected_because", *names], *table])
-    files.write_text(path, text.getvalue())
+    reasons = dict(rejections)
+    table = ([index + 1, reasons[index], *row] for index, row in enumerate(cells) if index in reasons)
+    spreadsheet.write_rows(buffer, [["rejected_row", "rejected_because", *names], *table])
+    files.write_text(path, buffer.getvalue())
 
 
 def load_champion(workspace: Workspace, task: Task) -> LoadedModel:
     """Load the champion of a task."""
     registry = Registry(workspace)
-    found = registry.champion(task.name)
-    if found is None:
+    champion = registry.champion(task.name)
+    if champion is None:
         raise RegistryError(f"no champion yet of {task.name}", hint=f"make one: tiltyard run {task.name}")
-    return LoadedModel.load(registry.package(task.name, found.version))
+    return LoadedModel.load(registry.package(task.name, champion.version))
 
 
 def _as_list(task: Task, content: object) -> object:
     """Return a list of instances; a single one (object, text, list of numbers, rows of pixels) is wrapped."""
-    depth, inner = 0, content
-    while isinstance(inner, list) and inner:
-        depth, inner = depth + 1, inner[0]
-    single = {"series": 1, "image": 2}.get(task.modality)
-    return [content] if isinstance(content, dict | str) or depth == single else content
+    depth, nested = 0, content
+    while isinstance(nested, list) and nested:
+        depth, nested = depth + 1, nested[0]
+    instance_depth = {"series": 1, "image": 2}.get(task.modality)
+    return [content] if isinstance(content, dict | str) or depth == instance_depth else content
 
 
-def _predict_part(served: LoadedModel, rows: list[Any], start: int) -> list[Any]:
+def _predict_part(model: LoadedModel, rows: list[Any], start: int) -> list[Any]:
     """Predict some rows; an error names the row by its number in the file."""
     try:
-        return served.predict(rows)
+        return model.predict(rows)
     except RequestError as error:
-        place, _, rest = error.field.removeprefix("instances[").partition("]")
-        field = f"row {start + int(place) + 1}{rest}" if place.isdecimal() else error.field
+        index, _, rest = error.field.removeprefix("instances[").partition("]")
+        field = f"row {start + int(index) + 1}{rest}" if index.isdecimal() else error.field
         raise _with_field(error, field) from None
 
 
@@ -119,8 +119,8 @@ def _read_instances(task: Task, path: Path) -> list[Any]:
     if task.modality == "image":
         raise RequestError("wrong_type", "expected a table or a series; images go by --json", "--csv")
     try:
-        texts = [name for name, column in task.columns.items() if column.parsed_as_text]
-        frame = table_reader.read(path, task.source.dialect, list(task.columns), texts).frame
+        text_columns = [name for name, column in task.columns.items() if column.parsed_as_text]
+        frame = table_reader.read(path, task.source.dialect, list(task.columns), text_columns).frame
     except (OSError, DataError) as error:
         text = str(error).removeprefix(f"{path.name}: ")
         raise RequestError("unreadable", f"cannot read {path}: {text}", "--csv") from None

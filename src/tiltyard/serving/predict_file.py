@@ -20,11 +20,9 @@ from tiltyard.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS_PER_PART = 8192  # at a time
-ROW_COLUMN, REASON_COLUMN = (
-    "rejected_row",
-    "rejected_because",
-)  # columns of the second file: rows count from 1, without the header
+ROWS_PER_PART = 8192  # rows read and predicted at once
+# Columns of the file of rejected rows. Rows are numbered from 1, without the header.
+ROW_COLUMN, REASON_COLUMN = "rejected_row", "rejected_because"
 Write = Callable[["pd.DataFrame"], None]
 
 
@@ -40,29 +38,35 @@ def predict_file(workspace: Workspace, task: Task, source: Path, target: Path) -
         raise RequestError(
             "wrong_type", f"--out: expected a task with tables or texts; {task.name} has {task.modality} data"
         )
-    served, done, refused = load_champion(workspace, task), 0, 0
-    rejects = rejected_path(target)
-    texts = [name for name, column in task.columns.items() if column.parsed_as_text]
-    table = table_reader.open_table(source, task.source.dialect, texts)
+    model, predicted, rejected = load_champion(workspace, task), 0, 0
+    rejected_file = rejected_path(target)
+    text_columns = [name for name, column in task.columns.items() if column.parsed_as_text]
+    table = table_reader.open_table(source, task.source.dialect, text_columns)
     table_reader.require_columns(source, task.columns, table.layout.columns)
-    with files.atomic_file(target) as path, WRITERS[target.suffix](path) as write, _progress(source, table) as tell:
+    with (
+        files.atomic_file(target) as path,
+        WRITERS[target.suffix](path) as write_predictions,
+        _progress(source, table) as report_progress,
+    ):
         with ExitStack() as stack:
-            refuse: Write | None = None
+            write_rejected: Write | None = None
             for part in table.parts(rows=ROWS_PER_PART):
-                good, bad = separate_rows(task, part, source)
-                if len(good):
-                    rows = {name: parse_column(task, name, good[name]) for name in task.columns}
-                    write(_add_predictions(good, served.predictor.respond(rows), source))
-                if len(bad):
-                    refuse = refuse or stack.enter_context(WRITERS[target.suffix](_replacing(stack, rejects)))
-                    refuse(bad)
-                done, refused = done + len(good), refused + len(bad)
-                tell(done + refused)
-        _require_predictions(source, done, refused, rejects)
-    if not refused:
-        rejects.unlink(missing_ok=True)  # left by an earlier call
-    summary = {"rejected": refused, "rejected_rows": str(rejects)} if refused else {}
-    return {"task": task.name, "version": served.version, "rows": done, "out": str(target), **summary}
+                valid, invalid = separate_rows(task, part, source)
+                if len(valid):
+                    rows = {name: parse_column(task, name, valid[name]) for name in task.columns}
+                    write_predictions(_add_predictions(valid, model.predictor.respond(rows), source))
+                if len(invalid):
+                    write_rejected = write_rejected or stack.enter_context(
+                        WRITERS[target.suffix](_replacing(stack, rejected_file))
+                    )
+                    write_rejected(invalid)
+                predicted, rejected = predicted + len(valid), rejected + len(invalid)
+                report_progress(predicted + rejected)
+        _require_predictions(source, predicted, rejected, rejected_file)
+    if not rejected:
+        rejected_file.unlink(missing_ok=True)  # left by an earlier call
+    summary = {"rejected": rejected, "rejected_rows": str(rejected_file)} if rejected else {}
+    return {"task": task.name, "version": model.version, "rows": predicted, "out": str(target), **summary}
 
 
 def rejected_path(target: Path) -> Path:
@@ -74,31 +78,31 @@ def _replacing(stack: ExitStack, path: Path) -> Path:
     return stack.enter_context(files.atomic_file(path))
 
 
-def _require_predictions(source: Path, done: int, refused: int, rejects: Path) -> None:
-    if not done:
-        text = f"all {refused:,} were rejected: see {rejects}" if refused else "received none"
+def _require_predictions(source: Path, predicted: int, rejected: int, rejected_file: Path) -> None:
+    if not predicted:
+        text = f"all {rejected:,} were rejected: see {rejected_file}" if rejected else "received none"
         raise RequestError("no_instances", f"expected rows in {source}; {text}", "--csv")
 
 
 def separate_rows(task: Task, part: pd.DataFrame, source: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the valid rows; and the invalid ones, with their number in the file and the reason."""
-    if taken := {REASON_COLUMN, ROW_COLUMN} & set(part.columns):
-        raise DataError(f"{source.name}: expected no column {min(taken)}, a name reserved for rejected rows")
+    if reserved := {REASON_COLUMN, ROW_COLUMN} & set(part.columns):
+        raise DataError(f"{source.name}: expected no column {min(reserved)}, a name reserved for rejected rows")
     reasons: dict[int, str] = {}
     for name, column in task.columns.items():
         try:
             column.parse_cells(part[name], name)
         except RequestError:
-            for place, cell in enumerate(part[name].tolist()):
-                if place not in reasons and (why := _refusal_reason(column, cell)):
-                    reasons[place] = f"{name}: {why}"
-    bad = part.iloc[[*sorted(reasons)]].copy()
-    good = part.drop(index=bad.index) if reasons else part
-    bad[ROW_COLUMN], bad[REASON_COLUMN] = bad.index + 1, [reasons[place] for place in sorted(reasons)]
-    return good, bad
+            for index, cell in enumerate(part[name].tolist()):
+                if index not in reasons and (reason := _rejection_reason(column, cell)):
+                    reasons[index] = f"{name}: {reason}"
+    invalid = part.iloc[[*sorted(reasons)]].copy()
+    valid = part.drop(index=invalid.index) if reasons else part
+    invalid[ROW_COLUMN], invalid[REASON_COLUMN] = invalid.index + 1, [reasons[index] for index in sorted(reasons)]
+    return valid, invalid
 
 
-def _refusal_reason(column: Column, cell: object) -> str:
+def _rejection_reason(column: Column, cell: object) -> str:
     try:
         column.parse(column.read([cell]), "")
     except RequestError as error:
@@ -112,14 +116,14 @@ def _progress(source: Path, table: table_reader.TableFile) -> Any:
 
 def _add_predictions(part: pd.DataFrame, predictions: list[Any], source: Path) -> pd.DataFrame:
     """Add predictions to their rows: a label with a probability for each class, or the prediction itself."""
-    found: dict[str, list[Any]] = {"prediction": predictions}
+    columns: dict[str, list[Any]] = {"prediction": predictions}
     if isinstance(predictions[0], dict):
-        found = {"prediction": [one["label"] for one in predictions]}
+        columns = {"prediction": [prediction["label"] for prediction in predictions]}
         for name in predictions[0]["probabilities"]:
-            found[f"probability_{name}"] = [one["probabilities"][name] for one in predictions]
-    if taken := found.keys() & set(part.columns):
-        raise DataError(f"{source.name}: expected no column {min(taken)}, a name reserved for predictions")
-    return part.assign(**found)
+            columns[f"probability_{name}"] = [prediction["probabilities"][name] for prediction in predictions]
+    if reserved := columns.keys() & set(part.columns):
+        raise DataError(f"{source.name}: expected no column {min(reserved)}, a name reserved for predictions")
+    return part.assign(**columns)
 
 
 @contextmanager
@@ -127,19 +131,21 @@ def _parquet(path: Path) -> Iterator[Write]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    opened: list[pq.ParquetWriter] = []
+    writers: list[pq.ParquetWriter] = []
 
     def write(frame: pd.DataFrame) -> None:
         table = pa.Table.from_pandas(frame, preserve_index=False)
-        if not opened:  # a column with no values yet may have text in later rows
-            kinds = [pa.string() if pa.types.is_null(kind) else kind for kind in table.schema.types]
-            opened.append(pq.ParquetWriter(path, pa.schema([*zip(table.schema.names, kinds, strict=True)])))
-        opened[0].write_table(table.cast(opened[0].schema))
+        if not writers:  # a column with no values yet may have text in later rows
+            arrow_types = [
+                pa.string() if pa.types.is_null(arrow_type) else arrow_type for arrow_type in table.schema.types
+            ]
+            writers.append(pq.ParquetWriter(path, pa.schema([*zip(table.schema.names, arrow_types, strict=True)])))
+        writers[0].write_table(table.cast(writers[0].schema))
 
     try:
         yield write
     finally:
-        for writer in opened:
+        for writer in writers:
             writer.close()
 
 

@@ -28,24 +28,24 @@ def serve(
     say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Replace this process by the service (exec), so that it receives signals directly."""
-    named = list(tasks)
-    folders = champions(workspace, named, say)
+    task_names = list(tasks)
+    folders = champions(workspace, task_names, say)
     _check_port(*address)
     url = f"http://{address[0]}:{address[1]}"
     for name, folder in folders.items():
         say(f"{name} {folder.name}: {url}/v1/models/{name}")
-    key = ' -H "Authorization: Bearer KEY"' if limits and "KEYS" in limits else ""
+    header = ' -H "Authorization: Bearer KEY"' if limits and "KEYS" in limits else ""
     say(f"page: {url}/")
-    if found := next(filter(None, (example(folder, url) for folder in folders.values())), ""):
-        say(f"try: {found}{key}")
-    home = workspace.state("serve", str(address[1]))
-    places = {
+    if curl := next(filter(None, (example(folder, url) for folder in folders.values())), ""):
+        say(f"try: {curl}{header}")
+    bentoml_home = workspace.state("serve", str(address[1]))
+    paths = {
         "CHAMPIONS": str(workspace.service.parent),
         "RECORDS": str(workspace.records),
         "STATE": str(last_good(workspace).folder),
     }
-    given = {**places, "TASKS": " ".join(named), **(limits or {})}
-    os.execve(sys.executable, command(*address), environment(given, home))  # noqa: S606 - no shell
+    settings = {**paths, "TASKS": " ".join(task_names), **(limits or {})}
+    os.execve(sys.executable, command(*address), environment(settings, bentoml_home))  # noqa: S606 - no shell
 
 
 def champions(
@@ -56,30 +56,30 @@ def champions(
     A task with a damaged pointer or package is served by its last good version, or left out if there is none; both are
     reported through `say`. Raise an error if a named task has no champion, or if no task can be served.
     """
-    named, registry = list(tasks), Registry(workspace)
-    found: dict[str, Path] = {}
+    task_names, registry = list(tasks), Registry(workspace)
+    packages: dict[str, Path] = {}
     problems: dict[str, TiltyardError] = {}
-    for name in named or workspace.tasks():
+    for name in task_names or workspace.tasks():
         try:
             if champion := registry.champion(name):
-                found[name] = registry.package(name, champion.version)
+                packages[name] = registry.package(name, champion.version)
         except TiltyardError as error:
             problems[name] = error
     for name, problem in problems.items():
         folders = last_good(workspace).folders(name, workspace.service.parent)
-        found |= dict(zip([name], folders, strict=False))
+        packages |= dict(zip([name], folders, strict=False))
         served = f"the last good version {folders[0].name} is served" if folders else "it is not served"
         say(f"{name}: {problem}; {served}")
-    missing = [name for name in named if name not in found and name not in problems]
+    missing = [name for name in task_names if name not in packages and name not in problems]
     if unknown := [name for name in missing if name not in workspace.tasks()]:
         raise loader.unknown_task_error(workspace, unknown[0])
-    if problems and not found and not missing:
+    if problems and not packages and not missing:
         raise next(iter(problems.values()))
-    if missing or not found:
-        run = f"tiltyard run {' '.join(missing)}".strip()
+    if missing or not packages:
+        run_command = f"tiltyard run {' '.join(missing)}".strip()
         names = ", ".join(missing or task_list.listed(workspace))
-        raise RegistryError(f"no champion yet of {names}", hint=f"make one: {run}")
-    return found
+        raise RegistryError(f"no champion yet of {names}", hint=f"make one: {run_command}")
+    return packages
 
 
 def last_good(workspace: Workspace) -> LastGood:
@@ -97,10 +97,14 @@ def fixed_packages(folders: dict[str, Path]) -> dict[str, str]:
     return {"PACKAGES": os.pathsep.join(map(str, folders.values()))}
 
 
-def environment(given: dict[str, str], home: Path) -> dict[str, str]:
+def environment(settings: dict[str, str], bentoml_home: Path) -> dict[str, str]:
     """Return the environment of a service, with a BentoML home of its own, where it clears earlier metrics."""
-    others = {name: value for name, value in os.environ.items() if name not in SERVICE_VARIABLES}
-    return {**others, **{f"TILTYARD_{name}": value for name, value in given.items()}, "BENTOML_HOME": str(home)}
+    inherited = {name: value for name, value in os.environ.items() if name not in SERVICE_VARIABLES}
+    return {
+        **inherited,
+        **{f"TILTYARD_{name}": value for name, value in settings.items()},
+        "BENTOML_HOME": str(bentoml_home),
+    }
 
 
 def example(folder: Path, url: str) -> str:

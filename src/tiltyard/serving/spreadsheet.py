@@ -35,8 +35,8 @@ def write_frame(file: TextIO, frame: pd.DataFrame, *, header: bool) -> None:
     """Write a table, with or without its header."""
     import pandas as pd
 
-    texts = [str(name) for name, kind in frame.dtypes.items() if kind.kind == "O"]
-    cells = {name: [escape(cell) for cell in frame[name].tolist()] for name in texts}
+    text_columns = [str(name) for name, dtype in frame.dtypes.items() if dtype.kind == "O"]
+    cells = {name: [escape(cell) for cell in frame[name].tolist()] for name in text_columns}
     escaped = {name: pd.Series(column, index=frame.index, dtype=object) for name, column in cells.items()}
     names = [escape(name) for name in frame.columns]
     quoting = _quoting(chain(names, *cells.values()))

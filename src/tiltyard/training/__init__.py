@@ -1,5 +1,5 @@
 """Training: networks, batches, callbacks, checkpoints, cross-validation, and export to ONNX.
 
-Nothing here sees test rows.
+Nothing here reads test rows.
 Start with train.py, then fit.py.
 """

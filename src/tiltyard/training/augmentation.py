@@ -14,7 +14,7 @@ FLIPS = {"horizontal": "horizontal", "vertical": "vertical", "both": "horizontal
 
 
 def augmentation(settings: Augment, seed: int) -> keras.Sequential:
-    """Stack the configured layers, which act in training only. Areas moved in from outside are black."""
+    """Stack the configured layers, which are active in training only. Areas outside of the image become black."""
     from keras import Sequential
 
     stack = [
@@ -34,7 +34,7 @@ def _layers() -> dict[str, Callable[[Any, int], keras.layers.Layer]]:
     black = {"fill_mode": "constant"}
     full = {"value_range": (0, HIGHEST)}
     return {
-        "flip": lambda way, seed: layers.RandomFlip(FLIPS[way], seed=seed),
+        "flip": lambda flip, seed: layers.RandomFlip(FLIPS[flip], seed=seed),
         "rotation": lambda degrees, seed: layers.RandomRotation(degrees / 360, **black, seed=seed),
         "shift": lambda share, seed: layers.RandomTranslation(share, share, **black, seed=seed),
         "zoom": lambda share, seed: layers.RandomZoom((-share, share), (-share, share), **black, seed=seed),

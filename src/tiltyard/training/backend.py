@@ -15,9 +15,14 @@ from tiltyard.config.task import Task
 from tiltyard.errors import TrainingError
 from tiltyard.workspace import Workspace
 
-VARIABLE = "KERAS_BACKEND"  # if it is set, it wins
+VARIABLE = "KERAS_BACKEND"  # if it is set, it overrides the task file
 BACKENDS = ("tensorflow", "jax")
-FASTER_WITH_JAX = ("mlp", "perceptron")  # on a CPU; recurrent and convolutional networks are faster with TensorFlow
+FASTER_WITH_JAX = (
+    "mlp",
+    "perceptron",
+    "realmlp",
+    "tabm",
+)  # on a CPU; recurrent and convolutional networks are faster with TensorFlow
 COMMAND = "from tiltyard.cli.main import main; main()"
 
 
@@ -32,7 +37,7 @@ def chosen(task: Task) -> str:
 
 
 def load(task: Task) -> None:
-    """Load Keras with the backend of a task; raise TrainingError if it is not there, or another one is loaded."""
+    """Load Keras with the backend of a task; raise TrainingError if it is not installed, or another one is loaded."""
     backend = chosen(task)
     if backend not in BACKENDS:
         raise TrainingError(f"{VARIABLE}: expected {' or '.join(BACKENDS)}; received {backend}", hint="unset it")
@@ -45,9 +50,9 @@ def load(task: Task) -> None:
         library_imports.load("keras")
     import keras
 
-    if (loaded := keras.backend.backend()) != backend:
+    if (loaded_backend := keras.backend.backend()) != backend:
         raise TrainingError(
-            f"train.backend: {backend} was expected, and this process has loaded {loaded}",
+            f"train.backend: {backend} was expected, and this process has loaded {loaded_backend}",
             hint=f"train the task alone: tiltyard train {task.name}",
         )
 
@@ -55,12 +60,12 @@ def load(task: Task) -> None:
 @contextlib.contextmanager
 def _variable(backend: str) -> Iterator[None]:
     """Set the variable that Keras reads when it is loaded; tasks that are trained later may have another backend."""
-    before = os.environ.get(VARIABLE)
+    previous = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = backend
     try:
         yield
     finally:
-        if before is None:
+        if previous is None:
             del os.environ[VARIABLE]
 
 
@@ -75,8 +80,8 @@ def train_apart(workspace: Workspace, task: Task) -> dict[str, Any]:
     with processes.supervised(workspace, "train", task.name) as variables:
         command = [sys.executable, "-c", COMMAND, "train", task.name]
         environment = {**os.environ, **variables, VARIABLE: chosen(task)}
-        done = subprocess.run(command, cwd=workspace.root, env=environment, stdout=subprocess.DEVNULL, check=False)
-    if done.returncode:
+        process = subprocess.run(command, cwd=workspace.root, env=environment, stdout=subprocess.DEVNULL, check=False)
+    if process.returncode:
         raise processes.stage_error(workspace, "train", task.name)
     record: dict[str, Any] = files.read_json(workspace.out(task.name, "train") / "training.json")
     return record

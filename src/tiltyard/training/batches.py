@@ -15,7 +15,7 @@ from tiltyard.preparation.array_file import ArrayFile
 
 BLOCK = 1024  # adjacent rows that are read together
 POOL = 1 << 27  # bytes of features in memory at a time, if they do not all fit
-ASSEMBLED = 1 << 25  # bytes of features that are handed to the compiled loop at a time, if it cannot have all
+ASSEMBLED = 1 << 25  # bytes of features that are passed to the compiled loop at a time, if they are not in memory
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Batches:
         seed: int | None = None,
         mixup: float = 0.0,
     ) -> None:
-        self.features, *self.others = arrays
+        self.features, *self.other_arrays = arrays
         self.size = size
         self.seed = seed
         self.mixup = mixup
@@ -57,35 +57,35 @@ class Batches:
         """Return the number of batches per epoch; the last may be smaller."""
         return math.ceil(len(self.order) / self.size)
 
-    def __getitem__(self, place: int) -> tuple[Array, ...]:
+    def __getitem__(self, position: int) -> tuple[Array, ...]:
         """Return one batch."""
-        first = place * self.size
+        first = position * self.size
         index = self.order[first : first + self.size]
         features = self._features(first, index).astype(np.float32, copy=False)  # images are stored as bytes
-        arrays = features, *(array[index] for array in self.others)
-        chance = np.random.default_rng([self.seed or 0, self.epoch, place]) if self.mixup else None
-        return mixed(arrays, self.mixup, chance) if chance else arrays
+        arrays = features, *(array[index] for array in self.other_arrays)
+        generator = np.random.default_rng([self.seed or 0, self.epoch, position]) if self.mixup else None
+        return mixed(arrays, self.mixup, generator) if generator else arrays
 
     def deal(self, epoch: int) -> None:
         """Shuffle for an epoch."""
-        chance, rows = np.random.default_rng([self.seed or 0, epoch]), len(self.order)
+        generator, rows = np.random.default_rng([self.seed or 0, epoch]), len(self.order)
         self.epoch = epoch
         self.loaded_pool = -1, None
         if not isinstance(self.features, ArrayFile):
-            self.order = chance.permutation(rows)
+            self.order = generator.permutation(rows)
             return
-        blocks = chance.permutation(math.ceil(rows / BLOCK))
+        blocks = generator.permutation(math.ceil(rows / BLOCK))
         order = (blocks[:, None] * BLOCK + np.arange(BLOCK)).ravel()
         self.order = order[order < rows]
         for start in range(0, rows, self.pool):
-            chance.shuffle(self.order[start : start + self.pool])
+            generator.shuffle(self.order[start : start + self.pool])
 
     @property
     def whole(self) -> tuple[Array, ...] | None:
         """All rows, if they are in memory and need no mixing: the compiled loop then picks the rows of each batch."""
         if isinstance(self.features, ArrayFile) or self.mixup:
             return None
-        return self.features, *self.others
+        return self.features, *self.other_arrays
 
     def assembled(self) -> Iterator[Rows]:
         """Yield all batches of the epoch, several at a time; a thread assembles the next ones meanwhile."""
@@ -93,15 +93,15 @@ class Batches:
         count = max(1, ASSEMBLED // max(width, 1))
         starts = range(0, len(self), count)
         with ThreadPoolExecutor(1) as thread:
-            ahead = thread.submit(self._join, starts[0], count)
-            for following in [*starts[1:], None]:
-                rows = ahead.result()
-                if following is not None:
-                    ahead = thread.submit(self._join, following, count)
+            future = thread.submit(self._join, starts[0], count)
+            for next_start in [*starts[1:], None]:
+                rows = future.result()
+                if next_start is not None:
+                    future = thread.submit(self._join, next_start, count)
                 yield rows
 
     def _join(self, first: int, count: int) -> Rows:
-        """Return so many batches from this one on, one after the other."""
+        """Return `count` batches from the one at `first` on, concatenated."""
         batches = [self[place] for place in range(first, min(first + count, len(self)))]
         arrays = tuple(np.concatenate(parts) for parts in zip(*batches, strict=True))
         return Rows(arrays, np.arange(len(arrays[0])))
@@ -128,11 +128,11 @@ class Batches:
         return pool
 
 
-def mixed(arrays: tuple[Array, ...], alpha: float, chance: np.random.Generator) -> tuple[Array, ...]:
+def mixed(arrays: tuple[Array, ...], alpha: float, generator: np.random.Generator) -> tuple[Array, ...]:
     """Apply MixUp to all arrays alike; the larger share is the row's own."""
     rows = len(arrays[0])
-    share = chance.beta(alpha, alpha, rows).astype(np.float32)
-    share, partner = np.maximum(share, 1 - share), chance.permutation(rows)
+    share = generator.beta(alpha, alpha, rows).astype(np.float32)
+    share, partner = np.maximum(share, 1 - share), generator.permutation(rows)
     return tuple(_mix(array, share, partner) for array in arrays)
 
 

@@ -15,7 +15,7 @@ from tiltyard.config.learning_rate_schedules import Plateau
 from tiltyard.config.train_section import StopAt, Train
 
 SECONDS_A_LINE = 5  # without a terminal
-SECONDS_A_NOTE = 0.25  # between two writings of the progress file, which cost more than an epoch of a small model
+SECONDS_A_NOTE = 0.25  # between two writes of the progress file, which take longer than an epoch of a small model
 
 
 class TrainingMonitor(keras.callbacks.Callback):  # type: ignore[misc]
@@ -60,23 +60,23 @@ class TrainingMonitor(keras.callbacks.Callback):  # type: ignore[misc]
             self.writer.add_scalar(name, value, epoch)
         text = "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if name != "learning_rate")
         self.bar.update(self.row, completed=self.done, figures=text)
-        self._note(figures)
+        self._write_progress(figures)
         if not self.console.is_terminal and time.monotonic() - self.last_line > SECONDS_A_LINE:
             self.console.print(
                 f"{self.task} epoch {self.done}/{self.params['epochs']}  {text}", highlight=False, soft_wrap=True
             )
             self.last_line = time.monotonic()
 
-    def _note(self, figures: dict[str, float]) -> None:
-        """Write the progress to a file, which `tiltyard run` shows, if it has not been written just now."""
-        if (figure := figures.get(self.monitor)) is not None:
+    def _write_progress(self, figures: dict[str, float]) -> None:
+        """Write the progress to a file, which `tiltyard run` shows, unless it was written just before."""
+        if (value := figures.get(self.monitor)) is not None:
             better = max if self.monitor.endswith("accuracy") else min
-            self.best = figure if self.best is None else better(self.best, figure)
+            self.best = value if self.best is None else better(self.best, value)
         if time.monotonic() - self.last_note < SECONDS_A_NOTE:
             return
         self.last_note = time.monotonic()
-        at = {"epoch": self.done, "epochs": self.params["epochs"], "monitor": self.monitor, "best": self.best}
-        files.write_json(self.progress_file, {**at, **figures})
+        position = {"epoch": self.done, "epochs": self.params["epochs"], "monitor": self.monitor, "best": self.best}
+        files.write_json(self.progress_file, {**position, **figures})
 
     def close(self) -> None:
         """Close the bar and the event file."""
@@ -100,11 +100,13 @@ class StopAtThreshold(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def from_section(train: Train) -> list[keras.callbacks.Callback]:
-    """Return the Keras callbacks that the train section asks for."""
-    made: list[keras.callbacks.Callback] = []
+    """Return the Keras callbacks that the train section configures."""
+    callbacks: list[keras.callbacks.Callback] = []
     if train.patience:
-        made.append(keras.callbacks.EarlyStopping(train.monitor, min_delta=train.min_delta, patience=train.patience))
+        callbacks.append(
+            keras.callbacks.EarlyStopping(train.monitor, min_delta=train.min_delta, patience=train.patience)
+        )
     if isinstance(plateau := train.schedule, Plateau):
         wait = plateau.wait(train.patience)
-        made.append(keras.callbacks.ReduceLROnPlateau(train.monitor, factor=plateau.factor, patience=wait))
-    return [*made, StopAtThreshold(train.stop_at)] if train.stop_at else made
+        callbacks.append(keras.callbacks.ReduceLROnPlateau(train.monitor, factor=plateau.factor, patience=wait))
+    return [*callbacks, StopAtThreshold(train.stop_at)] if train.stop_at else callbacks

@@ -14,15 +14,15 @@ import numpy as np
 from tiltyard import files
 from tiltyard.arrays import Array
 
-# At most this share of a training's time is spent on writing its state; a resumed run repeats the epochs since then.
+# Largest share of a training's time spent on writing its state; a resumed run repeats the epochs since the last write.
 SHARE = 0.05
 
 
 class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
     """Save weights, optimizer, random states, best weights, history and the state of other callbacks.
 
-    Keras' own BackupAndRestore forgets what EarlyStopping and ModelCheckpoint had seen as best, so that a resumed run
-    may stop elsewhere and keep worse weights. Must be the last callback, to save what the others have just decided.
+    Keras' BackupAndRestore does not save the best values of EarlyStopping and ModelCheckpoint, so that a resumed run
+    may stop elsewhere and keep worse weights. Must be the last callback, to save the decisions of the others.
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.best: list[Array] = []
         self.best_epoch = -1
         self.finished = False
-        self._memory: list[dict[str, Any]] = []
-        self._saved = -math.inf  # when the state was last written, and how many seconds that took
-        self._cost = 0.0
+        self._callback_states: list[dict[str, Any]] = []
+        self._saved_at = -math.inf  # when the state was last written, and how many seconds that took
+        self._save_seconds = 0.0
 
     @property
     def epoch(self) -> int:
@@ -56,8 +56,8 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
         """Return the best monitored value, or None before the first epoch."""
         return self.history[self.monitor][self.best_epoch] if self.best_epoch >= 0 else None
 
-    def _signed(self, figure: float) -> float:
-        return -figure if self.monitor.endswith("accuracy") else figure
+    def _signed(self, value: float) -> float:
+        return -value if self.monitor.endswith("accuracy") else value
 
     def restore(self, model: keras.Model) -> None:
         """Load the state of an interrupted run with the same fingerprint, if there is one; `model` is compiled."""
@@ -72,16 +72,16 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
                 variable.assign(arrays[f"now{place}"])
             self.best = [arrays[f"best{place}"] for place in range(len(model.weights))]
         self.history, self.best_epoch, self.finished = facts["history"], facts["best_epoch"], facts["finished"]
-        self._memory = facts["memory"]
-        self._remind()
+        self._callback_states = facts["memory"]
+        self._restore_callbacks()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Restore the state of the other callbacks, after they reset it."""
-        self._remind()
+        self._restore_callbacks()
 
-    def _remind(self) -> None:
-        for callback, memory in zip(self.others, self._memory, strict=False):
-            vars(callback).update(memory)
+    def _restore_callbacks(self) -> None:
+        for callback, state in zip(self.others, self._callback_states, strict=False):
+            vars(callback).update(state)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Record values and best weights, then save everything if it is due."""
@@ -94,10 +94,10 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
             self.history.setdefault(name, []).append(value)
         self.finished = bool(self.model.stop_training) or self.epoch == self.params["epochs"]
         started = time.monotonic()
-        if self.finished or self._cost <= SHARE * (started - self._saved):
+        if self.finished or self._save_seconds <= SHARE * (started - self._saved_at):
             self._save()
-            self._saved = time.monotonic()
-            self._cost = self._saved - started
+            self._saved_at = time.monotonic()
+            self._save_seconds = self._saved_at - started
 
     def _save(self) -> None:
         facts = {
@@ -105,7 +105,7 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
             "history": self.history,
             "best_epoch": self.best_epoch,
             "finished": self.finished,
-            "memory": [_memory(callback) for callback in self.others],
+            "memory": [_callback_state(callback) for callback in self.others],
         }
         arrays = {f"now{place}": np.array(variable) for place, variable in enumerate(_variables(self.model))}
         arrays |= {f"best{place}": weight for place, weight in enumerate(self.best)}
@@ -118,7 +118,7 @@ def _variables(model: keras.Model) -> list[Any]:
     return [*model.variables, *model.optimizer.variables]
 
 
-def _memory(callback: keras.callbacks.Callback) -> dict[str, Any]:
+def _callback_state(callback: keras.callbacks.Callback) -> dict[str, Any]:
     """Return the state of a callback: its numbers and its snapshots."""
     numbers: dict[str, Any] = {}
     for name, value in vars(callback).items():

@@ -15,29 +15,31 @@ from tiltyard.training.objective import Objective
 if TYPE_CHECKING:
     import keras
 
-ROWS = 1000  # of each part that are measured
+ROWS = 1000  # rows of each part that are measured
 
 
-def baseline_losses(objective: Objective, parts: TrainingRows, body: keras.Model) -> Losses:
+def baseline_losses(objective: Objective, parts: TrainingRows, network: keras.Model) -> Losses:
     """Measure losses without dropout, augmentation, sample weights or penalties, which the curves include."""
-    constant = _constant(objective, objective.core_targets(parts.train[1]), body.output_shape[-1])
-    (train, train_constant), (later, later_constant) = (
-        _losses(objective, body, constant, sample_rows(part, ROWS)) for part in (parts.train, parts.validation)
+    constant = _constant(objective, objective.core_targets(parts.train[1]), network.output_shape[-1])
+    (train, train_constant), (validation, validation_constant) = (
+        _losses(objective, network, constant, sample_rows(part, ROWS)) for part in (parts.train, parts.validation)
     )
-    return Losses(train, later, train_constant, later_constant)
+    return Losses(train, validation, train_constant, validation_constant)
 
 
 def _constant(objective: Objective, targets: Array, units: int) -> Array:
     """Return the label frequencies, or the mean or median of the numbers."""
     if targets.dtype.kind == "f":
-        middle = np.median if objective.loss_name == "mae" else np.mean
-        return np.asarray(middle(targets.reshape(len(targets), -1), axis=0), dtype=np.float32)
+        average = np.median if objective.loss_name == "mae" else np.mean
+        return np.asarray(average(targets.reshape(len(targets), -1), axis=0), dtype=np.float32)
     targets = targets[targets != PAD] if objective.of_texts else targets  # padding is not learned
     shares = np.bincount(targets.ravel(), minlength=max(units, 2)) / targets.size
     return (shares[1:] if units == 1 else shares).astype(np.float32)
 
 
-def _losses(objective: Objective, body: keras.Model, constant: Array, part: tuple[Array, Array]) -> tuple[float, float]:
+def _losses(
+    objective: Objective, model: keras.Model, constant: Array, part: tuple[Array, Array]
+) -> tuple[float, float]:
     """Return the mean loss of the model and of the constant, in chunks: an output may be large."""
     import keras
 
@@ -47,10 +49,10 @@ def _losses(objective: Objective, body: keras.Model, constant: Array, part: tupl
     targets = objective.core_targets(part[1])
     targets = targets.reshape(len(targets), -1)
     sums, start = np.zeros(2), 0
-    for outputs in network.predict_batches(body, part[0]):
+    for outputs in network.predict_batches(model, part[0]):
         truth = targets[start : start + len(outputs)]
-        for place, guess in enumerate((outputs, np.broadcast_to(constant, outputs.shape))):
-            sums[place] += len(outputs) * float(np.mean(np.asarray(loss(truth, guess))))
+        for place, prediction in enumerate((outputs, np.broadcast_to(constant, outputs.shape))):
+            sums[place] += len(outputs) * float(np.mean(np.asarray(loss(truth, prediction))))
         start += len(outputs)
-    mine, simplest = (sums / len(targets)).tolist()
-    return mine, simplest
+    model_loss, constant_loss = (sums / len(targets)).tolist()
+    return model_loss, constant_loss

@@ -19,47 +19,47 @@ from tiltyard.training.fit import RunPaths, fit
 Fold = tuple[Array, ...]
 
 
-def cross_validate(task: Task, parts: TrainingRows, place: RunPaths) -> list[HeldOut]:
+def cross_validate(task: Task, parts: TrainingRows, paths: RunPaths) -> list[HeldOut]:
     """Train once per fold, and return the outputs for the held-out rows."""
     from tiltyard.training import network
 
-    features, truth = _all(parts)
-    found = []
-    for number, (train, stop, held) in enumerate(_folds(task, features, truth), start=1):
-        some = dataclasses.replace(
+    features, truth = _all_rows(parts)
+    results = []
+    for number, (train, stop, held_out) in enumerate(_folds(task, features, truth), start=1):
+        fold_rows = dataclasses.replace(
             parts,
             train=(features[train], truth[train]),
             validation=(features[stop], truth[stop]),
             digest=f"{parts.digest} fold {number} of {task.train.folds}",
         )
-        fitted = fit(_plain(task), some, place.inside(f"fold-{number}"))
-        outputs = network.outputs(network.build_inference(task.model, fitted.body, parts.encoder), features[held])
-        found.append(HeldOut(truth[held], outputs, truth[train]))
-    return found
+        fitted = fit(_without_statistics(task), fold_rows, paths.inside(f"fold-{number}"))
+        outputs = network.outputs(network.build_inference(task.model, fitted.body, parts.encoder), features[held_out])
+        results.append(HeldOut(truth[held_out], outputs, truth[train]))
+    return results
 
 
-def _plain(task: Task) -> Task:
-    """Return the task for a fold, without gradient statistics: its model is discarded."""
+def _without_statistics(task: Task) -> Task:
+    """Return the task for a fold, without gradient statistics, since its model is discarded."""
     return task.model_copy(update={"train": task.train.model_copy(update={"watch": False})})
 
 
-def _all(parts: TrainingRows) -> tuple[Array, Array]:
+def _all_rows(parts: TrainingRows) -> tuple[Array, Array]:
     """Return training and validation rows together; raise if they do not fit into memory."""
-    (first, known), (second, later) = parts.train, parts.validation
-    if not isinstance(first, np.ndarray) or not isinstance(second, np.ndarray):
+    (train_features, train_truth), (validation_features, validation_truth) = parts.train, parts.validation
+    if not isinstance(train_features, np.ndarray) or not isinstance(validation_features, np.ndarray):
         raise DataError(
             "train.folds: expected rows that fit into memory",
             hint="remove train.folds: with so many rows, a single validation part is precise enough",
         )
-    return np.concatenate([first, second]), np.concatenate([known, later])
+    return np.concatenate([train_features, validation_features]), np.concatenate([train_truth, validation_truth])
 
 
 def _folds(task: Task, features: Array, truth: Array) -> Iterator[Fold]:
     """Yield training, early-stopping and held-out rows of each fold."""
     count, share = task.train.folds or 2, task.split.validation / (1 - task.split.test)
     if task.split.kind == "chronological":
-        reach = plugins.load("modalities", task.modality)().overlap(task)
-        folds = _in_time(len(truth), count, share, reach)
+        overlap = plugins.load("modalities", task.modality)().overlap(task)
+        folds = _in_time(len(truth), count, share, overlap)
     else:
         strata = truth if task.classes and task.split.kind != "random" else np.zeros(len(truth), dtype=np.int64)
         folds = _k_folds(_rank(features, strata, task.split.seed), count, max(2, round(1 / share)))
@@ -75,24 +75,27 @@ def _rank(features: Array, strata: Array, seed: int) -> Array:
     _, first, group = np.unique(
         rows.view(f"V{rows.itemsize * rows.shape[1]}")[:, 0], return_index=True, return_inverse=True
     )
-    number, chance = np.empty(len(first), dtype=np.int64), np.random.default_rng(seed)
+    number, generator = np.empty(len(first), dtype=np.int64), np.random.default_rng(seed)
     for stratum in np.unique(strata[first]):
-        inside = np.flatnonzero(strata[first] == stratum)
-        number[inside] = chance.permutation(len(inside))
+        members = np.flatnonzero(strata[first] == stratum)
+        number[members] = generator.permutation(len(members))
     return number[group]
 
 
 def _k_folds(number: Array, count: int, stop: int) -> Iterator[Fold]:
     """Yield the row indices of each fold: training, early stopping (one row in `stop`), held out."""
-    turn, later = number % count, (number // count + 1) % stop == 0
+    fold_of_row, is_stop = number % count, (number // count + 1) % stop == 0
     for fold in range(count):
-        yield tuple(np.flatnonzero(rows) for rows in ((turn != fold) & ~later, (turn != fold) & later, turn == fold))
+        yield tuple(
+            np.flatnonzero(rows)
+            for rows in ((fold_of_row != fold) & ~is_stop, (fold_of_row != fold) & is_stop, fold_of_row == fold)
+        )
 
 
-def _in_time(rows: int, count: int, share: float, reach: int) -> Iterator[Fold]:
-    """Yield the row indices of each fold: a held-out block, and rows before it except `reach` that share values."""
+def _in_time(rows: int, count: int, share: float, overlap: int) -> Iterator[Fold]:
+    """Yield the row indices of each fold: a held-out block, and the rows before it without the overlap."""
     edges = np.linspace(0, rows, count + 2).astype(int)[1:]
     for start, end in itertools.pairwise(edges):
-        known = start - reach
-        middle = round(known * (1 - share))
-        yield np.arange(middle - reach), np.arange(middle, known), np.arange(start, end)
+        usable_end = start - overlap
+        stop_start = round(usable_end * (1 - share))
+        yield np.arange(stop_start - overlap), np.arange(stop_start, usable_end), np.arange(start, end)

@@ -13,7 +13,7 @@ from tiltyard.errors import TrainingError
 LEARNED = 0.1  # least share of the baseline's loss on training rows that a fitted model removes
 LOST = 1 / 3  # largest share of that gain that validation rows may lack
 FALLING = 0.01  # share of the baseline's loss removed in the last tenth of the epochs: still falling
-RISEN = 0.2  # share above the best value at the end: the curve has turned
+RISEN = 0.2  # share by which the last value exceeds the best one: the curve has risen again
 VANISHED = 1e-3  # gradient of the first layer divided by that of the last
 EXPLODED = 100.0  # root mean square of a layer's gradient, where targets are standardised
 DEAD = 0.5  # share of the units of a layer
@@ -57,17 +57,17 @@ def diagnose(losses: Losses, record: Mapping[str, Any], snapshots: Sequence[Snap
 def verdict(losses: Losses, record: Mapping[str, Any]) -> tuple[Verdict, str]:
     """Return the fit of the best weights as a verdict and a sentence."""
     best, curve = record["best_epoch"], record["history"]["val_loss"]
-    learned, kept = f"{losses.learned:.0%}", f"{losses.generalised:.0%}"
+    trained, validated = f"{losses.learned:.0%}", f"{losses.generalised:.0%}"
     pair = f"{losses.train:.4g} on training rows, {losses.validation:.4g} on validation rows"
     if losses.learned < LEARNED:
         return "under-fit", (
             f"the loss on training rows is {losses.train:.4g}, that of the best constant "
-            f"{losses.train_baseline:.4g}: {learned} less; expected at least {LEARNED:.0%} less"
+            f"{losses.train_baseline:.4g}: {trained} less; expected at least {LEARNED:.0%} less"
         )
     if losses.generalised < losses.learned * (1 - LOST):
         return "over-fit", (
-            f"it reduces the loss of the best constant by {learned} on training rows and by {kept} on validation rows "
-            f"({pair}){_turned(curve, best)}"
+            f"it reduces the loss of the best constant by {trained} on training rows and by {validated} on validation "
+            f"rows ({pair}){_turned(curve, best)}"
         )
     if (fall := _late_fall(curve)) > FALLING * losses.validation_baseline and not record["stopped_early"]:
         return "under-fit", (
@@ -76,7 +76,7 @@ def verdict(losses: Losses, record: Mapping[str, Any]) -> tuple[Verdict, str]:
             f"{losses.validation_baseline:.4g}"
         )
     return "good fit", (
-        f"it reduces the loss of the best constant by {learned} on training rows and by {kept} on validation rows "
+        f"it reduces the loss of the best constant by {trained} on training rows and by {validated} on validation rows "
         f"({pair}){_turned(curve, best)}"
     )
 
@@ -91,14 +91,14 @@ def _turned(curve: Sequence[float], best: int) -> str:
 
 def _late_fall(curve: Sequence[float]) -> float:
     """Return how much the last tenth of the epochs lowered the best validation loss."""
-    before = len(curve) - max(1, len(curve) // 10)
-    return min(curve[:before]) - min(curve) if before else 0.0
+    earlier = len(curve) - max(1, len(curve) // 10)
+    return min(curve[:earlier]) - min(curve) if earlier else 0.0
 
 
 def findings(snapshots: Sequence[Snapshot]) -> list[str]:
     """Return the problems of the network, one sentence each."""
-    found = [_broken(snapshots), _exploding(snapshots), _vanishing(snapshots), *_dead(snapshots[-1:])]
-    return [text for text in found if text]
+    problems = [_broken(snapshots), _exploding(snapshots), _vanishing(snapshots), *_dead(snapshots[-1:])]
+    return [text for text in problems if text]
 
 
 def _broken(snapshots: Sequence[Snapshot]) -> str:
@@ -111,13 +111,13 @@ def _broken(snapshots: Sequence[Snapshot]) -> str:
 
 def _exploding(snapshots: Sequence[Snapshot]) -> str:
     """Check the largest gradient."""
-    seen = [
+    gradients = [
         (value, layer, snapshot["epoch"])
         for snapshot in snapshots
         for layer, value in snapshot["gradients"].items()
         if value
     ]
-    value, layer, epoch = max(seen, default=(0.0, "", 0))
+    value, layer, epoch = max(gradients, default=(0.0, "", 0))
     if value < EXPLODED:
         return ""
     return (
@@ -153,12 +153,12 @@ def _dead(snapshots: Sequence[Snapshot]) -> list[str]:
 
 def diverged(train: Train, epoch: int, snapshots: Sequence[Snapshot]) -> TrainingError:
     """Return the error for a loss that became NaN or infinite."""
-    seen = "".join(f"; {text}" for text in findings(snapshots))
+    problems = "".join(f"; {text}" for text in findings(snapshots))
     return TrainingError(
-        f"training diverged in epoch {epoch}: expected a finite loss; received NaN or infinity{seen}",
+        f"training diverged in epoch {epoch}: expected a finite loss; received NaN or infinity{problems}",
         hint=f"lower train.learning_rate (now {train.rate:g}) or set train.clip_norm",
     )
 
 
-def _share(part: float, whole: float) -> float:
-    return part / whole if whole > 0 else 0.0
+def _share(part: float, total: float) -> float:
+    return part / total if total > 0 else 0.0

@@ -19,11 +19,11 @@ def join(bodies: list[keras.Model], shares: list[float]) -> keras.Model:
     import keras
 
     features = keras.Input(bodies[0].input_shape[1:], name="features")
-    answers = []
+    outputs = []
     for place, (body, share) in enumerate(zip(bodies, shares, strict=True), start=1):
         member = keras.Model(body.input, body.output, name=f"member_{place}")
-        answers.append(keras.layers.Rescaling(share, dtype="float32")(member(features)))
-    return keras.Model(features, keras.layers.Add(dtype="float32")(answers))
+        outputs.append(keras.layers.Rescaling(share, dtype="float32")(member(features)))
+    return keras.Model(features, keras.layers.Add(dtype="float32")(outputs))
 
 
 def learn_shares(outputs: Array, targets: Array, blend: Literal["mean", "weighted"]) -> list[float]:
@@ -43,17 +43,18 @@ def _slope(mean: Array, outputs: Array, targets: Array) -> Array:
     """Return the gradient by weight: of the squared error for numbers, of the log loss for labels."""
     if targets.dtype.kind == "f":
         return np.asarray((2 * (mean - _shaped(targets)) * outputs).mean(axis=(1, 2)))
-    given, all_given = _label_probabilities(mean[None], targets)[0], _label_probabilities(outputs, targets)
-    return np.asarray(-(all_given / np.maximum(given, 1e-7)).mean(axis=1))
+    mean_probabilities = _label_probabilities(mean[None], targets)[0]
+    member_probabilities = _label_probabilities(outputs, targets)
+    return np.asarray(-(member_probabilities / np.maximum(mean_probabilities, 1e-7)).mean(axis=1))
 
 
 def correlation(outputs: Array, targets: Array) -> dict[str, Any]:
     """Return the correlation of the members' errors: the lower, the more an ensemble gains."""
-    number = targets.dtype.kind == "f"
-    errors = outputs - _shaped(targets) if number else 1 - _label_probabilities(outputs, targets)
+    is_number = targets.dtype.kind == "f"
+    errors = outputs - _shaped(targets) if is_number else 1 - _label_probabilities(outputs, targets)
     table = np.asarray(np.corrcoef(errors.reshape(len(errors), -1).astype(np.float64)))
-    others = table[np.triu_indices(len(table), 1)]
-    return {"mean": round(float(others.mean()), 4), "table": np.round(table, 4).tolist()}
+    pairs = table[np.triu_indices(len(table), 1)]
+    return {"mean": round(float(pairs.mean()), 4), "table": np.round(table, 4).tolist()}
 
 
 def _shaped(targets: Array) -> Array:

@@ -15,7 +15,7 @@ from tiltyard.training.batches import Batches, Rows
 if TYPE_CHECKING:
     import keras
 
-SECONDS_A_CALL = 0.25  # so long that Python between calls costs nothing, so short that Ctrl-C ends the training at once
+SECONDS_A_CALL = 0.25  # long enough to make calls cheap, short enough for Ctrl-C to end the training at once
 Run = Callable[[Rows, int, int], bool]  # rows, first and last step; returns whether the loss is finite
 
 
@@ -31,14 +31,14 @@ class Steps(Protocol):
         """Make test steps."""
 
     def load(self, arrays: tuple[Array, ...]) -> tuple[Any, ...]:
-        """Return arrays as the loops take them."""
+        """Convert arrays to the type that the loops expect."""
 
     def finish(self) -> None:
         """Update the variables of the model after the last call."""
 
 
 class Pace:
-    """How many steps a call makes. It changes no result: a call continues where the one before has ended."""
+    """The number of steps of a call. It does not change results: each call continues where the previous one ended."""
 
     def __init__(self, fixed: int | None) -> None:
         self.fixed = fixed
@@ -49,7 +49,7 @@ class Pace:
         """Choose the number of steps of the next call by the time of this one."""
         if self.compiled and not self.fixed:
             self.steps = max(1, int(steps * SECONDS_A_CALL / max(seconds, 1e-6)))
-        self.compiled = True  # the first call compiles, so its time says nothing
+        self.compiled = True  # the first call includes the compilation, so its time is not used
 
 
 class Pass:
@@ -67,11 +67,11 @@ class Pass:
         for rows in self._rows():
             first, last = 0, -(-len(rows.order) // self.batches.size)
             while first < last:
-                started, until = time.perf_counter(), min(first + self.pace.steps, last)
-                if not self.call(rows, first, until):
+                started, end = time.perf_counter(), min(first + self.pace.steps, last)
+                if not self.call(rows, first, end):
                     return
-                self.pace.note(until - first, time.perf_counter() - started)
-                first = until
+                self.pace.note(end - first, time.perf_counter() - started)
+                first = end
 
     def _rows(self) -> Iterator[Rows]:
         if self.loaded is not None:
@@ -88,38 +88,42 @@ class Epochs:
     train: Batches
     validation: Batches
     steps_per_call: int | None = None
-    behind: int = 0  # epochs of earlier phases: the order of rows depends on them
+    epochs_before: int = 0  # epochs of earlier phases: the order of rows depends on them
 
     def run(self, epochs: range, callbacks: list[keras.callbacks.Callback]) -> None:
         """Train like `model.fit`, from the first of these epochs to the last or until a callback stops the training."""
         import keras
 
         self.model.stop_training = False
-        called = keras.callbacks.CallbackList(callbacks, model=self.model, epochs=epochs.stop, steps=len(self.train))
+        callback_list = keras.callbacks.CallbackList(
+            callbacks, model=self.model, epochs=epochs.stop, steps=len(self.train)
+        )
         self._build_metrics()
         steps = compiled_steps(self.model, self.train.size)
         train = Pass(steps, steps.train, self.train, self.steps_per_call)
         test = Pass(steps, steps.test, self.validation, self.steps_per_call)
-        called.on_train_begin()
+        callback_list.on_train_begin()
         for epoch in epochs:
-            self.train.deal(self.behind + epoch)
-            called.on_epoch_begin(epoch)
-            figures, tested = self._figures(train), self._figures(test)
-            called.on_epoch_end(epoch, {**figures, **{f"val_{name}": value for name, value in tested.items()}})
+            self.train.deal(self.epochs_before + epoch)
+            callback_list.on_epoch_begin(epoch)
+            metrics, test_metrics = self._metrics(train), self._metrics(test)
+            callback_list.on_epoch_end(
+                epoch, {**metrics, **{f"val_{name}": value for name, value in test_metrics.items()}}
+            )
             if self.model.stop_training:
                 break
-        called.on_train_end()
+        callback_list.on_train_end()
 
-    def _figures(self, one: Pass) -> dict[str, float]:
+    def _metrics(self, batch_pass: Pass) -> dict[str, float]:
         """Run a pass and return its mean loss and metrics."""
         self.model.reset_metrics()
-        one.run()
-        one.steps.finish()
+        batch_pass.run()
+        batch_pass.steps.finish()
         return {name: float(value) for name, value in self.model.get_metrics_result().items()}
 
     def _build_metrics(self) -> None:
         """Create the variables of the metrics, since a compiled function must not create any."""
-        targets = self.train.others[0][:1]
+        targets = self.train.other_arrays[0][:1]
         self.model.compute_metrics(None, targets, np.zeros((1, *self.model.output_shape[1:]), np.float32), None)
         self.model.reset_metrics()
 

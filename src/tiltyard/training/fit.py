@@ -54,70 +54,73 @@ class FitResult:
     snapshots: list[dict[str, Any]]
 
 
-def fit(task: Task, rows: TrainingRows, place: RunPaths) -> FitResult:
+def fit(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResult:
     """Build a model and train it; each phase starts from the best weights of the phase before."""
     import keras
 
     from tiltyard.training import network
 
     keras.utils.set_random_seed(task.train.seed)
-    body = network.build_core(task, rows.encoder, rows.train[0].shape[1:])
+    body = network.build_core(task, rows.encoder, rows.train[0])
     model = network.build_trainer(task.train, body)
-    shared = _Shared(Objective.of(task, rows.encoder), rows, place, body, model, task.model.model_dump_json())
-    done: list[CheckpointCallback] = []
+    shared = _Shared(Objective.of(task, rows.encoder), rows, paths, body, model, task.model.model_dump_json())
+    checkpoints: list[CheckpointCallback] = []
     snapshots: list[dict[str, Any]] = []
     for number, settings in enumerate(task.train.phases):
-        one = _Part(shared, settings, number, sum(resume.epoch for resume in done))
-        resume, seen = one.run()
-        done.append(resume)
-        snapshots += [{**snapshot, "epoch": snapshot["epoch"] + one.behind} for snapshot in seen]
-        for weight, best in zip(model.weights, _best(done).best, strict=True):
+        phase = _Phase(shared, settings, number, sum(checkpoint.epoch for checkpoint in checkpoints))
+        checkpoint, phase_snapshots = phase.run()
+        checkpoints.append(checkpoint)
+        snapshots += [{**snapshot, "epoch": snapshot["epoch"] + phase.epochs_before} for snapshot in phase_snapshots]
+        for weight, best in zip(model.weights, _best_checkpoint(checkpoints).best, strict=True):
             weight.assign(best)
-    return FitResult(body, _record(task.train, body, done), snapshots)
+    return FitResult(body, _record(task.train, body, checkpoints), snapshots)
 
 
-def _best(done: list[CheckpointCallback]) -> CheckpointCallback:
+def _best_checkpoint(checkpoints: list[CheckpointCallback]) -> CheckpointCallback:
     """Return the phase with the best weights; of equals the earlier one."""
-    return min(done, key=lambda resume: resume.signed_best)
+    return min(checkpoints, key=lambda checkpoint: checkpoint.signed_best)
 
 
-def _record(train: Train, body: keras.Model, done: list[CheckpointCallback]) -> dict[str, Any]:
+def _record(train: Train, body: keras.Model, checkpoints: list[CheckpointCallback]) -> dict[str, Any]:
     """Return the record of the training, including from which epoch it was resumed."""
-    place, ends = done.index(_best(done)), np.cumsum([0, *(resume.epoch for resume in done)]).tolist()
-    common = [name for name in done[0].history if all(name in resume.history for resume in done)]
+    best_index = checkpoints.index(_best_checkpoint(checkpoints))
+    ends = np.cumsum([0, *(checkpoint.epoch for checkpoint in checkpoints)]).tolist()
+    common = [name for name in checkpoints[0].history if all(name in checkpoint.history for checkpoint in checkpoints)]
     record: dict[str, Any] = {
         "epochs": ends[-1],
-        "best_epoch": ends[place] + done[place].best_epoch + 1,
+        "best_epoch": ends[best_index] + checkpoints[best_index].best_epoch + 1,
         "stopped_early": ends[-1] < sum(phase.epochs for phase in train.phases),
         "parameters": body.count_params(),
         "seed": train.seed,
-        "history": {name: [value for resume in done for value in resume.history[name]] for name in common},
+        "history": {
+            name: [value for checkpoint in checkpoints for value in checkpoint.history[name]] for name in common
+        },
     }
-    if len(done) > 1:
-        record["warm_start"] = {"epoch": ends[1] + 1, "from_epoch": done[0].best_epoch + 1}
+    if len(checkpoints) > 1:
+        record["warm_start"] = {"epoch": ends[1] + 1, "from_epoch": checkpoints[0].best_epoch + 1}
     return record
 
 
 @dataclass(frozen=True)
 class _Shared:
-    """What all phases of a training share."""
+    """The values that all phases of a training share."""
 
     objective: Objective
     rows: TrainingRows
-    place: RunPaths
+    paths: RunPaths
     body: keras.Model
     model: keras.Model  # the model, with augmentation in front of it
     family: str  # the section of the task file that the body was built from, as JSON
 
 
 @dataclass(frozen=True)
-class _Part:
+class _Phase:
     """One call of Keras' fit, or the rest of it after an interruption."""
 
     shared: _Shared
     train: Train
     number: int
-    behind: int  # epochs of the phases before
+    epochs_before: int  # epochs of the phases before
 
     def run(self) -> tuple[CheckpointCallback, list[dict[str, Any]]]:
         """Train until the last epoch, early stopping or divergence; also return the snapshots."""
@@ -125,25 +128,30 @@ class _Part:
         from tiltyard.training.checkpoint import CheckpointCallback
 
         self._compile()
-        train, place, fingerprint = self.train, self.shared.place, self._fingerprint()
-        note = place.state / "progress.json"
-        watch = TrainingMonitor(place.title, place.logs / fingerprint[:12], note, train.monitor)
-        vitals, memorable = self._vitals(watch), from_section(train)
+        train, paths, fingerprint = self.train, self.shared.paths, self._fingerprint()
+        progress_file = paths.state / "progress.json"
+        monitor = TrainingMonitor(paths.title, paths.logs / fingerprint[:12], progress_file, train.monitor)
+        statistics, stateful = self._gradient_statistics(monitor), from_section(train)
         name = f"state-{self.number + 1}.npz" if self.number else "state.npz"
-        resume = CheckpointCallback(place.state / name, fingerprint, [*memorable, *vitals], train.monitor)
-        resume.restore(self.shared.model)
-        watch.done, watch.best = resume.epoch, resume.best_value
+        checkpoint = CheckpointCallback(paths.state / name, fingerprint, [*stateful, *statistics], train.monitor)
+        checkpoint.restore(self.shared.model)
+        monitor.done, monitor.best = checkpoint.epoch, checkpoint.best_value
         try:
-            if not resume.finished:
-                self._fit([*memorable, *self._rates(), watch, *vitals, resume, *self._epoch_callbacks()], resume.epoch)
+            if not checkpoint.finished:
+                self._fit(
+                    [*stateful, *self._rates(), monitor, *statistics, checkpoint, *self._epoch_callbacks()],
+                    checkpoint.epoch,
+                )
         finally:
-            watch.close()
-        if watch.diverged:
-            last = [{"epoch": watch.diverged, **one.snapshot()} for one in vitals]
+            monitor.close()
+        if monitor.diverged:
+            last = [{"epoch": monitor.diverged, **statistic.snapshot()} for statistic in statistics]
             raise diagnosis.diverged(
-                train, watch.diverged, [*(snapshot for one in vitals for snapshot in one.snapshots), *last]
+                train,
+                monitor.diverged,
+                [*(snapshot for statistic in statistics for snapshot in statistic.snapshots), *last],
             )
-        return resume, [snapshot for one in vitals for snapshot in one.snapshots]
+        return checkpoint, [snapshot for statistic in statistics for snapshot in statistic.snapshots]
 
     def _compile(self) -> None:
         from tiltyard.training.optimizer import optimizer
@@ -162,16 +170,16 @@ class _Part:
         from tiltyard.training.epochs import Epochs
 
         train, objective, rows = self.train, self.shared.objective, self.shared.rows
-        (features, truth), (later, answers) = rows.train, rows.validation
+        (features, truth), (validation_features, validation_truth) = rows.train, rows.validation
         mixup = train.augment.mixup if train.augment else 0.0
-        right = objective.targets(truth)
-        arrays = (features, right, objective.weights(truth, right))
+        targets = objective.training_targets(truth)
+        arrays = (features, targets, objective.weights(truth, targets))
         Epochs(
             self.shared.model,
             Batches(arrays, train.batch_size, train.seed, mixup),
-            Batches((later, objective.targets(answers)), train.batch_size),
+            Batches((validation_features, objective.targets(validation_truth)), train.batch_size),
             train.steps_per_execution,
-            self.behind,
+            self.epochs_before,
         ).run(range(done, train.epochs), callbacks)
 
     def _rates(self) -> list[keras.callbacks.Callback]:
@@ -191,31 +199,31 @@ class _Part:
         """Report each epoch, without weight penalties, which would make the losses of variants incomparable."""
         import keras
 
-        tell, show, shared = self.shared.place.tell, self.shared.place.show, self.shared
-        if not (tell or show):
+        on_loss, on_model, shared = self.shared.paths.tell, self.shared.paths.show, self.shared
+        if not (on_loss or on_model):
             return []
 
         def report_epoch(epoch: int, logs: dict[str, float]) -> None:
-            if show:
-                show(self.behind + epoch + 1, shared.body)
-            if tell:
-                tell(self.behind + epoch + 1, float(logs["val_loss"]) - sum(map(float, shared.model.losses)))
+            if on_model:
+                on_model(self.epochs_before + epoch + 1, shared.body)
+            if on_loss:
+                on_loss(self.epochs_before + epoch + 1, float(logs["val_loss"]) - sum(map(float, shared.model.losses)))
 
         return [keras.callbacks.LambdaCallback(on_epoch_end=report_epoch)]
 
-    def _vitals(self, watch: TrainingMonitor) -> list[GradientStats]:
+    def _gradient_statistics(self, monitor: TrainingMonitor) -> list[GradientStats]:
         import keras
 
-        from tiltyard.training.gradient_stats import ROWS, WAYS, GradientStats
+        from tiltyard.training.gradient_stats import PROBE_BUILDERS, ROWS, GradientStats
 
-        if not self.train.watch or keras.backend.backend() not in WAYS:
+        if not self.train.watch or keras.backend.backend() not in PROBE_BUILDERS:
             return []
         objective = self.shared.objective
         features, truth = sample_rows(self.shared.rows.train, min(ROWS, self.train.batch_size))
-        return [GradientStats(self.shared.body, objective.loss, (features, objective.targets(truth)), watch.writer)]
+        return [GradientStats(self.shared.body, objective.loss, (features, objective.targets(truth)), monitor.writer)]
 
     def _fingerprint(self) -> str:
-        """Hash everything that decides the outcome, so that no state of another training is resumed."""
+        """Hash everything that decides the outcome, so that the state of another training is not resumed."""
         import keras
 
         shared = self.shared

@@ -16,9 +16,9 @@ from tiltyard.arrays import Array
 
 ROWS = 64  # sampled; never more than a batch, which fits into memory
 AT_ONCE = 1 << 20  # numbers per partial sum
-ANSWER = "answer of the body"
-Slopes = list[Any]
-Probe = Callable[[Array, Array], tuple[dict[str, Any], Slopes]]
+OUTPUT_KEY = "answer of the body"
+Gradients = list[Any]
+Probe = Callable[[Array, Array], tuple[dict[str, Any], Gradients]]
 
 
 class GradientStats(keras.callbacks.Callback):  # type: ignore[misc]
@@ -27,8 +27,8 @@ class GradientStats(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(self, body: keras.Model, loss: str, rows: tuple[Array, Array], writer: Writer) -> None:
         super().__init__()
         self.names = _names(body)
-        self.weighty = [layer for layer in body.layers if _weights(layer)]
-        self.variables = [variable for layer in self.weighty for variable in _weights(layer)]
+        self.weighted_layers = [layer for layer in body.layers if _weights(layer)]
+        self.variables = [variable for layer in self.weighted_layers for variable in _weights(layer)]
         self.probe = _probe(body, {self.names[layer.name]: layer for layer in body.layers if _rectified(layer)}, loss)
         self.rows = rows
         self.writer = writer
@@ -37,44 +37,49 @@ class GradientStats(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Take a snapshot of the initial weights."""
         if not self.snapshots:
-            self._note(0)
+            self._add_snapshot(0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Take a snapshot if it is due."""
         done = epoch + 1
         if done & (done - 1) == 0:
-            self._note(done)
+            self._add_snapshot(done)
 
-    def _note(self, epoch: int) -> None:
-        seen = self.snapshot()
-        self.snapshots.append({"epoch": epoch, **seen})
-        for name, layers in seen.items():
+    def _add_snapshot(self, epoch: int) -> None:
+        values = self.snapshot()
+        self.snapshots.append({"epoch": epoch, **values})
+        for name, layers in values.items():
             for layer, value in layers.items():
                 self.writer.add_scalar(f"{name}/{layer}", math.nan if value is None else value, epoch)
 
     def snapshot(self) -> dict[str, dict[str, float | None]]:
         """Return root mean squares of gradients and weights by layer, and the shares of dead units."""
-        fired, slopes = self.probe(*self.rows)
-        alive = {name: np.asarray(most).reshape(-1, most.shape[-1]).max(axis=0) > 0 for name, most in fired.items()}
+        activations, gradients = self.probe(*self.rows)
+        alive = {
+            name: np.asarray(outputs).reshape(-1, outputs.shape[-1]).max(axis=0) > 0
+            for name, outputs in activations.items()
+        }
         return {
-            "gradients": self._by_layer(slopes),
+            "gradients": self._by_layer(gradients),
             "weights": self._by_layer([np.asarray(variable) for variable in self.variables]),
             "dead": {name: round(float(1 - units.mean()), 4) for name, units in alive.items()},
         }
 
     def _by_layer(self, arrays: list[Any]) -> dict[str, float | None]:
-        rest = iter(arrays)
-        return {self.names[layer.name]: _size([next(rest) for _ in _weights(layer)]) for layer in self.weighty}
+        remaining = iter(arrays)
+        return {
+            self.names[layer.name]: _size([next(remaining) for _ in _weights(layer)]) for layer in self.weighted_layers
+        }
 
 
 def _names(body: keras.Model) -> dict[str, str]:
     """Return layer names numbered within the model; Keras numbers all layers of the process."""
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     names = {}
     for layer in body.layers:
         kind = re.sub(r"_\d+$", "", layer.name)
-        names[layer.name] = f"{kind}_{seen[kind]}" if seen[kind] else kind
-        seen[kind] += 1
+        names[layer.name] = f"{kind}_{counts[kind]}" if counts[kind] else kind
+        counts[kind] += 1
     return names
 
 
@@ -90,26 +95,26 @@ def _rectified(layer: keras.layers.Layer) -> bool:
 def _probe(body: keras.Model, rectified: dict[str, keras.layers.Layer], loss: str) -> Probe:
     """Compile a function that returns the outputs of ReLU layers and the gradients of all weights."""
     outputs = {name: layer.output for name, layer in rectified.items()}
-    model = keras.Model(body.input, {**outputs, ANSWER: body.output})
+    model = keras.Model(body.input, {**outputs, OUTPUT_KEY: body.output})
 
-    def measured(targets: dict[str, Any], truth: Array) -> Any:
+    def mean_loss(targets: dict[str, Any], truth: Array) -> Any:
         # by name, Keras returns the loss per row, and needs targets in the output's shape
-        guess = targets.pop(ANSWER)
-        right = keras.ops.reshape(truth, keras.ops.shape(guess)) if guess.shape[-1] == 1 else truth
-        return keras.ops.mean(keras.losses.get(loss)(right, guess))
+        prediction = targets.pop(OUTPUT_KEY)
+        expected = keras.ops.reshape(truth, keras.ops.shape(prediction)) if prediction.shape[-1] == 1 else truth
+        return keras.ops.mean(keras.losses.get(loss)(expected, prediction))
 
-    way = WAYS[keras.backend.backend()]
-    return way(model, [v for layer in body.layers for v in _weights(layer)], measured)
+    build = PROBE_BUILDERS[keras.backend.backend()]
+    return build(model, [v for layer in body.layers for v in _weights(layer)], mean_loss)
 
 
-def _by_tape(model: keras.Model, variables: list[Any], measured: Callable[..., Any]) -> Probe:
+def _by_tape(model: keras.Model, variables: list[Any], mean_loss: Callable[..., Any]) -> Probe:
     import tensorflow as tf
 
     @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
-    def probe(features: Array, truth: Array) -> tuple[dict[str, Any], Slopes]:
+    def probe(features: Array, truth: Array) -> tuple[dict[str, Any], Gradients]:
         with tf.GradientTape() as tape:
             targets = model(features, training=False)
-            loss = measured(targets, truth)
+            loss = mean_loss(targets, truth)
         values = [variable.value for variable in variables]
         slopes = tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return targets, [tf.convert_to_tensor(slope) for slope in slopes]  # those of embeddings are sparse
@@ -117,24 +122,24 @@ def _by_tape(model: keras.Model, variables: list[Any], measured: Callable[..., A
     return lambda features, truth: probe(tf.constant(features), tf.constant(truth))
 
 
-def _by_function(model: keras.Model, variables: list[Any], measured: Callable[..., Any]) -> Probe:
+def _by_function(model: keras.Model, variables: list[Any], mean_loss: Callable[..., Any]) -> Probe:
     import jax
 
-    wanted = [place for place, v in enumerate(model.trainable_variables) if any(v is one for one in variables)]
+    positions = [place for place, v in enumerate(model.trainable_variables) if any(v is wanted for wanted in variables)]
 
     @jax.jit  # type: ignore[untyped-decorator]
-    def probe(trained: Slopes, fixed: Slopes, features: Array, truth: Array) -> Any:
-        def objective(trained: Slopes) -> Any:
+    def probe(trained: Gradients, fixed: Gradients, features: Array, truth: Array) -> Any:
+        def objective(trained: Gradients) -> Any:
             targets, _ = model.stateless_call(trained, fixed, features, training=False)
-            return measured(targets, truth), targets
+            return mean_loss(targets, truth), targets
 
         return jax.grad(objective, has_aux=True)(trained)
 
-    def run(features: Array, truth: Array) -> tuple[dict[str, Any], Slopes]:
+    def run(features: Array, truth: Array) -> tuple[dict[str, Any], Gradients]:
         trained = [variable.value for variable in model.trainable_variables]
         fixed = [variable.value for variable in model.non_trainable_variables]
         slopes, targets = probe(trained, fixed, features, truth)
-        return targets, [slopes[place] for place in wanted]
+        return targets, [slopes[place] for place in positions]
 
     return run
 
@@ -152,4 +157,4 @@ def _squares(array: Array) -> float:
     return sum(float(np.square(part, dtype=np.float64).sum()) for part in parts)
 
 
-WAYS = {"tensorflow": _by_tape, "jax": _by_function}  # by backend; no statistics under others
+PROBE_BUILDERS = {"tensorflow": _by_tape, "jax": _by_function}  # by backend; no statistics under others

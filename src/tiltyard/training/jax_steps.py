@@ -28,9 +28,9 @@ class JaxSteps:
     def __init__(self, model: keras.Model, size: int) -> None:
         self.model = model
         self.size = size
-        self.loops = {way: _loop(step) for way, step in (("train", model.train_step), ("test", model.test_step))}
+        self.loops = {mode: _loop(step) for mode, step in (("train", model.train_step), ("test", model.test_step))}
         self.state: State | None = None
-        self.way = ""
+        self.mode = ""
 
     def load(self, arrays: tuple[Array, ...]) -> tuple[Any, ...]:
         """Return arrays on the device."""
@@ -51,27 +51,27 @@ class JaxSteps:
                 variable.assign(value)
         self.state = None
 
-    def _run(self, way: str, rows: Rows, first: int, last: int) -> bool:
+    def _run(self, mode: str, rows: Rows, first: int, last: int) -> bool:
         """Run whole batches in one loop; a smaller last one is compiled for its own size."""
-        self.way = way
+        self.mode = mode
         full, finite = len(rows.order) // self.size, True
         if first < (end := min(last, full)):
             finite = self._call(rows.arrays, rows.order[: full * self.size], self.size, range(first, end))
         if finite and last > full:
-            rest = rows.order[full * self.size :]
-            finite = self._call(rows.arrays, rest, len(rest), range(1))
+            last_batch = rows.order[full * self.size :]
+            finite = self._call(rows.arrays, last_batch, len(last_batch), range(1))
         return finite
 
     def _call(self, arrays: tuple[Any, ...], order: Array, size: int, places: range) -> bool:
-        state = self.state or tuple([variable.value for variable in some] for some in self._variables())
+        state = self.state or tuple([variable.value for variable in variables] for variables in self._variables())
         ends = np.int32(places.start), np.int32(places.stop)
-        loss, self.state = self.loops[self.way](size, state, (arrays, jnp.asarray(order)), ends)
+        loss, self.state = self.loops[self.mode](size, state, (arrays, jnp.asarray(order)), ends)
         return bool(jnp.isfinite(loss))
 
     def _variables(self) -> tuple[list[Any], ...]:
         """Return the variables that a step reads and writes, as `train_step` and `test_step` of Keras expect them."""
         model = self.model
-        optimizer = (model.optimizer.variables,) if self.way == "train" else ()
+        optimizer = (model.optimizer.variables,) if self.mode == "train" else ()
         return model.trainable_variables, model.non_trainable_variables, *optimizer, model.metrics_variables
 
 
@@ -79,17 +79,17 @@ def _loop(step: Callable[..., Any]) -> Callable[..., Any]:
     def loop(size: int, state: State, rows: tuple[tuple[Any, ...], Any], ends: tuple[Any, Any]) -> Any:
         (arrays, order), (first, last) = rows, ends
 
-        def go_on(carry: Any) -> Any:
+        def should_continue(carry: Any) -> Any:
             return (carry[0] < last) & jnp.isfinite(carry[1])
 
         def body(carry: Any) -> Any:
             place, _, state = carry
             index = jax.lax.dynamic_slice_in_dim(order, place * size, size)
-            features, *others = (array[index] for array in arrays)
-            logs, state = step(state, (features.astype(jnp.float32), *others))
+            features, *other_arrays = (array[index] for array in arrays)
+            logs, state = step(state, (features.astype(jnp.float32), *other_arrays))
             return place + 1, logs["loss"], state
 
-        _, loss, state = jax.lax.while_loop(go_on, body, (first, jnp.float32(0.0), state))
+        _, loss, state = jax.lax.while_loop(should_continue, body, (first, jnp.float32(0.0), state))
         return loss, state
 
     compiled: Callable[..., Any] = jax.jit(loop, static_argnums=0, donate_argnums=1)

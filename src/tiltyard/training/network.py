@@ -14,6 +14,7 @@ from tiltyard.errors import TaskError
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.series import Series
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.models._tables import MEMBERS
 from tiltyard.modeling.models.base import Model
 from tiltyard.preparation.array_file import Features
 from tiltyard.training.augmentation import augmentation
@@ -21,15 +22,19 @@ from tiltyard.training.augmentation import augmentation
 if TYPE_CHECKING:
     import keras
 
-LONGEST = 300  # characters of an error of Keras
-AT_ONCE, BYTES = 1024, 1 << 22  # rows per prediction batch, and their bytes at most
+STATISTICS_ROWS = 50_000  # training rows of which a family computes statistics
+MAX_ERROR_CHARACTERS = 300  # characters of an error of Keras
+MAX_BATCH_ROWS, MAX_BATCH_BYTES = 1024, 1 << 22  # rows per prediction batch, and their bytes at most
 
 
-def build_core(task: Task, encoder: Encoder, shape: tuple[int, ...]) -> keras.Model:
-    """Build the core: scaling by training statistics, the family's layers, the output layer."""
+def build_core(task: Task, encoder: Encoder, rows: Features) -> keras.Model:
+    """Build the core for training rows: scaling by their statistics, the family's layers, the output layer."""
     import keras
 
+    shape = rows.shape[1:]
     mean, std = (np.array(part, dtype=np.float32) for part in encoder.scaling())
+    if task.model.adapts:
+        task.model.adapt((_sample(rows) - mean) / std)
     features = keras.Input(shape, name="features")
     # Rescaling, not Normalization: the latter does not survive the export to ONNX
     # float32 even under mixed precision: 16 bits hold neither large values nor ids
@@ -40,8 +45,15 @@ def build_core(task: Task, encoder: Encoder, shape: tuple[int, ...]) -> keras.Mo
         x = x - x[:, -1:] * relative
     units = encoder.problem.units(task.target, task.output, encoder)
     output = _family(task.model, encoder, x, (units, task.output))
-    last = _last(task.target.column, encoder, features) if task.problem == "forecasting" else None
+    last = _last_value(task.target.column, encoder, features) if task.problem == "forecasting" else None
     return keras.Model(features, output if last is None else output + last)
+
+
+def _sample(rows: Features) -> Array:
+    """Return at most so many rows, evenly spaced, for statistics."""
+    places = np.unique(np.linspace(0, len(rows) - 1, min(STATISTICS_ROWS, len(rows))).astype(int))
+    sample: Array = rows[places] if isinstance(rows, np.ndarray) else rows.take(places)
+    return sample.astype(np.float32, copy=False)
 
 
 def _family(model: Model, encoder: Encoder, x: keras.KerasTensor, head: tuple[int, str]) -> keras.KerasTensor:
@@ -52,10 +64,11 @@ def _family(model: Model, encoder: Encoder, x: keras.KerasTensor, head: tuple[in
             steps = encoder.target["steps"]
             x = model.translate(x[:, :-steps], x[:, -steps:], (encoder.vocabulary_size, units))
         else:
+            model.weigh_tokens(encoder.token_weights)
             x = model.build(x, encoder.vocabulary_size)
         return model.head(x, units, activation)
     except ValueError as error:
-        text = " ".join(str(error).split())[:LONGEST]
+        text = " ".join(str(error).split())[:MAX_ERROR_CHARACTERS]
         shape = "x".join(map(str, x.shape[1:]))
         hint = "change model: in the task file, or the input size"
         raise TaskError(f"model: {model.family} does not fit features of {shape}: {text}", hint) from None
@@ -65,7 +78,7 @@ def _is_relative(column: Column) -> bool:
     return isinstance(column, Series) and column.relative
 
 
-def _last(name: str, encoder: Encoder, features: keras.KerasTensor) -> keras.KerasTensor | None:
+def _last_value(name: str, encoder: Encoder, features: keras.KerasTensor) -> keras.KerasTensor | None:
     """Return the last value of the series in standardised units, if differences are learned."""
     import keras
 
@@ -77,8 +90,13 @@ def _last(name: str, encoder: Encoder, features: keras.KerasTensor) -> keras.Ker
 
 
 def build_trainer(train: Train, body: keras.Model) -> keras.Model:
-    """Put augmentation in front of the shared core; export omits it."""
+    """Put augmentation in front of the shared core, or its members at the end; export omits both."""
     import keras
+
+    if any(layer.name == MEMBERS for layer in body.layers):
+        from tiltyard.training.members import MembersTrainer
+
+        return MembersTrainer(body.input, body.get_layer(MEMBERS).output)
 
     if not train.augment or not train.augment.image_changes:
         return body
@@ -117,6 +135,6 @@ def outputs(model: keras.Model, features: Features) -> Array:
 def predict_batches(model: keras.Model, features: Features) -> Iterator[Array]:
     """Yield outputs in small batches, without building a predict function."""
     largest = max(4 * int(np.prod(shape[1:])) for shape in (model.input_shape, model.output_shape))
-    some = min(AT_ONCE, max(1, BYTES // largest))
-    for start in range(0, len(features), some):
-        yield np.asarray(model(features[start : start + some].astype(np.float32, copy=False), training=False))
+    batch_rows = min(MAX_BATCH_ROWS, max(1, MAX_BATCH_BYTES // largest))
+    for start in range(0, len(features), batch_rows):
+        yield np.asarray(model(features[start : start + batch_rows].astype(np.float32, copy=False), training=False))

@@ -25,12 +25,13 @@ class Objective:
     loss_name: str  # as in the task file
     mixed: bool  # whether MixUp mixes labels
     class_weights: Literal["none", "balanced"] | dict[str, float]
+    smoothing: float = 0.0  # share of each label that is spread over all classes
 
     @classmethod
     def of(cls, task: Task, encoder: Encoder) -> Objective:
         """Return the objective of a task."""
         mixed = bool(task.train.augment and task.train.augment.mixup)
-        return cls(encoder, task.output, task.loss, mixed, task.train.class_weights)
+        return cls(encoder, task.output, task.loss, mixed, task.train.class_weights, task.train.label_smoothing)
 
     @property
     def of_texts(self) -> bool:
@@ -41,9 +42,24 @@ class Objective:
         """Return the targets of the core."""
         return encode_targets(self.encoder, truth)
 
+    @property
+    def soft(self) -> bool:
+        """Return whether labels are shares of classes."""
+        return self.mixed or self.smoothing > 0
+
+    def training_targets(self, truth: Array) -> Array:
+        """Return the targets of training rows, with smoothed labels if the task says so."""
+        targets = self.targets(truth)
+        if not self.smoothing:
+            return targets
+        smoothed: Array = (targets * (1 - self.smoothing) + self.smoothing / len(self.encoder.classes)).astype(
+            np.float32
+        )
+        return smoothed
+
     def targets(self, truth: Array) -> Array:
-        """Return the training targets: one-hot labels if MixUp mixes them, else the targets of the core."""
-        if not self.mixed:
+        """Return the targets: one-hot labels if MixUp or smoothing changes them, else the targets of the core."""
+        if not self.soft:
             return self.core_targets(truth)
         if self.output == "sigmoid":
             return truth.astype(np.float32)
@@ -56,16 +72,16 @@ class Objective:
         Steps after the end of a text have no weight.
         """
         if self.of_texts:
-            return _of_steps
-        return self.loss_name.removeprefix("sparse_") if self.mixed else self.loss_name
+            return _step_loss
+        return self.loss_name.removeprefix("sparse_") if self.soft else self.loss_name
 
     def weights(self, truth: Array, targets: Array) -> Array:
         """Return the sample weights: 1, those of the labels, or balanced over the classes."""
-        wanted, classes = self.class_weights, self.encoder.classes
-        if wanted == "none":
+        class_weights, classes = self.class_weights, self.encoder.classes
+        if class_weights == "none":
             return np.ones(targets.shape if self.of_texts else len(truth), dtype=np.float32)
-        if isinstance(wanted, dict):
-            return np.array([wanted.get(label, 1.0) for label in classes], dtype=np.float32)[truth]
+        if isinstance(class_weights, dict):
+            return np.array([class_weights.get(label, 1.0) for label in classes], dtype=np.float32)[truth]
         counts = np.bincount(truth, minlength=len(classes))
         balanced: Array = (len(truth) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[truth].astype(np.float32)
         return balanced
@@ -82,8 +98,8 @@ def encode_targets(encoder: Encoder, truth: Array) -> Array:
     return standardised.astype(np.float32)
 
 
-def _of_steps(truth: keras.KerasTensor, guess: keras.KerasTensor) -> keras.KerasTensor:
+def _step_loss(truth: keras.KerasTensor, prediction: keras.KerasTensor) -> keras.KerasTensor:
     from keras import losses, ops
 
-    there = ops.cast(ops.not_equal(truth, PAD), guess.dtype)
-    return losses.sparse_categorical_crossentropy(truth, guess) * there
+    is_step = ops.cast(ops.not_equal(truth, PAD), prediction.dtype)
+    return losses.sparse_categorical_crossentropy(truth, prediction) * is_step

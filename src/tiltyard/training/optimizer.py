@@ -20,27 +20,27 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[mis
     def __call__(self, step: Any) -> Any:
         """Warm up linearly if configured, then follow the schedule."""
         schedule, batch = self.train.schedule, ops.cast(step, "float32")
-        rising, left = schedule.warmup * self.steps, self.train.epochs - schedule.warmup
-        behind = ops.maximum(batch - rising, 0.0)
-        share = schedule.share(behind / self.steps, left, behind)
-        warm = ops.minimum((batch + 1) / rising, 1.0) if rising else 1.0
-        return self.train.rate * warm * share
+        warmup_steps, epochs_left = schedule.warmup * self.steps, self.train.epochs - schedule.warmup
+        steps_since = ops.maximum(batch - warmup_steps, 0.0)
+        share = schedule.share(steps_since / self.steps, epochs_left, steps_since)
+        warmup = ops.minimum((batch + 1) / warmup_steps, 1.0) if warmup_steps else 1.0
+        return self.train.rate * warmup * share
 
 
 def optimizer(train: Train, steps: int) -> keras.Optimizer:
     """Build the optimizer; `steps` is the number of batches per epoch."""
     config = {"learning_rate": _rate(train, steps), "weight_decay": train.weight_decay}
-    config |= {keras_name: getattr(train, ours) for ours, keras_name in CLIP_ARGUMENTS.items()}
+    config |= {keras_name: getattr(train, setting) for setting, keras_name in CLIP_ARGUMENTS.items()}
     if train.optimizer in WITH_MOMENTUM:
-        usual = 0.0 if train.optimizer == "rmsprop" else 0.9
-        config["momentum"] = usual if train.momentum is None else train.momentum
+        default = 0.0 if train.optimizer == "rmsprop" else 0.9
+        config["momentum"] = default if train.momentum is None else train.momentum
     if train.optimizer == "nesterov":
         config["nesterov"] = True
     name = "sgd" if train.optimizer in ("momentum", "nesterov") else train.optimizer
-    made = keras.optimizers.get({"class_name": name, "config": config})
+    built = keras.optimizers.get({"class_name": name, "config": config})
     if train.weight_decay:
-        made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])  # biases and scales are not decayed
-    return made
+        built.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])  # biases and scales are not decayed
+    return built
 
 
 def _rate(train: Train, steps: int) -> Any:

@@ -32,24 +32,24 @@ class TensorFlowSteps:
 
 def _loop(step: Callable[[Any], Any], size: int, *, jit: bool) -> Callable[..., bool]:
     """Return a function that makes the steps `first` to `last`; it stops at a loss that is not finite."""
-    one = tf.function(step, reduce_retracing=True, jit_compile=jit)
+    compiled_step = tf.function(step, reduce_retracing=True, jit_compile=jit)
 
     def batch(arrays: tuple[Any, ...], order: Any, place: Any) -> tuple[Any, ...]:
         with tf.device("CPU:0"):
             index = order[place * size : (place + 1) * size]
-            features, *others = (tf.gather(array, index) for array in arrays)
-            return tf.cast(features, tf.float32), *others
+            features, *other_arrays = (tf.gather(array, index) for array in arrays)
+            return tf.cast(features, tf.float32), *other_arrays
 
     @tf.function(reduce_retracing=True, autograph=False)  # type: ignore[untyped-decorator]
     def loop(arrays: tuple[Any, ...], order: Any, first: Any, last: Any) -> Any:
-        def go_on(place: Any, loss: Any) -> Any:
+        def should_continue(place: Any, loss: Any) -> Any:
             return tf.logical_and(place < last, tf.math.is_finite(loss))
 
         def body(place: Any, _: Any) -> Any:
-            return place + 1, one(batch(arrays, order, place))["loss"]
+            return place + 1, compiled_step(batch(arrays, order, place))["loss"]
 
         # one step at a time: each reads the weights that the step before has written
-        return tf.while_loop(go_on, body, (first, tf.constant(0.0)), parallel_iterations=1)[1]
+        return tf.while_loop(should_continue, body, (first, tf.constant(0.0)), parallel_iterations=1)[1]
 
     def run(rows: Rows, first: int, last: int) -> bool:
         places = (tf.constant(place, tf.int64) for place in (rows.order, first, last))

@@ -13,7 +13,9 @@ from tiltyard import environment, files
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
-from tiltyard.modeling.inference import held_out
+from tiltyard.modeling.inference import decision_threshold, held_out
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.problems.classification import probabilities
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.training import backend, ensemble
 from tiltyard.training.constant_baseline import baseline_losses
@@ -21,6 +23,7 @@ from tiltyard.training.cross_validation import cross_validate
 from tiltyard.training.diagnosis import diagnose
 from tiltyard.training.fit import FitResult, RunPaths, fit
 from tiltyard.training.objective import Objective, encode_targets
+from tiltyard.training.reference import fit_reference
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -35,19 +38,19 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     """Train and export; return the record of the training."""
     if backend.is_other_loaded(task):
         return backend.train_apart(workspace, task)
-    started, busy = time.monotonic(), time.process_time()
+    started, processor_started = time.monotonic(), time.process_time()
     parts = opened(workspace, task)
     from tiltyard.training import network
     from tiltyard.training.onnx.export import export
 
     state = workspace.state(task.name, "train")
-    place = RunPaths(state, workspace.logs(task.name), task.name)
-    folds = cross_validate(task, parts, place) if task.train.folds else []
-    body, record = fit_all(task, parts, place)
+    paths = RunPaths(state, workspace.logs(task.name), task.name)
+    folds = cross_validate(task, parts, paths) if task.train.folds else []
+    body, record = fit_all(task, parts, paths)
     ends = _ends(task.target.interval, parts, body) if task.target.interval else None
     model = network.build_inference(task.model, body, parts.encoder, ends)
     with files.atomic_folder(workspace.out(task.name, "train")) as folder:
-        parts.encoder.save(folder / "encoder.json")
+        _with_threshold(task, parts, model).save(folder / "encoder.json")
         if folds:
             held_out.save(folder / "folds.npz", folds)
         record |= {
@@ -56,10 +59,26 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
             "parity": export(model, folder, _parity_rows(parts, model)),
         }
         files.write_json(folder / "training.json", record)
-        spent = {"seconds": time.monotonic() - started, "processor_seconds": time.process_time() - busy}
-        files.write_json(folder / "device.json", {**device(), **{name: round(one, 2) for name, one in spent.items()}})
+        durations = {
+            "seconds": time.monotonic() - started,
+            "processor_seconds": time.process_time() - processor_started,
+        }
+        files.write_json(
+            folder / "device.json", {**device(), **{name: round(seconds, 2) for name, seconds in durations.items()}}
+        )
     shutil.rmtree(state, ignore_errors=True)
     return record
+
+
+def _with_threshold(task: Task, parts: TrainingRows, model: keras.Model) -> Encoder:
+    """Return the encoder with a decision threshold, if one of two labels is rare; it is chosen on validation rows."""
+    from tiltyard.training import network
+
+    if (rare := decision_threshold.rare_label(parts.train[1], len(task.classes))) is None:
+        return parts.encoder
+    features, truth = parts.validation
+    threshold = decision_threshold.choose(truth, probabilities(network.outputs(model, features)), rare)
+    return parts.encoder if threshold is None else parts.encoder.with_threshold(threshold)
 
 
 def opened(workspace: Workspace, task: Task) -> TrainingRows:
@@ -89,17 +108,19 @@ def _set_up(task: Task) -> None:
     keras.mixed_precision.set_global_policy("mixed_float16" if task.train.mixed_precision else "float32")
 
 
-def fit_all(task: Task, parts: TrainingRows, place: RunPaths) -> tuple[keras.Model, dict[str, Any]]:
+def fit_all(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[keras.Model, dict[str, Any]]:
     """Fit the model or all members of an ensemble; return it with the record of the training."""
+    if not task.model.trained_by_epochs:
+        return fit_reference(task, parts)
     if task.train.members == 1:
-        fitted = fit(task, parts, place)
+        fitted = fit(task, parts, paths)
         losses = baseline_losses(Objective.of(task, parts.encoder), parts, fitted.body)
-        found = diagnose(losses, fitted.record, fitted.snapshots)
-        return fitted.body, {**fitted.record, "diagnosis": found}
+        diagnosis = diagnose(losses, fitted.record, fitted.snapshots)
+        return fitted.body, {**fitted.record, "diagnosis": diagnosis}
     members = []
     for number in range(task.train.members):
-        own = task.train.model_copy(update={"seed": task.train.seed + number})
-        members.append(fit(task.model_copy(update={"train": own}), parts, place.inside(f"member-{number + 1}")))
+        settings = task.train.model_copy(update={"seed": task.train.seed + number})
+        members.append(fit(task.model_copy(update={"train": settings}), parts, paths.inside(f"member-{number + 1}")))
     return _joined(Objective.of(task, parts.encoder), parts, members, task.train.blend)
 
 
@@ -114,14 +135,14 @@ def _joined(
     shares = ensemble.learn_shares(outputs, targets, blend)
     body = ensemble.join([member.body for member in members], shares)
     record, names = members[0].record, ("seed", "epochs", "best_epoch", "stopped_early")
-    told = [
-        {**{name: one.record[name] for name in names}, "share": share}
-        for one, share in zip(members, shares, strict=True)
+    summaries = [
+        {**{name: fitted.record[name] for name in names}, "share": share}
+        for fitted, share in zip(members, shares, strict=True)
     ]
     return body, {
         **record,
         "parameters": body.count_params(),
-        "members": told,
+        "members": summaries,
         "correlation": ensemble.correlation(outputs, targets),
         "diagnosis": diagnose(baseline_losses(objective, parts, body), record, members[0].snapshots),
     }
@@ -132,8 +153,8 @@ def _ends(share: float, parts: TrainingRows, body: keras.Model) -> tuple[Array, 
     from tiltyard.training import network
 
     features, truth = parts.validation
-    missed = encode_targets(parts.encoder, truth).reshape(len(truth), -1) - network.outputs(body, features)
-    return residual_quantiles(missed, share)
+    errors = encode_targets(parts.encoder, truth).reshape(len(truth), -1) - network.outputs(body, features)
+    return residual_quantiles(errors, share)
 
 
 def device() -> dict[str, str]:
@@ -150,14 +171,14 @@ def device() -> dict[str, str]:
     }
 
 
-def residual_quantiles(missed: Array, share: float) -> tuple[Array, Array]:
+def residual_quantiles(errors: Array, share: float) -> tuple[Array, Array]:
     """Return the offsets of the lower and upper end of the interval, from errors of shape (rows, steps).
 
     Split conformal prediction: of n sorted errors, the k-th smallest and largest are the bounds, so that a new row lies
     between them with at least this probability, whatever the distribution. Rows of a series are not exchangeable, so
     the report has the coverage on test rows.
     """
-    rows = len(missed)
-    outside = math.floor((1 - share) / 2 * (rows + 1))  # rows on either side; 0 if rows are too few
-    ordered = np.sort(missed, axis=0)
-    return ordered[max(outside, 1) - 1], ordered[rows - max(outside, 1)]
+    rows = len(errors)
+    excluded = math.floor((1 - share) / 2 * (rows + 1))  # rows on either side; 0 if rows are too few
+    ordered = np.sort(errors, axis=0)
+    return ordered[max(excluded, 1) - 1], ordered[rows - max(excluded, 1)]

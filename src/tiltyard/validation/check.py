@@ -27,7 +27,7 @@ class Checked:
     @property
     def critical(self) -> bool:
         """Whether the data should not be used as they are."""
-        return any(found.severity == "critical" for found in self.findings)
+        return any(finding.severity == "critical" for finding in self.findings)
 
     def to_json(self) -> dict[str, Any]:
         """Return the findings as JSON."""
@@ -40,20 +40,20 @@ def check(workspace: Workspace, task: Task, against: Path | None = None) -> Chec
     subject = of_task(task, folder)
     if against:
         subject = of_file(task, against, subject)
-        subject = replace(subject, earlier=PreviousData(comparisons=tuple(_new(subject))))
+        subject = replace(subject, previous=PreviousData(comparisons=tuple(_new(subject))))
     else:
         data = files.sha256(folder)
-        known = _previous_data.previous_data(workspace, subject, data)
-        subject = replace(subject, earlier=replace(known, comparisons=(*_parts(subject), *known.comparisons)))
+        previous = _previous_data.previous_data(workspace, subject, data)
+        subject = replace(subject, previous=replace(previous, comparisons=(*_parts(subject), *previous.comparisons)))
         _previous_data.record(workspace, task.name, data, subject.rows)
-    found = [found for finding in _findings(subject) for found in finding.detect(subject)]
-    return Checked(task.name, subject.rows, len(subject.frame), subject.repairs, ranked(found))
+    findings = [result for finding in _findings(subject) for result in finding.detect(subject)]
+    return Checked(task.name, subject.rows, len(subject.frame), subject.repairs, ranked(findings))
 
 
 def _findings(subject: CheckedData) -> list[Finding]:
     """Return the findings that apply: for new data, only those that do not need a target."""
-    made: list[Finding] = [plugins.load("findings", name)() for name in plugins.names("findings")]
-    return [finding for finding in made if finding.serving or not subject.reference]
+    findings: list[Finding] = [plugins.load("findings", name)() for name in plugins.names("findings")]
+    return [finding for finding in findings if finding.serving or not subject.reference]
 
 
 def _parts(subject: CheckedData) -> list[Comparison]:
@@ -76,12 +76,14 @@ def _compared(subject: CheckedData) -> list[str]:
 
 def _new(subject: CheckedData) -> list[Comparison]:
     """Compare new data with the training rows, or with all rows if they cannot be split."""
-    old = subject.reference
-    if old is None:
+    reference = subject.reference
+    if reference is None:
         return []
-    both = [name for name in _compared(subject) if name in old.columns]
+    shared = [name for name in _compared(subject) if name in reference.columns]
     names = ("the training rows", "the new rows")
     return [
-        Comparison(name, old.columns[name].comparable()[old.train], subject.columns[name].comparable(), names)
-        for name in both
+        Comparison(
+            name, reference.columns[name].comparable()[reference.train], subject.columns[name].comparable(), names
+        )
+        for name in shared
     ]

@@ -6,11 +6,7 @@ import copy
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
-
+from typing import Any
 
 LOOKALIKES = {  # harmless characters that look like those with a meaning in HTML
     ord("<"): "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}",
@@ -31,41 +27,41 @@ def write(gx: Any, name: str, results: list[Any], folder: Path) -> None:
         ValidationResultIdentifier,
     )
 
-    _only_into(gx, folder)
+    _replace_sites(gx, folder)
     results = [_without_html(result) for result in results]
     gx.suites.add(ExpectationSuite(name=name, expectations=[result.expectation_config for result in results]))
-    met = sum(result.success for result in results)
+    successful = sum(result.success for result in results)
     run = RunIdentifier(run_time=datetime.now(UTC))
-    whole = ExpectationSuiteValidationResult(
-        success=met == len(results),
+    suite_result = ExpectationSuiteValidationResult(
+        success=successful == len(results),
         results=results,
         suite_name=name,
         statistics={
             "evaluated_expectations": len(results),
-            "successful_expectations": met,
-            "unsuccessful_expectations": len(results) - met,
-            "success_percent": 100 * met / len(results),
+            "successful_expectations": successful,
+            "unsuccessful_expectations": len(results) - successful,
+            "success_percent": 100 * successful / len(results),
         },
         meta={
             "great_expectations_version": __version__,
             "run_id": run,
             "validation_time": run.run_time,
-            "active_batch_definition": _batch(name),
+            "active_batch_definition": _batch_definition(name),
         },
     )
     suite = ExpectationSuiteIdentifier(name=name)
     result = ValidationResultIdentifier(suite, run, f"{name}-raw")
-    gx.validation_results_store.store_validation_results(whole, result, suite)
+    gx.validation_results_store.store_validation_results(suite_result, result, suite)
     gx.build_data_docs(site_names=["docs"], resource_identifiers=[result, suite])
 
 
 def _without_html(result: Any) -> Any:
     """Copy a result without HTML markup, since Data Docs do not escape all names and values."""
-    shown = copy.deepcopy(result)
-    config = shown.expectation_config
-    shown.result, shown.exception_info = _without_markup(shown.result), {}
+    escaped = copy.deepcopy(result)
+    config = escaped.expectation_config
+    escaped.result, escaped.exception_info = _without_markup(escaped.result), {}
     config.kwargs = _without_markup(config.kwargs)
-    return shown
+    return escaped
 
 
 def _without_markup(value: Any) -> Any:
@@ -79,7 +75,7 @@ def _without_markup(value: Any) -> Any:
     return value
 
 
-def _batch(name: str) -> dict[str, Any]:
+def _batch_definition(name: str) -> dict[str, Any]:
     """Return the description of the data for Data Docs."""
     return {
         "datasource_name": name,
@@ -89,9 +85,9 @@ def _batch(name: str) -> dict[str, Any]:
     }
 
 
-def _only_into(gx: Any, folder: Path) -> None:
-    for name, old in list(gx.list_data_docs_sites().items()):
-        shutil.rmtree(old["store_backend"]["base_directory"], ignore_errors=True)  # else it would stay in /tmp
+def _replace_sites(gx: Any, folder: Path) -> None:
+    for name, settings in list(gx.list_data_docs_sites().items()):
+        shutil.rmtree(settings["store_backend"]["base_directory"], ignore_errors=True)  # else it would stay in /tmp
         gx.delete_data_docs_site(name)
     store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)}
     index = {"class_name": "DefaultSiteIndexBuilder"}

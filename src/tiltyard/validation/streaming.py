@@ -28,16 +28,16 @@ ROW_CONDITIONS = {
     *(f"column_pair_values.{name}" for name in ("a_greater_than_b", "equal", "in_set")),
 }
 NOT_NULL = "column_values.nonnull"
-# conditions of a column of numbers that hold for all of them if they hold for the least and the greatest
+# conditions that hold for all numbers of a column if they hold for the least and the greatest
 BOUNDED_CONDITIONS = {"column_values.between", NOT_NULL}
 # metrics of a table that need no rows
 TABLE_METRICS = {"table.row_count", "table.columns", "table.column_count"}
 
 # metrics of a column that are computed for each chunk, with the number of values, and merged
 COLUMN_METRICS: dict[str, Callable[[list[tuple[Any, int]]], Any]] = {
-    "column.mean": lambda found: found[0][0] if len(found) == 1 else _mean(found),
-    "column.min": lambda found: min(value for value, _ in found),
-    "column.max": lambda found: max(value for value, _ in found),
+    "column.mean": lambda chunks: chunks[0][0] if len(chunks) == 1 else _mean(chunks),
+    "column.min": lambda chunks: min(value for value, _ in chunks),
+    "column.max": lambda chunks: max(value for value, _ in chunks),
 }
 
 
@@ -50,7 +50,7 @@ class StreamingExpectation:
     evaluated: int = 0  # rows to which the condition applies, mostly those with a value
     missing: int = 0
     unexpected: int = 0
-    kept: list[tuple[dict[str, Any], Any]] = field(default_factory=list)  # the first unexpected ones: row and value
+    unexpected_rows: list[tuple[dict[str, Any], Any]] = field(default_factory=list)  # the first: row and value
     partial_values: list[tuple[Any, int]] = field(
         default_factory=list
     )  # value and count of each chunk, for a column metric
@@ -58,12 +58,12 @@ class StreamingExpectation:
     @staticmethod
     def supports(gx_expectation: Any) -> bool:
         """Return whether an expectation can be evaluated chunk by chunk."""
-        alone = (
+        is_streamable = (
             getattr(gx_expectation, "map_metric", None) in ROW_CONDITIONS
             or _is_table_metric(gx_expectation)
             or _column_metric(gx_expectation) is not None
         )
-        return alone and getattr(gx_expectation, "row_condition", None) is None
+        return is_streamable and getattr(gx_expectation, "row_condition", None) is None
 
     @property
     def columns(self) -> list[str]:
@@ -72,7 +72,7 @@ class StreamingExpectation:
         return [] if _is_table_metric(self.gx_expectation) else [name for name in names if name]
 
     def add(self, part: FactPart, *, rows_have_paths: bool = False) -> None:
-        """Evaluate more rows, by a summary of the column if it decides about all of them."""
+        """Evaluate more rows, by a summary of the column if that is sufficient."""
         if not self.columns:
             self.rows += part.rows
             return
@@ -93,9 +93,9 @@ class StreamingExpectation:
         self.missing += int(column.counts[column.facts.isna().to_numpy(dtype=bool)].sum())
         values = unexpected.index[unexpected.to_numpy(dtype=bool)].to_numpy()
         self.unexpected += int(column.counts[values].sum())
-        if len(values) and (room := MAX_KEPT - len(self.kept)) > 0:
-            found = np.flatnonzero(np.isin(column.codes, values))[:room]
-            self.kept += [({"row": start + int(row)}, column.facts.loc[column.codes[row]]) for row in found]
+        if len(values) and (space := MAX_KEPT - len(self.unexpected_rows)) > 0:
+            rows = np.flatnonzero(np.isin(column.codes, values))[:space]
+            self.unexpected_rows += [({"row": start + int(row)}, column.facts.loc[column.codes[row]]) for row in rows]
 
     def _add_bounds(self, column: BoundsOfFacts, rows: int) -> bool:
         """Evaluate the least and the greatest number; return whether they show that no row is unexpected."""
@@ -115,7 +115,7 @@ class StreamingExpectation:
         self.evaluated += later.evaluated
         self.missing += later.missing
         self.unexpected += later.unexpected
-        self.kept += later.kept[: MAX_KEPT - len(self.kept)]
+        self.unexpected_rows += later.unexpected_rows[: MAX_KEPT - len(self.unexpected_rows)]
         self.partial_values += later.partial_values
 
     def add_frame(self, part: pd.DataFrame) -> None:
@@ -129,11 +129,11 @@ class StreamingExpectation:
         unexpected = _condition(self.gx_expectation, part[self.columns])
         self.evaluated += len(unexpected)
         self.missing += int(part[self.columns[0]].isna().sum())
-        found = unexpected.index[unexpected.to_numpy(dtype=bool)]
-        self.unexpected += len(found)
-        for row in found[: MAX_KEPT - len(self.kept)]:
+        rows = unexpected.index[unexpected.to_numpy(dtype=bool)]
+        self.unexpected += len(rows)
+        for row in rows[: MAX_KEPT - len(self.unexpected_rows)]:
             values = [part[name].loc[row] for name in self.columns]
-            self.kept.append((row_name(part, row), values[0] if len(values) == 1 else tuple(values)))
+            self.unexpected_rows.append((row_name(part, row), values[0] if len(values) == 1 else tuple(values)))
 
     def result(self, columns: list[str]) -> Any:
         """Return the result of Great Expectations for all chunks together."""
@@ -147,20 +147,20 @@ class StreamingExpectation:
             "column_values.nonnull.unexpected_count": self.missing,
             f"{metric}.unexpected_count": self.unexpected,
             f"{metric}.filtered_row_count": self.evaluated,
-            f"{metric}.unexpected_values": [value for _, value in self.kept],
-            f"{metric}.unexpected_index_list": [next(iter(row.values())) for row, _ in self.kept],
+            f"{metric}.unexpected_values": [value for _, value in self.unexpected_rows],
+            f"{metric}.unexpected_index_list": [next(iter(row.values())) for row, _ in self.unexpected_rows],
         }
         if metric_name := _column_metric(self.gx_expectation):
             metrics[metric_name] = COLUMN_METRICS[metric_name](self.partial_values) if self.partial_values else math.nan
-        whole = self.unexpected <= MAX_KEPT
-        wanted = {**FORMAT, "result_format": "COMPLETE"} if whole else FORMAT
-        found = self.gx_expectation._validate(metrics, {"result_format": wanted})  # noqa: SLF001 - there is no public function from metrics to a result
-        if not whole:  # the counts by value would cover the first ones only
-            found["result"].pop("partial_unexpected_counts", None)
+        is_complete = self.unexpected <= MAX_KEPT
+        result_format = {**FORMAT, "result_format": "COMPLETE"} if is_complete else FORMAT
+        outcome = self.gx_expectation._validate(metrics, {"result_format": result_format})  # noqa: SLF001 - there is no public function from metrics to a result
+        if not is_complete:  # the counts by value would cover the first ones only
+            outcome["result"].pop("partial_unexpected_counts", None)
         return ExpectationValidationResult(
-            success=bool(found["success"]),
+            success=bool(outcome["success"]),
             expectation_config=self.gx_expectation.configuration,
-            result=found.get("result", {}),
+            result=outcome.get("result", {}),
         )
 
 
@@ -177,8 +177,8 @@ def _column_metric(gx_expectation: Any) -> str | None:
     return next((name for name in COLUMN_METRICS if gx_expectation.metric_dependencies == (name,)), None)
 
 
-def _mean(found: list[tuple[Any, int]]) -> float:
-    return math.fsum(value * count for value, count in found) / sum(count for _, count in found)
+def _mean(chunks: list[tuple[Any, int]]) -> float:
+    return math.fsum(value * count for value, count in chunks) / sum(count for _, count in chunks)
 
 
 def _condition(gx_expectation: Any, part: pd.DataFrame) -> pd.Series[bool]:

@@ -45,12 +45,12 @@ class ResolvedExpectation:
         """The columns that it names; empty if it concerns the whole table, or has a row condition."""
         arguments = self.expectation.arguments
         values = [arguments[name] for name in arguments if name.startswith("column")]
-        names = [one for some in values for one in (some if isinstance(some, list | tuple) else [some])]
-        return [] if "row_condition" in arguments else sorted({one for one in names if isinstance(one, str)})
+        names = [name for value in values for name in (value if isinstance(value, list | tuple) else [value])]
+        return [] if "row_condition" in arguments else sorted({name for name in names if isinstance(name, str)})
 
     def columns_needed(self, facts: RawTable) -> list[str]:
         """Return the columns needed to evaluate it, including the path of images, by which rows are named."""
-        return [one for one in facts.columns if not self.columns or one in self.columns or one == "path"]
+        return [column for column in facts.columns if not self.columns or column in self.columns or column == "path"]
 
     def error(self, problem: object) -> TaskError:
         """Return the error for an expectation that cannot be computed on these data."""
@@ -65,8 +65,8 @@ def resolve(key: str, expectation: Expectation, columns: list[str]) -> ResolvedE
     name, arguments = expectation.expectation, expectation.arguments
     known = registry.list_registered_expectation_implementations()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3) or sorted(known)
-        raise TaskError(f"{key}.expectation: no '{name}'; expected one of {', '.join(near)}")
+        similar = difflib.get_close_matches(name, known, n=3) or sorted(known)
+        raise TaskError(f"{key}.expectation: no '{name}'; expected one of {', '.join(similar)}")
     for argument in (k for k in arguments if k.startswith("column")):
         _check_columns(f"{key}.arguments.{argument}", arguments[argument], columns)
     try:
@@ -82,66 +82,75 @@ def evaluate(
     gx: Any, name: str, suite: list[ResolvedExpectation], facts: RawTable
 ) -> tuple[int, dict[str, ExpectationOutcome]]:
     """Evaluate expectations; return the number of rows, and the outcome of each expectation by its key."""
-    streamed = [one for one in suite if StreamingExpectation.supports(one.gx_expectation)]
-    others = [one for one in suite if not StreamingExpectation.supports(one.gx_expectation)]
-    streams = {one.key: StreamingExpectation(one.gx_expectation) for one in streamed}
-    rows, held = _read(facts, streamed, streams, sorted({name for one in others for name in one.columns_needed(facts)}))
-    found = {
-        key: ExpectationOutcome(stream.result(facts.columns), [row for row, _ in stream.kept])
+    streamed = [resolved for resolved in suite if StreamingExpectation.supports(resolved.gx_expectation)]
+    unstreamed = [resolved for resolved in suite if not StreamingExpectation.supports(resolved.gx_expectation)]
+    streams = {resolved.key: StreamingExpectation(resolved.gx_expectation) for resolved in streamed}
+    rows, frames = _read(
+        facts, streamed, streams, sorted({name for resolved in unstreamed for name in resolved.columns_needed(facts)})
+    )
+    outcomes = {
+        key: ExpectationOutcome(stream.result(facts.columns), [row for row, _ in stream.unexpected_rows])
         for key, stream in streams.items()
     }
-    if held:
-        facts = replace(facts, chunks=lambda names: (part[[*names]] for part in held))
-    for outcome in _with_whole_columns(gx, name, others, facts):
-        found[outcome.result.expectation_config.meta["key"]] = outcome
-    for one in suite:
-        if problem := _exception(found[one.key].result.exception_info or {}):
-            raise one.error(problem)
-    return rows, found
+    if frames:
+        facts = replace(facts, chunks=lambda names: (part[[*names]] for part in frames))
+    for outcome in _with_whole_columns(gx, name, unstreamed, facts):
+        outcomes[outcome.result.expectation_config.meta["key"]] = outcome
+    for resolved in suite:
+        if problem := _exception(outcomes[resolved.key].result.exception_info or {}):
+            raise resolved.error(problem)
+    return rows, outcomes
 
 
 def _read(
-    facts: RawTable, streamed: list[ResolvedExpectation], streams: dict[str, StreamingExpectation], whole: list[str]
+    facts: RawTable,
+    streamed: list[ResolvedExpectation],
+    streams: dict[str, StreamingExpectation],
+    unstreamed_columns: list[str],
 ) -> tuple[int, list[pd.DataFrame]]:
     """Add all rows to streaming expectations, several chunks at a time.
 
     Return the number of rows, and the columns that are needed whole, unless they exceed the limit.
     """
-    rows, held, space_left = 0, [], MAX_HELD_BYTES if whole else 0
+    rows, frames, space_left = 0, [], MAX_HELD_BYTES if unstreamed_columns else 0
 
     def evaluate_part(part: FactPart) -> tuple[list[StreamingExpectation], pd.DataFrame | None]:
-        return _add_rows(part, streamed, facts), part.frame(whole) if space_left > 0 else None
+        return _add_rows(part, streamed, facts), part.frame(unstreamed_columns) if space_left > 0 else None
 
-    for part, (counts, frame) in _results(evaluate_part, facts.parts(_columns_read(facts, streams, whole))):
+    for part, (counts, frame) in _results(
+        evaluate_part, facts.parts(_columns_read(facts, streams, unstreamed_columns))
+    ):
         rows += part.rows
-        for stream, later in zip(streams.values(), counts, strict=True):
-            stream.merge(later)
+        for stream, part_counts in zip(streams.values(), counts, strict=True):
+            stream.merge(part_counts)
         if frame is not None and space_left > 0:
-            held.append(frame)
+            frames.append(frame)
             space_left -= int(frame.memory_usage().sum())
         if space_left <= 0:
-            held.clear()
-    return rows, held
+            frames.clear()
+    return rows, frames
 
 
 def _results(function: Callable[[FactPart], Result], parts: Iterator[FactPart]) -> Iterator[tuple[FactPart, Result]]:
     return threads.ordered(lambda part: (part, function(part)), parts)
 
 
-def _columns_read(facts: RawTable, streams: dict[str, StreamingExpectation], whole: list[str]) -> list[str]:
-    wanted = {*whole, *(name for stream in streams.values() for name in stream.columns)}
-    return [name for name in facts.columns if name in wanted or name == "path"] or facts.columns[:1]
+def _columns_read(
+    facts: RawTable, streams: dict[str, StreamingExpectation], unstreamed_columns: list[str]
+) -> list[str]:
+    needed = {*unstreamed_columns, *(name for stream in streams.values() for name in stream.columns)}
+    return [name for name in facts.columns if name in needed or name == "path"] or facts.columns[:1]
 
 
 def _add_rows(part: FactPart, suite: list[ResolvedExpectation], facts: RawTable) -> list[StreamingExpectation]:
     """Return the counts of a chunk for each streaming expectation."""
     part = replace(part, summary=functools.cache(part.summary))  # several expectations are about the same column
-    streams = [StreamingExpectation(one.gx_expectation) for one in suite]
-    for one, stream in zip(suite, streams, strict=True):
+    streams = [StreamingExpectation(resolved.gx_expectation) for resolved in suite]
+    for resolved, stream in zip(suite, streams, strict=True):
         try:
             stream.add(part, rows_have_paths="path" in facts.columns)
         except Exception as error:  # noqa: BLE001 - any error here is caused by the task file
-            raise one.error(error) from None
+            raise resolved.error(error) from None
     return streams
 
 
@@ -178,10 +187,12 @@ def _with_whole_columns(
     """Evaluate expectations that need whole columns; those with the same columns together."""
     import pandas as pd
 
-    for _, some in groupby(sorted(suite, key=lambda one: one.columns), key=lambda one: one.columns):
-        group = [*some]
+    for _, members in groupby(
+        sorted(suite, key=lambda resolved: resolved.columns), key=lambda resolved: resolved.columns
+    ):
+        group = [*members]
         frame = pd.concat(facts.chunks(group[0].columns_needed(facts)))
-        for result in validate_frame(gx, name, [one.gx_expectation for one in group], frame):
+        for result in validate_frame(gx, name, [resolved.gx_expectation for resolved in group], frame):
             places = result.result.get("partial_unexpected_index_list") or []
             yield ExpectationOutcome(result, [row_name(frame, place) for place in places])
 

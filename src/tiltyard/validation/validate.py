@@ -10,6 +10,7 @@ from tiltyard import files, plugins
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
 from tiltyard.validation import data_docs
+from tiltyard.validation.implied_expectations import implied_expectations
 from tiltyard.validation.suite import ExpectationOutcome, ResolvedExpectation, evaluate, gx_context, resolve
 from tiltyard.workspace import Workspace
 
@@ -22,15 +23,18 @@ def validate(workspace: Workspace, task: Task) -> Validation:
     """
     modality = plugins.load("modalities", task.modality)()
     facts = modality.raw_table(task, workspace.raw(task.name))
-    expected = {f"columns (implied {i})": e for i, e in enumerate(modality.implied_expectations(task))}
+    implied = implied_expectations(task, drops_rows=modality.drops_rows)
+    expected = {f"columns (implied {i})": e for i, e in enumerate(implied)}
     expected |= {f"expect[{i}]": e for i, e in enumerate(task.expect)}
     docs = workspace.out(task.name, "docs")
     with files.atomic_folder(docs) as folder:
         gx = gx_context()
         suite = [resolve(key, expectation, facts.columns) for key, expectation in expected.items()]
-        rows, found = evaluate(gx, task.name, suite, facts)
-        data_docs.write(gx, task.name, [found[one.key].result for one in suite], folder)
-        validation = Validation(task.name, rows, [_outcome(one, found[one.key]) for one in suite], facts.repairs)
+        rows, outcomes = evaluate(gx, task.name, suite, facts)
+        data_docs.write(gx, task.name, [outcomes[resolved.key].result for resolved in suite], folder)
+        validation = Validation(
+            task.name, rows, [_outcome(resolved, outcomes[resolved.key]) for resolved in suite], facts.repairs
+        )
         files.write_json(folder / "result.json", validation.to_json())
     if failed := validation.failed("critical"):
         raise DataError(
@@ -44,8 +48,8 @@ def validate(workspace: Workspace, task: Task) -> Validation:
 
 
 def _outcome(resolved: ResolvedExpectation, evaluated: ExpectationOutcome) -> Outcome:
-    found, arguments = evaluated.result.to_json_dict()["result"], resolved.expectation.arguments
-    values = found.get("partial_unexpected_list") or []
+    result, arguments = evaluated.result.to_json_dict()["result"], resolved.expectation.arguments
+    values = result.get("partial_unexpected_list") or []
     columns = (arguments[k] for k in arguments if k.startswith("column"))
     return Outcome(
         expectation=resolved.expectation.expectation,
@@ -53,8 +57,8 @@ def _outcome(resolved: ResolvedExpectation, evaluated: ExpectationOutcome) -> Ou
         severity=resolved.expectation.severity,
         success=bool(evaluated.result.success),
         arguments=arguments,
-        observed=_json_value(found.get("observed_value")),
-        unexpected_count=found.get("unexpected_count"),
+        observed=_json_value(result.get("observed_value")),
+        unexpected_count=result.get("unexpected_count"),
         unexpected=[{**row, "value": _json_value(value)} for row, value in zip(evaluated.rows, values, strict=False)][
             :MAX_ROWS_SHOWN
         ],
@@ -117,10 +121,10 @@ class Validation:
         """Return the content of result.json, which is the same in each run with the same data."""
         counts = {"critical": len(self.failed("critical")), "warning": len(self.failed("warning"))}
         outcomes = [asdict(outcome) for outcome in self.outcomes]
-        whole = {"task": self.task, "rows": self.rows, "repairs": self.repairs}
-        return {**whole, "failed": counts, "expectations": outcomes}
+        content = {"task": self.task, "rows": self.rows, "repairs": self.repairs}
+        return {**content, "failed": counts, "expectations": outcomes}
 
 
-def _row(found: dict[str, Any]) -> str:
-    value = found["value"]
-    return f"{found.get('path', found.get('row'))} ({'missing' if value is None else value})"
+def _row(row: dict[str, Any]) -> str:
+    value = row["value"]
+    return f"{row.get('path', row.get('row'))} ({'missing' if value is None else value})"

@@ -42,7 +42,7 @@ def run_locked(tasks: tuple[str, ...], action: Callable[[Workspace, Task], Any])
 
 def _locked(action: Callable[[Workspace, Task], Any], *, reading: bool = False) -> Callable[[Workspace, Task], Any]:
     """Return the action so that it holds the task's lock: a shared one for reading, else an exclusive one."""
-    from tiltyard.processes import task_lock
+    from tiltyard.task_lock import task_lock
 
     def with_lock(workspace: Workspace, task: Task) -> Any:
         with task_lock(workspace, task.name, reading=reading):

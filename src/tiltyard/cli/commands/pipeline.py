@@ -137,20 +137,24 @@ def evaluate(tasks: tuple[str, ...], as_json: bool) -> None:
 @TASKS
 @click.option("--dry-run", is_flag=True, help="Judge and print; change nothing.")
 @click.option("--again", is_flag=True, help="Judge a version again that was held, rejected or rolled back.")
+@click.option("--override", metavar="REASON", help="Promote one task in spite of HOLD; your name and reason are kept.")
 @JSON
-def promote(tasks: tuple[str, ...], dry_run: bool, again: bool, as_json: bool) -> None:
+def promote(tasks: tuple[str, ...], dry_run: bool, again: bool, override: str | None, as_json: bool) -> None:
     r"""Judge the challenger and, if it wins, make it the champion.
 
     Before it becomes the champion, it is packaged and the package is tested.
 
     \b
     tiltyard promote iris --dry-run     only print the verdict and its reasons
+    tiltyard promote iris --override "prices of ticket 812"    a person's word against HOLD, never against REJECT
 
     Exits with 0 if it is promoted or is already the champion, 3 on HOLD, 4 on REJECT, 1 on an error.
     """
     from tiltyard.gate.promote import promote as action
 
-    _print_verdicts(tasks, lambda w, t: action(w, t, dry_run=dry_run, again=again), as_json=as_json)
+    if override is not None and len(tasks) != 1:
+        raise click.UsageError(f"--override: expected one task; received {', '.join(tasks) or 'none'}")
+    _print_verdicts(tasks, lambda w, t: action(w, t, dry_run=dry_run, again=again, override=override), as_json=as_json)
 
 
 @click.command()
@@ -180,6 +184,7 @@ def _print_verdicts(tasks: tuple[str, ...], action: Callable[[Workspace, Task], 
 
     from tiltyard.cli.output import tables
     from tiltyard.gate import next_steps
+    from tiltyard.gate.exit_status import exit_status
 
     def judged(workspace: Workspace, task: Task) -> Any:
         verdict = action(workspace, task)
@@ -194,7 +199,7 @@ def _print_verdicts(tasks: tuple[str, ...], action: Callable[[Workspace, Task], 
         for line in [*verdict.reasons, *steps.fit]:
             click.echo(f"  {line}")
         tables.print_next_steps(steps.commands)
-    exit_with(next_steps.status(verdict for verdict, _ in verdicts))
+    exit_with(exit_status(verdict for verdict, _ in verdicts))
 
 
 @click.command()

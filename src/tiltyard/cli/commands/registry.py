@@ -25,6 +25,10 @@ def status(as_json: bool) -> None:
         heads = ("task", "champion", "metric", "value", "since", "last verdict", "decided")
         tables.print_table(heads, [[row[name] for name in names] for row in rows])
         for row in rows:
+            if word := row["override"]:
+                click.echo(
+                    f"{row['task']}: {row['version']} is champion by override of {word['who']}: {word['reason']}"
+                )
             if row["mistake"]:
                 print_error(TiltyardError(row["mistake"], row["hint"]))
 

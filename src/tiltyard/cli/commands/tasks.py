@@ -10,6 +10,7 @@ import click
 
 from tiltyard.cli.commands._common import JSON, TASK, TASKS, find_workspace, print_json, run_tasks
 
+READ = ("delimiter", "decimal", "encoding", "sheet", "skip_rows", "skip_last", "skip_bad_rows")
 PROBLEMS = ["regression", "classification", "forecasting"]
 
 
@@ -27,12 +28,21 @@ PROBLEMS = ["regression", "classification", "forecasting"]
     help="Keep rows of one group in the same part of the split; in a forecast each group is a series.",
 )
 @click.option("--drop", multiple=True, metavar="COLUMN", help="Leave a column out; repeatable.")
+@click.option("--na", multiple=True, metavar="TEXT", help="A text that means a missing value, such as ?; repeatable.")
+@click.option("--delimiter", metavar="CHARACTER", help="The character between two cells; \\t for a tab.")
+@click.option("--decimal", type=click.Choice([".", ","]), help="The decimal separator.")
+@click.option("--encoding", metavar="NAME", help="The encoding of the file, such as cp1252.")
+@click.option("--sheet", metavar="NAME", help="The sheet of an Excel file.")
+@click.option("--skip-rows", type=click.IntRange(1), metavar="N", help="Leave out lines above the header.")
+@click.option("--skip-last", type=click.IntRange(1), metavar="N", help="Leave out rows at the end, such as totals.")
+@click.option("--skip-bad-rows", is_flag=True, help="Leave out rows with too many or too few cells, and list them.")
 @click.option("--force", is_flag=True, help="Overwrite an existing task file.")
 @JSON
-def init(task: str, force: bool, as_json: bool, **options: Any) -> None:
+def init(task: str, force: bool, as_json: bool, na: tuple[str, ...], **options: Any) -> None:
     r"""Draft a task file from a table or images.
 
-    It names columns, types, bounds, model and gate, and says which columns are left out and why.
+    It names columns, types, bounds, model and gate, and says which columns are left out and why, and how cells were
+    read: currencies, dates, texts and numbers that mean a missing value, titles and totals. Correct it in the file.
 
     \b
     tiltyard init churn --data customers.csv --target Exited
@@ -43,8 +53,10 @@ def init(task: str, force: bool, as_json: bool, **options: Any) -> None:
     from tiltyard.cli.output import tables
     from tiltyard.config.draft.draft import DraftRequest
     from tiltyard.config.draft.draft import draft_task as action
+    from tiltyard.config.draft.reading import dialect_of
 
-    drafted = action(find_workspace(), task, DraftRequest(**options), force=force)
+    own = {key: options.pop(key) for key in READ}
+    drafted = action(find_workspace(), task, DraftRequest(**options, dialect=dialect_of(na, **own)), force=force)
     if as_json:
         print_json(asdict(drafted))
         return

@@ -127,6 +127,8 @@ def print_draft(draft: Any, task: str) -> None:
     """Print the profile of each column of a drafted task, and the next commands."""
     for repair in draft.repairs:
         click.echo(click.style("repaired: ", fg="yellow") + repair)
+    for note in draft.notes:
+        click.echo(click.style("note: ", fg="cyan") + note)
     names = ("name", "kind", "missing", "unique", "examples", "reason")
     rows = [[getattr(trait, name) for name in names] for trait in draft.traits]
     print_table(["column", "kind", "missing", "unique", "examples", "left out because"], rows)

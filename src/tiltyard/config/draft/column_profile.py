@@ -7,14 +7,21 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tiltyard.arrays import is_missing
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.config.draft import missing_codes, written_numbers
+from tiltyard.config.draft.column_values import ColumnValues
 from tiltyard.data.tables.column_types import CODE
 from tiltyard.modeling.columns._datetime_format import DATES, DatetimeFormat, guess_format
-from tiltyard.modeling.columns.boolean import Boolean
+from tiltyard.modeling.columns.base import unit
+from tiltyard.modeling.columns.boolean import SPELLED
 from tiltyard.modeling.columns.number import Number
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_INT64 = str(2**63 - 1)
 MAX_LISTED_NAMES = 20  # categories that a task file lists; of more, the most frequent are learned
@@ -23,6 +30,10 @@ MIN_FLOAT = 5e-324  # the smallest positive float
 KEYS = re.compile(r"(?i:^(id|index|key|unnamed.*|uuid|guid)$|[_ -](id|key|nr|no)$)|(?:ID|Id|Key|Number|Index)$")
 CODES = re.compile(r"(?i)zip|postal|postcode|plz")  # numbers that are codes
 MAX_KEY_RANGE = 1.05  # unique integers are a key if their range is at most this many times the number of rows
+MIN_UNIQUE = 0.96  # share of different texts in a column of ids
+MAX_CONSTANT = 0.995  # of the rows with the same value
+FEW = 1000  # values that are tried before all
+LONG_TAIL = 20  # times the median: a new value may be far larger still
 
 
 @dataclass(frozen=True)
@@ -37,35 +48,46 @@ class ColumnProfile:
     examples: str  # the range or some values, as text
     column: dict[str, Any]  # its settings in a task file
     reason: str = ""  # why to leave it out; empty if it is kept
+    na: tuple[str, ...] = ()  # its texts that mean a missing value
+    notes: tuple[str, ...] = ()  # what was decided about its cells, in sentences
 
     def left_out(self, reason: str) -> ColumnProfile:
         """Return a profile that is left out; an earlier reason stays."""
         return self if self.reason else replace(self, reason=reason)
 
 
-def profile_column(name: str, cells: Sequence[object]) -> ColumnProfile:
-    """Profile all cells of a column; try types from the most specific to the most general."""
-    known = [cell for cell in cells if not is_missing(cell)]
-    for infer in (_boolean, _number, _date, _names_or_text):
-        if inferred := infer(known):
-            kind, values, column = inferred
-            break
+def profile_column(name: str, cells: Sequence[object] | pd.Series, decimal: str = "") -> ColumnProfile:
+    """Profile all cells of a column; `decimal` is the separator that other columns of the file use."""
+    values = ColumnValues.of(cells)
+    na, kept, (kind, examples, column) = _infer(name, values, decimal)
+    notes = [_marks_note(values, na)] if na else []
     if kind == "number" and CODES.search(name):
-        kind, values, column = _names_or_text(known) or (kind, values, column)
-    unique, missing = len(set(map(str, known))), len(cells) - len(known)
+        kind, examples, column = _names_or_text(kept)
+    if kind == "number" and (codes := missing_codes.number_codes(name, _as_numbers(kept, column))):
+        column, examples = _with_codes(kept, column, codes)
+        notes += [f"{code:g} in {share:.1%} of the rows means a missing value" for code, share in codes.items()]
+        missing = kept.missing + round(sum(codes.values()) * kept.rows)
+    else:
+        missing = kept.missing
+    unique = len(kept.distinct) if kept.ordered is not None else len(set(kept.texts))
     if missing:
         column |= {"missing": {"number": "median", "date": "median", "text": "empty"}.get(kind, "bucket")}
-    profile = ColumnProfile(name, kind, len(cells), missing, unique, values, {"type": kind, **column})
-    return profile.left_out(reason) if (reason := _reason(profile, known)) else profile
+    settings = {"type": kind, **column}
+    profile = ColumnProfile(name, kind, values.rows, missing, unique, examples, settings, "", na, tuple(notes))
+    return profile.left_out(reason) if (reason := _reason(profile, kept)) else profile
 
 
-def bounds(low: float, high: float, *, whole: bool = False) -> list[float]:
-    """Widen a range by a tenth and round it outwards; a lower bound of non-negative values stays non-negative."""
-    margin = high / 10 - low / 10 or abs(high) / 10 or 1.0
+def bounds(low: float, high: float, *, whole: bool = False, tail: bool = False) -> list[float]:
+    """Widen a range by its width, or tenfold if it has a long tail: bounds find wrong units, not new records.
+
+    They are rounded outwards; a lower bound of non-negative values stays non-negative.
+    """
+    margin = high - low if math.isfinite(high - low) else sys.float_info.max
+    margin = 9 * high if tail and low >= 0 and math.isfinite(9 * high) else margin or abs(high) or 1.0
     # the power of ten of a subnormal margin may be too small for a float
     step = max(10.0 ** math.floor(math.log10(margin)), 1.0 if whole else MIN_FLOAT)
     first, last = _outwards(low - margin, step, math.floor), _outwards(high + margin, step, math.ceil)
-    return [min(low, max(first, 0.0) if low >= 0 else first), max(high, last)]
+    return [min(low, max(first, 0) if low >= 0 else first), max(high, last)]
 
 
 def _outwards(end: float, step: float, rounded: Callable[[float], int]) -> float:
@@ -74,26 +96,61 @@ def _outwards(end: float, step: float, rounded: Callable[[float], int]) -> float
     return bound if math.isfinite(bound) else math.copysign(sys.float_info.max, end)
 
 
-Inferred = tuple[str, str, dict[str, Any]] | None  # type, values as text, settings of the column
+Inferred = tuple[str, str, dict[str, Any]]  # type, values as text, settings of the column
 
 
-def _boolean(known: list[object]) -> Inferred:
-    format_text = sorted({str(cell) for cell in known})
-    both = len(format_text) == 2 and set(Boolean().read(format_text)) == {True, False}
-    plain = bool(known) and all(isinstance(cell, bool) for cell in known)
-    return ("boolean", " or ".join(format_text), {}) if both or plain else None
+def _infer(name: str, values: ColumnValues, decimal: str) -> tuple[tuple[str, ...], ColumnValues, Inferred]:
+    """Return the texts that mean a missing value, the other values, and the first type that fits these."""
+    marks = [] if values.ordered is not None else missing_codes.marks(values)
+    kept = values.without({mark.strip() for mark in marks}) if marks else values
+    if kept.distinct:
+        for infer in (_boolean, _number, _date, _written):
+            if inferred := infer(name, kept, decimal):
+                return tuple(marks), kept, inferred
+    signs = missing_codes.signs(values)
+    kept = values.without({sign.strip() for sign in signs}) if signs else values
+    return tuple(signs), kept, _names_or_text(kept)
 
 
-def _number(known: list[object]) -> Inferred:
-    values = Number().read(known)
-    if not known or _are_codes(known):
+def _marks_note(values: ColumnValues, na: tuple[str, ...]) -> str:
+    shares = ", ".join(f"'{mark}' in {values.share(mark):.1%}" for mark in na)
+    return f"{shares} of the rows means a missing value"
+
+
+def _boolean(_: str, values: ColumnValues, __: str) -> Inferred | None:
+    if len(values.distinct) > FEW:
         return None
-    if not all(type(value) in (int, float) and math.isfinite(float(str(value))) for value in values):
+    texts = sorted(set(values.texts))
+    meanings = {SPELLED.get(text.strip().lower()) for text in texts}
+    both = meanings == {True, False} and (len(texts) == 2 or any(map(str.isalpha, texts)))
+    plain = bool(values.distinct) and all(isinstance(cell, bool) for cell in values.distinct)
+    return ("boolean", " or ".join(texts[:8]), {}) if both or plain else None
+
+
+def _number(_: str, values: ColumnValues, __: str) -> Inferred | None:
+    numbers = values.ordered
+    if numbers is None:
+        if not _are_numbers(values.distinct[:FEW]) or not _are_numbers(values.distinct) or _are_codes(values.distinct):
+            return None
+        parsed = [float(str(value)) for value in Number().read(values.distinct)]
+        numbers = np.repeat(np.array(parsed, dtype=np.float64), values.counts)
+    if not len(numbers) or not np.isfinite(numbers).all():
         return None
-    numbers = [float(value) for value in values if isinstance(value, int | float)]
-    low, high = min(numbers), max(numbers)
-    settings: dict[str, Any] = {"bounds": bounds(low, high, whole=all(map(float.is_integer, numbers)))}
-    return "number", f"{low:g} to {high:g}", settings | ({"log": True} if _skewed(numbers) else {})
+    return "number", f"{numbers.min():g} to {numbers.max():g}", _range(numbers)
+
+
+def _range(numbers: Array) -> dict[str, Any]:
+    """Return bounds, and a logarithm if it helps."""
+    low, high, middle = float(numbers.min()), float(numbers.max()), _middle(numbers)
+    whole = bool((numbers == np.floor(numbers)).all())
+    tail = low >= 0 and middle > 0 and high / LONG_TAIL > middle
+    settings: dict[str, Any] = {"bounds": bounds(low, high, whole=whole, tail=tail)}
+    return settings | ({"log": True} if is_skewed(numbers) else {})
+
+
+def _are_numbers(cells: list[object]) -> bool:
+    read = Number().read(cells)
+    return all(type(value) in (int, float) and math.isfinite(float(str(value))) for value in read)
 
 
 def _are_codes(known: list[object]) -> bool:
@@ -105,51 +162,92 @@ def _are_codes(known: list[object]) -> bool:
     )
 
 
-def _skewed(numbers: list[float]) -> bool:
+def is_skewed(numbers: Array) -> bool:
     """Return whether a logarithm helps: non-negative, over orders of magnitude, and a mean far above the median."""
-    middle = sorted(numbers)[len(numbers) // 2]
-    return (
-        min(numbers) >= 0 and middle > 0 and max(numbers) > 50 * middle and sum(numbers) > 1.5 * middle * len(numbers)
-    )
+    scaled = numbers / unit(numbers)  # sums stay within a float
+    low, high, middle = float(scaled.min()), float(scaled.max()), _middle(scaled)
+    return low >= 0 and middle > 0 and high > 50 * middle and float(scaled.mean()) > 1.5 * middle
 
 
-def _date(known: list[object]) -> Inferred:
-    texts = [str(cell) for cell in known]
+def _middle(numbers: Array) -> float:
+    """Return a median that is one of the numbers, since the mean of two may overflow."""
+    return float(np.partition(numbers, len(numbers) // 2)[len(numbers) // 2])
+
+
+def _written(name: str, values: ColumnValues, decimal: str) -> Inferred | None:
+    """Return a number if all texts are written as such, with a currency, a unit or separators."""
+    if not all(isinstance(cell, str) for cell in values.distinct[:FEW]):
+        return None
+    written = written_numbers.find_format(name, values.texts, decimal)
+    if not written:
+        return None
+    numbers = np.repeat(written_numbers.numbers(written, values.texts), values.counts)
+    texts = sorted(values.texts[:FEW], key=len)
+    settings = {"written": written.model_dump(mode="json", exclude_defaults=True), **_range(numbers)}
+    return "number", f"{texts[0]}, {texts[-1]}, ...", settings
+
+
+def _as_numbers(values: ColumnValues, column: dict[str, Any]) -> ColumnValues:
+    """Return values whose numbers are known, also if they are written as text."""
+    if values.ordered is not None or "written" in column:
+        return values
+    read = Number().read(values.distinct)
+    return replace(values, ordered=np.repeat(np.array(read, dtype=np.float64), values.counts))
+
+
+def _with_codes(values: ColumnValues, column: dict[str, Any], codes: dict[float, float]) -> tuple[dict[str, Any], str]:
+    """Return the settings and the range without the numbers that mean a missing value."""
+    numbers = _as_numbers(values, column).ordered
+    assert numbers is not None  # noqa: S101 - for the type checker: there are no codes otherwise
+    rest = numbers[~np.isin(numbers, [*codes])]
+    na = [int(code) if code.is_integer() else code for code in codes]
+    return {"na": na, **_range(rest)}, f"{rest.min():g} to {rest.max():g}"
+
+
+def _date(name: str, values: ColumnValues, _: str) -> Inferred | None:
+    texts = values.texts
     if not (format_text := guess_format(texts)):
         return None
     date_format = DatetimeFormat(format_text)
-    moments = sorted((moment, text) for text in set(texts) if (moment := date_format.read(text)))
-    (_, first), (_, last) = moments[0], moments[-1]
+    if not date_format.has_date and not written_numbers.is_clock(name):
+        return None
+    moments = date_format.moments(texts)
+    first, last = texts[int(moments.argmin())], texts[int(moments.argmax())]
     return "date", f"{first} to {last}", {"format": format_text}
 
 
-def _names_or_text(known: list[object]) -> Inferred:
-    texts = [str(cell) for cell in known]
+def _names_or_text(values: ColumnValues) -> Inferred:
+    texts, rows = values.texts, values.known
     names = sorted(set(texts))
-    words = sum(len(text.split()) for text in texts) / max(1, len(texts))
-    if words >= 3 and len(names) > max(MAX_LISTED_NAMES, len(texts) / 2):
+    lengths = np.array([len(text.split()) for text in texts])
+    words = float((lengths * values.counts).sum()) / max(1, rows)
+    if words >= 3 and len(names) > max(MAX_LISTED_NAMES, rows / 2):
         return "text", f"{words:.0f} words on average", {}
     examples = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-    common = len(names) <= MAX_LISTED_NAMES and all(texts.count(name) * 200 >= len(texts) for name in names)
+    common = len(names) <= MAX_LISTED_NAMES and bool((values.counts * 200 >= rows).all())
     if names and common and all(len(name) <= 100 for name in names):
         return "category", examples, {"values": names}
-    return (
-        "category",
-        examples,
-        {"unseen": "bucket", **({"top": MAX_LEARNED_NAMES} if len(names) > MAX_LEARNED_NAMES else {})},
-    )
+    top = {"top": MAX_LEARNED_NAMES} if len(names) > MAX_LEARNED_NAMES else {}
+    return "category", examples, {"unseen": "bucket", **top}
 
 
-def _reason(profile: ColumnProfile, known: list[object]) -> str:
+def _reason(profile: ColumnProfile, values: ColumnValues) -> str:
     """Return the first reason to leave a column out, whatever the target; else an empty text."""
-    if not known:
+    if not values.known:
         return "empty"
+    place, most = int(values.counts.argmax()), int(values.counts.max())
+    texts = str(values.distinct[place])[:40]
+    found = written_numbers.mixed_units(values.texts) if profile.kind == "category" else []
+    units = ", ".join(unit or "none" for unit in found)
     reasons = {
-        f"constant: always {str(known[0])[:40]}": profile.unique == 1,
+        f"constant: always {texts}": profile.unique == 1,
         f"nearly empty: {profile.missing:,} of {profile.rows:,} are missing": profile.missing > profile.rows * 0.95,
+        f"nearly constant: {texts} in {most / values.rows:.1%}": most > MAX_CONSTANT * values.rows
+        and values.rows >= 200,
         "free text: use it in a task with this column alone": profile.kind == "text",
-        f"an id: {profile.unique:,} different values in {profile.rows:,} rows": _is_key(profile, known),
-        "dates in several formats: convert them to one": profile.kind == "category" and _is_mixed(known),
+        f"an id: {profile.unique:,} different values in {profile.rows:,} rows": _is_key(profile, values),
+        f"numbers in several units ({units}): convert them to one": bool(found),
+        "dates in several formats: convert them to one": profile.kind == "category" and _is_mixed(values.distinct),
         f"{profile.unique:,} categories in {profile.rows:,} rows: too many to learn from": _is_scattered(profile),
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
@@ -170,17 +268,20 @@ def _is_scattered(profile: ColumnProfile) -> bool:
     )
 
 
-def _is_key(profile: ColumnProfile, known: list[object]) -> bool:
+def _is_key(profile: ColumnProfile, values: ColumnValues) -> bool:
     """Return whether it identifies rows: unique text, integers that count rows, or mostly unique ones called an id."""
     if profile.kind == "category":
-        return profile.unique == len(known) >= MAX_LISTED_NAMES
-    if profile.kind != "number" or not all(float(str(value)).is_integer() for value in known):
+        share = 1.0 if values.known < 100 else MIN_UNIQUE  # of few rows, a category may have nearly as many values
+        return profile.unique >= share * values.known and values.known >= MAX_LISTED_NAMES
+    if profile.kind != "number" or "written" in profile.column or "na" in profile.column:
         return False
-    numbers = [int(float(str(value))) for value in known]
-    counted = all(after - before == 1 for before, after in pairwise(numbers))
-    dense = profile.unique == len(known) and max(numbers) - min(numbers) < MAX_KEY_RANGE * len(known)
-    numbered = (counted or dense) and len(known) >= MAX_LISTED_NAMES
-    return numbered or (bool(KEYS.search(profile.name)) and profile.unique * 2 > len(known))
+    numbers = _as_numbers(values, profile.column).ordered
+    if numbers is None or not (numbers == np.floor(numbers)).all() or np.abs(numbers).max() >= 2**53:
+        return False
+    counted = values.ordered is not None and bool((np.diff(numbers) == 1).all())
+    dense = profile.unique == len(numbers) and np.ptp(numbers) < MAX_KEY_RANGE * len(numbers)
+    numbered = (counted or dense) and len(numbers) >= MAX_LISTED_NAMES
+    return bool(numbered or (KEYS.search(profile.name) and profile.unique * 2 > len(numbers)))
 
 
 def _without_float_error(value: float) -> float:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-import re
 import statistics
-import tempfile
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from tiltyard import files
-from tiltyard.arrays import is_missing
 from tiltyard.config import loader, task_list
-from tiltyard.config.draft import images, time_series, yaml_text
-from tiltyard.config.draft.column_profile import ColumnProfile, profile_column
+from tiltyard.config.draft import images, log_target, table_network, targets, texts, time_series, yaml_text
+from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.config.draft.leakage import leakage_score
-from tiltyard.data import table_reader
-from tiltyard.data.sources.file import File
+from tiltyard.config.draft.reading import DraftTable, open_draft
+from tiltyard.data.tables.dialect import Dialect
 from tiltyard.errors import DataError, RequestError, TaskError, join_first
 from tiltyard.modeling.columns.base import Column
 from tiltyard.workspace import Workspace
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
 ProblemName = Literal["regression", "classification", "forecasting"]
 MIN_ROWS = 10  # fewer leave no test rows
 MAX_INTEGER_LABELS = 20  # more distinct integers are a quantity, not labels
-MAX_LABELS = 1000
+MAX_TRIED = 10_000  # cells for an example
+MAX_SAMPLED = 50_000  # rows that are searched for leaks
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class DraftRequest:
     drop: tuple[str, ...] = ()
     time: str | None = None
     group: str | None = None
+    dialect: Dialect = field(default_factory=Dialect)  # how the user says the file is written
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Drafted:
     rows: int
     traits: list[ColumnProfile]
     repairs: list[str]
+    notes: list[str] = field(default_factory=list)
 
 
 def draft_task(workspace: Workspace, name: str, request: DraftRequest, *, force: bool = False) -> Drafted:
@@ -62,11 +64,14 @@ def draft_task(workspace: Workspace, name: str, request: DraftRequest, *, force:
         place = path.relative_to(workspace.root)
         raise TaskError(f"{place} exists already", hint=f"to overwrite it: tiltyard init {name} ... --force")
     draft = _draft_images(workspace, request) or _draft_table(workspace, request)
-    text = yaml_text.task_text(Path(request.data).name, draft.content, draft.traits, draft.repairs, draft.comments)
+    remarks = [f"Read with a repair: {text}" for text in draft.repairs] + [f"Note: {text}" for text in draft.notes]
+    text = yaml_text.task_text(Path(request.data).name, draft.content, draft.traits, remarks, draft.comments)
     loader.parse(text, name, f"tasks/{name}.yaml")
     files.write_text(path, text)
     task_list.add(workspace, name)
-    return Drafted(str(path.relative_to(workspace.root)), draft.problem, draft.rows, draft.traits, draft.repairs)
+    return Drafted(
+        str(path.relative_to(workspace.root)), draft.problem, draft.rows, draft.traits, draft.repairs, draft.notes
+    )
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class _Draft:
     traits: list[ColumnProfile]
     repairs: list[str]
     comments: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def problem(self) -> str:
@@ -95,7 +101,7 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> _Draft | None:
         raise TaskError("for images: expected only --data and --target; received another option")
     profile = images.profiles(image_profile)
     sections = images.sections(image_profile) | {
-        "target": _target(profile[1], list(image_profile.labels), "classification")
+        "target": targets.section(profile[1], pd.Series(image_profile.labels), "classification", 0.0)
     }
     rows = pd.DataFrame({image_profile.target: image_profile.labels})
     _require_rows(rows, request.data, image_profile.target)
@@ -105,30 +111,74 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> _Draft | None:
 
 def _draft_table(workspace: Workspace, request: DraftRequest) -> _Draft:
     """Draft from a table."""
-    table, labels = _read(workspace, request)
-    frame = table.frame
-    truth = profile_column(request.target, frame[request.target].tolist())
+    asked = [*filter(None, [request.target, request.time, request.group]), *request.drop]
+    with open_draft(workspace, request.data, request.dialect, asked) as table:
+        if not request.target:
+            text = f"expected the column to predict; the table has {join_first([*table.frame.columns])}"
+            raise TaskError(f"{Path(request.data).name}: {text}", hint="name it: --target")
+        return _draft_from(table, request)
+
+
+def _draft_from(table: DraftTable, request: DraftRequest) -> _Draft:
+    """Draft a forecast, or a model of rows."""
+    frame, truth = table.frame, table.profiles[request.target]
     problem = request.problem or ("forecasting" if request.time and truth.kind == "number" else _problem(truth))
-    if problem == "classification":
-        frame[request.target] = labels
-    rows = frame[~frame[request.target].map(is_missing)]
+    frame[request.target] = targets.cells(table, truth, problem)
+    rows = frame[frame[request.target].notna()]
     _require_rows(rows, request.data, request.target)
-    traits = [_profile_feature(rows, other, request) for other in frame.columns if other != request.target]
+    table.notes.extend(targets.notes(truth, rows[request.target], problem, asked=bool(request.problem)))
+    traits = [_as_asked(table.profiles[name], request) for name in frame.columns if name != request.target]
     if timeline := _find_timeline(request, rows, traits, truth, problem):
-        problem, traits = "forecasting", [truth, *(timeline.check_feature(profile) for profile in traits)]
-        content = _content(
-            request, problem, rows, time_series.sections(timeline, rows, [s for s in traits if not s.reason])
-        )
+        content, traits = _series_content(request, table, timeline, rows, traits)
     else:
-        target = _target(truth, rows[request.target].tolist(), problem)
-        traits = [_exclude_leak(rows, profile, request, problem) for profile in traits]
-        features = _features(traits)
-        traits = [
-            next((feature for feature in features if feature.name == profile.name), profile) for profile in traits
-        ]
-        sections = _sections(target, _split(request, problem, traits), features, rows)
-        content = _content(request, problem, rows, sections)
-    return _Draft(content, len(frame), traits, table.repairs)
+        content, traits = _rows_content(request, table, problem, rows, traits)
+    return _Draft(content, len(frame), traits, table.layout.repairs, notes=table.notes)
+
+
+def _series_content(
+    request: DraftRequest,
+    table: DraftTable,
+    timeline: time_series.Timeline,
+    rows: pd.DataFrame,
+    traits: list[ColumnProfile],
+) -> tuple[dict[str, Any], list[ColumnProfile]]:
+    """Return the task of a forecast, and the profiles of all columns."""
+    truth = table.profiles[request.target]
+    if timeline.gaps or truth.missing:
+        table.notes.append(f"{timeline.order}: gaps are filled with the value before (gaps: forward)")
+    parts = table.read.get("dates", {}).get(timeline.order, [])
+    traits = [profile.left_out("part of the date") if profile.name in parts else profile for profile in traits]
+    traits = [truth, *(timeline.check_feature(profile) for profile in traits)]
+    sections = time_series.sections(timeline, rows, [profile for profile in traits if not profile.reason])
+    return _content(request, "forecasting", rows, sections, table.read), traits
+
+
+def _rows_content(
+    request: DraftRequest,
+    table: DraftTable,
+    problem: ProblemName,
+    rows: pd.DataFrame,
+    traits: list[ColumnProfile],
+) -> tuple[dict[str, Any], list[ColumnProfile]]:
+    """Return the task of a classification or regression, and the profiles of all columns."""
+    truth, missing = table.profiles[request.target], len(table.frame) - len(rows)
+    if (why_not := time_series.why_not(rows, traits, truth)) and not request.time and not request.problem:
+        table.notes.append(why_not)
+    if missing:
+        table.notes.append(f"{truth.name}: {missing:,} of {len(table.frame):,} rows have no target and are left out")
+    target = targets.section(truth, rows[truth.name], problem, missing / len(table.frame))
+    sampled = rows if len(rows) <= MAX_SAMPLED else rows.sample(MAX_SAMPLED, random_state=0)
+    traits = [_exclude_leak(sampled, profile, request, problem) for profile in traits]
+    features = _features(traits)
+    by_name = {feature.name: feature for feature in features}
+    if problem == "regression" and log_target.helps(rows[truth.name].to_numpy(np.float64), features, rows):
+        target["log"] = True
+        text = "skewed, learned by its logarithm, and judged by the absolute error"
+        table.notes.append(f"{truth.name}: {text}; if the squared error counts: remove target.log, gate.metric: rmse")
+    dates = {} if request.time in table.read.get("dates", {}) else table.read.pop("dates", {})
+    traits = [by_name.get(profile.name, profile) for profile in traits if profile.name not in dates]
+    sections = _sections(target, _split(request, problem, traits), features, rows)
+    return _content(request, problem, rows, sections, table.read), traits
 
 
 def _require_rows(rows: pd.DataFrame, data: str, target: str) -> None:
@@ -136,20 +186,6 @@ def _require_rows(rows: pd.DataFrame, data: str, target: str) -> None:
     if len(rows) < MIN_ROWS:
         text = f"expected {MIN_ROWS} rows or more with a known {target}; received {len(rows)}"
         raise DataError(f"{Path(data).name}: {text}")
-
-
-def _read(workspace: Workspace, request: DraftRequest) -> tuple[table_reader.LoadedTable, pd.Series[Any]]:
-    """Read the table as the task will, from the project, a URL or the mirror; and the target as text."""
-    with tempfile.TemporaryDirectory() as temporary:
-        File(kind="file", path=request.data).fetch(Path(temporary), workspace)
-        (path,) = Path(temporary).iterdir()
-        table = table_reader.read(path)
-        if not request.target:
-            text = f"expected the column to predict; the table has {join_first([*table.frame.columns])}"
-            raise TaskError(f"{Path(request.data).name}: {text}", hint="name it: --target")
-        asked = [request.target, *request.drop, *filter(None, [request.time, request.group])]
-        table_reader.require_columns(Path(request.data), asked, list(table.frame.columns))
-        return table, table_reader.read(path, columns=[request.target], texts=[request.target]).frame[request.target]
 
 
 def _problem(truth: ColumnProfile) -> ProblemName:
@@ -181,12 +217,11 @@ def _find_timeline(
     return time_series.detect(rows, traits, truth) if problem == "regression" and not request.problem else None
 
 
-def _profile_feature(rows: pd.DataFrame, name: str, request: DraftRequest) -> ColumnProfile:
-    """Profile a feature on its own."""
-    profile = profile_column(name, rows[name].tolist())
+def _as_asked(profile: ColumnProfile, request: DraftRequest) -> ColumnProfile:
+    """Return the profile of a feature, left out if the request says so."""
     asked = dict.fromkeys(request.drop, "dropped by --drop")
     asked |= {request.time or "": "the column of times", request.group or "": "the column of groups"}
-    return replace(profile, reason=asked[name]) if name in asked else profile
+    return replace(profile, reason=asked[profile.name]) if profile.name in asked else profile
 
 
 def _exclude_leak(
@@ -213,34 +248,23 @@ def _features(traits: list[ColumnProfile]) -> list[ColumnProfile]:
     return features
 
 
-def _target(truth: ColumnProfile, cells: list[Any], problem: ProblemName) -> dict[str, Any]:
-    if problem == "regression":
-        if truth.kind != "number":
-            raise DataError(f"{truth.name}: expected numbers for a regression; received {truth.examples}")
-        return {"column": truth.name, "bounds": truth.column["bounds"]}
-    counts = Counter(map(str, cells))
-    if not 2 <= len(counts) <= MAX_LABELS:
-        raise DataError(f"{truth.name}: expected 2 to {MAX_LABELS} labels; received {len(counts)}")
-    return {"column": truth.name, "classes": sorted(counts, key=_label_order)}
-
-
-def _label_order(label: str) -> tuple[float, str]:
-    return (float(label), label) if re.fullmatch(r"-?\d+(\.\d+)?", label) else (0.0, label)
-
-
 def _content(
-    request: DraftRequest, problem: ProblemName, rows: pd.DataFrame, sections: dict[str, Any]
+    request: DraftRequest,
+    problem: ProblemName,
+    rows: pd.DataFrame,
+    sections: dict[str, Any],
+    read: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the sections of the task file in order; `sections` are those that depend on the modality."""
     count, serve, train = len(rows), sections.pop("serve"), sections.pop("train", {})
     return {
         "title": f"{request.target} from {Path(request.data).name}",
         "problem": problem,
-        "source": {"kind": "file", "path": request.data},
+        "source": {"kind": "file", "path": request.data, **({"read": read} if read else {})},
         "rows": [max(1, count // 2), count * 10],
         **sections,
         "train": {**_train(count, problem), **train},
-        "gate": _gate(rows[request.target].tolist(), problem),
+        "gate": _gate(rows[request.target].tolist(), problem, log=bool(sections["target"].get("log"))),
         "serve": serve,
     }
 
@@ -261,28 +285,30 @@ def _sections(
     target: dict[str, Any], split: dict[str, Any], features: list[ColumnProfile], rows: pd.DataFrame
 ) -> dict[str, Any]:
     """Return the sections that are specific to tables."""
-    text = features[0].kind == "text"
-    example = {profile.name: _example(profile, rows[profile.name].tolist()) for profile in features}
+    if features[0].kind == "text":
+        own = texts.sections(features[0], rows[features[0].name].tolist())
+        return {"columns": own.pop("columns"), "target": target, "split": split, **own}
+    example = {profile.name: _example(profile, rows[profile.name]) for profile in features}
     return {
         "columns": {profile.name: profile.column for profile in features},
         "target": target,
         "split": split,
-        "model": _model(len(rows), text=text),
-        "serve": {"example": next(iter(example.values())) if text else example},
+        **table_network.sections(len(rows), features),
+        "serve": {"example": example},
     }
 
 
-def _example(profile: ColumnProfile, cells: list[object]) -> Any:
-    """Return an example value as a client would send it."""
-    cell = next(cell for cell in cells if not is_missing(cell))
-    if profile.kind == "number":
-        number = _rounded(float(str(cell)), yaml_text.build_column(profile))
-        return int(number) if number.is_integer() else number
-    return (
-        bool(yaml_text.build_column(profile).read([cell])[0])
-        if profile.kind == "boolean"
-        else yaml_text.build_column(profile).read([cell])[0]
-    )
+def _example(profile: ColumnProfile, cells: pd.Series[Any]) -> Any:
+    """Return an example value as a client would send it: the first one that the column accepts."""
+    column = yaml_text.build_column(profile)
+    for cell in cells.dropna().head(MAX_TRIED):
+        (value,) = column.read([cell])
+        if value is not None and profile.kind != "number":
+            return bool(value) if profile.kind == "boolean" else value
+        if value is not None:
+            number = _rounded(float(str(value)), column)
+            return int(number) if number.is_integer() else number
+    raise DataError(f"{profile.name}: expected a value in the first {MAX_TRIED:,} rows that have one; received none")
 
 
 def _rounded(number: float, column: Column) -> float:
@@ -295,13 +321,6 @@ def _rounded(number: float, column: Column) -> float:
     return short
 
 
-def _model(rows: int, *, text: bool) -> dict[str, Any]:
-    if text:
-        return {"family": "bow", "embedding": 32, "units": [32], "dropout": 0.3}
-    units = [16] if rows < 1000 else [32, 16] if rows < 5000 else [64, 32]
-    return {"family": "mlp", "units": units, "activation": "relu"}
-
-
 def _train(rows: int, problem: ProblemName) -> dict[str, Any]:
     """Choose batches small enough for several steps per epoch, and so many epochs that patience ends the training."""
     usual = 16 if rows < 2000 else 32 if rows < 5000 else 128 if rows < 20_000 else 256
@@ -310,8 +329,16 @@ def _train(rows: int, problem: ProblemName) -> dict[str, Any]:
     return {**plan, "schedule": "plateau", **({} if problem == "classification" else {"clip_norm": 1.0})}
 
 
-def _gate(truth: list[Any], problem: ProblemName) -> dict[str, Any]:
-    """Choose the metric: accuracy only for classes of similar size, since it hides rare classes."""
+def _gate(truth: list[Any], problem: ProblemName, *, log: bool = False) -> dict[str, Any]:
+    """Choose the metric: accuracy only for classes of similar size, since it hides rare classes.
+
+    If the target is learned by its logarithm, the absolute error: a few large values would decide the squared one.
+    """
+    if problem == "regression" and log:
+        values = [float(str(cell)) for cell in truth]
+        middle = statistics.median(values)
+        spread = statistics.fmean(abs(value - middle) for value in values)
+        return {"metric": "mae", "minimum_gain": float(f"{spread / 100:.1g}")}
     if problem != "classification":
         return {
             "metric": "rmse",

@@ -13,18 +13,22 @@ from typing import Any
 
 from tiltyard.config.draft import yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile
+from tiltyard.config.draft.image_places import places_matter
 from tiltyard.data.images import zip_writer
 from tiltyard.data.images.image_files import ImageFiles
 from tiltyard.data.images.labels import SPLIT_FOLDERS, guess
 from tiltyard.data.sources.images import Images, LabelledImage
 from tiltyard.errors import DataError, join_first
-from tiltyard.modeling.columns.image import Image, decode_errors
+from tiltyard.modeling.columns import _image_sanitizer
+from tiltyard.modeling.columns.image import FORMATS, Image, decode_errors
 from tiltyard.workspace import Workspace
 
 COLUMN = "image"
-GREY = {"1", "L", "LA", "I", "I;16"}  # Pillow modes without colour
+GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F"}  # Pillow modes without colour
 MAX_SIDE = 96  # pixels: a small model predicts such an image in a few milliseconds
 MAX_IMBALANCE = 1.5  # largest to smallest class, for classes of similar size
+FEW_IMAGES = 150  # of each label on average: fewer do not suffice for convolutions, but for histograms
+FEW_TRAIN: dict[str, Any] = {"epochs": 300, "learning_rate": 0.01, "patience": 30}
 MAX_EXAMPLE_NUMBERS = 100  # a larger image is a file in `serve.example`
 
 
@@ -41,6 +45,7 @@ class ImageProfile:
     modes: set[str] = field(default_factory=set)
     first: list[bytes] = field(default_factory=list)  # the first image that can be opened, or empty
     bytes: list[int] = field(default_factory=list)
+    places: list[bool] = field(default_factory=list)  # whether the place of edges matters, if there are few images
 
     @property
     def counts(self) -> Counter[str]:
@@ -78,6 +83,9 @@ def profile_images(workspace: Workspace, data: str, target: str) -> ImageProfile
             settings, target or labels.get("label_column", "label"), [p.label for p in selected], notes
         )
         _read_sizes(profile, image_files, selected)
+        if _are_few(profile):
+            column = Image.model_validate({**profile.column, "resize": True})
+            profile.places[:] = [places_matter(column, profile.labels, lambda i: image_files.read(selected[i].name))]
     return profile
 
 
@@ -90,8 +98,10 @@ def _read_sizes(profile: ImageProfile, image_files: ImageFiles, selected: Sequen
         content = image_files.read(image.name)
         profile.folders[PurePosixPath(image.name).parts[0]] += 1
         try:
-            with Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"]) as opened:
-                profile.sizes[(opened.width, opened.height, len(opened.getbands()))] += 1
+            file = _image_sanitizer.stripped(content)
+            with Pillow.open(io.BytesIO(file.content), formats=FORMATS) as opened:
+                width, height = (opened.height, opened.width) if file.orientation > 4 else opened.size
+                profile.sizes[(width, height, len(opened.getbands()))] += 1
                 profile.modes.add(opened.mode)
         except decode_errors(ValueError):
             broken.append(image.name)
@@ -100,7 +110,7 @@ def _read_sizes(profile: ImageProfile, image_files: ImageFiles, selected: Sequen
         profile.bytes[:] = [max([len(content), *profile.bytes])]
     if not profile.sizes:
         raise DataError(
-            f"{image_files.path.name}: expected whole PNG or JPEG files; none can be opened: {join_first(broken)}"
+            f"{image_files.path.name}: expected whole image files; none can be opened: {join_first(broken)}"
         )
     if broken:
         profile.notes.append(
@@ -129,7 +139,10 @@ def sections(profile: ImageProfile) -> dict[str, Any]:
     sizes: dict[str, Any] = {}
     if len({size[:2] for size in profile.sizes}) > 1:
         sizes = {name: [size[side] for size in profile.sizes] for side, name in enumerate(("width", "height"))}
-    train: dict[str, Any] = {"epochs": 60 if rows < 5000 else 30, "learning_rate": 0.001, "patience": 8}
+    few, patience = _are_few(profile), 12 if rows < 5000 else 8  # batch norm's averages take hundreds of steps
+    train = (
+        {**FEW_TRAIN} if few else {"epochs": 60 if rows < 5000 else 30, "learning_rate": 0.001, "patience": patience}
+    )
     train |= {"class_weights": "balanced"} if _is_imbalanced(profile) else {}
     max_bytes = 2 * max(profile.bytes)
     return {
@@ -138,16 +151,20 @@ def sections(profile: ImageProfile) -> dict[str, Any]:
         "target": {},
         "expect": [_range("brightest", 1, 255), *(_range(n, min(v) // 2, max(v) * 2) for n, v in sizes.items())],
         "split": {"kind": "stratified"},
-        "model": {
-            "family": "cnn",
-            "filters": [32, 64, 128, 128][:depth],
-            "units": [64],
-            "batch_norm": True,
-            "dropout": 0.3,
-        },
-        "train": {**train, "augment": {"shift": 0.1, "zoom": 0.1}},
+        "model": {"family": "histograms", "places": profile.places == [True]} if few else _cnn(depth),
+        "train": train if few else {**train, "augment": {"shift": 0.1, "zoom": 0.1}},
         "serve": {**({"max_body_bytes": max_bytes} if max_bytes > 4_000_000 else {}), "example": _example(profile)},
     }
+
+
+def _are_few(profile: ImageProfile) -> bool:
+    return len(profile.labels) < FEW_IMAGES * len(profile.counts)
+
+
+def _cnn(depth: int) -> dict[str, Any]:
+    """Return a convolutional network."""
+    filters = [32, 64, 128, 128][:depth]
+    return {"family": "cnn", "filters": filters, "units": [64], "batch_norm": True, "dropout": 0.3}
 
 
 def comments(profile: ImageProfile) -> dict[str, str]:
@@ -160,6 +177,7 @@ def comments(profile: ImageProfile) -> dict[str, str]:
     parts = [
         f"{folder} ({count:,})" for folder, count in sorted(profile.folders.items()) if folder.lower() in SPLIT_FOLDERS
     ]
+    texts |= {"model": "counts of colours and edges, since there are few images"} if _are_few(profile) else {}
     return texts | ({"source": f"{', '.join(parts)}; to use one only: under: [train]"} if len(parts) > 1 else {})
 
 

@@ -9,14 +9,16 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.config.draft.column_profile import ColumnProfile
-from tiltyard.errors import DataError
-from tiltyard.modeling.columns._datetime_format import times
+from tiltyard.errors import DataError, join_first
+from tiltyard.modeling.columns._datetime_format import DatetimeFormat, times
 from tiltyard.modeling.columns.base import unit
+from tiltyard.modeling.columns.number import Number
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MIN_ROWS = 40  # of a series
+MAX_GAPS = 0.3  # share of missing steps or values that are filled
 SEASONS = {0.0417: 24, 1.0: 7, 7.0: 52}  # days between rows -> rows per season
 MAX_STEP_RATIO = (
     0.5  # deviation of steps to deviation of values: below it, the last value predicts better than the mean
@@ -33,6 +35,7 @@ class Timeline:
     time_format: str | None  # the format of the times, if not ISO 8601
     equal: bool  # whether all time steps are equal
     season: int | None
+    gaps: bool = False  # whether steps or values are missing, which are then filled
 
     def check_feature(self, profile: ColumnProfile) -> ColumnProfile:
         """Return the profile of a column, left out unless it is a number without missing values."""
@@ -42,16 +45,49 @@ class Timeline:
             )
         if profile.kind != "number":
             return profile.left_out("not a number: only numbers can be features of a series")
-        return profile.left_out(f"{profile.missing:,} missing: a series has no gaps") if profile.missing else profile
+        if profile.missing and not (self.equal and profile.missing <= MAX_GAPS * profile.rows):
+            return profile.left_out(f"{profile.missing:,} missing: too many to fill the gaps")
+        return profile
 
 
 def detect(rows: pd.DataFrame, profiles: list[ColumnProfile], target: ColumnProfile) -> Timeline | None:
     """Return the series that a table holds, if it has a single column of dates, which rises with every row."""
     dates = [profile for profile in profiles if profile.kind == "date" and not profile.missing]
-    if target.kind != "number" or target.missing or len(dates) != 1 or len(rows) < MIN_ROWS:
+    if why_not(rows, profiles, target) is not None:
         return None
-    moments = times(rows[dates[0].name], _time_format(dates[0]))
-    return from_column(rows, dates[0], None) if moments.is_monotonic_increasing and moments.is_unique else None
+    return from_column(rows, dates[0], None)
+
+
+def why_not(rows: pd.DataFrame, profiles: list[ColumnProfile], target: ColumnProfile) -> str | None:
+    """Return why a table is not a series to forecast, None if it is one; empty if it has no dates."""
+    dates = [profile for profile in profiles if profile.kind == "date" and _has_days(profile)]
+    if not dates:
+        return ""
+    name, missing = dates[0].name, dates[0].missing or target.missing
+    other = f"to test on the latest rows instead of random ones: --time {name}"
+    reasons = {
+        f"{target.name} is a label, so it is classified; {other}": target.kind != "number",
+        f"several columns of dates; to forecast by one: --time {name}": len(dates) > 1,
+        f"no forecast, since {missing:,} values are missing; {other}": dates[0].missing > 0
+        or target.missing > MAX_GAPS * target.rows,
+        f"no forecast, which needs {MIN_ROWS} rows or more; received {len(rows)}": len(rows) < MIN_ROWS,
+    }
+    reason = next((text for text, holds in reasons.items() if holds), None) or _disorder(rows, dates[0], other)
+    return reason and f"{join_first([date.name for date in dates])}: {reason}"
+
+
+def _disorder(rows: pd.DataFrame, date: ColumnProfile, other: str) -> str | None:
+    """Return why times do not make one series."""
+    moments = times(rows[date.name], _time_format(date))
+    if not moments.is_unique:
+        return f"no forecast, since times repeat; if the file holds several series: --time {date.name} --group COLUMN"
+    if not moments.is_monotonic_increasing:
+        return f"no forecast, since the rows are not in order of time: sort the file by {date.name}; {other}"
+    return None
+
+
+def _has_days(profile: ColumnProfile) -> bool:
+    return DatetimeFormat(str(profile.column["format"])).has_date
 
 
 def from_column(rows: pd.DataFrame, time: ColumnProfile, group: str | None) -> Timeline:
@@ -69,9 +105,20 @@ def from_column(rows: pd.DataFrame, time: ColumnProfile, group: str | None) -> T
         where = "in each group" if group else "in the file; does it hold several series?"
         hint = f"sort the file by {order}" + ("" if group else ", or name the column that separates them: --group")
         raise DataError(f"{order}: expected times that rise {where}; {int((steps <= 0).sum())} do not", hint)
-    equal = len(steps) > 0 and np.allclose(steps, steps[0])
+    equal, gaps = _regularity(steps)
     season = None if group else _season(rows[order], time_format)
-    return Timeline(order, group, time_format, equal=bool(equal), season=season)
+    return Timeline(order, group, time_format, equal=equal, season=season, gaps=gaps)
+
+
+def _regularity(steps: Array) -> tuple[bool, bool]:
+    """Return whether steps are equal, apart from gaps of whole steps, and whether there are such gaps."""
+    if not len(steps):
+        return False, False
+    counts = steps / float(np.median(steps))
+    regular = bool((np.abs(counts - np.rint(counts)) < 0.01).all() and (counts > 0.5).all())
+    gaps = bool((counts > 1.5).any())
+    few = float(counts.sum()) <= len(counts) / (1 - MAX_GAPS) if regular else False
+    return regular and few, regular and few and gaps
 
 
 def sections(timeline: Timeline, rows: pd.DataFrame, series: list[ColumnProfile]) -> dict[str, Any]:
@@ -86,15 +133,16 @@ def sections(timeline: Timeline, rows: pd.DataFrame, series: list[ColumnProfile]
     log = relative and values.min() > 0 and values.max() > MIN_GROWTH * values.min()
     common = {"type": "series", "window": window, "order": timeline.order}
     common |= {} if timeline.equal else {"steps": "rising"}
+    common |= {"gaps": "forward"} if timeline.gaps or any(s.missing for s in series) else {}
     common |= {"format": timeline.time_format} if timeline.time_format else {}
     common |= {"group": timeline.group} if timeline.group else {}
-    own = {"bounds": target.column["bounds"], **({"log": True} if log else {})}
+    own = {"bounds": target.column["bounds"], **_written(target), **({"log": True} if log else {})}
     own |= {"relative": True} if relative else {}
     own |= {"season": timeline.season} if _is_seasonal(values, timeline.season, window) else {}
     columns = {target.name: {**common, **own}}
-    columns |= {profile.name: {**common, "bounds": profile.column["bounds"]} for profile in others}
+    columns |= {profile.name: {**common, **_written(profile), "bounds": profile.column["bounds"]} for profile in others}
     last = rows[rows[timeline.group] == rows[timeline.group].iloc[0]] if timeline.group else rows
-    example = {name: last[name].tail(window).tolist() for name in columns}
+    example = {s.name: _steps(s, last[s.name]).dropna().tail(window).tolist() for s in series}
     share = 0.2 if len(values) >= 1000 else 0.25
     return {
         "columns": columns,
@@ -103,6 +151,16 @@ def sections(timeline: Timeline, rows: pd.DataFrame, series: list[ColumnProfile]
         "model": {"family": "rnn" if len(values) >= 1000 else "mlp", "units": [32]},
         "serve": {"example": example if others else example[target.name]},
     }
+
+
+def _written(profile: ColumnProfile) -> dict[str, Any]:
+    return {"written": profile.column["written"]} if "written" in profile.column else {}
+
+
+def _steps(profile: ColumnProfile, cells: pd.Series[Any]) -> pd.Series[float]:
+    """Return the numbers of a column, however they are written."""
+    number = Number.model_validate({**_written(profile), "missing": "median"}, strict=False)
+    return number.facts_of_cells(cells)
 
 
 def _is_seasonal(values: Array, season: int | None, window: int) -> bool:
@@ -131,6 +189,6 @@ def _season(cells: pd.Series[Any], time_format: str | None) -> int | None:
 
     if pd.to_numeric(cells, errors="coerce").notna().all():
         return None
-    moments = pd.to_datetime(cells, errors="coerce", format=time_format or "ISO8601")
+    moments = pd.to_datetime(cells, errors="coerce", format=time_format or "ISO8601", utc=True)
     days = moments.diff().median() / pd.Timedelta(days=1)
     return 12 if 28 <= days <= 31 else SEASONS.get(round(float(days), 4))

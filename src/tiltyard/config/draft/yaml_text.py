@@ -35,7 +35,7 @@ def task_text(
     data: str,
     content: dict[str, Any],
     profiles: Iterable[ColumnProfile],
-    repairs: Iterable[str],
+    remarks: Iterable[str],
     comments: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return the text of a task file; `comments` adds comments by key."""
@@ -44,7 +44,7 @@ def task_text(
     lines = [
         "# yaml-language-server: $schema=schema.json",
         f"# Drafted from {_one_line(data)} by `tiltyard init`: correct what is wrong.",
-        *(f"# Read with a repair: {_one_line(repair)}" for repair in repairs),
+        *(f"# {_one_line(remark)}" for remark in remarks),
     ]
     for key, value in content.items():
         if key == "columns":

@@ -45,6 +45,10 @@ class Format(ABC):
     def batches(self, layout: Layout, names: list[str]) -> Iterator[pa.Table]:
         """Yield some of the columns, batch by batch, converted to their types."""
 
+    def guess(self) -> dict[str, Any]:
+        """Guess settings of `source.read` by the first rows: only formats that people lay out by hand have titles."""
+        return {}
+
     def error(self, text: str, hint: str = "") -> DataError:
         """Return an error that names the file."""
         return DataError(f"{self.path.name}: {text}", hint=hint)

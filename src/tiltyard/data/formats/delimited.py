@@ -8,14 +8,14 @@ import io
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tiltyard import threads
 from tiltyard.data.formats.base import Format, Layout, unique_names
 from tiltyard.data.tables import archive
 from tiltyard.data.tables.column_types import convert, styles
 from tiltyard.data.tables.csv_lines import CsvLines
-from tiltyard.data.tables.dialect import guess_delimiter, has_header, split_cells
+from tiltyard.data.tables.dialect import DELIMITERS, guess_delimiter, has_header, split_cells, title_lines
 from tiltyard.data.tables.text_encoding import Utf8Stream
 from tiltyard.data.tables.type_inference import TypeInference, infer
 from tiltyard.errors import DataError
@@ -27,13 +27,18 @@ HEAD_BYTES = 1 << 18  # used to guess the dialect
 BLOCK_BYTES = 1 << 22  # of a batch; no row may be longer
 BATCHES = 8  # whose cells are looked at together, one column in each thread
 DELIMITER_NAMES = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
-HINT = "correct these lines, or name the delimiter: source.read.delimiter in the task file"
+HINT = (
+    "correct these lines, name the delimiter (source.read.delimiter), or leave them out: source.read.skip_bad_rows, or "
+    "tiltyard init --skip-bad-rows"
+)
 
 
 class Delimited(Format):
     """Delimited text, with or without a header."""
 
     suffixes: ClassVar = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
+
+    bad_rows = 0  # left out in the pass that surveys the file
 
     @property
     def default_delimiter(self) -> str:
@@ -52,6 +57,19 @@ class Delimited(Format):
             return self._survey_as(head, delimiter, quoted=False)
         except DataError as error:
             raise self.error(f"{quote}; and with quotes as ordinary characters: {error.message}", error.hint) from None
+
+    def guess(self) -> dict[str, Any]:
+        """Return the number of lines above the first row that has as many cells as most, if that row is a header."""
+        lines = self._title_lines()
+        return {"skip_rows": lines} if lines else {}
+
+    def _title_lines(self) -> int:
+        head = self._head()
+        usual = self.dialect.delimiter or guess_delimiter(head, self.default_delimiter)
+        if len({*map(len, split_cells(head, usual))} - {1}) == 1 and len(split_cells(head, usual)[0]) > 1:
+            return 0
+        delimiters = [self.dialect.delimiter] if self.dialect.delimiter else [*DELIMITERS]
+        return next(filter(None, (title_lines(head, delimiter) for delimiter in delimiters)), 0)
 
     def batches(self, layout: Layout, names: list[str]) -> Iterator[pa.Table]:
         """Read the file a second time, by its layout."""
@@ -73,7 +91,8 @@ class Delimited(Format):
         if not rows:
             raise self.error("expected a header and rows; the file is empty")
         header = has_header(rows) if self.dialect.header is None else self.dialect.header
-        lines = CsvLines(delimiter, len(rows[0]), header, quoted)
+        self.bad_rows = 0
+        lines = CsvLines(delimiter, len(rows[0]), header, quoted, skipped=self.dialect.skip_rows or 0)
         names, repairs = self._column_names(rows[0], header=header)
         inferences = [TypeInference(styles(self.dialect, delimiter), self.dialect.missing) for _ in names]
         with self._open_utf8() as decoding:
@@ -87,6 +106,8 @@ class Delimited(Format):
             self._check_quotes(lines)
         if not regular:
             raise self._ragged_error(lines)
+        if self.bad_rows:
+            repairs.append(self._bad_rows_sentence(lines))
         if not (count := inferences[0].present + inferences[0].missing):
             raise self.error("expected rows; received a header alone")
         column_types, style_repairs = infer(dict(zip(names, inferences, strict=True)))
@@ -159,7 +180,7 @@ class Delimited(Format):
     @contextlib.contextmanager
     def _open_utf8(self) -> Iterator[Utf8Stream]:
         with archive.open_stream(self.path) as (_, stream):
-            yield Utf8Stream(stream, self.path.name, self.dialect.encoding)
+            yield Utf8Stream(stream, self.path.name, self.dialect.encoding, self.dialect.skip_rows or 0)
 
     def _check_quotes(self, lines: CsvLines) -> None:
         with self._open_utf8() as decoding:
@@ -173,7 +194,23 @@ class Delimited(Format):
             f"expected {lines.width} cells in every row, as in the first; received {irregular_rows}", HINT
         )
 
+    def _bad_rows_sentence(self, lines: CsvLines) -> str:
+        """Name the malformed rows; the slower reader finds their lines."""
+        with self._open_utf8() as decoding:
+            return f"malformed rows left out, expected {lines.width} cells: {lines.irregular_rows(decoding)}"
+
+    def _skip_row(self, _: object) -> str:
+        """Decide about a row with more or fewer cells than the first."""
+        if not self.dialect.skip_bad_rows:
+            return "error"
+        self.bad_rows += 1
+        return "skip"
+
     def _rows(self, decoding: Utf8Stream, lines: CsvLines, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
+        """Yield some columns as text, batch by batch, without the header and the last rows that the task leaves out."""
+        return without_last(self._body(decoding, lines, places), self.dialect.skip_last or 0)
+
+    def _body(self, decoding: Utf8Stream, lines: CsvLines, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
         """Yield some columns as text, batch by batch, without the header."""
         import pyarrow as pa
         from pyarrow import csv
@@ -181,7 +218,10 @@ class Delimited(Format):
         names = [str(place) for place in range(lines.width)]
         reading = csv.ReadOptions(column_names=names, block_size=BLOCK_BYTES)
         parsing = csv.ParseOptions(
-            delimiter=lines.delimiter, quote_char='"' if lines.quoted else False, newlines_in_values=lines.quoted
+            delimiter=lines.delimiter,
+            quote_char='"' if lines.quoted else False,
+            newlines_in_values=lines.quoted,
+            invalid_row_handler=self._skip_row,
         )
         converting = csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
@@ -201,6 +241,22 @@ class Delimited(Format):
                     yield body
         except pa.ArrowInvalid as error:
             raise _RaggedError(str(error)) from None
+
+
+def without_last(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """Yield all rows but the last ones, without holding more than a few batches."""
+    kept: deque[pa.RecordBatch] = deque()
+    size = 0
+    for batch in batches:
+        kept.append(batch)
+        size += len(batch)
+        while size - len(kept[0]) >= rows and len(kept) > 1:
+            size -= len(kept[0])
+            yield kept.popleft()
+    for batch in kept:
+        if len(part := batch.slice(0, max(0, min(len(batch), size - rows)))):
+            yield part
+        size -= len(batch)
 
 
 def _add(column: tuple[TypeInference, Iterable[pa.Array]]) -> None:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
 
+from tiltyard.data.formats import _nested as nested
 from tiltyard.data.formats.base import Format, Layout, unique_names
 from tiltyard.data.formats.jsonl import as_text
 from tiltyard.data.tables import archive
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 ROWS = 65_536  # of a batch
+UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # in a second
 
 
 class Parquet(Format):
@@ -29,31 +31,34 @@ class Parquet(Format):
         """Read types from the file's schema, and find the columns with missing values."""
         self.refuse_dialect()
         with self._open() as file:
-            fields = list(file.schema_arrow)
-            names, repairs = unique_names([field.name for field in fields])
+            leaves = nested.leaves(file)
+            names, repairs = unique_names([leaf.name for leaf in leaves])
             if not file.metadata.num_rows or not names:
                 raise self.error("expected rows; received none")
-            kinds = [_kind(field.type) for field in fields]
-            missing = _recorded_missing(file) or _counted_missing(file)
-            as_text_names = [name for name, field in zip(names, fields, strict=True) if _is_read_as_text(field.type)]
+            missing = _recorded_missing(file) or _counted_missing(file, leaves)
+            as_text_names = [name for name, leaf in zip(names, leaves, strict=True) if _is_read_as_text(leaf.type)]
             repairs += [f"{name} holds nested or binary values: read as text" for name in as_text_names]
+            repairs += nested.repairs(leaves)
             column_types = {
-                n: ColumnType(kind, missing=count > 0) for n, kind, count in zip(names, kinds, missing, strict=True)
+                name: ColumnType(_kind(leaf.type), missing=count > 0)
+                for name, leaf, count in zip(names, leaves, missing, strict=True)
             }
-            return Layout(column_types, file.metadata.num_rows, repairs)
+            steps = [[leaf.place, *leaf.steps] for leaf in leaves]
+            return Layout(column_types, file.metadata.num_rows, repairs, {"steps": steps})
 
     def batches(self, layout: Layout, names: list[str]) -> Iterator[pa.Table]:
         """Read the file a second time, by its layout."""
         import pyarrow as pa
 
-        places = [list(layout.columns).index(name) for name in names]
+        steps = [layout.format_state["steps"][list(layout.columns).index(name)] for name in names]
         with self._open() as file:
             stored = [field.name for field in file.schema_arrow]
             findable = len(set(stored)) == len(stored) and not any("." in name for name in stored)
-            for batch in file.iter_batches(ROWS, columns=[stored[place] for place in places] if findable else None):
-                cells = batch.columns if findable else [batch.columns[place] for place in places]
-                columns = {n: _cast(c, layout.columns[n].kind) for n, c in zip(names, cells, strict=True)}
-                yield pa.table(columns)
+            read = sorted({place for place, *_ in steps}) if findable else [*range(len(stored))]
+            for batch in file.iter_batches(ROWS, columns=[stored[place] for place in read] if findable else None):
+                columns = dict(zip(read, batch.columns, strict=True))
+                cells = [nested.leaf_cells(columns[place], inner) for place, *inner in steps]
+                yield pa.table({n: _cast(c, layout.columns[n].kind) for n, c in zip(names, cells, strict=True)})
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[pq.ParquetFile]:
@@ -87,11 +92,12 @@ def _recorded_missing(file: pq.ParquetFile) -> list[int]:
     return missing
 
 
-def _counted_missing(file: pq.ParquetFile) -> list[int]:
+def _counted_missing(file: pq.ParquetFile, leaves: list[nested.Leaf]) -> list[int]:
     """Count the missing values of each column."""
-    missing = [0] * len(file.schema_arrow)
+    missing = [0] * len(leaves)
     for batch in file.iter_batches(ROWS):
-        missing = [count + cells.null_count for count, cells in zip(missing, batch.columns, strict=True)]
+        cells = [nested.leaf_cells(batch.columns[leaf.place], leaf.steps) for leaf in leaves]
+        missing = [count + column.null_count for count, column in zip(missing, cells, strict=True)]
     return missing
 
 
@@ -118,7 +124,7 @@ def _kind(stored: pa.DataType) -> Kind:
         return "boolean"
     if types.is_integer(value_type) and not types.is_uint64(value_type):
         return "integer"
-    numbers = (types.is_integer, types.is_floating, types.is_decimal, types.is_null)
+    numbers = (types.is_integer, types.is_floating, types.is_decimal, types.is_null, types.is_duration)
     return "number" if any(is_one(value_type) for is_one in numbers) else "text"
 
 
@@ -126,9 +132,7 @@ def _is_read_as_text(stored: pa.DataType) -> bool:
     from pyarrow import types
 
     value_type = _value_type(stored)
-    return any(
-        is_one(value_type) for is_one in (types.is_nested, types.is_binary, types.is_large_binary, types.is_duration)
-    )
+    return any(is_one(value_type) for is_one in (types.is_nested, types.is_binary, types.is_large_binary))
 
 
 def _cast(cells: pa.Array, kind: Kind) -> pa.Array:
@@ -139,9 +143,11 @@ def _cast(cells: pa.Array, kind: Kind) -> pa.Array:
     stored = cells.type
     if _is_read_as_text(stored):
         return _text(cells.to_pylist())
+    if types.is_duration(stored):  # in seconds
+        return pc.divide(cells.cast("int64").cast("float64"), UNITS[stored.unit])
     cells = cells.cast(ARROW[kind], safe=False)
     if types.is_timestamp(_value_type(stored)) or types.is_time(_value_type(stored)):
-        return pc.replace_substring_regex(cells, r"\.0+(Z?)$", r"\1")
+        return pc.replace_substring_regex(cells, r"\.0+(Z|[+-]\d{4}|)$", r"\1")
     return cells
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tiltyard import files
 
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # a zip file stores times; a fixed one keeps the bytes the same
-SUFFIXES = (".png", ".jpg", ".jpeg")  # that the image modality reads
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")  # that the image modality reads
 
 
 def write(path: Path, images: Iterable[tuple[str, bytes]], notes: Sequence[str] = ()) -> None:

@@ -36,7 +36,7 @@ class LabelledImage:
 
 
 class Images(FileLocation, Source):
-    """PNG or JPEG images, each in a folder that names its class, or named in a table of labels."""
+    """PNG, JPEG, WebP or TIFF images, each in a folder that names its class, or named in a table of labels."""
 
     kind: Literal["images"]
     path: str = Field(min_length=1, description="A folder or zip file: a path, a URL, or a name that is searched.")
@@ -78,7 +78,7 @@ class Images(FileLocation, Source):
         notes = _note_skipped([name for name in names if name not in known and self._is_under(name)])
         if not selected_names:
             where = f" under {', '.join(self.under)}" if self.under else ""
-            text = f"expected PNG or JPEG files{where}; received {notes[0] if notes else 'none'}"
+            text = f"expected PNG, JPEG, WebP or TIFF files{where}; received {notes[0] if notes else 'none'}"
             hint = f"source.under: expected folders out of {', '.join(_folders(every))}" if every else "see source.path"
             raise DataError(f"{files.path.name}: {text}", hint=hint)
         if self.labels:
@@ -121,7 +121,7 @@ def _note_skipped(names: Sequence[str]) -> list[str]:
         return []
     kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in names)
     counts = ", ".join(f"{kind} ({count:,})" for kind, count in kinds.most_common(MAX_NAMED))
-    return [f"{len(names):,} files left out that are no PNG or JPEG: {counts}, such as {names[0]}"]
+    return [f"{len(names):,} files left out that are no PNG, JPEG, WebP or TIFF: {counts}, such as {names[0]}"]
 
 
 def _folders(names: Sequence[str]) -> list[str]:

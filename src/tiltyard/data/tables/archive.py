@@ -17,6 +17,7 @@ from typing import IO, Any
 from tiltyard.errors import DataError
 
 COMPRESSIONS = (".gz", ".xz", ".bz2", ".zip")
+WORKBOOKS = (".xlsx", ".xlsm")  # zip files that are one table
 MAGIC_BYTES = {b"\x1f\x8b": ".gz", b"\xfd7zXZ\0": ".xz", b"BZh": ".bz2", b"PK\x03\x04": ".zip", b"PK\x05\x06": ".zip"}
 MAX_BYTES = 1 << 36  # decompressed: 64 GiB
 MAX_RATIO = 250  # decompressed to compressed bytes: tables reach 5 to 50, a bomb of zeros 1000
@@ -41,6 +42,8 @@ def open_stream(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
             start = file.read(6)
             file.seek(0)
             compression = next((name for first, name in MAGIC_BYTES.items() if start.startswith(first)), "")
+            if compression == ".zip" and suffixes(path.name)[0] in WORKBOOKS:
+                compression = ""
             suffix, stream = _decompressed(path, file, compression, stack)
             limited = io.BufferedReader(_Limited(stream, path)) if compression else file
             yield suffix, limited

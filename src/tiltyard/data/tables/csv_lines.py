@@ -21,6 +21,7 @@ class CsvLines:
     header: bool
     quoted: bool  # whether a cell may be quoted; else quotes are ordinary characters
     repeated_headers: tuple[int, ...] = ()  # rows that repeat the header, as in concatenated files
+    skipped: int = 0  # lines above the header that were left out
 
     def line_before_open_quote(self, stream: io.RawIOBase) -> int:
         """Return the line of the last row before a quote that is never closed; 0 if there is none."""
@@ -47,7 +48,7 @@ class CsvLines:
         before = 0
         for row in reader:
             if row:
-                yield before + 1, row
+                yield self.skipped + before + 1, row
             before = reader.line_num
 
 

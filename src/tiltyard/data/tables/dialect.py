@@ -9,17 +9,23 @@ from __future__ import annotations
 import codecs
 import io
 import re
+from collections import Counter
 from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from tiltyard.data.tables.csv_lines import csv_reader
+from tiltyard.modeling.columns._cell import MISSING
 from tiltyard.settings import Settings
 
 DELIMITERS = ("\t", ";", "|", ",")  # a comma comes last, since numbers may contain it
-MISSING = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")  # besides an empty cell
+MAX_TITLE_LINES = 50
 NUMBER = re.compile(r"[+-]?(\d[\d., ]*|\.\d+)([eE][+-]?\d+)?")
+
+
+def _unset(value: object) -> bool:
+    return value is None
 
 
 class Dialect(Settings):
@@ -34,6 +40,37 @@ class Dialect(Settings):
     decimal: Literal[".", ","] | None = Field(None, description="The decimal separator.")
     thousands: Literal[",", ".", " ", "'", "_"] | None = Field(None, description="The thousands separator.")
     na: list[str] | None = Field(None, description=f"Texts that mean a missing value; if unset: {', '.join(MISSING)}.")
+
+    sheet: str | None = Field(
+        None,
+        min_length=1,
+        exclude_if=_unset,
+        description="Excel: the name of the sheet; the first with a table if unset.",
+    )
+    skip_rows: int | None = Field(
+        None, ge=1, le=10_000, exclude_if=_unset, description="Lines above the header, such as a title, to leave out."
+    )
+    skip_last: int | None = Field(
+        None, ge=1, le=10_000, exclude_if=_unset, description="Rows at the end, such as totals, to leave out."
+    )
+    skip_bad_rows: bool | None = Field(
+        None, exclude_if=_unset, description="Leave out rows with more or fewer cells than the header, and list them."
+    )
+
+    dates: dict[str, list[str]] | None = Field(
+        None,
+        exclude_if=_unset,
+        description="Dates over several columns, for `order` and `split.by`: a new name, and the columns of year, "
+        "month, day, hour, minute, second.",
+    )
+
+    @field_validator("dates")
+    @classmethod
+    def _parts(cls, dates: dict[str, list[str]] | None) -> dict[str, list[str]] | None:
+        for name, parts in (dates or {}).items():
+            if not 2 <= len(parts) <= 6 or len(set(parts)) < len(parts):
+                raise ValueError(f"{name}: expected 2 to 6 columns, year and month first; received {', '.join(parts)}")
+        return dates
 
     @field_validator("encoding")
     @classmethod
@@ -77,6 +114,24 @@ def guess_delimiter(head: str, usual: str) -> str:
     candidates = {delimiter: regular(delimiter) for delimiter in (*DELIMITERS, usual)}
     best = max(candidates, key=lambda delimiter: candidates[delimiter])  # the first of equals
     return best if candidates[best] > 0 else usual
+
+
+def title_lines(head: str, delimiter: str) -> int:
+    """Return the number of lines above the header of a table: they have at most half as many cells as most rows."""
+    reader = csv_reader(io.StringIO(head, newline=""), delimiter, quoted=True)
+    rows, before = [], 0
+    for row in reader:
+        rows.append((before, row))
+        before = reader.line_num
+    widths = Counter(len(row) for _, row in rows)
+    width, often = widths.most_common(1)[0] if widths else (0, 0)
+    first = next((place for place, (_, row) in enumerate(rows) if len(row) == width and all(map(str.strip, row))), 0)
+    if width < 2 or not first or first > MAX_TITLE_LINES or often < 0.8 * (len(rows) - first):
+        return 0
+    titles = [sum(bool(cell.strip()) for cell in row) for _, row in rows[:first]]
+    header = rows[first][1]
+    good = max(titles) <= max(1, width // 2) and len(set(header)) == width and not any(map(_number, header))
+    return rows[first][0] if good else 0
 
 
 def has_header(rows: list[list[str]]) -> bool:

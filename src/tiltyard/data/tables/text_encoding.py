@@ -25,7 +25,7 @@ ENCODING_HINT = "if it has another encoding, name it: source.read.encoding in th
 class Utf8Stream(io.RawIOBase):
     """A stream of UTF-8 from a stream in any encoding; `repairs` is complete once it has been read to its end."""
 
-    def __init__(self, stream: IO[bytes], name: str, encoding: str | None = None) -> None:
+    def __init__(self, stream: IO[bytes], name: str, encoding: str | None = None, skip_lines: int = 0) -> None:
         super().__init__()
         self.stream, self.name = stream, name
         self.has_quotes = False
@@ -37,7 +37,7 @@ class Utf8Stream(io.RawIOBase):
         self.mark = next((mark for mark in BYTE_ORDER_MARKS if start.startswith(mark)), b"")
         self.encoding = encoding or BYTE_ORDER_MARKS.get(self.mark)
         self.rest = b""
-        self.blocks = self._blocks(start)
+        self.blocks = _without_lines(self._blocks(start), skip_lines)
 
     @property
     def repairs(self) -> list[str]:
@@ -138,3 +138,14 @@ class Utf8Stream(io.RawIOBase):
                 raise DataError(f"{self.name}: {text}", hint=ENCODING_HINT) from None
         self.has_utf8 = self.has_utf8 or not line.isascii()
         return line
+
+
+def _without_lines(blocks: Iterator[bytes], lines: int) -> Iterator[bytes]:
+    """Leave out the first lines, such as a title above the header."""
+    for block in blocks:
+        rest, end = block, 0
+        while lines and end >= 0:
+            end = rest.find(b"\n")
+            rest, lines = (rest[end + 1 :], lines - 1) if end >= 0 else (b"", lines)
+        if rest:
+            yield rest

@@ -44,7 +44,7 @@ def maximize(shape: tuple[int, ...], gradient: Gradient, bounds: InputRange, gen
         update = slope / np.maximum(size, 1e-12) - L2_DECAY * x - roughness
         x = x + STEP_SIZE * (1 - step / STEPS) * update
         x = (_to_input(x, bounds) - bounds.middle) / bounds.scale
-        x = np.roll(x, [-one for one in shifts], axis=(1, 2)) if shifts else x
+        x = np.roll(x, [-shift for shift in shifts], axis=(1, 2)) if shifts else x
     return _to_input(x, bounds)
 
 

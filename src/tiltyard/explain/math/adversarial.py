@@ -47,9 +47,9 @@ def perturbation_budget(encoder: Encoder) -> PerturbationBudget:
         can_move = [column.type in ("number", "series", "image") and place == 0 for place in range(len(scales))]
         low, high = _bounds(column)
         steps += [(1.0 if column.type == "image" else std) * can_move[place] for place, (_, std) in enumerate(scales)]
-        lows += [low if one else -np.inf for one in can_move]
-        highs += [high if one else np.inf for one in can_move]
-    return PerturbationBudget(*(np.array(one, dtype=np.float64) for one in (steps, lows, highs)))
+        lows += [low if movable else -np.inf for movable in can_move]
+        highs += [high if movable else np.inf for movable in can_move]
+    return PerturbationBudget(*(np.array(movable, dtype=np.float64) for movable in (steps, lows, highs)))
 
 
 def _bounds(column: Any) -> tuple[float, float]:

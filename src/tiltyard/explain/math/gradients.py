@@ -21,11 +21,16 @@ def value_and_gradient(objective: Objective) -> ValueAndGradient:
     enable_determinism()
     compiled = BACKENDS[keras.backend.backend()](objective)
 
-    def run(x: Array, *others: Array) -> tuple[Array, Array]:
+    def run(x: Array, *arguments: Array) -> tuple[Array, Array]:
         size = max(1, MAX_BATCH_VALUES // int(np.prod(x.shape[1:])))
         batches = [slice(start, start + size) for start in range(0, len(x), size)]
-        results = [compiled(x[batch].astype(np.float32), *(other[batch] for other in others)) for batch in batches]
-        values, gradients = (np.concatenate([np.asarray(one) for one in of]) for of in zip(*results, strict=True))
+        results = [
+            compiled(x[batch].astype(np.float32), *(argument[batch] for argument in arguments)) for batch in batches
+        ]
+        values, gradients = (
+            np.concatenate([np.asarray(batch_values) for batch_values in batches_of_output])
+            for batches_of_output in zip(*results, strict=True)
+        )
         return values, gradients
 
     return run
@@ -43,25 +48,25 @@ def _tensorflow(objective: Objective) -> Objective:
     import tensorflow as tf
 
     @tf.function(jit_compile=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def compute(x: Any, *others: Any) -> tuple[Any, Any]:
+    def compute(x: Any, *arguments: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
             tape.watch(x)
-            value = objective(x, *others)
+            value = objective(x, *arguments)
         return value, tape.gradient(value, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
-    return lambda x, *others: compute(tf.constant(x), *map(tf.constant, others))
+    return lambda x, *arguments: compute(tf.constant(x), *map(tf.constant, arguments))
 
 
 def _jax(objective: Objective) -> Objective:
     import jax
 
-    def summed(x: Any, *others: Any) -> tuple[Any, Any]:
-        value = objective(x, *others)
+    def summed(x: Any, *arguments: Any) -> tuple[Any, Any]:
+        value = objective(x, *arguments)
         return value.sum(), value
 
     @jax.jit  # type: ignore[untyped-decorator]
-    def compute(x: Any, *others: Any) -> tuple[Any, Any]:
-        (_, value), gradient = jax.value_and_grad(summed, has_aux=True)(x, *others)
+    def compute(x: Any, *arguments: Any) -> tuple[Any, Any]:
+        (_, value), gradient = jax.value_and_grad(summed, has_aux=True)(x, *arguments)
         return value, gradient
 
     return compute  # type: ignore[no-any-return]

@@ -28,12 +28,12 @@ def diverging(values: Array) -> Array:
 
 def overlay(image: Array, values: Array) -> Array:
     """Overlay values on an image, which is enlarged to a readable size."""
-    times = max(1, -(-MIN_OVERLAY_SIDE // max(image.shape[:2])))
-    large = np.kron(image, np.ones((times, times, 1)))
-    large = np.repeat(large, 3, axis=-1) if large.shape[-1] == 1 else large
-    smooth = resize(values[None], large.shape[:2])[0]
+    factor = max(1, -(-MIN_OVERLAY_SIDE // max(image.shape[:2])))
+    enlarged = np.kron(image, np.ones((factor, factor, 1)))
+    enlarged = np.repeat(enlarged, 3, axis=-1) if enlarged.shape[-1] == 1 else enlarged
+    smooth = resize(values[None], enlarged.shape[:2])[0]
     weight = 0.7 * _normalize(smooth)[..., None] ** 0.5  # where values are zero, the image stays as it is
-    return np.asarray((1 - weight) * large + weight * to_colours(smooth))
+    return np.asarray((1 - weight) * enlarged + weight * to_colours(smooth))
 
 
 def signed_overlay(image: Array, weights: Array) -> Array:

@@ -40,7 +40,7 @@ class GraphWalker:
         self.perturbed_call = perturbed_call
         self.perturbations: list[keras.KerasTensor] = []
         self.calls = -1
-        self.named: dict[str, Any] = {}
+        self.operations_by_name: dict[str, Any] = {}
         self.hidden: dict[int, HiddenLayer] = {}
         self.preactivations: dict[int, keras.KerasTensor] = {}  # by id of a softmax's or sigmoid's output: its input
         self.alive_tensors: list[keras.KerasTensor] = []  # keeps tensors alive, so that no id is used twice
@@ -62,7 +62,7 @@ class GraphWalker:
     def _call(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(operation, keras.Model):
             return self.run(operation, *args)
-        if self.named.setdefault(operation.name, operation) is not operation:
+        if self.operations_by_name.setdefault(operation.name, operation) is not operation:
             operation.name = f"{operation.name}_{self.calls}"  # ensemble members share layer names
         kind = type(operation).__name__
         if kind in SPLIT_LAYERS and operation.activation is not keras.activations.linear:
@@ -142,9 +142,9 @@ def is_spatial(tensor: keras.KerasTensor) -> bool:
 def _number_by_kind(hidden: list[HiddenLayer]) -> dict[str, HiddenLayer]:
     """Name layers by their kind and number, such as convolution 2."""
     counts: Counter[str] = Counter()
-    named = {}
+    layers = {}
     for hidden_layer in hidden:
         kind = LAYER_NAMES.get(type(hidden_layer.layer).__name__, type(hidden_layer.layer).__name__.lower())
         counts[kind] += 1
-        named[f"{kind} {counts[kind]}"] = hidden_layer
-    return named
+        layers[f"{kind} {counts[kind]}"] = hidden_layer
+    return layers

@@ -5,11 +5,11 @@ A mask is boolean, (rows, pieces): True for kept pieces.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from tiltyard.arrays import Array, Rows
+from tiltyard.arrays import Array, Fitted, Rows
 from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN
 from tiltyard.modeling.columns.text import Text
 from tiltyard.modeling.inference.encoder import Encoder
@@ -21,6 +21,8 @@ class WordMask:
 
     pieces: list[str]
     ids: Array
+    column: Text = field(default_factory=Text)
+    fitted: Fitted = field(default_factory=dict)
 
     @classmethod
     def of(cls, encoder: Encoder, row: Rows) -> WordMask:
@@ -28,13 +30,17 @@ class WordMask:
         ((name, column),) = encoder.columns.items()
         assert isinstance(column, Text)  # noqa: S101 - for the type checker: the columns of a text are texts
         text = column.to_json(row[name])[0]
-        return cls(text.split() if column.by == "words" else [*text], encoder.encode(row)[0])
+        pieces = [*text] if column.by == "characters" else text.split()
+        return cls(pieces, encoder.encode(row)[0], column, encoder.fitted[name])
 
     def keep(self, kept: Array) -> Array:
         """Return the ids of texts whose kept words move together; an empty text becomes one unknown word."""
+        if self.column.by == "ngrams":  # they span words, so the remaining words are encoded again
+            words = np.array(self.pieces, dtype=object)
+            return self.column.encode(np.array([" ".join(words[chosen]).encode() for chosen in kept]), self.fitted)
         texts = np.full((len(kept), len(self.ids)), PAD, dtype=np.float32)
-        for text, chosen in zip(texts, kept, strict=True):
-            remaining = self.ids[: len(self.pieces)][chosen]
+        for text, mask in zip(texts, kept, strict=True):
+            remaining = self.ids[: len(self.pieces)][mask]
             text[: max(len(remaining), 1)] = remaining if len(remaining) else UNKNOWN
         return texts
 

@@ -37,10 +37,10 @@ class NetworkView:
 
     def activations(self, features: Array, tensors: Sequence[keras.KerasTensor]) -> list[Array]:
         """Return the activations of rows: one array for each tensor."""
-        part, size = self.submodel(*tensors), max(1, MAX_BATCH_VALUES // int(np.prod(features.shape[1:])))
+        model, size = self.submodel(*tensors), max(1, MAX_BATCH_VALUES // int(np.prod(features.shape[1:])))
         starts = range(0, len(features), size)
-        batched = [keras.tree.flatten(part(features[i : i + size].astype(np.float32), training=False)) for i in starts]
-        return [np.concatenate([np.asarray(one) for one in batches]) for batches in zip(*batched, strict=True)]
+        batched = [keras.tree.flatten(model(features[i : i + size].astype(np.float32), training=False)) for i in starts]
+        return [np.concatenate([np.asarray(values) for values in batches]) for batches in zip(*batched, strict=True)]
 
     def top_outputs(self, features: Array) -> Array:
         """Return the index of the largest score of each row."""
@@ -62,10 +62,10 @@ class NetworkView:
         """Return the same with respect to the word embeddings, for vectors, features and output indices."""
         return self._perturbed(self.embedding)
 
-    def _perturbed(self, at: CallOutput | None) -> ValueAndGradient:
+    def _perturbed(self, call: CallOutput | None) -> ValueAndGradient:
         """Differentiate by an added input of zeros, which leaves everything after the tensor as it was."""
-        assert at  # noqa: S101 - for the type checker: callers check first whether there is one
-        score = open_network(self.network, labels=self.labels, perturbed_call=at[0]).score_function
+        assert call  # noqa: S101 - for the type checker: callers check first whether there is one
+        score = open_network(self.network, labels=self.labels, perturbed_call=call[0]).score_function
         function = value_and_gradient(lambda perturbation, features, indices: score(features, perturbation, indices))
         return lambda tensor, features, indices: function(np.zeros_like(tensor), features, indices)
 
@@ -84,7 +84,7 @@ class NetworkView:
     @property
     def convolutions(self) -> dict[str, HiddenLayer]:
         """The hidden layers whose output is feature maps."""
-        return {name: one for name, one in self.hidden.items() if is_spatial(one.output)}
+        return {name: layer for name, layer in self.hidden.items() if is_spatial(layer.output)}
 
 
 def open_network(network: keras.Model, *, labels: bool, perturbed_call: int = -1) -> NetworkView:

@@ -28,7 +28,7 @@ def shapley(games: Sequence[Game], players: int, pairs: int, generator: np.rando
         solved = [_exact(game, players) for game in games]
     else:
         solved = [_sampled(game, players, pairs, generator) for game in games]
-    return np.mean([one for one, _ in solved], axis=0), float(np.mean([base for _, base in solved]))
+    return np.mean([contributions for contributions, _ in solved], axis=0), float(np.mean([base for _, base in solved]))
 
 
 def is_exact(players: int, pairs: int) -> bool:
@@ -43,10 +43,10 @@ def coalition_count(players: int, pairs: int) -> int:
 
 def mix_rows(row: Array, other: Array, spans: Sequence[slice], coalitions: Array) -> Array:
     """Return rows with a coalition's features from one row and all others from the other row."""
-    chosen = np.zeros((len(coalitions), len(row)), dtype=bool)
+    from_row = np.zeros((len(coalitions), len(row)), dtype=bool)
     for place, span in enumerate(spans):
-        chosen[:, span] = coalitions[:, [place]]
-    return np.where(chosen, row, other)
+        from_row[:, span] = coalitions[:, [place]]
+    return np.where(from_row, row, other)
 
 
 def _exact(game: Game, players: int) -> tuple[Array, float]:
@@ -65,7 +65,7 @@ def _exact(game: Game, players: int) -> tuple[Array, float]:
 def _sampled(game: Game, players: int, pairs: int, generator: np.random.Generator) -> tuple[Array, float]:
     """Average marginal contributions over sampled permutations."""
     permutations = [generator.permutation(players) for _ in range(pairs)]
-    permutations = [permutation for one in permutations for permutation in (one, one[::-1])]
+    permutations = [permutation for forward in permutations for permutation in (forward, forward[::-1])]
     ranks = np.argsort(permutations, axis=1)  # position of each player in each permutation
     coalitions = ranks[:, None, :] < np.arange(players + 1)[:, None]
     values = np.asarray(game(coalitions.reshape(-1, players)), dtype=np.float64).reshape(len(permutations), players + 1)

@@ -94,16 +94,16 @@ def _score(model: ExplainedModel, features: Array, truth: Array) -> float:
 def _half_lost(model: ExplainedModel, sizes: tuple[float, ...], curve: list[float]) -> str:
     """Describe at which size half of the gain over a constant is lost."""
     constant, gain = _constant(model), model.task.metric.gain
-    whole = gain(curve[0], constant)
+    total_gain = gain(curve[0], constant)
     lost = np.maximum.accumulate([gain(curve[0], score) for score in curve])
     if not np.isfinite(lost).all():
         return "The metric is undefined at some sizes."
-    if whole <= 0:
+    if total_gain <= 0:
         return "Without an attack it is no better than the best constant."
-    if lost[-1] < LOST_SHARE * whole:
+    if lost[-1] < LOST_SHARE * total_gain:
         return f"At {sizes[-1]:g} it keeps more than half of its gain over the best constant."
-    after = int(np.argmax(lost >= LOST_SHARE * whole))
-    size = np.interp(LOST_SHARE * whole, lost[after - 1 : after + 1], sizes[after - 1 : after + 1])
+    index = int(np.argmax(lost >= LOST_SHARE * total_gain))
+    size = np.interp(LOST_SHARE * total_gain, lost[index - 1 : index + 1], sizes[index - 1 : index + 1])
     return f"Half of its gain over the best constant is lost at {float(size):.2g}."
 
 
@@ -120,15 +120,19 @@ def _constant(model: ExplainedModel) -> float:
 def _examples(model: ExplainedModel, attack: AdversarialAttack, features: Array, truth: Array) -> Iterator[Figure]:
     """Yield correctly predicted rows that need the smallest change to be wrong."""
     correct = model.network_view.top_outputs(features) == truth
-    least = np.full(len(truth), np.inf)
-    least[correct] = _smallest_flip(attack, features[correct], truth[correct].astype(np.int32))
-    order = [place for place in np.argsort(least, kind="stable")[:MAX_EXAMPLES] if np.isfinite(least[place])]
+    smallest_sizes = np.full(len(truth), np.inf)
+    smallest_sizes[correct] = _smallest_flip(attack, features[correct], truth[correct].astype(np.int32))
+    order = [
+        place
+        for place in np.argsort(smallest_sizes, kind="stable")[:MAX_EXAMPLES]
+        if np.isfinite(smallest_sizes[place])
+    ]
     images: dict[str, Array] = {}
     for place in order:
         original, label = features[place : place + 1], truth[place : place + 1].astype(np.int32)
-        moved = attack.pgd(original, label, least[place])
+        moved = attack.pgd(original, label, smallest_sizes[place])
         (predicted,) = model.network_view.top_outputs(moved)
-        name = f"{model.task.classes[label[0]]} to {model.task.classes[predicted]} by {least[place]:.2g}"
+        name = f"{model.task.classes[label[0]]} to {model.task.classes[predicted]} by {smallest_sizes[place]:.2g}"
         images |= {f"{name}: before": original[0], f"{name}: after": moved[0]}
         images[f"{name}: difference"] = diverging(moved[0] - original[0])
     if images:
@@ -139,18 +143,18 @@ def _examples(model: ExplainedModel, attack: AdversarialAttack, features: Array,
 def _smallest_flip(attack: AdversarialAttack, features: Array, predicted: Array) -> Array:
     """Return for each row the smallest size found that flips its label; infinity if the largest does not."""
 
-    def changed(sizes: Array) -> Array:
+    def flips(sizes: Array) -> Array:
         shaped = sizes.reshape(-1, *[1] * (features.ndim - 1))
         return np.asarray(attack.view.top_outputs(attack.pgd(features, predicted, shaped)) != predicted)
 
-    most = PIXEL_SIZES[-1] if features.ndim == 4 else DEVIATION_SIZES[-1]
-    low, high = np.zeros(len(features)), np.full(len(features), most)
-    never = ~changed(high)
+    largest = PIXEL_SIZES[-1] if features.ndim == 4 else DEVIATION_SIZES[-1]
+    low, high = np.zeros(len(features)), np.full(len(features), largest)
+    unflipped = ~flips(high)
     for _ in range(BISECTIONS):
         midpoint = (low + high) / 2
-        flipped = changed(midpoint)
+        flipped = flips(midpoint)
         low, high = np.where(flipped, low, midpoint), np.where(flipped, midpoint, high)
-    return np.where(never, np.inf, high)
+    return np.where(unflipped, np.inf, high)
 
 
 def _of_label(model: ExplainedModel, attack: AdversarialAttack, features: Array, sizes: tuple[float, ...]) -> Figure:
@@ -159,16 +163,16 @@ def _of_label(model: ExplainedModel, attack: AdversarialAttack, features: Array,
     moved = attack.pgd(copies, labels, np.array(sizes).reshape(-1, *[1] * (features.ndim - 1)))
     (scores,) = model.network_view.activations(moved, [model.network_view.scores])
     shares = np.exp(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True))
-    (least,) = _smallest_flip(attack, features, predicted)
+    (smallest_size,) = _smallest_flip(attack, features, predicted)
     name = model.task.classes[predicted[0]]
-    others = np.delete(shares, predicted[0], axis=1).max(axis=1)
+    other_label = np.delete(shares, predicted[0], axis=1).max(axis=1)
     curves = {
         f"{name}, predicted": {"x": sizes, "y": shares[:, predicted[0]]},
-        "most likely other label": {"x": sizes, "y": others},
+        "most likely other label": {"x": sizes, "y": other_label},
     }
     result = f"no change of up to {sizes[-1]:g} was found to flip it"
-    if np.isfinite(least):
-        result = f"a change of at most {least:.2g} flips it"
+    if np.isfinite(smallest_size):
+        result = f"a change of at most {smallest_size:.2g} flips it"
     text = f"Probabilities when numbers and pixels change against the predicted label {name}; {result}."
     return lines("Smallest change that flips the label", text, (_unit(model), "probability"), curves)
 

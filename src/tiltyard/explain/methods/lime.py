@@ -44,28 +44,28 @@ class Lime(ExplanationMethod):
 
 def _table(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
     """Perturb numbers by about one deviation; replace other values by those of other rows."""
-    encoded, (others, _) = model.encode(row)[0], sample_rows(model.data.train, BACKGROUND_ROWS)
-    rows, changes = perturb_table(model, encoded, others)
+    encoded, (background, _) = model.encode(row)[0], sample_rows(model.data.train, BACKGROUND_ROWS)
+    rows, changes = perturb_table(model, encoded, background)
     surrogate = fit(changes, output(rows), proximity(np.linalg.norm(changes, axis=1), changes.shape[1]))
-    values, more = largest_bars(dict(zip(model.data.encoder.spans, surrogate.slopes.tolist(), strict=True)))
+    values, omitted = largest_bars(dict(zip(model.data.encoder.spans, surrogate.slopes.tolist(), strict=True)))
     unit = output.describe(model.task.target)
     text = (
         f"The change of {unit} if a number rises by one deviation of the training rows, or another value is replaced "
-        f"by another row's. {_fit_text(surrogate)}{more}"
+        f"by another row's. {_fit_text(surrogate)}{omitted}"
     )
     return bars("Local surrogate", text, unit, values)
 
 
-def perturb_table(model: ExplainedModel, row: Array, others: Array) -> tuple[Array, Array]:
+def perturb_table(model: ExplainedModel, row: Array, background: Array) -> tuple[Array, Array]:
     """Return perturbed encoded rows, and each column's change: in deviations, or 1 if its value was replaced."""
     generator, spans = model.generator, model.data.encoder.spans
     rows, changes = np.tile(row, (SAMPLES, 1)), np.zeros((SAMPLES, len(spans)))
     for place, (name, span) in enumerate(spans.items()):
         if isinstance(model.task.columns[name], Number) and span.stop - span.start == 1:
             changes[:, place] = generator.standard_normal(SAMPLES)
-            rows[:, span] += changes[:, [place]].astype(np.float32) * others[:, span].std()
+            rows[:, span] += changes[:, [place]].astype(np.float32) * background[:, span].std()
         else:
-            replacements = others[generator.integers(len(others), size=SAMPLES)][:, span]
+            replacements = background[generator.integers(len(background), size=SAMPLES)][:, span]
             replaced = generator.random(SAMPLES) < 0.5
             rows[replaced, span] = replacements[replaced]
             changes[:, place] = (rows[:, span] != row[span]).any(axis=1)

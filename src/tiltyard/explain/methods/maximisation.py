@@ -39,7 +39,7 @@ class Maximisation(ExplanationMethod):
             "Images optimized from noise so that the score of a class is as large as possible. Grey pixels do not "
             "matter; bright pixels raise it by being bright, dark ones by being dark. Contrast is stretched."
         )
-        images = {name: diverging(one - PIXELS.middle) for name, one in zip(names, inputs, strict=True)}
+        images = {name: diverging(image - PIXELS.middle) for name, image in zip(names, inputs, strict=True)}
         yield image_figure("Activation maximization", text, images)
 
 
@@ -51,9 +51,9 @@ def _windows(model: ExplainedModel) -> Figure:
     signs = np.ones(len(names)) if classes else np.array([-1.0, 1.0])
     windows = _maximize(model, InputRange(mean, std), places, signs)
     steps = np.arange(1 - windows.shape[1], 1)
-    several = len(model.task.columns) > 1
+    has_columns = len(model.task.columns) > 1
     curves = {
-        f"{name}, {column}" if several else name: {"x": steps, "y": window[:, span].mean(axis=-1)}
+        f"{name}, {column}" if has_columns else name: {"x": steps, "y": window[:, span].mean(axis=-1)}
         for name, window in zip(names, windows, strict=True)
         for column, span in model.data.encoder.spans.items()
     }
@@ -64,8 +64,8 @@ def _windows(model: ExplainedModel) -> Figure:
     return lines("Activation maximization", text, ("step", "value"), curves)
 
 
-def _maximize(model: ExplainedModel, ground: InputRange, places: Array, signs: Array) -> Array:
+def _maximize(model: ExplainedModel, bounds: InputRange, outputs: Array, signs: Array) -> Array:
     """Run gradient ascent for all scores at once."""
-    shape = (len(places), *model.validation[0].shape[1:])
+    shape = (len(outputs), *model.validation[0].shape[1:])
     signs = signs.reshape(-1, *[1] * (len(shape) - 1))
-    return maximize(shape, lambda x: signs * model.network_view.gradients(x, places)[1], ground, model.generator)
+    return maximize(shape, lambda x: signs * model.network_view.gradients(x, outputs)[1], bounds, model.generator)

@@ -62,14 +62,14 @@ def occlusion_map(output: ExplainedOutput, image: Array, grey: float) -> Array:
     """Return for each pixel the mean loss of the output under the patches that cover it."""
     corners = [_patch_bounds(size) for size in image.shape[:2]]
     places = [(slice(a, b), slice(c, d)) for a, b in corners[0] for c, d in corners[1]]
-    whole, decrease, covers = float(output(image[None])[0]), np.zeros(image.shape[:2]), np.zeros(image.shape[:2])
+    original, decrease, covers = float(output(image[None])[0]), np.zeros(image.shape[:2]), np.zeros(image.shape[:2])
     for first in range(0, len(places), BATCH_ROWS):
         part = places[first : first + BATCH_ROWS]
         covered = np.repeat(image[None], len(part), axis=0)
         for copy, place in zip(covered, part, strict=True):
             copy[place] = grey
         for place, value in zip(part, output(covered).tolist(), strict=True):
-            decrease[place] += whole - value
+            decrease[place] += original - value
             covers[place] += 1
     mean_decrease: Array = decrease / covers
     return mean_decrease

@@ -27,10 +27,12 @@ class Permutation(ExplanationMethod):
         """Yield one bar for each column, the most important first."""
         losses = {name: _losses(model, span) for name, span in model.data.encoder.spans.items()}
         metric = _lower_first(model.task.metric.title)
-        values, more = largest_bars({n: (float(np.mean(lost)), min(lost), max(lost)) for n, lost in losses.items()})
+        values, omitted = largest_bars(
+            {n: (float(np.mean(decreases)), min(decreases), max(decreases)) for n, decreases in losses.items()}
+        )
         text = (
             f"How much worse {metric} gets on validation rows when a column's values are shuffled; "
-            f"minimum and maximum of {REPETITIONS} repetitions. Correlated columns can replace each other.{more}"
+            f"minimum and maximum of {REPETITIONS} repetitions. Correlated columns can replace each other.{omitted}"
         )
         yield bars("Permutation importance", text, f"loss of {metric}", values)
 
@@ -44,9 +46,9 @@ def _losses(model: ExplainedModel, span: slice) -> list[float]:
     """Return the loss of each repetition."""
     features, truth = model.validation
     original, generator = model.score(features, truth), model.generator
-    lost = []
+    decreases = []
     for _ in range(REPETITIONS):
         shuffled: Array = features.copy()
         shuffled[..., span] = features[generator.permutation(len(features))][..., span]
-        lost.append(model.task.metric.gain(original, model.score(shuffled, truth)))
-    return lost
+        decreases.append(model.task.metric.gain(original, model.score(shuffled, truth)))
+    return decreases

@@ -30,6 +30,8 @@ class Saliency(ExplanationMethod):
             return f"{model.task.name} predicts texts, which have no single score"
         if model.data.encoder.vocabulary_size and not model.network_view.embedding:
             return "the model reads word ids without an embedding, and ids have no gradient"
+        if model.data.encoder.token_weights:
+            return "the model reads n-grams, which span words: a gradient has no word"
         return ""
 
     def of_model(self, model: ExplainedModel) -> Iterator[Figure]:

@@ -47,10 +47,10 @@ class Shap(ExplanationMethod):
             return
         features, contributions = _sample_validation(model), _shap_values(model)
         sizes = dict(zip(model.data.encoder.spans, np.abs(contributions).mean(axis=0).tolist(), strict=True))
-        values, more = largest_bars(sizes)
+        values, omitted = largest_bars(sizes)
         output_name = "the predicted label's probability" if model.task.classes else model.task.target.column
         rows = f"{len(contributions)} validation rows"
-        text = f"How much a column moves {output_name}, up or down, on average over {rows}.{more}"
+        text = f"How much a column moves {output_name}, up or down, on average over {rows}.{omitted}"
         yield bars("Mean Shapley values", text, _axis(model), values)
         numbers = [name for name in sizes if isinstance(model.task.columns[name], Number)]
         if numbers:
@@ -67,10 +67,10 @@ class Shap(ExplanationMethod):
         spans = _spans(model)
         contributions, base = _row_values(model, output, model.encode(row)[0], spans)
         names = [_name_with_value(model, row, name) for name in spans]
-        values, more = _sum_small(dict(zip(names, contributions.tolist(), strict=True)))
+        values, omitted = _sum_small(dict(zip(names, contributions.tolist(), strict=True)))
         text = (
             f"On average over training rows {output_name} is {base:.4g}; with the contributions of this row it "
-            f"makes {base + contributions.sum():.4g}.{more}"
+            f"makes {base + contributions.sum():.4g}.{omitted}"
         )
         yield bars("Shapley values", text, output_name, values)
 
@@ -98,12 +98,12 @@ def _spans(model: ExplainedModel) -> Spans:
     if model.task.modality == "table":
         return model.data.encoder.spans
     steps, width = model.validation[0].shape[1:]
-    wide = -(-steps // MAX_STRETCHES)
-    ends = [(start, min(start + wide, steps)) for start in range(0, steps, wide)]
-    return {_stretch(start, end): slice(start * width, end * width) for start, end in ends}
+    steps_per_part = -(-steps // MAX_STRETCHES)
+    ends = [(start, min(start + steps_per_part, steps)) for start in range(0, steps, steps_per_part)]
+    return {_step_range(start, end): slice(start * width, end * width) for start, end in ends}
 
 
-def _stretch(start: int, end: int) -> str:
+def _step_range(start: int, end: int) -> str:
     return f"step {end}" if end == start + 1 else f"steps {start + 1} to {end}"
 
 
@@ -124,9 +124,9 @@ def _sum_small(values: dict[str, float]) -> tuple[dict[str, float], str]:
     """Sum parts that are too small to show, so that the bars add up; if all fit, keep their order."""
     if len(values) <= MAX_BARS:
         return values, ""
-    largest, more = largest_bars(values)
+    largest, omitted = largest_bars(values)
     small = {name: value for name, value in values.items() if name not in largest}
-    return largest | ({f"the {len(small)} others": sum(small.values())} if small else {}), more
+    return largest | ({f"the {len(small)} others": sum(small.values())} if small else {}), omitted
 
 
 def _name_with_value(model: ExplainedModel, row: Row, name: str) -> str:

@@ -34,11 +34,11 @@ class Svcca(ExplanationMethod):
         names = [[*layers][place] for place in np.unique(np.linspace(0, len(layers) - 1, MAX_LAYERS).astype(int))]
         features, _ = sample_rows(model.data.train, MAX_ROWS)
         tensors = [*(layers[name].output for name in names), model.network_view.scores]
-        activations = [mean_pool(one) for one in model.network_view.activations(features, tensors)]
+        activations = [mean_pool(layer_values) for layer_values in model.network_view.activations(features, tensors)]
         names.append("scores" if model.task.classes else "number")
-        values = np.array([[svcca(one, other) for other in activations] for one in activations])
-        pairs = [(one, other) for place, one in enumerate(activations) for other in activations[:place]]
-        chance = max(chance_level(one, other, model.generator) for one, other in pairs)
+        values = np.array([[svcca(first, second) for second in activations] for first in activations])
+        pairs = [(first, second) for place, first in enumerate(activations) for second in activations[:place]]
+        chance = max(chance_level(first, second, model.generator) for first, second in pairs)
         text = (
             f"Mean canonical correlation of the layers' activations on {len(features)} training rows; feature maps "
             "and steps are averaged. 1 means that they are linearly related. The chance level is up to "

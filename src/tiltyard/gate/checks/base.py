@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 from tiltyard.gate.duel import Duel
 from tiltyard.modeling.metrics.bootstrap import Gain
+from tiltyard.modeling.metrics.dependence import LEAST_UNITS
 
 # HOLD: not proven to be better than the champion. REJECT: unfit for production, whatever the champion is.
 Severity = Literal["HOLD", "REJECT"]
@@ -107,8 +108,15 @@ def of_gain(gain: Gain, text: str, *, good: bool, limit: float = 0.0) -> Observa
 
 def versus(duel: Duel, gain: Gain, other: str) -> str:
     """Describe the challenger against another model: both values and the interval of the gain."""
-    gate = duel.task.gate
-    return (
-        f"{gate.metric} {gain.new:.4g} against {other}'s {gain.old:.4g}: a gain of {gain.value:.4g} "
-        f"({gate.confidence:.0%} interval {gain.low:.4g} to {gain.high:.4g})"
-    )
+    values = f"{duel.task.gate.metric} {gain.new:.4g} against {other}'s {gain.old:.4g}: a gain of {gain.value:.4g}"
+    return f"{values} ({interval_text(duel, gain)})"
+
+
+def interval_text(duel: Duel, gain: Gain) -> str:
+    """Return the interval of a gain in words, with how many independent units the rows are worth."""
+    interval = f"{duel.task.gate.confidence:.0%} interval {gain.low:.4g} to {gain.high:.4g}"
+    if duel.dependence is None or gain.units is None:
+        return interval
+    what = "blocks of time" if duel.dependence.ordered else f"groups of {duel.task.split.group}"
+    worth = f"the sealed rows are worth {gain.units:.3g} independent {what}"
+    return f"{interval}; {worth}" if gain.degrees else f"no interval: {worth}, expected at least {LEAST_UNITS:g}"

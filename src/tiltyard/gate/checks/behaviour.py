@@ -8,11 +8,10 @@ import numpy as np
 
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.gate_section import Behaviour as Rule
-from tiltyard.config.task import Task
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
 from tiltyard.gate.duel import Ask, Duel
 from tiltyard.modeling.columns.number import Number
-from tiltyard.modeling.problems.classification import probabilities
+from tiltyard.modeling.problems.classification import labels, probabilities
 
 
 class Behaviour(Check):
@@ -35,8 +34,8 @@ def _check_rule(duel: Duel, rule: Rule, ask: Ask) -> Observation:
     if not len(places):
         text = f"{rule.description}: no row can be changed this way within the bounds; expected at least 1"
         return Observation(False, text, 0.0, rule.share, rows=0)
-    before = _scalar_predictions(duel.task, rule, duel.challenger)[places]
-    after = _scalar_predictions(duel.task, rule, ask(changed))[places]
+    before = _scalar_predictions(duel, rule, duel.challenger)[places]
+    after = _scalar_predictions(duel, rule, ask(changed))[places]
     rose = after - before
     wrong = {"lower": rose < -rule.within, "higher": rose > rule.within, "another": np.abs(rose) > rule.within}
     good = 1 - float(wrong[rule.never].mean())
@@ -57,9 +56,9 @@ def _changed(duel: Duel, rule: Rule) -> tuple[Rows, Array]:
     return {**duel.rows, rule.vary: np.where(inside, new, values)}, np.flatnonzero(inside)
 
 
-def _scalar_predictions(task: Task, rule: Rule, outputs: Array) -> Array:
+def _scalar_predictions(duel: Duel, rule: Rule, outputs: Array) -> Array:
     """Return one number per row: the prediction, the probability of a label, or the index of the predicted label."""
-    if not task.classes:
+    if not duel.task.classes:
         return outputs.reshape(len(outputs), -1)[:, 0].astype(np.float64)
     shares = probabilities(outputs).astype(np.float64)
-    return shares.argmax(axis=1) if rule.label is None else shares[:, task.classes.index(rule.label)]
+    return labels(outputs, duel.threshold) if rule.label is None else shares[:, duel.task.classes.index(rule.label)]

@@ -9,7 +9,8 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation
 from tiltyard.gate.duel import Duel
-from tiltyard.modeling.metrics import scores
+from tiltyard.modeling.metrics import curves, scores
+from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.modeling.problems.classification import probabilities
 
 DRAWS = 500
@@ -28,7 +29,7 @@ class Calibration(Check):
         if not duel.task.classes:
             raise NotApplicableError(f"{duel.task.problem} has no probabilities")
         shares, most = probabilities(duel.challenger).astype(np.float64), duel.task.gate.calibration
-        error, chance = scores.ece(duel.truth, shares), _by_chance(shares, duel.task.split.seed)
+        error, chance = scores.ece(duel.truth, shares), _errors_by_chance(duel, shares)
         usual = float(chance.mean())
         small, by_chance = error - usual <= most, bool(error <= np.quantile(chance, SURE))
         sure, right = float(shares.max(axis=1).mean()), float((shares.argmax(axis=1) == duel.truth).mean())
@@ -39,6 +40,25 @@ class Calibration(Check):
         )
         rare = f"; one in {1 / (1 - SURE):.0f} calibrated models has an error as large"
         return Observation(small or by_chance, text + ("" if small or not by_chance else rare), error - usual, most)
+
+
+def _errors_by_chance(duel: Duel, shares: Array) -> Array:
+    seed = duel.task.split.seed
+    return _between_units(duel.dependence, duel.truth, shares, seed) if duel.dependence else _by_chance(shares, seed)
+
+
+def _between_units(dependence: Dependence, truth: Array, shares: Array, seed: int) -> Array:
+    """Return calibration errors after giving the differences of each group or block a random sign (wild bootstrap).
+
+    In a calibrated model they are as often positive as negative, and have one sign within a group or block.
+    """
+    sure = shares.max(axis=1)
+    missed = sure - (shares.argmax(axis=1) == truth)
+    blocks = dependence.blocks(lambda places: missed[places].mean(keepdims=True))
+    bins = np.array_split(np.argsort(sure, kind="stable"), min(curves.BINS, len(truth)))
+    generator = np.random.default_rng(seed)
+    signs = (blocks.signs(generator) for _ in range(DRAWS))
+    return np.array([sum(abs((missed * sign)[part].sum()) for part in bins) / len(truth) for sign in signs])
 
 
 def _by_chance(shares: Array, seed: int) -> Array:

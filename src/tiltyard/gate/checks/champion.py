@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, of_gain, versus
@@ -27,12 +28,25 @@ class Champion(Check):
             raise NotApplicableError("there is no champion yet")
         if duel.is_variant:
             return self._observe_variant(duel, gain)
+        if duel.is_refresh and not (gain.proven and gain.high >= least):
+            return self._observe_refresh(duel, gain)
         good, detectable = gain.proven and gain.high >= least, gain.detectable_gain(duel.confidence)
         wanted = f"an interval above zero, with an upper end of at least {least:g}"
         text = f"{versus(duel, gain, 'the champion')}; expected {wanted}"
-        if not good and detectable > least and gain.value > 0:
+        if not good and least < detectable < math.inf and gain.value > 0:
             text += f"; {len(duel.truth)} sealed rows detect a gain of {detectable:.3g} or more with a power of 80 %"
         return of_gain(gain, text, good=good, limit=least)
+
+    def _observe_refresh(self, duel: Duel, gain: Gain) -> Observation:
+        """Require the whole interval to be above what a newer challenger may lack (a test of non-inferiority)."""
+        least = -duel.refresh_margin
+        why = [
+            *(["was trained on newer data"] if duel.newer else []),
+            *([f"serves {duel.refused} sealed rows that the champion refuses"] if duel.refused else []),
+        ]
+        wanted = f"an interval of at least {least:.3g} of a challenger that {' and '.join(why)}"
+        text = f"{versus(duel, gain, 'the champion')}; expected {wanted}"
+        return of_gain(gain, text, good=gain.low >= least, limit=least)
 
     def _observe_variant(self, duel: Duel, gain: Gain) -> Observation:
         """Require the whole interval of a variant's gain to be above what it may lose."""

@@ -6,10 +6,14 @@ from typing import ClassVar
 
 import numpy as np
 
+from tiltyard.arrays import Array
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation
 from tiltyard.gate.duel import Duel
 from tiltyard.modeling.metrics import scores
 from tiltyard.modeling.metrics.confusion_matrix import matrix
+from tiltyard.modeling.problems.classification import probabilities
+
+RANKING = ("roc_auc", "average_precision", "recall_at_1pct_fpr")  # metrics that do not depend on labels
 
 
 class Collapse(Check):
@@ -24,11 +28,29 @@ class Collapse(Check):
         classes, least = duel.task.classes, duel.task.gate.min_recall
         if not classes:
             raise NotApplicableError(f"{duel.task.problem} has no classes")
-        recall = scores.recall(matrix(duel.truth, duel.challenger))
+        recall, how = _recall(duel)
         lost = [f"{classes[place]} {recall[place]:.4g}" for place in np.flatnonzero(recall < least)]
         lowest = int(np.nanargmin(recall))
         recalls = (
             f"recall of {', '.join(lost)}" if lost else f"lowest recall {recall[lowest]:.4g}, of {classes[lowest]}"
         )
-        text = f"{recalls}; expected at least {least:g} of every class"
+        text = f"{recalls}{how}; expected at least {least:g} of every class"
         return Observation(not lost, text, float(recall[lowest]), least)
+
+
+def _recall(duel: Duel) -> tuple[Array, str]:
+    """Return the recall of each class by the labels that are served; ranked classes are asked at their frequency.
+
+    A model that is judged by its ranking may never give a class the largest probability. It has collapsed if it hardly
+    ever gives a class more than the frequency in the training rows.
+    """
+    if duel.threshold is not None:
+        return scores.recall(matrix(duel.truth, duel.challenger, duel.threshold)), f" at {duel.threshold:.3g}"
+    if duel.task.gate.metric not in RANKING:
+        return scores.recall(matrix(duel.truth, duel.challenger)), ""
+    raised = probabilities(duel.challenger) > probabilities(duel.baseline)
+    own = raised[np.arange(len(duel.truth)), duel.truth.astype(np.int64)]
+    rows = np.bincount(duel.truth.astype(np.int64), minlength=raised.shape[1])
+    hits = np.bincount(duel.truth.astype(np.int64), weights=own, minlength=raised.shape[1])
+    found = np.divide(hits, rows, out=np.full(len(rows), np.nan), where=rows > 0)
+    return found, " at probabilities above the frequencies of the training rows"

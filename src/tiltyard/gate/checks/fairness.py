@@ -11,7 +11,9 @@ from tiltyard.arrays import Array
 from tiltyard.evaluation.slices import MIN_ROWS, Part, groups
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
 from tiltyard.gate.duel import Duel
-from tiltyard.modeling.problems.classification import probabilities
+from tiltyard.modeling.problems.classification import labels as predicted_labels
+
+MIN_UNITS = 5  # customers, patients or time steps of a group; rates of fewer are about these, not about the group
 
 
 class Rate(NamedTuple):
@@ -35,11 +37,18 @@ class Fairness(Check):
             raise NotApplicableError("gate.sensitive names no column")
         for name in gate.sensitive:
             parts = groups(name, duel.task.columns[name], duel.rows[name])
-            rates = _rates(duel, [part for part in parts if len(part.indices) >= MIN_ROWS])
+            rates = _rates(duel, [part for part in parts if _is_large(duel, part)])
             observations += [_compared(rate, gate.fairness) for rate in rates]
         if not observations:
-            raise NotApplicableError(f"no two groups have {MIN_ROWS} sealed rows")
+            units = f" of {MIN_UNITS} units of the split" if duel.dependence else ""
+            raise NotApplicableError(f"no two groups have {MIN_ROWS} sealed rows{units}")
         return together(observations)
+
+
+def _is_large(duel: Duel, part: Part) -> bool:
+    """Return whether a group has enough rows, and enough units if rows depend on one another."""
+    units = len(np.unique(duel.dependence.unit[part.indices])) if duel.dependence else MIN_UNITS
+    return len(part.indices) >= MIN_ROWS and units >= MIN_UNITS
 
 
 def _compared(rate: Rate, least: float) -> Observation:
@@ -59,7 +68,7 @@ def _rates(duel: Duel, parts: list[Part]) -> Iterator[Rate]:
         )
         rates = [Rate("mean absolute error", {part.name: float(missed[part.indices].mean()) for part in parts})]
     else:
-        label = probabilities(duel.challenger).argmax(axis=1)
+        label = predicted_labels(duel.challenger, duel.threshold)
         labels = [duel.task.gate.favourable] if duel.task.gate.favourable else duel.task.classes
         rates = [rate for name in labels for rate in _of_label(duel, name, label, parts)]
     yield from (rate for rate in rates if len(rate.by_group) > 1)

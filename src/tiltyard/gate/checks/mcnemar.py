@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
+
 from tiltyard.arrays import Array
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation
 from tiltyard.gate.duel import Duel
-from tiltyard.modeling.problems.classification import probabilities
+from tiltyard.modeling.metrics.dependence import Dependence
+from tiltyard.modeling.problems.classification import labels
 
 
 class Mcnemar(Check):
@@ -23,20 +26,26 @@ class Mcnemar(Check):
             raise NotApplicableError(f"{duel.task.problem} has no labels")
         if duel.champion is None:
             raise NotApplicableError("there is no champion yet")
-        new, old = _right(duel.truth, duel.challenger), _right(duel.truth, duel.champion)
+        rows = slice(None) if duel.shared is None else duel.shared
+        models = (duel.challenger, duel.threshold), (duel.champion, duel.champion_threshold)
+        new, old = (labels(outputs[rows], threshold) == duel.truth[rows] for outputs, threshold in models)
         won, lost = int((new & ~old).sum()), int((old & ~new).sum())
         chance, most = _chance(won, lost), 1 - duel.confidence
-        decides = duel.task.gate.metric == "accuracy" and not duel.is_variant
+        if duel.dependence:
+            places = np.arange(len(duel.truth))[rows]
+            chance = max(chance, _chance_between_units(duel.dependence.take(places), new.astype(np.float64) - old))
+        decides = duel.task.gate.metric == "accuracy" and not (duel.is_variant or duel.is_refresh)
         good = (won > lost and chance <= most) if decides else (won >= lost or chance > most)
         wanted = f"a gain with p at most {most:.3g}" if decides else f"no loss, or p above {most:.3g}"
-        rows = f"only the challenger is right on {won} rows, only the champion on {lost}"
-        text = f"{rows} (p-value {chance:.3g}); expected {wanted}"
+        counts = f"only the challenger is right on {won} rows, only the champion on {lost}"
+        text = f"{counts} (p-value {chance:.3g}); expected {wanted}"
         return Observation(good, text, chance, most)
 
 
-def _right(truth: Array, outputs: Array) -> Array:
-    right: Array = probabilities(outputs).argmax(axis=1) == truth
-    return right
+def _chance_between_units(dependence: Dependence, gained: Array) -> float:
+    """Return the p-value of a t-test between groups or blocks; labels of one of them are often right together."""
+    blocks = dependence.blocks(lambda places: gained[places].mean(keepdims=True))
+    return blocks.p_value(gained)
 
 
 def _chance(won: int, lost: int) -> float:

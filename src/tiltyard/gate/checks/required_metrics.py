@@ -23,7 +23,7 @@ class RequiredMetrics(Check):
         observations = []
         for name, least in required.items():
             metric = duel.task.evaluator.metrics[name]
-            value = metric.score(duel.truth, duel.challenger, duel.context)
+            value = metric.score(duel.truth, duel.challenger, duel.own_context)
             most = "at least" if metric.higher_is_better else "at most"
             text = f"{name} {value:.4g}; expected {most} {least:g}"
             observations.append(Observation(metric.gain(value, least) >= 0, text, value, least))

@@ -31,6 +31,8 @@ class Slices(Check):
             for observation in (_floor(duel, part), _champion(duel, part, len(slices)))
             if observation
         ]
+        if not observations:
+            raise NotApplicableError(f"the champion serves {MIN_ROWS} rows of no slice")
         return together(observations)
 
 
@@ -50,11 +52,14 @@ def _champion(duel: Duel, part: Part, among: int) -> Observation | None:
     """Compare a slice with the champion; the interval is wider the more slices are compared."""
     if duel.champion is None:
         return None
-    gain = duel.gain(duel.champion, part.indices, among=among)
+    indices = part.indices if duel.served is None else part.indices[duel.served[part.indices]]
+    if len(indices) < MIN_ROWS:
+        return None
+    gain = duel.gain(duel.champion, indices, among=among)
     text = (
-        f"{duel.task.gate.metric} {gain.new:.4g} against the champion's {gain.old:.4g} on the {len(part.indices)} rows "
+        f"{duel.task.gate.metric} {gain.new:.4g} against the champion's {gain.old:.4g} on the {len(indices)} rows "
         f"of {part.name}; expected a loss of at most {duel.task.gate.slice_loss:g} or one that is not significant"
     )
     good = gain.high >= 0 or gain.value >= -duel.task.gate.slice_loss
     interval = (gain.low, gain.high)
-    return Observation(good, text, gain.value, -duel.task.gate.slice_loss, interval, len(part.indices))
+    return Observation(good, text, gain.value, -duel.task.gate.slice_loss, interval, len(indices))

@@ -29,7 +29,46 @@ DATES = (  # formats that are tried if the task names none
     "%d/%m/%Y",
     "%m/%d/%y",
     "%Y-%m",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%d %H:%M:%S%z",
+    "%Y-%m-%dT%H:%M:%S%z",
+    "%Y-%m-%d %H:%M%z",
+    "%Y-%m-%dT%H:%M%z",
+    "%Y-%m-%d %H:%M:%S.%f",
+    "%Y-%m-%dT%H:%M:%S.%f",
+    "%Y-%m-%d %H:%M:%S.%f%z",
+    "%Y-%m-%dT%H:%M:%S.%f%z",
+    "%Y/%m/%d %H:%M:%S",
+    "%Y/%m/%d %H:%M",
+    "%d.%m.%Y %H:%M:%S",
+    "%d.%m.%Y %H:%M",
+    "%d.%m.%y",
+    "%d.%m.%y %H:%M",
+    "%m/%d/%Y %H:%M:%S",
+    "%m/%d/%Y %H:%M",
+    "%m/%d/%Y %I:%M:%S %p",
+    "%m/%d/%Y %I:%M %p",
+    "%d/%m/%Y %H:%M:%S",
+    "%d/%m/%Y %H:%M",
+    "%m/%d/%y %H:%M",
+    "%d/%m/%y",
+    "%d-%m-%Y",
+    "%d-%m-%Y %H:%M",
+    "%d-%b-%Y",
+    "%d-%b-%y",
+    "%d %b %Y",
+    "%d %B %Y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+    "%b %Y",
+    "%H:%M",
+    "%H:%M:%S",
+    "%I:%M %p",
+    "%I:%M:%S %p",
 )
+FEW = 200  # texts that are tried before all
+NO_YEAR = 1970  # of a time of day
 Directive = tuple[str, Callable[[datetime], str]]  # its regular expression, and the function that formats it
 
 DIRECTIVES: dict[str, Directive] = {
@@ -60,36 +99,41 @@ class DatetimeFormat:
         self.text = text
         self.pieces = re.split("%(.?)", text, flags=re.DOTALL)  # plain text and directives alternate
         self.letters = set(self.pieces[1::2])
-        if complaint := self._complaint():
-            raise ValueError(f"format: {complaint}; received {text!r}")
+        if reason := self._invalid_reason():
+            raise ValueError(f"format: {reason}; received {text!r}")
         self.pattern = self._pattern("{}")  # regular expression of a text in this format, without groups
         self.reader = re.compile(self._pattern("(?P<{letter}>{})"))
 
-    def _complaint(self) -> str:
-        """Return why the format is invalid, or an empty text."""
+    def _invalid_reason(self) -> str:
+        """Return why the format is invalid; empty if it is valid."""
         if not self.letters <= DIRECTIVES.keys():
             return f"expected directives among {_join_letters(DIRECTIVES)}"
         if len(self.letters) < len(self.pieces) // 2 or len(self.letters & set("mbB")) > 1:
             return "expected each part of a date once"
-        if len(self.letters & set("Yy")) != 1 or len(self.letters & set("HI")) > 1:
-            return "expected one year, and at most one hour"
+        time_only = not self.letters & set("YymbBd")
+        if len(self.letters & set("Yy")) != (not time_only) or len(self.letters & set("HI")) > 1:
+            return "expected one year, and at most one hour; or hours and minutes alone"
+        if time_only and (not self.letters & set("HI") or "z" in self.letters):
+            return "expected one year, and at most one hour; or hours and minutes alone"
         for letter in self.letters & NEEDS.keys():
             for group in NEEDS[letter]:
+                if time_only and group == "d":
+                    continue
                 if not self.letters & set(group):
                     return f"expected {_join_letters(group)} beside %{letter}"
         return ""
 
-    def _pattern(self, frame: str) -> str:
+    def _pattern(self, template: str) -> str:
         parts = [re.sub(r"([.^$*+?()\[\]{}|\\])", r"\\\1", piece) for piece in self.pieces]
-        for place, letter in enumerate(self.pieces[1::2]):
-            parts[2 * place + 1] = frame.format(DIRECTIVES[letter][0], letter=letter)
+        for index, letter in enumerate(self.pieces[1::2]):
+            parts[2 * index + 1] = template.format(DIRECTIVES[letter][0], letter=letter)
         return "".join(parts)
 
     def read(self, text: str) -> datetime | None:
         """Parse a text; the result is in UTC if it states an offset, and None if it does not match."""
-        found = self.reader.fullmatch(text)
+        match = self.reader.fullmatch(text)
         try:
-            return _moment(found.groupdict()) if found else None
+            return _combine_groups(match.groupdict()) if match else None
         except (ValueError, OverflowError):  # the 31st of June; a moment before the year 1
             return None
 
@@ -99,13 +143,32 @@ class DatetimeFormat:
         if not texts or not self.letters <= FULL.keys():
             return unknown
         try:
-            ascii_ = np.array(texts, dtype=np.bytes_)
+            encoded = np.array(texts, dtype=np.bytes_)
         except UnicodeEncodeError:
             return unknown
-        return self._read_signs(np.frombuffer(ascii_, dtype=np.uint8).reshape(len(texts), -1))
+        return self._read_bytes(np.frombuffer(encoded, dtype=np.uint8).reshape(len(texts), -1))
+
+    @property
+    def has_date(self) -> bool:
+        """Whether it has a date, and not only a time of day."""
+        return bool(self.letters & set("Yy"))
+
+    def moments(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.datetime64]]:
+        """Parse many texts, also those without leading zeros; NaT for those that do not match."""
+        moments = self.read_all(texts)
+        for place in np.flatnonzero(np.isnat(moments)).tolist():
+            moment = self.read(texts[place])
+            moments[place] = np.datetime64("NaT") if moment is None else np.datetime64(moment, "us")
+        return moments
+
+    def matches(self, texts: Sequence[str]) -> bool:
+        """Return whether all texts have this format; the first ones are tried first."""
+        if not all(map(self.read, texts[:FEW])):
+            return False
+        return len(texts) <= FEW or not np.isnat(self.moments(texts)).any()
 
     def read_arrow(self, texts: pa.Array) -> np.ndarray[Any, np.dtype[np.datetime64]]:
-        """Parse texts without missing ones in the same way, without a Python object for each; blanks do not match."""
+        """Parse an Arrow array without nulls in the same way, without Python objects; blanks do not match."""
         import pyarrow.compute as pc
         from pyarrow import types
 
@@ -118,34 +181,36 @@ class DatetimeFormat:
             return unknown
         _, offsets, content = texts.buffers()
         start = np.frombuffer(offsets, dtype=np.int32)[texts.offset]
-        signs = np.frombuffer(content, dtype=np.uint8, count=len(texts) * width, offset=start)
-        return self._read_signs(signs.reshape(len(texts), width))
+        text_bytes = np.frombuffer(content, dtype=np.uint8, count=len(texts) * width, offset=start)
+        return self._read_bytes(text_bytes.reshape(len(texts), width))
 
-    def _read_signs(self, signs: Any) -> np.ndarray[Any, np.dtype[np.datetime64]]:
+    def _read_bytes(self, text_bytes: Any) -> np.ndarray[Any, np.dtype[np.datetime64]]:
         """Parse texts, one row of bytes each; NaT for those that do not match."""
-        good, parts = self._cut(signs)
+        matches, parts = self._split_digits(text_bytes)
         unknown = np.datetime64("NaT", "us")
-        return np.where(good & _real(parts), _moments(parts), unknown) if parts else np.full(len(signs), unknown)
+        if not parts:
+            return np.full(len(text_bytes), unknown)
+        return np.where(matches & _is_valid_date(parts), _combine_numbers(parts), unknown)
 
-    def _cut(self, signs: Any) -> tuple[Any, dict[str, Any]]:
-        """Split texts, one row of bytes each, into numbers; also return which texts match. Empty if none can match."""
-        widths = [FULL[piece] if place % 2 else len(piece) for place, piece in enumerate(self.pieces)]
-        good, parts = np.ones(len(signs), dtype=bool), {}
-        if sum(widths) != signs.shape[1] or not self.text.isascii():
-            return good, {}
-        for place, (piece, end) in enumerate(zip(self.pieces, np.cumsum(widths), strict=True)):
-            columns = signs.T[end - widths[place] : end]  # one sign of all texts at a time, which is fast
-            if place % 2:
-                number = np.zeros(len(signs), dtype=np.int32)
+    def _split_digits(self, text_bytes: Any) -> tuple[Any, dict[str, Any]]:
+        """Split texts, one row of bytes each, into numbers, and return which match; no numbers if none can match."""
+        widths = [FULL[piece] if index % 2 else len(piece) for index, piece in enumerate(self.pieces)]
+        matches, parts = np.ones(len(text_bytes), dtype=bool), {}
+        if sum(widths) != text_bytes.shape[1] or not self.text.isascii():
+            return matches, {}
+        for index, (piece, end) in enumerate(zip(self.pieces, np.cumsum(widths), strict=True)):
+            columns = text_bytes.T[end - widths[index] : end]  # one character of all texts at a time, which is fast
+            if index % 2:
+                number = np.zeros(len(text_bytes), dtype=np.int32)
                 for column in columns:
                     digit = column - np.uint8(ord("0"))
-                    good &= digit <= 9
+                    matches &= digit <= 9
                     number = number * 10 + digit
                 parts[piece] = number
             else:
-                for column, sign in zip(columns, piece.encode(), strict=True):
-                    good &= column == sign
-        return good, parts
+                for column, byte in zip(columns, piece.encode(), strict=True):
+                    matches &= column == byte
+        return matches, parts
 
     def format(self, moment: datetime) -> str:
         """Format a datetime."""
@@ -158,64 +223,64 @@ def guess_format(texts: Sequence[str]) -> str:
     """Return the first common format that all texts match; empty if there is none."""
     if not texts or not all(any(map(str.isdigit, text)) for text in texts[:10]):
         return ""
-    different = dict.fromkeys(texts)
-    return next((one for one in DATES if all(map(DatetimeFormat(one).read, different))), "")
+    different = [*dict.fromkeys(texts)]
+    return next((text for text in DATES if DatetimeFormat(text).matches(different)), "")
 
 
 def _join_letters(letters: object) -> str:
     return " ".join(f"%{letter}" for letter in letters)  # type: ignore[attr-defined]
 
 
-def _real(parts: dict[str, Any]) -> Any:
+def _is_valid_date(parts: dict[str, Any]) -> Any:
     """Return which numbers are valid dates: there is no 31 June."""
-    year, month, day = parts["Y"], parts.get("m", 1), parts.get("d", 1)
+    year, month, day = parts.get("Y", NO_YEAR), parts.get("m", 1), parts.get("d", 1)
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     longest = DAYS[np.clip(month, 1, 12)] + (leap & (month == 2))
     time = (parts.get("H", 0) < 24) & (parts.get("M", 0) < 60) & (parts.get("S", 0) < 60)
     return (year >= 1) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= longest) & time
 
 
-def _moments(parts: dict[str, Any]) -> Any:
+def _combine_numbers(parts: dict[str, Any]) -> Any:
     """Combine numbers into datetimes; results for invalid ones are undefined."""
-    months = (parts["Y"] - 1970) * 12 + parts.get("m", 1) - 1
+    months = (parts.get("Y", np.full_like(next(iter(parts.values())), NO_YEAR)) - 1970) * 12 + parts.get("m", 1) - 1
     days = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) + parts.get("d", 1) - 1
     seconds = (days * 24 + parts.get("H", 0)) * 3600 + parts.get("M", 0) * 60 + parts.get("S", 0)
     return seconds.astype("datetime64[s]").astype("datetime64[us]")
 
 
-def _moment(found: dict[str, str]) -> datetime:
+def _combine_groups(groups: dict[str, str]) -> datetime:
     moment = datetime(  # noqa: DTZ001 - in UTC, or without a time zone
-        _year(found),
-        _month(found),
-        int(found.get("d", 1)),
-        _hour(found),
-        int(found.get("M", 0)),
-        int(found.get("S", 0)),
-        int(found.get("f", "0")[:6].ljust(6, "0")),
+        _year(groups),
+        _month(groups),
+        int(groups.get("d", 1)),
+        _hour(groups),
+        int(groups.get("M", 0)),
+        int(groups.get("S", 0)),
+        int(groups.get("f", "0")[:6].ljust(6, "0")),
     )
-    return moment - _offset(found["z"]) if "z" in found else moment
+    return moment - _offset(groups["z"]) if "z" in groups else moment
 
 
-def _year(found: dict[str, str]) -> int:
+def _year(groups: dict[str, str]) -> int:
     """Return the year; two digits from 69 to 99 mean 1969 to 1999, as in POSIX."""
-    if "Y" in found:
-        return int(found["Y"])
-    return int(found["y"]) + (1900 if int(found["y"]) >= 69 else 2000)
+    if "Y" in groups or "y" not in groups:
+        return int(groups.get("Y", NO_YEAR))
+    return int(groups["y"]) + (1900 if int(groups["y"]) >= 69 else 2000)
 
 
-def _month(found: dict[str, str]) -> int:
+def _month(groups: dict[str, str]) -> int:
     for letter, names in (("b", SHORT), ("B", MONTHS)):
-        if letter in found:
-            return names.index(found[letter].title()) + 1
-    return int(found.get("m", 1))
+        if letter in groups:
+            return names.index(groups[letter].title()) + 1
+    return int(groups.get("m", 1))
 
 
-def _hour(found: dict[str, str]) -> int:
-    if "I" not in found:
-        return int(found.get("H", 0))
-    if not 1 <= int(found["I"]) <= 12:
-        raise ValueError(found["I"])
-    return int(found["I"]) % 12 + (12 if found["p"].upper() == "PM" else 0)
+def _hour(groups: dict[str, str]) -> int:
+    if "I" not in groups:
+        return int(groups.get("H", 0))
+    if not 1 <= int(groups["I"]) <= 12:
+        raise ValueError(groups["I"])
+    return int(groups["I"]) % 12 + (12 if groups["p"].upper() == "PM" else 0)
 
 
 def _offset(text: str) -> timedelta:
@@ -243,7 +308,7 @@ def _times(cells: pd.Series[Any], datetime_format: str | None) -> pd.Series[floa
     numbers = pd.to_numeric(cells, errors="coerce")
     if not numbers.isna().all():
         return numbers
-    moments = pd.to_datetime(cells, errors="coerce", format=datetime_format or "ISO8601")
+    moments = pd.to_datetime(cells, errors="coerce", format=datetime_format or "ISO8601", utc=True)
     if (moments == moments.dt.normalize()).all() and (moments.dt.day == moments.dt.day.iloc[0]).all():
         return (moments.dt.year * 12 + moments.dt.month).astype("float64")
     return moments.astype("int64").astype("float64").where(moments.notna())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-MAX_CODED = 1 << 14  # distinct values; beyond, codes save nothing
+MAX_CODED = 1 << 14  # distinct values; with more, codes save nothing
 
 Scale = tuple[float, float]  # mean and standard deviation of one encoded feature
 
@@ -52,24 +52,24 @@ def unit(values: Array) -> float:
     return math.ldexp(1.0, math.frexp(largest)[1] - 1) if 0 < largest < math.inf else 1.0
 
 
-def learned(values: Array) -> Array:
-    """Return the values; raise DataError if there are none, that is if the training rows have no value."""
+def require_values(values: Array) -> Array:
+    """Return the values; raise DataError if there are none: all training rows lack a value."""
     if not len(values):
         raise DataError("expected a value in some training row; all are missing", hint="leave the column out")
     return values
 
 
 def distinct(cells: pd.Series) -> tuple[Array, list[object]] | None:
-    """Return each cell's index among the distinct values, and these; None if cells of different types may be equal.
+    """Return for each cell its index in the distinct values, and these; None if cells of different types may be equal.
 
-    So the slow code that parses requests cell by cell runs for distinct values only.
+    Then the slow code that parses cell by cell runs only for distinct values.
     """
     import pandas as pd
 
     if not (isinstance(cells.dtype, pd.StringDtype) or pd.api.types.infer_dtype(cells) == "boolean"):
         return None
-    places, values = pd.factorize(cells, use_na_sentinel=False)
-    return places, values.to_numpy(dtype=object).tolist()
+    indices, values = pd.factorize(cells, use_na_sentinel=False)
+    return indices, values.to_numpy(dtype=object).tolist()
 
 
 def tidy(cells: pd.Series) -> bool:
@@ -78,8 +78,8 @@ def tidy(cells: pd.Series) -> bool:
 
     if not isinstance(cells.dtype, pd.StringDtype):
         return False
-    bare = cells.str.strip()
-    return bool((((bare == cells) & (bare != "")) | cells.isna()).all())
+    stripped = cells.str.strip()
+    return bool((((stripped == cells) & (stripped != "")) | cells.isna()).all())
 
 
 class Column(Settings):
@@ -88,13 +88,16 @@ class Column(Settings):
     A missing value is parsed as NaN, NaT or an empty text.
     """
 
-    parsed_as_text: ClassVar[bool] = True  # whether cells of a file are parsed as text, not as numbers
-
-    repeats: ClassVar[bool] = False  # whether the same few values occur often, so that caching them pays
+    repeats: ClassVar[bool] = False  # whether few distinct values occur often, so that a cache saves time
 
     seconds_a_byte: ClassVar[float] = 5e-7  # of JSON: the time to parse many small values
 
     type: str
+
+    @property
+    def parsed_as_text(self) -> bool:
+        """Whether cells of a file are parsed as text, not as numbers."""
+        return True
 
     @abstractmethod
     def expectations(self, name: str) -> list[Expectation]:
@@ -134,17 +137,17 @@ class Column(Settings):
         """Convert a whole column of a file to the values that validation checks."""
         import pandas as pd
 
-        if not (found := distinct(cells)):
+        if not (distinct_cells := distinct(cells)):
             return pd.Series(self.facts(cells.tolist()), index=cells.index)
-        places, values = found
-        return pd.Series(self.facts(values)).take(places).set_axis(cells.index)
+        indices, values = distinct_cells
+        return pd.Series(self.facts(values)).take(indices).set_axis(cells.index)
 
     def parse_cells(self, cells: pd.Series, name: str) -> Array:
         """Read and parse a whole column of a file; raise the error of `parse`, which names the row."""
-        if found := distinct(cells):
-            places, values = found
+        if distinct_cells := distinct(cells):
+            indices, values = distinct_cells
             try:
-                return self.parse(self.read(values), name)[places]
+                return self.parse(self.read(values), name)[indices]
             except RequestError:
                 pass  # parse all rows, so that the error names the first invalid row
         return self.parse(self.read(cells.tolist()), name)
@@ -163,8 +166,8 @@ class Column(Settings):
             values = self.parse(self.read(coded.dictionary.to_pylist()), name)
         except RequestError:
             return None
-        places = coded.indices.to_numpy()
-        return Coded(values, places) if len(values) <= MAX_CODED else values.take(places, axis=0)
+        indices = coded.indices.to_numpy()
+        return Coded(values, indices) if len(values) <= MAX_CODED else values.take(indices, axis=0)
 
     @abstractmethod
     def fit(self, values: Array) -> Fitted:
@@ -192,6 +195,10 @@ class Column(Settings):
     def vocabulary_size(self, fitted: Fitted) -> int:
         """Return the number of ids if features are ids, else 0."""
         return 0
+
+    def token_weights(self, fitted: Fitted) -> list[tuple[float, float]]:
+        """Return the weights of each id in two groups, if features are a set of ids; else an empty list."""
+        return []
 
     @abstractmethod
     def json_schema(self) -> dict[str, Any]:

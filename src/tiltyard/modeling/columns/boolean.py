@@ -12,15 +12,18 @@ from pydantic import Field
 from tiltyard.arrays import Array, Fitted, is_missing, stack_columns
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, in_set, not_null
-from tiltyard.modeling.columns.base import PLAIN, Column, Scale
+from tiltyard.modeling.columns._cell import MISSING, CellColumn
+from tiltyard.modeling.columns.base import PLAIN, Scale
 
-SPELLED = {
+SPELLED = {  # in English, German, French, Spanish and Italian
     **dict.fromkeys(("true", "yes", "t", "y", "on", "1", "1.0"), True),
     **dict.fromkeys(("false", "no", "f", "n", "off", "0", "0.0"), False),
+    **dict.fromkeys(("wahr", "ja", "j", "vrai", "oui", "verdadero", "sí", "si", "vero", "sì", "✓"), True),
+    **dict.fromkeys(("falsch", "nein", "faux", "non", "falso", "✗"), False),
 }
 
 
-class Boolean(Column):
+class Boolean(CellColumn):
     """A column of true and false."""
 
     repeats: ClassVar = True
@@ -36,17 +39,25 @@ class Boolean(Column):
 
     def read(self, cells: Sequence[object]) -> list[object]:
         """Convert the usual words for true and false, in upper or lower case."""
-        return [None if is_missing(cell) else SPELLED.get(str(cell).strip().lower(), cell) for cell in cells]
+        read = [None if is_missing(cell) else SPELLED.get(str(cell).strip().lower(), cell) for cell in cells]
+        return [None if isinstance(value, str) and value.strip() in self.na_texts else value for value in read]
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Parse true, false, 1, 0, the words that files use, and null if values may be missing."""
-        known = [SPELLED.get(value.strip().lower(), value) if isinstance(value, str) else value for value in values]
-        for i, value in enumerate(known):
-            good = type(value) is bool or (type(value) is int and value in (0, 1))
-            if not good and not (value is None and self.missing == "bucket"):
-                text = f"expected true or false; received {format_value(value)}"
-                raise RequestError("wrong_type", text, f"instances[{i}].{name}")
-        return np.array(known, dtype=np.float64)
+        parsed = [self._parse_text(value) if isinstance(value, str) else value for value in values]
+        for i, value in enumerate(parsed):
+            is_boolean = type(value) is bool or (type(value) is int and value in (0, 1))
+            if not is_boolean and not (value is None and self.missing == "bucket"):
+                message = f"expected true or false; received {format_value(value)}"
+                raise RequestError("wrong_type", message, f"instances[{i}].{name}")
+        return np.array(parsed, dtype=np.float64)
+
+    def _parse_text(self, text: str) -> object:
+        """Return what a text of a request means: true, false, or a missing value if one is allowed."""
+        bare = text.strip()
+        if self.missing == "bucket" and (bare in self.na_texts or bare in MISSING):
+            return None
+        return SPELLED.get(bare.lower(), text)
 
     def fit(self, values: Array) -> Fitted:
         """Return nothing: there is nothing to fit."""

@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 from tiltyard.arrays import Array, Cells, Coded, Fitted, is_missing
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, in_set, not_null
-from tiltyard.modeling.columns.base import PLAIN, Column, Scale, tidy
+from tiltyard.modeling.columns._cell import CellColumn
+from tiltyard.modeling.columns.base import PLAIN, Scale, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,7 @@ MOST = 1000  # names, since every row has a feature for each
 USUAL = 50  # learned names, if the task sets no number
 
 
-class Category(Column):
+class Category(CellColumn):
     """A column of names or codes."""
 
     repeats: ClassVar = True
@@ -51,14 +52,14 @@ class Category(Column):
     )
 
     @model_validator(mode="after")
-    def _consistent(self) -> Category:
+    def _check_settings(self) -> Category:
         if self.values is None and self.unseen == "refuse":
             raise ValueError("values: expected the values that may occur, or `unseen: bucket` to learn them")
         if self.values is not None and self.top is not None:
             raise ValueError("top: expected only if values are learned; `values` names them")
         if len(self.names) > MOST:
-            text = f"expected at most {MOST}; received {len(self.names)}"
-            raise ValueError(f"values: {text}: leave `values` out, and set `unseen: bucket` and `top: {USUAL}`")
+            problem = f"expected at most {MOST}; received {len(self.names)}"
+            raise ValueError(f"values: {problem}: leave `values` out, and set `unseen: bucket` and `top: {USUAL}`")
         if "" in self.names or len(set(self.names)) < len(self.names):
             raise ValueError(f"values: expected each name once, and none empty; received {self.values}")
         return self
@@ -77,32 +78,39 @@ class Category(Column):
 
     def read(self, cells: Sequence[object]) -> list[object]:
         """Return every cell as text."""
-        return [None if is_missing(cell) else _name(cell) for cell in cells]
+        names = [None if is_missing(cell) else _cell_name(cell) for cell in cells]
+        return self._known(names) if self.na else [*names]
+
+    def _known(self, names: Sequence[object]) -> list[object]:
+        """Return the names with None for those that mean a missing value."""
+        words = self.na_texts
+        return [None if str(name).strip() in words else name for name in names]
 
     def facts_of_cells(self, cells: pd.Series) -> pd.Series:
         """Return the names unchanged."""
-        return cells if tidy(cells) else super().facts_of_cells(cells)
+        return cells if tidy(cells) and not self.na else super().facts_of_cells(cells)
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Parse names; refuse one that is not in the list, unless the column has a bucket for unseen values."""
-        known = set(self.names)
+        allowed = set(self.names)
+        values = self._known(values) if self.na else values
         for i, value in enumerate(values):
-            if error := self._complaint(value, known):
+            if error := self._error(value, allowed):
                 raise RequestError(*error, f"instances[{i}].{name}")
         return np.array(["" if is_missing(value) else str(value) for value in values], dtype=np.str_)
 
-    def _complaint(self, value: object, known: set[str]) -> tuple[str, str] | None:
+    def _error(self, value: object, allowed: set[str]) -> tuple[str, str] | None:
         """Return the error code and the message for an invalid value; blank text counts as null, as in a file."""
         if is_missing(value):
-            text = f"expected text or a whole number; received {format_value(value)}"
-            return ("wrong_type", text) if self.missing == "refuse" else None
+            message = f"expected text or a whole number; received {format_value(value)}"
+            return ("wrong_type", message) if self.missing == "refuse" else None
         if not isinstance(value, str | int) or isinstance(value, bool):
             return "wrong_type", f"expected text or a whole number; received {format_value(value)}"
         if isinstance(value, int) and abs(value) >= 2**63:
             return "out_of_bounds", "expected a whole number of at most 64 bits"
         if isinstance(value, str) and len(value) > LONGEST:
             return "too_long", f"expected at most {LONGEST} characters; received {len(value)}"
-        if self.unseen == "refuse" and str(value) not in known:
+        if self.unseen == "refuse" and str(value) not in allowed:
             return "unseen", f"expected one of {', '.join(self.names)}; received {format_value(value)}"
         return None
 
@@ -111,15 +119,15 @@ class Category(Column):
         return self.fit_parts([values])
 
     def fit_parts(self, parts: Iterable[Cells]) -> Fitted:
-        """Count names part by part, since all of them together may not fit into memory."""
+        """Count names chunk by chunk, since all rows may not fit into memory."""
         if self.values is not None:
             return {}
         counts: Counter[str] = Counter()
         for cells in parts:
             if isinstance(cells, Coded):
-                numbers = np.bincount(cells.places, minlength=len(cells.distinct)).tolist()
-                for value, number in zip(cells.distinct.tolist(), numbers, strict=True):
-                    counts[value] += number
+                value_counts = np.bincount(cells.places, minlength=len(cells.distinct)).tolist()
+                for value, count in zip(cells.distinct.tolist(), value_counts, strict=True):
+                    counts[value] += count
             else:
                 counts.update(cells.tolist())
         del counts[""]
@@ -128,19 +136,19 @@ class Category(Column):
 
     def _feature_names(self, fitted: Fitted) -> list[str | None]:
         """Return the name of each feature: None for unseen values, '' for missing ones."""
-        named: list[str | None] = [*(fitted["values"] if self.values is None else self.names)]
+        names: list[str | None] = [*(fitted["values"] if self.values is None else self.names)]
         return [
-            *named,
+            *names,
             *([None] if self.unseen == "bucket" else []),
             *([""] if self.missing == "bucket" else []),
         ]
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Return the one-hot encoding, with a feature for unseen and one for missing values if the settings say so."""
-        places = {name: place for place, name in enumerate(self._feature_names(fitted))}
-        other = places.get(None, -1)
-        index = np.array([places.get(value, other) for value in values.tolist()], dtype=np.int64)
-        encoded: Array = (index[:, None] == np.arange(len(places))).astype(np.float32)
+        indices = {name: index for index, name in enumerate(self._feature_names(fitted))}
+        unseen = indices.get(None, -1)
+        codes = np.array([indices.get(value, unseen) for value in values.tolist()], dtype=np.int64)
+        encoded: Array = (codes[:, None] == np.arange(len(indices))).astype(np.float32)
         return encoded
 
     def scaling(self, fitted: Fitted) -> list[Scale]:
@@ -151,18 +159,18 @@ class Category(Column):
         """Return the schema: one of the values, or any text if there is a bucket."""
         null = ["null"] if self.missing == "bucket" else []
         if self.unseen == "bucket":
-            named = {"examples": self.values} if self.values else {}
-            return {"type": ["string", "integer", *null], **named}
+            examples = {"examples": self.values} if self.values else {}
+            return {"type": ["string", "integer", *null], **examples}
         return {"enum": [*(self.values or ()), *([None] if null else [])]}
 
     def to_json(self, values: Array) -> list[Any]:
         """Return the values as the task file writes them, and null for missing ones."""
-        parsed_as_text: dict[str, Any] = {"": None, **dict(zip(self.names, self.values or (), strict=True))}
-        return [parsed_as_text.get(value, value) for value in values.tolist()]
+        json_values: dict[str, Any] = {"": None, **dict(zip(self.names, self.values or (), strict=True))}
+        return [json_values.get(value, value) for value in values.tolist()]
 
 
-def _name(cell: object) -> str:
-    """Return the name that a typed file has changed: 1 for 1.0 (in a column with empty cells), true for True."""
+def _cell_name(cell: object) -> str:
+    """Return the name as it was before a typed file changed it: 1 for 1.0, true for True."""
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     return str(cell).lower() if isinstance(cell, bool) else str(cell)

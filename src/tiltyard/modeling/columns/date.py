@@ -12,8 +12,9 @@ from pydantic import Field, model_validator
 from tiltyard.arrays import Array, Cells, Fitted, is_missing, stack_columns
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, matches_regex, not_null
+from tiltyard.modeling.columns._cell import MISSING, CellColumn
 from tiltyard.modeling.columns._datetime_format import DatetimeFormat
-from tiltyard.modeling.columns.base import PLAIN, Column, Scale, distinct, learned, scale, tidy
+from tiltyard.modeling.columns.base import PLAIN, Scale, distinct, require_values, scale, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +26,8 @@ FEW = 1000  # rows
 Span = Annotated[tuple[str, str], Field(strict=False)]
 
 
-class Date(Column):
-    """A column of dates."""
+class Date(CellColumn):
+    """A column of dates, or of times of day if the format has no date."""
 
     seconds_a_byte: ClassVar[float] = 1e-6
 
@@ -39,8 +40,8 @@ class Date(Column):
     )
 
     @model_validator(mode="after")
-    def _consistent(self) -> Date:
-        DatetimeFormat(self.format)  # raises for an invalid one
+    def _check_settings(self) -> Date:
+        DatetimeFormat(self.format)  # raises ValueError for an invalid format
         first, last = self._limits
         if first is None or last is None or first >= last:
             raise ValueError(f"bounds: expected two dates as {self.format}, earlier first; received {self.bounds}")
@@ -53,17 +54,19 @@ class Date(Column):
     @property
     def _limits(self) -> tuple[datetime | None, datetime | None]:
         if self.bounds is None:
-            return datetime.min, datetime.max  # noqa: DTZ901 - all moments are in UTC, or all where they were noted
+            return datetime.min, datetime.max  # noqa: DTZ901 - all datetimes are in UTC, or all are in local time
         return self._datetime_format.read(self.bounds[0]), self._datetime_format.read(self.bounds[1])
 
     def expectations(self, name: str) -> list[Expectation]:
         """Expect dates in the format, in every row unless they may be missing."""
-        spelled = matches_regex(name, f"^{self._datetime_format.pattern}$")
-        return [*([not_null(name)] if self.missing == "refuse" else []), spelled]
+        in_format = matches_regex(name, f"^{self._datetime_format.pattern}$")
+        return [*([not_null(name)] if self.missing == "refuse" else []), in_format]
 
     def read(self, cells: Sequence[object]) -> list[object]:
         """Return every cell as text."""
-        return [None if is_missing(cell) else str(cell).strip() for cell in cells]
+        texts = [None if is_missing(cell) else str(cell).strip() for cell in cells]
+        words = self.na_texts
+        return [None if text in words else text for text in texts] if words else [*texts]
 
     def seconds(self, values: Sequence[object]) -> float:
         """Estimate the seconds to parse values: each is matched with the format."""
@@ -71,65 +74,69 @@ class Date(Column):
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Parse dates in the format; refuse other texts, and dates out of bounds."""
-        spelling, (first, last), moments = self._datetime_format, self._limits, []
+        datetime_format, (first, last), moments = self._datetime_format, self._limits, []
+        words = {*self.na_texts, *MISSING} if self.missing == "median" else set()
         for i, value in enumerate(values):
-            moment = spelling.read(value) if isinstance(value, str) else None
+            value = None if isinstance(value, str) and value.strip() in words else value  # noqa: PLW2901
+            moment = datetime_format.read(value) if isinstance(value, str) else None
             field = f"instances[{i}].{name}"
             if moment is None and not (value is None and self.missing == "median"):
                 code = "bad_date" if isinstance(value, str) else "wrong_type"
                 raise RequestError(code, f"expected a date as {self.format}; received {format_value(value)}", field)
             if moment and first and last and not first <= moment <= last:
-                text = f"expected {' to '.join(self.bounds or ())}; received {format_value(value)}"
-                raise RequestError("out_of_bounds", text, field)
+                message = f"expected {' to '.join(self.bounds or ())}; received {format_value(value)}"
+                raise RequestError("out_of_bounds", message, field)
             moments.append(moment)
         return np.array(moments, dtype="datetime64[us]")
 
     def facts_of_cells(self, cells: pd.Series) -> pd.Series:
         """Return the texts unchanged."""
-        return cells if tidy(cells) else super().facts_of_cells(cells)
+        return cells if tidy(cells) and not self.na else super().facts_of_cells(cells)
 
     def parse_cells(self, cells: pd.Series, name: str) -> Array:
         """Parse all dates at once if all have full length and are valid; otherwise one by one, for the error."""
-        if tidy(cells) and (found := distinct(cells)):
-            places, values = found
-            known = np.array([isinstance(value, str) for value in values], dtype=bool)
+        if tidy(cells) and not self.na and (distinct_cells := distinct(cells)):
+            indices, values = distinct_cells
+            present = np.array([isinstance(value, str) for value in values], dtype=bool)
             moments = np.full(len(values), "NaT", dtype="datetime64[us]")
-            moments[known] = self._datetime_format.read_all([value for value in values if isinstance(value, str)])
-            if self._valid(moments, known):
-                return moments[places]
+            moments[present] = self._datetime_format.read_all([value for value in values if isinstance(value, str)])
+            if self._valid(moments, present):
+                return moments[indices]
         return super().parse_cells(cells, name)
 
     def parse_arrow(self, cells: pa.Array, name: str) -> Cells | None:
         """Parse all dates at once; None unless all have full length and are valid."""
-        known = cells.is_valid().to_numpy(zero_copy_only=False)
+        if self.na:
+            return super().parse_arrow(cells, name)
+        present = cells.is_valid().to_numpy(zero_copy_only=False)
         moments = np.full(len(cells), "NaT", dtype="datetime64[us]")
-        moments[known] = self._datetime_format.read_arrow(cells.drop_null())
-        return moments if self._valid(moments, known) else None
+        moments[present] = self._datetime_format.read_arrow(cells.drop_null())
+        return moments if self._valid(moments, present) else None
 
-    def _valid(self, moments: Array, known: Array) -> bool:
+    def _valid(self, moments: Array, present: Array) -> bool:
         """Return whether all moments are within the bounds, or missing if the settings allow it."""
         first, last = (np.datetime64(limit, "us") for limit in self._limits)
-        good = (moments >= first) & (moments <= last)
-        return bool((good | ~known if self.missing == "median" else good).all())
+        in_bounds = (moments >= first) & (moments <= last)
+        return bool((in_bounds | ~present if self.missing == "median" else in_bounds).all())
 
     def fit(self, values: Array) -> Fitted:
         """Learn the first and the median date, and the scale of days and years."""
-        known = np.sort(learned(values[~np.isnat(values)]).view(np.int64)).view(
-            values.dtype
-        )  # integers: ten times faster
-        fitted: Fitted = {"first": str(known[0]), "median": str(known[len(known) // 2])}
-        filled = _filled(values, fitted)
-        scales = [scale(_days_passed(filled, fitted)), *map(scale, _once_a_day(lambda days: [_years(days)], filled))]
+        integers = require_values(values[~np.isnat(values)]).view(np.int64)  # which are sorted ten times faster
+        present = np.sort(integers).view(values.dtype)
+        fitted: Fitted = {"first": str(present[0]), "median": str(present[len(present) // 2])}
+        imputed = _imputed(values, fitted)
+        features = [_days_passed(imputed, fitted), *_features_by_day(lambda days: [_years(days)], imputed)]
+        scales = [scale(feature) for feature in features]
         return {**fitted, "mean": [mean for mean, _ in scales], "std": [std for _, std in scales]}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Return days since the first training date, the year, the cycles, and a flag if values may be missing."""
-        filled = _filled(values, fitted)
+        imputed = _imputed(values, fitted)
         day_cycles = [name for name in self._cycles if name != "day"]
-        by_day = _once_a_day(lambda moments: [_years(moments), *_waves(day_cycles, moments)], filled)
-        by_time = _waves(["day"], filled) if "day" in self._cycles else []
+        by_day = _features_by_day(lambda moments: [_years(moments), *_cyclic_features(day_cycles, moments)], imputed)
+        by_time = _cyclic_features(["day"], imputed) if "day" in self._cycles else []
         flags = [np.isnat(values)] if self.missing == "median" else []
-        return stack_columns([_days_passed(filled, fitted), *by_day, *by_time, *flags])
+        return stack_columns([_days_passed(imputed, fitted), *by_day, *by_time, *flags])
 
     @property
     def _cycles(self) -> list[str]:
@@ -139,23 +146,24 @@ class Date(Column):
 
     def scaling(self, fitted: Fitted) -> list[Scale]:
         """Return the scaling of days and years; cycles and flag are not scaled."""
-        others = 2 * len(self._cycles) + (self.missing == "median")
-        return [*zip(fitted["mean"], fitted["std"], strict=True), *[PLAIN] * others]
+        unscaled = 2 * len(self._cycles) + (self.missing == "median")
+        return [*zip(fitted["mean"], fitted["std"], strict=True), *[PLAIN] * unscaled]
 
     def json_schema(self) -> dict[str, Any]:
         """Return the schema: text in the format."""
-        kind = "string" if self.missing == "refuse" else ["string", "null"]
-        text = f"{self.format}, {' to '.join(self.bounds)}" if self.bounds else self.format
-        usual = {"format": "date"} if self.format == USUAL else {}
-        return {"type": kind, "pattern": f"^{self._datetime_format.pattern}$", **usual, "description": text}
+        json_type = "string" if self.missing == "refuse" else ["string", "null"]
+        description = f"{self.format}, {' to '.join(self.bounds)}" if self.bounds else self.format
+        standard_format = {"format": "date"} if self.format == USUAL else {}
+        pattern = f"^{self._datetime_format.pattern}$"
+        return {"type": json_type, "pattern": pattern, **standard_format, "description": description}
 
     def to_json(self, values: Array) -> list[Any]:
         """Return text in the format, and null for missing dates."""
-        spelling = self._datetime_format
-        return [None if moment is None else spelling.format(moment) for moment in values.tolist()]
+        datetime_format = self._datetime_format
+        return [None if moment is None else datetime_format.format(moment) for moment in values.tolist()]
 
 
-def _filled(values: Array, fitted: Fitted) -> Array:
+def _imputed(values: Array, fitted: Fitted) -> Array:
     return np.where(np.isnat(values), np.datetime64(fitted["median"], "us"), values)
 
 
@@ -170,11 +178,11 @@ def _years(moments: Array) -> Array:
     return years
 
 
-def _waves(cycles: list[str], moments: Array) -> list[Array]:
-    return [wave(2 * np.pi * CYCLES[name](moments)) for name in cycles for wave in (np.sin, np.cos)]
+def _cyclic_features(cycles: list[str], moments: Array) -> list[Array]:
+    return [function(2 * np.pi * CYCLES[name](moments)) for name in cycles for function in (np.sin, np.cos)]
 
 
-def _once_a_day(features: Callable[[Array], list[Array]], moments: Array) -> list[Array]:
+def _features_by_day(features: Callable[[Array], list[Array]], moments: Array) -> list[Array]:
     """Return features that depend only on the date; compute them once for each day if there are many rows."""
     if len(moments) < FEW:
         return features(moments)

@@ -1,4 +1,4 @@
-"""Image column: nested lists, or PNG or JPEG in Base64; encoded as height x width x channels.
+"""Image column: nested lists, or PNG, JPEG, WebP or TIFF in Base64; encoded as height x width x channels.
 
 Files of another size are refused or resized, by the same code in training and serving.
 """
@@ -9,6 +9,7 @@ import base64
 import binascii
 import io
 import struct
+import warnings
 from collections.abc import Iterable, Sequence
 from operator import not_
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,6 +31,8 @@ MODES = {1: "L", 3: "RGB"}
 LARGEST = 4096 * 4096  # pixels; a larger image counts as one that cannot be decoded
 PIXEL = 2e-8  # seconds to decode and resize a pixel
 SCAN = 2e-9  # seconds for each pixel in each scan of a JPEG, however few its bytes are
+FORMATS = ["PNG", "JPEG", "WEBP", "TIFF"]
+TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # Pillow's transpositions by the orientation of Exif
 NUMBERS = {int, float}
 DEFECTS = (AssertionError, AttributeError, LookupError, TypeError, struct.error)  # by Pillow, for damaged files
 UNIQUE = Expectation(
@@ -78,13 +81,13 @@ class Image(Column):
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Parse images; refuse other values, and images of another size."""
-        found = deadline.stepwise(values)
-        return np.stack([self._one(value, f"instances[{i}].{name}") for i, value in enumerate(found)])
+        steps = deadline.stepwise(values)
+        return np.stack([self._parse_value(value, f"instances[{i}].{name}") for i, value in enumerate(steps)])
 
-    def _one(self, value: object, field: str) -> Array:
+    def _parse_value(self, value: object, field: str) -> Array:
         if isinstance(value, dict):
             return self._decode(value, field)
-        if not (_nested(value, self.shape) or (self.channels == 1 and _nested(value, self.shape[:2]))):
+        if not (_is_nested(value, self.shape) or (self.channels == 1 and _is_nested(value, self.shape[:2]))):
             raise RequestError("wrong_shape", f"expected numbers nested as {list(self.shape)}", field)
         pixels = np.array(value)
         if pixels.dtype.kind not in "iuf":  # an integer of more than 64 bits
@@ -104,24 +107,30 @@ class Image(Column):
             raise RequestError("bad_image", str(error), field) from None
 
     def open(self, content: bytes) -> Array:
-        """Decode a PNG or JPEG file; a wrong size is refused before pixels are decoded (decompression bombs)."""
+        """Decode a file; a wrong size is refused before pixels are decoded (decompression bombs)."""
+        content, scans, orientation = _image_sanitizer.stripped(content, LARGEST)
+        try:
+            pixels = self._pixels(content, scans, orientation)
+        except decode_errors():
+            raise ValueError("expected a whole PNG, JPEG, WebP or TIFF file") from None
+        return pixels.reshape(self.shape)
+
+    def _pixels(self, content: bytes, scans: int, orientation: int) -> Array:
         from PIL import Image as Pillow
 
         size = (self.width, self.height)
-        content, scans = _image_sanitizer.stripped(content)
-        try:
-            file = Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"])
-            self._insist_on_size(file.width, file.height)
-            deadline.check(file.width * file.height * (PIXEL + scans * SCAN))  # few bytes may be many pixels
-            image = eight_bits(file).convert(MODES[self.channels])
-            if image.size != size:  # integer arithmetic: the same result on every machine
-                image = image.resize(size, Pillow.Resampling.BILINEAR)
-            pixels = np.asarray(image, dtype=np.float32)
-        except decode_errors():
-            raise ValueError("expected a whole PNG or JPEG file") from None
-        return pixels.reshape(self.shape)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about odd entries of TIFF
+            file = Pillow.open(io.BytesIO(content), formats=FORMATS)
+            width, height = (file.height, file.width) if orientation > 4 else (file.width, file.height)
+            self._check_size(width, height)
+            deadline.check(width * height * (PIXEL + scans * SCAN))  # a small file may have many pixels
+            image = turned(eight_bits(file), orientation).convert(MODES[self.channels])
+        if image.size != size:  # integer arithmetic: the same result on every machine
+            image = image.resize(size, Pillow.Resampling.BILINEAR)
+        return np.asarray(image, dtype=np.float32)
 
-    def _insist_on_size(self, width: int, height: int) -> None:
+    def _check_size(self, width: int, height: int) -> None:
         if not self.resize and (width, height) != (self.width, self.height):
             raise ValueError(f"expected {self.width}x{self.height} pixels; received {width}x{height}")
         if width * height > LARGEST:
@@ -148,14 +157,14 @@ class Image(Column):
         return [(fitted["mean"], fitted["std"])]
 
     def json_schema(self) -> dict[str, Any]:
-        """Return the schema: nested lists, or a PNG or JPEG file in Base64."""
+        """Return the schema: nested lists, or a file in Base64."""
         size = f"{self.height} rows of {self.width} pixels, {self.channels} channel(s), 0 to 255"
         nested: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 255}
         for length in reversed(self.shape if self.channels > 1 else self.shape[:2]):
             nested = {"type": "array", "items": nested, "minItems": length, "maxItems": length}
         nested["description"] = size
         png = {"type": "object", "properties": {"b64": {"type": "string"}}, "required": ["b64"]}
-        file = "a PNG or JPEG of any size in Base64" if self.resize else "a PNG in Base64"
+        file = "a PNG, JPEG, WebP or TIFF of any size in Base64" if self.resize else "a PNG in Base64"
         return {"oneOf": [nested, {**png, "additionalProperties": False, "description": file}]}
 
     def to_json(self, values: Array) -> list[Any]:
@@ -166,7 +175,7 @@ class Image(Column):
 
 
 def decode_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
-    """Return what Pillow raises for files that are damaged or bombs, and more."""
+    """Return the exceptions that Pillow raises for damaged files and decompression bombs, and `more`."""
     from PIL import Image as Pillow
     from PIL import UnidentifiedImageError
 
@@ -174,13 +183,24 @@ def decode_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
     return (UnidentifiedImageError, OSError, SyntaxError, EOFError, *DEFECTS, *bombs, *more)
 
 
+def turned(image: Pillow.Image, orientation: int) -> Pillow.Image:
+    """Return an image as a viewer shows it, if a camera noted how it was held."""
+    from PIL import Image as Pillow
+
+    return image.transpose(Pillow.Transpose(TURNS[orientation])) if orientation in TURNS else image
+
+
 def eight_bits(image: Pillow.Image) -> Pillow.Image:
-    """Return an image in 8-bit grey or RGB, as it looks on a white background.
+    """Return an image in 8-bit grey or RGB, on a white background.
 
     Pillow alone clips 16-bit grey at 255, and shows the hidden colour of transparent pixels.
     """
     from PIL import Image as Pillow
 
+    if image.mode == "F":  # TIFF: from 0 to 1, or to 255
+        pixels = np.nan_to_num(np.asarray(image, dtype=np.float64))
+        pixels = pixels * 255 if pixels.max(initial=0.0) <= 1 else pixels
+        return Pillow.fromarray(np.rint(pixels).clip(0, 255).astype(np.uint8))
     if image.mode.startswith("I"):  # 0 to 65,535: the greatest depth of PNG
         pixels = np.asarray(image, dtype=np.float64) / 257
         return Pillow.fromarray(np.rint(pixels).clip(0, 255).astype(np.uint8))
@@ -191,8 +211,10 @@ def eight_bits(image: Pillow.Image) -> Pillow.Image:
     return image if image.mode in ("1", "L", "RGB") else image.convert("RGB")
 
 
-def _nested(value: object, shape: tuple[int, ...]) -> bool:
+def _is_nested(value: object, shape: tuple[int, ...]) -> bool:
     """Return whether these are numbers in nested lists of this shape; checked before numpy allocates memory."""
     if type(value) is not list or len(value) != shape[0]:
         return False
-    return NUMBERS.issuperset(map(type, value)) if len(shape) == 1 else all(_nested(one, shape[1:]) for one in value)
+    if len(shape) == 1:
+        return NUMBERS.issuperset(map(type, value))
+    return all(_is_nested(item, shape[1:]) for item in value)

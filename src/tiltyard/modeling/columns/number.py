@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from operator import not_
 from types import NoneType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -14,7 +14,9 @@ from pydantic import Field, model_validator
 from tiltyard.arrays import Array, Cells, Fitted, is_missing, stack_columns
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, between, not_null
-from tiltyard.modeling.columns.base import PLAIN, Column, Plain, Scale, learned, scale
+from tiltyard.modeling.columns._cell import MISSING, CellColumn
+from tiltyard.modeling.columns._number_format import NumberFormat
+from tiltyard.modeling.columns.base import PLAIN, Plain, Scale, require_values, scale
 from tiltyard.settings import Bounds
 
 if TYPE_CHECKING:
@@ -24,10 +26,8 @@ if TYPE_CHECKING:
 LARGEST = 3.4028234e38  # the largest value of float32, the model's type
 
 
-class Number(Column):
+class Number(CellColumn):
     """A column of finite numbers."""
-
-    parsed_as_text: ClassVar = False
 
     type: Literal["number"] = "number"
     bounds: Bounds | None = Field(None, description="Lowest and highest value allowed.")
@@ -42,9 +42,14 @@ class Number(Column):
         None, exclude_if=not_, description="Quantiles of the training rows, such as [0.01, 0.99], to clip values to."
     )
     log: bool = Field(False, exclude_if=not_, description="Learn from log(1 + value): for skewed numbers.")
+    written: NumberFormat | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="How cells are written that are no plain numbers: 1.002,66 €, (12), 5 %, 1h 20m.",
+    )
 
     @model_validator(mode="after")
-    def _consistent(self) -> Number:
+    def _check_settings(self) -> Number:
         if self.bounds and self.bounds[0] >= self.bounds[1]:
             raise ValueError(f"bounds: expected the lower one first; received {list(self.bounds)}")
         if self.clip and not 0 <= self.clip[0] < self.clip[1] <= 1:
@@ -52,6 +57,11 @@ class Number(Column):
         if self.log and self.limits[0] < 0:
             raise ValueError(f"log: expected bounds of at least 0; received {self.limits[0]:g}")
         return self
+
+    @property
+    def parsed_as_text(self) -> bool:
+        """Whether cells are read as text, because they are not written as plain numbers."""
+        return self.written is not None
 
     @property
     def limits(self) -> Bounds:
@@ -62,7 +72,8 @@ class Number(Column):
     @property
     def plain(self) -> Plain | None:
         """Bounds of the numbers; None if a setting changes or replaces values."""
-        return None if self.missing == "median" or self.clip or self.log else Plain(*self.limits)
+        changed = self.missing == "median" or self.clip or self.log or self.written or self.na
+        return None if changed else Plain(*self.limits)
 
     def expectations(self, name: str) -> list[Expectation]:
         """Expect values within the bounds, in every row unless they may be missing."""
@@ -74,9 +85,26 @@ class Number(Column):
 
     def read(self, cells: Sequence[object]) -> list[object]:
         """Return cells as numbers where they can be read as such."""
+        if self.na or self.written:
+            return self._known([self._from_text(cell) if isinstance(cell, str) else _number(cell) for cell in cells])
         if set(map(type, cells)) == {float}:  # a column without text: ten times faster
             return [None if cell != cell else cell for cell in cells]  # noqa: PLR0124 - NaN
         return [cell if type(cell) is int else _number(cell) for cell in cells]
+
+    def _from_text(self, text: str) -> object:
+        """Return the number in a text, None if it means a missing value, or the text if it is neither."""
+        bare = text.strip()
+        if not bare or bare in self.na_texts or bare in MISSING:
+            return None
+        if not self.written:
+            return _number(text)
+        number = self.written.read(bare)
+        return text if number is None else number
+
+    def _known(self, values: Sequence[object]) -> list[object]:
+        """Return the values with None for the numbers that mean a missing value."""
+        codes = set(self.na_numbers)
+        return [None if type(value) in (int, float) and value in codes else value for value in values]
 
     def facts(self, cells: Sequence[object]) -> list[Any]:
         """Return numbers, with other values as missing, so that validation reports their rows."""
@@ -85,40 +113,87 @@ class Number(Column):
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Parse numbers; refuse other values, and numbers out of bounds."""
         allowed = {float, int, NoneType} if self.missing == "median" else {float, int}
+        values = self._meant(values)
         if not allowed.issuperset(map(type, values)):
             i = next(i for i, value in enumerate(values) if type(value) not in allowed)
-            text = f"expected a number; received {format_value(values[i])}"
-            raise RequestError("wrong_type", text, f"instances[{i}].{name}")
+            expected = f"a number, or a text such as {self.written.example}" if self.written else "a number"
+            message = f"expected {expected}; received {format_value(values[i])}"
+            raise RequestError("wrong_type", message, f"instances[{i}].{name}")
         numbers, (low, high) = _floats(values), self.limits
         for i in np.flatnonzero(~((numbers >= low) & (numbers <= high))).tolist():  # NaN is refused here, too
             if values[i] is not None:
                 self._refuse(float(numbers[i]), f"instances[{i}].{name}")
         return numbers
 
+    def _meant(self, values: Sequence[object]) -> Sequence[object]:
+        """Convert the texts of a request that are written as in a file, if not all cells of a file are numbers."""
+        if (self.written or self.na or self.missing == "median") and any(type(value) is str for value in values):
+            values = [self._from_text(value) if isinstance(value, str) else value for value in values]
+        return self._known(values) if self.na else values
+
     def facts_of_cells(self, cells: pd.Series) -> pd.Series:
-        """Return numbers unchanged."""
-        return cells if cells.dtype.kind in "if" else super().facts_of_cells(cells)
+        """Return numbers unchanged, except those that mean a missing value."""
+        if cells.dtype.kind in "if":
+            return cells.mask(cells.isin(self.na_numbers)) if self.na else cells
+        if self.written and (numbers := self._numbers_of_texts(cells)) is not None:
+            return numbers
+        return super().facts_of_cells(cells)
+
+    def _numbers_of_texts(self, cells: pd.Series) -> pd.Series | None:
+        """Return a whole column of texts as numbers; None if a cell has to be looked at by itself."""
+        import pandas as pd
+        import pyarrow as pa
+
+        if not isinstance(cells.dtype, pd.StringDtype):
+            return None
+        numbers = self._read_texts(pa.array(cells, pa.string()))
+        return None if numbers is None else pd.Series(numbers, index=cells.index)
+
+    def _read_texts(self, cells: pa.Array) -> Array | None:
+        """Read texts in the declared format, with NaN for missing ones; None if one is in another format."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        assert self.written  # noqa: S101 - for the type checker: callers test it
+        words = pa.array(sorted({"", *self.na_texts, *MISSING}), pa.string())
+        bare = pc.utf8_trim_whitespace(cells)
+        known = pc.if_else(pc.is_in(bare, words), None, bare)
+        numbers = self.written.read_arrow(known)
+        return None if numbers is None else self._without_codes(numbers)
+
+    def _without_codes(self, numbers: Array) -> Array:
+        """Return the numbers with NaN for those that mean a missing value."""
+        return np.where(np.isin(numbers, self.na_numbers), np.nan, numbers) if self.na else numbers
 
     def parse_cells(self, cells: pd.Series, name: str) -> Array:
         """Check all numbers at once; if any is invalid, check one by one for the error."""
         if cells.dtype.kind in "if":
-            numbers = cells.to_numpy(np.float64)
+            numbers = self._without_codes(cells.to_numpy(np.float64))
             if self._valid(numbers):
                 return _one_nan(numbers)
         return super().parse_cells(cells, name)
 
     def parse_arrow(self, cells: pa.Array, name: str) -> Cells | None:
         """Check all numbers at once; None if any is invalid."""
-        if (numbers := arrow_numbers(cells)) is None:
+        numbers = self._arrow_numbers(cells)
+        if numbers is None:
             return super().parse_arrow(cells, name)
         return _one_nan(numbers) if self._valid(numbers) else None
 
+    def _arrow_numbers(self, cells: pa.Array) -> Array | None:
+        from pyarrow import types
+
+        if self.written and types.is_string(cells.type):
+            return self._read_texts(cells)
+        numbers = arrow_numbers(cells)
+        return None if numbers is None else self._without_codes(numbers)
+
     def _valid(self, numbers: Array) -> bool:
         low, high = self.limits
-        good = (numbers >= low) & (numbers <= high)
+        valid = (numbers >= low) & (numbers <= high)
         if self.missing == "median":
-            good |= np.isnan(numbers)
-        return bool(good.all())
+            valid |= np.isnan(numbers)
+        return bool(valid.all())
 
     def _refuse(self, value: float, field: str) -> None:
         if not math.isfinite(value):
@@ -130,11 +205,11 @@ class Number(Column):
 
     def fit(self, values: Array) -> Fitted:
         """Learn the median and the quantiles if configured, then mean and standard deviation of the feature."""
-        known, fitted = learned(values[~np.isnan(values)]), {}
+        present, fitted = require_values(values[~np.isnan(values)]), {}
         if self.missing == "median":
-            fitted["median"] = float(np.median(known))
+            fitted["median"] = float(np.median(present))
         if self.clip:
-            fitted["low"], fitted["high"] = map(float, np.quantile(known, self.clip))
+            fitted["low"], fitted["high"] = map(float, np.quantile(present, self.clip))
         mean, std = scale(self._feature(values, fitted))
         return {**fitted, "mean": mean, "std": std}
 
@@ -158,8 +233,11 @@ class Number(Column):
         """Return the schema: a number within the bounds, or null if values may be missing."""
         low, high = self.limits
         limits = {"minimum": low, "maximum": high} if self.bounds or self.log else {}
-        kind = "number" if self.missing == "refuse" else ["number", "null"]
-        return {"type": kind, **limits, **({"description": self.unit} if self.unit else {})}
+        kinds = ["number", *(["string"] if self.written else []), *(["null"] if self.missing == "median" else [])]
+        written = f"or a text such as {self.written.example}" if self.written else ""
+        text = ", ".join(filter(None, [self.unit, written]))
+        kind = kinds[0] if len(kinds) == 1 else kinds
+        return {"type": kind, **limits, **({"description": text} if text else {})}
 
     def to_json(self, values: Array) -> list[Any]:
         """Return numbers, and null for missing ones."""

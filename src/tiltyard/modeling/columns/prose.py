@@ -12,7 +12,7 @@ from pydantic import Field
 from tiltyard.arrays import Array, Fitted
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation
-from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN, learned
+from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN, frequent_tokens
 from tiltyard.modeling.columns.base import PLAIN, Column, Scale
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # control characters other than line ends and tabs
@@ -48,17 +48,17 @@ class Prose(Column):
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Parse prompts: a text, or an object with the prompt and optional length, temperature and seed."""
-        rows = [self._one(value, f"instances[{i}].{name}") for i, value in enumerate(values)]
+        rows = [self._parse_value(value, f"instances[{i}].{name}") for i, value in enumerate(values)]
         return np.array(rows, dtype=self._layout)
 
-    def _one(self, value: object, field: str) -> tuple[str, int, float, int]:
+    def _parse_value(self, value: object, field: str) -> tuple[str, int, float, int]:
         options = {"prompt": value} if isinstance(value, str) else value
         if not isinstance(options, dict) or not isinstance(options.get("prompt"), str):
             raise RequestError(
                 "wrong_type", f'expected text or {{"prompt": "..."}}; received {format_value(value)}', field
             )
-        if strange := options.keys() - KEYS:
-            raise RequestError("unknown_field", f"expected {', '.join(sorted(KEYS))}", f"{field}.{min(strange)}")
+        if unknown := options.keys() - KEYS:
+            raise RequestError("unknown_field", f"expected {', '.join(sorted(KEYS))}", f"{field}.{min(unknown)}")
         text = clean(options["prompt"].encode("utf-8", "replace").decode())[-self.length :]
         if not text:
             raise RequestError("no_words", "expected a prompt of at least one character", field)
@@ -69,8 +69,8 @@ class Prose(Column):
 
     def fit(self, values: Array) -> Fitted:
         """Learn the characters that occur in the training rows."""
-        ranked = learned((str(text) for text in values["text"]), self.at_least)
-        return {"ids": {character: place for place, character in enumerate(ranked, start=UNKNOWN + 1)}}
+        ranked = frequent_tokens((str(text) for text in values["text"]), self.at_least)
+        return {"ids": {character: index for index, character in enumerate(ranked, start=UNKNOWN + 1)}}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Return the ids of the characters, padded at the end; float32 holds them exactly."""
@@ -106,12 +106,12 @@ def clean(text: str) -> str:
     return CONTROL.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def ids(texts: Array, known: dict[str, int], length: int) -> Array:
+def ids(texts: Array, vocabulary: dict[str, int], length: int) -> Array:
     """Return the id of each character, with one row for each text."""
-    found = np.full((len(texts), length), PAD, dtype=np.int32)
-    for row, text in zip(found, texts.tolist(), strict=True):
-        row[: len(text)] = [known.get(character, UNKNOWN) for character in text]
-    return found
+    encoded = np.full((len(texts), length), PAD, dtype=np.int32)
+    for row, text in zip(encoded, texts.tolist(), strict=True):
+        row[: len(text)] = [vocabulary.get(character, UNKNOWN) for character in text]
+    return encoded
 
 
 def _number(value: object, bounds: tuple[float, float], field: str, *, whole: bool = False) -> float:

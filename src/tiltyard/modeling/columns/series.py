@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from operator import not_
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from tiltyard.arrays import Array, Cells, Fitted, decoded
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, between, in_set, not_null
+from tiltyard.modeling.columns._number_format import NumberFormat
 from tiltyard.modeling.columns._streamed_scale import scale_of_parts
 from tiltyard.modeling.columns.base import Column, Plain, Scale, scale
 from tiltyard.modeling.columns.number import Number
@@ -20,8 +21,6 @@ from tiltyard.settings import Bounds
 
 class Series(Column):
     """A column of a time series."""
-
-    parsed_as_text: ClassVar = False
 
     type: Literal["series"] = "series"
     window: int = Field(ge=1, description="How many past values a forecast is based on.")
@@ -34,6 +33,14 @@ class Series(Column):
     format: str | None = Field(
         None, exclude_if=not_, description="The format of times in `order`, such as %d.%m.%Y, if not ISO 8601."
     )
+    gaps: Literal["refuse", "forward", "linear"] = Field(
+        "refuse",
+        exclude_if="refuse".__eq__,
+        description="Missing steps and values: refuse them, or fill them with the value before, or on a line between.",
+    )
+    written: NumberFormat | None = Field(
+        None, exclude_if=not_, description="How cells are written that are no plain numbers: 1.002,66 €, 21,5 °C."
+    )
     group: str | None = Field(None, exclude_if=not_, description="The raw column that names the series of each row.")
     season: int | None = Field(
         None, ge=1, exclude_if=not_, description="The baseline predicts the value so many steps before; 1 if unset."
@@ -44,17 +51,33 @@ class Series(Column):
     )
 
     @model_validator(mode="after")
-    def _consistent(self) -> Series:
+    def _check_settings(self) -> Series:
         if self.group and not self.order:
             raise ValueError("order: expected the column of times, by which groups are aligned; received none")
         if self.season and self.season > self.window:
             raise ValueError(f"season: expected at most {self.window}, the window; received {self.season}")
+        if self.gaps != "refuse" and (not self.order or self.steps != "equal"):
+            raise ValueError("gaps: expected a column of times in `order`, and equal steps, to fill gaps in them")
         return self
+
+    @property
+    def number(self) -> Number:
+        """A column that reads one step."""
+        return Number(written=self.written, missing="median")
+
+    @property
+    def parsed_as_text(self) -> bool:
+        """False: series are read as numbers."""
+        return False
 
     @property
     def plain(self) -> Plain | None:
         """Bounds and shape of windows; None if logarithms are learned."""
-        return None if self.log else Plain(*Number(bounds=self.bounds).limits, (self.window,), (self.window, 1))
+        return (
+            None
+            if self.log or self.written
+            else Plain(*Number(bounds=self.bounds).limits, (self.window,), (self.window, 1))
+        )
 
     def naive(self, windows: Array, horizon: int) -> Array:
         """Return the naive forecast for each step: the last value, or the value one season before."""
@@ -69,7 +92,7 @@ class Series(Column):
 
     def read(self, cells: Sequence[object]) -> list[object]:
         """Return cells as numbers: each is one time step; windows are formed later."""
-        return Number().read(cells)
+        return self.number.read(cells) if self.written else Number().read(cells)
 
     @property
     def in_cells(self) -> bool:
@@ -78,7 +101,8 @@ class Series(Column):
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Parse windows; refuse other values than lists of `window` finite numbers within the bounds."""
-        number = Number(bounds=self.bounds, log=self.log)
+        number = Number(bounds=self.bounds, log=self.log, written=self.written)
+        values = [self.number.read(value) if self._has_texts(value) else value for value in values]  # type: ignore[arg-type]
         for i, value in enumerate(values):
             field = f"instances[{i}].{name}"
             if not isinstance(value, list):
@@ -88,28 +112,31 @@ class Series(Column):
             self._check(number, value, name, field)
         return np.array(values, dtype=np.float64)
 
+    def _has_texts(self, value: object) -> bool:
+        return self.written is not None and isinstance(value, list) and any(isinstance(step, str) for step in value)
+
     def _check(self, number: Number, value: list[object], name: str, field: str) -> None:
         try:
             number.parse(value, name)
         except RequestError as error:
-            place = error.field[len("instances") : error.field.index("]") + 1]
-            raise RequestError(error.code, error.message, field + place) from None
+            index = error.field[len("instances") : error.field.index("]") + 1]
+            raise RequestError(error.code, error.message, field + index) from None
 
     def fit(self, values: Array) -> Fitted:
         """Learn mean and standard deviation of all values."""
-        mean, std = scale(self._learned(values))
+        mean, std = scale(self._transformed(values))
         return {"mean": mean, "std": std}
 
     def fit_parts(self, parts: Iterable[Cells]) -> Fitted:
         """Learn the same from windows that come in chunks."""
-        mean, std = scale_of_parts(self._learned(decoded(part)) for part in parts)
+        mean, std = scale_of_parts(self._transformed(decoded(part)) for part in parts)
         return {"mean": mean, "std": std}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Return windows as float32, with one channel."""
-        return self._learned(values).astype(np.float32)[:, :, None]
+        return self._transformed(values).astype(np.float32)[:, :, None]
 
-    def _learned(self, values: Array) -> Array:
+    def _transformed(self, values: Array) -> Array:
         logarithms: Array = np.log1p(values) if self.log else values
         return logarithms
 
@@ -119,7 +146,7 @@ class Series(Column):
 
     def json_schema(self) -> dict[str, Any]:
         """Return the schema: a list of `window` numbers."""
-        item = Number(bounds=self.bounds, log=self.log).json_schema()
+        item = Number(bounds=self.bounds, log=self.log, written=self.written).json_schema()
         return {"type": "array", "items": item, "minItems": self.window, "maxItems": self.window}
 
     def to_json(self, values: Array) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Text column: token ids of words or characters, by a vocabulary fitted to the training rows."""
+"""Text column: token ids of words, characters or n-grams, by a vocabulary fitted to the training rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import islice, repeat
+from itertools import islice
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,7 +15,8 @@ from pydantic import Field
 from tiltyard.arrays import Array, Fitted, is_missing
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, not_null
-from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN, learned
+from tiltyard.modeling.columns import _ngrams
+from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN, frequent_tokens
 from tiltyard.modeling.columns.base import PLAIN, Column, Scale
 
 LONGEST = 40  # characters of a word
@@ -41,8 +42,11 @@ class Text(Column):
     vocabulary: int = Field(10_000, ge=1, le=1_000_000, description="How many of the most frequent words are learned.")
     length: int = Field(120, ge=1, le=10_000, description="How many words of a text are read.")
     # Defaults are not written, so that encoder.json, and with it a model's version, stays the same.
-    by: Literal["words", "characters"] = Field(
-        "words", exclude_if="words".__eq__, description="Unit of a token; length and vocabulary count tokens."
+    by: Literal["words", "characters", "ngrams"] = Field(
+        "words",
+        exclude_if="words".__eq__,
+        description="Unit of a token; length and vocabulary count tokens. ngrams: words, pairs of words, and 3 to 5 "
+        "characters of a word, for the families ngrams, bow and reference; length counts words.",
     )
     keep: Literal["first", "last"] = Field(
         "first",
@@ -65,7 +69,8 @@ class Text(Column):
 
     def seconds(self, values: Sequence[object]) -> float:
         """Estimate the seconds to parse texts; composed characters take longest."""
-        return 2e-6 * sum(3 + len(value) for value in values if isinstance(value, str))
+        each = 1e-5 if self.by == "ngrams" else 2e-6
+        return each * sum(3 + len(value) for value in values if isinstance(value, str))
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Parse texts to the words that the model reads, joined by blanks, in UTF-8."""
@@ -75,7 +80,7 @@ class Text(Column):
             if not words and (self.missing == "refuse" or not isinstance(value, str | None)):
                 code = "no_words" if isinstance(value, str) else "wrong_type"
                 raise RequestError(code, f"expected text; received {format_value(value)}", f"instances[{i}].{name}")
-            texts.append(self._glue.join(words).encode())
+            texts.append(self._separator.join(words).encode())
         return np.array(texts, dtype=np.bytes_)
 
     def _words(self, text: str) -> list[str]:
@@ -83,34 +88,47 @@ class Text(Column):
         text = normalized(text)
         text = normalized(text.lower()) if self.lower else text
         if self.by == "characters":
-            whole = CONTROL.sub(" ", text).strip()
-            return [*(whole[: self.length] if self.keep == "first" else whole[-self.length :]).strip()]
+            cleaned = CONTROL.sub(" ", text).strip()
+            return [*(cleaned[: self.length] if self.keep == "first" else cleaned[-self.length :]).strip()]
         if len(text) <= SHORT:  # all words at once, which is three times as fast
-            words = TOKEN.findall(text)
-            return words[: self.length] if self.keep == "first" else words[-self.length :]
-        found = (word[0] for word in TOKEN.finditer(text))
-        return [*(islice(found, self.length) if self.keep == "first" else deque(found, self.length))]
+            whole = TOKEN.findall(text)
+            return whole[: self.length] if self.keep == "first" else whole[-self.length :]
+        words = (match[0] for match in TOKEN.finditer(text))
+        return [*(islice(words, self.length) if self.keep == "first" else deque(words, self.length))]
 
     @property
-    def _glue(self) -> str:
-        return " " if self.by == "words" else ""
+    def _separator(self) -> str:
+        return "" if self.by == "characters" else " "
 
     def _split(self, value: bytes) -> list[str]:
         text = value.decode()
-        return text.split() if self.by == "words" else [*text]
+        return [*text] if self.by == "characters" else text.split()
 
     def fit(self, values: Array) -> Fitted:
         """Learn the words that occur in the most rows; ties in alphabetical order."""
-        ranked = learned(map(self._split, values), self.at_least, self.vocabulary)
-        return {"ids": {word: place for place, word in enumerate(ranked, start=UNKNOWN + 1)}}
+        if self.by == "ngrams":
+            texts = [self._split(value) for value in _ngrams.fitted_texts(values)]
+            return _ngrams.fit(texts, self.at_least, self.vocabulary)
+        ranked = frequent_tokens(map(self._split, values), self.at_least, self.vocabulary)
+        return {"ids": {word: index for index, word in enumerate(ranked, start=UNKNOWN + 1)}}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Return padded ids, which float32 holds exactly; a text without words is one unknown word."""
-        encoded, place = np.full((len(values), self.length), PAD, dtype=np.float32), fitted["ids"].get
+        width = fitted["width"] if self.by == "ngrams" else self.length
+        encoded = np.full((len(values), width), PAD, dtype=np.float32)
         for row, value in zip(encoded, values, strict=True):
-            ids = [*map(place, self._split(value), repeat(UNKNOWN))] or [UNKNOWN]
+            ids = self._ids(value, fitted) or [UNKNOWN]
             row[: len(ids)] = ids
         return encoded
+
+    def _ids(self, value: bytes, fitted: Fitted) -> list[int]:
+        if self.by == "ngrams":
+            return _ngrams.encode(self._split(value), fitted)
+        return [fitted["ids"].get(word, UNKNOWN) for word in self._split(value)]
+
+    def token_weights(self, fitted: Fitted) -> list[tuple[float, float]]:
+        """Return the inverse document frequency of each id of an n-gram; empty for other tokens."""
+        return _ngrams.weights(fitted) if self.by == "ngrams" else []
 
     def scaling(self, fitted: Fitted) -> list[Scale]:
         """Return no scaling, since the features are ids."""
@@ -132,14 +150,14 @@ class Text(Column):
 def normalized(text: str) -> str:
     """Return a text in NFKC with at most 30 marks on a character; languages need fewer than ten."""
     if not text.isascii():
-        text = SIGNS.sub(lambda found: "".join(_bounded(found[0])), text)
+        text = SIGNS.sub(lambda match: "".join(_bounded(match[0])), text)
     return unicodedata.normalize("NFKC", text)
 
 
-def _bounded(signs: str) -> Iterator[str]:
+def _bounded(text: str) -> Iterator[str]:
     """Yield characters, with at most MOST consecutive marks."""
     marks = 0
-    for sign in signs:
-        marks = marks + 1 if unicodedata.combining(unicodedata.normalize("NFKD", sign)[0]) else 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(unicodedata.normalize("NFKD", character)[0]) else 0
         if marks <= MOST:
-            yield sign
+            yield character

@@ -15,34 +15,34 @@ from tiltyard.modeling.metrics.confusion_matrix import binary_metrics, finite, m
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.classification import probabilities
 
-DRAWN, POINTS = 6, 200  # maximum number of curves in a plot, and of points of a curve
-NOTHING = curves.Roc(
-    np.array([np.inf, 0.0]), np.array([0.0, 1.0]), np.array([0.0, 1.0])
-)  # no curves if all rows have the same class
+MAX_CURVES, MAX_POINTS = 6, 200  # maximum number of curves in a plot, and of points of a curve
+# The curve by chance, for rows that all have the same class.
+CHANCE = curves.Roc(np.array([np.inf, 0.0]), np.array([0.0, 1.0]), np.array([0.0, 1.0]))
 
 
 def label_figures(predictions: Predictions) -> list[Figure]:
     """Return the confusion matrix, then the curves."""
-    return [_confusion(predictions), *_readings(predictions), *_curves(predictions), _calibration(predictions)]
+    return [_confusion(predictions), *_rates_table(predictions), *_curves(predictions), _calibration(predictions)]
 
 
 def mean_roc(predictions: Predictions) -> curves.Roc:
     """Return the mean of the curves of all classes."""
-    return curves.macro([*rocs(predictions).values()] or [NOTHING])
+    return curves.macro([*rocs(predictions).values()] or [CHANCE])
 
 
 def rocs(predictions: Predictions) -> dict[str, curves.Roc]:
     """Return the ROC curve of each class against the others; of two classes only that of the second."""
-    return {name: curves.roc(inside, score) for name, inside, score in _against(predictions)}
+    return {name: curves.roc(is_member, score) for name, is_member, score in _one_against_rest(predictions)}
 
 
-def _against(predictions: Predictions) -> Iterator[tuple[str, Array, Array]]:
-    """Yield name, membership of rows and probabilities of each class for which there are rows of it and of others."""
-    shares, truth = probabilities(predictions.outputs).astype(np.float64), predictions.truth.astype(np.int64)
-    for place, name in enumerate(predictions.classes):
-        inside = truth == place
-        if 0 < inside.sum() < len(truth) and (place or len(predictions.classes) > 2):
-            yield name, inside, shares[:, place]
+def _one_against_rest(predictions: Predictions) -> Iterator[tuple[str, Array, Array]]:
+    """Yield name, membership of rows and probabilities of each class, if there are rows of it and of others."""
+    class_probabilities = probabilities(predictions.outputs).astype(np.float64)
+    truth = predictions.truth.astype(np.int64)
+    for index, name in enumerate(predictions.classes):
+        is_member = truth == index
+        if 0 < is_member.sum() < len(truth) and (index or len(predictions.classes) > 2):
+            yield name, is_member, class_probabilities[:, index]
 
 
 def _confusion(predictions: Predictions) -> Figure:
@@ -51,76 +51,82 @@ def _confusion(predictions: Predictions) -> Figure:
         "Test rows by actual and predicted label; the shade is the share of rows with that actual label.",
         ("Actual", "Predicted"),
         (predictions.classes, predictions.classes),
-        matrix(predictions.truth, predictions.outputs),
+        matrix(predictions.truth, predictions.outputs, predictions.threshold),
         by_row=True,
     )
 
 
-def _readings(predictions: Predictions) -> list[Figure]:
+def _rates_table(predictions: Predictions) -> list[Figure]:
     """Return the table of rates for two classes."""
     if len(predictions.classes) != 2:
         return []
-    told = binary_metrics(matrix(predictions.truth, predictions.outputs))
+    rates = binary_metrics(matrix(predictions.truth, predictions.outputs, predictions.threshold))
     text = f"{predictions.classes[1]} counts as the positive class."
     return [
-        figures.table("Rates of the positive class", text, [{"rate": n, "value": finite(v)} for n, v in told.items()])
+        figures.table("Rates of the positive class", text, [{"rate": n, "value": finite(v)} for n, v in rates.items()])
     ]
 
 
 def _curves(predictions: Predictions) -> list[Figure]:
     """Return ROC and precision-recall curves of each class, or of the worst ones if there are many."""
-    found = rocs(predictions)
-    if not found:
+    rocs_by_class = rocs(predictions)
+    if not rocs_by_class:
         return []
-    names = sorted(found, key=lambda name: found[name].area)[:DRAWN]
-    precise = {name: curves.precision(inside, score) for name, inside, score in _against(predictions)}
-    some = f"the {DRAWN} worst of {len(found)} classes" if len(found) > DRAWN else "each class against the others"
-    mean = curves.macro([*found.values()])
-    roc = {f"{name}, {found[name].area:.3f}": _roc(found[name]) for name in names}
-    if len(found) > 1:
-        roc[f"mean, {np.mean([curve.area for curve in found.values()]):.3f}"] = {**_roc(mean), "strong": True}
+    names = sorted(rocs_by_class, key=lambda name: rocs_by_class[name].area)[:MAX_CURVES]
+    precisions = {name: curves.precision(is_member, score) for name, is_member, score in _one_against_rest(predictions)}
+    many = len(rocs_by_class) > MAX_CURVES
+    which = f"the {MAX_CURVES} worst of {len(rocs_by_class)} classes" if many else "each class against the others"
+    roc = {f"{name}, {rocs_by_class[name].area:.3f}": _roc_points(rocs_by_class[name]) for name in names}
+    if len(rocs_by_class) > 1:
+        mean_area = np.mean([curve.area for curve in rocs_by_class.values()])
+        mean = curves.macro([*rocs_by_class.values()])
+        roc[f"mean, {mean_area:.3f}"] = {**_roc_points(mean), "strong": True}
     roc["by chance"] = {"x": [0, 1], "y": [0, 1], "dashed": True}
     return [
         figures.lines(
             "ROC",
-            f"True positive rate by false positive rate, at every threshold: {some}, with the area under the curve.",
+            f"True positive rate by false positive rate, at every threshold: {which}, with the area under the curve.",
             ("False positive rate", "True positive rate"),
             roc,
             square=True,
         ),
         figures.lines(
             "Precision and recall",
-            f"Precision by recall, at every threshold: {some}, with the average precision.",
+            f"Precision by recall, at every threshold: {which}, with the average precision.",
             ("Recall", "Precision"),
-            {f"{name}, {precise[name].average:.3f}": _precise(precise[name]) for name in names},
+            {f"{name}, {precisions[name].average:.3f}": _precision_points(precisions[name]) for name in names},
             square=True,
         ),
     ]
 
 
-def _roc(curve: curves.Roc) -> dict[str, Any]:
-    places = curves.thin(curve.threshold, POINTS)
-    told = {"threshold": curve.threshold[places]} if np.isfinite(curve.threshold[-1]) else {}
-    return {"x": curve.false_positive[places], "y": curve.true_positive[places], **told}
+def _roc_points(curve: curves.Roc) -> dict[str, Any]:
+    indices = curves.thin(curve.threshold, MAX_POINTS)
+    thresholds = {"threshold": curve.threshold[indices]} if np.isfinite(curve.threshold[-1]) else {}
+    return {"x": curve.false_positive[indices], "y": curve.true_positive[indices], **thresholds}
 
 
-def _precise(curve: curves.Precision) -> dict[str, Any]:
-    places = curves.thin(curve.threshold, POINTS)
-    return {"x": curve.recall[places], "y": curve.precision[places], "threshold": curve.threshold[places]}
+def _precision_points(curve: curves.Precision) -> dict[str, Any]:
+    indices = curves.thin(curve.threshold, MAX_POINTS)
+    return {"x": curve.recall[indices], "y": curve.precision[indices], "threshold": curve.threshold[indices]}
 
 
 def _calibration(predictions: Predictions) -> Figure:
     """Return the calibration curve of the predicted label, or of the second of two classes."""
-    shares, truth = probabilities(predictions.outputs).astype(np.float64), predictions.truth.astype(np.int64)
-    two = len(predictions.classes) == 2
-    stated, came = (shares[:, 1], truth == 1) if two else (shares.max(axis=1), shares.argmax(axis=1) == truth)
-    found, what = curves.calibration(came, stated), predictions.classes[1] if two else "the predicted label"
+    class_probabilities = probabilities(predictions.outputs).astype(np.float64)
+    truth = predictions.truth.astype(np.int64)
+    if len(predictions.classes) == 2:
+        name, probability, outcome = predictions.classes[1], class_probabilities[:, 1], truth == 1
+    else:
+        correct = class_probabilities.argmax(axis=1) == truth
+        name, probability, outcome = "the predicted label", class_probabilities.max(axis=1), correct
+    curve = curves.calibration(outcome, probability)
     return figures.lines(
         "Calibration",
-        f"How often {what} is right, by its predicted probability; on the line, 70 % of predictions at 70 % are right.",
+        f"How often {name} is right, by its predicted probability; on the line, 70 % of predictions at 70 % are right.",
         ("Predicted probability", "Observed frequency"),
         {
-            "model": {"x": found.stated, "y": found.came, "rows": found.rows, "dots": True},
+            "model": {"x": curve.stated, "y": curve.came, "rows": curve.rows, "dots": True},
             "calibrated": {"x": [0, 1], "y": [0, 1], "dashed": True},
         },
         square=True,

@@ -37,7 +37,7 @@ class Evaluator(ABC):
 
     def scores_of_rows(self, truth: Array, outputs: Array, context: Context) -> Callable[[Array], dict[str, float]]:
         """Return a function from row indices to the value of every metric on these rows; it is called many times."""
-        return lambda places: self.scores(truth[places], outputs[places], context)
+        return lambda rows: self.scores(truth[rows], outputs[rows], context)
 
     @abstractmethod
     def details(self, predictions: Predictions) -> dict[str, Any]:

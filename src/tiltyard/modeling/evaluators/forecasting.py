@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ from tiltyard.modeling.metrics import scores
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.predictions import Predictions
 
-SHOWN = 200  # maximum number of steps in a plot
+MAX_SHOWN = 200  # steps in a plot
 LEAST = 1e-200  # smallest naive error to divide by; a smaller one may give infinity
 
 
@@ -42,6 +43,7 @@ METRICS: dict[str, Metric] = {
         _mase,
         higher_is_better=False,
         meaning="the mean absolute error divided by that of the naive forecast; below 1 it is better than naive",
+        bounds=(0, math.inf),
     ),
 }
 
@@ -64,11 +66,11 @@ class Forecasting(Regression):
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
         """Return the largest and smallest errors, and metrics by step if there are several steps or intervals."""
-        details, steps = super().details(_flat(predictions)), _steps(predictions)
+        details, steps = super().details(_flattened(predictions)), _steps(predictions)
         if len(steps) == 1 and predictions.outputs.ndim == 2:
             return details
         for name in ("worst", "best"):
-            details[name] = [_placed(record, len(steps)) for record in details[name]]
+            details[name] = [_row_and_step(record, len(steps)) for record in details[name]]
         return {**details, "by_step": steps}
 
     def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
@@ -79,26 +81,27 @@ class Forecasting(Regression):
             "forecast": ahead(predictions.outputs)[:, 0].astype(np.float64),
             "baseline": predictions.baseline[:, 0].astype(np.float64),
         }
-        drawn = {"forecast": {name: values.tolist() for name, values in series.items()}}
+        plots = {"forecast": {name: values.tolist() for name, values in series.items()}}
         if predictions.truth.ndim > 1:
-            columns = _steps(predictions)
-            drawn["steps"] = {name: [step[name] for step in columns] for name in columns[0]}
-        return {**drawn, **super().plots(_flat(predictions))}
+            records = _steps(predictions)
+            plots["steps"] = {name: [step[name] for step in records] for name in records[0]}
+        return {**plots, **super().plots(_flattened(predictions))}
 
     def figures(self, predictions: Predictions) -> list[Figure]:
         """Return the end of the series with its forecast, the error by step, and the residuals."""
-        flat = _flat(predictions)
-        several = [_by_step(_steps(predictions))] if predictions.truth.ndim > 1 else []
-        return [_course(predictions), *several, *compared(flat.truth, flat.outputs[:, 0], predictions.target)]
+        flat = _flattened(predictions)
+        step_figures = [_by_step(_steps(predictions))] if predictions.truth.ndim > 1 else []
+        residuals = compared(flat.truth, flat.outputs[:, 0], predictions.target)
+        return [_forecast_figure(predictions), *step_figures, *residuals]
 
 
-def _course(predictions: Predictions) -> Figure:
+def _forecast_figure(predictions: Predictions) -> Figure:
     """Return a plot of truth, one-step forecast and baseline."""
-    truth = predictions.truth.reshape(len(predictions.truth), -1)[-SHOWN:, 0]
-    value, rows = ahead(predictions.outputs)[-SHOWN:, 0], np.arange(len(predictions.truth))[-SHOWN:]
+    truth = predictions.truth.reshape(len(predictions.truth), -1)[-MAX_SHOWN:, 0]
+    value, rows = ahead(predictions.outputs)[-MAX_SHOWN:, 0], np.arange(len(predictions.truth))[-MAX_SHOWN:]
     band = {}
     if predictions.outputs.ndim == 3:
-        low, high = predictions.outputs[-SHOWN:, 1, 0], predictions.outputs[-SHOWN:, 2, 0]
+        low, high = predictions.outputs[-MAX_SHOWN:, 1, 0], predictions.outputs[-MAX_SHOWN:, 2, 0]
         band = {"band": {"x": rows, "low": low.astype(np.float64), "high": high.astype(np.float64)}}
     return lines(
         "Forecast",
@@ -107,7 +110,7 @@ def _course(predictions: Predictions) -> Figure:
         {
             "actual": {"x": rows, "y": truth.astype(np.float64)},
             "forecast": {"x": rows, "y": value.astype(np.float64)},
-            "baseline": {"x": rows, "y": predictions.baseline[-SHOWN:, 0].astype(np.float64), "dashed": True},
+            "baseline": {"x": rows, "y": predictions.baseline[-MAX_SHOWN:, 0].astype(np.float64), "dashed": True},
         },
         **band,
     )
@@ -115,26 +118,26 @@ def _course(predictions: Predictions) -> Figure:
 
 def _by_step(steps: list[dict[str, Any]]) -> Figure:
     """Return a plot of the error by forecast step."""
-    places = [step["step"] for step in steps]
+    numbers = [step["step"] for step in steps]
     return lines(
         "Error by step",
         "Error by forecast step, of model and baseline.",
         ("Steps ahead", "Root mean squared error"),
         {
-            "forecast": {"x": places, "y": [step["rmse"] for step in steps]},
-            "baseline": {"x": places, "y": [step["baseline"] for step in steps], "dashed": True},
+            "forecast": {"x": numbers, "y": [step["rmse"] for step in steps]},
+            "baseline": {"x": numbers, "y": [step["baseline"] for step in steps], "dashed": True},
         },
         zero=True,
     )
 
 
-def _placed(record: dict[str, Any], steps: int) -> dict[str, Any]:
+def _row_and_step(record: dict[str, Any], steps: int) -> dict[str, Any]:
     """Split the numbers of `_flat` into row and step."""
     row, step = divmod(record.pop("row"), steps)
     return {"row": row, "step": step + 1, **record}
 
 
-def _flat(predictions: Predictions) -> Predictions:
+def _flattened(predictions: Predictions) -> Predictions:
     """Return one row for each step of each row, numbered consecutively."""
     steps = ahead(predictions.outputs).shape[1]
     return dataclasses.replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.ngram import Ngram
 from tiltyard.modeling.metrics.predictions import Predictions
 
-LISTED = 10
+MAX_WORST = 10
 
 
 def _bits(_: Array, judged: Array, __: Context) -> float:
@@ -24,7 +25,7 @@ def _perplexity(_: Array, judged: Array, __: Context) -> float:
     return float(np.exp(judged[:, 0].sum() / judged[:, 2].sum()))
 
 
-def _hits(_: Array, judged: Array, __: Context) -> float:
+def _accuracy(_: Array, judged: Array, __: Context) -> float:
     return float(judged[:, 1].sum() / judged[:, 2].sum())
 
 
@@ -34,18 +35,21 @@ METRICS: dict[str, Metric] = {
         _perplexity,
         higher_is_better=False,
         meaning="the number of equally probable characters that would be as uncertain as the model's prediction",
+        bounds=(1, math.inf),
     ),
     "bits": Metric(
         "Bits per character",
         _bits,
         higher_is_better=False,
         meaning="the negative binary logarithm of the next character's probability, on average",
+        bounds=(0, math.inf),
     ),
     "accuracy": Metric(
         "Accuracy (next character)",
-        _hits,
+        _accuracy,
         higher_is_better=True,
         meaning="the share of characters whose most probable prediction is correct",
+        bounds=(0, 1),
     ),
 }
 
@@ -63,30 +67,30 @@ class Generation(Evaluator):
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
         """Return the windows with the highest perplexity."""
-        each = _each(predictions.outputs)
-        worst = np.argsort(-each, kind="stable")[:LISTED]
-        rows = zip(predictions.number[worst], each[worst], predictions.truth[worst], strict=True)
+        perplexities = _perplexities(predictions.outputs)
+        worst = np.argsort(-perplexities, kind="stable")[:MAX_WORST]
+        rows = zip(predictions.number[worst], perplexities[worst], predictions.truth[worst], strict=True)
         return {"worst": [{"row": int(n), "perplexity": float(p), "text": str(text)} for n, p, text in rows]}
 
     def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
         """Return the perplexity of every window, in order."""
-        model, baseline = _each(predictions.outputs), _each(predictions.baseline)
+        model, baseline = _perplexities(predictions.outputs), _perplexities(predictions.baseline)
         return {
             "perplexity": {"row": predictions.number.tolist(), "model": model.tolist(), "baseline": baseline.tolist()}
         }
 
     def figures(self, predictions: Predictions) -> list[Figure]:
         """Return a histogram of the perplexity of windows."""
-        found = {"model": _each(predictions.outputs), "baseline": _each(predictions.baseline)}
+        samples = {"model": _perplexities(predictions.outputs), "baseline": _perplexities(predictions.baseline)}
         return [
             histogram(
                 "Perplexity of a window",
                 "The perplexity is the number of equally probable characters of the same uncertainty.",
-                found,
+                samples,
             )
         ]
 
 
-def _each(judged: Array) -> Array:
-    each: Array = np.exp(judged[:, 0] / judged[:, 2])
-    return each
+def _perplexities(judged: Array) -> Array:
+    perplexities: Array = np.exp(judged[:, 0] / judged[:, 2])
+    return perplexities

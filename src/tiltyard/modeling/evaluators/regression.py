@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from tiltyard.modeling.metrics import scores
 from tiltyard.modeling.metrics.base import Metric
 from tiltyard.modeling.metrics.predictions import Predictions
 
-LISTED = 10  # best and worst rows in a report
+MAX_LISTED = 10  # best and worst rows in a report
 
 
 METRICS: dict[str, Metric] = {
@@ -22,18 +23,21 @@ METRICS: dict[str, Metric] = {
         lambda t, o, _: scores.rmse(t, o[:, 0]),
         higher_is_better=False,
         meaning="the typical error of a prediction; large errors weigh more",
+        bounds=(0, math.inf),
     ),
     "mae": Metric(
         "Mean absolute error (MAE)",
         lambda t, o, _: scores.mae(t, o[:, 0]),
         higher_is_better=False,
         meaning="the mean absolute error of predictions",
+        bounds=(0, math.inf),
     ),
     "r2": Metric(
         "R² (variance explained)",
         lambda t, o, _: scores.r2(t, o[:, 0]),
         higher_is_better=True,
         meaning="the share of the variance that predictions explain",
+        bounds=(-math.inf, 1),
     ),
 }
 
@@ -51,7 +55,7 @@ class Regression(Evaluator):
     def details(self, predictions: Predictions) -> dict[str, Any]:
         """Return the rows with the largest and with the smallest errors."""
         order = np.argsort(-np.abs(predictions.outputs[:, 0] - predictions.truth), kind="stable")
-        return {"worst": _rows(predictions, order[:LISTED]), "best": _rows(predictions, order[::-1][:LISTED])}
+        return {"worst": _rows(predictions, order[:MAX_LISTED]), "best": _rows(predictions, order[::-1][:MAX_LISTED])}
 
     def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
         """Return prediction and residual of every row."""
@@ -67,7 +71,7 @@ class Regression(Evaluator):
 def compared(truth: Array, value: Array, target: str) -> list[Figure]:
     """Return rows with prediction and truth."""
     value, truth = value.astype(np.float64), truth.astype(np.float64)
-    missed = value - truth
+    errors = value - truth
     return [
         points(
             "Predicted and actual",
@@ -80,25 +84,25 @@ def compared(truth: Array, value: Array, target: str) -> list[Figure]:
             "Residuals",
             "No structure around zero means that the model has learned what the features can explain.",
             (f"Predicted {target}", "Predicted minus actual"),
-            {"": (value, missed)},
+            {"": (value, errors)},
             level=0,
         ),
         histogram(
             "Errors",
-            f"Predicted minus actual, by test rows; {np.mean(missed):.3g} on average.",
-            {"errors": missed},
+            f"Predicted minus actual, by test rows; {np.mean(errors):.3g} on average.",
+            {"errors": errors},
         ),
     ]
 
 
-def _rows(predictions: Predictions, places: Array) -> list[dict[str, Any]]:
+def _rows(predictions: Predictions, indices: Array) -> list[dict[str, Any]]:
     values = predictions.outputs[:, 0].astype(np.float64)
     return [
         {
-            "row": int(predictions.number[place]),
-            "actual": float(predictions.truth[place]),
-            "predicted": float(values[place]),
-            "error": float(values[place] - predictions.truth[place]),
+            "row": int(predictions.number[index]),
+            "actual": float(predictions.truth[index]),
+            "predicted": float(values[index]),
+            "error": float(values[index] - predictions.truth[index]),
         }
-        for place in places
+        for index in indices
     ]

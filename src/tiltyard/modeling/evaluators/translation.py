@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,29 +14,31 @@ from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.translation import judged
 
-LISTED = 10
+MAX_WORST = 10
 
 
-def _exact(_: Array, judged: Array, __: Context) -> float:
+def _exact_match(_: Array, judged: Array, __: Context) -> float:
     return float(judged["exact"].mean())
 
 
-def _edits(_: Array, judged: Array, __: Context) -> float:
+def _error_rate(_: Array, judged: Array, __: Context) -> float:
     return float(judged["edits"].sum() / max(judged["length"].sum(), 1.0))
 
 
 METRICS: dict[str, Metric] = {
     "exact": Metric(
         "Exact match (whole texts)",
-        _exact,
+        _exact_match,
         higher_is_better=True,
         meaning="the share of rows whose predicted text equals the true text",
+        bounds=(0, 1),
     ),
     "error_rate": Metric(
         "Token error rate (edits per step of the truth)",
-        _edits,
+        _error_rate,
         higher_is_better=False,
         meaning="the number of edits from predicted to true texts, divided by the tokens of the true texts",
+        bounds=(0, math.inf),
     ),
 }
 
@@ -54,16 +57,16 @@ class Translation(Evaluator):
     def details(self, predictions: Predictions) -> dict[str, Any]:
         """Return the wrong texts, those with the most edits first."""
         outputs, truth = predictions.outputs, predictions.truth
-        worst = [place for place in np.argsort(-outputs["edits"], kind="stable") if not outputs["exact"][place]]
+        worst = [index for index in np.argsort(-outputs["edits"], kind="stable") if not outputs["exact"][index]]
         return {
             "worst": [
                 {
-                    "row": int(predictions.number[place]),
-                    "actual": str(truth[place]),
-                    "predicted": str(outputs["text"][place]),
-                    "edits": int(outputs["edits"][place]),
+                    "row": int(predictions.number[index]),
+                    "actual": str(truth[index]),
+                    "predicted": str(outputs["text"][index]),
+                    "edits": int(outputs["edits"][index]),
                 }
-                for place in worst[:LISTED]
+                for index in worst[:MAX_WORST]
             ]
         }
 
@@ -74,8 +77,8 @@ class Translation(Evaluator):
 
     def figures(self, predictions: Predictions) -> list[Figure]:
         """Return a histogram of the edit distance."""
-        found = {
-            name: judged["edits"]
-            for name, judged in (("model", predictions.outputs), ("baseline", predictions.baseline))
+        samples = {
+            name: outputs["edits"]
+            for name, outputs in (("model", predictions.outputs), ("baseline", predictions.baseline))
         }
-        return [histogram("Edits", "Insertions, deletions and substitutions between predicted and true text.", found)]
+        return [histogram("Edits", "Insertions, deletions and substitutions between predicted and true text.", samples)]

@@ -1,7 +1,7 @@
 """Drift reference: histograms of the training rows by column, small enough for the package.
 
-Columns are compared in encoded form, as training rows are stored: numbers by their feature, with missing ones apart;
-one-hot flags by their index; images and series by their mean; texts by their length.
+Columns are compared in encoded form, as training rows are stored: numbers by their feature, with missing values
+counted separately; one-hot flags by their index; images and series by their mean; texts by their length.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.metrics.drift_distance import BINS, Distance, psi
 
-PLACES = 20  # one-hot flags counted separately; all others are counted together
+MAX_FLAGS = 20  # one-hot flags counted separately; all others are counted together
 
 Spread = dict[str, Any]  # histogram of a column: bin edges or flag indices, and counts; missing values last
 
@@ -33,32 +33,35 @@ def per_column(encoder: Encoder, features: Array) -> dict[str, Array]:
         rows = features.reshape(len(features), -1).astype(np.float64)
         return {name: (rows != 0).sum(axis=1) * 1.0 if encoder.vocabulary_size else rows.mean(axis=1)}
     if features.ndim > 2:  # several series: one channel each
-        return {name: features[..., place].mean(axis=1) for place, name in enumerate(encoder.columns)}
-    found, start = {}, 0
+        return {name: features[..., index].mean(axis=1) for index, name in enumerate(encoder.columns)}
+    arrays, start = {}, 0
     for name, column in encoder.columns.items():
         scales = column.scaling(encoder.fitted[name])
-        part = features[:, start : start + len(scales)]
+        columns = features[:, start : start + len(scales)]
         start += len(scales)
         if all(scale == PLAIN for scale in scales):
-            found[name] = np.where(part.any(axis=1), part.argmax(axis=1), -1)
+            arrays[name] = np.where(columns.any(axis=1), columns.argmax(axis=1), -1)
         else:
-            gone = isinstance(column, Number) and column.missing == "median"
-            found[name] = np.where(part[:, 1] > 0, np.nan, part[:, 0]) if gone else part[:, 0].astype(np.float64)
-    return found
+            may_be_missing = isinstance(column, Number) and column.missing == "median"
+            numbers = columns[:, 0]
+            arrays[name] = (
+                np.where(columns[:, 1] > 0, np.nan, numbers) if may_be_missing else numbers.astype(np.float64)
+            )
+    return arrays
 
 
 def from_instances(encoder: Encoder, instances: list[Any]) -> dict[str, Array]:
-    """Return the same for instances as a client sends them."""
+    """Return the arrays of `per_column` for instances as a client sends them."""
     return per_column(encoder, encoder.encode(encoder.parse(instances)))
 
 
 def _spread(values: Array) -> Spread:
     if values.dtype.kind == "i":
-        places, counts = np.unique(values, return_counts=True)
-        spread: Spread = {"places": places[np.argsort(-counts, kind="stable")][:PLACES].tolist()}
+        flags, counts = np.unique(values, return_counts=True)
+        spread: Spread = {"places": flags[np.argsort(-counts, kind="stable")][:MAX_FLAGS].tolist()}
     else:
-        known = values[~np.isnan(values)]
-        edges = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else np.empty(0)
+        present = values[~np.isnan(values)]
+        edges = np.unique(np.quantile(present, np.arange(1, BINS) / BINS)) if len(present) else np.empty(0)
         spread = {"edges": edges.tolist()}
     return {**spread, "counts": count(spread, values).tolist()}
 
@@ -66,11 +69,11 @@ def _spread(values: Array) -> Spread:
 def count(spread: Spread, values: Array) -> Array:
     """Count other values in the same bins."""
     if "places" in spread:
-        bins = [int((values == place).sum()) for place in spread["places"]]
+        bins = [int((values == flag).sum()) for flag in spread["places"]]
         return np.array([*bins, len(values) - sum(bins)])
-    known = values[~np.isnan(values)]
-    inside = np.bincount(np.searchsorted(spread["edges"], known, side="left"), minlength=len(spread["edges"]) + 1)
-    return np.append(inside, len(values) - len(known))
+    present = values[~np.isnan(values)]
+    counts = np.bincount(np.searchsorted(spread["edges"], present, side="left"), minlength=len(spread["edges"]) + 1)
+    return np.append(counts, len(values) - len(present))
 
 
 def distance(spread: Spread, values: Array) -> Distance:

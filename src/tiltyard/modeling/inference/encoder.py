@@ -31,6 +31,14 @@ class Encoder:
     max_instances: int
     read: dict[str, Any] = field(default_factory=dict)  # how the task reads text files; a CSV body is read the same way
 
+    def __post_init__(self) -> None:
+        """Give the problem what was fitted to the targets, so that all decode alike."""
+        object.__setattr__(self, "problem", self.problem.fitted_to(self.target))
+
+    def with_threshold(self, threshold: float) -> Encoder:
+        """Return the encoder with a decision threshold."""
+        return replace(self, target={**self.target, "threshold": threshold})
+
     def fit(self, target: Target, rows: Rows, truth: Array) -> Encoder:
         """Fit an encoder to training rows."""
         return self.learn(target, lambda name: [rows[name]], truth)
@@ -44,8 +52,8 @@ class Encoder:
     ) -> Encoder:
         """Fit an encoder to training rows that come one column at a time, in chunks; `each` may use threads."""
         fitted = each(lambda name: _fit(self.columns[name], column(name), name), self.columns)
-        by_name = dict(zip(self.columns, fitted, strict=True))
-        return replace(self, fitted=by_name, target=self.problem.fit(target, truth))
+        fitted_columns = dict(zip(self.columns, fitted, strict=True))
+        return replace(self, fitted=fitted_columns, target=self.problem.fit(target, truth))
 
     def parse(self, instances: object) -> Rows:
         """Parse instances as a client sends them; raise a RequestError that names the field."""
@@ -54,11 +62,11 @@ class Encoder:
         if not instances:
             raise RequestError("no_instances", "expected at least one instance; received none", "instances")
         if len(instances) > self.max_instances:
-            text = f"expected at most {self.max_instances} instances; received {len(instances)}"
-            raise RequestError("too_many", text, "instances", status=413)
+            message = f"expected at most {self.max_instances} instances; received {len(instances)}"
+            raise RequestError("too_many", message, "instances", status=413)
         if self.bare:
             ((name, column),) = self.columns.items()
-            return {name: _bare(column, instances, name)}
+            return {name: _parse_bare(column, instances, name)}
         self._check_names(instances)
         return {name: column.parse([i[name] for i in instances], name) for name, column in self.columns.items()}
 
@@ -68,11 +76,11 @@ class Encoder:
                 raise RequestError("wrong_type", "expected an object of named features", f"instances[{i}]")
             if instance.keys() == self.columns.keys():
                 continue
-            known = ", ".join(self.columns)
+            names = ", ".join(self.columns)
             for name in self.columns.keys() - instance.keys():
-                raise RequestError("missing_field", f"expected {known}", f"instances[{i}].{name}")
+                raise RequestError("missing_field", f"expected {names}", f"instances[{i}].{name}")
             for name in instance.keys() - self.columns.keys():
-                raise RequestError("unknown_field", f"expected {known}", f"instances[{i}].{name}")
+                raise RequestError("unknown_field", f"expected {names}", f"instances[{i}].{name}")
 
     def encode(self, rows: Rows) -> Array:
         """Return the model's input as float32: concatenated features for a table, the value itself otherwise."""
@@ -99,6 +107,11 @@ class Encoder:
     def vocabulary_size(self) -> int:
         """Return the number of ids if features are ids, else 0."""
         return max(column.vocabulary_size(self.fitted[name]) for name, column in self.columns.items())
+
+    @property
+    def token_weights(self) -> list[tuple[float, float]]:
+        """Return the weights of each id in two groups, if features are a set of ids; else an empty list."""
+        return next((w for name, column in self.columns.items() if (w := column.token_weights(self.fitted[name]))), [])
 
     def to_json(self, rows: Rows) -> list[Any]:
         """Convert rows back to instances."""
@@ -147,8 +160,8 @@ class Encoder:
         """Read an encoder; its columns are validated like those of a task file."""
         content = files.read_json(path)
         column: TypeAdapter[Column] = TypeAdapter(plugins.union("columns", "type"))
-        given = content["columns"].items()
-        content["columns"] = {name: column.validate_python(one, strict=False) for name, one in given}
+        settings = content["columns"].items()
+        content["columns"] = {name: column.validate_python(value, strict=False) for name, value in settings}
         content["problem"] = plugins.load("problems", content["problem"])()
         return cls(**content)
 
@@ -161,7 +174,7 @@ def _fit(column: Column, parts: Iterable[Cells], name: str) -> Fitted:
         raise DataError(f"columns.{name}: {error.message}", error.hint) from None
 
 
-def _bare(column: Column, instances: Sequence[object], name: str) -> Array:
+def _parse_bare(column: Column, instances: Sequence[object], name: str) -> Array:
     """Parse bare values of a single column: the field in errors is `instances[i]`, without a name."""
     try:
         return column.parse(instances, name)

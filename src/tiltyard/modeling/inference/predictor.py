@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import onnxruntime
 
 BATCH = 1024  # rows per call: bounds the memory
-STOPPABLE = 32  # rows per call under a deadline: a call cannot be interrupted
+DEADLINE_BATCH = 32  # rows per call under a deadline: a call cannot be interrupted
 PART_BYTES = 1 << 22  # of rows as they are stored, encoded at once
 MAX_BATCHES = 16  # batches per part
-FAST = 0.002  # seconds per call above which the cost per row counts
+MAX_CALL_SECONDS = 0.002  # of one row; above, each row is assumed to cost as much
 PAIRS = 1 << 23  # token pairs per call: attention stores several numbers for each
 
 
@@ -81,52 +81,54 @@ class Predictor:
     def condensed(self, rows: Rows, truth: Array) -> Array:
         """Return the outputs reduced to what metrics need, for rows with known truth."""
 
-        def of_part(places: range) -> Array:
-            part = {name: values[places.start : places.stop] for name, values in rows.items()}
-            return self._condense_part(truth[places.start : places.stop], self.encoder.encode(part))
+        def condense_part(part_rows: range) -> Array:
+            part = slice(part_rows.start, part_rows.stop)
+            features = self.encoder.encode({name: values[part] for name, values in rows.items()})
+            return self._condense_part(truth[part], features)
 
-        return self._joined(of_part, part_ranges(row_count(rows), sum(values.nbytes for values in rows.values())))
+        stored_bytes = sum(values.nbytes for values in rows.values())
+        return self._concatenate_parts(condense_part, part_ranges(row_count(rows), stored_bytes))
 
     def condense(self, truth: Array, features: Features) -> Array:
-        """Return the same for encoded features; raise TrainingError if outputs are not finite."""
+        """Return the reduced outputs for encoded features; raise TrainingError if outputs are not finite."""
 
-        def of_part(places: range) -> Array:
-            part = slice(places.start, places.stop)
+        def condense_part(part_rows: range) -> Array:
+            part = slice(part_rows.start, part_rows.stop)
             return self._condense_part(truth[part], features[part])
 
-        return self._joined(of_part, part_ranges(len(features), features.nbytes))
+        return self._concatenate_parts(condense_part, part_ranges(len(features), features.nbytes))
 
-    def _joined(self, of_part: Callable[[range], Array], parts: list[range]) -> Array:
-        """Compute parts on all cores, but one after another under a deadline, which holds for one thread."""
-        found = map(of_part, parts) if deadline.is_limited() else threads.ordered(of_part, parts)
-        return np.concatenate([*found])
+    def _concatenate_parts(self, condense_part: Callable[[range], Array], parts: list[range]) -> Array:
+        """Compute parts on all cores; under a deadline, which applies to one thread, one after another."""
+        outputs = map(condense_part, parts) if deadline.is_limited() else threads.ordered(condense_part, parts)
+        return np.concatenate([*outputs])
 
     def _condense_part(self, truth: Array, features: Array) -> Array:
-        """Run the model on the same batches, whatever the size of a part: the last digits may depend on them."""
-        found = []
+        """Run the model in batches of a fixed size, since the last digits of outputs may depend on it."""
+        condensed = []
         for start in range(0, len(features), BATCH):
             batch = slice(start, start + BATCH)
             outputs = self.run(features[batch])
-            if wrong := int((~np.isfinite(outputs.reshape(len(outputs), -1))).any(axis=1).sum()):
+            if invalid := int((~np.isfinite(outputs.reshape(len(outputs), -1))).any(axis=1).sum()):
                 task = self.encoder.task
                 raise TrainingError(
-                    f"the model of {task} gives NaN or infinity on {wrong} of {len(outputs)} rows; expected none",
+                    f"the model of {task} gives NaN or infinity on {invalid} of {len(outputs)} rows; expected none",
                     hint=f"lower train.learning_rate or set train.clip_norm in tasks/{task}.yaml",
                 )
-            found.append(self.encoder.problem.condense(self.encoder, truth[batch], outputs))
-        return np.concatenate(found)
+            condensed.append(self.encoder.problem.condense(self.encoder, truth[batch], outputs))
+        return np.concatenate(condensed)
 
     def run(self, features: Array) -> Array:
         """Return the outputs for encoded features, in small batches for long texts."""
-        name, most = self.input, BATCH
+        name, batch = self.input, BATCH
         if len(features) * (width := features.shape[1]) ** 2 > PAIRS and self.encoder.vocabulary_size:
-            most = max(1, min(BATCH, PAIRS // width**2))
+            batch = max(1, min(BATCH, PAIRS // width**2))
         if deadline.is_limited():
-            most = min(most, STOPPABLE)
-        elif len(features) <= most:  # the usual case of a request, where microseconds count
-            whole: Array = self.session.run(None, {name: features.astype(np.float32, copy=False)})[0]
-            return whole
-        parts = [features[start : start + most] for start in range(0, len(features), most)]
+            batch = min(batch, DEADLINE_BATCH)
+        elif len(features) <= batch:  # the usual case of a request, where microseconds count
+            result: Array = self.session.run(None, {name: features.astype(np.float32, copy=False)})[0]
+            return result
+        parts = [features[start : start + batch] for start in range(0, len(features), batch)]
         outputs: list[Array] = [
             self.session.run(None, {name: part.astype(np.float32, copy=False)})[0]
             for part in deadline.stepwise(parts or [features])
@@ -138,19 +140,19 @@ class Predictor:
         """Return the seconds per call and per row, measured on zeros (best of three)."""
         (_, *shape) = self.session.get_inputs()[0].shape
         row = np.zeros([1, *(size if isinstance(size, int) else 1 for size in shape)], dtype=np.float32)
-        one = self._timed(row)
-        if one > FAST:
-            return 0.0, one
-        each = max(0.0, self._timed(np.repeat(row, 8, axis=0)) - one) / 7
-        return one, each
+        per_call = self._timed(row)
+        if per_call > MAX_CALL_SECONDS:
+            return 0.0, per_call
+        per_row = max(0.0, self._timed(np.repeat(row, 8, axis=0)) - per_call) / 7
+        return per_call, per_row
 
     def _timed(self, features: Array) -> float:
-        found = []
+        seconds = []
         for _ in range(3):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             self.run(features)
-            found.append(time.perf_counter() - begun)
-        return min(found)
+            seconds.append(time.perf_counter() - start)
+        return min(seconds)
 
     def seconds(self, rows: int) -> float:
         """Estimate the seconds for a number of rows."""

@@ -45,55 +45,57 @@ class Calibration(NamedTuple):
     rows: Array
 
 
-def roc(inside: Array, score: Array) -> Roc:
+def roc(is_member: Array, score: Array) -> Roc:
     """Compute the ROC curve; needs rows of both classes. Ties share a threshold."""
-    threshold, hits, alarms = _steps(inside, score)
-    members, others = int(inside.sum()), int((~inside).sum())
+    threshold, true_positives, false_positives = steps(is_member, score)
+    members, non_members = int(is_member.sum()), int((~is_member).sum())
     return Roc(
         np.concatenate([[np.inf], threshold]),
-        np.concatenate([[0.0], alarms / others]),
-        np.concatenate([[0.0], hits / members]),
+        np.concatenate([[0.0], false_positives / non_members]),
+        np.concatenate([[0.0], true_positives / members]),
     )
 
 
-def precision(inside: Array, score: Array) -> Precision:
+def precision(is_member: Array, score: Array) -> Precision:
     """Compute the precision-recall curve; needs positive rows."""
-    threshold, hits, alarms = _steps(inside, score)
-    return Precision(threshold, hits / int(inside.sum()), hits / (hits + alarms))
+    threshold, true_positives, false_positives = steps(is_member, score)
+    recall = true_positives / int(is_member.sum())
+    return Precision(threshold, recall, true_positives / (true_positives + false_positives))
 
 
 def macro(curves: list[Roc], steps: int = 101) -> Roc:
     """Return the mean of several ROC curves at each false positive rate."""
-    across = np.linspace(0, 1, steps)
-    found = np.mean([_at(curve, across) for curve in curves], axis=0)
-    return Roc(np.full(steps, np.nan), across, found)
+    rates = np.linspace(0, 1, steps)
+    mean = np.mean([_at(curve, rates) for curve in curves], axis=0)
+    return Roc(np.full(steps, np.nan), rates, mean)
 
 
-def calibration(came: Array, stated: Array) -> Calibration:
+def calibration(outcome: Array, probability: Array) -> Calibration:
     """Bin predictions by probability into tenths; empty bins are omitted."""
-    span = np.minimum((stated * BINS).astype(int), BINS - 1)
-    rows = np.bincount(span, minlength=BINS)
-    kept = rows > 0
-    said, was = (np.bincount(span, weights=values, minlength=BINS)[kept] / rows[kept] for values in (stated, came))
-    return Calibration(said, was, rows[kept])
+    bins = np.minimum((probability * BINS).astype(int), BINS - 1)
+    rows = np.bincount(bins, minlength=BINS)
+    filled = rows > 0
+    sums = (np.bincount(bins, weights=values, minlength=BINS)[filled] for values in (probability, outcome))
+    mean_probability, frequency = (values / rows[filled] for values in sums)
+    return Calibration(mean_probability, frequency, rows[filled])
 
 
-def thin(values: Array, most: int) -> Array:
-    """Thin out the points of a curve for drawing; keep both ends."""
-    return np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).astype(int))
+def thin(values: Array, limit: int) -> Array:
+    """Return the indices of at most `limit` points of a curve, both ends included."""
+    return np.unique(np.linspace(0, len(values) - 1, min(limit, len(values))).astype(int))
 
 
-def _steps(inside: Array, score: Array) -> tuple[Array, Array, Array]:
-    """Count positives and negatives at or above each threshold, in descending order."""
+def steps(is_member: Array, score: Array) -> tuple[Array, Array, Array]:
+    """Return the thresholds in descending order, and how many positive and negative rows are at or above each."""
     order = np.argsort(-score, kind="stable")
     ordered = score[order]
     last = np.flatnonzero(np.diff(ordered, append=-np.inf))  # last row of each tie
-    hits = np.cumsum(inside[order])[last]
-    return ordered[last], hits.astype(np.float64), (last + 1 - hits).astype(np.float64)
+    true_positives = np.cumsum(is_member[order])[last]
+    return ordered[last], true_positives.astype(np.float64), (last + 1 - true_positives).astype(np.float64)
 
 
-def _at(curve: Roc, across: Array) -> Array:
+def _at(curve: Roc, rates: Array) -> Array:
     """Interpolate the curve; at a vertical segment, use its upper end."""
     last = np.flatnonzero(np.diff(curve.false_positive, append=np.inf))
-    found: Array = np.interp(across, curve.false_positive[last], curve.true_positive[last])
-    return found
+    interpolated: Array = np.interp(rates, curve.false_positive[last], curve.true_positive[last])
+    return interpolated

@@ -10,8 +10,8 @@ import numpy as np
 from tiltyard.arrays import Array
 
 BINS = 10  # deciles of the old sample
-NAMES = 50  # categories counted separately; all others are counted together
-RARE = 10  # rows in both samples below which a category is counted with the others
+MAX_NAMES = 50  # categories counted separately; all others are counted together
+MIN_COUNT = 10  # rows of both samples; a category with fewer is counted with the others
 
 
 @dataclass(frozen=True)
@@ -26,47 +26,49 @@ class Distance:
 def drift_distances(old: Array, new: Array) -> list[Distance]:
     """Measure numbers by PSI and KS, categories by PSI and chi-square; missing values count in PSI only."""
     if old.dtype.kind == "f":
-        known, fresh = old[~np.isnan(old)], new[~np.isnan(new)]
-        return [psi(*binned(old, new)), *([ks(known, fresh)] if len(known) and len(fresh) else [])]
+        old_present, new_present = old[~np.isnan(old)], new[~np.isnan(new)]
+        index = psi(*binned(old, new))
+        return [index, ks(old_present, new_present)] if len(old_present) and len(new_present) else [index]
     counts = counted(old, new)
     return [psi(*counts), chi2(*counts)]
 
 
 def binned(old: Array, new: Array) -> tuple[Array, Array]:
     """Count numbers by decile of the old sample; missing values get a bin of their own."""
-    known = old[~np.isnan(old)]
-    edges = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else np.empty(0)
-    one, other = (_histogram(values, edges) for values in (old, new))
-    used = (one + other) > 0
-    return one[used], other[used]
+    present = old[~np.isnan(old)]
+    edges = np.unique(np.quantile(present, np.arange(1, BINS) / BINS)) if len(present) else np.empty(0)
+    old_counts, new_counts = (_histogram(values, edges) for values in (old, new))
+    used = (old_counts + new_counts) > 0
+    return old_counts[used], new_counts[used]
 
 
 def _histogram(values: Array, edges: Array) -> Array:
-    known = values[~np.isnan(values)]
-    inside = np.bincount(np.searchsorted(edges, known, side="left"), minlength=len(edges) + 1)
-    return np.append(inside, len(values) - len(known))
+    present = values[~np.isnan(values)]
+    bins = np.bincount(np.searchsorted(edges, present, side="left"), minlength=len(edges) + 1)
+    return np.append(bins, len(values) - len(present))
 
 
 def counted(old: Array, new: Array) -> tuple[Array, Array]:
-    """Count categories; rare ones together."""
+    """Count categories; rare ones are counted together."""
     names, codes = np.unique(np.concatenate([old, new]), return_inverse=True)
-    one, other = (np.bincount(part, minlength=len(names)) for part in (codes[: len(old)], codes[len(old) :]))
-    ranked = np.argsort(-(one + other), kind="stable")[:NAMES]
-    kept = ranked[(one + other)[ranked] >= RARE]
-    rest = [int(counts.sum() - counts[kept].sum()) for counts in (one, other)]
+    samples = codes[: len(old)], codes[len(old) :]
+    old_counts, new_counts = (np.bincount(sample, minlength=len(names)) for sample in samples)
+    ranked = np.argsort(-(old_counts + new_counts), kind="stable")[:MAX_NAMES]
+    frequent = ranked[(old_counts + new_counts)[ranked] >= MIN_COUNT]
+    rest = [int(counts.sum() - counts[frequent].sum()) for counts in (old_counts, new_counts)]
     if sum(rest):
-        return np.append(one[kept], rest[0]), np.append(other[kept], rest[1])
-    return one[kept], other[kept]
+        return np.append(old_counts[frequent], rest[0]), np.append(new_counts[frequent], rest[1])
+    return old_counts[frequent], new_counts[frequent]
 
 
 def psi(old: Array, new: Array) -> Distance:
     """Return the population stability index (PSI) of two histograms; an empty bin counts as half a row.
 
-    If both come from one distribution, the index over (1/n + 1/m) is chi-square distributed.
+    If both samples have the same distribution, the index divided by (1/n + 1/m) has a chi-square distribution.
     """
-    one, other = (np.maximum(counts, 0.5) for counts in (old, new))
-    one, other = one / one.sum(), other / other.sum()
-    index = float(np.sum((other - one) * np.log(other / one)))
+    old_shares, new_shares = (np.maximum(counts, 0.5) for counts in (old, new))
+    old_shares, new_shares = old_shares / old_shares.sum(), new_shares / new_shares.sum()
+    index = float(np.sum((new_shares - old_shares) * np.log(new_shares / old_shares)))
     scale = 1 / max(1, old.sum()) + 1 / max(1, new.sum())
     return Distance("PSI", index, chi2_tail(index / scale, len(old) - 1))
 
@@ -85,10 +87,10 @@ def chi2(old: Array, new: Array) -> Distance:
 def ks(old: Array, new: Array) -> Distance:
     """Return the Kolmogorov-Smirnov statistic with its asymptotic p-value."""
     old, new = np.sort(old), np.sort(new)
-    both = np.concatenate([old, new])
-    one, other = (np.searchsorted(values, both, side="right") / len(values) for values in (old, new))
-    apart = float(np.abs(one - other).max())
-    return Distance("KS", apart, kolmogorov_tail(apart * math.sqrt(len(old) * len(new) / len(both))))
+    pooled = np.concatenate([old, new])
+    old_cdf, new_cdf = (np.searchsorted(values, pooled, side="right") / len(values) for values in (old, new))
+    statistic = float(np.abs(old_cdf - new_cdf).max())
+    return Distance("KS", statistic, kolmogorov_tail(statistic * math.sqrt(len(old) * len(new) / len(pooled))))
 
 
 def chi2_tail(value: float, degrees: int) -> float:

@@ -22,28 +22,28 @@ class Ngram:
         self.successors: list[Counter[str]] = [Counter() for _ in range(ORDER)]  # successors by context
         for text in texts:
             for order in range(ORDER):
-                self.counts[order].update(text[place : place + order + 1] for place in range(len(text) - order))
+                self.counts[order].update(text[start : start + order + 1] for start in range(len(text) - order))
         for order, counts in enumerate(self.counts):
             for gram, count in counts.items():
                 self.kinds[order][gram[:-1]] += 1
                 self.successors[order][gram[:-1]] += count
         self.characters = len(self.counts[0]) + 1  # plus one for all unseen characters
 
-    def probability(self, before: str, character: str) -> float:
+    def probability(self, preceding: str, character: str) -> float:
         """Return the probability of a character after a context."""
-        likely = 1 / self.characters
+        estimate = 1 / self.characters
         for order in range(ORDER):
-            context = before[len(before) - order :] if order else ""
-            if len(context) < order or not (seen := self.successors[order][context]):
+            context = preceding[len(preceding) - order :] if order else ""
+            if len(context) < order or not (total := self.successors[order][context]):
                 break
             kinds = self.kinds[order][context]
-            likely = (self.counts[order][context + character] + kinds * likely) / (seen + kinds)
-        return likely
+            estimate = (self.counts[order][context + character] + kinds * estimate) / (total + kinds)
+        return estimate
 
-    def most_frequent_next(self, before: str) -> str:
+    def most_frequent_next(self, preceding: str) -> str:
         """Return the most frequent next character."""
         for order in reversed(range(ORDER)):
-            context = before[len(before) - order :] if order else ""
+            context = preceding[len(preceding) - order :] if order else ""
             if len(context) == order and context in self.best[order]:
                 return self.best[order][context]
         return ""
@@ -59,16 +59,16 @@ class Ngram:
 
     def judged(self, texts: Array, truth: Array) -> Array:
         """Return for each row the sum of negative log probabilities, the correct characters and all characters."""
-        known: dict[tuple[str, str], tuple[float, bool]] = {}
+        cache: dict[tuple[str, str], tuple[float, bool]] = {}
         rows = []
-        for text, ahead in zip(texts.tolist(), truth.tolist(), strict=True):
-            surprise, hits = 0.0, 0
-            for place, character in enumerate(ahead):
-                before = text[max(0, place + 2 - ORDER) : place + 1]
-                if (before, character) not in known:
-                    right = self.most_frequent_next(before) == character
-                    known[before, character] = -float(np.log(self.probability(before, character))), right
-                one, hit = known[before, character]
-                surprise, hits = surprise + one, hits + hit
-            rows.append((surprise, hits, len(ahead)))
+        for text, continuation in zip(texts.tolist(), truth.tolist(), strict=True):
+            loss, correct = 0.0, 0
+            for index, character in enumerate(continuation):
+                preceding = text[max(0, index + 2 - ORDER) : index + 1]
+                if (preceding, character) not in cache:
+                    is_correct = self.most_frequent_next(preceding) == character
+                    cache[preceding, character] = -float(np.log(self.probability(preceding, character))), is_correct
+                character_loss, is_hit = cache[preceding, character]
+                loss, correct = loss + character_loss, correct + is_hit
+            rows.append((loss, correct, len(continuation)))
         return np.array(rows, dtype=np.float64)

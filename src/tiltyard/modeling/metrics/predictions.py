@@ -22,15 +22,20 @@ class Predictions:
     number: Array
     classes: list[str] = field(default_factory=list)
     target: str = ""  # its name and unit, for axes of plots
+    threshold: float | None = None  # by which the model decides between two labels, if not by the larger probability
 
     @classmethod
     def load(cls, path: Path, classes: list[str], target: str) -> Predictions:
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as arrays:
-            return cls(**{name: arrays[name] for name in ARRAYS}, classes=classes, target=target)
+            threshold = float(arrays["threshold"]) if "threshold" in arrays else None
+            kept = {name: arrays[name] for name in ARRAYS}
+            return cls(**kept, classes=classes, threshold=threshold, target=target)
 
     def save(self, path: Path) -> None:
         """Write the arrays; NumPy's zip has no timestamps, so the same predictions give the same bytes."""
         arrays = {name: getattr(self, name) for name in ARRAYS}
+        if self.threshold is not None:
+            arrays["threshold"] = np.array(self.threshold)
         with path.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)

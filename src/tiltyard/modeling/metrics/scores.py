@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.modeling.columns.base import unit
+from tiltyard.modeling.metrics.curves import steps
 
+ALARMS = 0.01  # share of the rows of other classes that may be false alarms
 SMALLEST = 1e-290  # below this, a mean of squares has lost precision
 
 
@@ -30,11 +34,11 @@ def rmse(truth: Array, value: Array) -> float:
 
 def r2(truth: Array, value: Array) -> float:
     """Return R², the share of variance explained; 0 if the truth is constant and not predicted exactly."""
-    spread, error = float(np.var(truth.astype(np.float64))), mse(truth, value)
-    if not spread > SMALLEST:  # squares of small numbers underflow; R² does not depend on the unit
+    variance, error = float(np.var(truth.astype(np.float64))), mse(truth, value)
+    if not variance > SMALLEST:  # squares of small numbers underflow; R² does not depend on the unit
         scaled = unit(np.concatenate([truth, value]).astype(np.float64))
-        spread, error = float(np.var(truth / scaled)), mse(truth / scaled, value / scaled)
-    return 1.0 - error / spread if spread > 0 else float(error == 0)
+        variance, error = float(np.var(truth / scaled)), mse(truth / scaled, value / scaled)
+    return 1.0 - error / variance if variance > 0 else float(error == 0)
 
 
 def accuracy(matrix: Array) -> float:
@@ -69,15 +73,15 @@ def macro_f1(matrix: Array) -> float:
 
 def log_loss(truth: Array, probabilities: Array) -> float:
     """Return the log loss, clipped to be finite."""
-    given = probabilities[np.arange(len(truth)), truth.astype(np.int64)].astype(np.float64)
-    return float(-np.mean(np.log(np.clip(given, 1e-15, 1.0))))
+    true_probability = probabilities[np.arange(len(truth)), truth.astype(np.int64)].astype(np.float64)
+    return float(-np.mean(np.log(np.clip(true_probability, 1e-15, 1.0))))
 
 
 def brier(truth: Array, probabilities: Array) -> float:
     """Return the Brier score over all classes: 0 is best, 2 is worst."""
-    shares = probabilities.astype(np.float64)
-    given = shares[np.arange(len(truth)), truth.astype(np.int64)]
-    return float(np.mean((shares**2).sum(axis=1) - 2 * given + 1))
+    class_probabilities = probabilities.astype(np.float64)
+    true_probability = class_probabilities[np.arange(len(truth)), truth.astype(np.int64)]
+    return float(np.mean((class_probabilities**2).sum(axis=1) - 2 * true_probability + 1))
 
 
 def ece(truth: Array, probabilities: Array) -> float:
@@ -85,11 +89,11 @@ def ece(truth: Array, probabilities: Array) -> float:
 
     Rows are sorted by the probability of the predicted label and divided into bins of equal counts.
     """
-    sure = probabilities.max(axis=1).astype(np.float64)
-    right = (probabilities.argmax(axis=1) == truth).astype(np.float64)
-    order = np.argsort(sure, kind="stable")
-    missed = [abs(sure[part].sum() - right[part].sum()) for part in np.array_split(order, min(10, len(order)))]
-    return float(sum(missed) / len(order))
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    correct = (probabilities.argmax(axis=1) == truth).astype(np.float64)
+    order = np.argsort(confidence, kind="stable")
+    gaps = [abs(confidence[rows].sum() - correct[rows].sum()) for rows in np.array_split(order, min(10, len(order)))]
+    return float(sum(gaps) / len(order))
 
 
 def roc_auc(truth: Array, probabilities: Array) -> float:
@@ -99,19 +103,57 @@ def roc_auc(truth: Array, probabilities: Array) -> float:
     """
     aucs = []
     for label in range(probabilities.shape[1]):
-        inside = truth == label
-        if 0 < inside.sum() < len(truth):
-            aucs.append(_auc(inside, probabilities[:, label]))
+        is_member = truth == label
+        if 0 < is_member.sum() < len(truth):
+            aucs.append(_auc(is_member, probabilities[:, label]))
     return float(np.mean(aucs)) if aucs else 0.5
 
 
-def _auc(inside: Array, score: Array) -> float:
-    """Count the pairs in the right order by sorting; sorted values are found faster."""
-    members, others = np.sort(score[inside]), np.sort(score[~inside])
-    below, not_above = others.searchsorted(members), others.searchsorted(members, "right")
-    return float((below + not_above).sum() / (2 * len(members) * len(others)))
+def average_precision(truth: Array, probabilities: Array, rare: int | None = None) -> float:
+    """Return the average precision of the rarer of two classes, or averaged over more; 0 for a class without rows."""
+    return of_ranked_classes(probabilities.shape[1], truth, rare, lambda label: _precision(truth, probabilities, label))
 
 
-def _ratio(part: Array, whole: Array) -> Array:
-    ratio: Array = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+def recall_at_few_alarms(truth: Array, probabilities: Array, rare: int | None = None) -> float:
+    """Return the highest recall of the same classes at which at most 1 % of the other rows are false alarms."""
+    return of_ranked_classes(probabilities.shape[1], truth, rare, lambda label: _recall(truth, probabilities, label))
+
+
+def of_ranked_classes(classes: int, truth: Array, rare: int | None, of_class: Callable[[int], float]) -> float:
+    """Return the value of the rarer of two classes, or the mean over more; `rare` is the index of the rarer one."""
+    if classes == 2:
+        return of_class(int(np.bincount(truth.astype(np.int64), minlength=2).argmin()) if rare is None else rare)
+    return float(np.mean([of_class(label) for label in range(classes)]))
+
+
+def precision_of_steps(hits: Array, alarms: Array) -> float:
+    """Return the average precision, from the positive and negative rows at or above each threshold."""
+    if not hits[-1]:
+        return 0.0
+    return float(np.sum(np.diff(hits, prepend=0) * (hits / (hits + alarms))) / hits[-1])
+
+
+def recall_of_steps(hits: Array, alarms: Array) -> float:
+    """Return the highest recall with at most 1 % false alarms, from the same counts."""
+    allowed = hits[alarms <= ALARMS * alarms[-1]]
+    return float(allowed[-1] / hits[-1]) if len(allowed) and hits[-1] else 0.0
+
+
+def _precision(truth: Array, probabilities: Array, label: int) -> float:
+    return precision_of_steps(*steps(truth == label, probabilities[:, label])[1:])
+
+
+def _recall(truth: Array, probabilities: Array, label: int) -> float:
+    return recall_of_steps(*steps(truth == label, probabilities[:, label])[1:])
+
+
+def _auc(is_member: Array, score: Array) -> float:
+    """Return the share of pairs in the right order; sorted values make the search faster."""
+    members, non_members = np.sort(score[is_member]), np.sort(score[~is_member])
+    below, not_above = non_members.searchsorted(members), non_members.searchsorted(members, "right")
+    return float((below + not_above).sum() / (2 * len(members) * len(non_members)))
+
+
+def _ratio(numerator: Array, denominator: Array) -> Array:
+    ratio: Array = np.divide(numerator, denominator, out=np.full(len(denominator), np.nan), where=denominator > 0)
     return ratio

@@ -11,14 +11,18 @@ from tiltyard.modeling.models.base import Model
 if TYPE_CHECKING:
     import keras
 
-_Bent = Literal["relu", "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "mish", "softplus"]
-Activation = Literal[_Bent, "tanh", "sigmoid", "hard_sigmoid", "softsign", "linear"]
-_Scaled = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal"]
-Initializer = Literal[_Scaled, "orthogonal", "random_uniform", "random_normal", "truncated_normal", "zeros", "ones"]
+_Rectifier = Literal["relu", "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "mish", "softplus"]
+Activation = Literal[_Rectifier, "tanh", "sigmoid", "hard_sigmoid", "softsign", "linear"]
+_VarianceScaling = Literal[
+    "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal"
+]
+Initializer = Literal[
+    _VarianceScaling, "orthogonal", "random_uniform", "random_normal", "truncated_normal", "zeros", "ones"
+]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Weighted(Model):
+class WeightSettings(Model):
     """Initialisation, regularisation and norm constraint of weights."""
 
     initializer: Initializer | None = Field(
@@ -44,7 +48,7 @@ class Weighted(Model):
         return options
 
 
-class DenseLayers(Weighted):
+class DenseLayers(WeightSettings):
     """Dense layers, each with its activation, batch norm and dropout."""
 
     normal_dense: ClassVar[bool] = True  # whether `batch_norm` applies to dense layers
@@ -58,19 +62,19 @@ class DenseLayers(Weighted):
         0.0, description="Dropout rate after each hidden layer, or a list with one rate for each."
     )
 
-    def stacked(self, x: keras.KerasTensor, widths: list[int], before: int = 0) -> keras.KerasTensor:
-        """Add one dense layer for each width; the first `before` listed dropouts belong to earlier layers."""
+    def add_dense_layers(self, x: keras.KerasTensor, widths: list[int], first: int = 0) -> keras.KerasTensor:
+        """Add one dense layer for each width; the first one is hidden layer number `first`, from 0."""
         from keras import layers
 
-        for place, width in enumerate(widths, start=before):
-            inline = None if self._is_layer else self.activation
-            x = layers.Dense(width, activation=inline, **self.weights())(x)
-            x = self.activated(x) if self._is_layer else x
+        for index, width in enumerate(widths, start=first):
+            fused_activation = None if self._is_separate_layer else self.activation
+            x = layers.Dense(width, activation=fused_activation, **self.weights())(x)
+            x = self.apply_activation(x) if self._is_separate_layer else x
             x = layers.BatchNormalization()(x) if self.batch_norm and self.normal_dense else x
-            x = self.dropped(x, place, before + len(widths))
+            x = self.apply_dropout(x, index, first + len(widths))
         return x
 
-    def activated(self, x: keras.KerasTensor) -> keras.KerasTensor:
+    def apply_activation(self, x: keras.KerasTensor) -> keras.KerasTensor:
         """Apply the activation as a separate layer; the positions of a feature map share a learned slope."""
         from keras import layers, ops
 
@@ -78,21 +82,21 @@ class DenseLayers(Weighted):
             return layers.PReLU(shared_axes=[*range(1, len(x.shape) - 1)] or None)(x)
         if self.activation == "gelu":  # the tanh approximation: the exact one cannot be exported to ONNX
             return ops.gelu(x, approximate=True)
-        if self._is_layer:
+        if self._is_separate_layer:
             return layers.LeakyReLU(self.slope)(x)
         return layers.Activation(self.activation)(x)
 
-    def dropped(self, x: keras.KerasTensor, place: int, places: int) -> keras.KerasTensor:
-        """Apply dropout after the hidden layer at an index, of so many layers."""
+    def apply_dropout(self, x: keras.KerasTensor, index: int, count: int) -> keras.KerasTensor:
+        """Apply the dropout of the hidden layer `index`, of `count` layers."""
         from keras import layers
 
-        if isinstance(self.dropout, list) and len(self.dropout) != places:
-            raise ValueError(f"dropout: expected one share, or a list of {places}; received {self.dropout}")
-        rate = self.dropout[place] if isinstance(self.dropout, list) else self.dropout
+        if isinstance(self.dropout, list) and len(self.dropout) != count:
+            raise ValueError(f"dropout: expected one share, or a list of {count}; received {self.dropout}")
+        rate = self.dropout[index] if isinstance(self.dropout, list) else self.dropout
         return layers.Dropout(rate)(x) if rate else x
 
     @property
-    def _is_layer(self) -> bool:
+    def _is_separate_layer(self) -> bool:
         """Whether the activation needs a layer of its own, not only a name."""
         return self.activation in ("prelu", "gelu") or (self.activation == "leaky_relu" and self.slope is not None)
 
@@ -108,21 +112,21 @@ class ConvLayers(DenseLayers):
     spatial_dropout: Share = Field(0.0, description="Share of feature maps dropped after each convolution.")
 
     def convolution(
-        self, x: keras.KerasTensor, filters: int, kernel: int, *, active: bool = True, **options: Any
+        self, x: keras.KerasTensor, filters: int, kernel: int, *, activate: bool = True, **options: Any
     ) -> keras.KerasTensor:
-        """Add a convolution, by default with `same` padding; it has no bias before batch norm, which has one."""
+        """Add a convolution, by default with `same` padding; it has no bias if batch norm follows, which has one."""
         from keras import layers
 
         options = {"padding": "same", "use_bias": not self.batch_norm, **options}
         x = layers.Conv2D(filters, kernel, **options, **self.weights(incoming=3))(x)
-        return self.finished(x, active=active)
+        return self.finish_convolution(x, activate=activate)
 
-    def finished(self, x: keras.KerasTensor, *, active: bool = True) -> keras.KerasTensor:
+    def finish_convolution(self, x: keras.KerasTensor, *, activate: bool = True) -> keras.KerasTensor:
         """Add batch norm, activation and spatial dropout after a convolution."""
         from keras import layers
 
         x = layers.BatchNormalization()(x) if self.batch_norm else x
-        x = self.activated(x) if active else x
+        x = self.apply_activation(x) if activate else x
         return layers.SpatialDropout2D(self.spatial_dropout)(x) if self.spatial_dropout else x
 
 

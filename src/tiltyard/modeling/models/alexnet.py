@@ -31,15 +31,15 @@ class Alexnet(WidthScaled):
         kernel, strides = (3, 1) if self.small else (11, 4)
         x = self.convolution(features, self.scaled(96), kernel, strides=strides, padding="valid")
         x = layers.MaxPooling2D(3, 2)(x)
-        x = self._two(x, self.scaled(256), 5)
+        x = self._grouped_convolution(x, self.scaled(256), 5)
         x = layers.MaxPooling2D(3, 2)(x)
         x = self.convolution(x, self.scaled(384), 3)
-        x = self._two(x, self.scaled(384), 3)
-        x = self._two(x, self.scaled(256), 3)
+        x = self._grouped_convolution(x, self.scaled(384), 3)
+        x = self._grouped_convolution(x, self.scaled(256), 3)
         x = layers.MaxPooling2D(3, 2)(x)
-        return self.stacked(layers.Flatten()(x), self.units)
+        return self.add_dense_layers(layers.Flatten()(x), self.units)
 
-    def _two(self, x: keras.KerasTensor, filters: int, kernel: int) -> keras.KerasTensor:
+    def _grouped_convolution(self, x: keras.KerasTensor, filters: int, kernel: int) -> keras.KerasTensor:
         """Convolve each half of the maps separately; grouped convolutions cannot be exported to ONNX."""
         from keras import layers
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from tiltyard.arrays import Array
 from tiltyard.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,9 +23,16 @@ class Model(Settings):
 
     modalities: ClassVar[tuple[str, ...]]  # the modalities that it can read
     translates: ClassVar[bool] = False  # whether it predicts texts (sequence to sequence), and only texts
+    reads_ngrams: ClassVar[bool] = False  # whether it reads texts only as n-grams
+    trained_by_epochs: ClassVar[bool] = True  # whether it is a network that gradients train
+
+    adapts: ClassVar[bool] = False  # whether it computes statistics of training rows before it is built
 
     family: str
     output: Output | None = Field(None, description="Activation of the last layer; the problem's default if unset.")
+
+    def adapt(self, rows: Array) -> None:
+        """Compute what `build` needs to know of standardised training rows; by default nothing."""
 
     @abstractmethod
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
@@ -36,11 +44,11 @@ class Model(Settings):
 
     @property
     def steps(self) -> bool:
-        """Whether its output has every time step and is causal, as text generation needs it."""
+        """Whether it returns all steps and is causal, which text generation requires."""
         return False
 
     def translate(
-        self, source: keras.KerasTensor, before: keras.KerasTensor, sizes: tuple[int, int]
+        self, source: keras.KerasTensor, previous: keras.KerasTensor, sizes: tuple[int, int]
     ) -> keras.KerasTensor:
         """Build encoder and decoder layers for training with teacher forcing."""
         raise ValueError(f"{self.family} does not translate")
@@ -48,6 +56,9 @@ class Model(Settings):
     def unroll(self, body: keras.Model, steps: int) -> keras.Model:
         """Build the inference model, which decodes step by step."""
         raise ValueError(f"{self.family} does not translate")
+
+    def weigh_tokens(self, weights: list[tuple[float, float]]) -> None:
+        """Receive the weights of ids before `build`, if features are a set of ids; by default they are not used."""
 
     def head(self, x: keras.KerasTensor, units: int, activation: str) -> keras.KerasTensor:
         """Add the output layer."""

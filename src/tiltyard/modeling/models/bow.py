@@ -28,5 +28,5 @@ class Bow(DenseLayers):
 
         x = layers.Embedding(vocabulary_size, self.embedding, mask_zero=True)(features)
         x = layers.GlobalAveragePooling1D()(x)
-        x = self.dropped(x, 0, 1 + len(self.units))
-        return self.stacked(x, self.units, before=1)
+        x = self.apply_dropout(x, 0, 1 + len(self.units))
+        return self.add_dense_layers(x, self.units, first=1)

@@ -54,7 +54,7 @@ class Cnn(ConvLayers):
         for block in self.blocks or [Block(filters=filters) for filters in self.filters]:
             x = self._block(x, block)
         x = layers.Flatten()(x) if self.ending == "flatten" else layers.GlobalAveragePooling2D()(x)
-        return self.stacked(x, self.units)
+        return self.add_dense_layers(x, self.units)
 
     def _block(self, x: keras.KerasTensor, block: Block) -> keras.KerasTensor:
         from keras import layers

@@ -40,15 +40,15 @@ class Inception(WidthScaled):
         """Build nine blocks in three groups, with pooling between the groups."""
         from keras import layers
 
-        x = self._start(features)
-        for place, group in enumerate(BLOCKS):
-            x = layers.MaxPooling2D(3, 2, padding="same")(x) if place else x
+        x = self._stem(features)
+        for index, group in enumerate(BLOCKS):
+            x = layers.MaxPooling2D(3, 2, padding="same")(x) if index else x
             for filters in group:
                 x = self._block(x, *map(self.scaled, filters))
         x = layers.GlobalAveragePooling2D()(x)
-        return self.stacked(self.dropped(x, 0, 1 + len(self.units)), self.units, before=1)
+        return self.add_dense_layers(self.apply_dropout(x, 0, 1 + len(self.units)), self.units, first=1)
 
-    def _start(self, x: keras.KerasTensor) -> keras.KerasTensor:
+    def _stem(self, x: keras.KerasTensor) -> keras.KerasTensor:
         """Add the first layers: they reduce a large image to an eighth of its size, a small one to half."""
         from keras import layers
 
@@ -62,11 +62,11 @@ class Inception(WidthScaled):
         """Add a block: four parallel branches on the same maps, concatenated."""
         from keras import layers
 
-        one, before_three, three, before_five, five, behind_pool = filters
-        views = [
-            self.convolution(x, one, 1),
-            self.convolution(self.convolution(x, before_three, 1), three, 3),
-            self.convolution(self.convolution(x, before_five, 1), five, 5),
-            self.convolution(layers.MaxPooling2D(3, 1, padding="same")(x), behind_pool, 1),
+        filters_1x1, reduced_3x3, filters_3x3, reduced_5x5, filters_5x5, filters_pool = filters
+        branches = [
+            self.convolution(x, filters_1x1, 1),
+            self.convolution(self.convolution(x, reduced_3x3, 1), filters_3x3, 3),
+            self.convolution(self.convolution(x, reduced_5x5, 1), filters_5x5, 5),
+            self.convolution(layers.MaxPooling2D(3, 1, padding="same")(x), filters_pool, 1),
         ]
-        return layers.Concatenate()(views)
+        return layers.Concatenate()(branches)

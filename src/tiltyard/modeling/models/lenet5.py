@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SIDE = 32  # pixels; smaller images are padded with black
 # The maps among the 6 of the layer before that each of the 16 maps of the third layer reads (table I of the paper).
-SEEN = (
+INPUT_MAPS = (
     *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
     *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5)),
     *((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5), (0, 1, 2, 3, 4, 5)),
@@ -39,18 +39,18 @@ class Lenet5(ConvLayers):
         """Build the hidden layers; both forms have layers of the same sizes."""
         from keras import layers
 
-        x = self._framed(features)
-        x = self._pooled(self.convolution(x, 6, 5, padding="valid", active=not self._paper))
+        x = self._padded(features)
+        x = self._pooled(self.convolution(x, 6, 5, padding="valid", activate=not self._paper))
         if self._paper:
-            parts = [self._of(x, seen) for seen in SEEN]
+            parts = [self._convolve_maps(x, maps) for maps in INPUT_MAPS]
             x = layers.Concatenate()(parts)
         else:
             x = self.convolution(x, 16, 5, padding="valid")
         x = layers.Flatten()(self._pooled(x))
         if not self._paper:
-            return self.stacked(x, [120, 84])
-        for place, width in enumerate((120, 84)):
-            x = self.dropped(_squashed(layers.Dense(width, **self.weights())(x)), place, 2)
+            return self.add_dense_layers(x, [120, 84])
+        for index, width in enumerate((120, 84)):
+            x = self.apply_dropout(_scaled_tanh(layers.Dense(width, **self.weights())(x)), index, 2)
         return x
 
     def head(self, x: keras.KerasTensor, units: int, activation: str) -> keras.KerasTensor:
@@ -61,47 +61,47 @@ class Lenet5(ConvLayers):
             return super().head(x, units, activation)
         if activation != "softmax":
             raise ValueError(f"output: expected softmax for the paper's form; received {activation}")
-        chosen = np.random.default_rng(0).choice([-1.0, 1.0], (x.shape[-1], units))
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], (x.shape[-1], units))
         codes = layers.Dense(
             units,
             use_bias=False,
-            kernel_initializer=initializers.Constant(chosen.tolist()),
+            kernel_initializer=initializers.Constant(signs.tolist()),
             trainable=self.codes == "trainable",
             dtype="float32",
             name="codes",
         )
         # |x - code|^2 = |x|^2 - 2 x code + |code|^2; the outputs of the layer for unit vectors are the codes
-        unit = ops.sum(ops.zeros_like(x), axis=0, keepdims=True) + np.eye(x.shape[-1], dtype=np.float32)
-        length = ops.sum(ops.square(codes(unit)), axis=0)
-        distance = ops.sum(ops.square(x), axis=1, keepdims=True) - 2.0 * codes(x) + length
-        return layers.Activation("softmax", dtype="float32", name="output")(-distance)
+        unit_vectors = ops.sum(ops.zeros_like(x), axis=0, keepdims=True) + np.eye(x.shape[-1], dtype=np.float32)
+        squared_norms = ops.sum(ops.square(codes(unit_vectors)), axis=0)
+        distances = ops.sum(ops.square(x), axis=1, keepdims=True) - 2.0 * codes(x) + squared_norms
+        return layers.Activation("softmax", dtype="float32", name="output")(-distances)
 
     @property
     def _paper(self) -> bool:
         return self.form == "paper"
 
-    def _framed(self, x: keras.KerasTensor) -> keras.KerasTensor:
+    def _padded(self, x: keras.KerasTensor) -> keras.KerasTensor:
         from keras import layers
 
         missing = [max(0, SIDE - size) for size in x.shape[1:3]]
-        frame = [(size // 2, size - size // 2) for size in missing]
-        return layers.ZeroPadding2D(frame)(x) if any(missing) else x
+        padding = [(size // 2, size - size // 2) for size in missing]
+        return layers.ZeroPadding2D(padding)(x) if any(missing) else x
 
     def _pooled(self, x: keras.KerasTensor) -> keras.KerasTensor:
         """Pool by 2; in the paper's form each map also has a gain, a bias and an activation."""
         from keras import layers
 
         x = layers.AveragePooling2D(2)(x)
-        return _squashed(layers.DepthwiseConv2D(1, depthwise_initializer="ones")(x)) if self._paper else x
+        return _scaled_tanh(layers.DepthwiseConv2D(1, depthwise_initializer="ones")(x)) if self._paper else x
 
-    def _of(self, x: keras.KerasTensor, seen: tuple[int, ...]) -> keras.KerasTensor:
+    def _convolve_maps(self, x: keras.KerasTensor, maps: tuple[int, ...]) -> keras.KerasTensor:
         """Convolve some of the maps to one map; grouped convolutions cannot be exported to ONNX."""
         from keras import ops
 
-        return self.convolution(ops.take(x, list(seen), axis=-1), 1, 5, padding="valid", active=False)
+        return self.convolution(ops.take(x, list(maps), axis=-1), 1, 5, padding="valid", activate=False)
 
 
-def _squashed(x: keras.KerasTensor) -> keras.KerasTensor:
+def _scaled_tanh(x: keras.KerasTensor) -> keras.KerasTensor:
     """Apply the paper's scaled tanh, which is 1 at 1 and -1 at -1."""
     from keras import ops
 

@@ -24,4 +24,4 @@ class Mlp(DenseLayers):
         """Build: flatten, then one dense layer for each width."""
         from keras import layers
 
-        return self.stacked(layers.Flatten()(features), self.units)
+        return self.add_dense_layers(layers.Flatten()(features), self.units)

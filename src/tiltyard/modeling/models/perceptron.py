@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from tiltyard.modeling.models._layers import Weighted
+from tiltyard.modeling.models._layers import WeightSettings
 
 if TYPE_CHECKING:
     import keras
 
 
-class Perceptron(Weighted):
+class Perceptron(WeightSettings):
     """Only an output layer; the settings of weights apply to it."""
 
     modalities: ClassVar = ("table", "image", "series")
@@ -29,7 +29,7 @@ class Perceptron(Weighted):
         x = layers.Flatten()(features)
         terms = [x, *(x**power for power in range(2, self.powers + 1))]
         if self.crossed and (pairs := [*combinations(range(x.shape[-1]), 2)]):
-            left, right = (list(places) for places in zip(*pairs, strict=True))
+            left, right = (list(indices) for indices in zip(*pairs, strict=True))
             terms.append(ops.take(x, left, axis=-1) * ops.take(x, right, axis=-1))
         return layers.Concatenate()(terms) if len(terms) > 1 else x
 

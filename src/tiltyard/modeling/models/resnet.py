@@ -40,23 +40,23 @@ class Resnet(WidthScaled):
         x = self.convolution(features, filters, kernel, strides=strides, use_bias=True)
         x = x if self.small else layers.MaxPooling2D(3, 2, padding="same")(x)
         for stage, blocks in enumerate(self.blocks):
-            for place in range(blocks):
-                halves = stage > 0 and place == 0
+            for index in range(blocks):
+                halves = stage > 0 and index == 0
                 x = self._block(x, filters * 2**stage, strides=2 if halves else 1)
         x = layers.GlobalAveragePooling2D()(x)
-        return self.stacked(self.dropped(x, 0, 1 + len(self.units)), self.units, before=1)
+        return self.add_dense_layers(self.apply_dropout(x, 0, 1 + len(self.units)), self.units, first=1)
 
     def _block(self, x: keras.KerasTensor, filters: int, strides: int) -> keras.KerasTensor:
         """Add a residual block; a 1x1 convolution adapts the shape of the shortcut if necessary."""
         from keras import layers
 
-        wide = 4 * filters if self.bottleneck else filters
-        kernels = ((filters, 1), (filters, 3), (wide, 1)) if self.bottleneck else ((filters, 3), (wide, 3))
-        change = x
-        for place, (count, kernel) in enumerate(kernels, start=1):
-            step, active = strides if place == 1 else 1, place < len(kernels)
-            # as in the original, convolutions have biases even before batch norm, so that its parameter count is met
-            change = self.convolution(change, count, kernel, strides=step, active=active, use_bias=True)
-        if strides > 1 or x.shape[-1] != wide:
-            x = self.convolution(x, wide, 1, strides=strides, active=False, use_bias=True)
-        return self.activated(layers.Add()([x, change]))
+        width = 4 * filters if self.bottleneck else filters
+        kernels = ((filters, 1), (filters, 3), (width, 1)) if self.bottleneck else ((filters, 3), (width, 3))
+        residual = x
+        for index, (count, kernel) in enumerate(kernels, start=1):
+            step, activate = strides if index == 1 else 1, index < len(kernels)
+            # convolutions have biases even before batch norm, as in the original, whose parameter count a test compares
+            residual = self.convolution(residual, count, kernel, strides=step, activate=activate, use_bias=True)
+        if strides > 1 or x.shape[-1] != width:
+            x = self.convolution(x, width, 1, strides=strides, activate=False, use_bias=True)
+        return self.apply_activation(layers.Add()([x, residual]))

@@ -31,44 +31,48 @@ class Rnn(DenseLayers):
 
     @property
     def steps(self) -> bool:
-        """Whether it returns all steps and reads in one direction, so that no step depends on later ones."""
+        """Whether it returns all steps and is causal: no step depends on later ones."""
         return self.whole and not (self.bidirectional or self.attention)
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """Build the layers; all recurrent layers but the last return sequences."""
-        x, there = self._steps(features, vocabulary_size)
+        x, mask = self._steps(features, vocabulary_size)
         hidden = len(self.units) + len(self.dense)
-        for place, width in enumerate(self.units):
-            whole = self.attention or self.whole or place + 1 < len(self.units)
-            x = self.dropped(self._recurrent(width, whole=whole)(x), place, hidden)
-        x = _attended(x, there) if self.attention else x
-        return self.stacked(x, self.dense, before=len(self.units))
+        for index, width in enumerate(self.units):
+            all_steps = self.attention or self.whole or index + 1 < len(self.units)
+            x = self.apply_dropout(self._recurrent(width, all_steps=all_steps)(x), index, hidden)
+        x = _attention_pooled(x, mask) if self.attention else x
+        return self.add_dense_layers(x, self.dense, first=len(self.units))
 
-    def _steps(self, features: keras.KerasTensor, words: int) -> tuple[keras.KerasTensor, keras.KerasTensor | None]:
+    def _steps(
+        self, features: keras.KerasTensor, vocabulary_size: int
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor | None]:
         """Return the input as (rows, steps, features), and the mask of steps that are not padding."""
         from keras import layers, ops
 
-        if words:
-            return layers.Embedding(words, self.embedding, mask_zero=True)(features), ops.not_equal(features, 0.0)
-        steps, numbers = features.shape[1], features.shape[2] * (features.shape[3:] or (1,))[0]
+        if vocabulary_size:
+            embedding = layers.Embedding(vocabulary_size, self.embedding, mask_zero=True)
+            return embedding(features), ops.not_equal(features, 0.0)
+        steps, features_per_step = features.shape[1], features.shape[2] * (features.shape[3:] or (1,))[0]
         if steps % self.frame:
             raise ValueError(f"frame: expected a divisor of {steps}, the number of steps; received {self.frame}")
-        same = self.frame == 1 and len(features.shape) == 3
-        return features if same else layers.Reshape((steps // self.frame, self.frame * numbers))(features), None
+        if self.frame == 1 and len(features.shape) == 3:
+            return features, None
+        return layers.Reshape((steps // self.frame, self.frame * features_per_step))(features), None
 
-    def _recurrent(self, width: int, *, whole: bool) -> Any:
+    def _recurrent(self, width: int, *, all_steps: bool) -> Any:
         from keras import layers
 
         cell = {"simple": layers.SimpleRNN, "lstm": layers.LSTM, "gru": layers.GRU}[self.cell]
-        layer = cell(width, return_sequences=whole, **self.weights())
+        layer = cell(width, return_sequences=all_steps, **self.weights())
         return layers.Bidirectional(layer) if self.bidirectional else layer
 
 
-def _attended(x: keras.KerasTensor, there: keras.KerasTensor | None) -> keras.KerasTensor:
+def _attention_pooled(x: keras.KerasTensor, mask: keras.KerasTensor | None) -> keras.KerasTensor:
     """Return the mean of the steps weighted by learned scores; padding has no weight."""
     from keras import layers, ops
 
     score = layers.Dense(1, dtype="float32")(layers.Dense(x.shape[-1], activation="tanh")(x))
-    if there is not None:
-        score = ops.where(there[:, :, None], score, -1e9)
+    if mask is not None:
+        score = ops.where(mask[:, :, None], score, -1e9)
     return ops.sum(ops.softmax(score, axis=1) * x, axis=1)

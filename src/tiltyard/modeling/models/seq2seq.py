@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from tiltyard.modeling.columns._vocabulary import START
-from tiltyard.modeling.models._layers import Share, Weighted
+from tiltyard.modeling.models._layers import Share, WeightSettings
 
 if TYPE_CHECKING:
     import keras
 
 
-class Seq2Seq(Weighted):
+class Seq2Seq(WeightSettings):
     """Encoder (reader) and decoder (writer); with attention, each decoder step weighs all encoder steps."""
 
     modalities: ClassVar = ("text",)
@@ -36,80 +36,80 @@ class Seq2Seq(Weighted):
         raise ValueError("seq2seq predicts texts: expected problem: translation")
 
     def translate(
-        self, source: keras.KerasTensor, before: keras.KerasTensor, sizes: tuple[int, int]
+        self, source: keras.KerasTensor, previous: keras.KerasTensor, sizes: tuple[int, int]
     ) -> keras.KerasTensor:
         """Build encoder and decoder for training; id 0 is padding, `sizes` are the numbers of ids of both sides."""
         from keras import layers
 
-        pair = _Pair(self, self._build_layers(sizes))
-        read, states, there = pair.read(source)
-        written = pair.layers["writer"](pair.layers["target"](before), initial_state=states)
-        written = layers.Dropout(self.dropout)(written) if self.dropout else written
-        return pair.attend(written, read, there)
+        coder = _EncoderDecoder(self, self._build_layers(sizes))
+        encoded, states, mask = coder.encode(source)
+        decoded = coder.layers["writer"](coder.layers["target"](previous), initial_state=states)
+        decoded = layers.Dropout(self.dropout)(decoded) if self.dropout else decoded
+        return coder.attend(decoded, encoded, mask)
 
     def unroll(self, body: keras.Model, steps: int) -> keras.Model:
         """Build the inference model, which decodes greedily, from the layers of the trained one."""
         import keras
 
         names = ["source", "reader", "target", "writer", *(["attention"] if self.attention else []), "output"]
-        pair = _Pair(self, {name: body.get_layer(name) for name in names})
+        coder = _EncoderDecoder(self, {name: body.get_layer(name) for name in names})
         source = keras.Input((body.input_shape[1] - steps,), name="features")
-        read, states, there = pair.read(source)
-        before, written = keras.ops.zeros_like(source[:, 0]) + float(START), []
+        encoded, states, mask = coder.encode(source)
+        previous, outputs = keras.ops.zeros_like(source[:, 0]) + float(START), []
         for _ in range(steps):
-            step, states = pair.step(before, states)
-            step = pair.layers["output"](pair.attend(step[:, None], read, there))
-            written.append(step)
-            _, likeliest = keras.ops.top_k(step[:, 0], 1)  # argmax cannot be exported to ONNX
-            before = keras.ops.cast(likeliest[:, 0], "float32")
-        return keras.Model(source, keras.ops.concatenate(written, axis=1))
+            step, states = coder.step(previous, states)
+            step = coder.layers["output"](coder.attend(step[:, None], encoded, mask))
+            outputs.append(step)
+            _, most_probable = keras.ops.top_k(step[:, 0], 1)  # argmax cannot be exported to ONNX
+            previous = keras.ops.cast(most_probable[:, 0], "float32")
+        return keras.Model(source, keras.ops.concatenate(outputs, axis=1))
 
     def _build_layers(self, sizes: tuple[int, int]) -> dict[str, Any]:
         from keras import layers
 
         cell = {"lstm": layers.LSTM, "gru": layers.GRU}[self.cell]
         options = {"return_sequences": True, "return_state": True, **self.weights()}
-        reader, width = cell(self.units, name="reader", **options), self.units
+        encoder, width = cell(self.units, name="reader", **options), self.units
         if self.bidirectional:
-            reader, width = layers.Bidirectional(cell(self.units, **options), name="reader"), 2 * self.units
-        made = {
+            encoder, width = layers.Bidirectional(cell(self.units, **options), name="reader"), 2 * self.units
+        built = {
             "source": layers.Embedding(sizes[0], self.embedding, mask_zero=True, name="source"),
-            "reader": reader,
+            "reader": encoder,
             "target": layers.Embedding(sizes[1], self.embedding, name="target"),
             "writer": cell(width, return_sequences=True, name="writer", **self.weights()),
         }
-        return made | ({"attention": layers.Dense(width, "tanh", name="attention")} if self.attention else {})
+        return built | ({"attention": layers.Dense(width, "tanh", name="attention")} if self.attention else {})
 
 
-class _Pair:
+class _EncoderDecoder:
     """The layers of encoder and decoder, and the steps that training and inference share."""
 
     def __init__(self, settings: Seq2Seq, layers: dict[str, Any]) -> None:
         self.settings = settings
         self.layers = layers
 
-    def read(self, source: keras.KerasTensor) -> tuple[Any, list[Any], Any]:
+    def encode(self, source: keras.KerasTensor) -> tuple[Any, list[Any], Any]:
         """Return the encoder's output at each step, its final state, and the mask of steps that are not padding."""
         from keras import layers, ops
 
-        read, *states = self.layers["reader"](self.layers["source"](source))
+        encoded, *states = self.layers["reader"](self.layers["source"](source))
         if self.settings.bidirectional:
             half = len(states) // 2
             states = [ops.concatenate([states[i], states[half + i]], axis=-1) for i in range(half)]
         rate = self.settings.dropout
-        return layers.Dropout(rate)(read) if rate else read, states, ops.not_equal(source, 0.0)
+        return layers.Dropout(rate)(encoded) if rate else encoded, states, ops.not_equal(source, 0.0)
 
-    def step(self, before: keras.KerasTensor, states: list[Any]) -> tuple[Any, list[Any]]:
+    def step(self, previous: keras.KerasTensor, states: list[Any]) -> tuple[Any, list[Any]]:
         """Decode one step with the decoder's cell; return its output and state."""
-        written, states = self.layers["writer"].cell(self.layers["target"](before), states)
-        return written, [*states] if isinstance(states, list | tuple) else [states]
+        decoded, states = self.layers["writer"].cell(self.layers["target"](previous), states)
+        return decoded, [*states] if isinstance(states, list | tuple) else [states]
 
-    def attend(self, written: Any, read: Any, there: Any) -> Any:
+    def attend(self, decoded: Any, encoded: Any, mask: Any) -> Any:
         """Return decoder steps combined with the encoder's steps weighted by similarity (dot-product attention)."""
         from keras import ops
 
         if not self.settings.attention:
-            return written
-        likeness = ops.matmul(written, ops.transpose(read, (0, 2, 1))) / float(read.shape[-1]) ** 0.5
-        weights = ops.softmax(ops.where(there[:, None, :], likeness, -1e9), axis=-1)
-        return self.layers["attention"](ops.concatenate([written, ops.matmul(weights, read)], axis=-1))
+            return decoded
+        similarity = ops.matmul(decoded, ops.transpose(encoded, (0, 2, 1))) / float(encoded.shape[-1]) ** 0.5
+        weights = ops.softmax(ops.where(mask[:, None, :], similarity, -1e9), axis=-1)
+        return self.layers["attention"](ops.concatenate([decoded, ops.matmul(weights, encoded)], axis=-1))

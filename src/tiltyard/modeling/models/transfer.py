@@ -39,22 +39,23 @@ class Transfer(DenseLayers):
     ending: Literal["flatten", "average"] = Field("flatten", description="Flatten the maps, or pool them globally.")
     units: list[int] = Field([512], description="Width of each dense layer after the base.")
 
-    _donor: Path | None = PrivateAttr(None)
+    _base_path: Path | None = PrivateAttr(None)
 
     @field_validator("base", mode="before")
     @classmethod
-    def _settings(cls, base: Any) -> Any:
+    def _validate_base(cls, base: Any) -> Any:
         """Validate settings by the family that they name."""
         if not isinstance(base, dict):
             return base
-        known = [name for name in plugins.names("models") if "image" in plugins.load("models", name).modalities]
+        families = {name: plugins.load("models", name) for name in plugins.names("models")}
+        known = [name for name, model in families.items() if "image" in model.modalities and model.trained_by_epochs]
         if base.get("family") not in known or base["family"] == "transfer":
-            others = ", ".join(name for name in known if name != "transfer")
-            raise ValueError(f"expected the family {others}; received {base.get('family')}")
+            expected = ", ".join(name for name in known if name != "transfer")
+            raise ValueError(f"expected the family {expected}; received {base.get('family')}")
         return plugins.load("models", base["family"]).model_validate(base)
 
     @model_validator(mode="after")
-    def _known(self) -> Transfer:
+    def _check_base(self) -> Transfer:
         if self.weights_of == "imagenet" and self.base not in NETWORKS:
             raise ValueError(f"base: expected {' or '.join(NETWORKS)} with imagenet; received {self.base}")
         return self
@@ -76,38 +77,38 @@ class Transfer(DenseLayers):
                 f"model.base: expected a trained task; {self.base} has no model",
                 hint=f"train it: tiltyard run {self.base}",
             )
-        self._donor = folder / "model.keras"
+        self._base_path = folder / "model.keras"
         return {"base": {"task": self.base, "version": version(folder)}}
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """Build the base up to its last feature maps, then the dense layers."""
         from keras import layers
 
-        x, trunk = self._trunk(features)
-        freeze(trunk, self.unfreeze)
-        x = trunk(x)
+        x, base_model = self._base_model(features)
+        freeze_all_but(base_model, self.unfreeze)
+        x = base_model(x)
         x = layers.Flatten()(x) if self.ending == "flatten" else layers.GlobalAveragePooling2D()(x)
-        return self.stacked(x, self.units)
+        return self.add_dense_layers(x, self.units)
 
-    def _trunk(self, features: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.Model]:
+    def _base_model(self, features: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.Model]:
         """Return the features as the base expects them, and the base."""
         import keras
 
         if isinstance(self.base, Model):
-            inside = keras.Input(features.shape[1:])
-            return features, cut(keras.Model(inside, self.base.build(inside)), inside)
+            inputs = keras.Input(features.shape[1:])
+            return features, feature_extractor(keras.Model(inputs, self.base.build(inputs)), inputs)
         if self.weights_of == "imagenet":
             return _imagenet(self.base, features)
-        if self._donor is None:
+        if self._base_path is None:
             raise TrainingError(f"model.base: call inherit before build: it finds the weights of {self.base}")
-        donor = keras.saving.load_model(self._donor, compile=False)
-        if donor.input_shape != features.shape:
-            taken, given = donor.input_shape[1:], features.shape[1:]
-            raise ValueError(f"base: expected images of {taken}, as in {self.base}; received {given}")
-        return features, cut(donor, donor.get_layer("standard").output)
+        base_model = keras.saving.load_model(self._base_path, compile=False)
+        if base_model.input_shape != features.shape:
+            expected, received = base_model.input_shape[1:], features.shape[1:]
+            raise ValueError(f"base: expected images of {expected}, as in {self.base}; received {received}")
+        return features, feature_extractor(base_model, base_model.get_layer("standard").output)
 
 
-def cut(model: keras.Model, start: keras.KerasTensor) -> keras.Model:
+def feature_extractor(model: keras.Model, start: keras.KerasTensor) -> keras.Model:
     """Return the part of a model from `start` to its last feature maps."""
     import keras
 
@@ -117,15 +118,15 @@ def cut(model: keras.Model, start: keras.KerasTensor) -> keras.Model:
     return keras.Model(start, maps[-1].output, name="base")
 
 
-def freeze(trunk: keras.Model, blocks: int) -> None:
+def freeze_all_but(base_model: keras.Model, blocks: int) -> None:
     """Make only the last blocks trainable; batch norm keeps its statistics, and dropout is switched off."""
     from keras import layers
 
-    heavy = [layer for layer in trunk.layers if layer.weights]
-    sizes = list(dict.fromkeys(layer.output.shape[1:3] for layer in reversed(heavy)))
-    for layer in trunk.layers:
-        chosen = layer.output.shape[1:3] in sizes[:blocks]
-        layer.trainable = chosen and not isinstance(layer, layers.BatchNormalization)
+    weighted_layers = [layer for layer in base_model.layers if layer.weights]
+    sizes = list(dict.fromkeys(layer.output.shape[1:3] for layer in reversed(weighted_layers)))
+    for layer in base_model.layers:
+        trainable = layer.output.shape[1:3] in sizes[:blocks]
+        layer.trainable = trainable and not isinstance(layer, layers.BatchNormalization)
         if isinstance(layer, layers.Dropout | layers.SpatialDropout2D):
             layer.rate = 0.0
 
@@ -137,7 +138,7 @@ def _imagenet(name: str, features: keras.KerasTensor) -> tuple[keras.KerasTensor
     module = getattr(keras.applications, name)
     x = keras.layers.Concatenate()([features] * 3) if features.shape[-1] == 1 else features
     try:
-        trunk = getattr(module, NETWORKS[name])(include_top=False, weights="imagenet", input_shape=x.shape[1:])
+        base_model = getattr(module, NETWORKS[name])(include_top=False, weights="imagenet", input_shape=x.shape[1:])
     except Exception as error:
         if isinstance(error, ValueError):  # the image is too small for the network
             raise
@@ -146,5 +147,5 @@ def _imagenet(name: str, features: keras.KerasTensor) -> tuple[keras.KerasTensor
             hint="try again with access to the internet, or use a trained task of this project: model.base: TASK",
         ) from None
     if name == "xception":
-        return x * 2.0 - 1.0, trunk
-    return keras.ops.take(x, [2, 1, 0], axis=-1) * 255.0 - MEANS, trunk
+        return x * 2.0 - 1.0, base_model
+    return keras.ops.take(x, [2, 1, 0], axis=-1) * 255.0 - MEANS, base_model

@@ -34,7 +34,7 @@ class Transformer(DenseLayers):
     )
 
     @model_validator(mode="after")
-    def _even(self) -> Transformer:
+    def _check_sizes(self) -> Transformer:
         if self.embedding % self.heads or self.embedding % 2:
             raise ValueError(f"embedding: expected an even multiple of heads, {self.heads}; received {self.embedding}")
         return self
@@ -48,15 +48,15 @@ class Transformer(DenseLayers):
         """Build the layers; padding (id 0) is masked in attention and pooling."""
         from keras import layers, ops
 
-        there = ops.not_equal(features, 0.0)
+        mask = ops.not_equal(features, 0.0)
         x = layers.Embedding(vocabulary_size, self.embedding)(features)
-        x = self._placed(x, features)
-        for place in range(self.blocks):
-            x = self._block(x, there, place)
-        x = self._pooled(layers.LayerNormalization()(x), there)
-        return self.stacked(x, self.units, before=self.blocks)
+        x = self._add_positions(x, features)
+        for index in range(self.blocks):
+            x = self._block(x, mask, index)
+        x = self._pool_steps(layers.LayerNormalization()(x), mask)
+        return self.add_dense_layers(x, self.units, first=self.blocks)
 
-    def _placed(self, x: keras.KerasTensor, features: keras.KerasTensor) -> keras.KerasTensor:
+    def _add_positions(self, x: keras.KerasTensor, features: keras.KerasTensor) -> keras.KerasTensor:
         """Add the positional encoding."""
         from keras import layers, ops
 
@@ -65,30 +65,30 @@ class Transformer(DenseLayers):
         steps = ops.cumsum(ops.ones_like(features), axis=1) - 1.0
         if self.positions == "learned":
             return x + layers.Embedding(features.shape[1], self.embedding)(steps)
-        waves = LONGEST_WAVE ** -np.linspace(0, 1, self.embedding // 2, endpoint=False, dtype=np.float32)
-        angles = steps[:, :, None] * waves
+        frequencies = LONGEST_WAVE ** -np.linspace(0, 1, self.embedding // 2, endpoint=False, dtype=np.float32)
+        angles = steps[:, :, None] * frequencies
         return x + ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
 
-    def _block(self, x: keras.KerasTensor, there: keras.KerasTensor, place: int) -> keras.KerasTensor:
+    def _block(self, x: keras.KerasTensor, mask: keras.KerasTensor, index: int) -> keras.KerasTensor:
         from keras import layers
 
-        dropped, of = self.blocks + len(self.units), self.embedding // self.heads
-        attention = layers.MultiHeadAttention(self.heads, of, **self.weights())
+        count, key_size = self.blocks + len(self.units), self.embedding // self.heads
+        attention = layers.MultiHeadAttention(self.heads, key_size, **self.weights())
         y = layers.LayerNormalization()(x)
-        y = attention(y, y, attention_mask=there[:, None, :], use_causal_mask=self.causal)
-        x = x + self.dropped(y, place, dropped)
+        y = attention(y, y, attention_mask=mask[:, None, :], use_causal_mask=self.causal)
+        x = x + self.apply_dropout(y, index, count)
         y = layers.Dense(self.hidden, **self.weights())(layers.LayerNormalization()(x))
-        y = layers.Dense(self.embedding, **self.weights())(self.activated(y))
-        return x + self.dropped(y, place, dropped)
+        y = layers.Dense(self.embedding, **self.weights())(self.apply_activation(y))
+        return x + self.apply_dropout(y, index, count)
 
-    def _pooled(self, x: keras.KerasTensor, there: keras.KerasTensor) -> keras.KerasTensor:
+    def _pool_steps(self, x: keras.KerasTensor, mask: keras.KerasTensor) -> keras.KerasTensor:
         """Return the mean of the steps that are not padding, the last of them, or all steps."""
         from keras import layers, ops
 
         if self.pool == "mean":
-            return layers.GlobalAveragePooling1D()(x, mask=there)
+            return layers.GlobalAveragePooling1D()(x, mask=mask)
         if self.pool == "none":
             return x
-        share = ops.cast(there, x.dtype)
-        after = ops.concatenate([share[:, 1:], ops.zeros_like(share[:, :1])], axis=1)
-        return ops.sum(x * (share - after)[:, :, None], axis=1)  # 1 where the next step is padding
+        present = ops.cast(mask, x.dtype)
+        next_present = ops.concatenate([present[:, 1:], ops.zeros_like(present[:, :1])], axis=1)
+        return ops.sum(x * (present - next_present)[:, :, None], axis=1)  # 1 where the next step is padding

@@ -36,4 +36,4 @@ class Vgg(WidthScaled):
             for _ in range(convolutions):
                 x = self.convolution(x, self.scaled(filters), 3)
             x = layers.MaxPooling2D(2)(x)
-        return self.stacked(layers.Flatten()(x), self.units)
+        return self.add_dense_layers(layers.Flatten()(x), self.units)

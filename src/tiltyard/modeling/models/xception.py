@@ -31,35 +31,36 @@ class Xception(WidthScaled):
 
         x = self.convolution(features, self.scaled(32), 3, strides=1 if self.small else 2, padding="valid")
         x = self.convolution(x, self.scaled(64), 3, padding="valid")
-        for place, filters in enumerate((128, 256, 728)):
-            x = self._halving(x, filters, filters, first=place == 0)
+        for index, filters in enumerate((128, 256, 728)):
+            x = self._halving_block(x, filters, filters, first=index == 0)
         for _ in range(self.blocks):
-            x = layers.Add()([x, self._separable(x, 728, 728, 728)])
-        x = self._halving(x, 728, 1024)
+            x = layers.Add()([x, self._separable_convolutions(x, 728, 728, 728)])
+        x = self._halving_block(x, 728, 1024)
         for filters in (1536, 2048):
-            x = self.activated(self._convolved(x, filters))
+            x = self.apply_activation(self._separable_convolution(x, filters))
         x = layers.GlobalAveragePooling2D()(x)
-        return self.stacked(self.dropped(x, 0, 1 + len(self.units)), self.units, before=1)
+        return self.add_dense_layers(self.apply_dropout(x, 0, 1 + len(self.units)), self.units, first=1)
 
-    def _halving(self, x: keras.KerasTensor, *filters: int, first: bool = False) -> keras.KerasTensor:
+    def _halving_block(self, x: keras.KerasTensor, *filters: int, first: bool = False) -> keras.KerasTensor:
         """Add a residual block that halves the size: two convolutions and pooling, with a strided shortcut."""
         from keras import layers
 
-        short = self.convolution(x, self.scaled(filters[-1]), 1, strides=2, active=False)
-        # the input of the first block is activated already
-        x = self._separable(self._convolved(x, filters[0]), *filters[1:]) if first else self._separable(x, *filters)
-        return layers.Add()([layers.MaxPooling2D(3, 2, padding="same")(x), short])
+        shortcut = self.convolution(x, self.scaled(filters[-1]), 1, strides=2, activate=False)
+        for index, count in enumerate(filters):
+            x = x if first and index == 0 else self.apply_activation(x)  # the first block reads activated maps
+            x = self._separable_convolution(x, count)
+        return layers.Add()([layers.MaxPooling2D(3, 2, padding="same")(x), shortcut])
 
-    def _separable(self, x: keras.KerasTensor, *filters: int) -> keras.KerasTensor:
+    def _separable_convolutions(self, x: keras.KerasTensor, *filters: int) -> keras.KerasTensor:
         """Add an activation and a separable convolution for each number of filters."""
         for count in filters:
-            x = self._convolved(self.activated(x), count)
+            x = self._separable_convolution(self.apply_activation(x), count)
         return x
 
-    def _convolved(self, x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
+    def _separable_convolution(self, x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
         from keras import layers
 
         weights = self.weights("depthwise", "pointwise", incoming=3)
-        bias = not self.batch_norm
-        x = layers.SeparableConv2D(self.scaled(filters), 3, padding="same", use_bias=bias, **weights)(x)
-        return self.finished(x, active=False)
+        use_bias = not self.batch_norm
+        x = layers.SeparableConv2D(self.scaled(filters), 3, padding="same", use_bias=use_bias, **weights)(x)
+        return self.finish_convolution(x, activate=False)

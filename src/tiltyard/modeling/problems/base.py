@@ -11,10 +11,15 @@ from pydantic import Field
 
 from tiltyard.arrays import Array, Fitted, Rows
 from tiltyard.errors import RequestError
+from tiltyard.modeling.columns._number_format import NumberFormat
 from tiltyard.modeling.columns.base import Column
+from tiltyard.modeling.columns.number import Number
 from tiltyard.settings import Bounds, Settings
 
 Run = Callable[[Rows], Array]  # runs the model on parsed rows and returns its outputs
+
+
+MAX_MISSING = 0.05  # of the rows
 
 
 class Target(Settings):
@@ -32,6 +37,18 @@ class Target(Settings):
         default=False, description="Series with two classes: the second if the value at the horizon is higher."
     )
     log: bool = Field(default=False, description="Learn log(1 + value); predictions are in the original unit.")
+    written: NumberFormat | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="How the numbers are written, if not plainly, such as 1.002,66 €.",
+    )
+    drop_missing: float = Field(
+        MAX_MISSING,
+        ge=0,
+        lt=1,
+        exclude_if=MAX_MISSING.__eq__,
+        description="Rows without a target are left out if they are at most this share of a table; else refused.",
+    )
     unit: str = ""
     length: int | None = Field(None, ge=1, le=1000, description="Texts: maximum number of tokens of a prediction.")
     by: Literal["words", "characters"] = Field("characters", description="Texts: what a token is.")
@@ -40,6 +57,11 @@ class Target(Settings):
     def labels(self) -> list[str]:
         """The labels; empty if the target is a number or a text."""
         return [] if self.threshold is not None or self.rise else self.classes or []
+
+    @property
+    def number(self) -> Number:
+        """A column that reads the target's cells as numbers."""
+        return Number(written=self.written, missing="median")
 
     @property
     def display_name(self) -> str:
@@ -82,6 +104,11 @@ class Problem(ABC):
         dict[str, tuple[str, ...]]
     ]  # output activation -> losses that it allows; the first of each is the default
     targets: ClassVar[str]  # "number", "label" or "text"
+    threshold: float | None = None  # probability from which the second of two labels is predicted, if not the larger
+
+    def fitted_to(self, target: Fitted) -> Problem:
+        """Return the problem with what was fitted to the targets; by default nothing changes."""
+        return self
 
     @abstractmethod
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:

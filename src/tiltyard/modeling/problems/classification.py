@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tiltyard.arrays import Array
+from tiltyard.arrays import Array, Fitted
 from tiltyard.modeling.problems.base import FittedEncoder, Problem, Target
 
 
@@ -16,22 +16,31 @@ class Classification(Problem):
     losses: ClassVar = {"softmax": ("sparse_categorical_crossentropy",), "sigmoid": ("binary_crossentropy",)}
     targets: ClassVar = "label"
 
+    def __init__(self, threshold: float | None = None) -> None:
+        self.threshold = threshold
+
+    def fitted_to(self, target: Fitted) -> Classification:
+        """Return the problem with the decision threshold of a model."""
+        return Classification(target.get("threshold"))
+
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
         """Return one unit per class, or 1 for a sigmoid."""
         return 1 if output == "sigmoid" else len(_classes(target))
 
     def decode(self, outputs: Array, classes: list[str]) -> list[Any]:
         """Return label and probabilities of each row."""
-        shares = probabilities(outputs)
+        class_probabilities = probabilities(outputs)
+        predicted = labels(class_probabilities, self.threshold).tolist()
         return [
-            {"label": classes[place], "probabilities": dict(zip(classes, row, strict=True))}
-            for place, row in zip(shares.argmax(axis=1).tolist(), shares.tolist(), strict=True)
+            {"label": classes[index], "probabilities": dict(zip(classes, row, strict=True))}
+            for index, row in zip(predicted, class_probabilities.tolist(), strict=True)
         ]
 
     def decode_arrays(self, outputs: Array, classes: list[str]) -> list[Array] | None:
         """Return labels and probabilities."""
-        shares = probabilities(outputs)
-        return [np.array(classes, dtype=object)[shares.argmax(axis=1)], shares.astype(np.float64)]
+        class_probabilities = probabilities(outputs)
+        predicted = labels(class_probabilities, self.threshold)
+        return [np.array(classes, dtype=object)[predicted], class_probabilities.astype(np.float64)]
 
     def purpose(self, target: Target) -> str:
         """Return a phrase such as: the label of `species`, one of a, b, with probabilities."""
@@ -39,9 +48,9 @@ class Classification(Problem):
 
     def json_schema(self, target: Target) -> dict[str, Any]:
         """Return the schema: an object with label and probabilities."""
-        classes, share = _classes(target), {"type": "number", "minimum": 0, "maximum": 1}
-        shares = {"type": "object", "properties": dict.fromkeys(classes, share), "required": classes}
-        properties = {"label": {"enum": classes}, "probabilities": shares}
+        classes, probability = _classes(target), {"type": "number", "minimum": 0, "maximum": 1}
+        class_probabilities = {"type": "object", "properties": dict.fromkeys(classes, probability), "required": classes}
+        properties = {"label": {"enum": classes}, "probabilities": class_probabilities}
         return {"type": "object", "properties": properties, "required": list(properties)}
 
 
@@ -52,3 +61,11 @@ def _classes(target: Target) -> list[str]:
 def probabilities(outputs: Array) -> Array:
     """Return a probability for each class; a single sigmoid is that of the second class."""
     return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
+
+
+def labels(outputs: Array, threshold: float | None = None) -> Array:
+    """Return the index of each row's label: the most probable one, or of two the second from the threshold on."""
+    shares = probabilities(outputs)
+    if threshold is None:
+        return np.asarray(shares.argmax(axis=1))
+    return (shares[:, 1].astype(np.float64) >= threshold).astype(np.int64)

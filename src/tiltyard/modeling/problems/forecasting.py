@@ -27,8 +27,8 @@ class Forecasting(Regression):
         """Return a number or a list of numbers for each row; with intervals, an object with three lists."""
         if outputs.ndim == 3:
             return [dict(zip(ENDS, row, strict=True)) for row in outputs.astype(np.float64).tolist()]
-        answers: list[Any] = outputs.astype(np.float64).tolist()
-        return [row[0] for row in answers] if outputs.shape[1] == 1 else answers
+        forecasts: list[Any] = outputs.astype(np.float64).tolist()
+        return [row[0] for row in forecasts] if outputs.shape[1] == 1 else forecasts
 
     def decode_arrays(self, outputs: Array, classes: list[str]) -> list[Array] | None:
         """Return the forecasts, and with intervals their lower and upper bounds."""
@@ -37,16 +37,16 @@ class Forecasting(Regression):
 
     def purpose(self, target: Target) -> str:
         """Return a phrase such as: the next 3 values of `price`."""
-        steps, share = target.horizon, target.interval
-        what = "the next value" if steps == 1 else f"the next {steps} values"
-        ends = f", each with a prediction interval of {share:.0%}" if share else ""
+        steps, coverage = target.horizon, target.interval
+        values = "the next value" if steps == 1 else f"the next {steps} values"
+        interval = f", each with a prediction interval of {coverage:.0%}" if coverage else ""
         unit = f" ({target.unit})" if target.unit else ""
-        return f"{what} of `{target.column}`{unit}{ends}"
+        return f"{values} of `{target.column}`{unit}{interval}"
 
     def json_schema(self, target: Target) -> dict[str, Any]:
-        """Return the schema of what `answer` returns."""
+        """Return the schema of what `decode` returns."""
         number, steps = super().json_schema(target), target.horizon
-        several = {"type": "array", "items": number, "minItems": steps, "maxItems": steps}
+        forecasts = {"type": "array", "items": number, "minItems": steps, "maxItems": steps}
         if target.interval:
-            return {"type": "object", "properties": dict.fromkeys(ENDS, several), "required": [*ENDS]}
-        return number if steps == 1 else several
+            return {"type": "object", "properties": dict.fromkeys(ENDS, forecasts), "required": [*ENDS]}
+        return number if steps == 1 else forecasts

@@ -16,7 +16,7 @@ from tiltyard.modeling.columns._vocabulary import UNKNOWN
 from tiltyard.modeling.columns.prose import Prose, ids
 from tiltyard.modeling.problems.base import FittedEncoder, Problem, Run, Target
 
-LEAST = 1e-12  # replaces a probability that float32 rounded to zero
+MIN_PROBABILITY = 1e-12  # replaces a probability that float32 rounded to zero
 
 
 class Generation(Problem):
@@ -36,28 +36,28 @@ class Generation(Problem):
 
     def condense(self, encoder: FittedEncoder, truth: Array, outputs: Array) -> Array:
         """Return the sum of negative log probabilities, the correct characters, and all characters of each row."""
-        right = self.ids(encoder, truth)
-        there = right > 0
-        given = np.take_along_axis(outputs, right[:, :, None].astype(np.int64), axis=2)[:, :, 0]
-        surprise = -np.log(np.maximum(given.astype(np.float64), LEAST))
-        guessed = (outputs.argmax(axis=2) == right) & there & (right != UNKNOWN)
-        return np.stack([(surprise * there).sum(axis=1), guessed.sum(axis=1), there.sum(axis=1)], axis=1)
+        ids = self.ids(encoder, truth)
+        mask = ids > 0
+        true_probability = np.take_along_axis(outputs, ids[:, :, None].astype(np.int64), axis=2)[:, :, 0]
+        losses = -np.log(np.maximum(true_probability.astype(np.float64), MIN_PROBABILITY))
+        correct = (outputs.argmax(axis=2) == ids) & mask & (ids != UNKNOWN)
+        return np.stack([(losses * mask).sum(axis=1), correct.sum(axis=1), mask.sum(axis=1)], axis=1)
 
     def respond(self, encoder: FittedEncoder, run: Run, rows: Rows) -> list[Any]:
         """Generate text: sample a character, append it and predict again, for all rows at once."""
         name, _ = _prose(encoder)
-        known = {place: character for character, place in encoder.fitted[name]["ids"].items()}
-        wishes = rows[name].copy()
-        chances = [np.random.default_rng(seed) for seed in wishes["seed"]]
-        written = [""] * len(wishes)
-        for step in deadline.stepwise(range(int(wishes["length"].max()))):
-            guesses = run({name: wishes})
-            for i in np.flatnonzero(wishes["length"] > step):
-                last = len(str(wishes["text"][i])) - 1
-                character = known[_draw(guesses[i, last], float(wishes["temperature"][i]), chances[i])]
-                written[i] += character
-                wishes["text"][i] = (str(wishes["text"][i]) + character)[-_prose(encoder)[1].length :]
-        return self.decode(np.array(written, dtype=np.str_), [])
+        characters = {index: character for character, index in encoder.fitted[name]["ids"].items()}
+        requests = rows[name].copy()
+        generators = [np.random.default_rng(seed) for seed in requests["seed"]]
+        texts = [""] * len(requests)
+        for step in deadline.stepwise(range(int(requests["length"].max()))):
+            outputs = run({name: requests})
+            for i in np.flatnonzero(requests["length"] > step):
+                last = len(str(requests["text"][i])) - 1
+                character = characters[_draw(outputs[i, last], float(requests["temperature"][i]), generators[i])]
+                texts[i] += character
+                requests["text"][i] = (str(requests["text"][i]) + character)[-_prose(encoder)[1].length :]
+        return self.decode(np.array(texts, dtype=np.str_), [])
 
     def decode(self, outputs: Array, classes: list[str]) -> list[Any]:
         """Return the generated texts."""
@@ -78,10 +78,10 @@ def _prose(encoder: FittedEncoder) -> tuple[str, Prose]:
     return name, column
 
 
-def _draw(guesses: Array, temperature: float, chance: np.random.Generator) -> int:
+def _draw(distribution: Array, temperature: float, generator: np.random.Generator) -> int:
     """Sample the id of a character: the most probable one at temperature 0, more random at a higher one."""
-    logs = np.log(np.maximum(guesses[UNKNOWN + 1 :].astype(np.float64), LEAST))
+    logs = np.log(np.maximum(distribution[UNKNOWN + 1 :].astype(np.float64), MIN_PROBABILITY))
     if temperature == 0:
         return int(logs.argmax()) + UNKNOWN + 1
     weights = np.exp((logs - logs.max()) / temperature)
-    return int(chance.choice(len(weights), p=weights / weights.sum())) + UNKNOWN + 1
+    return int(generator.choice(len(weights), p=weights / weights.sum())) + UNKNOWN + 1

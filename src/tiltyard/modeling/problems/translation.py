@@ -12,7 +12,7 @@ import numpy as np
 
 from tiltyard.arrays import Array, Fitted, Rows
 from tiltyard.errors import DataError
-from tiltyard.modeling.columns._vocabulary import END, PAD, START, learned
+from tiltyard.modeling.columns._vocabulary import END, PAD, START, frequent_tokens
 from tiltyard.modeling.problems.base import FittedEncoder, Problem, Run, Target
 
 MEASURES = ("exact", "edits", "length")
@@ -28,8 +28,8 @@ class Translation(Problem):
         """Fit the vocabulary of the target; each text ends with an end token."""
         if target.length is None:  # the loader requires it
             raise DataError("target.length: expected the maximum number of tokens of a target text")
-        ranked = learned((split(str(text), target.by) for text in truth), 1)
-        ids = {word: place for place, word in enumerate(ranked, start=END + 1)}
+        ranked = frequent_tokens((split(str(text), target.by) for text in truth), 1)
+        ids = {token: index for index, token in enumerate(ranked, start=END + 1)}
         return {"ids": ids, "by": target.by, "steps": target.length + 1}
 
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
@@ -38,12 +38,12 @@ class Translation(Problem):
 
     def ids(self, encoder: FittedEncoder, truth: Array) -> Array:
         """Return the ids of the target text, END, then padding."""
-        known, steps = encoder.target["ids"], encoder.target["steps"]
-        found = np.full((len(truth), steps), PAD, dtype=np.int32)
-        for row, text in zip(found, truth.tolist(), strict=True):
-            words = split(text, encoder.target["by"])[: steps - 1]
-            row[: len(words) + 1] = [*(known.get(word, START) for word in words), END]
-        return found
+        vocabulary, steps = encoder.target["ids"], encoder.target["steps"]
+        ids = np.full((len(truth), steps), PAD, dtype=np.int32)
+        for row, text in zip(ids, truth.tolist(), strict=True):
+            tokens = split(text, encoder.target["by"])[: steps - 1]
+            row[: len(tokens) + 1] = [*(vocabulary.get(token, START) for token in tokens), END]
+        return ids
 
     def condense(self, encoder: FittedEncoder, truth: Array, outputs: Array) -> Array:
         """Return text, correctness, edit distance and length for each row."""
@@ -71,33 +71,33 @@ def split(text: str, by: str) -> list[str]:
     return text.split() if by == "words" else [*text]
 
 
-def judged(answers: list[str], truth: Array, by: str) -> Array:
+def judged(predicted: list[str], truth: Array, by: str) -> Array:
     """Return text, correctness, edit distance and length for each row, for the metrics."""
-    width = max(1, *map(len, answers), *map(len, truth.tolist()))
-    found = np.zeros(len(answers), dtype=[("text", f"U{width}"), *((name, "f8") for name in MEASURES)])
-    for row, (answer, right) in enumerate(zip(answers, truth.tolist(), strict=True)):
-        meant = split(right, by)
-        found[row] = (answer, answer == right, edits(split(answer, by), meant), len(meant))
-    return found
+    width = max(1, *map(len, predicted), *map(len, truth.tolist()))
+    records = np.zeros(len(predicted), dtype=[("text", f"U{width}"), *((name, "f8") for name in MEASURES)])
+    for row, (text, actual) in enumerate(zip(predicted, truth.tolist(), strict=True)):
+        tokens = split(actual, by)
+        records[row] = (text, text == actual, edits(split(text, by), tokens), len(tokens))
+    return records
 
 
-def edits(one: list[str], other: list[str]) -> int:
+def edits(first: list[str], second: list[str]) -> int:
     """Return the edit distance (Levenshtein) of two lists."""
-    before: list[int] = [*range(len(other) + 1)]
-    for place, word in enumerate(one, start=1):
-        row = [place]
-        for i, wanted in enumerate(other, start=1):
-            row.append(min(before[i] + 1, row[-1] + 1, before[i - 1] + int(word != wanted)))
-        before = row
-    return before[-1]
+    previous: list[int] = [*range(len(second) + 1)]
+    for i, token in enumerate(first, start=1):
+        row = [i]
+        for j, expected in enumerate(second, start=1):
+            row.append(min(previous[j] + 1, row[-1] + 1, previous[j - 1] + int(token != expected)))
+        previous = row
+    return previous[-1]
 
 
 def _texts(encoder: FittedEncoder, outputs: Array) -> list[str]:
     """Decode the most probable ids up to the end token."""
-    known = {place: word for word, place in encoder.target["ids"].items()}
-    glue = " " if encoder.target["by"] == "words" else ""
+    tokens = {index: token for token, index in encoder.target["ids"].items()}
+    separator = " " if encoder.target["by"] == "words" else ""
     texts = []
     for row in outputs.argmax(axis=2).tolist():
         end = row.index(END) if END in row else len(row)
-        texts.append(glue.join(known.get(place, "") for place in row[:end]))
+        texts.append(separator.join(tokens.get(index, "") for index in row[:end]))
     return texts

@@ -1,6 +1,6 @@
-"""Parts of a table for validation: what expectations about single cells need to know of a column without all its rows.
+"""Parts of a table for validation, with summaries of columns for expectations about single cells.
 
-Texts are converted and judged once for each distinct text, numbers within bounds by the least and the greatest.
+Each distinct text is converted and checked once; numbers within bounds are checked by the least and the greatest.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class FactPart:
 
 
 def of_frame(frame: pd.DataFrame) -> FactPart:
-    """Return a part whose facts are known already."""
+    """Return a part whose facts are computed already."""
     return FactPart(0, len(frame), lambda names: frame[[*names]])
 
 
@@ -100,5 +100,7 @@ def _bounds(cells: pa.Array, facts: Callable[[pa.Array], pd.Series[Any]]) -> Bou
         known = known[~np.isnan(known)]
     if not len(known):
         return None
-    ends = pa.array([known.min(), known.max()], cells.type)
-    return BoundsOfFacts(facts(ends), len(cells) - len(known))
+    extremes = facts(pa.array([known.min(), known.max()], cells.type))
+    if extremes.isna().any():  # a number that means a missing value hides the true end
+        return None
+    return BoundsOfFacts(extremes, len(cells) - len(known))

@@ -15,7 +15,6 @@ from tiltyard.arrays import Array, Cells, ParsedRows, Rows, is_missing
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.errors import DataError, RequestError, format_value
-from tiltyard.expectation import Expectation, between, in_set, not_null, row_count
 from tiltyard.modeling.columns.base import distinct
 from tiltyard.modeling.columns.number import LARGEST, arrow_numbers
 from tiltyard.preparation.modalities import _fact_parts
@@ -45,7 +44,9 @@ class RawTable:
 class Modality(ABC):
     """Base class of modalities: how raw data are read; each plug-in in this folder implements one."""
 
+    drops_rows: ClassVar[bool] = False  # whether rows without a target are left out
     file: ClassVar[str]  # the raw file; a table may have any readable suffix
+    times: Array | None = None  # of each row, if several rows have one time step; set by rows()
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -82,28 +83,17 @@ class Modality(ABC):
         """Return how many neighbouring rows share values with a row."""
         return 0
 
-    def implied_expectations(self, task: Task) -> list[Expectation]:
-        """Return the expectations that the task's rows, columns and target imply."""
-        columns = [e for name, column in task.columns.items() for e in column.expectations(name)]
-        return [row_count(task.rows), *columns, *self._target_expectations(task)]
-
-    def _target_expectations(self, task: Task) -> list[Expectation]:
-        name, bounds = task.target.column, task.target.bounds
-        expected = [not_null(name)] if name not in task.columns else []
-        expected += [between(name, bounds)] if bounds else []
-        return expected + ([in_set(name, task.target.labels)] if task.target.labels else [])
-
     def raw_file(self, folder: Path) -> Path:
         """Return the raw file; raise a DataError if it is missing or not the only one."""
-        found = sorted(path for path in folder.glob("*.*") if path.name.partition(".")[0] in self.stems)
-        if not found:
+        paths = sorted(path for path in folder.glob("*.*") if path.name.partition(".")[0] in self.stems)
+        if not paths:
             raise DataError(
                 f"no raw data: expected {folder.name}/{self.file}", hint=f"fetch it: tiltyard fetch {folder.name}"
             )
-        if len(found) > 1:
-            names = ", ".join(path.name for path in found)
+        if len(paths) > 1:
+            names = ", ".join(path.name for path in paths)
             raise DataError(f"expected one raw file in {folder.name}; received {names}", hint="remove all but one")
-        return found[0]
+        return paths[0]
 
 
 def version_reader(task: Task) -> Callable[[Path], pd.DataFrame]:
@@ -121,12 +111,12 @@ def parse_target(task: Task, values: Sequence[object]) -> Array:
     if not task.target.labels:
         numbers = _parse_numbers(task, values)
         return numbers if task.target.threshold is None else (numbers >= task.target.threshold).astype(np.int64)
-    places = {label: place for place, label in enumerate(task.classes)}
-    unknown = sorted({str(value) for value in values} - places.keys())
+    label_indices = {label: place for place, label in enumerate(task.classes)}
+    unknown = sorted({str(value) for value in values} - label_indices.keys())
     if unknown:
         expected = ", ".join(task.classes)
         raise DataError(f"target.classes: expected {expected}; the data also holds {', '.join(unknown[:10])}")
-    return np.array([places[str(value)] for value in values], dtype=np.int64)
+    return np.array([label_indices[str(value)] for value in values], dtype=np.int64)
 
 
 def _parse_texts(task: Task, values: Sequence[object]) -> Array:
@@ -145,13 +135,15 @@ def _parse_texts(task: Task, values: Sequence[object]) -> Array:
 
 def _parse_numbers(task: Task, values: Sequence[object] | Array) -> Array:
     name = task.target.column
+    if task.target.written and not isinstance(values, np.ndarray):
+        values = task.target.number.read(values)
     try:
         numbers = np.array(values, dtype=np.float64)
     except (ValueError, TypeError) as error:
         raise DataError(f"target {name}: expected numbers: {error}") from None
-    good = np.abs(numbers) <= LARGEST  # NaN is not
-    if not good.all():
-        first = int(np.argmin(good))
+    valid = np.abs(numbers) <= LARGEST  # false for NaN
+    if not valid.all():
+        first = int(np.argmin(valid))
         expected = f"a number of at most {LARGEST:g}, either sign," if np.isfinite(numbers[first]) else "a number"
         raise DataError(f"target {name}: expected {expected} in every row; row {first} holds {numbers[first]:g}")
     if task.target.log and (numbers <= -1).any():
@@ -163,12 +155,22 @@ def parse_target_column(task: Task, cells: pd.Series) -> Array:
     """Return the truth of a whole column of a file."""
     if task.problem_type.targets == "text":
         return parse_target(task, cells.tolist())
-    if task.classes and (found := distinct(cells)):
-        places, values = found
+    if task.classes and (coded := distinct(cells)):
+        places, values = coded
         return parse_target(task, values)[places]
+    if task.target.written and not task.classes:
+        return _parse_numbers(task, _parse_written(task, cells))
     if not task.classes and cells.dtype.kind in "if":
         return _parse_numbers(task, cells.to_numpy(np.float64))
     return parse_target(task, cells.tolist())
+
+
+def _parse_written(task: Task, cells: pd.Series) -> Array:
+    try:
+        return task.target.number.parse_cells(cells, task.target.column)
+    except RequestError as error:
+        place, _, name = error.field.removeprefix("instances[").partition("].")
+        raise DataError(f"target {name}: row {cells.index[int(place)]}: {error.message}") from None
 
 
 def parse_arrow_target(task: Task, cells: pa.Array) -> Array | None:
@@ -181,12 +183,12 @@ def parse_arrow_target(task: Task, cells: pa.Array) -> Array | None:
         coded = cells.dictionary_encode()
         truth: Array = parse_target(task, coded.dictionary.to_pylist()).take(coded.indices.to_numpy())
         return truth
-    numbers = None if task.classes else arrow_numbers(cells)
+    numbers = None if task.classes or task.target.written else arrow_numbers(cells)
     return None if numbers is None else _parse_numbers(task, numbers)
 
 
 def parse_arrow_column(task: Task, name: str, cells: pa.Array) -> Cells | None:
-    """Parse a whole column; None if `parse_column` has to parse it, or has to explain what is wrong with it."""
+    """Parse a whole column; None if `parse_column` has to parse it, or has to report what is wrong with it."""
     return task.columns[name].parse_arrow(cells, name)
 
 

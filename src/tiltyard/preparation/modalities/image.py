@@ -16,7 +16,8 @@ from tiltyard.arrays import Array, ParsedRows, Rows, decoded
 from tiltyard.config.task import Task
 from tiltyard.data.images import zip_writer
 from tiltyard.errors import DataError
-from tiltyard.modeling.columns.image import LARGEST, decode_errors
+from tiltyard.modeling.columns import _image_sanitizer
+from tiltyard.modeling.columns.image import FORMATS, LARGEST, decode_errors
 from tiltyard.modeling.columns.image import Image as ImageColumn
 from tiltyard.preparation.modalities.base import Modality, parse_target
 from tiltyard.preparation.split import PART_COLUMN
@@ -45,7 +46,7 @@ class Image(Modality):
         """Return one row for each image, sorted by path."""
         rows, truth = zip(*self.chunks(task, folder), strict=True)
         ((name, _),) = task.columns.items()
-        return {name: np.concatenate([decoded(some[name]) for some in rows])}, np.concatenate(truth)
+        return {name: np.concatenate([decoded(chunk[name]) for chunk in rows])}, np.concatenate(truth)
 
     def chunks(self, task: Task, folder: Path) -> Iterator[tuple[ParsedRows, Array]]:
         """Yield images in chunks."""
@@ -110,8 +111,10 @@ def _facts(path: str, content: bytes, target: str) -> dict[str, Any]:
         "decodes": False,
     }
     try:
-        image = Pillow.open(io.BytesIO(content), formats=["PNG", "JPEG"])
-        facts |= {"width": image.width, "height": image.height, "channels": len(image.getbands())}
+        file = _image_sanitizer.stripped(content, LARGEST)
+        image = Pillow.open(io.BytesIO(file.content), formats=FORMATS)
+        width, height = (image.height, image.width) if file.orientation > 4 else image.size
+        facts |= {"width": width, "height": height, "channels": len(image.getbands())}
         if image.width * image.height <= LARGEST:
             pixels = np.asarray(image)
             facts |= {"decodes": True, "darkest": int(pixels.min()), "brightest": int(pixels.max())}

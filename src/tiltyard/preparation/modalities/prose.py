@@ -42,7 +42,7 @@ class Prose(Modality):
         return {name: column.windows([text[start : start + length] for start in starts])}, truth
 
     def overlap(self, task: Task) -> int:
-        """Return 1: the truth of a window ends with the first character of the next. Repeated lines are no error."""
+        """Return 1: the truth of a window ends with the first character of the next one. Lines may repeat."""
         return 1
 
     def _text(self, folder: Path) -> str:

@@ -14,6 +14,7 @@ from tiltyard.data import table_reader
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns._datetime_format import times
 from tiltyard.modeling.columns.series import Series as SeriesColumn
+from tiltyard.preparation.modalities import _gaps as gaps
 from tiltyard.preparation.modalities.base import Modality
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Series(Modality):
     file: ClassVar = "series.csv"
 
     def __init__(self) -> None:
-        self.groups = 1  # set by rows()
+        self.groups = 1  # set by rows() and chunks(), like times
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -37,13 +38,10 @@ class Series(Modality):
 
     def facts(self, task: Task, folder: Path) -> pd.DataFrame:
         """Return the series, and each row's time step in units of the median: 1 is regular, -1 means newest first."""
-        import pandas as pd
-
         column, path = _column(task), self.raw_file(folder)
-        frame = table_reader.read(path, task.source.dialect).frame
+        frame = table_reader.read(path, task.source.dialect, texts=_texts(task)).frame
         table_reader.require_columns(path, _required_columns(task), frame.columns)
-        for name in task.columns:
-            frame[name] = pd.to_numeric(frame[name], errors="coerce")
+        frame = _filled(task, _numeric(task, frame))
         steps = _times(frame, column).groupby(_group_numbers(frame, column), sort=False).diff()
         frame["gap"] = (steps / (abs(steps.median()) or 1.0)).fillna(1.0).round(6)
         return frame
@@ -51,24 +49,28 @@ class Series(Modality):
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
         """Return one row for each window, ordered by time and then group; the truth is what follows it."""
         rows, truth = zip(*self.chunks(task, folder), strict=True)
-        return {name: np.concatenate([decoded(some[name]) for some in rows]) for name in task.columns}, np.concatenate(
-            truth
-        )
+        windows = {name: np.concatenate([decoded(chunk[name]) for chunk in rows]) for name in task.columns}
+        return windows, np.concatenate(truth)
 
     def chunks(self, task: Task, folder: Path) -> Iterator[tuple[ParsedRows, Array]]:
         """Yield the same rows in chunks: windows overlap, so all of them take many times the memory of the series."""
         column, target = _column(task), task.target
-        frame = table_reader.read(self.raw_file(folder), task.source.dialect, _required_columns(task)).frame
-        needed = column.window + target.horizon  # values for one row
-        long_enough = [places for places in _places_by_group(frame, column) if len(places) >= needed]
+        path, required = self.raw_file(folder), _required_columns(task)
+        frame = _filled(
+            task, _numeric(task, table_reader.read(path, task.source.dialect, required, _texts(task)).frame)
+        )
+        min_values = column.window + target.horizon  # for one row
+        long_enough = [places for places in _places_by_group(frame, column) if len(places) >= min_values]
         if not long_enough:
-            raise DataError(f"expected at least {needed} values, window and horizon; received {len(frame)}")
+            raise DataError(f"expected at least {min_values} values, window and horizon; received {len(frame)}")
         self.groups = len(long_enough)
         by_group = np.concatenate(long_enough)  # so that the steps of a group follow one another
         values = {name: _values(frame, name)[by_group] for name in task.columns}
         ends = _ends([len(places) for places in long_enough], column.window, target.horizon)
         if column.group:
-            ends = ends[np.argsort(_times(frame, column).to_numpy()[by_group[ends]], kind="stable")]
+            times_of_rows = _times(frame, column).to_numpy()[by_group[ends]]
+            order = np.argsort(times_of_rows, kind="stable")
+            ends, self.times = ends[order], times_of_rows[order]
         del frame
         for start in range(0, len(ends), size := max(1, CHUNK_VALUES // column.window)):
             places = ends[start : start + size, None]
@@ -78,6 +80,34 @@ class Series(Modality):
     def overlap(self, task: Task) -> int:
         """Return the length of window and horizon, minus 1, times the number of groups."""
         return (_column(task).window + task.target.horizon - 1) * self.groups
+
+
+def _texts(task: Task) -> list[str]:
+    """Return the columns whose cells are read as texts, since they are no plain numbers."""
+    return [name for name in task.columns if getattr(task.columns[name], "written", None)]
+
+
+def _numeric(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with its series as numbers, NaN where a cell is none."""
+    import pandas as pd
+
+    for name, column in task.columns.items():
+        written = isinstance(column, SeriesColumn) and column.written
+        cells = column.number.facts_of_cells(frame[name]) if written else frame[name]  # type: ignore[attr-defined]
+        frame[name] = pd.to_numeric(cells, errors="coerce")
+    return frame
+
+
+def _filled(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with missing steps and values filled, if the task says so; its repairs tell how many."""
+    column = _column(task)
+    if column.gaps == "refuse":
+        return frame
+    groups = _group_numbers(frame, column)
+    parts = [
+        gaps.fill(part, _times(part, column), column, [*task.columns]) for _, part in frame.groupby(groups, sort=False)
+    ]
+    return gaps.joined(frame, parts, column)
 
 
 def _ends(lengths: list[int], window: int, horizon: int) -> Array:
@@ -122,6 +152,9 @@ def _times(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[float]:
     """Return the time of each row as a number; without a time column, its position."""
     import pandas as pd
 
+    if "_time" in frame:  # of rows whose gaps were filled
+        times_filled: pd.Series[float] = frame["_time"]
+        return times_filled
     if not column.order:
         return pd.Series(np.arange(len(frame), dtype=np.float64), index=frame.index)
     return times(frame[column.order], column.format)

@@ -11,6 +11,7 @@ import numpy as np
 from tiltyard.arrays import Array, ParsedRows, Rows, decoded
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
+from tiltyard.errors import DataError
 from tiltyard.preparation.modalities import _fact_parts
 from tiltyard.preparation.modalities._fact_parts import FactPart
 from tiltyard.preparation.modalities.base import (
@@ -34,6 +35,10 @@ class Table(Modality):
     """table.csv, or table with another suffix."""
 
     file: ClassVar = "table.csv"
+    drops_rows: ClassVar = True
+
+    def __init__(self) -> None:
+        self.dropped = self.rows_read = 0  # set by chunks()
 
     def facts(self, task: Task, folder: Path) -> pd.DataFrame:
         """Return the table with each column converted to its type."""
@@ -64,14 +69,28 @@ class Table(Modality):
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
         """Return one row for each line."""
         rows, truth = zip(*self.chunks(task, folder), strict=True)
-        whole = {name: np.concatenate([decoded(some[name]) for some in rows]) for name in task.columns}
-        return whole, np.concatenate(truth)
+        columns = {name: np.concatenate([decoded(chunk[name]) for chunk in rows]) for name in task.columns}
+        return columns, np.concatenate(truth)
 
     def chunks(self, task: Task, folder: Path) -> Iterator[tuple[ParsedRows, Array]]:
-        """Yield rows in chunks."""
+        """Yield rows in chunks, without those that have no target; refuse a table with too many of these."""
         table = self._table(task, folder)
+        self.dropped = self.rows_read = 0
         for start, part in table.tables([*task.columns, task.target.column], CHUNK_ROWS):
-            yield _parsed(task, table, part, start)
+            known = _known(task, part)
+            self.dropped, self.rows_read = self.dropped + int((~known).sum()), self.rows_read + len(known)
+            if known.any():
+                yield _parsed(task, table, part, start, known)
+        if self.dropped > task.target.drop_missing * self.rows_read:
+            expected = f"expected a {task.target.column} in at least {1 - task.target.drop_missing:.0%} of the rows"
+            raise DataError(
+                f"{expected}; it is missing in {self.dropped:,} of {self.rows_read:,}",
+                hint="find the missing targets, or raise target.drop_missing to leave these rows out",
+            )
+
+    def notes(self, folder: Path) -> list[str]:
+        """Return how many rows were left out because they have no target."""
+        return [f"{self.dropped:,} of {self.rows_read:,} rows have no target: left out"] if self.dropped else []
 
     def raw_column(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
         """Return the whole column."""
@@ -79,7 +98,11 @@ class Table(Modality):
 
         table = self._table(task, folder)
         table_reader.require_columns(self.raw_file(folder), [name], table.layout.columns)
-        cells: pd.Series[Any] = pd.concat([frame[name] for frame in table.parts([name], CHUNK_ROWS)])
+        names = [name, task.target.column]
+        parts = table.tables(names, CHUNK_ROWS)
+        cells: pd.Series[Any] = pd.concat(
+            [table.frame(part.select([name]), start)[name][_known(task, part)] for start, part in parts]
+        )
         return cells
 
     def _table(self, task: Task, folder: Path) -> table_reader.TableFile:
@@ -89,14 +112,33 @@ class Table(Modality):
         return table
 
 
-def _parsed(task: Task, table: table_reader.TableFile, part: pa.Table, start: int) -> tuple[ParsedRows, Array]:
+def _known(task: Task, part: pa.Table) -> Array:
+    """Return which rows have a target."""
+    import pyarrow.compute as pc
+    from pyarrow import types
+
+    cells = part[task.target.column]
+    known: Array = cells.is_valid().to_numpy()
+    if types.is_string(cells.type) and cells.null_count < len(cells):
+        known = known & pc.not_equal(pc.utf8_trim_whitespace(cells), "").fill_null(fill_value=False).to_numpy()
+    return known
+
+
+def _parsed(
+    task: Task, table: table_reader.TableFile, part: pa.Table, start: int, known: Array
+) -> tuple[ParsedRows, Array]:
     """Parse rows by column in Arrow; where that is not possible, in pandas."""
+    chosen = None if known.all() else known
 
     def arrow(name: str) -> pa.Array | None:
-        return part[name].combine_chunks() if part[name].nbytes < MAX_ARROW_BYTES else None
+        if part[name].nbytes >= MAX_ARROW_BYTES:
+            return None
+        cells = part[name].combine_chunks()
+        return cells if chosen is None else cells.filter(chosen)
 
     def pandas(name: str) -> pd.Series[Any]:
-        return table.frame(part.select([name]), start)[name]
+        cells = table.frame(part.select([name]), start)[name]
+        return cells if chosen is None else cells[chosen]
 
     rows: ParsedRows = {}
     for name in task.columns:
@@ -110,22 +152,27 @@ def _parsed(task: Task, table: table_reader.TableFile, part: pa.Table, start: in
 
 def _parsed_facts(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
     """Convert the task's columns, as far as they were read, to the values that expectations check."""
-    import pandas as pd
-
     target = task.target.column
     for name in task.columns.keys() & set(frame.columns):
         frame[name] = task.columns[name].facts_of_cells(frame[name])
     if target in frame:
         cells = frame[target]
-        named = _target_is_text(task)
-        frame[target] = cells.map(str, na_action="ignore") if named else pd.to_numeric(cells, errors="coerce")
+        frame[target] = _target_facts(task, cells)
     return frame
+
+
+def _target_facts(task: Task, cells: pd.Series[Any]) -> pd.Series[Any]:
+    import pandas as pd
+
+    if _target_is_text(task):
+        return cells.map(str, na_action="ignore")
+    return task.target.number.facts_of_cells(cells) if task.target.written else pd.to_numeric(cells, errors="coerce")
 
 
 def _text_columns(task: Task) -> list[str]:
     """Return the columns that must be read as text, including a target of labels."""
     names = [name for name, column in task.columns.items() if column.parsed_as_text]
-    return [*names, task.target.column] if _target_is_text(task) else names
+    return [*names, task.target.column] if _target_is_text(task) or task.target.written else names
 
 
 def _target_is_text(task: Task) -> bool:

@@ -26,22 +26,22 @@ class FairQueue(Generic[Item]):
 
     def put(self, client: str, item: Item) -> Item | None:
         """Add an item; return the item dropped if there is no room: this one, or the last of the largest client."""
-        mine = self.waiting.get(client, deque())
-        if len(mine) >= self.max_per_client:
+        items = self.waiting.get(client, deque())
+        if len(items) >= self.max_per_client:
             return item
         dropped = None
         if len(self) >= self.max_items:
-            other = max(self.waiting, key=lambda one: len(self.waiting[one]))
-            if len(self.waiting[other]) <= len(mine) + 1:
+            largest = max(self.waiting, key=lambda name: len(self.waiting[name]))
+            if len(self.waiting[largest]) <= len(items) + 1:
                 return item
-            dropped = self.waiting[other].pop()
-        self.waiting.setdefault(client, mine).append(item)
+            dropped = self.waiting[largest].pop()
+        self.waiting.setdefault(client, items).append(item)
         return dropped
 
     def take(self) -> tuple[str, Item]:
         """Remove and return the first item of the client that used the least time, with the client."""
         now = time.monotonic()
-        client = min(self.waiting, key=lambda one: self._used_seconds(one, now))
+        client = min(self.waiting, key=lambda name: self._used_seconds(name, now))
         item = self.waiting[client].popleft()
         if not self.waiting[client]:
             del self.waiting[client]
@@ -52,14 +52,14 @@ class FairQueue(Generic[Item]):
         now = time.monotonic()
         self.used[client] = (self._used_seconds(client, now) + seconds, now)
         if len(self.used) > MAX_CLIENTS:
-            del self.used[min(self.used, key=lambda one: self._used_seconds(one, now))]
+            del self.used[min(self.used, key=lambda name: self._used_seconds(name, now))]
 
     def clear(self) -> list[Item]:
         """Remove and return all items."""
-        left = [item for mine in self.waiting.values() for item in mine]
+        dropped = [item for items in self.waiting.values() for item in items]
         self.waiting.clear()
-        return left
+        return dropped
 
     def _used_seconds(self, client: str, now: float) -> float:
-        seconds, then = self.used.get(client, (0.0, now))
-        return float(seconds * 0.5 ** ((now - then) / HALF_LIFE_SECONDS))
+        seconds, updated = self.used.get(client, (0.0, now))
+        return float(seconds * 0.5 ** ((now - updated) / HALF_LIFE_SECONDS))

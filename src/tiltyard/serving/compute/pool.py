@@ -56,21 +56,21 @@ class _PendingJob:
 
     job: Job
     client: str
-    done: Future[ResponseMessage] = field(default_factory=Future)
+    future: Future[ResponseMessage] = field(default_factory=Future)
 
     def refuse(self, error: RequestError) -> None:
         """Fail the future, unless it is already done or cancelled."""
         with contextlib.suppress(InvalidStateError):
-            self.done.set_exception(error)
+            self.future.set_exception(error)
 
 
 class ComputePool:
     """The quick and the long lane of one worker. Thread-safe."""
 
-    def __init__(self, seconds: float, places: int = 512) -> None:
+    def __init__(self, seconds: float, slots: int = 512) -> None:
         self.seconds = seconds
-        self.long = _Lane("long", max(1, places // QUEUE_DIVISOR), self._finished)
-        self.quick = _Lane("quick", max(1, places // QUEUE_DIVISOR), self._finished)
+        self.long = _Lane("long", max(1, slots // QUEUE_DIVISOR), self._finished)
+        self.quick = _Lane("quick", max(1, slots // QUEUE_DIVISOR), self._finished)
 
     def submit(
         self, model: LoadedModel, request: RequestMessage, client: str = "", *, record: bool = False
@@ -88,7 +88,7 @@ class ComputePool:
         )
         pending = _PendingJob(job, client)
         (self.quick if quick else self.long).put(pending)
-        return pending.done
+        return pending.future
 
     def start(self) -> None:
         """Start the process of the quick lane, so that the first request does not wait for its imports."""
@@ -98,14 +98,14 @@ class ComputePool:
         """Set the result of a job, or move the job to the long lane."""
         if isinstance(result, ResponseMessage):
             with contextlib.suppress(InvalidStateError):  # cancelled: the client has left
-                pending.done.set_result(result)
+                pending.future.set_result(result)
         elif isinstance(result, ErrorResult):
             pending.refuse(RequestError(result.code, result.message, result.field, result.status))
         elif pending.job.seconds < self.seconds and time.monotonic() + result.seconds < pending.job.until:
             job = pending.job
-            longer = _PendingJob(Job(job.folder, job.request, job.until, self.seconds, job.record), pending.client)
-            longer.done = pending.done
-            self.long.put(longer)
+            long_job = _PendingJob(Job(job.folder, job.request, job.until, self.seconds, job.record), pending.client)
+            long_job.future = pending.future
+            self.long.put(long_job)
         else:
             pending.refuse(_timeout_error(self.seconds, result.seconds))
 
@@ -115,17 +115,17 @@ class ComputePool:
         self.long.close()
 
 
-def _timeout_error(most: float, seconds: float) -> RequestError:
-    about = f"; it would take about {seconds:.0f}" if seconds >= 1 else ""
-    return RequestError("timeout", f"expected to be done in {most:g} seconds{about}", status=503)
+def _timeout_error(limit: float, seconds: float) -> RequestError:
+    estimate = f"; it would take about {seconds:.0f}" if seconds >= 1 else ""
+    return RequestError("timeout", f"expected to be done in {limit:g} seconds{estimate}", status=503)
 
 
 class _Lane:
     """A fair queue of jobs, the process that runs them, and the thread that controls the process."""
 
-    def __init__(self, name: str, most: int, finished: Callable[[_PendingJob, Result], None]) -> None:
+    def __init__(self, name: str, max_jobs: int, finished: Callable[[_PendingJob, Result], None]) -> None:
         self.name, self.finished = name, finished
-        self.waiting: FairQueue[_PendingJob] = FairQueue(most, MAX_JOBS_PER_CLIENT)
+        self.waiting: FairQueue[_PendingJob] = FairQueue(max_jobs, MAX_JOBS_PER_CLIENT)
         self.changed = threading.Condition()
         self.thread: threading.Thread | None = None  # None before the first job and after close
         self.process: _Process | None = None
@@ -157,37 +157,37 @@ class _Lane:
         """Kill the process and cancel the waiting jobs."""
         with self.changed:
             thread, self.thread = self.thread, None
-            left = self.waiting.clear()
+            dropped = self.waiting.clear()
             self.changed.notify_all()
         if process := self.process:
             process.process.kill()  # the thread notices, whatever it waits for
         if thread:
             thread.join()
-        for pending in left:
-            pending.done.cancel()
+        for pending in dropped:
+            pending.future.cancel()
 
     def _run(self) -> None:
         """Run one job after the other until the lane is closed."""
-        me = threading.current_thread()
+        thread = threading.current_thread()
         if self.always_on:
             self._start()
-        while self.thread is me:
-            pending = self._next(me)
-            if pending and not pending.done.cancelled():  # cancelled: the client left, or its time is up
-                begun = time.monotonic()
+        while self.thread is thread:
+            pending = self._next(thread)
+            if pending and not pending.future.cancelled():  # cancelled: the client left, or its time is up
+                start = time.monotonic()
                 result = self._run_job(pending.job)
                 with self.changed:
-                    self.waiting.charge(pending.client, time.monotonic() - begun)
+                    self.waiting.charge(pending.client, time.monotonic() - start)
                 self.finished(pending, result)
                 self._keep_spare()
         self._end()
 
-    def _next(self, me: threading.Thread) -> _PendingJob | None:
+    def _next(self, thread: threading.Thread) -> _PendingJob | None:
         with self.changed:
-            while not self.waiting and self.thread is me:
+            while not self.waiting and self.thread is thread:
                 if not self.changed.wait(IDLE_SECONDS) and not self.always_on:
                     self._end()
-            if self.thread is not me:
+            if self.thread is not thread:
                 return None
             return self.waiting.take()[1]
 
@@ -208,7 +208,7 @@ class _Lane:
                     "not_available", "no process can be started for this request; try again later", "", 503
                 )
             try:
-                return self.process.do(job)
+                return self.process.run(job)
             except TimeoutError:
                 log.warning("a request did not stop in time: its process is killed and replaced")
                 self._replace()
@@ -241,39 +241,36 @@ class _Process:
     """A running compute process, and the socket to it."""
 
     def __init__(self) -> None:
-        ours, its = socket.socketpair()
-        with its:
-            for option in (
-                socket.SO_SNDTIMEO,
-                socket.SO_RCVTIMEO,
-            ):  # in case the process is stopped in the middle of a message
-                ours.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", SOCKET_TIMEOUT_SECONDS, 0))
+        parent_socket, child_socket = socket.socketpair()
+        with child_socket:
+            for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):  # the process may stop in the middle of a message
+                parent_socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", SOCKET_TIMEOUT_SECONDS, 0))
             self.process = subprocess.Popen(
-                [sys.executable, "-m", compute_process.__name__, str(its.fileno())],
+                [sys.executable, "-m", compute_process.__name__, str(child_socket.fileno())],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE_FOLDER), *sys.path]), **CHILD_ENVIRONMENT},
                 stdin=subprocess.DEVNULL,
-                pass_fds=[its.fileno()],
+                pass_fds=[child_socket.fileno()],
             )
-        self.connection = Connection(ours.detach())
+        self.connection = Connection(parent_socket.detach())
         self.poller = select.poll()  # Connection.poll makes a new one each time
         self.poller.register(self.connection, select.POLLIN)
 
-    def do(self, job: Job) -> Result:
+    def run(self, job: Job) -> Result:
         """Run a job; raise TimeoutError if it does not stop in time, EOFError if the process ends."""
         self.connection.send_bytes(compute_process.encoder.encode(job))
         self._wait(job.until, math.inf)
-        used = float(self.connection.recv_bytes())  # sent when the model is loaded and the work begins
-        self._wait(job.until, used + job.seconds + OVERRUN_SECONDS)
+        cpu_seconds = float(self.connection.recv_bytes())  # sent when the model is loaded and the work begins
+        self._wait(job.until, cpu_seconds + job.seconds + OVERRUN_SECONDS)
         result: Result = compute_process.results.decode(self.connection.recv_bytes())
         return result
 
-    def _wait(self, until: float, used: float) -> None:
+    def _wait(self, deadline: float, max_cpu_seconds: float) -> None:
         """Wait for a message; raise TimeoutError after a deadline or when the process has used so much CPU time."""
         while not self.poller.poll(1000 * POLL_SECONDS):
-            if time.monotonic() > until + GRACE_SECONDS or self._used() > used:
+            if time.monotonic() > deadline + GRACE_SECONDS or self._cpu_seconds() > max_cpu_seconds:
                 raise TimeoutError
 
-    def _used(self) -> float:
+    def _cpu_seconds(self) -> float:
         """Return the CPU time that the process has used, in seconds."""
         try:
             times = psutil.Process(self.process.pid).cpu_times()

@@ -136,30 +136,30 @@ def _cached_model(folder: str, models: dict[str, LoadedModel]) -> LoadedModel:
 
 def _compute(model: LoadedModel, job: Job) -> ResponseMessage:
     request = job.request
-    if not job.record and (done := tensor_path.respond(model, request, tensor_path.ANY)):
-        return done
+    if not job.record and (response := tensor_path.respond(model, request, tensor_path.ANY)):
+        return response
     parquet = request.protocol == "v1" and request.type in table_body.PARQUET
-    found = (
+    parsed = (
         ParsedRequest(PredictRequest(_parquet_rows(model, job))) if parquet else predict_request.parse(model, request)
     )
-    return predict_request.respond(model, found, record=job.record)
+    return predict_request.respond(model, parsed, record=job.record)
 
 
 def _parquet_rows(model: LoadedModel, job: Job) -> list[object]:
     """Read a Parquet file in a child process, since a damaged file may crash the native parser without an exception."""
-    reader, request = model.predictor.encoder, job.request
+    model_encoder, request = model.predictor.encoder, job.request
     table_body.require_pyarrow()
     seconds = min(MAX_PARSER_SECONDS, job.seconds)
-    content, late = _run_in_child(
-        lambda: _read_and_encode(lambda: table_body.rows_from_table(reader, request.body, request.type)), seconds
+    content, timed_out = _run_in_child(
+        lambda: _read_and_encode(lambda: table_body.rows_from_table(model_encoder, request.body, request.type)), seconds
     )
-    if late and seconds < MAX_PARSER_SECONDS:
+    if timed_out and seconds < MAX_PARSER_SECONDS:
         raise OutOfTimeError(seconds)
     if not content:
         raise RequestError("malformed_parquet", "expected a whole Parquet file: this one cannot be read")
-    instances, refusal = parsed_rows.decode(content)
-    if refusal:
-        raise RequestError(refusal.code, refusal.message, refusal.field, refusal.status)
+    instances, error = parsed_rows.decode(content)
+    if error:
+        raise RequestError(error.code, error.message, error.field, error.status)
     return instances
 
 
@@ -173,25 +173,25 @@ def _read_and_encode(read: Callable[[], list[object]]) -> bytes:
         return encoder.encode(([], ErrorResult("malformed_parquet", text, "", 400)))
 
 
-def _run_in_child(work: Callable[[], bytes], seconds: float) -> tuple[bytes, bool]:
+def _run_in_child(function: Callable[[], bytes], seconds: float) -> tuple[bytes, bool]:
     """Run work in a forked child with limited memory and time; return its output, and whether it was out of time."""
-    reading, writing = os.pipe()
+    read_end, write_end = os.pipe()
     child = os.fork()
     if not child:
         try:
-            os.close(reading)
+            os.close(read_end)
             os.close(int(sys.argv[1]))  # so that the pool sees at once when the parent dies
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # a crashing parser prints long messages
             signal.setitimer(signal.ITIMER_REAL, MAX_PARSER_SECONDS)
             signal.setitimer(signal.ITIMER_PROF, seconds)  # CPU time, which does not depend on the load
             _limit(resource.RLIMIT_DATA, _data_bytes() + MAX_PARSER_BYTES)
             _limit(resource.RLIMIT_CORE, 0)
-            with os.fdopen(writing, "wb") as pipe:
-                pipe.write(work())
+            with os.fdopen(write_end, "wb") as pipe:
+                pipe.write(function())
         finally:
             os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as pipe:
         content = pipe.read()
     status = os.waitpid(child, 0)[1]
     return content, os.WIFSIGNALED(status) and os.WTERMSIG(status) in TIMEOUT_SIGNALS
@@ -201,12 +201,12 @@ def _data_bytes() -> int:
     """Return the size of this process's data segment in bytes."""
     with contextlib.suppress(OSError, IndexError, ValueError):
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5]) * resource.getpagesize()
-    return 1 << 31  # no /proc: some limit all the same
+    return 1 << 31  # without /proc, assume this size
 
 
-def _limit(kind: int, most: int) -> None:
+def _limit(limit: int, size: int) -> None:
     with contextlib.suppress(ValueError, OSError):  # a lower limit may have been set from outside
-        resource.setrlimit(kind, (most, resource.getrlimit(kind)[1]))
+        resource.setrlimit(limit, (size, resource.getrlimit(limit)[1]))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message
 Headers = list[tuple[bytes, bytes]]
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """The response to a request."""
 
     status: int
@@ -19,7 +19,9 @@ class Answer(NamedTuple):
     body: bytes
 
 
-async def call(app: ASGIApp, path: str, headers: Headers, client: tuple[str, int], body: bytes | None = None) -> Answer:
+async def call(
+    app: ASGIApp, path: str, headers: Headers, client: tuple[str, int], body: bytes | None = None
+) -> Response:
     """Return the response of the app to a GET request, or to a POST request with a body."""
     scope = {
         "type": "http",
@@ -38,19 +40,19 @@ async def call(app: ASGIApp, path: str, headers: Headers, client: tuple[str, int
     exchange = _Exchange(body or b"")
     with contextlib.suppress(Exception):  # the app has responded with 500 and logged it
         await app(scope, exchange.receive, exchange.send)
-    return Answer(exchange.status, exchange.headers, exchange.content)
+    return Response(exchange.status, exchange.headers, exchange.content)
 
 
 class _Exchange:
     """The messages of one request."""
 
     def __init__(self, body: bytes) -> None:
-        self.waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        self.messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
         self.status, self.headers, self.content = 500, dict[bytes, bytes](), b""
 
     async def receive(self) -> Message:
         """Return the body; then wait, since gRPC cancels the call if the client leaves."""
-        return self.waiting.pop() if self.waiting else await asyncio.get_running_loop().create_future()
+        return self.messages.pop() if self.messages else await asyncio.get_running_loop().create_future()
 
     async def send(self, message: Any) -> None:
         """Keep the response."""

@@ -39,54 +39,54 @@ def body(request: Any) -> tuple[bytes, int]:
     """Return the V2 body of a ModelInferRequest, and the length of its JSON."""
     blobs = [*request.raw_input_contents]
     if not blobs:
-        blobs = [_typed_bytes(one) for one in request.inputs]
-    elif len(blobs) != len(request.inputs) or any(one.HasField("contents") for one in request.inputs):
+        blobs = [_typed_bytes(tensor) for tensor in request.inputs]
+    elif len(blobs) != len(request.inputs) or any(tensor.HasField("contents") for tensor in request.inputs):
         text = (
             f"expected raw_input_contents for each input or for none; received {len(blobs)} for {len(request.inputs)}"
         )
         raise RequestError("wrong_shape", text, "inputs")
     inputs = [
         {
-            "name": one.name,
-            "shape": [*one.shape],
-            "datatype": one.datatype,
+            "name": tensor.name,
+            "shape": [*tensor.shape],
+            "datatype": tensor.datatype,
             "parameters": {"binary_data_size": len(blob)},
         }
-        for one, blob in zip(request.inputs, blobs, strict=True)
+        for tensor, blob in zip(request.inputs, blobs, strict=True)
     ]
-    outputs = [{"name": one.name} for one in request.outputs]
+    outputs = [{"name": tensor.name} for tensor in request.outputs]
     head = msgspec.json.encode({"id": request.id, "inputs": inputs, "outputs": outputs, "parameters": BINARY})
     return b"".join([head, *blobs]), len(head)
 
 
-def _typed_bytes(one: Any) -> bytes:
+def _typed_bytes(tensor: Any) -> bytes:
     """Return the binary data of typed contents; the V2 codec refuses an unknown datatype."""
-    values = [*getattr(one.contents, CONTENTS[one.datatype])] if one.datatype in CONTENTS else []
-    if one.datatype == "BYTES":
+    values = [*getattr(tensor.contents, CONTENTS[tensor.datatype])] if tensor.datatype in CONTENTS else []
+    if tensor.datatype == "BYTES":
         return b"".join(map(v2_codec.packed, values))
     try:
-        return np.array(values, DTYPES.get(one.datatype, "f8")).tobytes()
+        return np.array(values, DTYPES.get(tensor.datatype, "f8")).tobytes()
     except OverflowError:
-        text = f"expected values of {one.datatype}"
-        raise RequestError("out_of_bounds", text, f"inputs.{one.name}") from None
+        text = f"expected values of {tensor.datatype}"
+        raise RequestError("out_of_bounds", text, f"inputs.{tensor.name}") from None
 
 
 def response(content: bytes, json_length: int, *, typed: bool) -> bytes:
     """Return the ModelInferResponse of a V2 response with binary data: typed contents, or raw ones."""
-    head, rest = msgspec.json.decode(content[:json_length]), memoryview(content)[json_length:]
-    answer = message_class("ModelInferResponse")(
+    head, binary_data = msgspec.json.decode(content[:json_length]), memoryview(content)[json_length:]
+    message = message_class("ModelInferResponse")(
         model_name=head["model_name"], model_version=head["model_version"], id=head.get("id", "")
     )
-    for one in head["outputs"]:
-        size = one["parameters"]["binary_data_size"]
-        blob, rest = bytes(rest[:size]), rest[size:]
-        added = answer.outputs.add(name=one["name"], datatype=one["datatype"], shape=one["shape"])
+    for output in head["outputs"]:
+        size = output["parameters"]["binary_data_size"]
+        blob, binary_data = bytes(binary_data[:size]), binary_data[size:]
+        tensor = message.outputs.add(name=output["name"], datatype=output["datatype"], shape=output["shape"])
         if typed:
-            getattr(added.contents, CONTENTS[one["datatype"]]).extend(_values(one["datatype"], blob))
+            getattr(tensor.contents, CONTENTS[output["datatype"]]).extend(_values(output["datatype"], blob))
         else:
-            answer.raw_output_contents.append(blob)
-    found: bytes = answer.SerializeToString()
-    return found
+            message.raw_output_contents.append(blob)
+    serialized: bytes = message.SerializeToString()
+    return serialized
 
 
 def _values(datatype: str, blob: bytes) -> list[Any]:
@@ -98,10 +98,12 @@ def _values(datatype: str, blob: bytes) -> list[Any]:
 
 def from_json(name: str, content: bytes) -> bytes:
     """Return a message of the fields of a JSON object that it has."""
-    kind, given = message_class(name), msgspec.json.decode(content)
-    known = kind.DESCRIPTOR.fields_by_name
-    found: bytes = kind(**{key: value for key, value in given.items() if key in known}).SerializeToString()
-    return found
+    message_type, values = message_class(name), msgspec.json.decode(content)
+    fields = message_type.DESCRIPTOR.fields_by_name
+    serialized: bytes = message_type(
+        **{key: value for key, value in values.items() if key in fields}
+    ).SerializeToString()
+    return serialized
 
 
 def error(content: bytes) -> str:

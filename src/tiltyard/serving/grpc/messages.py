@@ -66,7 +66,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "6 repeated bytes raw_output_contents",
     ),
 }
-CHOICES = {"InferParameter": "parameter_choice"}  # messages of which only one field is set
+ONEOF_NAMES = {"InferParameter": "parameter_choice"}  # messages of which only one field is set
 PARAMETER_MAP = ("1 string key", "2 InferParameter value")
 
 
@@ -86,32 +86,32 @@ def _pool() -> Any:
     file = descriptor_pb2.FileDescriptorProto(name="open_inference.proto", package=PACKAGE, syntax="proto3")
     outer: dict[str, Any] = {}
     for name in sorted(FIELDS, key=lambda name: name.count(".")):
-        first, _, inner = name.partition(".")
-        message = outer[first].nested_type.add(name=inner) if inner else file.message_type.add(name=name)
+        parent, _, child = name.partition(".")
+        message = outer[parent].nested_type.add(name=child) if child else file.message_type.add(name=name)
         outer[name] = message
         _add_fields(message, name, FIELDS[name])
-    found = descriptor_pool.DescriptorPool()
-    found.Add(file)
-    return found
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return pool
 
 
 def _add_fields(message: Any, name: str, fields: tuple[str, ...]) -> None:
     """Add the fields of a message to its descriptor."""
     for text in fields:
-        number, *kinds, field = text.split()
-        added = message.field.add(name=field, number=int(number), label="LABEL_OPTIONAL")
-        if kinds[0] in ("repeated", "map"):
-            added.label = added.LABEL_REPEATED
-        if kinds[-1] == "map":
-            kinds = [_add_map(message, name)]
-        if kinds[-1][0].isupper():
-            added.type, added.type_name = added.TYPE_MESSAGE, f".{PACKAGE}.{kinds[-1]}"
+        number, *type_words, field = text.split()
+        descriptor = message.field.add(name=field, number=int(number), label="LABEL_OPTIONAL")
+        if type_words[0] in ("repeated", "map"):
+            descriptor.label = descriptor.LABEL_REPEATED
+        if type_words[-1] == "map":
+            type_words = [_add_map(message, name)]
+        if type_words[-1][0].isupper():
+            descriptor.type, descriptor.type_name = descriptor.TYPE_MESSAGE, f".{PACKAGE}.{type_words[-1]}"
         else:
-            added.type = added.Type.Value(f"TYPE_{kinds[-1].upper()}")
-        if name in CHOICES:
-            added.oneof_index = 0
-    if name in CHOICES:
-        message.oneof_decl.add(name=CHOICES[name])
+            descriptor.type = descriptor.Type.Value(f"TYPE_{type_words[-1].upper()}")
+        if name in ONEOF_NAMES:
+            descriptor.oneof_index = 0
+    if name in ONEOF_NAMES:
+        message.oneof_decl.add(name=ONEOF_NAMES[name])
 
 
 def _add_map(message: Any, name: str) -> str:

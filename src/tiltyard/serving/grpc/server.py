@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from tiltyard.errors import PackageError, RequestError
 from tiltyard.serving.grpc import codec
-from tiltyard.serving.grpc.asgi_call import Answer, Headers, call
+from tiltyard.serving.grpc.asgi_call import Headers, Response, call
 from tiltyard.serving.grpc.messages import SERVICE
 from tiltyard.serving.requests import v2_codec
 
@@ -34,8 +34,8 @@ CODES = {
 }  # names of status codes by HTTP status; of all others INVALID_ARGUMENT
 LENGTH_HEADER = v2_codec.LENGTH_HEADER.lower()
 OWN_HEADERS = {"content-length", "content-type", "content-encoding", "transfer-encoding", LENGTH_HEADER}
-RETURNED = (b"x-request-id", b"x-feedback-token")  # headers of the response that become trailing metadata
-PEER = re.compile(r"ipv[46]:\[?([^\]]*?)\]?:(\d+)")
+METADATA_HEADERS = (b"x-request-id", b"x-feedback-token")  # headers of the response that become trailing metadata
+PEER_PATTERN = re.compile(r"ipv[46]:\[?([^\]]*?)\]?:(\d+)")
 METHODS = {  # paths of the calls without tensors
     "ServerLive": "/v2/health/live",
     "ServerReady": "/v2/health/ready",
@@ -102,30 +102,30 @@ def _handlers(app: ASGIApp) -> Any:
     import grpc
 
     async def infer(content: bytes, context: Any) -> bytes:
-        return await _answered(context, _infer(app, content, context))
+        return await _result(context, _infer(app, content, context))
 
-    def other(name: str) -> Any:
-        async def handled(content: bytes, context: Any) -> bytes:
-            return await _answered(context, _other(app, name, content, context))
+    def without_tensors(name: str) -> Any:
+        async def handle(content: bytes, context: Any) -> bytes:
+            return await _result(context, _call_without_tensors(app, name, content, context))
 
-        return handled
+        return handle
 
-    methods = {"ModelInfer": infer, **{name: other(name) for name in METHODS}}
+    methods = {"ModelInfer": infer, **{name: without_tensors(name) for name in METHODS}}
     handlers = {name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()}
     return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
 
-async def _answered(context: Any, work: Any) -> bytes:
+async def _result(context: Any, pending: Any) -> bytes:
     """Return the result of a call; end it with the status of a RequestError."""
     import grpc
 
     try:
-        found: bytes = await work
+        response: bytes = await pending
     except RequestError as error:
         name = "DEADLINE_EXCEEDED" if error.code == "timeout" else CODES.get(error.status, "INVALID_ARGUMENT")
         field = f"{error.field}: " if error.field else ""
         await context.abort(grpc.StatusCode[name], f"{error.code}: {field}{error.message}")
-    return found
+    return response
 
 
 async def _infer(app: ASGIApp, content: bytes, context: Any) -> bytes:
@@ -133,22 +133,24 @@ async def _infer(app: ASGIApp, content: bytes, context: Any) -> bytes:
     body, length = codec.body(request)
     path = f"{_model_path(request.model_name, request.model_version)}/infer"
     headers = [*_headers(context), (LENGTH_HEADER.encode(), b"%d" % length)]
-    answer = _checked(await call(app, path, headers, _client(context), body))
-    returned = [(name.decode(), answer.headers[name].decode()) for name in RETURNED if name in answer.headers]
-    context.set_trailing_metadata(tuple(returned))
-    json_length = int(answer.headers[LENGTH_HEADER.encode()])
-    return codec.response(answer.body, json_length, typed=not request.raw_input_contents)
+    response = _checked(await call(app, path, headers, _client(context), body))
+    trailing_metadata = [
+        (name.decode(), response.headers[name].decode()) for name in METADATA_HEADERS if name in response.headers
+    ]
+    context.set_trailing_metadata(tuple(trailing_metadata))
+    json_length = int(response.headers[LENGTH_HEADER.encode()])
+    return codec.response(response.body, json_length, typed=not request.raw_input_contents)
 
 
-async def _other(app: ASGIApp, name: str, content: bytes, context: Any) -> bytes:
+async def _call_without_tensors(app: ASGIApp, name: str, content: bytes, context: Any) -> bytes:
     """Answer a call without tensors; a server or model that is not ready is no error."""
     request, path = codec.parse(f"{name}Request", content), METHODS[name]
     if name.startswith("Model"):
         path = _model_path(request.name, request.version) + path
-    answer = await call(app, path, _headers(context), _client(context))
-    if name == "ServerReady" and answer.status == 503:
+    response = await call(app, path, _headers(context), _client(context))
+    if name == "ServerReady" and response.status == 503:
         return codec.from_json("ServerReadyResponse", b'{"ready": false}')
-    return codec.from_json(f"{name}Response", _checked(answer).body)
+    return codec.from_json(f"{name}Response", _checked(response).body)
 
 
 def _model_path(name: str, version: str) -> str:
@@ -168,14 +170,14 @@ def _headers(context: Any) -> Headers:
 
 def _client(context: Any) -> tuple[str, int]:
     """Return address and port of the client."""
-    found = PEER.fullmatch(unquote(context.peer()))
-    return (found[1], int(found[2])) if found else ("", 0)
+    match = PEER_PATTERN.fullmatch(unquote(context.peer()))
+    return (match[1], int(match[2])) if match else ("", 0)
 
 
-def _checked(answer: Answer) -> Answer:
+def _checked(response: Response) -> Response:
     """Return a response; raise the error that it contains."""
-    if answer.status == 200:
-        return answer
-    text = codec.error(answer.body)
+    if response.status == 200:
+        return response
+    text = codec.error(response.body)
     code, _, message = text.partition(": ")
-    raise RequestError(code, message, status=answer.status)
+    raise RequestError(code, message, status=response.status)

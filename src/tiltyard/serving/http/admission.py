@@ -54,20 +54,21 @@ class AdmissionControl:
         finally:
             self._add_active(-1)
 
-    def _add_active(self, more: int) -> None:
-        self.active += more
+    def _add_active(self, change: int) -> None:
+        self.active += change
         if self.metrics:
             self.metrics.active.set(self.active)
 
     def buffer(self, size: int, client: str = "") -> None:
         """Add to the bytes of bodies in memory, or subtract; raise RequestError above the limits."""
-        own = self.buffers.get(client, 0) + size
-        too_much = self.buffered + size > MAX_BUFFERED_BYTES or own > MAX_BUFFERED_BYTES // 2  # half for one client
-        if size > 0 and too_much:
+        client_bytes = self.buffers.get(client, 0) + size
+        max_client_bytes = MAX_BUFFERED_BYTES // 2
+        exceeds_limit = self.buffered + size > MAX_BUFFERED_BYTES or client_bytes > max_client_bytes
+        if size > 0 and exceeds_limit:
             raise RequestError("too_many_requests", "expected less data at a time; try again in a second", status=429)
         self.buffered += size
-        self.buffers[client] = own
-        if not own:
+        self.buffers[client] = client_bytes
+        if not client_bytes:
             del self.buffers[client]
 
     def count_unsent(self, size: int) -> bool:
@@ -80,14 +81,16 @@ class AdmissionControl:
         if len(connection.connections) <= self.limits.connections:
             return
         while self.evictable:
-            other = self.evictable.pop()
-            if other.evictable and not other.transport.is_closing():
-                other.transport.abort()
+            oldest = self.evictable.pop()
+            if oldest.evictable and not oldest.transport.is_closing():
+                oldest.transport.abort()
                 return
-        everyone: set[Any] = connection.connections
-        waiting: list[BoundedConnection] = [one for one in everyone if one.evictable]
-        waiting.sort(key=lambda one: one.waiting_since)
-        self.evictable = [one for one in itertools.islice(waiting, EVICTION_BATCH) if one is not connection][::-1]
+        connections: set[Any] = connection.connections
+        idle: list[BoundedConnection] = [candidate for candidate in connections if candidate.evictable]
+        idle.sort(key=lambda candidate: candidate.waiting_since)
+        self.evictable = [
+            candidate for candidate in itertools.islice(idle, EVICTION_BATCH) if candidate is not connection
+        ][::-1]
         (self.evictable.pop() if self.evictable else connection).transport.abort()
 
 
@@ -126,8 +129,8 @@ class RoundRobin:
             self._schedule()
 
     def _next(self) -> Reader:
-        address, mine = self.waiting.popitem(last=False)
-        reader = mine.popleft()
-        if mine:
-            self.waiting[address] = mine
+        address, readers = self.waiting.popitem(last=False)
+        reader = readers.popleft()
+        if readers:
+            self.waiting[address] = readers
         return reader

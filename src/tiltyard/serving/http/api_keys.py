@@ -22,12 +22,12 @@ def add(path: Path, name: str) -> str:
     """Create a key for a name, store its hash and return the key, which is stored nowhere."""
     if not NAME.fullmatch(name):
         raise WorkspaceError(f"expected a name of letters, digits, dots and dashes; received {name!r}")
-    known = read(path) if path.is_file() else {}
-    if name in known:
+    hashes = read(path) if path.is_file() else {}
+    if name in hashes:
         hint = f"choose another name, or remove its line: {path}"
         raise WorkspaceError(f"{path}: {name} has a key already, which cannot be shown again", hint)
     key = secrets.token_urlsafe(32)
-    lines = [f"{owner} {digest}" for owner, digest in {**known, name: _digest(key)}.items()]
+    lines = [f"{owner} {digest}" for owner, digest in {**hashes, name: _digest(key)}.items()]
     files.write_text(path, "\n".join([*lines, ""]))
     return key
 
@@ -37,21 +37,21 @@ def read(path: Path) -> dict[str, str]:
     hint = f"create a key: tiltyard key NAME --file {path}"
     if not path.is_file():
         raise WorkspaceError(f"no keys: expected {path}", hint)
-    found = {}
+    hashes = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
-        if not (parts := LINE.fullmatch(line.strip())):
+        if not (match := LINE.fullmatch(line.strip())):
             raise WorkspaceError(f"{path}, line {number}: expected NAME and the SHA-256 of a key", hint)
-        found[parts[1]] = parts[2]
-    if not found:
+        hashes[match[1]] = match[2]
+    if not hashes:
         raise WorkspaceError(f"{path}: expected at least one key; received none", hint)
-    return found
+    return hashes
 
 
-def authenticate(known: dict[str, str], headers: Headers) -> str:
+def authenticate(hashes: dict[str, str], headers: Headers) -> str:
     """Return the name of the owner of a request's key; raise RequestError if the key is missing or unknown."""
-    if name := find_name(known, _api_key(headers)):
+    if name := find_name(hashes, _api_key(headers)):
         return name
     raise RequestError("unknown_key", "expected a key: Authorization: Bearer KEY", status=401)
 
@@ -66,13 +66,13 @@ def _api_key(headers: Headers) -> str:
     return ""
 
 
-def find_name(known: dict[str, str], key: str) -> str:
+def find_name(hashes: dict[str, str], key: str) -> str:
     """Return the name of a key's owner, or an empty text; the time taken does not depend on the key."""
-    hashed, found = _digest(key), ""
-    for name, kept in known.items():
-        if hmac.compare_digest(hashed, kept):
-            found = name
-    return found
+    digest, owner = _digest(key), ""
+    for name, stored_digest in hashes.items():
+        if hmac.compare_digest(digest, stored_digest):
+            owner = name
+    return owner
 
 
 def _digest(key: str) -> str:

@@ -43,8 +43,10 @@ def create_app(limits: Limits | None = None, lifespan: Lifespan[Starlette] | Non
     ]
     handlers: Any = {RequestError: _on_request_error, HTTPException: _on_http_error, ClientDisconnect: _on_disconnect}
     admission = AdmissionControl(limits or Limits())
-    front = [Middleware(RequestMiddleware, admission), Middleware(FastPathMiddleware)]
-    app = Starlette(routes=routes, exception_handlers=handlers, middleware=front, lifespan=partial(_lifespan, lifespan))
+    middleware = [Middleware(RequestMiddleware, admission), Middleware(FastPathMiddleware)]
+    app = Starlette(
+        routes=routes, exception_handlers=handlers, middleware=middleware, lifespan=partial(_lifespan, lifespan)
+    )
     app.router.redirect_slashes = False  # it would redirect to any host that a client names
     app.state.openapi = None, b""  # the models that the document describes, and the document
     app.state.pool, app.state.fast_path = (
@@ -73,29 +75,32 @@ def install(app: Starlette, models: Iterable[LoadedModel]) -> None:
     app.state.versions = {}
     app.state.splits = {}
     app.state.disk_limiter = anyio.CapacityLimiter(1)  # one feedback request writes to the disk at a time
-    for served in models:
-        replace_champion(app, served)
+    for model in models:
+        replace_champion(app, model)
 
 
-def replace_champion(app: Starlette, served: LoadedModel) -> None:
+def replace_champion(app: Starlette, model: LoadedModel) -> None:
     """Serve a model as the champion of its task from the next request on; the previous one stays available by version.
 
     Thread-safe: each dictionary is copied and replaced, so readers see the state before or after.
     """
-    before = app.state.versions.get(served.task, {})
-    kept = {served.version: served, **{version: one for version, one in before.items() if version != served.version}}
-    app.state.versions = {**app.state.versions, served.task: dict([*kept.items()][:WARM_VERSIONS])}
-    app.state.models = {**app.state.models, served.task: served}
+    previous = app.state.versions.get(model.task, {})
+    models = {
+        model.version: model,
+        **{version: old_model for version, old_model in previous.items() if version != model.version},
+    }
+    app.state.versions = {**app.state.versions, model.task: dict([*models.items()][:WARM_VERSIONS])}
+    app.state.models = {**app.state.models, model.task: model}
 
 
 async def _openapi(request: Request) -> Response:
     """Return the OpenAPI document, cached for the loaded models, since it takes milliseconds for many of them."""
     state = request.app.state
-    of, content = state.openapi
-    if of is not state.versions:
-        of = state.versions
-        content = encoder.encode(openapi(of, locked=state.locked))
-        state.openapi = of, content
+    versions, content = state.openapi
+    if versions is not state.versions:
+        versions = state.versions
+        content = encoder.encode(openapi(versions, locked=state.locked))
+        state.openapi = versions, content
     return json_response(content)
 
 

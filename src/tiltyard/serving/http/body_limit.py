@@ -18,18 +18,18 @@ async def read_body(request: Request, limit: int) -> AsyncIterator[bytes]:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise RequestError("unsupported_encoding", "expected a body that is not compressed", status=415)
     admission: AdmissionControl = request.app.state.admission
-    body, name = bytearray(), client(request.scope)
+    body, client_name = bytearray(), client(request.scope)
     try:
         if declared_length(request) > limit:
             raise _too_large(limit)
         async for chunk in request.stream():
-            admission.buffer(len(chunk), name)
+            admission.buffer(len(chunk), client_name)
             body += chunk
             if len(body) > limit:
                 raise _too_large(limit)
         yield bytes(body)
     finally:
-        admission.buffer(-len(body), name)
+        admission.buffer(-len(body), client_name)
 
 
 def _too_large(limit: int) -> RequestError:

@@ -45,7 +45,7 @@ class ChampionWatcher:
         self, app: Starlette, root: Path, tasks: Collection[str] = (), last_good: LastGood | None = None
     ) -> None:
         self.app, self.root, self.tasks, self.last_good = app, root, set(tasks), last_good
-        self.seen: dict[Path, Stamp] = {}
+        self.stamps: dict[Path, Stamp] = {}
         self.retry_at: dict[Path, float] = {}
         self.saved: dict[str, str] = {}  # the version of each task that is stored as last good
         self.save_again_at = 0.0  # time of the next attempt after a failure
@@ -82,14 +82,14 @@ class ChampionWatcher:
 
     def poll(self) -> None:
         """Load new champions and challengers; after a failure, the current ones stay."""
-        listed = True
+        complete = True
         for paths, load in ((self._pointers, self._load_champion), (self._rollouts, self._load_challenger)):
             try:
                 self._apply_changes(paths(), load)
             except OSError as error:
                 self._log_failure(error)
-                listed = False
-        if listed:
+                complete = False
+        if complete:
             self.last_poll = time.monotonic()
             if self.app.state.metrics:
                 self.app.state.metrics.champions_checked()
@@ -99,20 +99,20 @@ class ChampionWatcher:
         for path in paths:
             try:
                 stamp, now = _stamp(path), time.monotonic()
-                if self.seen.get(path) == stamp and now < self.retry_at.get(path, math.inf):
+                if self.stamps.get(path) == stamp and now < self.retry_at.get(path, math.inf):
                     continue
-                self.seen[path] = stamp
+                self.stamps[path] = stamp
                 self.last_poll = now  # loading a large model must not make the worker seem stale
                 load(path)
                 self.retry_at.pop(path, None)
-            except Exception as error:  # noqa: BLE001 - the current version is served on
+            except Exception as error:  # noqa: BLE001 - the current version stays
                 if isinstance(error, OSError) and error.errno in TRANSIENT_ERRNOS:
-                    self.seen.pop(path, None)
+                    self.stamps.pop(path, None)
                     self._log_failure(error)
                     continue
                 self.retry_at[path] = time.monotonic() + RETRY_SECONDS
-                what = "champion" if load == self._load_champion else "challenger"
-                log.error("%s: the new %s is not served: %s", path.stem, what, error)  # noqa: TRY400 - no traceback
+                role = "champion" if load == self._load_champion else "challenger"
+                log.error("%s: the new %s is not served: %s", path.stem, role, error)  # noqa: TRY400 - no traceback
 
     def _watch(self) -> None:
         """Poll until the process ends. No exception may stop the thread: later promotions would be missed."""
@@ -131,33 +131,33 @@ class ChampionWatcher:
 
     def _pointers(self) -> list[Path]:
         """Return the champion pointers; not by Path.glob, which ignores errors in newer versions of Python."""
-        files = sorted((self.root / "champions").iterdir())
-        found = [path for path in files if path.suffix == ".json" and not path.name.startswith(".")]
-        return [path for path in found if not self.tasks or path.stem in self.tasks]
+        paths = sorted((self.root / "champions").iterdir())
+        pointers = [path for path in paths if path.suffix == ".json" and not path.name.startswith(".")]
+        return [path for path in pointers if not self.tasks or path.stem in self.tasks]
 
     def _initial_pointers(self) -> list[Path]:
         """Return the pointers, or their last known paths if the folder cannot be read."""
         try:
             return self._pointers()
         except OSError as error:
-            known = self.last_good.tasks() if self.last_good else []
-            if not known:
+            tasks = self.last_good.tasks() if self.last_good else []
+            if not tasks:
                 raise PackageError(f"nothing to serve in {self.root}: {error}", hint="make one: tiltyard run") from None
             self._log_failure(error)
-            return [self.root / "champions" / f"{name}.json" for name in known if not self.tasks or name in self.tasks]
+            return [self.root / "champions" / f"{name}.json" for name in tasks if not self.tasks or name in self.tasks]
 
     def _open_or_last_good(self, path: Path) -> LoadedModel:
         """Load the champion that a pointer names, or else the last good one."""
         try:
-            self.seen[path] = _stamp(path)
+            self.stamps[path] = _stamp(path)
             return _load_verified(self._folder(path, _version(path)), read(path).files)
         except Exception as error:
             self.retry_at[path] = time.monotonic() + RETRY_SECONDS
-            if (found := self._last_good(path.stem)) is None:
+            if (model := self._last_good(path.stem)) is None:
                 raise
             log.error("%s: the champion is not served: %s", path.stem, error)  # noqa: TRY400 - no traceback
-            log.error("%s: the last good version is served: %s", path.stem, found.version)  # noqa: TRY400
-            return found
+            log.error("%s: the last good version is served: %s", path.stem, model.version)  # noqa: TRY400
+            return model
 
     def _last_good(self, task: str) -> LoadedModel | None:
         """Load the version that was served last, or return None."""
@@ -182,8 +182,8 @@ class ChampionWatcher:
     def _load_champion(self, path: Path) -> None:
         """Replace the champion; the previous one stays loaded, so that a rollback takes no time."""
         version = _version(path)
-        now = self.app.state.models.get(path.stem)
-        if now is not None and now.version == version:
+        current = self.app.state.models.get(path.stem)
+        if current is not None and current.version == version:
             return
         api.replace_champion(
             self.app,
@@ -195,31 +195,32 @@ class ChampionWatcher:
     def _rollouts(self) -> list[Path]:
         """Return the rollout files of the served tasks; drop challengers whose file is gone."""
         paths = {name: self.root / "traffic" / f"{name}.json" for name in self.app.state.models}
-        there = {name for name, path in paths.items() if _exists(path)}
-        for name in self.app.state.splits.keys() - there:
+        present = {name for name, path in paths.items() if _exists(path)}
+        for name in self.app.state.splits.keys() - present:
             self._load_challenger(paths[name])
-        return [paths[name] for name in there]
+        return [paths[name] for name in present]
 
     def _load_challenger(self, path: Path) -> None:
         """Start, change or end the traffic split of a task by its rollout file."""
         splits: dict[str, TrafficSplit] = {
             name: splits for name, splits in self.app.state.splits.items() if name != path.stem
         }
-        if (found := rollout.read(path)) and found.task == path.stem:
-            folder = self._folder(path, found.version)
+        if (new_rollout := rollout.read(path)) and new_rollout.task == path.stem:
+            folder = self._folder(path, new_rollout.version)
             rollout.require_proof(folder)
-            model = self._warm_versions(path.stem).get(found.version) or _load_verified(folder)
-            splits[path.stem] = TrafficSplit(found, model)
-            log.info("%s: %s is %s for %g of all requests", path.stem, found.version, found.way, found.share)
+            model = self._warm_versions(path.stem).get(new_rollout.version) or _load_verified(folder)
+            splits[path.stem] = TrafficSplit(new_rollout, model)
+            version, way, share = new_rollout.version, new_rollout.way, new_rollout.share
+            log.info("%s: %s is %s for %g of all requests", path.stem, version, way, share)
         else:
-            self.seen.pop(path, None)  # load it again if the same file comes back
+            self.stamps.pop(path, None)  # load it again if the same file comes back
         self.app.state.splits = splits
 
     def _warm_versions(self, task: str) -> dict[str, LoadedModel]:
         """Return the loaded versions of a task, including the challenger, so that its promotion takes no time."""
-        kept: dict[str, LoadedModel] = self.app.state.versions.get(task, {})
+        models: dict[str, LoadedModel] = self.app.state.versions.get(task, {})
         split: TrafficSplit | None = self.app.state.splits.get(task)
-        return {**kept, split.challenger.version: split.challenger} if split else kept
+        return {**models, split.challenger.version: split.challenger} if split else models
 
     def _folder(self, path: Path, version: str) -> Path:
         return self.root / "packages" / path.stem / version
@@ -261,5 +262,5 @@ def _exists(path: Path) -> bool:
 
 def _stamp(path: Path) -> Stamp:
     """Return time, inode and size of a pointer; it is replaced by a new file, so that they change."""
-    found = path.stat()
-    return found.st_mtime_ns, found.st_ino, found.st_size
+    status = path.stat()
+    return status.st_mtime_ns, status.st_ino, status.st_size

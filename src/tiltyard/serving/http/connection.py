@@ -1,4 +1,4 @@
-"""Connection limits: size and time limits on request heads, bodies and pipelined requests, which uvicorn lacks.
+"""Connections with limits on request heads, bodies and pipelined requests, which uvicorn lacks.
 
 A request head is received completely before it is parsed, one request of a connection is answered before the next is
 parsed, and each connection checks once a second whether its client is too slow (slowloris).
@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from tiltyard.serving.http import timeouts
 from tiltyard.serving.http.answered_request import AnsweredRequest
 
 MAX_LINE_BYTES = 8_192  # of the request line, or of a header
@@ -29,12 +30,6 @@ MAX_BLANK_BYTES = 4  # of empty lines before a request
 MAX_LENGTH_DIGITS = 18  # of Content-Length
 MAX_FRAMING_BYTES = 4_096  # of chunk headers or trailers without any body between them
 
-HEAD_SECONDS = 10.0  # from the first byte of a head to its end, or from the connection to the first byte
-BODY_GRACE_SECONDS = 5.0  # before the minimum rate of a body applies
-MIN_BODY_BYTES_PER_SECOND = 8_192  # on average, after that
-BODY_STALL_SECONDS = 10.0  # without any data of a body
-LINGER_SECONDS = 2.0  # to read the rest of a refused body, so that the client can read the response
-WRITE_STALL_SECONDS = 30.0  # in which a client does not read its response
 HEAD_END = b"\r\n\r\n"
 METHOD_START = re.compile(rb"[\r\n]*[A-Z]{0,20}( |$)")
 # The Upgrade header is masked: the parser would stop at it and lose the body.
@@ -172,13 +167,13 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _skip_blank_lines(self) -> bool:
         """Skip a few empty lines, which some clients send after a body; return whether a head follows."""
-        while (one := self.pending[self.offset : self.offset + 1]) in (b"\r", b"\n"):
+        while (byte := self.pending[self.offset : self.offset + 1]) in (b"\r", b"\n"):
             self.blank_bytes += 1
             if self.blank_bytes > MAX_BLANK_BYTES:
                 self.refuse(400, "malformed_http", "expected a request of HTTP/1.1")
                 return False
             self.offset += 1
-        return one != b""
+        return byte != b""
 
     def _check_head(self, head: bytes) -> bool:
         """Return whether a head, complete or not, is within the limits; refuse it if not."""
@@ -290,31 +285,9 @@ class BoundedConnection(HttpToolsProtocol):
         self.unsent_bytes = 0
 
     def _check_timeouts(self) -> None:
-        """Close or refuse the connection of a client that is too slow; called once a second."""
-        if self.transport.is_closing():
-            return
-        self.timer = self.loop.call_later(1.0, self._check_timeouts)
-        waited = time.monotonic() - self.waiting_since
-        if self.flow.write_paused:
-            if waited > WRITE_STALL_SECONDS:
-                self.transport.abort()
-        elif self.expecting:
-            self._check_body_timeout(waited)
-        elif not self.busy and not self.queued and (self.pending or self.is_new):
-            if waited > HEAD_SECONDS:
-                self.refuse(408, "slow_head", f"expected a complete request head within {HEAD_SECONDS:g} seconds")
-        elif not self.busy and waited > self.timeout_keep_alive:
-            self.transport.close()
-
-    def _check_body_timeout(self, waited: float) -> None:
-        if not self.busy:  # it was refused, and the rest of its body is ignored
-            if waited > LINGER_SECONDS:
-                self.transport.close()
-        elif (
-            waited > BODY_GRACE_SECONDS + self.body_bytes / MIN_BODY_BYTES_PER_SECOND
-            or time.monotonic() - self.last_body_at > BODY_STALL_SECONDS
-        ):
-            self.refuse(408, "slow_body", f"expected a body of at least {MIN_BODY_BYTES_PER_SECOND:,} bytes a second")
+        if not self.transport.is_closing():
+            self.timer = self.loop.call_later(1.0, self._check_timeouts)
+            timeouts.check(self)
 
     @property
     def evictable(self) -> bool:

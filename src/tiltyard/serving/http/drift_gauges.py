@@ -72,9 +72,9 @@ class DriftGauges:
     def _extend(self, model: LoadedModel, inputs: dict[str, list[Any]]) -> None:
         """Add the inputs of some rows to the sample of their task."""
         with self.lock:
-            before, columns = self.samples.get(model.task, (model, {}))
-            if before.version != model.version:
-                self._clear(before)
+            previous, columns = self.samples.get(model.task, (model, {}))
+            if previous.version != model.version:
+                self._clear(previous)
                 columns = {}
             for name, values in inputs.items():
                 columns.setdefault(name, deque(maxlen=MAX_ROWS)).extend(values)
@@ -86,14 +86,14 @@ class DriftGauges:
         with self.lock:
             for task in [*self.waiting]:
                 self._encode(task)
-            due = [
+            changed_columns = [
                 (model, name, np.array(values))
                 for task, (model, columns) in self.samples.items()
                 for name, values in columns.items()
                 if task in self.changed and len(values) >= MIN_ROWS
             ]
             self.changed.clear()
-        for model, name, values in due:
+        for model, name, values in changed_columns:
             self.gauge((model.task, model.version, name), distance(model.reference[name], values).value)
 
     def _clear(self, model: LoadedModel) -> None:

@@ -30,7 +30,7 @@ class FastRoute(NamedTuple):
     json_length: str | None = None  # V2: how many bytes of the body are JSON
 
 
-class FastAnswer(NamedTuple):
+class FastResponse(NamedTuple):
     """A response body, its number of instances, and the headers that describe it."""
 
     content: bytes
@@ -50,18 +50,18 @@ class FastPathMiddleware:
             await self.app(scope, receive, send)
             return
         message = await receive()
-        whole = message["type"] == "http.request" and not message.get("more_body")
-        if whole and (answer := try_answer(scope["app"].state, route, message.get("body", b""))):
-            scope["model"], scope["instances"] = route.model, answer.instances
-            await send({"type": "http.response.start", "status": 200, "headers": answer.headers})
-            await send({"type": "http.response.body", "body": answer.content})
+        is_complete = message["type"] == "http.request" and not message.get("more_body")
+        if is_complete and (response := try_respond(scope["app"].state, route, message.get("body", b""))):
+            scope["model"], scope["instances"] = route.model, response.instances
+            await send({"type": "http.response.start", "status": 200, "headers": response.headers})
+            await send({"type": "http.response.body", "body": response.content})
         else:
             await self.app(scope, _replay(message, receive), send)
 
 
 def _find_route(scope: Scope) -> FastRoute | None:
-    posted = scope["method"] == "POST"
-    return find_route(scope["app"].state, scope["path"], scope["headers"]) if posted else None
+    is_post = scope["method"] == "POST"
+    return find_route(scope["app"].state, scope["path"], scope["headers"]) if is_post else None
 
 
 def find_route(state: Any, path: str, headers: Headers) -> FastRoute | None:
@@ -91,43 +91,43 @@ def _find_v2_route(model: LoadedModel | None, headers: Headers) -> FastRoute | N
     return FastRoute(model, "v2", length)
 
 
-def try_answer(state: Any, route: FastRoute, body: bytes) -> FastAnswer | None:
+def try_respond(state: Any, route: FastRoute, body: bytes) -> FastResponse | None:
     """Return the response; None if the general path must handle the request."""
     if not state.fast_path or state.admission.is_full:
         return None
     if len(body) > route.model.max_body_bytes or not is_bypassed(state, route.model.task):
         return None
-    answer = _v1_answer(route.model, body) if route.protocol == "v1" else _v2_answer(route, body)
-    if answer and state.recorder:
+    response = _v1_response(route.model, body) if route.protocol == "v1" else _v2_response(route, body)
+    if response and state.recorder:
         state.recorder.skip()
-    return answer
+    return response
 
 
-def _v1_answer(model: LoadedModel, body: bytes) -> FastAnswer | None:
+def _v1_response(model: LoadedModel, body: bytes) -> FastResponse | None:
     compiled = model.compiled_request
-    answer = compiled.respond(body) if compiled and len(body) < MAX_INLINE_BYTES else None
-    return _fast_answer(*answer) if answer else None
+    response = compiled.respond(body) if compiled and len(body) < MAX_INLINE_BYTES else None
+    return _fast_response(*response) if response else None
 
 
-def _v2_answer(route: FastRoute, body: bytes) -> FastAnswer | None:
-    done = tensor_path.respond(route.model, RequestMessage("v2", body, "", route.json_length), tensor_path.INLINE)
-    return _fast_answer(done.content, done.count, done.json_length) if done else None
+def _v2_response(route: FastRoute, body: bytes) -> FastResponse | None:
+    response = tensor_path.respond(route.model, RequestMessage("v2", body, "", route.json_length), tensor_path.INLINE)
+    return _fast_response(response.content, response.count, response.json_length) if response else None
 
 
-def _fast_answer(content: bytes, instances: int, json_length: int | None = None) -> FastAnswer:
-    """Return an answer with the headers that the routes would send, in their order."""
+def _fast_response(content: bytes, instances: int, json_length: int | None = None) -> FastResponse:
+    """Return a response with the headers that the routes would send, in their order."""
     length = (b"content-length", b"%d" % len(content))
     if json_length is None:
-        return FastAnswer(content, instances, [length, (b"content-type", b"application/json")])
+        return FastResponse(content, instances, [length, (b"content-type", b"application/json")])
     json_part = (LENGTH_HEADER, b"%d" % json_length)
-    return FastAnswer(content, instances, [json_part, length, (b"content-type", b"application/octet-stream")])
+    return FastResponse(content, instances, [json_part, length, (b"content-type", b"application/octet-stream")])
 
 
 def _replay(message: Message, receive: Receive) -> Receive:
     """Return a receive function that returns a message again before the following ones."""
-    first = [message]
+    unread = [message]
 
     async def received() -> Message:
-        return first.pop() if first else await receive()
+        return unread.pop() if unread else await receive()
 
     return received

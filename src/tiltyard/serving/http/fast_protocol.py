@@ -62,7 +62,7 @@ class FastPathProtocol(BoundedConnection):
     def on_message_complete(self) -> None:
         """Answer a held request, or pass it to the app."""
         self.expecting = ""
-        if self.route and self._try_answer(self.route):
+        if self.route and self._try_respond(self.route):
             self.route = None
             return
         if self.route:
@@ -97,32 +97,32 @@ class FastPathProtocol(BoundedConnection):
         """Return whether the client's address may come from a proxy's header, which only the app evaluates."""
         return any(name == b"x-forwarded-for" for name, _ in self.headers)
 
-    def _try_answer(self, route: FastRoute) -> bool:
+    def _try_respond(self, route: FastRoute) -> bool:
         try:
-            answer = fast_middleware.try_answer(self.state, route, self.body)
+            response = fast_middleware.try_respond(self.state, route, self.body)
         except Exception:  # noqa: BLE001 - the app raises and logs it again
             return False
-        if not answer:
+        if not response:
             return False
-        name = request_id(self.headers)
-        defaults, own = (
+        identifier = request_id(self.headers)
+        defaults, headers = (
             b"".join(b"%s: %s\r\n" % pair for pair in pairs)
-            for pairs in (self.server_state.default_headers, answer.headers)
+            for pairs in (self.server_state.default_headers, response.headers)
         )
-        self.transport.write(RESPONSE_HEAD % (defaults, own, name) + answer.content)
+        self.transport.write(RESPONSE_HEAD % (defaults, headers, identifier) + response.content)
         self.server_state.total_requests += 1
         self.waiting_since = time.monotonic()
         # Deferred, since uvicorn would take an exception here for an invalid request.
         self.loop.call_soon(
             self.state.metrics.count,
-            self._answered_request(route.model, str(name, "ascii"), answer.instances),
+            self._answered_request(route.model, str(identifier, "ascii"), response.instances),
             self.headers,
         )
         return True
 
-    def _answered_request(self, model: LoadedModel, name: str, instances: int) -> AnsweredRequest:
+    def _answered_request(self, model: LoadedModel, identifier: str, instances: int) -> AnsweredRequest:
         return AnsweredRequest(
-            id=name,
+            id=identifier,
             client=(self.client or ("",))[0],
             key=self.key_name,
             method="POST",
@@ -135,8 +135,8 @@ class FastPathProtocol(BoundedConnection):
         )
 
     def _pass_to_app(self) -> None:
-        self.route, expected = None, (self.expecting, self.remaining)
+        self.route, body_state = None, (self.expecting, self.remaining)
         super().on_headers_complete()
-        self.expecting, self.remaining = expected
+        self.expecting, self.remaining = body_state
         if self.body:
             super().on_body(self.body)

@@ -11,8 +11,9 @@ from tiltyard.errors import RequestError, format_value
 from tiltyard.modeling.columns.number import LARGEST
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests.json_body import decode
+from tiltyard.serving.traffic.feedback_limits import Sender
 from tiltyard.serving.traffic.feedback_token import TOKEN, FeedbackTokens
-from tiltyard.serving.traffic.truths import Sender, Truth, TruthStore
+from tiltyard.serving.traffic.truths import Truth, TruthStore
 
 MAX_BODY_BYTES = 256_000  # enough for MAX_TRUTHS labels with id and token
 MAX_TRUTHS = 1000  # of a request
@@ -28,21 +29,21 @@ log = logging.getLogger("bentoml.tiltyard")
 
 def save(truths: TruthStore, model: LoadedModel, body: bytes, sender: Sender) -> int:
     """Store all truths of a request, or none; return their number. Refused requests count against the rate limit."""
-    truths.charge(model.task, sender, len(body))
+    truths.limits.charge_sender(model.task, sender, len(body))
     try:
-        claimed = parse(model, body, truths.tokens, sender.key_name)
-        truths.save(model.task, claimed)
+        truths_and_tokens = parse(model, body, truths.tokens, sender.key_name)
+        truths.save(model.task, truths_and_tokens)
     except OSError as error:  # e.g. disk full or too many open files
         log.error("%s: feedback could not be stored: %s", model.task, error)  # noqa: TRY400 - no traceback
         raise RequestError("not_kept", "the truths could not be written; send them again", status=503) from None
-    return len(claimed)
+    return len(truths_and_tokens)
 
 
-def require_json(kind: str) -> None:
+def require_json(content_type: str) -> None:
     """Refuse media types other than JSON, such as those that a form on another web page can send (CSRF)."""
-    if kind.partition(";")[0].strip().lower() != JSON_TYPE:
+    if content_type.partition(";")[0].strip().lower() != JSON_TYPE:
         raise RequestError(
-            "unsupported_type", f"expected content-type: {JSON_TYPE}; received {format_value(kind)}", status=415
+            "unsupported_type", f"expected content-type: {JSON_TYPE}; received {format_value(content_type)}", status=415
         )
 
 
@@ -60,23 +61,25 @@ def parse(model: LoadedModel, body: bytes, tokens: FeedbackTokens, key_name: str
     if len(items) > MAX_TRUTHS:
         text = f"expected at most {MAX_TRUTHS} truths; received {len(items)}"
         raise RequestError("too_many", text, "feedback", status=413)
-    found = [_parse_item(model, item, f"feedback[{place}]") for place, item in enumerate(items)]
-    return [_with_owner(model, one, tokens, key_name, f"feedback[{place}]") for place, one in enumerate(found)]
+    truths_and_tokens = [_parse_item(model, item, f"feedback[{index}]") for index, item in enumerate(items)]
+    return [
+        _with_owner(model, pair, tokens, key_name, f"feedback[{index}]") for index, pair in enumerate(truths_and_tokens)
+    ]
 
 
 def _check_value_count(model: LoadedModel, body: bytes) -> None:
     """Refuse a body with more values than the truths can have, before it is decoded, since decoding takes long."""
-    most = MAX_TRUTHS * (MAX_VALUES_PER_TRUTH + _forecast_steps(model.schema["prediction"]))
-    if sum(map(body.count, (b",", b"[", b"{"))) > most:
-        text = f"expected at most {MAX_TRUTHS} truths; received more than {most:,} values"
+    max_values = MAX_TRUTHS * (MAX_VALUES_PER_TRUTH + _forecast_steps(model.schema["prediction"]))
+    if sum(map(body.count, (b",", b"[", b"{"))) > max_values:
+        text = f"expected at most {MAX_TRUTHS} truths; received more than {max_values:,} values"
         raise RequestError("too_many", text, "feedback", status=413)
 
 
 def _with_owner(
-    model: LoadedModel, parse: tuple[Truth, str], tokens: FeedbackTokens, key_name: str, field: str
+    model: LoadedModel, truth_and_token: tuple[Truth, str], tokens: FeedbackTokens, key_name: str, field: str
 ) -> tuple[Truth, str]:
     """Return a truth with the owner of its prediction, from the token or else from the API key."""
-    truth, token = parse
+    truth, token = truth_and_token
     if not token and key_name:
         return replace(truth, owner=tokens.owner(key_name)), ""
     if not token:
@@ -100,21 +103,21 @@ def _parse_item(model: LoadedModel, item: object, field: str) -> tuple[Truth, st
     for key in ("id", "truth"):
         if key not in item:
             raise RequestError("missing_field", ITEM, f"{field}.{key}")
-    name, place = item["id"], item.get("instance", 0)
-    if not isinstance(name, str) or not REQUEST_ID.fullmatch(name):
-        text = f"expected the x-request-id of the response; received {format_value(name)}"
+    request_id, index = item["id"], item.get("instance", 0)
+    if not isinstance(request_id, str) or not REQUEST_ID.fullmatch(request_id):
+        text = f"expected the x-request-id of the response; received {format_value(request_id)}"
         raise RequestError("wrong_type", text, f"{field}.id")
-    most = model.predictor.encoder.max_instances
-    if type(place) is float and place.is_integer():  # JSON has no difference between 2.0 and 2
-        place = int(place)
-    if type(place) is not int or not 0 <= place < most:
-        text = f"expected an index from 0 to {most - 1}; received {format_value(place)}"
+    max_instances = model.predictor.encoder.max_instances
+    if type(index) is float and index.is_integer():  # JSON has no difference between 2.0 and 2
+        index = int(index)
+    if type(index) is not int or not 0 <= index < max_instances:
+        text = f"expected an index from 0 to {max_instances - 1}; received {format_value(index)}"
         raise RequestError("out_of_bounds", text, f"{field}.instance")
     token = item.get("token", "")
     if not isinstance(token, str) or not (TOKEN.fullmatch(token) or "token" not in item):
         text = f"expected the x-feedback-token of the response; received {format_value(token)}"
         raise RequestError("wrong_type", text, f"{field}.token")
-    return Truth(name, place, _parse_truth(model, item["truth"], f"{field}.truth")), token
+    return Truth(request_id, index, _parse_truth(model, item["truth"], f"{field}.truth")), token
 
 
 def _parse_truth(model: LoadedModel, value: object, field: str) -> Any:
@@ -125,7 +128,7 @@ def _parse_truth(model: LoadedModel, value: object, field: str) -> Any:
             "unsupported", f"expected a model that predicts numbers or labels; {model.task} generates text", field
         )
     if encoder.classes:
-        if (label := next((one for one in _label_spellings(value) if one in encoder.classes), None)) is not None:
+        if (label := next((text for text in _label_spellings(value) if text in encoder.classes), None)) is not None:
             return label
         text = f"expected one of {', '.join(encoder.classes)}; received {format_value(value)}"
         raise RequestError("unknown_label", text, field)
@@ -134,7 +137,7 @@ def _parse_truth(model: LoadedModel, value: object, field: str) -> Any:
         return _parse_number(value, field)
     if not isinstance(value, list) or len(value) != steps:
         raise RequestError("wrong_shape", f"expected a list of {steps} numbers; received {format_value(value)}", field)
-    return [_parse_number(one, f"{field}[{place}]") for place, one in enumerate(value)]
+    return [_parse_number(number, f"{field}[{index}]") for index, number in enumerate(value)]
 
 
 def _label_spellings(value: object) -> list[str]:
@@ -150,8 +153,8 @@ def _label_spellings(value: object) -> list[str]:
 
 def _forecast_steps(schema: dict[str, Any]) -> int:
     """Return the number of forecast steps; 0 if a prediction is a single number or a label."""
-    inner = schema.get("properties", {}).get("forecast", schema)
-    steps: int = inner.get("minItems", 0)
+    forecast = schema.get("properties", {}).get("forecast", schema)
+    steps: int = forecast.get("minItems", 0)
     return steps
 
 

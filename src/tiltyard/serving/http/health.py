@@ -48,7 +48,7 @@ class MetricsEndpoint:
 
     def __init__(self) -> None:
         self.content, self.valid_until = b"", 0.0  # monotonic time
-        self.lock, self.thread = anyio.Lock(), anyio.CapacityLimiter(1)  # a thread apart from other work
+        self.lock, self.limiter = anyio.Lock(), anyio.CapacityLimiter(1)  # a thread apart from other work
 
     async def respond(self, _: Request) -> Response:
         """Return the metrics of this worker, or of all workers if they share a folder."""
@@ -57,9 +57,9 @@ class MetricsEndpoint:
         if not self._fresh:
             async with self.lock:
                 if not self._fresh:
-                    begun = time.monotonic()
-                    self.content = await anyio.to_thread.run_sync(_render, limiter=self.thread)
-                    self.valid_until = begun + CACHE_SECONDS
+                    start = time.monotonic()
+                    self.content = await anyio.to_thread.run_sync(_render, limiter=self.limiter)
+                    self.valid_until = start + CACHE_SECONDS
         return Response(self.content, media_type=CONTENT_TYPE_LATEST)
 
     @property
@@ -87,8 +87,8 @@ class _WorkerMetrics:
         """Merge the files, except empty ones: of a worker that is creating the file, or was killed meanwhile."""
         from prometheus_client.multiprocess import MultiProcessCollector
 
-        begun = [str(path) for path in self.folder.glob("*.db") if _size(path)]
-        merged: Iterable[Any] = MultiProcessCollector.merge(begun)  # type: ignore[no-untyped-call]
+        paths = [str(path) for path in self.folder.glob("*.db") if _size(path)]
+        merged: Iterable[Any] = MultiProcessCollector.merge(paths)  # type: ignore[no-untyped-call]
         return merged
 
 

@@ -54,8 +54,8 @@ class LastGood:
     def _read_saved(self, task: str) -> tuple[str | None, str]:
         """Return the version that was served last, and the digest of the other files of its package."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-            found = files.read_json(self._file(task))
-            version, digest = found["version"], found["files"]
+            saved = files.read_json(self._file(task))
+            version, digest = saved["version"], saved["files"]
             if isinstance(version, str) and VERSION.fullmatch(version) and isinstance(digest, str):
                 return version, digest
         return None, ""
@@ -69,16 +69,16 @@ class LastGood:
         version, digest = self._read_saved(task)
         if version is None:
             return []
-        places = (root / "packages" / task / version, self.copy(task, version))
-        return [folder for folder in places if _is_complete(folder, version) and manifest.digest(folder) == digest]
+        candidates = (root / "packages" / task / version, self.copy(task, version))
+        return [folder for folder in candidates if _is_complete(folder, version) and manifest.digest(folder) == digest]
 
     def save(self, task: str, version: str, package: Path) -> None:
         """Copy a served package, then write its version into the file of the task."""
         if not _is_complete(self.copy(task, version), version):
             self._copy(package, self.copy(task, version))
         if self.version(task) != version:
-            kept = self.copy(task, version) if self.copy(task, version).is_dir() else package
-            files.write_json(self._file(task), {"task": task, "version": version, "files": manifest.digest(kept)})
+            source = self.copy(task, version) if self.copy(task, version).is_dir() else package
+            files.write_json(self._file(task), {"task": task, "version": version, "files": manifest.digest(source)})
         self._clean(task, version)
 
     def _file(self, task: str) -> Path:
@@ -107,9 +107,9 @@ class LastGood:
     def _clean(self, task: str, version: str) -> None:
         """Remove older copies, and incomplete copies of killed processes."""
         with contextlib.suppress(OSError):
-            found = sorted((self.folder / task).iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-            copies = [path for path in found if path.name != version and not path.name.startswith(".")]
-            incomplete = [path for path in found if path.name.startswith(".")]
+            entries = sorted((self.folder / task).iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+            copies = [path for path in entries if path.name != version and not path.name.startswith(".")]
+            incomplete = [path for path in entries if path.name.startswith(".")]
             old = [path for path in incomplete if path.stat().st_mtime < time.time() - ABANDONED_SECONDS]
             for path in [*copies[COPIES_KEPT - 1 :], *old]:
                 shutil.rmtree(path, ignore_errors=True)

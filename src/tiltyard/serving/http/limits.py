@@ -39,9 +39,9 @@ class Limits:
 
 def _connections(environment: Mapping[str, str]) -> int:
     """Return how many connections may be open, within the limit of open files."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = max(8, files - RESERVED_FILES) if files != resource.RLIM_INFINITY else Limits.connections
-    return min(most, int(read_number(environment, "TILTYARD_CONNECTIONS", Limits.connections)))
+    max_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    max_connections = max(8, max_files - RESERVED_FILES) if max_files != resource.RLIM_INFINITY else Limits.connections
+    return min(max_connections, int(read_number(environment, "TILTYARD_CONNECTIONS", Limits.connections)))
 
 
 def read_number(environment: Mapping[str, str], name: str, default: float) -> float:

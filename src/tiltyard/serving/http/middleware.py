@@ -43,8 +43,8 @@ class RequestMiddleware:
             return
         responder, metrics = _Responder(scope, send), _metrics(scope)
         try:
-            open_ = scope["path"] in page.FILES  # the page itself asks for a key
-            responder.key = scope["key_name"] = "" if open_ else self.admission.authenticate(scope["headers"])
+            is_public = scope["path"] in page.FILES  # the page itself asks for a key
+            responder.key = scope["key_name"] = "" if is_public else self.admission.authenticate(scope["headers"])
             _check_path_length(scope["path"])
             await self._within_time(scope, receive, responder)
         except RequestError as error:
@@ -75,14 +75,16 @@ def _check_path_length(path: str) -> None:
 
 def request_id(headers: Headers) -> bytes:
     """Return the client's x-request-id if it is valid, or a random one."""
-    given = next((value for name, value in headers if name == b"x-request-id"), b"")
-    return given if given and REQUEST_ID.fullmatch(given) else secrets.token_hex(8).encode()  # not guessable
+    client_value = next((value for name, value in headers if name == b"x-request-id"), b"")
+    if client_value and REQUEST_ID.fullmatch(client_value):
+        return client_value
+    return secrets.token_hex(8).encode()  # not guessable
 
 
 def _metrics(scope: Scope) -> RequestMetrics | None:
     """Return the metrics, or None before the app has started."""
-    found: RequestMetrics | None = getattr(scope["app"].state, "metrics", None) if "app" in scope else None
-    return found
+    metrics: RequestMetrics | None = getattr(scope["app"].state, "metrics", None) if "app" in scope else None
+    return metrics
 
 
 class _Responder:

@@ -80,10 +80,11 @@ def _error_response(protocol: str, status: str) -> Json:
     return {"description": ERRORS[status], "headers": headers, "content": {"application/json": {"schema": schema}}}
 
 
-def error_responses(protocol: str, *more: str) -> Json:
+def error_responses(protocol: str, *other_statuses: str) -> Json:
     """Return references to the error responses of a route."""
     return {
-        status: {"$ref": f"#/components/responses/{protocol}-{status}"} for status in sorted([*COMMON_ERRORS, *more])
+        status: {"$ref": f"#/components/responses/{protocol}-{status}"}
+        for status in sorted([*COMMON_ERRORS, *other_statuses])
     }
 
 
@@ -94,8 +95,8 @@ def json_response(text: str, schema: Json, headers: Json = ID_HEADER) -> Json:
 
 def get_operation(protocol: str, summary: str, tag: str, schema: Json) -> Json:
     """Return the description of a GET route."""
-    answers = {"200": json_response("the response", schema), **error_responses(protocol)}
-    return {"get": {"summary": summary, "tags": [tag], "responses": answers}}
+    responses = {"200": json_response("the response", schema), **error_responses(protocol)}
+    return {"get": {"summary": summary, "tags": [tag], "responses": responses}}
 
 
 def object_schema(properties: Json, *optional: str) -> Json:
@@ -107,9 +108,9 @@ def object_schema(properties: Json, *optional: str) -> Json:
     }
 
 
-def array_schema(items: Json, most: int | None = None) -> Json:
-    """Return the schema of an array; with `most`, it has from 1 to `most` items."""
-    return {"type": "array", "items": items, **({"minItems": 1, "maxItems": most} if most else {})}
+def array_schema(items: Json, max_items: int | None = None) -> Json:
+    """Return the schema of an array; with `max_items`, it has from 1 to `max_items` items."""
+    return {"type": "array", "items": items, **({"minItems": 1, "maxItems": max_items} if max_items else {})}
 
 
 def path_parameter(name: str, values: list[str]) -> Json:

@@ -28,11 +28,8 @@ from tiltyard.serving.traffic import feedback_token
 
 WarmVersions = Mapping[str, Mapping[str, LoadedModel]]  # loaded versions by task; the champion first
 
-PUBLIC_PATHS = {
-    "/livez": "Is alive",
-    "/readyz": "Is ready",
-    "/metrics": "Metrics for Prometheus",
-}  # with or without an API key
+# These paths need no API key.
+PUBLIC_PATHS = {"/livez": "Is alive", "/readyz": "Is ready", "/metrics": "Metrics for Prometheus"}
 VERSION = {"type": "string", "pattern": "^[0-9a-f]{12}$"}
 STATE = {"const": "AVAILABLE"}
 STATUS = object_schema(
@@ -41,57 +38,60 @@ STATUS = object_schema(
 CSV_DESCRIPTION = "a header with the names of all features, in any order, and a row for each instance"
 
 
-def openapi(kept: WarmVersions, *, locked: bool = False) -> Json:
+def openapi(versions: WarmVersions, *, locked: bool = False) -> Json:
     """Return the document of all routes and models; `locked`: an API key is required."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "Tiltyard", "version": "1", "description": "The champions of this project."},
-        "paths": dict(_paths(kept, locked=locked)),
+        "paths": dict(_paths(versions, locked=locked)),
         "components": components(locked=locked),
         **({"security": [{"bearer": []}, {"key": []}]} if locked else {}),
     }
 
 
-def _paths(kept: WarmVersions, *, locked: bool) -> Iterator[tuple[str, Json]]:
+def _paths(versions: WarmVersions, *, locked: bool) -> Iterator[tuple[str, Json]]:
     yield (
         "/v1/models",
         get_operation("V1", "The names of all models", "models", object_schema({"models": array_schema(TEXT)})),
     )
     yield "/v1/openapi.json", get_operation("V1", "This document", "service", {"type": "object"})
     yield from openapi_v2.server().items()
-    for name in sorted(kept):
-        yield f"/v1/models/{name}:feedback", {"post": _feedback(next(iter(kept[name].values())), locked=locked)}
-        yield from _model(name, kept[name])
-        yield from openapi_v2.paths(name, kept[name]).items()
+    for name in sorted(versions):
+        yield f"/v1/models/{name}:feedback", {"post": _feedback(next(iter(versions[name].values())), locked=locked)}
+        yield from _model(name, versions[name])
+        yield from openapi_v2.paths(name, versions[name]).items()
     for path, summary in PUBLIC_PATHS.items():
-        answer = {"200": {"description": "yes", "content": {"text/plain": {"schema": TEXT}}}}
-        yield path, {"get": {"summary": summary, "tags": ["service"], "security": [], "responses": answer}}
+        responses = {"200": {"description": "yes", "content": {"text/plain": {"schema": TEXT}}}}
+        yield path, {"get": {"summary": summary, "tags": ["service"], "security": [], "responses": responses}}
 
 
-def _model(name: str, kept: Mapping[str, LoadedModel]) -> Iterator[tuple[str, Json]]:
+def _model(name: str, versions: Mapping[str, LoadedModel]) -> Iterator[tuple[str, Json]]:
     """Yield the paths of a model: by name, by name and version, by name and label."""
-    model = next(iter(kept.values()))
+    model = next(iter(versions.values()))
     title, predict = model.schema["title"], {"post": _predict(model)}
-    for which, shared in _path_variants(kept):
-        path = f"/v1/models/{name}{which}"
-        yield f"{path}:predict", {**shared, **predict}
-        yield path, {**shared, **get_operation("V1", f"{title}: state, versions, metrics", name, _state(model))}
+    for suffix, parameters in _path_variants(versions):
+        path = f"/v1/models/{name}{suffix}"
+        yield f"{path}:predict", {**parameters, **predict}
+        yield path, {**parameters, **get_operation("V1", f"{title}: state, versions, metrics", name, _state(model))}
         yield (
             f"{path}/schema",
-            {**shared, **get_operation("V1", "Schemas of instances and predictions, and limits", name, _schema(name))},
+            {
+                **parameters,
+                **get_operation("V1", "Schemas of instances and predictions, and limits", name, _schema(name)),
+            },
         )
-        yield f"{path}/card", {**shared, **_card(name)}
-        yield f"{path}/metadata", {**shared, **get_operation("V1", "Its signature", name, _metadata(name))}
+        yield f"{path}/card", {**parameters, **_card(name)}
+        yield f"{path}/metadata", {**parameters, **get_operation("V1", "Its signature", name, _metadata(name))}
 
 
 def _feedback(model: LoadedModel, *, locked: bool) -> Json:
     """Return the feedback operation: truths have the type of predictions; with an API key, no token is needed."""
-    prediction, most = model.schema["prediction"], model.schema["limits"]["max_instances"]
+    prediction, max_instances = model.schema["prediction"], model.schema["limits"]["max_instances"]
     parts = prediction.get("properties", {})
     properties = {
         "id": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$", "description": "x-request-id of the response"},
         "truth": _truth_schema(parts.get("label") or parts.get("forecast") or prediction),
-        "instance": {"type": "integer", "minimum": 0, "maximum": most - 1},
+        "instance": {"type": "integer", "minimum": 0, "maximum": max_instances - 1},
         "token": {
             "type": "string",
             "pattern": feedback_token.PATTERN,
@@ -102,15 +102,20 @@ def _feedback(model: LoadedModel, *, locked: bool) -> Json:
     item = {**object_schema(properties, *optional), "additionalProperties": False}
     body = {**object_schema({"feedback": array_schema(item, feedback.MAX_TRUTHS)}), "additionalProperties": False}
     token = f"{'0123456789abcdef' * 2}.1.{'0123456789abcdef' * 2}"
-    one = {"id": "0123456789abcdef", "instance": 0, "truth": _truth_example(properties["truth"]), "token": token}
-    example = {"feedback": [one]}
-    answer = object_schema({"kept": {"type": "integer"}, "model": {"const": model.task}})
+    example_truth = {
+        "id": "0123456789abcdef",
+        "instance": 0,
+        "truth": _truth_example(properties["truth"]),
+        "token": token,
+    }
+    example = {"feedback": [example_truth]}
+    response = object_schema({"kept": {"type": "integer"}, "model": {"const": model.task}})
     return {
         "summary": f"{model.schema['title']}: ground truth of earlier predictions",
         "tags": [model.task],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body, "example": example}}},
         "responses": {
-            "200": json_response("all truths are stored", answer),
+            "200": json_response("all truths are stored", response),
             **error_responses("V1", "403", *BODY_ERRORS),
         },
     }
@@ -120,7 +125,10 @@ def _truth_schema(schema: Json) -> Json:
     """Return the schema of ground truth: finite numbers, and labels, where 1 may stand for "1"."""
     if "enum" in schema:
         return {
-            "enum": [*schema["enum"], *(one for name in schema["enum"] if (one := _integer_label(name)) is not None)]
+            "enum": [
+                *schema["enum"],
+                *(number for name in schema["enum"] if (number := _integer_label(name)) is not None),
+            ]
         }
     if schema["type"] == "array":
         return {**schema, "items": _truth_schema(schema["items"])}
@@ -146,19 +154,19 @@ def _card(tag: str) -> Json:
     return card
 
 
-def _path_variants(kept: Mapping[str, LoadedModel]) -> Iterator[tuple[str, Json]]:
+def _path_variants(versions: Mapping[str, LoadedModel]) -> Iterator[tuple[str, Json]]:
     yield "", {}
-    yield "/versions/{version}", {"parameters": [path_parameter("version", [*kept])]}
-    yield "/labels/{label}", {"parameters": [path_parameter("label", [*LABELS[: len(kept)]])]}
+    yield "/versions/{version}", {"parameters": [path_parameter("version", [*versions])]}
+    yield "/labels/{label}", {"parameters": [path_parameter("label", [*LABELS[: len(versions)]])]}
 
 
 def _predict(model: LoadedModel) -> Json:
-    answer: Json = {"model": {"const": model.task}, "version": VERSION}
+    properties: Json = {"model": {"const": model.task}, "version": VERSION}
     if not attributions.unsupported_reason(model):
-        answer["explanations"] = array_schema(_explanation(model))
-    predictions = {"predictions": array_schema(model.schema["prediction"]), **answer}
-    outputs = {"outputs": _outputs(model), **answer}
-    answers = [object_schema(one, "explanations") for one in (predictions, outputs)]
+        properties["explanations"] = array_schema(_explanation(model))
+    predictions = {"predictions": array_schema(model.schema["prediction"]), **properties}
+    outputs = {"outputs": _outputs(model), **properties}
+    schemas = [object_schema(schema, "explanations") for schema in (predictions, outputs)]
     example = {"instances": [model.schema["example"]]}
     content: Json = {"application/json": {"schema": _body(model), "example": example}}
     if all(column.in_cells for column in model.predictor.encoder.columns.values()):
@@ -172,7 +180,7 @@ def _predict(model: LoadedModel) -> Json:
         "tags": [model.task],
         "requestBody": {"required": True, "content": content},
         "responses": {
-            "200": json_response("a prediction for each instance", {"anyOf": answers}, {**ID_HEADER, **TOKEN_HEADER}),
+            "200": json_response("a prediction for each instance", {"anyOf": schemas}, {**ID_HEADER, **TOKEN_HEADER}),
             **error_responses("V1", *BODY_ERRORS),
         },
     }
@@ -180,27 +188,28 @@ def _predict(model: LoadedModel) -> Json:
 
 def _body(model: LoadedModel) -> Json:
     """Return the body schema: `instances` by row or `inputs` by column; fewer instances with `explain`."""
-    limit, refused = model.schema["limits"]["max_instances"], attributions.unsupported_reason(model)
+    limit, reason = model.schema["limits"]["max_instances"], attributions.unsupported_reason(model)
     text = (
-        f"true is refused: {refused}"
-        if refused
+        f"true is refused: {reason}"
+        if reason
         else "whether to return the contribution of each column to the prediction"
     )
     bodies = [*_bodies(model, limit, {"const": False, "description": text})]
-    bodies += [] if refused else [*_bodies(model, min(limit, attributions.max_instances(model)), {"const": True})]
-    needed = (1, 1, 2, 2)  # `explain` is required where it is true
+    bodies += [] if reason else [*_bodies(model, min(limit, attributions.max_instances(model)), {"const": True})]
+    required_counts = (1, 1, 2, 2)  # `explain` is required where it is true
     return {
         "anyOf": [
             {**body, "required": body["required"][:count], "additionalProperties": False}
-            for body, count in zip(bodies, needed, strict=False)
+            for body, count in zip(bodies, required_counts, strict=False)
         ]
     }
 
 
-def _bodies(model: LoadedModel, most: int, explain: Json) -> Iterator[Json]:
-    rows, signature = array_schema(model.schema["instance"], most), {"signature_name": {"const": "serving_default"}}
+def _bodies(model: LoadedModel, max_instances: int, explain: Json) -> Iterator[Json]:
+    rows = array_schema(model.schema["instance"], max_instances)
+    signature = {"signature_name": {"const": "serving_default"}}
     yield object_schema({"instances": rows, "explain": explain, **signature})
-    yield object_schema({"inputs": {"anyOf": [_columns(model, most), rows]}, "explain": explain, **signature})
+    yield object_schema({"inputs": {"anyOf": [_columns(model, max_instances), rows]}, "explain": explain, **signature})
 
 
 def _explanation(model: LoadedModel) -> Json:
@@ -215,11 +224,11 @@ def _explanation(model: LoadedModel) -> Json:
     return object_schema(properties)
 
 
-def _columns(model: LoadedModel, most: int) -> Json:
+def _columns(model: LoadedModel, max_instances: int) -> Json:
     """Return the schema of columns by name; JSON Schema cannot express that they have equal lengths."""
     instance, bare = model.schema["instance"], model.predictor.encoder.bare
     values = {model.inputs[0].name: instance} if bare else instance["properties"]
-    columns = object_schema({name: array_schema(value, most) for name, value in values.items()})
+    columns = object_schema({name: array_schema(value, max_instances) for name, value in values.items()})
     return {**columns, "additionalProperties": False, "description": "lists of equal length"}
 
 

@@ -31,24 +31,27 @@ BINARY_DESCRIPTION = "JSON, followed by the bytes of the tensors with the parame
 def server() -> Json:
     """Return the paths about the server."""
     health = object_schema({"live": {"const": True}, "ready": {"const": True}})
-    about = object_schema({"name": TEXT, "version": TEXT, "extensions": array_schema(TEXT)})
+    metadata = object_schema({"name": TEXT, "version": TEXT, "extensions": array_schema(TEXT)})
     return {
-        "/v2": get_operation("V2", "The server", "models", about),
+        "/v2": get_operation("V2", "The server", "models", metadata),
         "/v2/health/live": get_operation("V2", "Is alive", "service", health),
         "/v2/health/ready": get_operation("V2", "Is ready", "service", health),
     }
 
 
-def paths(name: str, kept: Mapping[str, LoadedModel]) -> Json:
+def paths(name: str, versions: Mapping[str, LoadedModel]) -> Json:
     """Return the paths of a model, by name, and by name and version."""
-    model, found = next(iter(kept.values())), {}
-    for which in ("", "/versions/{version}"):
-        path = f"/v2/models/{name}{which}"
-        shared = {"parameters": [path_parameter("version", [*kept])]} if which else {}
-        found[path] = {**shared, **get_operation("V2", "Versions and tensors of a model", name, _metadata(name))}
-        found[f"{path}/ready"] = {**shared, **get_operation("V2", "Is ready", name, _ready(name))}
-        found[f"{path}/infer"] = {**shared, "post": _infer(model)}
-    return found
+    model, operations = next(iter(versions.values())), {}
+    for suffix in ("", "/versions/{version}"):
+        path = f"/v2/models/{name}{suffix}"
+        parameters = {"parameters": [path_parameter("version", [*versions])]} if suffix else {}
+        operations[path] = {
+            **parameters,
+            **get_operation("V2", "Versions and tensors of a model", name, _metadata(name)),
+        }
+        operations[f"{path}/ready"] = {**parameters, **get_operation("V2", "Is ready", name, _ready(name))}
+        operations[f"{path}/infer"] = {**parameters, "post": _infer(model)}
+    return operations
 
 
 def _metadata(name: str) -> Json:
@@ -105,7 +108,9 @@ def _request_schema(model: LoadedModel) -> Json:
         "maxItems": len(names),
     }
     outputs = array_schema(
-        object_schema({"name": {"enum": [one.name for one in model.outputs]}, "parameters": PARAMETERS}, "parameters")
+        object_schema(
+            {"name": {"enum": [output.name for output in model.outputs]}, "parameters": PARAMETERS}, "parameters"
+        )
     )
     properties = {"id": TEXT, "parameters": PARAMETERS, "inputs": inputs, "outputs": outputs}
     return object_schema(properties, "id", "parameters", "outputs")
@@ -115,11 +120,15 @@ def _example(model: LoadedModel) -> Json:
     """Return the example of the model as tensors with one row."""
     example = model.schema["example"]
     parts = {model.inputs[0].name: example} if model.predictor.encoder.bare else example
-    return {"inputs": [{**one.metadata, "shape": [1, *one.shape], "data": [parts[one.name]]} for one in model.inputs]}
+    return {
+        "inputs": [
+            {**tensor.metadata, "shape": [1, *tensor.shape], "data": [parts[tensor.name]]} for tensor in model.inputs
+        ]
+    }
 
 
 def _response(model: LoadedModel) -> Json:
-    names = {"enum": [one.name for one in model.outputs]}
+    names = {"enum": [output.name for output in model.outputs]}
     tensor = {"name": names, "datatype": DATATYPE, "shape": SHAPE, "data": {"type": "array"}, "parameters": PARAMETERS}
     outputs = array_schema(object_schema(tensor, "data", "parameters"))
     facts = {"model_name": {"const": model.task}, "model_version": TEXT, "id": TEXT, "outputs": outputs}

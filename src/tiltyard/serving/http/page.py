@@ -28,7 +28,7 @@ class StaticFile:
     """The content of a file, its media type and ETag."""
 
     content: bytes
-    kind: str
+    media_type: str
     tag: str
 
     @classmethod
@@ -61,9 +61,9 @@ def _handler(file: StaticFile) -> Handler:
     headers = {"etag": file.tag, "cache-control": "no-cache", "content-security-policy": CONTENT_SECURITY_POLICY}
 
     async def send(request: Request) -> Response:
-        known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-        if known & {file.tag, "*"}:
+        etags = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
+        if etags & {file.tag, "*"}:
             return Response(status_code=304, headers=headers)
-        return Response(file.content, headers=headers, media_type=file.kind)
+        return Response(file.content, headers=headers, media_type=file.media_type)
 
     return send

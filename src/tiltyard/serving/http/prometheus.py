@@ -26,55 +26,61 @@ class RequestMetrics:
         import prometheus_client as prometheus
 
         self.log, self.tracer = log, tracer
-        where: dict[str, Any] = {} if registry is None else {"registry": registry}
-        model = ["model", "version"]
+        registry_options: dict[str, Any] = {} if registry is None else {"registry": registry}
+        model_labels = ["model", "version"]
         self.requests = prometheus.Counter(
-            "tiltyard_requests", "Requests by model, version and status", [*model, "status"], **where
+            "tiltyard_requests", "Requests by model, version and status", [*model_labels, "status"], **registry_options
         )
         self.seconds = prometheus.Histogram(
-            "tiltyard_request_seconds", "From the first byte read to the last one sent", model, buckets=SECONDS, **where
+            "tiltyard_request_seconds",
+            "From the first byte read to the last one sent",
+            model_labels,
+            buckets=SECONDS,
+            **registry_options,
         )
         self.instances = prometheus.Histogram(
-            "tiltyard_request_instances", "Instances of a request", model, buckets=INSTANCES, **where
+            "tiltyard_request_instances", "Instances of a request", model_labels, buckets=INSTANCES, **registry_options
         )
         self.active = prometheus.Gauge(
-            "tiltyard_requests_inside", "Requests that are being processed", multiprocess_mode="livesum", **where
+            "tiltyard_requests_inside",
+            "Requests that are being processed",
+            multiprocess_mode="livesum",
+            **registry_options,
         )
         self.recorded = prometheus.Counter(
             "tiltyard_recorded",
             "Recorded predictions and shadow copies by outcome: written, failed, dropped, or full",
-            [*model, "arm", "outcome"],
-            **where,
+            [*model_labels, "arm", "outcome"],
+            **registry_options,
         )
         self.drift = prometheus.Gauge(
             "tiltyard_feature_psi",
             "Drift of the latest recorded inputs from the training rows (population stability index)",
-            [*model, "feature"],
+            [*model_labels, "feature"],
             multiprocess_mode="livemax",  # drift in one worker's sample is enough
-            **where,
+            **registry_options,
         )
         self.watch = prometheus.Gauge(
             "tiltyard_champions_looked_timestamp_seconds",
             "Time of the last check for new champions; of several workers the earliest",
             [] if watched else ["none"],  # with a label that is never set, the gauge has no value
             multiprocess_mode="livemin",
-            **where,
+            **registry_options,
         )
         if watched:
             self.champions_checked()
-        self.labelled: dict[
-            tuple[str, str, int], tuple[Any, Any, Any]
-        ] = {}  # cached, since finding labels takes longer than counting
+        # Cached, since finding labels takes longer than counting.
+        self.labelled: dict[tuple[str, str, int], tuple[Any, Any, Any]] = {}
 
     def count(self, request: AnsweredRequest, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Count a request, and log and trace it if enabled. Its headers may name the parent trace."""
         key = request.model, request.version, request.status
         if key not in self.labelled:
-            names = key[:2]
+            model_labels = key[:2]
             self.labelled[key] = (
-                self.requests.labels(*names, str(request.status)),
-                self.seconds.labels(*names),
-                self.instances.labels(*names),
+                self.requests.labels(*model_labels, str(request.status)),
+                self.seconds.labels(*model_labels),
+                self.instances.labels(*model_labels),
             )
         requests, seconds, instances = self.labelled[key]
         requests.inc()

@@ -15,24 +15,24 @@ from tiltyard.serving.http import feedback
 from tiltyard.serving.http.body_limit import declared_length, read_body
 from tiltyard.serving.http.routing import METHODS, allow, encoder, find_model, json_response, predict, versions
 from tiltyard.serving.model.tensors import Tensor
-from tiltyard.serving.traffic.truths import Sender
+from tiltyard.serving.traffic.feedback_limits import Sender
 
 DTYPES = {"FP64": "DT_DOUBLE", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": "DT_STRING"}
 
 
 def routes() -> list[Route]:
     """Return the routes of a model: by name, by name and version, by name and label."""
-    found = [Route("/v1/models/{name}:feedback", allow("POST", _feedback), methods=METHODS)]
-    for which in ("", "/versions/{version}", "/labels/{label}"):  # the first match is used: the most frequent first
-        model = f"/v1/models/{{name}}{which}"
-        found += [
-            Route(f"{model}:predict", allow("POST", _predict), methods=METHODS),
-            Route(f"{model}/schema", allow("GET", _schema), methods=METHODS),
-            Route(f"{model}/card", allow("GET", _card), methods=METHODS),
-            Route(f"{model}/metadata", allow("GET", _metadata), methods=METHODS),
-            Route(model, allow("GET", _model), methods=METHODS),
+    all_routes = [Route("/v1/models/{name}:feedback", allow("POST", _feedback), methods=METHODS)]
+    for suffix in ("", "/versions/{version}", "/labels/{label}"):  # the first match is used: the most frequent first
+        path = f"/v1/models/{{name}}{suffix}"
+        all_routes += [
+            Route(f"{path}:predict", allow("POST", _predict), methods=METHODS),
+            Route(f"{path}/schema", allow("GET", _schema), methods=METHODS),
+            Route(f"{path}/card", allow("GET", _card), methods=METHODS),
+            Route(f"{path}/metadata", allow("GET", _metadata), methods=METHODS),
+            Route(path, allow("GET", _model), methods=METHODS),
         ]
-    return [*found, Route("/v1/models", allow("GET", _models), methods=METHODS)]
+    return [*all_routes, Route("/v1/models", allow("GET", _models), methods=METHODS)]
 
 
 async def _predict(request: Request) -> Response:
@@ -47,7 +47,7 @@ async def _feedback(request: Request) -> Response:
         raise RequestError("no_records", text, status=404)
     feedback.require_json(request.headers.get("content-type", ""))
     sender = Sender(scope.get("key_name", ""), (scope.get("client") or ("",))[0])
-    state.recorder.truths.admit(model.task, sender, declared_length(request))
+    state.recorder.truths.limits.admit(model.task, sender, declared_length(request))
     async with read_body(request, feedback.MAX_BODY_BYTES) as body:
         with state.admission.request_slot():
             save = partial(feedback.save, state.recorder.truths, model, body, sender)
@@ -85,8 +85,8 @@ async def _metadata(request: Request) -> Response:
     """Return the signature of a model as TensorFlow Serving does; a size of -1 is any number of rows."""
     model = find_model(request)
     signature = {
-        "inputs": {one.name: _tensor(one) for one in model.inputs},
-        "outputs": {one.name: _tensor(one) for one in model.outputs},
+        "inputs": {tensor.name: _tensor(tensor) for tensor in model.inputs},
+        "outputs": {tensor.name: _tensor(tensor) for tensor in model.outputs},
         "method_name": "tensorflow/serving/predict",
     }
     spec = {"name": model.task, "signature_name": "", "version": model.version}

@@ -16,18 +16,18 @@ from tiltyard.serving.requests import v2_codec
 
 def routes() -> list[Route]:
     """Return the routes of the server, and of a model by name or by name and version."""
-    found = [
+    all_routes = [
         Route("/v2", allow("GET", _server), methods=METHODS),
         Route("/v2/health/live", allow("GET", _live), methods=METHODS),
         Route("/v2/health/ready", allow("GET", _server_is_ready), methods=METHODS),
     ]
-    for model in ("/v2/models/{name}/versions/{version}", "/v2/models/{name}"):
-        found += [
-            Route(f"{model}/infer", allow("POST", _infer), methods=METHODS),
-            Route(f"{model}/ready", allow("GET", _ready), methods=METHODS),
-            Route(model, allow("GET", _model), methods=METHODS),
+    for path in ("/v2/models/{name}/versions/{version}", "/v2/models/{name}"):
+        all_routes += [
+            Route(f"{path}/infer", allow("POST", _infer), methods=METHODS),
+            Route(f"{path}/ready", allow("GET", _ready), methods=METHODS),
+            Route(path, allow("GET", _model), methods=METHODS),
         ]
-    return found
+    return all_routes
 
 
 async def _server(_: Request) -> Response:
@@ -63,8 +63,8 @@ async def _model(request: Request) -> Response:
 
 
 async def _infer(request: Request) -> Response:
-    done = await predict(request, "v2", request.headers.get(v2_codec.LENGTH_HEADER))
-    if done.json_length is None:
-        return json_response(done.content)
-    headers = {v2_codec.LENGTH_HEADER: str(done.json_length)}
-    return Response(done.content, headers=headers, media_type="application/octet-stream")
+    response = await predict(request, "v2", request.headers.get(v2_codec.LENGTH_HEADER))
+    if response.json_length is None:
+        return json_response(response.content)
+    headers = {v2_codec.LENGTH_HEADER: str(response.json_length)}
+    return Response(response.content, headers=headers, media_type="application/octet-stream")

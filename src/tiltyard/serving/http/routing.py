@@ -35,17 +35,17 @@ def find_model(request: Request) -> LoadedModel:
     models: dict[str, LoadedModel] = request.app.state.models
     name, version = request.path_params["name"], request.path_params.get("version")
     if name not in models:
-        known = ", ".join(sorted(models)) or "none"
-        raise RequestError("unknown_model", f"expected one of {known}; received {name!r}", "model", status=404)
+        names = ", ".join(sorted(models)) or "none"
+        raise RequestError("unknown_model", f"expected one of {names}; received {name!r}", "model", status=404)
     if "label" in request.path_params:
         return _find_label(request, name, request.path_params["label"])
     if version is None:
         return models[name]
-    kept = _warm_versions(request, name)
-    if version not in kept:
-        text = f"expected {' or '.join(kept)}; received {version!r}"
+    loaded = _warm_versions(request, name)
+    if version not in loaded:
+        text = f"expected {' or '.join(loaded)}; received {version!r}"
         raise RequestError("unknown_version", text, "version", status=404)
-    return kept[version]
+    return loaded[version]
 
 
 def _find_label(request: Request, name: str, label: str) -> LoadedModel:
@@ -56,8 +56,8 @@ def _find_label(request: Request, name: str, label: str) -> LoadedModel:
     if label not in labels:
         text = f"expected {' or '.join(labels)}; received {label!r}"
         raise RequestError("unknown_label", text, "label", status=404)
-    found: LoadedModel = labels[label]
-    return found
+    model: LoadedModel = labels[label]
+    return model
 
 
 def _warm_versions(request: Request, name: str) -> dict[str, LoadedModel]:
@@ -80,18 +80,20 @@ async def predict(request: Request, protocol: str, json_length: str | None = Non
     assignment = assign(state, find_model(request), scope, named=bool(VERSION_PARAMETERS & request.path_params.keys()))
     model = scope["model"] = assignment.model
     record = assignment.record and state.recorder is not None
-    type_ = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     async with read_body(request, model.max_body_bytes) as body:
         with state.admission.request_slot():
-            message = RequestMessage(protocol, body, type_, json_length)
-            done = None if record or not state.fast_path else tensor_path.respond(model, message, tensor_path.INLINE)
-            done = done or _predict_inline(model, message, record=record)
-            if not done:
-                done = await _wait(request, state.pool.submit(model, message, client(scope), record=record))
-    scope["instances"] = done.count
+            message = RequestMessage(protocol, body, media_type, json_length)
+            response = (
+                None if record or not state.fast_path else tensor_path.respond(model, message, tensor_path.INLINE)
+            )
+            response = response or _predict_inline(model, message, record=record)
+            if not response:
+                response = await _wait(request, state.pool.submit(model, message, client(scope), record=record))
+    scope["instances"] = response.count
     if record:
-        state.recorder.record(scope, assignment, message, done)
-    return done
+        state.recorder.record(scope, assignment, message, response)
+    return response
 
 
 async def _wait(request: Request, future: Future[ResponseMessage]) -> ResponseMessage:

@@ -55,10 +55,10 @@ def main() -> None:
 
 def create_connection(config: uvicorn.Config, **options: Any) -> FastPathProtocol:
     """Return the protocol of a connection for uvicorn, which has wrapped the app in its own middleware."""
-    found: Any = config.loaded_app
-    while not isinstance(found, Starlette):
-        found = found.app
-    return FastPathProtocol(found, config=config, **options)
+    unwrapped: Any = config.loaded_app
+    while not isinstance(unwrapped, Starlette):
+        unwrapped = unwrapped.app
+    return FastPathProtocol(unwrapped, config=config, **options)
 
 
 def _run_workers(config: uvicorn.Config) -> None:
@@ -82,11 +82,11 @@ def app() -> Starlette:
             from tiltyard.serving.grpc import server
 
             server.check(address, shared=_is_worker())
-        created = create_app(Limits.from_environment(), _lifespan)
-        start(created, Path.cwd())
+        application = create_app(Limits.from_environment(), _lifespan)
+        start(application, Path.cwd())
     if parent := multiprocessing.parent_process():
         processes.end_with_parent(parent.join, processes.terminate)  # an orphan would keep the port
-    return created
+    return application
 
 
 @contextlib.asynccontextmanager
@@ -108,9 +108,10 @@ async def _grpc(app: Starlette) -> AsyncIterator[None]:
         return
     from tiltyard.serving.grpc import server
 
-    most, limits = max(model.max_body_bytes for model in app.state.models.values()), app.state.admission.limits
+    limits = app.state.admission.limits
+    max_body_bytes = max(model.max_body_bytes for model in app.state.models.values())
     async with server.serving(
-        app, address, server.Bounds(most, limits.concurrency, limits.seconds), shared=_is_worker()
+        app, address, server.Bounds(max_body_bytes, limits.concurrency, limits.seconds), shared=_is_worker()
     ):
         yield
 

@@ -18,9 +18,9 @@ from tiltyard.serving.model.loaded_model import LoadedModel, find_packages
 from tiltyard.serving.traffic.recorder import Recorder
 
 
-def start(app: Starlette, here: Path) -> None:
+def start(app: Starlette, working_folder: Path) -> None:
     """Load and warm up every model, start metrics, compute processes and recording."""
-    _load(app, here)
+    _load(app, working_folder)
     log, watched = bool(os.environ.get("TILTYARD_LOG")), app.state.watcher is not None
     metrics = app.state.metrics = RequestMetrics(log=log, tracer=Tracer.from_environment(), watched=watched)
     app.state.admission.metrics = metrics
@@ -52,15 +52,16 @@ def _recorder(metrics: RequestMetrics) -> Recorder | None:
     return recorder
 
 
-def _load(app: Starlette, here: Path) -> None:
+def _load(app: Starlette, working_folder: Path) -> None:
     """Load the packages of TILTYARD_PACKAGES, or else the champions of a folder, and watch those for changes.
 
-    The folder is TILTYARD_CHAMPIONS, or `here`; if it has no champions, as in a Bento, load all packages of `here`.
+    The folder is TILTYARD_CHAMPIONS, or `working_folder`; if that has no champions, as in a Bento, load all packages
+    of `working_folder`.
     """
-    named, root = os.environ.get("TILTYARD_PACKAGES", ""), os.environ.get("TILTYARD_CHAMPIONS", "")
-    if named or not (root or (here / "champions").is_dir()):
-        folders = map(Path, named.split(os.pathsep)) if named else find_packages(here)
+    packages, root = os.environ.get("TILTYARD_PACKAGES", ""), os.environ.get("TILTYARD_CHAMPIONS", "")
+    if packages or not (root or (working_folder / "champions").is_dir()):
+        folders = map(Path, packages.split(os.pathsep)) if packages else find_packages(working_folder)
         install(app, [LoadedModel.load(folder) for folder in folders])
     else:
-        place, tasks = Path(root or here), os.environ.get("TILTYARD_TASKS", "").split()
-        ChampionWatcher(app, place, tasks, LastGood.from_environment(place)).start()
+        watched_folder, tasks = Path(root or working_folder), os.environ.get("TILTYARD_TASKS", "").split()
+        ChampionWatcher(app, watched_folder, tasks, LastGood.from_environment(watched_folder)).start()

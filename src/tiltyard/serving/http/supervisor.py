@@ -47,12 +47,12 @@ class Supervisor(Multiprocess):
 
     def keep_subprocess_alive(self) -> None:
         """Check each worker once; restart those that are dead or hang."""
-        for place, process in enumerate(self.processes):
+        for index, process in enumerate(self.processes):
             if self.should_exit.is_set():
                 return
             if process in self.restart_at:
                 if time.monotonic() >= self.restart_at[process]:
-                    self._restart(place)
+                    self._restart(index)
             elif not self._is_healthy(process):
                 self._remove(process)
         self._drop_dead_metrics()
@@ -63,9 +63,9 @@ class Supervisor(Multiprocess):
             return False
         if process in self.ready:
             return bool(process.ping(self.config.timeout_worker_healthcheck))
-        begun = self.loading.setdefault(process, time.monotonic())
+        start = self.loading.setdefault(process, time.monotonic())
         if not process.is_ready(timeout=0.1):
-            return time.monotonic() - begun < MAX_START_SECONDS
+            return time.monotonic() - start < MAX_START_SECONDS
         _drop_replies(process)
         del self.loading[process]
         self.ready.add(process)
@@ -96,9 +96,9 @@ class Supervisor(Multiprocess):
                 self.was_ready = process.is_ready(timeout=1)
         return self.was_ready
 
-    def _restart(self, place: int) -> None:
+    def _restart(self, index: int) -> None:
         """Restart a dead worker; retry later if no process can be started."""
-        dead = self.processes[place]
+        dead = self.processes[index]
         try:
             process = Process(self.config, self.sockets)
             process.start()
@@ -107,7 +107,7 @@ class Supervisor(Multiprocess):
             log.error("no worker can be started: %s; retrying in %g seconds", error, MAX_RETRY_SECONDS)  # noqa: TRY400
             return
         del self.restart_at[dead]
-        self.processes[place] = process
+        self.processes[index] = process
 
     def _drop_dead_metrics(self) -> None:
         """Remove the gauges of dead workers from /metrics.
@@ -118,8 +118,8 @@ class Supervisor(Multiprocess):
 
         alive = {process.pid for process in self.processes if process not in self.restart_at}
         paths = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("gauge_live*_*.db")
-        for gone in {int(path.stem.rpartition("_")[2]) for path in paths} - alive:
-            multiprocess.mark_process_dead(gone)  # type: ignore[no-untyped-call]
+        for pid in {int(path.stem.rpartition("_")[2]) for path in paths} - alive:
+            multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def _drop_replies(process: Process) -> None:

@@ -34,8 +34,8 @@ def create_exporter() -> SpanExporter:
             "tracing is enabled, but opentelemetry-exporter-otlp-proto-http is not installed",
             hint="install it: uv pip install 'tiltyard[tracing]', or unset " + ", ".join(TRACING_VARIABLES),
         ) from None
-    found: SpanExporter = OTLPSpanExporter()
-    return found
+    exporter: SpanExporter = OTLPSpanExporter()
+    return exporter
 
 
 class Tracer:

@@ -34,47 +34,50 @@ MAX_CACHED_CHARACTERS = 64  # of a cached value
 MAX_UNCACHED_VALUES = 64  # of a request: parsing costs a hundred times as much as the cache
 ESCAPED = re.compile(r'["\\\x00-\x1f]')
 
-encoder = msgspec.json.Encoder()
+json_encoder = msgspec.json.Encoder()
 
 
 class Part(NamedTuple):
-    """A function that computes features, and the values of a row that it takes: all if `place` is None."""
+    """A function that computes features, and the values of a row that it takes: all if `columns` is None."""
 
-    place: int | slice | None
+    columns: int | slice | None
     features: Callable[[Sequence[Any]], Array | None]
 
     def of(self, rows: Sequence[Any]) -> Array | None:
         """Return the features of rows; None if the general path must handle them."""
-        return self.features(rows if self.place is None else [row[self.place] for row in rows])
+        return self.features(rows if self.columns is None else [row[self.columns] for row in rows])
 
 
 class CompiledRequest:
     """Computes the response body for a request body of one model."""
 
     def __init__(self, predictor: Predictor, version: str) -> None:
-        reader = predictor.encoder
-        self.predictor, self.most, self.bare = predictor, reader.max_instances, reader.bare
-        self.identity = {"model": reader.task, "version": version}
-        self.decoder = msgspec.json.Decoder(_body(reader))
-        self.parts = [*_parts(reader)]
-        plain = [column.plain for column in reader.columns.values()]
+        encoder = predictor.encoder
+        self.predictor, self.max_instances, self.bare = predictor, encoder.max_instances, encoder.bare
+        self.identity = {"model": encoder.task, "version": version}
+        self.decoder = msgspec.json.Decoder(_body(encoder))
+        self.parts = [*_parts(encoder)]
+        plain = [column.plain for column in encoder.columns.values()]
         self.is_numeric = (self.bare or len(self.parts) == 1) and all(plain)  # see features_of_arrays
-        self.small_batch = None if self.bare else _small_batch_encoder(reader, self.parts)
+        self.small_batch = None if self.bare else _small_batch_encoder(encoder, self.parts)
 
     def respond(self, body: bytes) -> tuple[bytes, int] | None:
         """Return the response body and the number of instances; None if the general path must handle the request."""
         try:
             instances = self.decoder.decode(body).instances
-            if not 0 < len(instances) <= self.most or self.predictor.seconds(len(instances)) > MAX_INLINE_SECONDS:
+            if (
+                not 0 < len(instances) <= self.max_instances
+                or self.predictor.seconds(len(instances)) > MAX_INLINE_SECONDS
+            ):
                 return None
             features = self._features(instances)
         except (ValueError, RecursionError, RequestError):
             return None
         if features is None or (outputs := self.run(features)) is None:
             return None
-        reader = self.predictor.encoder
-        predictions = reader.problem.decode(outputs, reader.classes)
-        return encoder.encode({"predictions": predictions, **self.identity}), len(instances)
+        encoder = self.predictor.encoder
+        predictions = encoder.problem.decode(outputs, encoder.classes)
+        return json_encoder.encode({"predictions": predictions, **self.identity}), len(instances)
 
     def run(self, features: Array) -> Array | None:
         """Return the outputs of the model; None if they are not finite, which the general path reports."""
@@ -88,7 +91,7 @@ class CompiledRequest:
         """
         if not self.is_numeric or any(column.dtype.kind not in "iuf" for column in columns):
             return None
-        if len({*map(len, columns)}) != 1 or not 0 < len(columns[0]) <= self.most:
+        if len({*map(len, columns)}) != 1 or not 0 < len(columns[0]) <= self.max_instances:
             return None
         values: Any = columns[0] if self.bare else np.stack(columns, axis=1, dtype=np.float64)
         return self.parts[0].features(values)
@@ -99,12 +102,12 @@ class CompiledRequest:
             return features
         if len(self.parts) == 1:
             return self.parts[0].of(rows)
-        found = []
+        blocks = []
         for part in self.parts:
             if (features := part.of(rows)) is None:
                 return None
-            found.append(features)
-        return np.concatenate(found, axis=-1)
+            blocks.append(features)
+        return np.concatenate(blocks, axis=-1)
 
 
 class ValueCache:
@@ -112,40 +115,40 @@ class ValueCache:
 
     def __init__(self, column: Column, fitted: Fitted) -> None:
         self.column, self.fitted = column, fitted
-        self.known: dict[tuple[type, object], list[float]] = {}  # the type is part of the key, since 1 == 1.0 == True
+        self.cached: dict[tuple[type, object], list[float]] = {}  # the type is part of the key, since 1 == 1.0 == True
 
     def __call__(self, values: Sequence[Any]) -> Array | None:
         """Return a row of features for each value; None if too many of them are not cached."""
         try:
-            return np.array([self.known[type(value), value] for value in values], dtype=np.float32)
+            return np.array([self.cached[type(value), value] for value in values], dtype=np.float32)
         except (KeyError, TypeError):  # not cached yet, or not hashable
             return self._read(values)
 
     def _read(self, values: Sequence[Any]) -> Array | None:
         """Parse and cache values; return None if there are more than are parsed here."""
         part = values[:MAX_UNCACHED_VALUES]
-        found = _parse(self.column, self.fitted, part)
-        for value, row in zip(part, found.tolist(), strict=True):
-            if len(self.known) < MAX_CACHED_VALUES and (type(value) is not str or len(value) <= MAX_CACHED_CHARACTERS):
-                self.known[type(value), value] = row
-        return found if len(part) == len(values) else None
+        features = _parse(self.column, self.fitted, part)
+        for value, row in zip(part, features.tolist(), strict=True):
+            if len(self.cached) < MAX_CACHED_VALUES and (type(value) is not str or len(value) <= MAX_CACHED_CHARACTERS):
+                self.cached[type(value), value] = row
+        return features if len(part) == len(values) else None
 
 
 def compile_request(predictor: Predictor, version: str) -> CompiledRequest | None:
     """Return a compiled request, or None if the problem runs the model repeatedly or msgspec cannot encode a name."""
-    usual = type(predictor.encoder.problem).respond is Problem.respond
-    named = not any(ESCAPED.search(name) for name in predictor.encoder.columns)
-    return CompiledRequest(predictor, version) if usual and named else None
+    runs_once = type(predictor.encoder.problem).respond is Problem.respond
+    encodable = not any(ESCAPED.search(name) for name in predictor.encoder.columns)
+    return CompiledRequest(predictor, version) if runs_once and encodable else None
 
 
-def _body(reader: Encoder) -> Any:
+def _body(encoder: Encoder) -> Any:
     """Return a msgspec type for the body, which msgspec validates while it decodes."""
-    wires = [_json_type(column) for column in reader.columns.values()]
-    if reader.bare:
-        row = wires[0]
+    types = [_json_type(column) for column in encoder.columns.values()]
+    if encoder.bare:
+        row = types[0]
     else:
-        names = {f"c{place}": name for place, name in enumerate(reader.columns)}
-        row = msgspec.defstruct("Row", [*zip(names, wires, strict=True)], rename=names, forbid_unknown_fields=True)
+        names = {f"c{index}": name for index, name in enumerate(encoder.columns)}
+        row = msgspec.defstruct("Row", [*zip(names, types, strict=True)], rename=names, forbid_unknown_fields=True)
     rows: Any = list[row]  # type: ignore[valid-type]
     signature = ("signature_name", Literal["serving_default"], "serving_default")
     return msgspec.defstruct("Body", [("instances", rows), signature], forbid_unknown_fields=True)
@@ -153,24 +156,24 @@ def _body(reader: Encoder) -> Any:
 
 def _json_type(column: Column) -> Any:
     """Return the type of a value in JSON: nested lists of numbers, or Any if the column itself validates it."""
-    kind: Any = float
+    json_type: Any = float
     for _ in column.plain.shape if column.plain else ():
-        kind = list[kind]
-    return kind if column.plain else Any
+        json_type = list[json_type]
+    return json_type if column.plain else Any
 
 
-def _parts(reader: Encoder) -> Iterator[Part]:
+def _parts(encoder: Encoder) -> Iterator[Part]:
     """Yield the parts of a row; adjacent scalar columns form one part, which numpy handles at once."""
-    columns = [*enumerate(reader.columns.items())]
-    for plain, group in groupby(columns, lambda one: _is_scalar(one[1][1].plain)):
-        several = [*group]
+    columns = [*enumerate(encoder.columns.items())]
+    for plain, group in groupby(columns, lambda item: _is_scalar(item[1][1].plain)):
+        members = [*group]
         if plain:
-            first, last = several[0][0], several[-1][0] + 1
-            place = None if last - first == len(columns) else slice(first, last)
-            yield Part(place, _scalars([column.plain for _, (_, column) in several if column.plain]))
+            first, last = members[0][0], members[-1][0] + 1
+            scalar_columns = None if last - first == len(columns) else slice(first, last)
+            yield Part(scalar_columns, _scalars([column.plain for _, (_, column) in members if column.plain]))
             continue
-        for at, (name, column) in several:
-            yield Part(None if reader.bare else at, _feature_function(column, reader.fitted[name]))
+        for index, (name, column) in members:
+            yield Part(None if encoder.bare else index, _feature_function(column, encoder.fitted[name]))
 
 
 def _feature_function(column: Column, fitted: Fitted) -> Callable[[Sequence[Any]], Array | None]:
@@ -179,18 +182,18 @@ def _feature_function(column: Column, fitted: Fitted) -> Callable[[Sequence[Any]
     return ValueCache(column, fitted) if column.repeats else partial(_parse_if_fast, column, fitted)
 
 
-def _small_batch_encoder(reader: Encoder, parts: Sequence[Part]) -> SmallBatchEncoder | None:
+def _small_batch_encoder(encoder: Encoder, parts: Sequence[Part]) -> SmallBatchEncoder | None:
     """Return an encoder of small batches, or None unless all columns are scalars or cached."""
-    memories = {part.place: part.features for part in parts if isinstance(part.features, ValueCache)}
-    found: list[Plain | CachedFeatures] = []
-    for place, column in enumerate(reader.columns.values()):
-        if isinstance(memory := memories.get(place), ValueCache):
-            found.append(memory.known)
+    caches = {part.columns: part.features for part in parts if isinstance(part.features, ValueCache)}
+    columns: list[Plain | CachedFeatures] = []
+    for index, column in enumerate(encoder.columns.values()):
+        if isinstance(cache := caches.get(index), ValueCache):
+            columns.append(cache.cached)
         elif column.plain and not column.plain.shape:
-            found.append(column.plain)
+            columns.append(column.plain)
         else:
             return None
-    return SmallBatchEncoder(found)
+    return SmallBatchEncoder(columns)
 
 
 def _is_scalar(plain: Plain | None) -> bool:
@@ -198,7 +201,7 @@ def _is_scalar(plain: Plain | None) -> bool:
 
 
 def _scalars(plain: Sequence[Plain]) -> Callable[[Sequence[Any]], Array | None]:
-    low, high = np.array([one.low for one in plain]), np.array([one.high for one in plain])
+    low, high = np.array([bounds.low for bounds in plain]), np.array([bounds.high for bounds in plain])
     return partial(_numbers, shape=(len(plain),), feature=(len(plain),), low=low, high=high)
 
 
@@ -241,7 +244,9 @@ class SmallBatchEncoder:
     """Encodes few rows without numpy operations: numbers within bounds as they are, other values by the cache."""
 
     def __init__(self, columns: Sequence[Plain | CachedFeatures]) -> None:
-        self.columns = [(one.low, one.high, None) if isinstance(one, Plain) else (0.0, 0.0, one) for one in columns]
+        self.columns = [
+            (column.low, column.high, None) if isinstance(column, Plain) else (0.0, 0.0, column) for column in columns
+        ]
 
     def __call__(self, rows: Sequence[Sequence[Any]]) -> Array | None:
         """Return the features; None if a number is out of bounds or a value is not cached."""
@@ -252,9 +257,9 @@ class SmallBatchEncoder:
 
     def _row(self, values: Sequence[Any]) -> list[float]:
         features: list[float] = []
-        for value, (low, high, known) in zip(values, self.columns, strict=True):
-            if known is not None:
-                features += known[type(value), value]
+        for value, (low, high, cached) in zip(values, self.columns, strict=True):
+            if cached is not None:
+                features += cached[type(value), value]
             elif low <= value <= high:
                 features.append(value)
             else:

@@ -26,8 +26,8 @@ def choose_golden_rows(predictor: Predictor, test: TestRows, outputs: Array) -> 
     """
     chosen = np.unique(np.linspace(0, len(test.number) - 1, MAX_ROWS).astype(int))
     rows = take_rows(test.rows, chosen)
-    again = predictor.condensed(rows, test.truth[chosen])
-    if not _same(again, outputs[chosen]):
+    recomputed = predictor.condensed(rows, test.truth[chosen])
+    if not _nearly_equal(recomputed, outputs[chosen]):
         task = predictor.encoder.task
         raise PackageError(
             f"the outputs of the model of {task} differ from those that its evaluation recorded",
@@ -40,33 +40,33 @@ def choose_golden_rows(predictor: Predictor, test: TestRows, outputs: Array) -> 
     }
 
 
-def _same(again: Array, recorded: Array) -> bool:
+def _nearly_equal(recomputed: Array, recorded: Array) -> bool:
     """Return whether outputs differ by rounding only; texts must be equal."""
-    if again.dtype.names:
-        return all(np.array_equal(again[name], recorded[name]) for name in again.dtype.names)
-    return np.allclose(again, recorded, RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE)
+    if recomputed.dtype.names:
+        return all(np.array_equal(recomputed[name], recorded[name]) for name in recomputed.dtype.names)
+    return np.allclose(recomputed, recorded, RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE)
 
 
-def assert_close(expected: Any, received: Any, place: str = "predictions") -> float:
+def assert_close(expected: Any, received: Any, path: str = "predictions") -> float:
     """Return the largest difference between two predictions; raise PackageError above the tolerance."""
     if isinstance(expected, float) and isinstance(received, float | int):
         if not math.isclose(expected, received, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE):
-            raise PackageError(
-                f"{place}: expected {expected:g} as in the evaluation; the package predicts {received:g}"
-            )
+            raise PackageError(f"{path}: expected {expected:g} as in the evaluation; the package predicts {received:g}")
         return abs(expected - received)
     if type(expected) is not type(received):
-        raise PackageError(f"{place}: expected {expected!r} as in the evaluation; the package predicts {received!r}")
+        raise PackageError(f"{path}: expected {expected!r} as in the evaluation; the package predicts {received!r}")
     if isinstance(expected, dict | list):
-        return _compare_inside(expected, received, place)
+        return _compare_inside(expected, received, path)
     if expected != received:
-        raise PackageError(f"{place}: expected {expected!r} as in the evaluation; the package predicts {received!r}")
+        raise PackageError(f"{path}: expected {expected!r} as in the evaluation; the package predicts {received!r}")
     return 0.0
 
 
-def _compare_inside(expected: Any, received: Any, place: str) -> float:
-    keys = expected.keys() if isinstance(expected, dict) else range(len(expected))
-    others = received.keys() if isinstance(received, dict) else range(len(received))
-    if keys != others:
-        raise PackageError(f"{place}: expected {list(keys)} as in the evaluation; the package predicts {list(others)}")
-    return max((assert_close(expected[key], received[key], f"{place}[{key}]") for key in keys), default=0.0)
+def _compare_inside(expected: Any, received: Any, path: str) -> float:
+    expected_keys = expected.keys() if isinstance(expected, dict) else range(len(expected))
+    received_keys = received.keys() if isinstance(received, dict) else range(len(received))
+    if expected_keys != received_keys:
+        raise PackageError(
+            f"{path}: expected {list(expected_keys)} as in the evaluation; the package predicts {list(received_keys)}"
+        )
+    return max((assert_close(expected[key], received[key], f"{path}[{key}]") for key in expected_keys), default=0.0)

@@ -38,10 +38,10 @@ class LoadedModel:
             raise PackageError(f"no package in {folder}: expected schema.json", hint="make one: tiltyard run TASK")
         manifest.check(folder, files_digest)
         schema = files.read_json(folder / "schema.json")
-        if (found := version(folder)) != schema["version"]:
-            raise PackageError(f"{folder} was changed: expected version {schema['version']}; received {found}")
+        if (actual := version(folder)) != schema["version"]:
+            raise PackageError(f"{folder} was changed: expected version {schema['version']}; received {actual}")
         card = folder / "card.md"
-        served = cls(
+        model = cls(
             schema,
             Predictor.load(folder),
             card.read_text(encoding="utf-8") if card.is_file() else "",
@@ -49,9 +49,9 @@ class LoadedModel:
             _background_rows(schema, folder / "golden.json"),
             folder.absolute(),
         )
-        served.predict_each_way([schema["example"]])
-        served.predictor.seconds(1)  # measures the inference time now, not during the first request
-        return served
+        model.predict_each_way([schema["example"]])
+        model.predictor.seconds(1)  # measures the inference time now, not during the first request
+        return model
 
     @property
     def task(self) -> str:
@@ -62,8 +62,8 @@ class LoadedModel:
     @property
     def version(self) -> str:
         """The version: a digest of the model's content."""
-        found: str = self.schema["version"]
-        return found
+        digest: str = self.schema["version"]
+        return digest
 
     @cached_property
     def inputs(self) -> list[Tensor]:
@@ -88,12 +88,12 @@ class LoadedModel:
 
     def predict_each_way(self, instances: list[Any]) -> list[list[Any]]:
         """Return the predictions of the general path, and of the compiled request if it takes the instances."""
-        found = [self.predict(instances)]
+        predictions = [self.predict(instances)]
         if self.compiled_request and (
-            short := self.compiled_request.respond(msgspec.json.encode({"instances": instances}))
+            fast_response := self.compiled_request.respond(msgspec.json.encode({"instances": instances}))
         ):
-            found.append(msgspec.json.decode(short[0])["predictions"])
-        return found
+            predictions.append(msgspec.json.decode(fast_response[0])["predictions"])
+        return predictions
 
     def predict(self, instances: object) -> list[Any]:
         """Return a prediction for each instance."""
@@ -107,13 +107,13 @@ def _background_rows(schema: dict[str, Any], path: Path) -> list[Any]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = files.read_json(path) if path.is_file() else {}
-    return found
+    content: dict[str, Any] = files.read_json(path) if path.is_file() else {}
+    return content
 
 
 def find_packages(root: Path) -> list[Path]:
     """Return the folders of all packages below a root."""
-    found = sorted(path.parent for path in (root / "packages").glob("[!.]*/[!.]*/schema.json"))
-    if not found:
+    folders = sorted(path.parent for path in (root / "packages").glob("[!.]*/[!.]*/schema.json"))
+    if not folders:
         raise PackageError(f"nothing to serve in {root}: no champion, no package", hint="make one: tiltyard run")
-    return found
+    return folders

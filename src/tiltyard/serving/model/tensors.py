@@ -38,42 +38,44 @@ class Tensor:
 
 def input_tensors(encoder: Encoder) -> list[Tensor]:
     """Return the input tensors of a model, one for each column."""
-    return [Tensor(name, *_kind(column.json_schema())) for name, column in encoder.columns.items()]
+    return [Tensor(name, *_datatype_and_shape(column.json_schema())) for name, column in encoder.columns.items()]
 
 
 def output_tensors(schema: Json) -> list[Tensor]:
     """Return the output tensors of a model: one, or one for each property of a prediction."""
     prediction = schema["prediction"]
     parts = prediction.get("properties", {"prediction": prediction})
-    return [Tensor(name, *_kind(part)) for name, part in parts.items()]
+    return [Tensor(name, *_datatype_and_shape(part)) for name, part in parts.items()]
 
 
-def _kind(schema: Json) -> tuple[str, tuple[int, ...]]:
+def _datatype_and_shape(schema: Json) -> tuple[str, tuple[int, ...]]:
     """Return the datatype and shape of a value by its JSON Schema; of alternatives the first."""
     for key in ("oneOf", "anyOf"):
         if key in schema:
-            return _kind(schema[key][0])
+            return _datatype_and_shape(schema[key][0])
     if "enum" in schema:
         return PYTHON_DATATYPES[type(next(value for value in schema["enum"] if value is not None))], ()
     if schema["type"] == "array":
-        datatype, shape = _kind(schema["items"])
+        datatype, shape = _datatype_and_shape(schema["items"])
         return datatype, (schema["minItems"], *shape)
     if schema["type"] == "object":  # numbers by name
         return "FP64", (len(schema["properties"]),)
-    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    return DATATYPES[next(kind for kind in kinds if kind != "null")], ()
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    return DATATYPES[next(type_name for type_name in types if type_name != "null")], ()
 
 
-def check_inputs(wanted: Sequence[Tensor], given: Sequence[tuple[str, Sequence[int]]]) -> None:
+def check_inputs(expected: Sequence[Tensor], received: Sequence[tuple[str, Sequence[int]]]) -> None:
     """Check the names and shapes of a request's tensors before arrays are created; raise RequestError."""
-    left = {tensor.name: tensor for tensor in wanted}
-    for name, shape in given:
-        if name in left:
-            _check_shape(left.pop(name), shape)
-        elif any(tensor.name == name for tensor in wanted):
+    remaining = {tensor.name: tensor for tensor in expected}
+    for name, shape in received:
+        if name in remaining:
+            _check_shape(remaining.pop(name), shape)
+        elif any(tensor.name == name for tensor in expected):
             raise RequestError("wrong_type", "expected each input once", f"inputs.{name}")
         else:
-            raise RequestError("unknown_field", f"expected {', '.join(one.name for one in wanted)}", f"inputs.{name}")
+            raise RequestError(
+                "unknown_field", f"expected {', '.join(tensor.name for tensor in expected)}", f"inputs.{name}"
+            )
 
 
 def _check_shape(tensor: Tensor, shape: Sequence[int]) -> None:
@@ -83,13 +85,13 @@ def _check_shape(tensor: Tensor, shape: Sequence[int]) -> None:
         raise RequestError("wrong_shape", text, f"inputs.{tensor.name}")
 
 
-def to_columns(wanted: Sequence[Tensor], arrays: dict[str, Array]) -> dict[str, list[Any]]:
+def to_columns(expected: Sequence[Tensor], arrays: dict[str, Array]) -> dict[str, list[Any]]:
     """Return arrays as lists of values by column, as in a JSON request."""
-    names = [tensor.name for tensor in wanted]
-    if strange := arrays.keys() - {*names}:
-        raise RequestError("unknown_field", f"expected {', '.join(names)}", f"inputs.{min(strange)}")
+    names = [tensor.name for tensor in expected]
+    if unknown := arrays.keys() - {*names}:
+        raise RequestError("unknown_field", f"expected {', '.join(names)}", f"inputs.{min(unknown)}")
     columns = {}
-    for tensor in wanted:
+    for tensor in expected:
         if tensor.name not in arrays:
             raise RequestError("missing_field", f"expected {', '.join(names)}", f"inputs.{tensor.name}")
         columns[tensor.name] = _values(tensor, arrays[tensor.name])
@@ -110,8 +112,8 @@ def _values(tensor: Tensor, array: Array) -> list[Any]:
     return values
 
 
-def _same_shape(given: Sequence[int], wanted: Sequence[int]) -> bool:
-    return [size for size in given if size != 1] == [size for size in wanted if size != 1]
+def _same_shape(received: Sequence[int], expected: Sequence[int]) -> bool:
+    return [size for size in received if size != 1] == [size for size in expected if size != 1]
 
 
 def from_outputs(encoder: Encoder, outputs: Sequence[Tensor], values: Array) -> dict[str, Array]:
@@ -119,16 +121,18 @@ def from_outputs(encoder: Encoder, outputs: Sequence[Tensor], values: Array) -> 
     arrays = encoder.problem.decode_arrays(values, encoder.classes)
     if arrays is None:
         return from_predictions(outputs, encoder.decode(values))
-    named = zip(outputs, arrays, strict=True)
-    return {tensor.name: array.reshape(len(array), *tensor.shape) for tensor, array in named}
+    pairs = zip(outputs, arrays, strict=True)
+    return {tensor.name: array.reshape(len(array), *tensor.shape) for tensor, array in pairs}
 
 
 def from_predictions(outputs: Sequence[Tensor], predictions: list[Any]) -> dict[str, Array]:
     """Return predictions as arrays by output tensor."""
-    found = {}
+    arrays = {}
     for tensor in outputs:
-        parts = [one[tensor.name] for one in predictions] if isinstance(predictions[0], dict) else predictions
+        parts = (
+            [prediction[tensor.name] for prediction in predictions] if isinstance(predictions[0], dict) else predictions
+        )
         values = [[*part.values()] if isinstance(part, dict) else part for part in parts]
         dtype = "O" if tensor.datatype == "BYTES" else DTYPES[tensor.datatype]
-        found[tensor.name] = np.array(values, dtype=dtype).reshape(len(values), *tensor.shape)
-    return found
+        arrays[tensor.name] = np.array(values, dtype=dtype).reshape(len(values), *tensor.shape)
+    return arrays

@@ -28,7 +28,7 @@ threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start
 import bentoml
 bentoml.bentos.build(**settings)
 """
-LAST = 15  # lines of a log that are shown in an error
+MAX_LOG_LINES = 15  # lines of a log that are shown in an error
 
 
 def folder(workspace: Workspace, task: str, version: str) -> Path:
@@ -40,12 +40,12 @@ def build(workspace: Workspace, task: str, version: str) -> None:
     """Build TASK:VERSION in a store of its own, then move it into the project's store in one step."""
     state = workspace.state(task, "package")
     shutil.rmtree(state, ignore_errors=True)  # left by a killed process
-    place = state / secrets.token_hex(4)  # a new name, so that no process of a killed build writes into it
-    context, store = place / "context", place / "store"
+    build_folder = state / secrets.token_hex(4)  # a new name, so that no process of a killed build writes into it
+    context, store = build_folder / "context", build_folder / "store"
     _fill(workspace, context, task, version)
-    code = wheel.write(context / "wheels")
+    wheel_path = wheel.write(context / "wheels")
     lock = workspace.service.with_name("requirements.lock").read_text(encoding="utf-8")
-    _run_build(context, store, _settings(context, task, version, f"{lock}\n./wheels/{code.name}"))
+    _run_build(context, store, _settings(context, task, version, f"{lock}\n./wheels/{wheel_path.name}"))
     target = folder(workspace, task, version)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(target, ignore_errors=True)
@@ -81,13 +81,13 @@ def _run_build(context: Path, store: Path, settings: dict[str, Any]) -> None:
     """Build in a separate process, since BentoML changes the working directory and the import path."""
     store.mkdir(parents=True)
     log = store.with_name("build.log")
-    with log.open("wb") as said:
+    with log.open("wb") as log_file:
         process = subprocess.Popen(
             [sys.executable, "-c", BUILD],
             env={**clean(), "BENTOML_HOME": str(store)},
             cwd=context,
             stdin=subprocess.PIPE,
-            stdout=said,
+            stdout=log_file,
             stderr=subprocess.STDOUT,
         )
     with contextlib.suppress(BrokenPipeError), process:  # it failed before it read the settings
@@ -96,9 +96,9 @@ def _run_build(context: Path, store: Path, settings: dict[str, Any]) -> None:
         process.stdin.flush()
         process.wait()
     if process.returncode:
-        last = "\n".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-LAST:])
+        last_lines = "\n".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-MAX_LOG_LINES:])
         raise PackageError(
-            f"BentoML could not build {settings['name']}:\n{last}", hint="see what is missing: tiltyard doctor"
+            f"BentoML could not build {settings['name']}:\n{last_lines}", hint="see what is missing: tiltyard doctor"
         )
 
 
@@ -111,5 +111,5 @@ def clean() -> dict[str, str]:
         "BENTOML_CONFIG",
         "BENTOML_CONFIG_OPTIONS",
     }
-    kept = {name: value for name, value in os.environ.items() if name not in dropped}
-    return {**kept, "BENTOML_DO_NOT_TRACK": "True", "OTEL_SDK_DISABLED": "true"}
+    inherited = {name: value for name, value in os.environ.items() if name not in dropped}
+    return {**inherited, "BENTOML_DO_NOT_TRACK": "True", "OTEL_SDK_DISABLED": "true"}

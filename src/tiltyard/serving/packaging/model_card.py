@@ -20,17 +20,18 @@ from tiltyard.modeling.models.base import Model
 WATTS = 10.0  # of one busy core with memory and cooling: a rough estimate
 
 
-def card(task: Task, report: Json, training: Json, device: Json) -> str:
-    """Return the card as Markdown, from the task and the records of training and evaluation."""
+def card(task: Task, report: Json, training: Json, device: Json, override: Json | None = None) -> str:
+    """Return the card as Markdown, from the task, the records of training and evaluation, and a person's override."""
     metrics = task.evaluator.metrics
-    deciding = metrics[task.gate.metric]
+    gate_metric = metrics[task.gate.metric]
     sections = {
         "What it does": _purpose(task),
-        "Intended use": _use(task.title, deciding.title),
+        "Intended use": _use(task.title, gate_metric.title),
         "Limits": _limits(task.serve.max_instances),
+        **({"Override": _override(override)} if override else {}),
         "Data": _data(task.source, task.split, report),
         "Metrics": _metrics_table(metrics, task.gate, report),
-        "Slices": _slices(deciding.title, report.get("slices")),
+        "Slices": _slices(gate_metric.title, report.get("slices")),
         "Time and energy": _cost(device),
         "Provenance": _provenance(task.model, report, training),
     }
@@ -84,8 +85,8 @@ def _metric_entry(metric: Metric, name: str, report: Json) -> Json:
 
 def _purpose(task: Task) -> str:
     before, _, after = task.problem_type.purpose(task.target).partition(f"`{task.target.column}`")
-    named = markdown.inline_code(task.target.column) if after else ""
-    purpose = f"{markdown.escape(before)} {named}{markdown.escape(after)}".strip()
+    column_name = markdown.inline_code(task.target.column) if after else ""
+    purpose = f"{markdown.escape(before)} {column_name}{markdown.escape(after)}".strip()
     return f"Model `{task.name}` predicts {purpose}. Its inputs are:\n\n" + "\n".join(
         f"- {markdown.inline_code(name)}: {markdown.escape(_column(column))}" for name, column in task.columns.items()
     )
@@ -98,9 +99,9 @@ def _column(column: Column) -> str:
 
 def _data(source: Source, split: Split, report: Json) -> str:
     rows = ", ".join(f"{count} {part}" for part, count in report["rows"].items())
-    told = ", ".join(f"{key} {value}" for key, value in source.model_dump(mode="json").items())
+    options = ", ".join(f"{key} {value}" for key, value in source.model_dump(mode="json").items())
     return (
-        f"Source: {markdown.escape(told)}. Rows: {rows}; split {split.kind}, seed {split.seed}. "
+        f"Source: {markdown.escape(options)}. Rows: {rows}; split {split.kind}, seed {split.seed}. "
         "The test rows were sealed before training and used only for the metrics below."
         + "".join(f" **Note: {markdown.escape(note)}.**" for note in report.get("notes", ()))
     )
@@ -118,31 +119,41 @@ def _metrics_table(metrics: Mapping[str, Metric], gate: Gate, report: Json) -> s
     return "\n".join(lines) + f"\n\nOn {report['rows']['test']} test rows; {share} bootstrap intervals."
 
 
-def _slices(title: str, found: list[Json] | None) -> str:
+def _slices(title: str, slices: list[Json] | None) -> str:
     """Return a table of the gate's metric, which has this title, by slice; a sentence if there are no slices."""
-    if not found:
+    if not slices:
         return "The task names no slices, or none has enough rows: whether it is worse for some groups is not known."
     lines = [f"| slice | rows | {title} |", "|---|---|---|"]
     return "\n".join(
-        [*lines, *(f"| {markdown.escape(one['slice'])} | {one['rows']} | {one['value']:.4g} |" for one in found)]
+        [*lines, *(f"| {markdown.escape(part['slice'])} | {part['rows']} | {part['value']:.4g} |" for part in slices)]
     )
 
 
 def _cost(device: Json) -> str:
     """Return duration and energy of the training; the energy is an estimate from processor time."""
-    seconds, busy = device.get("seconds"), device.get("processor_seconds")
-    if seconds is None or busy is None:
+    seconds, processor_seconds = device.get("seconds"), device.get("processor_seconds")
+    if seconds is None or processor_seconds is None:
         return "Not known: it was not recorded during training, or the record is not here."
-    power = f"about {busy * WATTS / 3600:.2g} Wh, estimated from processor time at {WATTS:g} W per core"
-    more = " The energy of the GPU is not counted." if device.get("device") == "gpu" else ""
-    where = f"{device.get('backend')} on {device.get('device')}"
-    return f"Trained in {seconds:.3g} s ({where}) with {busy:.3g} s of processor time: {power}.{more}"
+    power = f"about {processor_seconds * WATTS / 3600:.2g} Wh, estimated from processor time at {WATTS:g} W per core"
+    gpu_note = " The energy of the GPU is not counted." if device.get("device") == "gpu" else ""
+    runtime = f"{device.get('backend')} on {device.get('device')}"
+    return (
+        f"Trained in {seconds:.3g} s ({runtime}) with {processor_seconds:.3g} s of processor time: {power}.{gpu_note}"
+    )
 
 
 def _use(title: str, metric: str) -> str:
     return (
         f"For instances like those it was trained on: {markdown.escape(title.lower())}. The gate judged it by "
         f"{metric.lower()}; users must decide whether that is enough for the decisions that they base on predictions."
+    )
+
+
+def _override(word: Json) -> str:
+    """Return who promoted the model although the gate held it, and why."""
+    return (
+        f"**The gate held this model** (failed: {markdown.escape(', '.join(word['failed']))}). "
+        f"{markdown.escape(word['who'])} promoted it all the same: {markdown.escape(word['reason'])}"
     )
 
 
@@ -160,7 +171,7 @@ def _provenance(model: Model, report: Json, training: Json) -> str:
         "version": report["version"],
         "data (SHA-256)": report["data"],
         "test part (SHA-256)": report["test"],
-        "family": f"{model.family}: {settings}",
+        "family": f"{model.family}: {settings or training.get('reference', 'defaults')}",
         "training": f"{training['epochs']} epochs, best {training['best_epoch']}, seed {training['seed']}",
         "parameters": training["parameters"],
         **({"variant": "{kind} of {of}".format(**training["variant"])} if "variant" in training else {}),

@@ -16,11 +16,13 @@ from tiltyard.config.task import Task
 from tiltyard.data import dvc
 from tiltyard.errors import PackageError
 from tiltyard.evaluation.evaluated import Evaluated, read_evaluated
+from tiltyard.files import Json
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation.array_file import open_part, sample_blocks
 from tiltyard.preparation.sealed_test import TestRows
 from tiltyard.registry import manifest
+from tiltyard.registry.queries import recorded_override
 from tiltyard.serving.model.golden_rows import choose_golden_rows
 from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.serving.packaging.model_card import card, ran_on, summary
@@ -29,55 +31,58 @@ from tiltyard.workspace import Workspace
 log = logging.getLogger(__name__)
 
 
-def package(workspace: Workspace, task: Task, evaluated: Evaluated | None = None) -> str:
+def package(
+    workspace: Workspace, task: Task, evaluated: Evaluated | None = None, *, override: Json | None = None
+) -> str:
     """Package and smoke-test the evaluated version unless that was done already; return the version.
 
-    Pass `evaluated` if the evaluation was read already.
+    Pass `evaluated` if the evaluation was read already, and a person's word that is not in the ledger yet.
     """
     evaluated = evaluated or read_evaluated(workspace, task)
     version: str = evaluated.report["version"]
     folder = workspace.package(task.name, version)
-    proven, pointer = folder / "proven.json", folder.with_name(f"{version}.dvc")
-    present = bento.folder(workspace, task.name, version).is_dir()
-    if proven.is_file():
+    proof_path, pointer = folder / "proven.json", folder.with_name(f"{version}.dvc")
+    bento_exists = bento.folder(workspace, task.name, version).is_dir()
+    if proof_path.is_file():
         manifest.check(folder)
-    if proven.is_file() and present and pointer.is_file():
+    if proof_path.is_file() and bento_exists and pointer.is_file():
         return version
-    if not proven.is_file():
+    if not proof_path.is_file():
         log.info("%s: write package %s", task.name, version)
-        write(workspace, task, folder, evaluated)
+        write(workspace, task, folder, evaluated, override or recorded_override(workspace, task.name, version))
     log.info("%s: build Bento %s:%s", task.name, task.name, version)
     bento.build(workspace, task.name, version)
     log.info("%s: start it and replay golden rows", task.name)
     rows = files.read_json(folder / "golden.json")
     difference = smoke_test.prove(workspace, task.name, version, rows)
-    if not proven.is_file():  # otherwise it was pulled from the remote, where only tested packages are
+    if not proof_path.is_file():  # otherwise it was pulled from the remote, where only tested packages are
         proof = _proof(task.name, version, len(rows["instances"]), difference)
-        files.write_json(proven, {**proof, manifest.FILES_KEY: manifest.hashes(folder)})
+        files.write_json(proof_path, {**proof, manifest.FILES_KEY: manifest.hashes(folder)})
     if not pointer.is_file():
         dvc.add(workspace, folder)
     return version
 
 
-def write(workspace: Workspace, task: Task, folder: Path, evaluated: Evaluated) -> None:
+def write(workspace: Workspace, task: Task, folder: Path, evaluated: Evaluated, override: Json | None = None) -> None:
     """Write the package folder of the evaluated version atomically."""
     files.remove_abandoned(folder.parent)  # of other versions, too: they may never be packaged again
     report, test, train, predictor = evaluated.report, evaluated.test, evaluated.train, evaluated.predictor
     training = files.read_json(train / "training.json")
-    predictions, known = workspace.out(task.name, "evaluate") / "predictions.npz", workspace.out(task.name, "prepare")
+    predictions = workspace.out(task.name, "evaluate") / "predictions.npz"
+    prepared = workspace.out(task.name, "prepare")
     with files.atomic_folder(folder) as target:
         for name in ("model.onnx", "encoder.json"):
             shutil.copy(train / name, target)
         files.write_json(target / "schema.json", schema(task, predictor.encoder, report))
         files.write_json(target / "golden.json", choose_golden_rows(predictor, test, _outputs(predictions, test)))
-        files.write_json(target / "reference.json", _reference(known / "train.npz", predictor.encoder))
-        files.write_text(target / "card.md", card(task, report, training, ran_on(train)))
+        files.write_json(target / "reference.json", _reference(prepared / "train.npz", predictor.encoder))
+        files.write_text(target / "card.md", card(task, report, training, ran_on(train), override))
 
 
-def _reference(known: Path, encoder: Encoder) -> dict[str, Any]:
+def _reference(path: Path, encoder: Encoder) -> dict[str, Any]:
     """Return the drift reference: histograms of the training rows, or of a sample of them."""
-    features, answers = open_part(known)
-    return reference(encoder, np.concatenate([features[part] for part in sample_blocks(len(answers))]))
+    features, truths = open_part(path)
+    return reference(encoder, np.concatenate([features[part] for part in sample_blocks(len(truths))]))
 
 
 def _outputs(predictions: Path, test: TestRows) -> Array:

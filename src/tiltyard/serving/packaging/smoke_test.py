@@ -57,10 +57,10 @@ class Server:
     url: str
     log: Path
 
-    def last(self) -> str:
+    def last_log_lines(self) -> str:
         """Return the last lines of its log."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return "\n".join(lines[-bento.LAST :]) or "(it wrote nothing)"
+        return "\n".join(lines[-bento.MAX_LOG_LINES :]) or "(it wrote nothing)"
 
     def failed(self) -> bool:
         """Return whether it cannot become ready any more."""
@@ -75,7 +75,7 @@ class Server:
         except urllib.error.HTTPError as error:
             raise PackageError(f"the service refused {path}: {error.read().decode(errors='replace')}") from None
         except (OSError, ValueError) as error:
-            raise PackageError(f"the service did not respond to {path}: {error}\n{self.last()}") from None
+            raise PackageError(f"the service did not respond to {path}: {error}\n{self.last_log_lines()}") from None
 
 
 def prove(workspace: Workspace, task: str, version: str, golden: dict[str, Any]) -> float:
@@ -166,11 +166,11 @@ def wait(server: Server) -> None:
     deadline = time.monotonic() + READY
     while time.monotonic() < deadline:
         if server.failed():
-            raise PackageError(f"the packaged service did not start:\n{server.last()}")
+            raise PackageError(f"the packaged service did not start:\n{server.last_log_lines()}")
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{server.url}/readyz", timeout=2):  # noqa: S310
             return
         time.sleep(0.1)
-    raise PackageError(f"the packaged service was not ready within {READY:g} seconds:\n{server.last()}")
+    raise PackageError(f"the packaged service was not ready within {READY:g} seconds:\n{server.last_log_lines()}")
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -13,7 +13,7 @@ import tiltyard
 SOURCE = Path(tiltyard.__file__).parent
 PACKAGES = ("data", "explain", "modeling", "registry", "serving")  # and the files at the root
 TAG = "py3-none-any"
-DATE = (1980, 1, 1, 0, 0, 0)  # of each file, so that the same code gives the same bytes
+FILE_DATE = (1980, 1, 1, 0, 0, 0)  # of each file, so that the same code gives the same bytes
 
 
 def write(folder: Path) -> Path:
@@ -25,12 +25,12 @@ def write(folder: Path) -> Path:
     files = {f"tiltyard/{path.relative_to(SOURCE).as_posix()}": path.read_bytes() for path in _files()}
     code = hashlib.sha256(_record(files)).hexdigest()[:12]
     version = f"{metadata.version('tiltyard').partition('+')[0]}+h{code}"
-    place = f"tiltyard-{version}.dist-info"
+    dist_info = f"tiltyard-{version}.dist-info"
     files |= {
-        f"{place}/METADATA": f"Metadata-Version: 2.1\nName: tiltyard\nVersion: {version}\n".encode(),
-        f"{place}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tiltyard\nRoot-Is-Purelib: true\nTag: {TAG}\n".encode(),
+        f"{dist_info}/METADATA": f"Metadata-Version: 2.1\nName: tiltyard\nVersion: {version}\n".encode(),
+        f"{dist_info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tiltyard\nRoot-Is-Purelib: true\nTag: {TAG}\n".encode(),
     }
-    files[f"{place}/RECORD"] = _record(files) + f"{place}/RECORD,,\n".encode()
+    files[f"{dist_info}/RECORD"] = _record(files) + f"{dist_info}/RECORD,,\n".encode()
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"tiltyard-{version}-{TAG}.whl"
     with zipfile.ZipFile(target, "w", compresslevel=9) as wheel:
@@ -41,9 +41,9 @@ def write(folder: Path) -> Path:
 
 def _files() -> list[Path]:
     """Return the files at the root and in the packages, without caches and hidden files."""
-    inside = (path for name in PACKAGES for path in (SOURCE / name).rglob("*"))
-    found = (path for path in (*SOURCE.glob("*"), *inside) if path.is_file())
-    parts = {path: path.relative_to(SOURCE).parts for path in found}
+    package_paths = (path for name in PACKAGES for path in (SOURCE / name).rglob("*"))
+    paths = (path for path in (*SOURCE.glob("*"), *package_paths) if path.is_file())
+    parts = {path: path.relative_to(SOURCE).parts for path in paths}
     return sorted(path for path in parts if not any(part.startswith((".", "__pycache__")) for part in parts[path]))
 
 
@@ -55,7 +55,7 @@ def _record(files: dict[str, bytes]) -> bytes:
 
 def _entry(name: str) -> zipfile.ZipInfo:
     """Return the header of a file in the archive, with mode 644."""
-    entry = zipfile.ZipInfo(name, DATE)
+    entry = zipfile.ZipInfo(name, FILE_DATE)
     entry.create_system = 3  # Unix, on every system
     entry.external_attr = 0o100644 << 16
     return entry

@@ -35,10 +35,10 @@ def check(model: LoadedModel, instances: object) -> None:
 
 def unsupported_reason(model: LoadedModel) -> str:
     """Return why a model's predictions cannot be explained; an empty text if they can."""
-    reader = model.predictor.encoder
-    if reader.problem.targets == "text":
+    encoder = model.predictor.encoder
+    if encoder.problem.targets == "text":
         return f"expected a model that predicts labels or numbers; {model.task} generates text"
-    if reader.bare or reader.vocabulary_size or not all(column.in_cells for column in reader.columns.values()):
+    if encoder.bare or encoder.vocabulary_size or not all(column.in_cells for column in encoder.columns.values()):
         return f"expected a model of a table; an instance of {model.task} has no columns"
     if not model.background:
         return f"expected a package with golden rows; {model.version} has none"
@@ -54,23 +54,29 @@ def max_instances(model: LoadedModel) -> int:
 
 def attributions(model: LoadedModel, instances: object, predictions: list[Any]) -> list[dict[str, Any]]:
     """Return for each instance the base value and the contribution of each column."""
-    reader = model.predictor.encoder
-    background, rows = (reader.encode(reader.parse(some)) for some in (model.background, instances))
-    labels = [reader.classes.index(one["label"]) if reader.classes else None for one in predictions]
-    each = deadline.stepwise([*zip(labels, rows, strict=True)])
-    found = [_explain_row(ExplainedOutput(model.predictor, label), row, background) for label, row in each]
-    for place, one in enumerate(found):
-        if not all(map(math.isfinite, one["contributions"].values())):
-            raise RequestError("out_of_bounds", "the values are too large for the model", f"instances[{place}]")
-    return found
+    encoder = model.predictor.encoder
+    background, rows = (encoder.encode(encoder.parse(batch)) for batch in (model.background, instances))
+    labels = [encoder.classes.index(prediction["label"]) if encoder.classes else None for prediction in predictions]
+    labels_and_rows = deadline.stepwise([*zip(labels, rows, strict=True)])
+    explanations = [
+        _explain_row(ExplainedOutput(model.predictor, label), row, background) for label, row in labels_and_rows
+    ]
+    for index, explanation in enumerate(explanations):
+        if not all(map(math.isfinite, explanation["contributions"].values())):
+            raise RequestError("out_of_bounds", "the values are too large for the model", f"instances[{index}]")
+    return explanations
 
 
-def _explain_row(focus: ExplainedOutput, row: Array, background: Array) -> dict[str, Any]:
-    spans = focus.predictor.encoder.spans
-    games = [partial(_coalition_values, focus, row, other, [*spans.values()]) for other in background]
-    found, base = shapley(games, len(spans), PAIRS, np.random.default_rng(0))  # deterministic
-    return {"base": base, "of": focus.name, "contributions": dict(zip(spans, found.tolist(), strict=True))}
+def _explain_row(output: ExplainedOutput, row: Array, background: Array) -> dict[str, Any]:
+    spans = output.predictor.encoder.spans
+    games = [
+        partial(_coalition_values, output, row, background_row, [*spans.values()]) for background_row in background
+    ]
+    contributions, base = shapley(games, len(spans), PAIRS, np.random.default_rng(0))  # deterministic
+    return {"base": base, "of": output.name, "contributions": dict(zip(spans, contributions.tolist(), strict=True))}
 
 
-def _coalition_values(focus: ExplainedOutput, row: Array, other: Array, spans: list[slice], coalitions: Array) -> Array:
-    return focus(mix_rows(row, other, spans, coalitions))
+def _coalition_values(
+    output: ExplainedOutput, row: Array, background_row: Array, spans: list[slice], coalitions: Array
+) -> Array:
+    return output(mix_rows(row, background_row, spans, coalitions))

@@ -22,35 +22,35 @@ BLANKS = ' "\t\x0b\x0c\x1c\x1d\x1e\x1f'  # in ASCII; quotes may enclose line bre
 Cells = dict[str, list[Any]]
 
 
-def read(text: str, names: Mapping[str, bool], most: int, dialect: Dialect) -> Cells:
+def read(text: str, names: Mapping[str, bool], max_rows: int, dialect: Dialect) -> Cells:
     """Return the cells of named columns, None for missing values; `names` maps each to whether it holds numbers.
 
-    Reading stops after `most` + 1 rows, since the request is then refused.
+    Reading stops after `max_rows` + 1 rows, since the request is then refused.
     """
-    delimiter, places, rows = _read_header(text, names, dialect)
-    width, found = len(places), list[list[str]]()
+    delimiter, indices, rows = _read_header(text, names, dialect)
+    width, records = len(indices), list[list[str]]()
     for row in rows:
         if not row:
             continue
         if len(row) != width:
             message = f"expected {width} cells; received {len(row)}"
-            raise RequestError("wrong_shape", message, f"instances[{len(found)}]")
-        found.append(row)
-        if len(found) > most:
+            raise RequestError("wrong_shape", message, f"instances[{len(records)}]")
+        records.append(row)
+        if len(records) > max_rows:
             break  # the encoder refuses the request
-    blanks = not text.isascii() or any(map(text.__contains__, BLANKS))  # without blanks, no cell needs stripping
+    has_blanks = not text.isascii() or any(map(text.__contains__, BLANKS))  # without blanks, no cell needs stripping
     missing = frozenset(dialect.missing)
 
-    def column(place: int) -> list[Any]:
-        cells = [row[place] for row in found]
-        if not blanks and missing.isdisjoint(cells):
+    def column(index: int) -> list[Any]:
+        cells = [row[index] for row in records]
+        if not has_blanks and missing.isdisjoint(cells):
             return cells
         return _strip_leading_blanks([None if cell.strip() in missing else cell for cell in cells])
 
-    cells = {name: column(places[name]) for name in names}
+    cells = {name: column(indices[name]) for name in names}
     if not dialect.thousands and ('"' if delimiter == "," else ",") not in text:  # no cell holds a comma
         return cells
-    column_types = _number_styles({name: column(place) for name, place in places.items()}, dialect, delimiter)
+    column_types = _number_styles({name: column(index) for name, index in indices.items()}, dialect, delimiter)
     numbers = [name for name, number in names.items() if number and name in column_types]
     return {**cells, **{name: _to_python_numbers(cells[name], column_types[name]) for name in numbers}}
 
@@ -64,31 +64,33 @@ def _strip_leading_blanks(cells: list[Any]) -> list[Any]:
 
 def _read_header(text: str, names: Collection[str], dialect: Dialect) -> tuple[str, dict[str, int], Any]:
     """Return the delimiter with which the header has all names, the index of each column, and the other rows."""
-    first: tuple[str, dict[str, int], Any] | None = None
+    first_attempt: tuple[str, dict[str, int], Any] | None = None
     for delimiter in [dialect.delimiter] if dialect.delimiter else DELIMITERS:
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         header = [name.strip() for name in next(rows, [])]
-        places = {name: place for place, name in enumerate(header)}
-        first = first or (delimiter, places, rows)
-        if all(name in places for name in names):
-            if len(places) < len(header):
-                twice = next(name for place, name in enumerate(header) if places[name] != place)
-                raise RequestError("malformed_csv", f"expected each column once; received {format_value(twice)} twice")
-            return delimiter, places, rows
-    lost = next(name for name in names if not first or name not in first[1])
-    raise RequestError("missing_field", f"expected the columns {', '.join(names)}", lost)
+        indices = {name: index for index, name in enumerate(header)}
+        first_attempt = first_attempt or (delimiter, indices, rows)
+        if all(name in indices for name in names):
+            if len(indices) < len(header):
+                repeated = next(name for index, name in enumerate(header) if indices[name] != index)
+                raise RequestError(
+                    "malformed_csv", f"expected each column once; received {format_value(repeated)} twice"
+                )
+            return delimiter, indices, rows
+    missing = next(name for name in names if not first_attempt or name not in first_attempt[1])
+    raise RequestError("missing_field", f"expected the columns {', '.join(names)}", missing)
 
 
 def _number_styles(cells: Cells, dialect: Dialect, delimiter: str) -> dict[str, ColumnType]:
     """Return the number format of each column, inferred from all columns together."""
-    known = styles(dialect, delimiter)
-    present = {name: [cell.strip() for cell in column if cell] for name, column in cells.items()}
-    left = {
-        name: [] if any(map(CODE.match, column)) else [one for one in known if _matches(known[one], column)]
-        for name, column in present.items()
+    formats = styles(dialect, delimiter)
+    values = {name: [cell.strip() for cell in column if cell] for name, column in cells.items()}
+    candidates = {
+        name: [] if any(map(CODE.match, column)) else [style for style in formats if _matches(formats[style], column)]
+        for name, column in values.items()
         if column
     }
-    return {name: known[style] for name, style in choose(left).items() if style in known}
+    return {name: formats[style] for name, style in choose(candidates).items() if style in formats}
 
 
 def _matches(column_type: ColumnType, cells: list[str]) -> bool:

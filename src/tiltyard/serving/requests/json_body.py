@@ -36,8 +36,8 @@ class PredictRequest(NamedTuple):
     explain: bool = False
 
 
-def parse_json(body: bytes, single: str = "") -> PredictRequest:
-    """Parse a request. `single` is the only column of a model whose instances are bare values.
+def parse_json(body: bytes, single_column: str = "") -> PredictRequest:
+    """Parse a request. `single_column` is the only column of a model whose instances are bare values.
 
     `instances`, `inputs` and `signature_name` are keys of TensorFlow Serving; `explain` is an extension.
     """
@@ -55,15 +55,15 @@ def parse_json(body: bytes, single: str = "") -> PredictRequest:
         raise RequestError("missing_field", EXPECTED, "instances")
     if "instances" in content:
         return PredictRequest(content["instances"], explain=explain)
-    return PredictRequest(_rows(content["inputs"], single), columns=True, explain=explain)
+    return PredictRequest(_rows(content["inputs"], single_column), columns=True, explain=explain)
 
 
-def _rows(inputs: object, single: str) -> object:
+def _rows(inputs: object, single_column: str) -> object:
     """Convert columns by name to rows; the values of a single column are the rows themselves."""
     if not isinstance(inputs, dict):
         return inputs
-    if inputs.keys() == {single}:
-        return inputs[single]
+    if inputs.keys() == {single_column}:
+        return inputs[single_column]
     if not all(isinstance(column, list) for column in inputs.values()):
         raise RequestError("wrong_type", "expected a list for each name", "inputs")
     if len({len(column) for column in inputs.values()}) > 1:

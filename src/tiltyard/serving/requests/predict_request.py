@@ -22,7 +22,7 @@ from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
 MAX_INLINE_BYTES = 16_384  # of JSON that is decoded in the event loop
 MAX_INLINE_V2_BYTES = 2048  # of V2 requests, whose arrays cost more per byte
 
-encoder = msgspec.json.Encoder()
+json_encoder = msgspec.json.Encoder()
 
 
 class ParsedRequest(NamedTuple):
@@ -34,13 +34,13 @@ class ParsedRequest(NamedTuple):
 
 def parse(model: LoadedModel, request: RequestMessage) -> ParsedRequest:
     """Parse the body of a request; raise RequestError if it is invalid."""
-    reader = model.predictor.encoder
+    encoder = model.predictor.encoder
     if request.protocol == "v2":
         infer, arrays = v2_codec.parse(request.body, request.json_length, model.inputs)
-        return ParsedRequest(PredictRequest(reader.joined(to_columns(model.inputs, arrays))), infer)
+        return ParsedRequest(PredictRequest(encoder.joined(to_columns(model.inputs, arrays))), infer)
     if request.type in table_body.MEDIA_TYPES:
-        return ParsedRequest(PredictRequest(table_body.rows_from_table(reader, request.body, request.type)))
-    return ParsedRequest(parse_json(request.body, next(iter(reader.columns)) if reader.bare else ""))
+        return ParsedRequest(PredictRequest(table_body.rows_from_table(encoder, request.body, request.type)))
+    return ParsedRequest(parse_json(request.body, next(iter(encoder.columns)) if encoder.bare else ""))
 
 
 def is_small(request: RequestMessage) -> bool:
@@ -59,25 +59,25 @@ def is_fast(model: LoadedModel, request: RequestMessage, parsed: ParsedRequest) 
         attributions.check(model, instances)
         return False
     columns = model.predictor.encoder.columns.values()
-    usual = type(model.predictor.encoder.problem).respond is Problem.respond
-    if not usual or any(column.decodes(instances) for column in columns):
+    runs_once = type(model.predictor.encoder.problem).respond is Problem.respond
+    if not runs_once or any(column.decodes(instances) for column in columns):
         return False
-    reading = len(request.body) * max(column.seconds_a_byte for column in columns)
-    return reading + model.predictor.seconds(len(instances)) < MAX_INLINE_SECONDS
+    parse_seconds = len(request.body) * max(column.seconds_a_byte for column in columns)
+    return parse_seconds + model.predictor.seconds(len(instances)) < MAX_INLINE_SECONDS
 
 
 def respond(model: LoadedModel, parsed: ParsedRequest, *, record: bool) -> ResponseMessage:
     """Compute the response; with `record`, include the data to be recorded."""
-    instances, begun = parsed.request.instances, time.thread_time()
+    instances, start = parsed.request.instances, time.thread_time()
     if parsed.request.explain:
         attributions.check(model, instances)
     predictions = model.predict(instances)
-    ms = 1000 * (time.thread_time() - begun)
+    ms = 1000 * (time.thread_time() - start)
     if parsed.infer:
         outputs = from_predictions(model.outputs, predictions)
         content, length = v2_codec.write(parsed.infer, (model.task, model.version), outputs)
     else:
-        content, length = encoder.encode(_v1_body(model, parsed.request, predictions)), None
+        content, length = json_encoder.encode(_v1_body(model, parsed.request, predictions)), None
     if not record:
         return ResponseMessage(content, len(predictions), ms, length)
     return ResponseMessage(
@@ -85,10 +85,10 @@ def respond(model: LoadedModel, parsed: ParsedRequest, *, record: bool) -> Respo
     )
 
 
-def _v1_body(model: LoadedModel, wanted: PredictRequest, predictions: list[Any]) -> dict[str, Any]:
-    body: dict[str, Any] = {"outputs": _columns(predictions)} if wanted.columns else {"predictions": predictions}
-    if wanted.explain:
-        body["explanations"] = attributions.attributions(model, wanted.instances, predictions)
+def _v1_body(model: LoadedModel, request: PredictRequest, predictions: list[Any]) -> dict[str, Any]:
+    body: dict[str, Any] = {"outputs": _columns(predictions)} if request.columns else {"predictions": predictions}
+    if request.explain:
+        body["explanations"] = attributions.attributions(model, request.instances, predictions)
     return {**body, "model": model.task, "version": model.version}
 
 
@@ -96,7 +96,7 @@ def _columns(predictions: list[Any]) -> Any:
     """Return predictions by property, if they are objects."""
     if not isinstance(predictions[0], dict):
         return predictions
-    return {name: [one[name] for one in predictions] for name in predictions[0]}
+    return {name: [prediction[name] for prediction in predictions] for name in predictions[0]}
 
 
 def _drift_values(model: LoadedModel, instances: Any) -> dict[str, list[Any]] | None:
@@ -109,6 +109,6 @@ def _drift_values(model: LoadedModel, instances: Any) -> dict[str, list[Any]] | 
 
 def _recorded(instances: object, predictions: list[Any]) -> bytes:
     try:
-        return encoder.encode([instances, predictions])
+        return json_encoder.encode([instances, predictions])
     except (ValueError, TypeError):  # a lone surrogate cannot be encoded as UTF-8
         return b""

@@ -26,12 +26,12 @@ MAX_CELL_BYTES = 1 << 25  # of unpacked cells
 MAX_ROW_GROUPS = 16  # in a Parquet file: writers put up to a million rows into one group
 
 
-def rows_from_table(encoder: Encoder, body: bytes, kind: str) -> list[Any]:
+def rows_from_table(encoder: Encoder, body: bytes, media_type: str) -> list[Any]:
     """Return the instances of a table body."""
     if not all(column.in_cells for column in encoder.columns.values()):
         text = f"expected JSON: an instance of {encoder.task} is more than a row of a table"
         raise RequestError("unsupported_type", text, status=415)
-    cells = _csv(encoder, body) if kind == CSV else _parquet(encoder, body)
+    cells = _csv(encoder, body) if media_type == CSV else _parquet(encoder, body)
     return encoder.joined({name: column.read(cells[name]) for name, column in encoder.columns.items()})
 
 
@@ -82,9 +82,9 @@ def _parquet(encoder: Encoder, body: bytes) -> Cells:
 def _require_flat_types(encoder: Encoder, schema: Any) -> None:
     """Refuse lists, structs and bytes: a single list may have millions of values."""
     for name in encoder.columns:
-        kind = schema.field(name).type
-        if not FLAT_TYPE.fullmatch(str(kind)):
-            raise RequestError("wrong_type", f"expected numbers, texts or dates; received {kind}", name)
+        arrow_type = schema.field(name).type
+        if not FLAT_TYPE.fullmatch(str(arrow_type)):
+            raise RequestError("wrong_type", f"expected numbers, texts or dates; received {arrow_type}", name)
 
 
 def _check_row_groups(encoder: Encoder, metadata: Any) -> None:
@@ -130,13 +130,13 @@ def _chunk_start(column: Any) -> int:
 
 def _cells(encoder: Encoder, file: Any) -> Cells:
     """Read cells; row by row if there are texts, since a dictionary may repeat a long text in every row."""
-    names, room = [*encoder.columns], MAX_CELL_BYTES
-    texts = any(TEXT_TYPE.search(str(file.schema_arrow.field(name).type)) for name in names)
-    found: Cells = {name: [] for name in names}
-    for batch in file.iter_batches(1 if texts else encoder.max_instances, columns=names, use_threads=False):
-        room -= batch.nbytes
-        if room < 0:
+    names, remaining_bytes = [*encoder.columns], MAX_CELL_BYTES
+    has_texts = any(TEXT_TYPE.search(str(file.schema_arrow.field(name).type)) for name in names)
+    cells: Cells = {name: [] for name in names}
+    for batch in file.iter_batches(1 if has_texts else encoder.max_instances, columns=names, use_threads=False):
+        remaining_bytes -= batch.nbytes
+        if remaining_bytes < 0:
             raise RequestError("body_too_large", f"expected at most {MAX_CELL_BYTES:,} bytes of cells", status=413)
         for name in names:
-            found[name] += batch.column(name).to_pylist()
-    return found
+            cells[name] += batch.column(name).to_pylist()
+    return cells

@@ -40,19 +40,17 @@ def respond(model: LoadedModel, message: RequestMessage, bounds: Bounds) -> Resp
     if message.protocol != "v2" or not compiled or not compiled.is_numeric or _is_large(message, bounds):
         return None
     try:
-        request, rest = v2_codec.parse_head(message.body, message.json_length)
-        if not _is_cheap(model, request, len(message.body) - len(rest), bounds):
+        request, binary_data = v2_codec.parse_head(message.body, message.json_length)
+        if not _is_cheap(model, request, len(message.body) - len(binary_data), bounds):
             return None
-        columns = _columns(model, v2_codec.parse_arrays(request, rest, model.inputs))
+        columns = _columns(model, v2_codec.parse_arrays(request, binary_data, model.inputs))
         if (outputs := _outputs(compiled, columns)) is None:
             return None
         arrays = from_outputs(model.predictor.encoder, model.outputs, outputs)
         content, length = v2_codec.write(request, (model.task, model.version), arrays)
     except RequestError:
         return None
-    return ResponseMessage(
-        content, len(outputs), 0.0, length
-    )  # only records need the time, and these are not made here
+    return ResponseMessage(content, len(outputs), 0.0, length)  # only records need the time; this path makes none
 
 
 def _is_large(message: RequestMessage, bounds: Bounds) -> bool:
@@ -64,9 +62,11 @@ def _is_cheap(model: LoadedModel, request: InferRequest, json_bytes: int, bounds
 
     Texts, which no numeric model takes, would cost more for each byte.
     """
-    if json_bytes > bounds.json_bytes or any(one.datatype == "BYTES" or not one.shape for one in request.inputs):
+    if json_bytes > bounds.json_bytes or any(
+        tensor.datatype == "BYTES" or not tensor.shape for tensor in request.inputs
+    ):
         return False
-    rows = min((one.shape[0] for one in request.inputs), default=0)
+    rows = min((tensor.shape[0] for tensor in request.inputs), default=0)
     return 0 < rows <= model.predictor.encoder.max_instances and (
         json_bytes * SECONDS_A_BYTE + model.predictor.seconds(rows) < bounds.seconds
     )
@@ -74,9 +74,9 @@ def _is_cheap(model: LoadedModel, request: InferRequest, json_bytes: int, bounds
 
 def _columns(model: LoadedModel, arrays: dict[str, Array]) -> list[Array] | None:
     """Return the arrays in the order of the model's inputs and in their shapes; None if an input is missing."""
-    if arrays.keys() != {one.name for one in model.inputs}:
+    if arrays.keys() != {tensor.name for tensor in model.inputs}:
         return None
-    return [arrays[one.name].reshape(len(arrays[one.name]), *one.shape) for one in model.inputs]
+    return [arrays[tensor.name].reshape(len(arrays[tensor.name]), *tensor.shape) for tensor in model.inputs]
 
 
 def _outputs(compiled: CompiledRequest, columns: list[Array] | None) -> Array | None:

@@ -34,7 +34,7 @@ class AppendLog:
 
     def add(self, line: bytes, *, durably: bool = False) -> bool:
         """Append a line; return False if the folder is full."""
-        if self.file is None and not self._begin():
+        if self.file is None and not self._open_file():
             return False
         try:
             self._append(line, durably=durably)
@@ -59,11 +59,11 @@ class AppendLog:
             os.close(self.file)
             self.file = None
 
-    def _begin(self) -> bool:
+    def _open_file(self) -> bool:
         if time.monotonic() < self.full_until:
             return False
         self.folder.mkdir(parents=True, exist_ok=True)
-        if sum(path.stat().st_size for path in _all(self.folder)) >= self.max_total_bytes:
+        if sum(path.stat().st_size for path in _log_files(self.folder)) >= self.max_total_bytes:
             self.full_until = time.monotonic() + RETRY_SECONDS
             return False
         name = f"{time.time_ns()}-{uuid.uuid4().hex[:12]}.jsonl"
@@ -82,7 +82,7 @@ class AppendLog:
         return True
 
 
-def _all(folder: Path) -> list[Path]:
+def _log_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("[!.]*.jsonl"))
 
 
@@ -93,7 +93,7 @@ def read_lines(path: Path) -> list[bytes]:
 
 def list_files(folder: Path) -> Iterator[tuple[Path, bool]]:
     """Yield each file, oldest first, and whether it is closed; a closed file stays locked until the next one."""
-    for path in _all(folder):
+    for path in _log_files(folder):
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

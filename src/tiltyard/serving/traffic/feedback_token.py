@@ -48,19 +48,19 @@ class FeedbackTokens:
 
     def owner(self, key_name: str) -> str:
         """Return the owner of a response: the same for each request with an API key, otherwise a random one."""
-        return self._signed("key", key_name) if key_name else secrets.token_hex(SIGNATURE_DIGITS // 2)
+        return self._signature("key", key_name) if key_name else secrets.token_hex(SIGNATURE_DIGITS // 2)
 
     def issue(self, task: str, request: str, owner: str, count: int) -> str:
         """Return the token of a response."""
-        return f"{owner}.{count}.{self._signed('answer', task, request, owner, str(count))}"
+        return f"{owner}.{count}.{self._signature('answer', task, request, owner, str(count))}"
 
     def verify(self, task: str, request: str, token: str) -> Claim | None:
         """Return the content of a token; None if it is not the token of the response to that request."""
-        if not (parts := TOKEN.fullmatch(token)):
+        if not (match := TOKEN.fullmatch(token)):
             return None
-        owner, count, signature = parts.groups()
-        right = self._signed("answer", task, request, owner, count)
-        return Claim(owner, int(count)) if hmac.compare_digest(signature, right) else None
+        owner, count, signature = match.groups()
+        expected = self._signature("answer", task, request, owner, count)
+        return Claim(owner, int(count)) if hmac.compare_digest(signature, expected) else None
 
     def log_failure(self, error: Exception) -> None:
         """Log once that no token can be issued; responses are recorded all the same."""
@@ -68,8 +68,8 @@ class FeedbackTokens:
             self.logged = True
             log.error("recorded responses carry no feedback token: %s", error)
 
-    def _signed(self, *words: str) -> str:
-        return hmac.digest(self.secret, "\n".join(words).encode(), hashlib.sha256).hex()[:SIGNATURE_DIGITS]
+    def _signature(self, *parts: str) -> str:
+        return hmac.digest(self.secret, "\n".join(parts).encode(), hashlib.sha256).hex()[:SIGNATURE_DIGITS]
 
 
 def read_secret(folder: Path) -> bytes:
@@ -78,10 +78,10 @@ def read_secret(folder: Path) -> bytes:
     with files.locked(folder / ".secret.lock"):
         if not path.exists():
             files.write_private_file(path, secrets.token_bytes(SECRET_BYTES), replace=True)
-        found = path.read_bytes()
-    if len(found) != SECRET_BYTES:
+        secret = path.read_bytes()
+    if len(secret) != SECRET_BYTES:
         raise WorkspaceError(
-            f"{path}: expected {SECRET_BYTES} bytes; received {len(found)}",
+            f"{path}: expected {SECRET_BYTES} bytes; received {len(secret)}",
             hint=f"remove it to create a new one; feedback on earlier predictions is then refused: rm {path}",
         )
-    return found
+    return secret

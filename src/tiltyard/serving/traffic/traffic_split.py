@@ -37,13 +37,13 @@ class TrafficSplit:
         A client stays with the challenger as the share grows. For a canary, as many clients of the champion are
         recorded as of the challenger, so that the comparison is between equal numbers of clients.
         """
-        at, share = self.position(client_key(scope)), self.rollout.share
+        position, share = self.position(client_key(scope)), self.rollout.share
         if self.rollout.way == "shadow":
-            inside = at < share
-            return Assignment(champion, copy=self.challenger if inside else None, record=inside)
-        if at < share:
+            is_copied = position < share
+            return Assignment(champion, copy=self.challenger if is_copied else None, record=is_copied)
+        if position < share:
             return Assignment(self.challenger, "canary", record=True)
-        return Assignment(champion, record=at < 2 * share)
+        return Assignment(champion, record=position < 2 * share)
 
     def position(self, name: bytes) -> float:
         """Return the position of a client from 0 to 1; it differs between challengers."""
@@ -61,8 +61,8 @@ def client_key(scope: Scope) -> bytes:
 
 def client(scope: Scope) -> str:
     """Return the name of the client's API key, or its address."""
-    found: str = scope.get("key_name") or (scope.get("client") or ("",))[0]
-    return found
+    name: str = scope.get("key_name") or (scope.get("client") or ("",))[0]
+    return name
 
 
 def assign(state: Any, model: LoadedModel, scope: Scope, *, named: bool) -> Assignment:

@@ -21,7 +21,7 @@ def rewrite(path: Path) -> None:
     graph = model.graph
     arrange(graph, {value.name: b"given" for value in graph.input})
     public = {value.name: value.name for value in (*graph.input, *graph.output)}
-    _respell(graph, {"": "", **public}, count())
+    _rename(graph, {"": "", **public}, count())
     graph.name = "model"
     for value in (*graph.input, *graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "rows"
@@ -29,11 +29,11 @@ def rewrite(path: Path) -> None:
     onnx.save(model, path)
 
 
-def _respell(graph: onnx.GraphProto, outside: dict[str, str], numbers: Iterator[int]) -> None:
+def _rename(graph: onnx.GraphProto, outer_names: dict[str, str], numbers: Iterator[int]) -> None:
     """Order the nodes and number the values, also in loop bodies, which use outer names."""
     order = ordered(graph)
     weights = {weight.name: weight for weight in graph.initializer}
-    names = dict(outside)
+    names = dict(outer_names)
     for place, node in enumerate(order):
         for name in (*needs(node), *node.output):
             if name not in names:
@@ -42,22 +42,22 @@ def _respell(graph: onnx.GraphProto, outside: dict[str, str], numbers: Iterator[
         node.input[:] = [names[name] for name in node.input]
         node.output[:] = [names[name] for name in node.output]
         for body in bodies(node):
-            _respell_body(body, names, numbers)
+            _rename_body(body, names, numbers)
     for value in (*graph.input, *graph.output):
         value.name = names.get(value.name, value.name)
-    kept = [weights[name] for name in names if name in weights]
-    for weight in kept:
+    used_weights = [weights[name] for name in names if name in weights]
+    for weight in used_weights:
         weight.name = names[weight.name]
     _replace(graph.node, order)
-    _replace(graph.initializer, kept)
+    _replace(graph.initializer, used_weights)
     del graph.value_info[:]
     graph.doc_string = ""
 
 
-def _respell_body(body: onnx.GraphProto, outside: dict[str, str], numbers: Iterator[int]) -> None:
+def _rename_body(body: onnx.GraphProto, outer_names: dict[str, str], numbers: Iterator[int]) -> None:
     """Canonicalise the body of a loop: number its inputs, and drop the names of dimensions."""
-    given = {value.name: f"value_{next(numbers)}" for value in body.input}
-    _respell(body, outside | given, numbers)
+    input_names = {value.name: f"value_{next(numbers)}" for value in body.input}
+    _rename(body, outer_names | input_names, numbers)
     for node in body.node:
         node.ClearField("domain")  # explicit or not, it is the default domain
     body.name = "body"

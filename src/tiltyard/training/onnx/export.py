@@ -51,12 +51,12 @@ def _convert(model: keras.Model, folder: Path) -> None:
 def _convert_apart(folder: Path) -> None:
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-c", APART, str(folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if process.returncode:
+        last = process.stderr.strip().splitlines()[-1:] or ["it wrote no error"]
         raise TrainingError(
             f"export: expected TensorFlow, which writes ONNX, beside the backend that trained: {last[0]}",
-            hint="install tensorflow-cpu, then train again: it resumes",
+            hint="install tensorflow-cpu, then train again: the training resumes",
         )
 
 

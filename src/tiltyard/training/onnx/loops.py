@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import onnx
 
-Marks = dict[str, bytes]  # a digest of how each value is computed, by name
+Digests = dict[str, bytes]  # a digest of how each value is computed, by name
 
 
 def bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
@@ -22,10 +22,10 @@ def needs(node: onnx.NodeProto) -> list[str]:
 
 
 def _outer_names(body: onnx.GraphProto) -> list[str]:
-    own = {value.name for value in (*body.input, *body.initializer)}
-    own |= {name for node in body.node for name in node.output}
-    read = [name for node in ordered(body) for name in needs(node)] + [value.name for value in body.output]
-    return [name for name in dict.fromkeys(read) if name not in own]
+    local = {value.name for value in (*body.input, *body.initializer)}
+    local |= {name for node in body.node for name in node.output}
+    used = [name for node in ordered(body) for name in needs(node)] + [value.name for value in body.output]
+    return [name for name in dict.fromkeys(used) if name not in local]
 
 
 def ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
@@ -45,50 +45,57 @@ def ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     return order
 
 
-def arrange(graph: onnx.GraphProto, given: Marks) -> Marks:
+def arrange(graph: onnx.GraphProto, inputs: Digests) -> Digests:
     """Order the variables of every loop by their digests; return the digest of every value."""
-    marks: Marks = {"": b"", **given}
+    digests: Digests = {"": b"", **inputs}
     for weight in graph.initializer:
-        marks[weight.name] = _mark(weight.data_type, [*weight.dims], weight.raw_data, weight.int64_data[:])
+        digests[weight.name] = _digest(weight.data_type, [*weight.dims], weight.raw_data, weight.int64_data[:])
     for node in ordered(graph):
         if node.op_type == "Loop":
-            marks |= _arrange_loop(node, marks)
+            digests |= _arrange_loop(node, digests)
             continue
         options = sorted(_plain(option) for option in node.attribute if not option.HasField("g"))
-        read = [marks[name] for name in needs(node)]
-        marks |= {name: _mark(node.op_type, options, read, place) for place, name in enumerate(node.output)}
-    return marks
+        input_digests = [digests[name] for name in needs(node)]
+        digests |= {
+            name: _digest(node.op_type, options, input_digests, place) for place, name in enumerate(node.output)
+        }
+    return digests
 
 
-def _arrange_loop(node: onnx.NodeProto, marks: Marks) -> Marks:
+def _arrange_loop(node: onnx.NodeProto, digests: Digests) -> Digests:
     """Sort loop variables by initial value and update, refining as often as there are variables."""
     (body,) = bodies(node)
-    _straighten(body)
+    _separate_outputs(body)
     carried = len(node.input) - 2  # after trip count and condition
     node.output.extend([""] * (carried - len(node.output)))
-    own = [marks[name] for name in node.input[2:]]
-    made: Marks = {}
+    variable_digests = [digests[name] for name in node.input[2:]]
+    body_digests: Digests = {}
     for _ in range(carried + 1):
-        given = {value.name: mark for value, mark in zip(body.input, [b"turn", b"on", *own], strict=True)}
-        made = arrange(body, marks | given)
-        own = [_mark(mark, made[value.name]) for mark, value in zip(own, body.output[1:], strict=False)]
-    order = sorted(range(carried), key=own.__getitem__)
+        inputs = {
+            value.name: digest for value, digest in zip(body.input, [b"turn", b"on", *variable_digests], strict=True)
+        }
+        body_digests = arrange(body, digests | inputs)
+        variable_digests = [
+            _digest(digest, body_digests[value.name])
+            for digest, value in zip(variable_digests, body.output[1:], strict=False)
+        ]
+    order = sorted(range(carried), key=variable_digests.__getitem__)
     for field, start in ((node.input, 2), (node.output, 0), (body.input, 2), (body.output, 1)):
         _permute(field, start, order)
-    whole = [made[value.name] for value in body.output[1 + carried :]]  # scan outputs
-    return dict(zip(node.output, [own[place] for place in order] + whole, strict=True))
+    scan_outputs = [body_digests[value.name] for value in body.output[1 + carried :]]  # scan outputs
+    return dict(zip(node.output, [variable_digests[place] for place in order] + scan_outputs, strict=True))
 
 
-def _straighten(body: onnx.GraphProto) -> None:
+def _separate_outputs(body: onnx.GraphProto) -> None:
     """Give each output one Identity node: tf2onnx adds one at random where two outputs have the same name."""
-    same = {node.output[0]: node.input[0] for node in body.node if node.op_type == "Identity"}
-    kept = [node for node in body.node if node.op_type != "Identity"]
-    if any(bodies(node) for node in kept):
+    aliases = {node.output[0]: node.input[0] for node in body.node if node.op_type == "Identity"}
+    nodes = [node for node in body.node if node.op_type != "Identity"]
+    if any(bodies(node) for node in nodes):
         return  # an inner loop would still use the old names
-    for node in kept:
-        node.input[:] = [_origin(name, same) for name in node.input]
-    origins = [_origin(value.name, same) for value in body.output]
-    copies = [type(node).FromString(node.SerializeToString()) for node in kept]
+    for node in nodes:
+        node.input[:] = [_origin(name, aliases) for name in node.input]
+    origins = [_origin(value.name, aliases) for value in body.output]
+    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
     del body.node[:]
     body.node.extend(copies)
     for place, (value, origin) in enumerate(zip(body.output, origins, strict=True)):
@@ -96,17 +103,18 @@ def _straighten(body: onnx.GraphProto) -> None:
         body.node.add(op_type="Identity", input=[origin], output=[value.name])
 
 
-def _origin(name: str, same: dict[str, str]) -> str:
-    while name in same:
-        name = same[name]
+def _origin(name: str, aliases: dict[str, str]) -> str:
+    while name in aliases:
+        name = aliases[name]
     return name
 
 
 def _permute(field: Any, start: int, order: list[int]) -> None:
     items = [field[start + place] for place in order]
-    rest = [*field[start + len(order) :]]
+    remaining = [*field[start + len(order) :]]
     copies = [
-        item if isinstance(item, str) else type(item).FromString(item.SerializeToString()) for item in [*items, *rest]
+        item if isinstance(item, str) else type(item).FromString(item.SerializeToString())
+        for item in [*items, *remaining]
     ]
     del field[start:]
     field.extend(copies)
@@ -120,5 +128,5 @@ def _plain(option: onnx.AttributeProto) -> bytes:
     return serialized
 
 
-def _mark(*parts: object) -> bytes:
+def _digest(*parts: object) -> bytes:
     return hashlib.sha256(repr(parts).encode()).digest()

@@ -29,13 +29,13 @@ def write(kind: str, source: Path, target: Path, features: Array) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppress advice about preprocessing, which is done."""
-    before = logging.root.manager.disable
+    """Suppress the advice to preprocess the model, which is done already."""
+    previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         yield
     finally:
-        logging.disable(before)
+        logging.disable(previous)
 
 
 def _static_int8(source: Path, target: Path, features: Array) -> None:

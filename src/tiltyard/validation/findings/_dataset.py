@@ -45,7 +45,7 @@ class PreviousData:
 
 @dataclass(frozen=True)
 class CheckedData:
-    """The rows of a task; new data have the task's own data as a reference, and need no target."""
+    """The rows of a task, or new data, which need no target and have the task's own data as their reference."""
 
     task: Task
     frame: pd.DataFrame  # the sample; its index counts the rows of the file
@@ -55,10 +55,10 @@ class CheckedData:
     columns: dict[str, ObservedColumn] = field(default_factory=dict)  # those present in the data
     counts: dict[str, CellCounts] = field(default_factory=dict)  # of every row of the file, if the frame is a sample
     truth: Array | None = None  # of the sample: labels as text, '' if missing; or numbers; None if there is no target
-    parts: Parts | None = None  # positions in the sample; None if it cannot be split
-    unsplit: str = ""  # why it cannot be split, if the split itself fails
+    parts: Parts | None = None  # positions in the sample; None if the sample cannot be split
+    split_error: str = ""  # the error message of the split, if it fails
     reference: CheckedData | None = None
-    earlier: PreviousData = field(default_factory=PreviousData)
+    previous: PreviousData = field(default_factory=PreviousData)
 
     @property
     def parsed(self) -> Rows:
@@ -89,16 +89,16 @@ class CheckedData:
         counts.rows, counts.missing = len(missing), int(missing.sum())
         counts.first_missing = self.row(int(missing.argmax())) if counts.missing else -1
         for refusal in column.refused:
-            one = RefusedCells(1, self.row(refusal.place), refusal.text)
-            counts.add(CellCounts(refused={refusal.code: one}))
+            refused_cells = RefusedCells(1, self.row(refusal.place), refusal.text)
+            counts.add(CellCounts(refused={refusal.code: refused_cells}))
         return counts
 
     def row(self, place: int) -> int:
         """Return the number of a row in the file, from 0 as in validation."""
         return int(self.frame.index[place])
 
-    def named(self, places: Array) -> list[int]:
-        """Return the numbers of rows in the file."""
+    def row_numbers(self, places: Array) -> list[int]:
+        """Return the numbers of several rows in the file."""
         return [int(row) for row in self.frame.index[places]]
 
 
@@ -112,23 +112,21 @@ def of_file(task: Task, path: Path, reference: CheckedData) -> CheckedData:
     """Return new data from a file."""
     modality = plugins.load("modalities", task.modality)()
     if not path.is_file():
-        raise DataError(f"no file {path}", hint=f"name one: tiltyard check {task.name} --against new.csv")
+        raise DataError(f"no file {path}", hint=f"give an existing file: tiltyard check {task.name} --against new.csv")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         suffixes = "".join(path.suffixes[-2:])
         name = modality.file if task.modality in ("image", "series") else f"table{suffixes}"
         (folder / name).symlink_to(path.resolve())
-        drawn = _read_sample(task, modality, folder)
-    return CheckedData(**{**vars(drawn), "reference": reference})
+        data = _read_sample(task, modality, folder)
+    return CheckedData(**{**vars(data), "reference": reference})
 
 
 def _read_sample(task: Task, modality: Modality, folder: Path) -> CheckedData:
     sample = draw(task, modality, folder)
-    frame, whole = (
-        sample.frame,
-        task.modality in ("image", "prose"),
-    )  # their frame holds facts about images, not features
-    columns = {name: _observe(task, name, frame) for name in task.columns if name in frame and not whole}
+    frame = sample.frame
+    has_features = task.modality not in ("image", "prose")  # whose frames hold facts about images or lines
+    columns = {name: _observe(task, name, frame) for name in task.columns if has_features and name in frame}
     return CheckedData(
         task, frame, sample.rows, sample.repairs, sample.hashes, columns, sample.counts, _truth(task, frame)
     )
@@ -150,6 +148,8 @@ def _truth(task: Task, frame: pd.DataFrame) -> Array | None:
     cells = frame[task.target.column]
     if task.target.labels:
         return np.array(["" if is_missing(cell) else str(cell) for cell in cells.tolist()], dtype=np.str_)
+    if task.target.written:
+        cells = task.target.number.facts_of_cells(cells)
     numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64)
     if task.target.threshold is None:
         return numbers
@@ -172,10 +172,10 @@ def _split(subject: CheckedData, modality: Modality, folder: Path) -> CheckedDat
         return subject
     try:
         key = row_keys(rows, subject.task.split.seed)
-        marks = split_inputs(subject.task, key, lambda name: subject.frame[name].iloc[places])
-        parts = split_rows(subject.task.split, marks, truth, modality.overlap(subject.task))
+        inputs = split_inputs(subject.task, key, lambda name: subject.frame[name].iloc[places])
+        parts = split_rows(subject.task.split, inputs, truth, modality.overlap(subject.task))
     except DataError as error:
-        return CheckedData(**{**vars(subject), "unsplit": error.message})
+        return CheckedData(**{**vars(subject), "split_error": error.message})
     return CheckedData(**{**vars(subject), "parts": {name: places[part] for name, part in parts.items()}})
 
 

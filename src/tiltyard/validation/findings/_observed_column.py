@@ -60,15 +60,15 @@ class ObservedColumn:
 
 def observe(column: Column, cells: Sequence[object], name: str) -> ObservedColumn:
     """Parse a column as the service does; parse refused cells with permissive settings where possible."""
-    read = column.read(cells)
+    sent_cells = column.read(cells)
     try:
-        return ObservedColumn(column, read, column.parse(read, name), [])
+        return ObservedColumn(column, sent_cells, column.parse(sent_cells, name), [])
     except RequestError:
-        refused = [refusal for place, cell in enumerate(read) if (refusal := _refusal(column, cell, place))]
+        refused = [refusal for place, cell in enumerate(sent_cells) if (refusal := _refusal(column, cell, place))]
     permissive = _permissive(column)
-    unreadable = {refusal.place for refusal in refused if _refusal(permissive, read[refusal.place], 0)}
-    kept = [None if place in unreadable else cell for place, cell in enumerate(read)]
-    return ObservedColumn(column, read, permissive.parse(kept, name), refused)
+    unreadable = {refusal.place for refusal in refused if _refusal(permissive, sent_cells[refusal.place], 0)}
+    readable = [None if place in unreadable else cell for place, cell in enumerate(sent_cells)]
+    return ObservedColumn(column, sent_cells, permissive.parse(readable, name), refused)
 
 
 def _refusal(column: Column, cell: object, place: int) -> Refusal | None:
@@ -84,7 +84,7 @@ def _permissive(column: Column) -> Column:
     fields = type(column).model_fields
     update: dict[str, Any] = {name: value for name, value in PERMISSIVE.items() if name in fields}
     if "missing" in fields:
-        update["missing"] = next(way for way in get_args(fields["missing"].annotation) if way != "refuse")
+        update["missing"] = next(option for option in get_args(fields["missing"].annotation) if option != "refuse")
     return column.model_copy(update=update)
 
 

@@ -19,12 +19,12 @@ NAMES = ("the rows last trained on", "today's training rows")
 
 
 def previous_data(workspace: Workspace, subject: CheckedData, data: str) -> PreviousData:
-    """Return what is recorded about the data before the present ones, whose hash is `data`."""
-    known = [row for row in _recorded(workspace, subject.task.name) if row["data"] != data]
+    """Return what is recorded about the previous data; `data` is the hash of the present data."""
+    previous = [row for row in _recorded(workspace, subject.task.name) if row["data"] != data]
     prepared = _prepared(workspace, subject.task.name)
     if not prepared or prepared["data"] == data:
-        return PreviousData(known[-1]["rows"] if known else None)
-    rows = known[-1]["rows"] if known else sum(prepared["rows"].values())
+        return PreviousData(previous[-1]["rows"] if previous else None)
+    rows = previous[-1]["rows"] if previous else sum(prepared["rows"].values())
     return PreviousData(rows, tuple(_comparisons(workspace, subject)))
 
 
@@ -59,29 +59,31 @@ def _comparisons(workspace: Workspace, subject: CheckedData) -> list[Comparison]
     encoder = Encoder.load(folder / "encoder.json")
     if encoder.columns != subject.task.columns or encoder.classes != subject.task.classes:
         return []  # prepared with other columns or classes
-    features, answers = open_part(folder / "train.npz")
-    parts = sample_blocks(len(answers))
-    old, answers = (np.concatenate([rows[part] for part in parts]) for rows in (features, answers))
+    features, targets = open_part(folder / "train.npz")
+    parts = sample_blocks(len(targets))
+    old, targets = (np.concatenate([rows[part] for part in parts]) for rows in (features, targets))
     new = encoder.encode(take_rows(subject.parsed, train))
-    truth = np.array(encoder.classes)[answers] if encoder.classes else answers.astype(np.float64)
+    truth = np.array(encoder.classes)[targets] if encoder.classes else targets.astype(np.float64)
     target = Comparison(subject.task.target.column, truth, subject.truth[train], NAMES)
-    return [*(_side_by_side(encoder, old, new) if subject.task.modality == "table" else []), target]
+    return [*(_compare_columns(encoder, old, new) if subject.task.modality == "table" else []), target]
 
 
-def _side_by_side(encoder: Encoder, old: Array, new: Array) -> list[Comparison]:
+def _compare_columns(encoder: Encoder, old: Array, new: Array) -> list[Comparison]:
     comparisons, start = [], 0
     for name, column in encoder.columns.items():
         scales = column.scaling(encoder.fitted[name])
         part = slice(start, start + len(scales))
         flags = all(scale == PLAIN for scale in scales)
-        comparisons.append(Comparison(name, _one(old[:, part], flags=flags), _one(new[:, part], flags=flags), NAMES))
+        comparisons.append(
+            Comparison(name, _comparable(old[:, part], flags=flags), _comparable(new[:, part], flags=flags), NAMES)
+        )
         start = part.stop
     return comparisons
 
 
-def _one(features: Array, *, flags: bool) -> Array:
+def _comparable(features: Array, *, flags: bool) -> Array:
     """Return one value for each row: the index of the one-hot feature, or the first feature."""
     if not flags:
         return features[:, 0].astype(np.float64)
-    up = np.where(features.any(axis=1), features.argmax(axis=1), -1)
-    return np.asarray(up.astype(np.str_))
+    index = np.where(features.any(axis=1), features.argmax(axis=1), -1)
+    return np.asarray(index.astype(np.str_))

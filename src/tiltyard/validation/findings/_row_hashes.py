@@ -19,22 +19,22 @@ def row_hashes(subject: CheckedData) -> list[Array]:
     continuous = {name: values for name, values in columns.items() if _is_continuous(values)}
     if len(continuous) < MIN_COLUMNS:
         return []
-    others = [values for name, values in columns.items() if name not in continuous]
-    return [_hash([*others, *(_rounded(values, grid) for values in continuous.values())]) for grid in GRIDS]
+    discrete = [values for name, values in columns.items() if name not in continuous]
+    return [_hash([*discrete, *(_rounded(values, grid) for values in continuous.values())]) for grid in GRIDS]
 
 
 def shuffled_hashes(subject: CheckedData) -> list[Array]:
-    """Return such hashes after shuffling the continuous columns, to count matches by chance."""
+    """Return the same hashes after shuffling the continuous columns, to count matches by chance."""
     rng = np.random.default_rng(0)
     columns = {name: column.comparable() for name, column in subject.columns.items()}
-    mixed = [rng.permutation(values) if _is_continuous(values) else values for values in columns.values()]
-    return [_hash([_rounded(v, grid) if _is_continuous(v) else v for v in mixed]) for grid in GRIDS]
+    shuffled = [rng.permutation(values) if _is_continuous(values) else values for values in columns.values()]
+    return [_hash([_rounded(v, grid) if _is_continuous(v) else v for v in shuffled]) for grid in GRIDS]
 
 
 def repeated(key: Array) -> Array:
     """Return which rows have a key that occurs more than once."""
-    _, where, counts = np.unique(key, return_inverse=True, return_counts=True)
-    return np.asarray(counts[where] > 1)
+    _, groups, counts = np.unique(key, return_inverse=True, return_counts=True)
+    return np.asarray(counts[groups] > 1)
 
 
 def _is_continuous(values: Array) -> bool:

@@ -39,7 +39,7 @@ def draw(task: Task, modality: Modality, folder: Path) -> Sample:
         frame = modality.facts(task, folder)
         return Sample(frame, len(frame), frame.attrs.get("repairs", []))
     texts = [name for name, column in task.columns.items() if column.parsed_as_text]
-    texts += [task.target.column] if task.target.labels else []
+    texts += [task.target.column] if task.target.labels or task.target.written else []
     table = table_reader.open_table(modality.raw_file(folder), task.source.dialect, texts)
     return _draw_rows(task, table)
 
@@ -55,18 +55,18 @@ def _draw_rows(task: Task, table: table_reader.TableFile) -> Sample:
     names = [name for name in task.columns if name in table.layout.columns]
     counts = {name: CellCounts() for name in names} if rows > MAX_SAMPLED_ROWS and task.modality == "table" else {}
 
-    def look_at(part: tuple[int, Any]) -> tuple[pd.DataFrame, tuple[Array, Array], list[CellCounts]]:
+    def read_part(part: tuple[int, Any]) -> tuple[pd.DataFrame, tuple[Array, Array], list[CellCounts]]:
         start, cells = part
         frame = table.frame(cells, start)
         chosen = places[np.searchsorted(places, start) : np.searchsorted(places, start + len(frame))]
-        found = [counted(task.columns[name], cells[name].combine_chunks(), frame[name], start) for name in counts]
-        return frame.loc[chosen], row_hashes(frame, names, task.target.column), found
+        part_counts = [counted(task.columns[name], cells[name].combine_chunks(), frame[name], start) for name in counts]
+        return frame.loc[chosen], row_hashes(frame, names, task.target.column), part_counts
 
     frames, hashes = [], []
-    for frame, hashed, found in threads.ordered(look_at, table.tables(rows=PART_ROWS)):
+    for frame, part_hashes, part_counts in threads.ordered(read_part, table.tables(rows=PART_ROWS)):
         frames.append(frame)
-        hashes.append(hashed)
-        for whole, later in zip(counts.values(), found, strict=True):
-            whole.add(later)
-    features, labelled = (np.concatenate(some) for some in zip(*hashes, strict=True))
+        hashes.append(part_hashes)
+        for total, added in zip(counts.values(), part_counts, strict=True):
+            total.add(added)
+    features, labelled = (np.concatenate(arrays) for arrays in zip(*hashes, strict=True))
     return Sample(pd.concat(frames), rows, table.layout.repairs, (features, labelled), counts)

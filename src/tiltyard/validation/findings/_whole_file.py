@@ -37,7 +37,7 @@ class CellCounts:
     rows: int = 0
     missing: int = 0
     first_missing: int = -1
-    refused: dict[str, RefusedCells] = field(default_factory=dict)  # by code
+    refused: dict[str, RefusedCells] = field(default_factory=dict)  # by error code
 
     def add(self, later: CellCounts) -> None:
         """Add the counts of later rows."""
@@ -46,16 +46,16 @@ class CellCounts:
         self.rows += later.rows
         self.missing += later.missing
         for code, cells in later.refused.items():
-            first = self.refused.get(code)
-            total = cells.count + (first.count if first else 0)
-            self.refused[code] = RefusedCells(total, (first or cells).row, (first or cells).text)
+            earlier = self.refused.get(code)
+            total = cells.count + (earlier.count if earlier else 0)
+            self.refused[code] = RefusedCells(total, (earlier or cells).row, (earlier or cells).text)
 
 
 def counted(column: Column, cells: Any, series: pd.Series[Any], start: int) -> CellCounts:
     """Count the cells of a part: `cells` in Arrow, and the same in pandas."""
     parsed = column.parse_arrow(cells, "")
     if parsed is None:
-        return _counted_by_cell(column, series, start)
+        return _count_by_cell(column, series, start)
     if isinstance(parsed, Coded):
         return _counts(is_missing_value(parsed.distinct)[parsed.places], start)
     return _counts(is_missing_value(parsed), start)
@@ -66,12 +66,12 @@ def _counts(missing: Array, start: int) -> CellCounts:
     return CellCounts(len(missing), count, start + int(missing.argmax()) if count else -1)
 
 
-def _counted_by_cell(column: Column, series: pd.Series[Any], start: int) -> CellCounts:
-    """Parse each distinct cell, or each number that is not within the bounds, for the errors of the service."""
-    if found := distinct(series):
-        places, values = found
+def _count_by_cell(column: Column, series: pd.Series[Any], start: int) -> CellCounts:
+    """Parse each distinct cell, or each number out of bounds, to get the errors of the service."""
+    if coded := distinct(series):
+        places, values = coded
     elif isinstance(column, Number) and series.dtype.kind in "if":
-        places, values = _suspicious(column, series.to_numpy(np.float64))
+        places, values = _out_of_bounds(column, series.to_numpy(np.float64))
     else:
         places, values = np.arange(len(series)), series.tolist()
     observed = observe(column, values, "")
@@ -83,14 +83,14 @@ def _counted_by_cell(column: Column, series: pd.Series[Any], start: int) -> Cell
     return counts
 
 
-def _suspicious(column: Number, numbers: Array) -> tuple[Array, list[object]]:
-    """Return the numbers out of bounds or missing, after a valid one that stands for all others."""
+def _out_of_bounds(column: Number, numbers: Array) -> tuple[Array, list[object]]:
+    """Return the numbers that are out of bounds or missing, after one valid number that represents the rest."""
     low, high = column.limits
-    good = (numbers >= low) & (numbers <= high)
+    in_bounds = (numbers >= low) & (numbers <= high)
     places = np.zeros(len(numbers), dtype=np.int64)
-    places[~good] = np.arange(1, int((~good).sum()) + 1)
-    valid = numbers[good][:1] if good.any() else np.array([low])
-    return places, [*valid.tolist(), *numbers[~good].tolist()]
+    places[~in_bounds] = np.arange(1, int((~in_bounds).sum()) + 1)
+    valid = numbers[in_bounds][:1] if in_bounds.any() else np.array([low])
+    return places, [*valid.tolist(), *numbers[~in_bounds].tolist()]
 
 
 def row_hashes(frame: pd.DataFrame, names: list[str], target: str) -> tuple[Array, Array]:
@@ -98,9 +98,9 @@ def row_hashes(frame: pd.DataFrame, names: list[str], target: str) -> tuple[Arra
     features = np.zeros(len(frame), dtype=np.uint64)
     for name in names:
         features = (features ^ _hashed(frame[name])) * FACTOR
-    return features, (
-        features ^ _hashed(frame[target])
-    ) * FACTOR if target in frame and target not in names else features
+    if target not in frame or target in names:
+        return features, features
+    return features, (features ^ _hashed(frame[target])) * FACTOR
 
 
 def _hashed(cells: pd.Series[Any]) -> Array:

@@ -20,8 +20,8 @@ __all__ = [
     "Severity",
     "join_first",
     "ranked",
+    "removal_advice",
     "share",
-    "without",
 ]
 
 # critical: the pipeline would stop, or metrics would be misleading. warning: should be examined. note: for information.
@@ -47,34 +47,34 @@ class Finding(ABC):
 
     code: ClassVar[str]  # the name of the module
     title: ClassVar[str]
-    serving: ClassVar[bool] = False  # whether it also looks at new data, which have no target
+    serving: ClassVar[bool] = False  # whether it also applies to new data, which have no target
 
     @abstractmethod
     def detect(self, subject: CheckedData) -> Iterator[Found]:
-        """Yield what was found; nothing if it does not apply."""
+        """Yield the findings; none if the check does not apply."""
 
     def found(self, severity: Severity, column: str, text: str, hint: str) -> Found:
         """Return a finding with this code."""
         return Found(self.code, severity, column, text, hint)
 
 
-def without(subject: CheckedData, name: str) -> str:
+def removal_advice(subject: CheckedData, name: str) -> str:
     """Return the advice to remove a column, or to replace it if it is the only one."""
     if len(subject.task.columns) > 1:
         return f"remove {name} from `columns:`"
     return f"learn from other columns: {name} is the only one under `columns:`"
 
 
-def ranked(found: Iterable[Found]) -> list[Found]:
+def ranked(findings: Iterable[Found]) -> list[Found]:
     """Sort by severity, the most severe first; keep the order otherwise."""
-    return sorted(found, key=lambda one: RANKS.index(one.severity))
+    return sorted(findings, key=lambda finding: RANKS.index(finding.severity))
 
 
-def share(part: int, whole: int) -> str:
+def share(count: int, total: int) -> str:
     """Return a count with its share as text."""
-    part_shown = part / max(1, whole)
+    fraction = count / max(1, total)
     return (
-        f"{part:,} of {whole:,} ({part_shown:.2g})"
-        if 0 < part_shown < 0.001
-        else f"{part:,} of {whole:,} ({part_shown:.1%})"
+        f"{count:,} of {total:,} ({fraction:.2g})"
+        if 0 < fraction < 0.001
+        else f"{count:,} of {total:,} ({fraction:.1%})"
     )

@@ -9,10 +9,10 @@ import numpy as np
 
 from tiltyard.modeling.columns.category import MOST, USUAL, Category
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import Finding, Found, share, without
+from tiltyard.validation.findings.base import Finding, Found, removal_advice, share
 
 MIN_ROWS_PER_NAME = 10  # on average
-MAX_OTHERS = 0.2  # share of rows with names that are not learned
+MAX_UNLEARNED = 0.2  # share of rows with names that are not learned
 
 
 class Cardinality(Finding):
@@ -29,14 +29,16 @@ class Cardinality(Finding):
                 continue
             counts = np.sort(np.unique(known, return_counts=True)[1])[::-1]
             learned = column.column.top or USUAL
-            others = int(counts[learned:].sum()) if column.column.values is None else 0
+            unlearned = int(counts[learned:].sum()) if column.column.values is None else 0
             if len(counts) > USUAL and len(counts) * MIN_ROWS_PER_NAME > len(known):
                 text = (
                     f"{len(counts):,} names in {len(known):,} rows; expected at least {MIN_ROWS_PER_NAME} rows for each"
                 )
-                yield self.found("warning", name, text, f"{without(subject, name)}, or group its names in the source")
-            elif others > MAX_OTHERS * len(known):
-                text = f"{share(others, len(known))} rows hold none of the {learned} names that are learned"
-                more = f"raise columns.{name}.top, or " if learned < MOST else ""
-                hint = f"{more}group its names in the source"
-                yield self.found("note", name, f"{text}; expected at most {MAX_OTHERS:.0%}", hint)
+                yield self.found(
+                    "warning", name, text, f"{removal_advice(subject, name)}, or group its names in the source"
+                )
+            elif unlearned > MAX_UNLEARNED * len(known):
+                text = f"{share(unlearned, len(known))} rows hold none of the {learned} names that are learned"
+                advice = f"raise columns.{name}.top, or " if learned < MOST else ""
+                hint = f"{advice}group its names in the source"
+                yield self.found("note", name, f"{text}; expected at most {MAX_UNLEARNED:.0%}", hint)

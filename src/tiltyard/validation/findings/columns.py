@@ -23,17 +23,18 @@ class Columns(Finding):
         """Compare names, and suggest a similar one; many missing columns suggest a wrong file."""
         if subject.task.modality == "image":
             return
-        there = [str(name) for name in subject.frame.columns]
-        wanted = [*subject.task.columns, *([] if subject.reference else [subject.task.target.column])]
-        missing = [name for name in wanted if name not in there]
-        among = f"among the {len(there):,} columns: {', '.join(there[:MAX_COLUMNS_SHOWN])}"
+        present = [str(name) for name in subject.frame.columns]
+        expected = [*subject.task.columns, *([] if subject.reference else [subject.task.target.column])]
+        missing = [name for name in expected if name not in present]
+        among = f"among the {len(present):,} columns: {', '.join(present[:MAX_COLUMNS_SHOWN])}"
         if len(missing) > MAX_LISTED:
-            text = (
-                f"{len(missing):,} of {len(wanted):,} columns are missing: {join_first(missing)}; expected them {among}"
-            )
+            text = f"{len(missing):,} of {len(expected):,} columns are missing: {join_first(missing)}"
+            text += f"; expected them {among}"
             yield self.found("critical", "", text, "see whether this is the right file, and has a header")
             return
         for name in missing:
-            near = difflib.get_close_matches(name, [one for one in there if one not in wanted], n=1)
-            hint = f"is it the column {near[0]}? rename it" if near else "add it to the data"
+            similar = difflib.get_close_matches(
+                name, [candidate for candidate in present if candidate not in expected], n=1
+            )
+            hint = f"is it the column {similar[0]}? rename it" if similar else "add it to the data"
             yield self.found("critical", name, f"no such column; expected it {among}", hint)

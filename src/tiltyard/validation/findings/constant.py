@@ -9,9 +9,9 @@ import numpy as np
 
 from tiltyard.errors import format_value
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, share, without
+from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, removal_advice, share
 
-MAX_SHARE = 0.995  # of the rows with the same value
+MAX_SHARE = 0.96  # of the rows with the same value
 
 
 class Constant(Finding):
@@ -27,10 +27,10 @@ class Constant(Finding):
             if not len(known) or rows < MIN_ROWS:
                 continue
             values, counts = np.unique(known, return_counts=True)
-            value, most = format_value(values[counts.argmax()].item()), int(counts.max())
-            if len(values) == 1 and most == rows:
+            value, count = format_value(values[counts.argmax()].item()), int(counts.max())
+            if len(values) == 1 and count == rows:
                 text = f"always {value} in {rows:,} rows; expected at least two values"
-                yield self.found("warning", name, text, without(subject, name))
-            elif most >= MAX_SHARE * rows:
-                text = f"{value} in {share(most, rows)} rows; expected at most {MAX_SHARE:.1%}"
+                yield self.found("warning", name, text, removal_advice(subject, name))
+            elif count >= MAX_SHARE * rows:
+                text = f"{value} in {share(count, rows)} rows; expected at most {MAX_SHARE:.0%}"
                 yield self.found("note", name, text, f"see whether {name} is worth a column")

@@ -18,7 +18,7 @@ class Duplicates(Finding):
     """Duplicates get more weight, and conflicting labels cannot be learned."""
 
     code: ClassVar = "duplicates"
-    title: ClassVar = "duplicate rows, and such with different targets"
+    title: ClassVar = "duplicate rows, and rows with the same features and different targets"
 
     def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Compare the hashes of all rows of the file."""
@@ -26,26 +26,26 @@ class Duplicates(Finding):
             return
         labelled = subject.hashes[1]
         _, first, counts = np.unique(labelled, return_index=True, return_counts=True)
-        again = len(labelled) - len(counts)
-        if again and len(counts) > (1 - MAX_SHARE) * len(labelled):
+        repeats = len(labelled) - len(counts)
+        if repeats and len(counts) > (1 - MAX_SHARE) * len(labelled):
             row = int(first[counts > 1].min())
-            text = f"{share(again, len(labelled))} rows repeat an earlier one, such as row {row}; expected none"
-            severity: Severity = "warning" if again > WARNING_SHARE * len(labelled) else "note"
+            text = f"{share(repeats, len(labelled))} rows repeat an earlier one, such as row {row}; expected none"
+            severity: Severity = "warning" if repeats > WARNING_SHARE * len(labelled) else "note"
             yield self.found(severity, "", text, "remove them, unless each stands for another observation")
         if subject.task.classes and subject.truth is not None:
             yield from self._conflicts(subject)
 
     def _conflicts(self, subject: CheckedData) -> Iterator[Found]:
         """Count the rows with the features of another row and another label."""
-        assert subject.hashes is not None  # noqa: S101 - for the type checker: looked at above
+        assert subject.hashes is not None  # noqa: S101 - for the type checker: `detect` checks it
         features, labelled = subject.hashes
         _, group = np.unique(features, return_inverse=True)
         _, first = np.unique(labelled, return_index=True)
         conflicting = np.bincount(group[first], minlength=group.max() + 1) > 1  # groups with more than one label
         rows = np.flatnonzero(conflicting[group])
         if len(rows):
-            same = np.flatnonzero(group == group[rows[0]])[:2]
-            text = f"{share(len(rows), len(group))} rows have the features of another row and not its label"
-            text += f", such as rows {', '.join(map(str, same))}; expected one label for the same features"
+            pair = np.flatnonzero(group == group[rows[0]])[:2]
+            text = f"{share(len(rows), len(group))} rows have the features of another row and a different label"
+            text += f", such as rows {', '.join(map(str, pair))}; expected one label for the same features"
             hint = "correct the labels, or add a feature that distinguishes these rows"
             yield self.found("warning", subject.task.target.column, text, hint)

@@ -11,7 +11,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.modeling.columns.date import Date
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, share, without
+from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, removal_advice, share
 from tiltyard.validation.findings.time import dates
 
 MIN_LATER = 0.99  # share of rows in which a date is later than another
@@ -21,27 +21,31 @@ class FutureLeak(Finding):
     """Metrics are too good if the model is trained on later rows than those that test it."""
 
     code: ClassVar = "future_leak"
-    title: ClassVar = "a split or a column that knows the future"
+    title: ClassVar = "a split or a column with information from the future"
 
     def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Compare the split with the dates, and dates with each other."""
         if subject.task.modality != "table" or subject.rows < MIN_ROWS:
             return
-        found = dates(subject)
+        date_columns = dates(subject)
         if subject.task.split.kind != "chronological":
-            yield from self._split(subject, found)
-        features = {name: found[name] for name, column in subject.task.columns.items() if isinstance(column, Date)}
-        for (name, later), (other, moment) in permutations([pair for pair in features.items() if pair[0] in found], 2):
+            yield from self._split(subject, date_columns)
+        features = {
+            name: date_columns[name] for name, column in subject.task.columns.items() if isinstance(column, Date)
+        }
+        for (name, later), (other, moment) in permutations(
+            [pair for pair in features.items() if pair[0] in date_columns], 2
+        ):
             yield from self._later(subject, (name, later), (other, moment))
 
-    def _split(self, subject: CheckedData, found: dict[str, Array]) -> Iterator[Found]:
+    def _split(self, subject: CheckedData, date_columns: dict[str, Array]) -> Iterator[Found]:
         """Report the column of dates whose order the rows follow most closely."""
-        known = {name: values[~np.isnat(values)] for name, values in found.items()}
+        known = {name: values[~np.isnat(values)] for name, values in date_columns.items()}
         ordered = {name: _ordered(values) for name, values in known.items() if len(values) >= MIN_ROWS}
-        name = max(ordered, key=lambda one: ordered[one], default="")
+        name = max(ordered, key=lambda column: ordered[column], default="")
         if not name or known[name].min() == known[name].max():
             return
-        first, last = (np.datetime_as_string(one, unit="D") for one in (known[name].min(), known[name].max()))
+        first, last = (np.datetime_as_string(date, unit="D") for date in (known[name].min(), known[name].max()))
         kind = subject.task.split.kind
         text = f"rows from {first} to {last} are split {kind}: some training rows are later than test rows"
         yield self.found(
@@ -52,15 +56,17 @@ class FutureLeak(Finding):
             + (", and remove train.folds, which ignores time" if subject.task.train.folds else ""),
         )
 
-    def _later(self, subject: CheckedData, one: tuple[str, Array], before: tuple[str, Array]) -> Iterator[Found]:
-        (name, later), (other, moment) = one, before
+    def _later(
+        self, subject: CheckedData, column: tuple[str, Array], other_column: tuple[str, Array]
+    ) -> Iterator[Found]:
+        (name, later), (other, moment) = column, other_column
         both = ~np.isnat(later) & ~np.isnat(moment)
-        after, gone = int((later[both] > moment[both]).sum()), int(np.isnat(later).sum())
-        if both.sum() >= MIN_ROWS and after >= MIN_LATER * both.sum():
-            open_end = gone > np.isnat(moment).sum()
-            text = f"later than {other} in {share(after, int(both.sum()))} rows"
-            text += f", missing in {gone:,}: it seems to be recorded after an event" if open_end else ""
-            hint = f"if it is not known yet at prediction time, {without(subject, name)}"
+        later_rows, missing = int((later[both] > moment[both]).sum()), int(np.isnat(later).sum())
+        if both.sum() >= MIN_ROWS and later_rows >= MIN_LATER * both.sum():
+            open_end = missing > np.isnat(moment).sum()
+            text = f"later than {other} in {share(later_rows, int(both.sum()))} rows"
+            text += f", missing in {missing:,}: it seems to be recorded after an event" if open_end else ""
+            hint = f"if it is not known yet at prediction time, {removal_advice(subject, name)}"
             yield self.found(
                 "warning" if open_end else "note",
                 name,

@@ -29,36 +29,40 @@ class Images(Finding):
         assert isinstance(column, Image)  # noqa: S101 - for the type checker
         broken = frame[~frame["decodes"].astype(bool)]
         if len(broken):
-            text = f"{self._some(broken, frame)} cannot be decoded; expected whole PNG or JPEG files"
+            text = f"{self._count_and_paths(broken, frame)} cannot be decoded"
+            text += "; expected whole PNG, JPEG, WebP or TIFF files"
             yield self.found("critical", name, text, "replace or remove these files")
         yield from self._sizes(frame[frame["decodes"].astype(bool)], name, column)
-        yield from self._twice(frame, subject.task.target.column)
+        yield from self._duplicates(frame, subject.task.target.column)
 
     def _sizes(self, frame: pd.DataFrame, name: str, column: Image) -> Iterator[Found]:
-        wanted = (column.width, column.height, column.channels)
-        odd = frame[(frame[["width", "height", "channels"]].to_numpy() != wanted).any(axis=1)]
-        if len(odd) and not column.resize:
-            sizes = Counter(zip(*(odd[name].astype(int) for name in ("width", "height", "channels")), strict=True))
+        expected = (column.width, column.height, column.channels)
+        other_sizes = frame[(frame[["width", "height", "channels"]].to_numpy() != expected).any(axis=1)]
+        if len(other_sizes) and not column.resize:
+            sizes = Counter(
+                zip(*(other_sizes[name].astype(int) for name in ("width", "height", "channels")), strict=True)
+            )
             shown = join_first([f"{'x'.join(map(str, size))} ({count:,})" for size, count in sizes.most_common()])
-            text = f"{self._some(odd, frame)} have another size: {shown}; expected {'x'.join(map(str, wanted))}"
+            text = f"{self._count_and_paths(other_sizes, frame)} have another size: {shown}"
+            text += f"; expected {'x'.join(map(str, expected))}"
             yield self.found(
                 "critical", name, text, "set `resize: true` in the column, or its height, width and channels"
             )
         blank = frame[frame["darkest"] == frame["brightest"]]
         if len(blank):
-            text = f"{self._some(blank, frame)} have one colour only; expected several"
+            text = f"{self._count_and_paths(blank, frame)} have one colour only; expected several"
             yield self.found("note", name, text, "see whether these files are intended")
 
-    def _twice(self, frame: pd.DataFrame, target: str) -> Iterator[Found]:
-        again = frame[frame["digest"].duplicated()]
-        if len(again):
-            text = f"{self._some(again, frame)} are the same file as an earlier one; expected each once"
+    def _duplicates(self, frame: pd.DataFrame, target: str) -> Iterator[Found]:
+        duplicates = frame[frame["digest"].duplicated()]
+        if len(duplicates):
+            text = f"{self._count_and_paths(duplicates, frame)} are the same file as an earlier one; expected each once"
             yield self.found("warning", target, text, "remove the copies: each counts twice")
         labels = frame.groupby("digest")[target].transform("nunique")
         conflicting = frame[labels > 1]
         if len(conflicting):
-            text = f"{self._some(conflicting, frame)} are the same file with two labels; expected one label"
+            text = f"{self._count_and_paths(conflicting, frame)} are the same file with two labels; expected one label"
             yield self.found("warning", target, text, "keep each under its true label")
 
-    def _some(self, frame: pd.DataFrame, whole: pd.DataFrame) -> str:
-        return f"{share(len(frame), len(whole))} images ({join_first(frame['path'].tolist())})"
+    def _count_and_paths(self, images: pd.DataFrame, all_images: pd.DataFrame) -> str:
+        return f"{share(len(images), len(all_images))} images ({join_first(images['path'].tolist())})"

@@ -11,7 +11,7 @@ from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, join_first, share
 
 MAX_RATIO = 10  # of the largest class to the smallest
-MIN_TEST_ROWS = 5  # of a class; with fewer its recall is unreliable
+MIN_TEST_ROWS = 5  # of a class; with fewer rows its recall is unreliable
 
 
 class Imbalance(Finding):
@@ -25,8 +25,8 @@ class Imbalance(Finding):
         if subject.truth is None or not subject.task.classes:
             return
         labels = subject.truth.tolist()
-        found = Counter(labels)
-        counts = {label: found[label] for label in subject.task.classes}
+        label_counts = Counter(labels)
+        counts = {label: label_counts[label] for label in subject.task.classes}
         scale = subject.rows / max(1, len(labels))
         yield from self._small(subject, {label: round(count * scale) for label, count in counts.items()})
         most, least = max(counts, key=lambda c: counts[c]), min(counts, key=lambda c: counts[c])
@@ -43,11 +43,11 @@ class Imbalance(Finding):
 
     def _small(self, subject: CheckedData, counts: dict[str, int]) -> Iterator[Found]:
         """Report the classes with too few test rows, the smallest first."""
-        least = math.ceil(MIN_TEST_ROWS / subject.task.split.test)
-        small = sorted((count, label) for label, count in counts.items() if count < least)
+        min_rows = math.ceil(MIN_TEST_ROWS / subject.task.split.test)
+        small = sorted((count, label) for label, count in counts.items() if count < min_rows)
         if small:
-            named = join_first([f"{label} with {count:,} rows" for count, label in small])
-            text = f"{len(small):,} of {len(counts):,} classes are small: {named}; expected at least {least:,}, "
+            listing = join_first([f"{label} with {count:,} rows" for count, label in small])
+            text = f"{len(small):,} of {len(counts):,} classes are small: {listing}; expected at least {min_rows:,}, "
             hint = "collect more of them, or join them with others in the source"
             yield self.found(
                 "warning", subject.task.target.column, f"{text}so that {MIN_TEST_ROWS} are test rows", hint

@@ -40,7 +40,7 @@ class LabelNoise(Finding):
         doubted = _doubted(features, labels)
         if len(doubted) >= MIN_DOUBTED:
             text = f"{share(len(doubted), len(places))} examined rows seem to have another label: rows "
-            text += join_first(subject.named(places[doubted]))
+            text += join_first(subject.row_numbers(places[doubted]))
             hint = "look at these rows; correct those that are wrong"
             severity: Severity = "warning" if len(doubted) > WARNING_SHARE * len(places) else "note"
             yield self.found(severity, subject.task.target.column, f"{text}; expected fewer than {MIN_DOUBTED}", hint)
@@ -65,9 +65,9 @@ def _doubted(features: Array, labels: Array) -> Array:
     from sklearn.model_selection import cross_val_predict
     from sklearn.neighbors import NearestNeighbors
 
-    near = NearestNeighbors(n_neighbors=NEIGHBOURS + 1).fit(features).kneighbors(features, return_distance=False)
-    around = labels[near[:, 1:]]
-    agreed = (around == around[:, :1]).all(axis=1) & (around[:, 0] != labels)
+    neighbours = NearestNeighbors(n_neighbors=NEIGHBOURS + 1).fit(features).kneighbors(features, return_distance=False)
+    neighbour_labels = labels[neighbours[:, 1:]]
+    agreed = (neighbour_labels == neighbour_labels[:, :1]).all(axis=1) & (neighbour_labels[:, 0] != labels)
     if not agreed.any():
         return np.empty(0, dtype=np.int64)
     with warnings.catch_warnings():
@@ -75,5 +75,5 @@ def _doubted(features: Array, labels: Array) -> Array:
         probabilities = cross_val_predict(
             LogisticRegression(max_iter=200), features, labels, cv=5, method="predict_proba"
         )
-    given = probabilities[np.arange(len(labels)), labels]
-    return np.flatnonzero(agreed & (given < MIN_PROBABILITY))
+    label_probabilities = probabilities[np.arange(len(labels)), labels]
+    return np.flatnonzero(agreed & (label_probabilities < MIN_PROBABILITY))

@@ -10,7 +10,7 @@ import numpy as np
 
 from tiltyard.config.draft.leakage import MIN_BALANCED_ACCURACY, MIN_R2, leakage_score
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import Finding, Found, without
+from tiltyard.validation.findings.base import Finding, Found, removal_advice
 
 MAX_ROWS = 10_000  # enough for a small tree
 
@@ -33,9 +33,9 @@ class Leak(Finding):
             if column.is_date and not labels:
                 continue  # a number may grow with time
             if score := _score([column.cells[place] for place in places], truth, labels=labels):
-                target, most = subject.task.target.column, MIN_BALANCED_ACCURACY if labels else MIN_R2
-                text = f"predicts {target} alone with a score of {score:.1%}; expected below {most:.1%}"
-                hint = f"if it is not known before {target}, {without(subject, name)}"
+                target, limit = subject.task.target.column, MIN_BALANCED_ACCURACY if labels else MIN_R2
+                text = f"predicts {target} alone with a score of {score:.1%}; expected below {limit:.1%}"
+                hint = f"if it is not known before {target}, {removal_advice(subject, name)}"
                 yield self.found("critical", name, text, hint)
 
 

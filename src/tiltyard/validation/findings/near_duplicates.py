@@ -25,12 +25,12 @@ class NearDuplicates(Finding):
             return
         exact = _row_hashes.repeated(subject.hashes[0])[subject.frame.index.to_numpy()]
         near = np.any([_row_hashes.repeated(key) for key in keys], axis=0) & ~exact
-        found = int(near.sum())
-        if found < MIN_COPIES:
+        count = int(near.sum())
+        if count < MIN_COPIES:
             return
         chance = int(np.any([_row_hashes.repeated(key) for key in _row_hashes.shuffled_hashes(subject)], axis=0).sum())
-        if found > MIN_COPIES + 3 * chance:
-            rows = subject.named(np.flatnonzero(near))
-            text = f"{share(found, len(near))} rows nearly equal another one, such as rows {join_first(rows)}; "
+        if count > MIN_COPIES + 3 * chance:
+            rows = subject.row_numbers(np.flatnonzero(near))
+            text = f"{share(count, len(near))} rows nearly equal another one, such as rows {join_first(rows)}; "
             hint = "if they are one observation recorded twice, keep one of each"
             yield self.found("warning", "", f"{text}expected {chance} by chance", hint)

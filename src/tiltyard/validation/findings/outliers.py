@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from tiltyard.arrays import Array
+from tiltyard.config.draft import log_target
+from tiltyard.config.draft.column_values import ColumnValues
+from tiltyard.config.draft.missing_codes import number_codes
 from tiltyard.modeling.columns.number import Number
 from tiltyard.validation.findings._dataset import CheckedData
+from tiltyard.validation.findings._observed_column import ObservedColumn
 from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, join_first
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_DISTANCE = 10  # from the quartiles, in interquartile ranges
 MAX_SHARE = 0.02  # of the rows; more frequent values are part of the distribution
+MAX_TARGETS = 0.005  # of the rows with a target far from all others
 MIN_REPEATS = 3  # rows with the same code
 CODE = re.compile(r"-?9{2,}|-1|-[1-8]{3,}")  # common codes for a missing number
 
@@ -30,22 +38,61 @@ class Outliers(Finding):
         for name, column in subject.columns.items():
             if column.parsed.dtype.kind == "f" and isinstance(column.column, Number) and len(column.known) >= MIN_ROWS:
                 far = _far(column.parsed, log=column.column.log)
-                codes = _codes(column.parsed, far)
+                codes = _codes(column.parsed, far) | _proposed(name, column)
                 if codes:
                     yield self._report_codes(subject, name, codes)
                 elif 0 < len(far) <= MAX_SHARE * len(column.parsed):
                     yield self._report_outliers(subject, name, far)
+        yield from self._of_target(subject)
+
+    def _of_target(self, subject: CheckedData) -> Iterator[Found]:
+        """Report targets far from all others, and a skewed target that is not learned by its logarithm."""
+        target, truth = subject.task.target, subject.truth
+        if truth is None or subject.task.classes or subject.task.problem != "regression":
+            return
+        known = truth[np.isfinite(truth)]
+        if len(known) < MIN_ROWS:
+            return
+        skewed = log_target.is_skewed(known)
+        far = _far(truth, log=skewed or target.log)
+        if 0 < len(far) <= MAX_TARGETS * len(truth):
+            rows = join_first([f"{truth[place]:g} in row {subject.row(place)}" for place in far])
+            text = f"{rows}; expected values near the median {np.median(known):g}"
+            yield self.found("warning", target.column, text, "correct the values, or drop these rows")
+        if skewed and not target.log:
+            text = f"skewed: mean {known.mean():.4g}, median {np.median(known):.4g}; expected values of one magnitude"
+            hint = "see whether target.log: true predicts better, with gate.metric: mae"
+            yield self.found("note", target.column, text, hint)
 
     def _report_codes(self, subject: CheckedData, name: str, codes: dict[float, int]) -> Found:
         shown = join_first([f"{code:g} in {rows:,} rows" for code, rows in codes.items()])
         text = f"{shown}; {_expected_range(subject, name)}"
-        return self.found("warning", name, text, "if it means a missing value, add it to source.read.na")
+        return self.found(
+            "warning", name, text, f"if it means a missing value, set columns.{name}.na: [{_listed(codes)}]"
+        )
 
     def _report_outliers(self, subject: CheckedData, name: str, far: Array) -> Found:
         values = subject.columns[name].parsed
         rows = [f"{values[place]:g} in row {subject.row(place)}" for place in far]
         text = f"{join_first(rows)}; {_expected_range(subject, name)}"
         return self.found("note", name, text, f"correct them, or set columns.{name}.clip: [0.01, 0.99]")
+
+
+def _listed(codes: dict[float, int]) -> str:
+    return ", ".join(f"{code:g}" for code in codes)
+
+
+def _proposed(name: str, column: ObservedColumn) -> dict[float, int]:
+    """Return the numbers that `tiltyard init` would take for missing values, with their rows."""
+    shares = number_codes(name, ColumnValues.of(_series(column.parsed)))
+    return {code: round(share * len(column.parsed)) for code, share in shares.items()}
+
+
+def _series(values: Array) -> pd.Series[float]:
+    """Return numbers as a column."""
+    import pandas as pd
+
+    return pd.Series(values)
 
 
 def _expected_range(subject: CheckedData, name: str) -> str:
@@ -55,8 +102,8 @@ def _expected_range(subject: CheckedData, name: str) -> str:
 
 def _codes(values: Array, far: Array) -> dict[float, int]:
     """Count outliers that look like a code and repeat."""
-    found, counts = np.unique(values[far], return_counts=True)
-    pairs = zip(found.tolist(), counts.tolist(), strict=True)
+    outliers, counts = np.unique(values[far], return_counts=True)
+    pairs = zip(outliers.tolist(), counts.tolist(), strict=True)
     return {value: rows for value, rows in pairs if rows >= MIN_REPEATS and CODE.fullmatch(f"{value:.0f}")}
 
 

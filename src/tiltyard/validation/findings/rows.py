@@ -17,15 +17,15 @@ class Rows(Finding):
 
     def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Compare with the bounds of the task, and with the previous version of the data."""
-        (low, high), rows, before = subject.task.rows, subject.rows, subject.earlier.rows
+        (low, high), rows, previous = subject.task.rows, subject.rows, subject.previous.rows
         if not low <= rows <= high:
             hint = "fetch complete data, or change `rows:`"
             yield self.found("critical", "", f"{rows:,} rows; expected {low:,} to {high:,}", hint)
-        if before is None:
+        if previous is None:
             return
-        change, most = rows / max(1, before) - 1, subject.task.check.rows
-        if abs(change) > most:
-            lost = change < 0
-            text = f"{rows:,} rows, {before:,} last time: {change:+.0%}; expected at most {most:.0%} either way"
-            hint = "check that the source is complete" if lost else "check that no rows are repeated"
-            yield self.found("critical" if lost else "warning", "", text, f"{hint}, or raise check.rows")
+        change, limit = rows / max(1, previous) - 1, subject.task.check.rows
+        if abs(change) > limit:
+            is_smaller = change < 0
+            text = f"{rows:,} rows, {previous:,} last time: {change:+.0%}; expected at most {limit:.0%} either way"
+            hint = "check that the source is complete" if is_smaller else "check that no rows are repeated"
+            yield self.found("critical" if is_smaller else "warning", "", text, f"{hint}, or raise check.rows")

@@ -19,27 +19,31 @@ class Skew(Finding):
 
     def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Measure the distance of each column; report significant ones above a limit, with all measures."""
-        compared = [one for one in subject.earlier.comparisons if min(len(one.old), len(one.new)) >= MIN_ROWS]
+        compared = [
+            comparison
+            for comparison in subject.previous.comparisons
+            if min(len(comparison.old), len(comparison.new)) >= MIN_ROWS
+        ]
         check = subject.task.check
         limits = {"PSI": check.psi, "KS": check.ks, "chi-square": check.chi2}
-        for one in compared:
-            measured = drift_distances(one.old, one.new)
+        for comparison in compared:
+            measured = drift_distances(comparison.old, comparison.new)
             significant = [d for d in measured if d.chance * len(compared) < 1 - check.confidence]
             if any(d.value > limits[d.measure] for d in significant):
-                yield self._report(subject, one, measured, limits)
+                yield self._report(subject, comparison, measured, limits)
 
     def _report(
-        self, subject: CheckedData, one: Comparison, measured: list[Distance], limits: dict[str, float]
+        self, subject: CheckedData, comparison: Comparison, measured: list[Distance], limits: dict[str, float]
     ) -> Found:
-        old, new = one.names
+        old, new = comparison.names
         values = ", ".join(f"{d.measure} {d.value:.3g}" for d in measured)
-        wanted = ", ".join(f"{d.measure} {limits[d.measure]:g}" for d in measured)
-        column = subject.task.columns.get(one.column)
-        moves = column is not None and column.type == "date"  # newer rows have later dates
-        text = f"{new} differ from {old}: {values}; expected at most {wanted}"
+        expected = ", ".join(f"{d.measure} {limits[d.measure]:g}" for d in measured)
+        column = subject.task.columns.get(comparison.column)
+        is_date = column is not None and column.type == "date"  # newer rows have later dates
+        text = f"{new} differ from {old}: {values}; expected at most {expected}"
         hint = (
             "find out what changed; train again if it is permanent"
             if new != "the test rows"
             else ("see whether the split separates rows that belong together, or the data changed over time")
         )
-        return self.found("note" if moves else "warning", one.column, text, hint)
+        return self.found("note" if is_date else "warning", comparison.column, text, hint)

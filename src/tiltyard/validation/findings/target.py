@@ -23,21 +23,29 @@ class Target(Finding):
         name, truth = subject.task.target.column, subject.truth
         if truth is None:
             return
-        there = truth != "" if subject.task.classes else ~np.isnan(truth)
-        if gone := len(truth) - int(there.sum()):
-            text = f"{share(gone, len(truth))} rows have no readable target; expected one in every row"
-            yield self.found("critical", name, text, "remove these rows from the data, or find their targets")
-        values = np.unique(truth[there])
+        present = truth != "" if subject.task.classes else ~np.isnan(truth)
+        if missing := len(truth) - int(present.sum()):
+            yield self._missing(subject, missing)
+        values = np.unique(truth[present])
         if len(values) == 1:
             text = f"always {values[0]}; expected at least two values"
             yield self.found("critical", name, text, "fetch data with more than one target value")
-        yield from self._strange(subject, truth[there])
+        yield from self._invalid(subject, truth[present])
 
-    def _strange(self, subject: CheckedData, truth: Array) -> Iterator[Found]:
+    def _missing(self, subject: CheckedData, missing: int) -> Found:
+        name, rows, limit = subject.task.target.column, len(subject.frame), subject.task.target.drop_missing
+        if subject.task.modality in ("table", "text") and missing <= limit * rows:
+            return self.found(
+                "note", name, f"{share(missing, rows)} rows have no target; they are left out", "find them"
+            )
+        text = f"{share(missing, rows)} rows have no readable target; expected at most {limit:.0%}"
+        return self.found("critical", name, text, "find their targets, or raise target.drop_missing to leave them out")
+
+    def _invalid(self, subject: CheckedData, truth: Array) -> Iterator[Found]:
         name, classes, bounds = subject.task.target.column, subject.task.classes, subject.task.target.bounds
-        if classes and (strange := sorted(set(truth.tolist()) - set(classes))):
-            rows = int(np.isin(truth, strange).sum())
-            text = f"{share(rows, len(truth))} rows have {join_first(strange)}; expected one of {join_first(classes)}"
+        if classes and (unknown := sorted(set(truth.tolist()) - set(classes))):
+            rows = int(np.isin(truth, unknown).sum())
+            text = f"{share(rows, len(truth))} rows have {join_first(unknown)}; expected one of {join_first(classes)}"
             yield self.found("critical", name, text, "correct the labels, or add them to target.classes")
         if bounds and not classes and (outside := int(((truth < bounds[0]) | (truth > bounds[1])).sum())):
             text = f"{share(outside, len(truth))} rows are outside; expected {bounds[0]:g} to {bounds[1]:g}"

@@ -16,7 +16,7 @@ from tiltyard.validation.findings.base import MIN_COPIES, Finding, Found, join_f
 
 MIN_CHARACTERS = 3
 MAX_TRUNCATED = 0.1  # share of the texts
-SIGNS, DIGITS = re.compile(r"[\W_]+"), re.compile(r"\d+")
+PUNCTUATION, DIGITS = re.compile(r"[\W_]+"), re.compile(r"\d+")
 
 
 class Texts(Finding):
@@ -35,43 +35,42 @@ class Texts(Finding):
                 yield from self._repeated(subject, name, _keys(column))
 
     def _short(self, subject: CheckedData, name: str, column: ObservedColumn) -> Iterator[Found]:
-        bare = [len(str(cell).strip()) if cell is not None else MIN_CHARACTERS for cell in column.cells]
-        short = np.flatnonzero(np.array(bare) < MIN_CHARACTERS)
+        lengths = [len(str(cell).strip()) if cell is not None else MIN_CHARACTERS for cell in column.cells]
+        short = np.flatnonzero(np.array(lengths) < MIN_CHARACTERS)
         if len(short) >= MIN_COPIES:
-            text = f"{share(len(short), len(bare))} texts have fewer than {MIN_CHARACTERS} characters, such as rows "
-            text += join_first(subject.named(short))
+            text = f"{share(len(short), len(lengths))} texts have fewer than {MIN_CHARACTERS} characters, such as rows "
+            text += join_first(subject.row_numbers(short))
             yield self.found("note", name, f"{text}; expected words", "see whether these rows are intended")
 
     def _long(self, name: str, column: ObservedColumn, settings: Text) -> Iterator[Found]:
         words = np.array([_count_words(cell, settings.length + 1) for cell in column.cells])
-        cut = int((words > settings.length).sum())
-        if cut > MAX_TRUNCATED * len(words):
-            text = f"{share(cut, len(words))} texts are truncated to {settings.length} words"
+        count = int((words > settings.length).sum())
+        if count > MAX_TRUNCATED * len(words):
+            text = f"{share(count, len(words))} texts are truncated to {settings.length} words"
             yield self.found(
                 "note", name, f"{text}; expected at most {MAX_TRUNCATED:.0%}", f"raise columns.{name}.length"
             )
 
     def _repeated(self, subject: CheckedData, name: str, keys: Array) -> Iterator[Found]:
         _, group, counts = np.unique(keys, return_inverse=True, return_counts=True)
-        again = (counts[group] > 1) & (keys != "")
-        if again.sum() < MIN_COPIES:
+        repeated = (counts[group] > 1) & (keys != "")
+        if repeated.sum() < MIN_COPIES:
             return
-        text = (
-            f"{share(int(again.sum()), len(keys))} texts equal another except for punctuation and digits, such as rows "
-        )
-        text += join_first(subject.named(np.flatnonzero(again))) + "; expected each once"
+        text = f"{share(int(repeated.sum()), len(keys))} texts equal another except for punctuation and digits"
+        text += ", such as rows "
+        text += join_first(subject.row_numbers(np.flatnonzero(repeated))) + "; expected each once"
         hint = "keep one of each, so that no test row is known from training"
-        across = int(np.isin(keys[subject.parts["test"]], keys[subject.parts["train"]]).sum()) if subject.parts else 0
-        text += f"; {across:,} of the test rows have such a copy among the training rows" if across else ""
-        yield self.found("warning" if across else "note", name, text, hint)
+        overlap = int(np.isin(keys[subject.parts["test"]], keys[subject.parts["train"]]).sum()) if subject.parts else 0
+        text += f"; {overlap:,} of the test rows have such a copy among the training rows" if overlap else ""
+        yield self.found("warning" if overlap else "note", name, text, hint)
 
 
 def _keys(column: ObservedColumn) -> Array:
     """Return each text in lower case without punctuation, with 0 for each number."""
     texts = ("" if cell is None else str(cell).lower() for cell in column.cells)
-    return np.array([DIGITS.sub("0", SIGNS.sub(" ", text)).strip() for text in texts], dtype=object)
+    return np.array([DIGITS.sub("0", PUNCTUATION.sub(" ", text)).strip() for text in texts], dtype=object)
 
 
-def _count_words(cell: object, most: int) -> int:
+def _count_words(cell: object, limit: int) -> int:
     """Count words, up to a limit."""
-    return sum(1 for _, _ in zip(TOKEN.finditer(str(cell or "")), range(most), strict=False))
+    return sum(1 for _, _ in zip(TOKEN.finditer(str(cell or "")), range(limit), strict=False))

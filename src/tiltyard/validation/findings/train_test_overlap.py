@@ -21,20 +21,20 @@ class TrainTestOverlap(Finding):
 
     def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Report a split that fails, and test rows that nearly equal a training row."""
-        if subject.unsplit:
-            whole = len(subject.frame) == subject.rows
-            text = subject.unsplit if whole else f"a sample cannot be split: {subject.unsplit}"
+        if subject.split_error:
+            is_complete = len(subject.frame) == subject.rows
+            text = subject.split_error if is_complete else f"a sample cannot be split: {subject.split_error}"
             hint = "remove repeated rows, or change the split"
-            yield self.found("critical" if whole else "note", "", text, hint)
+            yield self.found("critical" if is_complete else "note", "", text, hint)
         keys = _row_hashes.row_hashes(subject) if subject.parts and subject.task.modality == "table" else []
         if not keys or not subject.parts:
             return
         near = _near(keys, subject.parts)
         chance = int(_near(_row_hashes.shuffled_hashes(subject), subject.parts).sum())
-        found = int(near.sum())
-        if found >= MIN_COPIES and found > MIN_COPIES + 3 * chance:
-            rows = subject.named(subject.parts["test"][near])
-            text = f"{share(found, len(near))} test rows nearly equal a training row: rows {join_first(rows)}; "
+        count = int(near.sum())
+        if count >= MIN_COPIES and count > MIN_COPIES + 3 * chance:
+            rows = subject.row_numbers(subject.parts["test"][near])
+            text = f"{share(count, len(near))} test rows nearly equal a training row: rows {join_first(rows)}; "
             hint = "keep one of each pair, so that no test row is known from training"
             yield self.found("warning", "", f"{text}expected {chance} by chance", hint)
 

@@ -37,7 +37,7 @@ class Unseen(WrongTypes):
         if not len(new):
             return
         names, counts = np.unique(new, return_counts=True)
-        first = [str(one) for one in names[np.argsort(-counts, kind="stable")]]
+        first = [str(category) for category in names[np.argsort(-counts, kind="stable")]]
         text = f"{share(len(new), rows)} rows have names that no training row has: {join_first(first)}"
         severity: Severity = "warning" if len(new) > WARNING_SHARE * rows else "note"
         yield self.found(severity, name, f"{text}; expected none", "train again with rows that have them")

@@ -22,21 +22,21 @@ export function identity({ task, problem, version, card: facts }) {
   return [element("p", { class: "soft facts" }, parts.map((part) => element("span", {}, part))), purpose];
 }
 
-function metrics({ figures: all, confidence }) {
+function metrics({ figures, confidence }) {
   const head = ["metric", "model", "baseline"].map((name) => element("th", { scope: "col" }, name));
-  const rows = all.map((one) => row(one));
-  const some = all.some(({ interval }) => interval) ? ` Intervals: ${formatNumber(confidence * 100)} %, by bootstrap.` : "";
-  const note = element("p", { class: "hint" }, `The metric that decides about promotion is marked.${some}`);
-  const named = { "aria-label": "Metrics of the model and of the baseline" };
-  return [element("table", named, element("thead", {}, element("tr", {}, head)), element("tbody", {}, rows)), note];
+  const rows = figures.map((figure) => row(figure));
+  const intervals = figures.some(({ interval }) => interval) ? ` Intervals: ${formatNumber(confidence * 100)} %, by bootstrap.` : "";
+  const note = element("p", { class: "hint" }, `The metric that decides about promotion is marked.${intervals}`);
+  const attributes = { "aria-label": "Metrics of the model and of the baseline" };
+  return [element("table", attributes, element("thead", {}, element("tr", {}, head)), element("tbody", {}, rows)), note];
 }
 
 function row({ title, meaning, value, interval, baseline, decides, higher_is_better: higher }) {
   const ends = interval ? `; between ${formatNumber(interval[0], 3)} and ${formatNumber(interval[1], 3)}` : "";
-  const way = element("td", { colspan: 3, class: "hint" }, `${meaning}; ${higher ? "higher" : "lower"} is better${ends}`);
+  const explanation = element("td", { colspan: 3, class: "hint" }, `${meaning}; ${higher ? "higher" : "lower"} is better${ends}`);
   const name = element("th", { scope: "row" }, title, decides ? [" ", element("span", { class: "mark" }, "decides")] : "");
   const values = element("tr", { class: "figures" }, name, element("td", {}, formatNumber(value)), element("td", {}, formatNumber(baseline)));
-  return [values, element("tr", { class: "meaning" }, way)];
+  return [values, element("tr", { class: "meaning" }, explanation)];
 }
 
 function plainMetrics(values) {
@@ -44,8 +44,8 @@ function plainMetrics(values) {
 }
 
 function basis({ rows, baseline }) {
-  const trained = Object.entries(rows).filter(([part]) => part !== "test").map(([part, count]) => `${formatNumber(count, 9)} for ${part}`);
-  return `Measured on ${formatNumber(rows.test, 9)} sealed test rows; trained on others (${trained.join(", ")}). The baseline predicts ${baseline}.`;
+  const counts = Object.entries(rows).filter(([part]) => part !== "test").map(([part, count]) => `${formatNumber(count, 9)} for ${part}`);
+  return `Measured on ${formatNumber(rows.test, 9)} sealed test rows; trained on others (${counts.join(", ")}). The baseline predicts ${baseline}.`;
 }
 
 function fullCard(task) {

@@ -11,9 +11,9 @@ export function svgElement(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
-export function unique(what) {
+export function unique(prefix) {
   created += 1;
-  return `${what}-${created}`;
+  return `${prefix}-${created}`;
 }
 
 export function formatNumber(value, digits = 4) {
@@ -23,14 +23,14 @@ export function formatNumber(value, digits = 4) {
 }
 
 export function withCode(text) {
-  return text.split("`").map((part, place) => (place % 2 ? element("code", {}, part) : part));
+  return text.split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
 }
 
-function fill(one, attributes, children) {
+function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") one.addEventListener(name, value);
-    else if (value !== false && value !== undefined) one.setAttribute(name, value === true ? "" : value);
+    if (typeof value === "function") node.addEventListener(name, value);
+    else if (value !== false && value !== undefined) node.setAttribute(name, value === true ? "" : value);
   }
-  one.append(...children.flat(Infinity).filter((child) => child !== "" && child !== null && child !== undefined));
-  return one;
+  node.append(...children.flat(Infinity).filter((child) => child !== "" && child !== null && child !== undefined));
+  return node;
 }

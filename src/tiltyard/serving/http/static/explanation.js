@@ -13,21 +13,21 @@ export function explainOption({ instance, problem }) {
 }
 
 export function showExplanation(schema, { base, of, contributions }) {
-  const ranked = Object.entries(contributions).sort(([, one], [, other]) => Math.abs(other) - Math.abs(one));
-  const first = ranked.length > MAX_BARS + 1 ? ranked.slice(0, MAX_BARS) : ranked;
-  const rest = ranked.slice(first.length);
-  if (rest.length) first.push([`${rest.length} others`, rest.reduce((sum, [, value]) => sum + value, 0)]);
-  const largest = Math.max(...first.map(([, value]) => Math.abs(value))) || 1;
+  const ranked = Object.entries(contributions).sort(([, first], [, second]) => Math.abs(second) - Math.abs(first));
+  const shown = ranked.length > MAX_BARS + 1 ? ranked.slice(0, MAX_BARS) : ranked;
+  const rest = ranked.slice(shown.length);
+  if (rest.length) shown.push([`${rest.length} others`, rest.reduce((sum, [, value]) => sum + value, 0)]);
+  const largest = Math.max(...shown.map(([, value]) => Math.abs(value))) || 1;
   const { unit = "" } = schema.card?.target ?? {};
-  const start = of === null ? [formatNumber(base), unit].filter(Boolean).join(" ") : `a probability of ${formatNumber(base, 3)}`;
-  const text = `Sample rows get ${start} on average. Contribution of each column:`;
-  return [element("p", { class: "hint" }, text), element("ul", { class: "bars" }, first.map(([name, value]) => bar(name, value, largest)))];
+  const average = of === null ? [formatNumber(base), unit].filter(Boolean).join(" ") : `a probability of ${formatNumber(base, 3)}`;
+  const text = `Sample rows get ${average} on average. Contribution of each column:`;
+  return [element("p", { class: "hint" }, text), element("ul", { class: "bars" }, shown.map(([name, value]) => bar(name, value, largest)))];
 }
 
 function bar(name, value, largest) {
   const filled = element("span", { class: value < 0 ? "filled against" : "filled" });
   filled.style.width = `${(Math.abs(value) / largest) * 100}%`;
   const line = element("span", { class: "line", "aria-hidden": "true" }, filled);
-  const shown = `${value > 0 ? "+" : ""}${formatNumber(value, 3)}`;
-  return element("li", {}, element("span", {}, name.replaceAll("_", " ")), line, element("span", {}, shown));
+  const label = `${value > 0 ? "+" : ""}${formatNumber(value, 3)}`;
+  return element("li", {}, element("span", {}, name.replaceAll("_", " ")), line, element("span", {}, label));
 }

@@ -5,7 +5,7 @@ import { fieldFrame, parseNumber } from "./frame.js";
 import { image, isImage } from "./image.js";
 import { series } from "./series.js";
 
-const USUAL_DATE = "%Y-%m-%d";
+const DEFAULT_DATE_FORMAT = "%Y-%m-%d";
 
 export function field(name, schema, fallback) {
   if (isImage(schema)) return image(schema);
@@ -18,23 +18,23 @@ export function isProse(schema) {
 }
 
 function plain(name, schema, fallback) {
-  const kinds = [schema.type ?? []].flat();
-  const nullable = kinds.includes("null") || (schema.enum?.includes(null) ?? false);
-  const input = control(schema, kinds, nullable);
+  const types = [schema.type ?? []].flat();
+  const nullable = types.includes("null") || (schema.enum?.includes(null) ?? false);
+  const input = control(schema, types, nullable);
   input.node.id = unique("value");
-  const hint = [hintText(schema, kinds), nullable ? "may be left empty" : ""].filter(Boolean).join("; ");
+  const hint = [hintText(schema, types), nullable ? "may be left empty" : ""].filter(Boolean).join("; ");
   const { frame, refuse } = fieldFrame(name.replaceAll("_", " ") || fallback, input.node, hint, input.beside ?? "");
   return { name, frame, control: input.node, refuse, read: input.read, write: input.write };
 }
 
-function control(schema, kinds, nullable) {
+function control(schema, types, nullable) {
   const { enum: values } = schema;
   if (values?.includes(true) && values.includes(false)) return nullable ? choice([true, false, null]) : check();
   if (values) return choice(values);
-  if (kinds.includes("number") || (kinds.includes("integer") && !kinds.includes("string"))) return number(schema);
+  if (types.includes("number") || (types.includes("integer") && !types.includes("string"))) return number(schema);
   if (schema.format === "date") return line(element("input", { type: "date" }));
   if (schema.pattern) return line(element("input", { type: "text", autocomplete: "off" }));
-  if (kinds.includes("integer")) return name(schema.examples ?? []);
+  if (types.includes("integer")) return name(schema.examples ?? []);
   return line(element("textarea", { rows: 4 }), nullable);
 }
 
@@ -45,7 +45,7 @@ function check() {
 
 function choice(values) {
   const labels = { true: "yes", false: "no", null: "not known" };
-  const options = values.map((value, place) => element("option", { value: place }, labels[value] ?? String(value)));
+  const options = values.map((value, index) => element("option", { value: index }, labels[value] ?? String(value)));
   const node = element("select", {}, options);
   const write = (value) => (node.selectedIndex = Math.max(0, values.indexOf(value)));
   return { node, read: () => values[node.selectedIndex], write };
@@ -64,16 +64,16 @@ function line(node, nullable = true) {
 }
 
 function name(examples) {
-  const list = element("datalist", { id: unique("names") }, examples.map((one) => element("option", { value: one })));
+  const list = element("datalist", { id: unique("names") }, examples.map((value) => element("option", { value })));
   const node = element("input", { type: "text", list: list.id, autocomplete: "off" });
   return { ...line(node), beside: list };
 }
 
-function hintText(schema, kinds) {
+function hintText(schema, types) {
   const { minimum, maximum, description = "" } = schema;
-  if (schema.format === "date") return description.replace(USUAL_DATE, "").replace(/^, /, "");
+  if (schema.format === "date") return description.replace(DEFAULT_DATE_FORMAT, "").replace(/^, /, "");
   if (schema.pattern) return `format: ${description}`;
-  if (!kinds.includes("number") && !kinds.includes("integer")) return description;
+  if (!types.includes("number") && !types.includes("integer")) return description;
   const [low, high] = [minimum, maximum].map((end) => (Math.abs(end) < 1e15 ? formatNumber(end, 12) : ""));
   const span = low && high ? `${low} to ${high}` : low ? `from ${low}` : high ? `up to ${high}` : "";
   return [span, description].filter(Boolean).join(" ");

@@ -34,21 +34,21 @@ export function form(schema, onError) {
 function inputsOf({ instance, example }) {
   if (isProse(instance)) return fields(instance.oneOf[1], (value) => (typeof value === "string" ? { prompt: value } : value));
   if (instance.type === "object") return fields(instance, (value) => value);
-  const one = field("", instance, typeof example === "string" ? "Text" : "Value");
-  return { frames: [one.frame], find: () => one, all: [one], read: one.read, write: one.write };
+  const input = field("", instance, typeof example === "string" ? "Text" : "Value");
+  return { frames: [input.frame], find: () => input, all: [input], read: input.read, write: input.write };
 }
 
 function fields({ properties }, spread) {
   const all = Object.entries(properties).map(([name, schema]) => field(name, schema, name));
-  const named = (rest) => all.filter(({ name }) => rest === name || rest.startsWith(`${name}[`));
+  const matches = (path) => all.filter(({ name }) => path === name || path.startsWith(`${name}[`));
   return {
     all,
     frames: element("div", { class: "fields" }, all.map(({ frame }) => frame)),
-    find: (rest) => named(rest).sort((one, other) => other.name.length - one.name.length)[0],
-    read: () => Object.fromEntries(all.map((one) => [one.name, one.read()])),
+    find: (path) => matches(path).sort((first, second) => second.name.length - first.name.length)[0],
+    read: () => Object.fromEntries(all.map((input) => [input.name, input.read()])),
     write: (value) => {
       const values = spread(value);
-      for (const one of all) one.write(values[one.name] ?? properties[one.name].default ?? null);
+      for (const input of all) input.write(values[input.name] ?? properties[input.name].default ?? null);
       all[0].control.dispatchEvent(new Event("input", { bubbles: true }));
     },
   };
@@ -57,14 +57,14 @@ function fields({ properties }, spread) {
 async function submit(submission) {
   const { schema, path, inputs, output, onError, body } = submission;
   if (output.ariaBusy === "true") return;
-  for (const one of inputs.all) one.refuse("");
+  for (const input of inputs.all) input.refuse("");
   output.ariaBusy = "true";
   try {
-    const begun = performance.now();
+    const start = performance.now();
     const response = await request(path, JSON.stringify(body));
-    const took = Math.max(1, Math.round(performance.now() - begun));
+    const duration = Math.max(1, Math.round(performance.now() - start));
     const reasons = response.explanations ? showExplanation(schema, response.explanations[0]) : [];
-    output.replaceChildren(...showPrediction(schema, body.instances[0], response.predictions[0]), ...reasons, versionNote(schema, response.version, took));
+    output.replaceChildren(...showPrediction(schema, body.instances[0], response.predictions[0]), ...reasons, versionNote(schema, response.version, duration));
   } catch (error) {
     showError(error, inputs, output);
     onError(error);
@@ -73,19 +73,19 @@ async function submit(submission) {
   }
 }
 
-function versionNote(schema, version, took) {
-  const other = version === schema.version ? "" : " This is not the version that the card describes.";
-  return element("p", { class: "hint" }, "Predicted by version ", element("code", {}, version), ` in ${took} ms.${other}`);
+function versionNote(schema, version, duration) {
+  const warning = version === schema.version ? "" : " This is not the version that the card describes.";
+  return element("p", { class: "hint" }, "Predicted by version ", element("code", {}, version), ` in ${duration} ms.${warning}`);
 }
 
 // Shows an error at the field that it names and focuses it; other errors are shown below the form.
 function showError(error, inputs, output) {
   const message = error.message || "The response could not be read.";
-  const place = /^instances\[0\]\.?(.*)$/s.exec(error.field ?? "");
-  const wrong = place && inputs.find(place[1]);
-  output.replaceChildren(element("p", { class: "wrong" }, wrong ? "Invalid input: see the marked field." : message));
-  if (!wrong) return;
-  const inner = /\[(\d+)\]$/.exec(place[1]);
-  wrong.refuse(inner ? `number ${Number(inner[1]) + 1}: ${message}` : message);
-  wrong.control.focus();
+  const match = /^instances\[0\]\.?(.*)$/s.exec(error.field ?? "");
+  const input = match && inputs.find(match[1]);
+  output.replaceChildren(element("p", { class: "wrong" }, input ? "Invalid input: see the marked field." : message));
+  if (!input) return;
+  const index = /\[(\d+)\]$/.exec(match[1]);
+  input.refuse(index ? `number ${Number(index[1]) + 1}: ${message}` : message);
+  input.control.focus();
 }

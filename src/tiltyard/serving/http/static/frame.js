@@ -6,12 +6,12 @@ import { element, unique } from "./element.js";
 export function fieldFrame(text, control, hint, ...below) {
   const label = element("label", { for: control.id }, text);
   const hintNode = element("span", { id: unique("hint"), class: "hint" }, hint);
-  const wrong = element("span", { id: unique("wrong"), class: "wrong" });
+  const errorNode = element("span", { id: unique("wrong"), class: "wrong" });
   const first = control.type === "checkbox" ? [element("span", { class: "row" }, control, label)] : [label, control];
-  const frame = element("div", { class: "field" }, first, hint ? hintNode : "", below, wrong);
-  control.setAttribute("aria-describedby", hint ? `${hintNode.id} ${wrong.id}` : wrong.id);
+  const frame = element("div", { class: "field" }, first, hint ? hintNode : "", below, errorNode);
+  control.setAttribute("aria-describedby", hint ? `${hintNode.id} ${errorNode.id}` : errorNode.id);
   const refuse = (message) => {
-    wrong.textContent = message;
+    errorNode.textContent = message;
     if (message) control.setAttribute("aria-invalid", "true");
     else control.removeAttribute("aria-invalid");
   };
@@ -19,7 +19,7 @@ export function fieldFrame(text, control, hint, ...below) {
 }
 
 export function parseNumber(text) {
-  const bare = text.trim();
-  if (!bare) return null;
-  return /^[-+]?[\d.]/.test(bare) && Number.isFinite(Number(bare)) ? Number(bare) : bare;
+  const trimmed = text.trim();
+  if (!trimmed) return null;
+  return /^[-+]?[\d.]/.test(trimmed) && Number.isFinite(Number(trimmed)) ? Number(trimmed) : trimmed;
 }

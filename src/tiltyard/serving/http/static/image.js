@@ -20,23 +20,23 @@ export function image(schema) {
   const prompt = grid.channels === 1 ? "Draw here, or drop an image" : "Drop an image here";
   const box = element("div", { class: "image" }, element("p", { class: "hint" }, prompt), node, clear);
   frame.prepend(box);
-  const one = { name: "", frame, control: file, refuse };
-  const state = { grid, node, given: undefined, drawn: false };
+  const input = { name: "", frame, control: file, refuse };
+  const state = { grid, node, sentValue: undefined, drawn: false };
   const changed = () => {
     paint(state);
     node.dispatchEvent(new Event("input", { bubbles: true }));
   };
-  one.read = () => state.given ?? encode(state);
-  one.write = (value) => show(state, value, changed, refuse);
+  input.read = () => state.sentValue ?? encode(state);
+  input.write = (value) => show(state, value, changed, refuse);
   clear.addEventListener("click", () => {
     file.value = "";
-    wipe(state);
+    clearImage(state);
     changed();
   });
   file.addEventListener("change", () => file.files[0] && loadFile(state, file.files[0], changed, refuse));
   if (grid.channels === 1) enableDrawing(state, changed);
   enableDrop(frame, (dropped) => loadFile(state, dropped, changed, refuse));
-  return one;
+  return input;
 }
 
 // Pixels, and the background colour of a drawing, which is that of the example's edge.
@@ -45,7 +45,7 @@ class Grid {
     [this.height, this.width] = [nested.maxItems, nested.items.maxItems];
     this.channels = nested.items.items.maxItems ?? 1;
     this.pixels = new Float32Array(this.height * this.width * this.channels);
-    this.ground = 0;
+    this.background = 0;
     this.title = `The image that is sent, ${this.width} by ${this.height} pixels`;
   }
 
@@ -53,37 +53,37 @@ class Grid {
     this.pixels.set(values);
   }
 
-  setGround() {
+  setBackground() {
     const edge = [...this.pixels.slice(0, this.width * this.channels)];
-    this.ground = edge.reduce((sum, value) => sum + value, 0) / edge.length < 128 ? 0 : 255;
+    this.background = edge.reduce((sum, value) => sum + value, 0) / edge.length < 128 ? 0 : 255;
   }
 
   // Draws an antialiased line.
   line([ax, ay], [bx, by]) {
     const [dx, dy, radius] = [bx - ax, by - ay, Math.max(this.width / 18, 0.75)];
-    for (let place = 0; place < this.pixels.length; place += 1) {
-      const [x, y] = [(place % this.width) + 0.5, Math.floor(place / this.width) + 0.5];
+    for (let index = 0; index < this.pixels.length; index += 1) {
+      const [x, y] = [(index % this.width) + 0.5, Math.floor(index / this.width) + 0.5];
       const along = Math.min(1, Math.max(0, ((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy || 1)));
       const covered = Math.min(1, radius + 0.5 - Math.hypot(x - ax - along * dx, y - ay - along * dy));
       if (covered <= 0) continue;
       const ink = Math.round(covered * 255);
-      this.pixels[place] = this.ground ? Math.min(this.pixels[place], 255 - ink) : Math.max(this.pixels[place], ink);
+      this.pixels[index] = this.background ? Math.min(this.pixels[index], 255 - ink) : Math.max(this.pixels[index], ink);
     }
   }
 
   nested() {
     const values = Array.from(this.pixels);
-    const cut = (list, size) => Array.from({ length: list.length / size }, (_, i) => list.slice(i * size, (i + 1) * size));
-    return cut(this.channels > 1 ? cut(values, this.channels) : values, this.width);
+    const split = (list, size) => Array.from({ length: list.length / size }, (_, i) => list.slice(i * size, (i + 1) * size));
+    return split(this.channels > 1 ? split(values, this.channels) : values, this.width);
   }
 }
 
 function paint({ grid, node }) {
   const data = new ImageData(grid.width, grid.height);
-  for (let place = 0; place < grid.width * grid.height; place += 1) {
-    const from = place * grid.channels;
-    for (let part = 0; part < 3; part += 1) data.data[place * 4 + part] = grid.pixels[from + (grid.channels > 1 ? part : 0)];
-    data.data[place * 4 + 3] = 255;
+  for (let index = 0; index < grid.width * grid.height; index += 1) {
+    const start = index * grid.channels;
+    for (let channel = 0; channel < 3; channel += 1) data.data[index * 4 + channel] = grid.pixels[start + (grid.channels > 1 ? channel : 0)];
+    data.data[index * 4 + 3] = 255;
   }
   node.getContext("2d").putImageData(data, 0, 0);
 }
@@ -93,17 +93,17 @@ function encode({ grid, node }) {
   return { b64: node.toDataURL("image/png").replace(/^.*?,/, "") };
 }
 
-function wipe(state) {
-  state.grid.pixels.fill(state.grid.ground);
-  Object.assign(state, { given: undefined, drawn: false });
+function clearImage(state) {
+  state.grid.pixels.fill(state.grid.background);
+  Object.assign(state, { sentValue: undefined, drawn: false });
 }
 
 // The example is sent as in the schema until an image is drawn or loaded.
 async function show(state, value, changed, refuse) {
   if (Array.isArray(value)) state.grid.fill(value.flat(2));
   else await load(state, `data:image/png;base64,${value.b64}`).catch(() => refuse("This browser cannot show the example."));
-  state.grid.setGround();
-  Object.assign(state, { given: value, drawn: false });
+  state.grid.setBackground();
+  Object.assign(state, { sentValue: value, drawn: false });
   changed();
 }
 
@@ -111,7 +111,7 @@ async function loadFile(state, file, changed, refuse) {
   const address = URL.createObjectURL(file);
   try {
     await load(state, address);
-    Object.assign(state, { given: undefined, drawn: true });
+    Object.assign(state, { sentValue: undefined, drawn: true });
     refuse("");
     changed();
   } catch {
@@ -130,44 +130,44 @@ async function load({ grid }, address) {
   scaled.fillRect(0, 0, grid.width, grid.height);
   scaled.drawImage(source, 0, 0, grid.width, grid.height);
   const { data } = scaled.getImageData(0, 0, grid.width, grid.height);
-  for (let place = 0; place < grid.width * grid.height; place += 1) {
-    const [red, green, blue] = data.slice(place * 4, place * 4 + 3);
-    if (grid.channels > 1) grid.pixels.set([red, green, blue], place * 3);
-    else grid.pixels[place] = Math.round(0.299 * red + 0.587 * green + 0.114 * blue);
+  for (let index = 0; index < grid.width * grid.height; index += 1) {
+    const [red, green, blue] = data.slice(index * 4, index * 4 + 3);
+    if (grid.channels > 1) grid.pixels.set([red, green, blue], index * 3);
+    else grid.pixels[index] = Math.round(0.299 * red + 0.587 * green + 0.114 * blue);
   }
 }
 
 function enableDrawing(state, changed) {
   const { grid, node } = state;
   let last;
-  const at = (event) => {
-    const place = node.getBoundingClientRect();
-    return [((event.clientX - place.left) / place.width) * grid.width, ((event.clientY - place.top) / place.height) * grid.height];
+  const position = (event) => {
+    const box = node.getBoundingClientRect();
+    return [((event.clientX - box.left) / box.width) * grid.width, ((event.clientY - box.top) / box.height) * grid.height];
   };
   node.addEventListener("pointerdown", (event) => {
-    if (!state.drawn) wipe(state); // drawing replaces the example
-    Object.assign(state, { given: undefined, drawn: true });
+    if (!state.drawn) clearImage(state); // drawing replaces the example
+    Object.assign(state, { sentValue: undefined, drawn: true });
     node.setPointerCapture(event.pointerId);
-    last = at(event);
+    last = position(event);
     grid.line(last, last);
     changed();
   });
   node.addEventListener("pointermove", (event) => {
     if (!last) return;
     for (const moved of [...(event.getCoalescedEvents?.() ?? []), event]) {
-      grid.line(last, at(moved));
-      last = at(moved);
+      grid.line(last, position(moved));
+      last = position(moved);
     }
     changed();
   });
   for (const end of ["pointerup", "pointercancel"]) node.addEventListener(end, () => (last = undefined));
 }
 
-function enableDrop(frame, take) {
+function enableDrop(frame, onFile) {
   frame.addEventListener("dragover", (event) => event.preventDefault());
   frame.addEventListener("drop", (event) => {
     event.preventDefault();
     const [file] = event.dataTransfer.files;
-    if (file) take(file);
+    if (file) onFile(file);
   });
 }

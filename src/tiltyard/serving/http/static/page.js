@@ -10,13 +10,13 @@ const forms = [];
 
 async function show() {
   try {
-    const { models: all } = await request("v1/models");
-    const schemas = await Promise.all(all.map((name) => request(`v1/models/${encodeURIComponent(name)}/schema`)));
+    const { models: tasks } = await request("v1/models");
+    const schemas = await Promise.all(tasks.map((name) => request(`v1/models/${encodeURIComponent(name)}/schema`)));
     forms.length = 0;
     models.replaceChildren(state, ...schemas.map(article));
     names.replaceChildren(element("ul", {}, schemas.map(link)));
-    names.hidden = all.length < 2;
-    state.textContent = all.length ? "" : "No model is served yet.";
+    names.hidden = tasks.length < 2;
+    state.textContent = tasks.length ? "" : "No model is served yet.";
     document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
   } catch (error) {
     state.textContent = error.status === 401 ? "Enter the key to see the models." : error.message;
@@ -49,7 +49,7 @@ key.addEventListener("submit", (event) => {
   setKey(secret.value.trim());
   secret.value = "";
   key.hidden = true;
-  if (forms.length) for (const one of forms) one.redraw();
+  if (forms.length) for (const modelForm of forms) modelForm.redraw();
   else show();
 });
 

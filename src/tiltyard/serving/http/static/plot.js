@@ -6,14 +6,14 @@ const [WIDE, HIGH, LEFT, RIGHT, TOP, BOTTOM] = [300, 130, 40, 8, 8, 20];
 
 export function plot({ history, forecast = [], low = [], high = [], title = "" }) {
   const values = [...history, ...forecast, ...low, ...high];
-  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const [minimum, maximum] = [Math.min(...values), Math.max(...values)];
   const last = history.length + forecast.length - 1;
   const x = (step) => LEFT + ((WIDE - LEFT - RIGHT) * step) / Math.max(1, last);
-  const y = (value) => HIGH - BOTTOM - (HIGH - TOP - BOTTOM) * (most > least ? (value - least) / (most - least) : 0.5);
+  const y = (value) => HIGH - BOTTOM - (HIGH - TOP - BOTTOM) * (maximum > minimum ? (value - minimum) / (maximum - minimum) : 0.5);
   const points = (list, from) => list.map((value, step) => `${x(from + step).toFixed(1)},${y(value).toFixed(1)}`);
-  const named = title ? { role: "img", "aria-label": title } : { "aria-hidden": "true" };
-  const svg = svgElement("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, ...named });
-  svg.append(...axes(least, most, history.length, forecast.length, x, y));
+  const attributes = title ? { role: "img", "aria-label": title } : { "aria-hidden": "true" };
+  const svg = svgElement("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, ...attributes });
+  svg.append(...axes(minimum, maximum, history.length, forecast.length, x, y));
   const now = history.length - 1;
   const bridge = points(history.slice(-1), now);
   if (low.length) {
@@ -21,11 +21,11 @@ export function plot({ history, forecast = [], low = [], high = [], title = "" }
     svg.append(svgElement("polygon", { class: "band", points: band.join(" ") }));
   }
   svg.append(svgElement("polyline", { class: "past", points: points(history, 0).join(" ") }));
-  if (forecast.length) svg.append(...ahead([...bridge, ...points(forecast, now + 1)]));
+  if (forecast.length) svg.append(...forecastLine([...bridge, ...points(forecast, now + 1)]));
   return svg;
 }
 
-function ahead(points) {
+function forecastLine(points) {
   const dots = points.slice(1).map((point) => {
     const [cx, cy] = point.split(",");
     return svgElement("circle", { class: "next", cx, cy, r: 2.5 });
@@ -33,8 +33,8 @@ function ahead(points) {
   return [svgElement("polyline", { class: "next", points: points.join(" ") }), ...dots];
 }
 
-function axes(least, most, past, steps, x, y) {
-  const ends = least === most ? [least] : [least, most];
+function axes(minimum, maximum, past, steps, x, y) {
+  const ends = minimum === maximum ? [minimum] : [minimum, maximum];
   const lines = ends.map((end) => svgElement("line", { class: "axis", x1: LEFT, x2: WIDE - RIGHT, y1: y(end), y2: y(end) }));
   const sides = ends.map((end) => svgElement("text", { x: LEFT - 5, y: y(end) + 4, "text-anchor": "end" }, formatNumber(end)));
   const below = [[0, `-${past - 1}`, "start"], [past - 1, "now", steps ? "middle" : "end"]];

@@ -14,11 +14,11 @@ export function showPrediction(schema, instance, prediction) {
 }
 
 function label({ label: likeliest, probabilities }) {
-  const ranked = Object.entries(probabilities).sort(([, one], [, other]) => other - one);
-  const first = ranked.length > MAX_BARS + 1 ? ranked.slice(0, MAX_BARS) : ranked;
-  const others = ranked.slice(first.length);
+  const ranked = Object.entries(probabilities).sort(([, first], [, second]) => second - first);
+  const shown = ranked.length > MAX_BARS + 1 ? ranked.slice(0, MAX_BARS) : ranked;
+  const others = ranked.slice(shown.length);
   const rest = others.reduce((sum, [, share]) => sum + share, 0);
-  const bars = first.map(([name, share]) => bar(name, share, name === likeliest));
+  const bars = shown.map(([name, share]) => bar(name, share, name === likeliest));
   if (others.length) bars.push(bar(`${others.length} others`, rest, false));
   return [element("p", {}, element("strong", { class: "large" }, likeliest)), element("ul", { class: "bars" }, bars)];
 }
@@ -48,11 +48,11 @@ function forecast(schema, instance, prediction) {
   const steps = [prediction?.forecast ?? prediction].flat();
   const [low, high] = [prediction?.low ?? [], prediction?.high ?? []];
   const history = Array.isArray(instance) ? instance : instance[column] ?? [];
-  const which = steps.length === 1 ? "next" : `first of the next ${steps.length}`;
+  const stepText = steps.length === 1 ? "next" : `first of the next ${steps.length}`;
   const ends = low.length ? `, between ${formatNumber(low[0], 6)} and ${formatNumber(high[0], 6)}` : "";
   const share = interval ? element("span", { class: "hint" }, `${formatNumber(interval * 100)} % of true values should lie in this interval.`) : "";
   const title = `History and forecast: ${steps.map((step) => formatNumber(step)).join(", ")}`;
-  const summary = element("p", {}, element("strong", { class: "large" }, formatNumber(steps[0], 6)), ` ${[unit, which].filter(Boolean).join(", ")}${ends}`, share);
+  const summary = element("p", {}, element("strong", { class: "large" }, formatNumber(steps[0], 6)), ` ${[unit, stepText].filter(Boolean).join(", ")}${ends}`, share);
   if (!low.length) summary.append(errorHint(schema, unit));
   const drawing = element("div", { class: "plot" }, plot({ history, forecast: steps, low, high, title }));
   return [summary, drawing, ...(steps.length > 1 ? [table(steps, low, high)] : [])];
@@ -61,12 +61,12 @@ function forecast(schema, instance, prediction) {
 function table(steps, low, high) {
   const names = ["step", "forecast", ...(low.length ? ["low", "high"] : [])];
   const head = element("tr", {}, names.map((name) => element("th", { scope: "col" }, name)));
-  const rows = steps.map((step, place) => {
-    const cells = low.length ? [step, low[place], high[place]] : [step];
-    return element("tr", {}, element("th", { scope: "row" }, `+${place + 1}`), cells.map((value) => element("td", {}, formatNumber(value, 6))));
+  const rows = steps.map((step, index) => {
+    const cells = low.length ? [step, low[index], high[index]] : [step];
+    return element("tr", {}, element("th", { scope: "row" }, `+${index + 1}`), cells.map((value) => element("td", {}, formatNumber(value, 6))));
   });
-  const all = element("table", {}, element("thead", {}, head), element("tbody", {}, rows));
-  return element("details", {}, element("summary", {}, "All steps as numbers"), all);
+  const content = element("table", {}, element("thead", {}, head), element("tbody", {}, rows));
+  return element("details", {}, element("summary", {}, "All steps as numbers"), content);
 }
 
 function text(schema, instance, prediction) {

@@ -18,9 +18,9 @@ export function series(name, schema) {
   const numbers = () => node.value.split(/[\s,;]+/).filter(Boolean).map(parseNumber);
   const update = () => {
     const all = numbers();
-    const good = all.every((value) => typeof value === "number");
+    const valid = all.every((value) => typeof value === "number");
     count.textContent = countText(all.length, window);
-    chart.replaceChildren(...(good && all.length > 1 ? [plot({ history: all.slice(-window) })] : []));
+    chart.replaceChildren(...(valid && all.length > 1 ? [plot({ history: all.slice(-window) })] : []));
   };
   node.addEventListener("input", update);
   const write = (values) => {
@@ -30,7 +30,7 @@ export function series(name, schema) {
   return { name, frame, control: node, refuse, read: () => numbers().slice(-window), write };
 }
 
-function countText(there, window) {
-  if (there > window) return `${there} numbers: the last ${window} are sent`;
-  return there === window ? "" : `${there} of ${window} numbers`;
+function countText(count, window) {
+  if (count > window) return `${count} numbers: the last ${window} are sent`;
+  return count === window ? "" : `${count} of ${window} numbers`;
 }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tiltyard.serving.traffic.rate_limit import RateLimit, RateLimits
+from tiltyard.serving.traffic.feedback_limits import TokenBucket, TokenBuckets
 
 
 def test_bucket_refills_over_time() -> None:
     """A bucket refills up to its burst, and a full one accepts a single larger cost."""
     clock = [0.0]
-    limit = RateLimit(10, 2, clock=lambda: clock[0])
+    limit = TokenBucket(10, 2, clock=lambda: clock[0])
     assert limit.wait(10) == 0
     limit.take(10)
     assert limit.wait(4) == 2
@@ -24,10 +24,10 @@ def test_bucket_refills_over_time() -> None:
 
 def test_number_of_remembered_senders_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The least recently active sender is dropped."""
-    monkeypatch.setattr("tiltyard.serving.traffic.rate_limit.MAX_SENDERS", 3)
-    limits = RateLimits((10, 1), clock=lambda: 0.0)
-    limits.for_sender("a")[0].take(7)
+    monkeypatch.setattr("tiltyard.serving.traffic.feedback_limits.MAX_SENDERS", 3)
+    limits = TokenBuckets((10, 1), clock=lambda: 0.0)
+    limits.of("a")[0].take(7)
     for name in ("b", "c", "a", "d", "e"):
-        limits.for_sender(name)
+        limits.of(name)
     assert sorted(limits.senders) == ["a", "d", "e"]
-    assert limits.for_sender("a")[0].left == 3
+    assert limits.of("a")[0].left == 3

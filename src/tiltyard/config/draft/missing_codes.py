@@ -1,0 +1,94 @@
+"""Find cells that mean a missing value: texts such as `?`, codes such as 999, zeros where nothing can be zero."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from tiltyard.config.draft.column_values import ColumnValues
+from tiltyard.modeling.columns._cell import MISSING
+
+# Texts that can hardly be a category of their own.
+SIGNS = {
+    *(
+        "?",
+        "??",
+        "???",
+        "-",
+        "--",
+        "---",
+        ".",
+        "..",
+        "...",
+        "\u2026",
+        "\u2013",
+        "\u2014",
+        "*",
+        "\\N",
+        "(null)",
+        "[null]",
+    ),
+    *("n.a.", "N.A.", "n. a.", "k.A.", "k. A.", "n/d", "N/D", "s/d", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!"),
+    *("#NV", "#N/V", *MISSING),
+}
+# Texts that mean a missing value among numbers and dates, but may be a category.
+WORDS = {
+    *("na", "Na", "nil", "Nil", "NIL", "none", "NONE", "missing", "Missing", "MISSING", "nd", "ND", "NaT", "Null"),
+    *("unknown", "Unknown", "UNKNOWN", "not available", "Not Available", "Not available", "n.v.", "nicht verfügbar"),
+    *("keine Angabe", "no data", "No data", "No Data", "no answer", "TBD", "tbd", "error", "Error", "ERROR"),
+}
+CODES = re.compile(r"-?9{2,}|-1|-[1-8]{3,}|-9")
+MIN_ROWS = 3  # with a code
+MIN_DIFFERENT = 8  # other values, if the code is next to them, as -1 below 0
+NEVER_ZERO = re.compile(
+    r"(?i)glucose|pressure|bmi|insulin|thick|weight|height|\bage\b|mass|temp|heart|pulse|chol|area|size|sqft|year|yr_|"
+    r"volume|density|gewicht|alter|groesse|größe|fläche|flaeche|baujahr|umsatz_pro"
+)
+
+
+def marks(values: ColumnValues) -> list[str]:
+    """Return the texts of a column that mean a missing value, if the others are of a kind that excludes them."""
+    return [text for text in values.texts if text.strip() in SIGNS or text.strip() in WORDS]
+
+
+def signs(values: ColumnValues) -> list[str]:
+    """Return the texts that mean a missing value also among categories."""
+    return [text for text in values.texts if text.strip() in SIGNS]
+
+
+def number_codes(name: str, values: ColumnValues) -> dict[float, float]:
+    """Return the numbers that stand for a missing value, with their share of the rows."""
+    if values.ordered is None or not len(values.distinct):
+        return {}
+    distinct, counts = np.unique(values.ordered, return_counts=True)
+    shares = dict(zip(distinct.tolist(), (counts / values.rows).tolist(), strict=True))
+    often = dict(zip(distinct.tolist(), counts.tolist(), strict=True))
+    codes = {v: s for v, s in shares.items() if often[v] >= MIN_ROWS and CODES.fullmatch(f"{v:g}") and s < 0.97}
+    ordinary = distinct[~np.isin(distinct, [*codes])]
+    found = {value: share for value, share in codes.items() if _is_apart(value, ordinary)}
+    rest = distinct[~np.isin(distinct, [*found])]
+    weights = counts[~np.isin(distinct, [*found])]
+    if 0.0 in shares and often[0.0] >= MIN_ROWS and _is_impossible_zero(name, rest, weights):
+        found[0.0] = shares[0.0]
+    return found
+
+
+def _is_apart(code: float, ordinary: np.ndarray) -> bool:
+    """Return whether a code is far from all other values, or the only negative one."""
+    if len(ordinary) < 2:
+        return False
+    low, high = float(ordinary.min()), float(ordinary.max())
+    if code < 0:
+        return low >= 0 and (len(ordinary) >= MIN_DIFFERENT or code < -2 * (high - low + 1))
+    return code > high + max(high - low, 3.0)
+
+
+def _is_impossible_zero(name: str, distinct: np.ndarray, counts: np.ndarray) -> bool:
+    """Return whether zeros are separated from all other values, which are positive, by a wide gap."""
+    positive = distinct > 0
+    if (distinct < 0).any() or positive.sum() < 10 or counts[~positive].sum() > 0.6 * counts.sum():
+        return False
+    values = np.repeat(distinct[positive], np.minimum(counts[positive], 1000))
+    least, usual = float(values.min()), float(np.median(values))
+    return least >= (0.03 if NEVER_ZERO.search(name) else 0.25) * usual and least > 3

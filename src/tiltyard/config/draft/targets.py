@@ -1,0 +1,106 @@
+"""The target of a draft: labels or numbers, whether a logarithm helps, and what the user should know of it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from tiltyard.config.draft import log_target
+from tiltyard.config.draft.column_profile import ColumnProfile
+from tiltyard.errors import DataError, join_first
+from tiltyard.modeling.columns.base import unit
+from tiltyard.modeling.columns.number import Number
+from tiltyard.modeling.problems.base import MAX_MISSING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tiltyard.config.draft.reading import DraftTable
+
+ProblemName = Literal["regression", "classification", "forecasting"]
+MAX_LABELS = 1000
+MIN_GRADES = 4  # whole numbers in a row that may be grades
+LIST_SEPARATORS = ("|", ";", ",")
+MIN_LISTS = 0.1  # share of the rows with several labels in one cell
+FAR = 20  # widths of the middle half: a target beyond is an outlier, unless there are several
+
+
+def cells(table: DraftTable, truth: ColumnProfile, problem: ProblemName) -> pd.Series[Any]:
+    """Return the target: labels as text, or numbers, however they are written."""
+    if problem == "classification":
+        labels = table.texts(truth.name)
+        signs = {sign.strip() for sign in truth.na}
+        return labels.where(~labels.str.strip().isin(signs)) if signs else labels
+    column = table.frame[truth.name]
+    if truth.kind != "number":
+        return column
+    settings = {key: truth.column[key] for key in ("written", "na") if key in truth.column}
+    return Number.model_validate({**settings, "missing": "median"}, strict=False).facts_of_cells(column)
+
+
+def section(truth: ColumnProfile, column: pd.Series[Any], problem: ProblemName, missing: float) -> dict[str, Any]:
+    """Return the section `target`, without a logarithm."""
+    drop = {"drop_missing": min(0.95, round(missing * 1.5 + 0.01, 2))} if missing > MAX_MISSING else {}
+    if problem == "regression":
+        if truth.kind != "number":
+            raise DataError(f"{truth.name}: expected numbers for a regression; received {truth.examples}")
+        own: dict[str, Any] = {key: truth.column[key] for key in ("bounds", "written") if key in truth.column}
+        return {"column": truth.name, **own, **drop}
+    counts = Counter(map(str, column))
+    _refuse_lists(truth.name, counts)
+    if not 2 <= len(counts) <= MAX_LABELS:
+        raise DataError(f"{truth.name}: expected 2 to {MAX_LABELS} labels; received {len(counts)}")
+    return {"column": truth.name, "classes": sorted(counts, key=_label_order), **drop}
+
+
+def notes(truth: ColumnProfile, column: pd.Series[Any], problem: ProblemName, *, asked: bool) -> list[str]:
+    """Return what the user should know of the target, in sentences."""
+    if problem == "classification":
+        return [] if asked else _grades(truth)
+    if truth.kind != "number" or problem != "regression":
+        return []
+    values = column.to_numpy(np.float64)
+    scaled = np.log1p(values) if log_target.is_skewed(values) else values / unit(values)
+    low, middle, high = np.quantile(scaled, [0.25, 0.5, 0.75])
+    far = values[np.abs(scaled - middle) > FAR * (high - low)] if high > low else values[:0]
+    if not 0 < len(far) <= max(1, 0.002 * len(values)):
+        return []
+    shown, middle = (
+        join_first([f"{value:,.6g}" for value in far]),
+        float(np.median(values / unit(values))) * unit(values),
+    )
+    return [f"{truth.name}: {shown} is far from all others, whose median is {middle:,.4g}: correct it, or drop the row"]
+
+
+def _grades(truth: ColumnProfile) -> list[str]:
+    """Offer a regression if labels are whole numbers in a row, such as grades."""
+    match = re.fullmatch(r"(-?\d+) to (-?\d+)", truth.examples)
+    if truth.kind != "number" or not match:
+        return []
+    first, last = int(match[1]), int(match[2])
+    if truth.unique < MIN_GRADES or truth.unique < 0.8 * (last - first + 1):
+        return []
+    text = f"{truth.name}: if {first} to {last} are grades, in order, a regression learns that 4 is between 3 and 5"
+    return [f"{text}: add --problem regression"]
+
+
+def _refuse_lists(name: str, counts: Counter[str]) -> None:
+    """Raise if cells hold several labels each, such as Action|Comedy."""
+    rows = sum(counts.values())
+    for separator in LIST_SEPARATORS:
+        lists = {label: n for label, n in counts.items() if separator in label.strip(separator)}
+        parts = {part.strip() for label in counts for part in label.split(separator)} - {""}
+        alone = sum(part in counts for part in parts)
+        if sum(lists.values()) >= MIN_LISTS * rows and len(parts) < 0.7 * len(counts) and alone >= 2:
+            example = max(lists, key=lambda label: lists[label])
+            text = f"expected one label in each row; received several, such as {example}"
+            part = example.split(separator)[0].strip()
+            hint = f"add a column that says whether a row has one label, such as is_{part}, and name it: --target"
+            raise DataError(f"{name}: {text}: Tiltyard learns one label of each row", hint=hint)
+
+
+def _label_order(label: str) -> tuple[float, str]:
+    return (float(label), label) if re.fullmatch(r"-?\d+(\.\d+)?", label) else (0.0, label)

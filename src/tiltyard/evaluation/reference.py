@@ -1,0 +1,41 @@
+"""The reference: the best of the models that a user could have picked, to compare the network with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tiltyard.arrays import Array
+from tiltyard.config.task import Task
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.metrics.base import Context
+from tiltyard.modeling.references import base
+
+MAX_VALIDATION = 5_000  # rows by which the best is chosen
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The name of the reference, its outputs for the sealed test rows, and the rows that it was fitted to, in words."""
+
+    name: str
+    outputs: Array
+    fitted_to: str
+
+
+def fit_reference(
+    task: Task, encoder: Encoder, parts: tuple[base.Part, base.Part], features: base.Features, context: Context
+) -> Reference | None:
+    """Fit all that apply to the training rows; predict with the best on validation rows. None if none applies."""
+    train, (later, truth) = parts
+    later, truth, metric = later[:MAX_VALIDATION], truth[:MAX_VALIDATION], task.metric
+
+    def loss(reference: base.FittedReference) -> float:
+        value = metric.score(truth, reference.outputs(later), context)
+        return -value if metric.higher_is_better else value
+
+    if task.problem_type.targets == "text":
+        return None
+    reference = base.best(task.reference_subject(encoder), train, loss)
+    if reference is None:
+        return None
+    return Reference(reference.model.title, reference.outputs(features), reference.extent)

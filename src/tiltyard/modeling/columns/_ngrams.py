@@ -1,0 +1,65 @@
+"""N-grams of a text: its words, pairs of consecutive words, and 2 to 5 consecutive characters of a word."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+
+from tiltyard.arrays import Array, Fitted
+from tiltyard.modeling.columns._vocabulary import UNKNOWN
+
+CHARACTERS = (2, 3, 4, 5)
+MAX_SPELT = 60  # words whose characters are read: in longer texts words suffice
+MAX_FITTED = 30_000  # texts that are counted, evenly spaced, which bounds the memory
+MAX_WIDTH = 1024  # ids of a text
+MARK = " "  # before characters; no word and no pair of words begins with it
+
+
+def ngrams(words: Sequence[str]) -> list[str]:
+    """Return each n-gram of a text once: words first, then pairs, then characters."""
+    pairs = (f"{first} {second}" for first, second in pairwise(words))
+    return [*dict.fromkeys([*words, *pairs, *_characters(words[:MAX_SPELT])])]
+
+
+def _characters(words: Iterable[str]) -> Iterator[str]:
+    """Yield consecutive characters, also with the blank before and after a word."""
+    for word in words:
+        spelt = f" {word} "
+        for size in CHARACTERS if len(word) > 1 else ():
+            for start in range(len(spelt) - size + 1):
+                yield MARK + spelt[start : start + size]
+
+
+def fit(texts: Sequence[list[str]], at_least: int, most: int) -> Fitted:
+    """Learn the n-grams that occur in the most texts, with their inverse document frequency; ties in order of text.
+
+    `width` is the largest number of known n-grams of a text.
+    """
+    counts = Counter(gram for words in texts for gram in ngrams(words))
+    known = sorted((gram for gram in counts if counts[gram] >= at_least), key=lambda gram: (-counts[gram], gram))[:most]
+    ids = {gram: place for place, gram in enumerate(known, start=UNKNOWN + 1)}
+    rarity = [round(1 + math.log((1 + len(texts)) / (1 + counts[gram])), 4) for gram in known]
+    width = max((sum(gram in ids for gram in ngrams(words)) for words in texts), default=1)
+    return {"ids": ids, "idf": rarity, "width": min(max(1, width), MAX_WIDTH)}
+
+
+def fitted_texts(values: Array) -> Array:
+    """Return the texts that are counted."""
+    return values[:: -(-len(values) // MAX_FITTED)] if len(values) > MAX_FITTED else values
+
+
+def encode(words: Sequence[str], fitted: Fitted) -> list[int]:
+    """Return the ids of the known n-grams of a text."""
+    ids = fitted["ids"]
+    return [place for gram in ngrams(words) if (place := ids.get(gram))][: fitted["width"]]
+
+
+def weights(fitted: Fitted) -> list[tuple[float, float]]:
+    """Return for each id its inverse document frequency among words and pairs, and among characters; one of them is 0.
+
+    Both groups are normalised apart, since a text has many more n-grams of characters than words.
+    """
+    known = zip(fitted["ids"], fitted["idf"], strict=True)
+    return [(0.0, 0.0)] * (UNKNOWN + 1) + [(0.0, idf) if gram.startswith(MARK) else (idf, 0.0) for gram, idf in known]

@@ -1,0 +1,184 @@
+"""The base class of references, the rows they are fitted to, and the choice of the best one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from tiltyard import plugins
+from tiltyard.arrays import Array
+from tiltyard.modeling.inference.encoder import Encoder
+
+MAX_CLASSES = 1000
+ABSENT = -30.0  # the logit of a label without training rows
+
+
+class Features(Protocol):
+    """Encoded features in memory or in a file, which is read by slices."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return rows, and the shape of a row."""
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    def __getitem__(self, rows: slice, /) -> Array:
+        """Return rows."""
+
+
+Part = tuple[Features, Array]  # encoded features, and the truth
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What references are fitted to: the modality of a task, its encoder, and the weights of its labels."""
+
+    modality: str
+    encoder: Encoder
+    horizon: int = 1
+    class_weights: str | dict[str, float] = "none"
+    followed: int | None = None  # the place of the series whose last value a forecast starts from
+
+    @property
+    def classes(self) -> int:
+        """The number of labels; 0 if the target is a number."""
+        return len(self.encoder.classes)
+
+    @property
+    def units(self) -> int:
+        """The number of scores for a row: one for each label, or for each step of a forecast."""
+        return self.classes or self.horizon
+
+    def targets(self, truth: Array) -> Array:
+        """Return label indices, or standardised numbers in one column for each step."""
+        if self.classes:
+            return truth.astype(np.int64)
+        target = self.encoder.target
+        values = np.log1p(truth) if "log" in target else truth
+        return np.asarray(((values - target["mean"]) / target["std"]).reshape(len(truth), -1))
+
+    def outputs(self, scores: Array) -> Array:
+        """Return what a network of the task would: probabilities, or numbers in the unit of the target."""
+        if self.classes:
+            return softmax(scores)
+        target = self.encoder.target
+        values = scores * target["std"] + target["mean"]
+        return np.asarray(np.expm1(np.clip(values, *target["log"])) if "log" in target else values)
+
+    def loss(self, truth: Array, scores: Array) -> float:
+        """Return the log loss, or the squared error of standardised numbers."""
+        targets = self.targets(truth)
+        if self.classes:
+            given = softmax(scores)[np.arange(len(targets)), targets]
+            return float(-np.log(np.maximum(given, 1e-12)).mean())
+        return float(np.square(scores - targets).mean())
+
+    def weights(self, truth: Array) -> Array | None:
+        """Return the weight of each row, as the network is trained; None if all are equal."""
+        if self.class_weights == "none" or not self.classes:
+            return None
+        if isinstance(self.class_weights, dict):
+            named = [self.class_weights.get(label, 1.0) for label in self.encoder.classes]
+            return np.array(named)[truth.astype(np.int64)]
+        counts = np.bincount(truth.astype(np.int64), minlength=self.classes)
+        return np.asarray((len(truth) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[truth.astype(np.int64)])
+
+
+class Reference(ABC):
+    """A kind of reference; each plug-in in references/ is one file."""
+
+    title: ClassVar[str]
+    modalities: ClassVar[tuple[str, ...]]
+    max_rows: ClassVar[int] = 20_000  # that it is fitted to
+    max_cells: ClassVar[int] = 8_000_000  # rows times features, which bounds memory and time
+    max_width: ClassVar[int] = 4096  # features
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+
+    def applies(self, width: int) -> bool:
+        """Whether it can be fitted to so many features."""
+        return self.subject.modality in self.modalities and width <= self.max_width
+
+    @abstractmethod
+    def fit(self, features: Array, truth: Array) -> None:
+        """Fit it to training rows."""
+
+    @abstractmethod
+    def scores(self, features: Array) -> Array:
+        """Return a logit for each label, or standardised numbers."""
+
+
+@dataclass(frozen=True)
+class FittedReference:
+    """A fitted reference, and the rows that it was fitted to."""
+
+    model: Reference
+    rows: int
+    of: int  # all training rows
+
+    @property
+    def extent(self) -> str:
+        """The rows that it was fitted to, in words."""
+        return f"{self.rows:,} training rows" if self.rows == self.of else f"{self.rows:,} of {self.of:,} training rows"
+
+    @property
+    def name(self) -> str:
+        """The name, with the number of rows."""
+        return f"{self.model.title} fitted to {self.extent}"
+
+    def scores(self, features: Features) -> Array:
+        """Return the scores of many rows, in batches."""
+        step = max(1, 4_000_000 // max(1, width(features)))
+        parts = [self.model.scores(features[i : i + step]) for i in range(0, len(features), step)]
+        return np.concatenate(parts)
+
+    def outputs(self, features: Features) -> Array:
+        """Return what a network of the task would."""
+        return self.model.subject.outputs(self.scores(features))
+
+
+def candidates(subject: Subject, train: Part) -> Iterator[FittedReference]:
+    """Fit every reference that applies, each to as many of the last rows as its bounds allow.
+
+    The last rows are the latest of a chronological split, and a sample of any other.
+    """
+    features, truth = train
+    if not 0 < subject.units <= MAX_CLASSES:
+        return
+    for name in plugins.names("references"):
+        model: Reference = plugins.load("references", name)(subject)
+        if not model.applies(width(features)):
+            continue
+        rows = max(1, min(len(truth), model.max_rows, model.max_cells // max(1, width(features))))
+        with one_thread():
+            model.fit(features[len(truth) - rows :].astype(np.float32), truth[len(truth) - rows :])
+        yield FittedReference(model, rows, len(truth))
+
+
+def best(subject: Subject, train: Part, loss: Callable[[FittedReference], float]) -> FittedReference | None:
+    """Return the reference with the lowest loss, which `loss` measures on validation rows; None if none applies."""
+    return min(candidates(subject, train), key=loss, default=None)
+
+
+def width(features: Features) -> int:
+    """Return the number of features of a row."""
+    return int(np.prod(features.shape[1:]))
+
+
+def softmax(scores: Array) -> Array:
+    """Return probabilities of logits."""
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def one_thread() -> Any:
+    """Limit scikit-learn to one thread: the result is the same on any machine, and threads only wait on a busy one."""
+    import threadpoolctl
+
+    return threadpoolctl.threadpool_limits(1)

@@ -1,0 +1,156 @@
+"""Boosted trees with scikit-learn's defaults, on features as they are encoded; for series also on differences."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.modeling.references.base import ABSENT, Reference
+
+ITERATIONS, MIN_ITERATIONS = 100, 10
+MAX_TREES = 1000  # of all labels or steps together
+MAX_UNITS = 100  # labels, or steps of a forecast: each has trees of its own
+
+
+@dataclass(frozen=True)
+class Forest:
+    """All trees as arrays: row x makes the decision `x[feature] <= threshold` at each node of each tree.
+
+    `paths` is 1 where a leaf is below the true side of a node, -1 below the false side, else 0. Its sum over the true
+    decisions is `expected` for the leaf that a row reaches, and less for all others.
+    """
+
+    feature: Array  # (trees, nodes)
+    threshold: Array  # (trees, nodes), float32, rounded down, so that float32 rows go the same way as by float64
+    paths: Array  # (trees, nodes, leaves)
+    expected: Array  # (trees, leaves): how often a leaf is below a true side
+    scores: Array  # (trees, leaves, units): what a leaf adds to the score of each unit
+    start: Array  # (units,): the scores without trees
+
+
+class BoostedTrees(Reference):
+    """Histogram gradient boosting."""
+
+    title: ClassVar = "boosted trees"
+    modalities: ClassVar = ("table", "series")
+    max_rows: ClassVar = 50_000
+    max_cells: ClassVar = 4_000_000
+    max_width: ClassVar = 2048
+
+    models: list[Any]  # one for all labels, or one for each step of a forecast
+
+    def applies(self, width: int) -> bool:
+        """Whether it can be fitted: not to very many labels or steps."""
+        return super().applies(width) and self.subject.units <= MAX_UNITS
+
+    def fit(self, features: Array, truth: Array) -> None:
+        """Fit it to training rows."""
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+        flat, targets, weights = self.derived(features), self.subject.targets(truth), self.subject.weights(truth)
+        trees = self.subject.units if self.subject.units != 2 or not self.subject.classes else 1
+        settings = {"random_state": 0, "max_iter": max(MIN_ITERATIONS, min(ITERATIONS, MAX_TREES // trees))}
+        if self.subject.classes:
+            rare = np.bincount(targets)[np.unique(targets)].min() < 2  # early stopping needs two rows of each label
+            settings |= {"early_stopping": False} if rare else {}
+            self.models = [HistGradientBoostingClassifier(**settings).fit(flat, targets, weights)]
+            return
+        targets = targets - self.last(features)
+        self.models = [HistGradientBoostingRegressor(**settings).fit(flat, step) for step in targets.T]
+
+    def scores(self, features: Array) -> Array:
+        """Return a logit for each label, or standardised numbers."""
+        flat = self.derived(features)
+        if not self.subject.classes:
+            return np.stack([model.predict(flat) for model in self.models], axis=1) + self.last(features)
+        (model,) = self.models
+        scores = np.full((len(features), self.subject.classes), ABSENT)
+        if len(model.classes_) < 2:
+            scores[:, model.classes_] = 0.0
+            return scores
+        found = model.decision_function(flat)
+        scores[:, model.classes_] = found if found.ndim == 2 else np.stack([-found / 2, found / 2], axis=1)
+        return scores
+
+    def derived(self, features: Any, ops: Any = np) -> Any:
+        """Return the features of a row side by side, for series with the differences from the last value."""
+        flat = ops.reshape(features, (-1, math.prod(features.shape[1:])))
+        if self.subject.modality != "series":
+            return flat
+        differences = ops.reshape(features - features[:, -1:], (-1, math.prod(features.shape[1:])))
+        return ops.concatenate([flat, differences], axis=1)
+
+    def last(self, features: Array) -> Array | float:
+        """Return the last value of the series that is forecast, in standardised units; 0 for other tasks."""
+        place, target = self.subject.followed, self.subject.encoder.target
+        return 0.0 if place is None else (features[:, -1, place : place + 1] - target["mean"]) / target["std"]
+
+    def forest(self) -> Forest:
+        """Return the trees as arrays, for the graph that is served."""
+        units, trees, start = self.subject.units, [], np.zeros(self.subject.units)
+        for place, model in enumerate(self.models):
+            shares = _shares(model, place, units)
+            start += model._baseline_prediction.ravel() @ shares  # noqa: SLF001 - scikit-learn has no public access
+            trees += [(tree.nodes, shares[k]) for step in model._predictors for k, tree in enumerate(step)]  # noqa: SLF001
+        if self.subject.classes:
+            start[~np.isin(np.arange(units), self.models[0].classes_)] = ABSENT
+        return _joined(trees, start)
+
+
+def _shares(model: Any, place: int, units: int) -> Array:
+    """Return how much each score of a model counts for each unit: one score of two labels is split between both."""
+    if not hasattr(model, "classes_"):
+        return np.eye(units)[place : place + 1]
+    classes = model.classes_
+    if len(classes) > 2:
+        return np.asarray(np.eye(units)[classes])
+    shares = np.zeros((1, units))
+    shares[0, classes] = (-0.5, 0.5) if len(classes) == 2 else 0.0
+    return shares
+
+
+def _joined(trees: list[tuple[Array, Array]], start: Array) -> Forest:
+    """Return trees of any number of nodes as arrays of the largest; what is added is never reached."""
+    leaves = max(int(nodes["is_leaf"].sum()) for nodes, _ in trees)
+    shape = (len(trees), max(1, leaves - 1))
+    forest = Forest(
+        np.zeros(shape, np.int64),
+        np.zeros(shape, np.float32),
+        np.zeros((*shape, leaves), np.float32),
+        np.full((len(trees), leaves), len(trees) + leaves, np.float32),
+        np.zeros((len(trees), leaves, len(start)), np.float32),
+        start,
+    )
+    for place, (nodes, shares) in enumerate(trees):
+        _fill(forest, place, nodes, shares)
+    return forest
+
+
+def _fill(forest: Forest, place: int, nodes: Array, shares: Array) -> None:
+    """Write one tree: visit each node with the true and the false decisions above it."""
+    decisions, leaves = count(), count()
+    pending: list[tuple[int, list[int], list[int]]] = [(0, [], [])]
+    while pending:
+        number, true, false = pending.pop()
+        node = nodes[number]
+        if node["is_leaf"]:
+            leaf = next(leaves)
+            forest.paths[place, true, leaf], forest.paths[place, false, leaf] = 1.0, -1.0
+            forest.expected[place, leaf], forest.scores[place, leaf] = len(true), node["value"] * shares
+            continue
+        decision = next(decisions)
+        forest.feature[place, decision] = node["feature_idx"]
+        forest.threshold[place, decision] = rounded_down(float(node["num_threshold"]))
+        pending.append((int(node["left"]), [*true, decision], false))
+        pending.append((int(node["right"]), true, [*false, decision]))
+
+
+def rounded_down(value: float) -> np.float32:
+    """Return the largest float32 that is not above a float64: `x <= value` has the same result for every float32 x."""
+    single = np.float32(value)
+    return np.nextafter(single, np.float32(-np.inf)) if float(single) > value else single

@@ -1,0 +1,65 @@
+"""A linear model of the standardised features: logistic or ridge regression."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.modeling.references.base import ABSENT, Reference
+
+ITERATIONS, TOLERANCE = 200, 1e-3
+
+
+class Linear(Reference):
+    """Scores are `derived(features) @ weights + bias`."""
+
+    title: ClassVar = "a linear model"
+    modalities: ClassVar = ("table", "series", "image")
+    max_cells: ClassVar = 4_000_000
+    max_width: ClassVar = 2048
+
+    weights: Array
+    bias: Array
+
+    def derived(self, features: Array) -> Array:
+        """Return the features scaled as the network scales them, one row each."""
+        mean, std = (np.array(part, dtype=np.float32) for part in self.subject.encoder.scaling())
+        return np.asarray(((features - mean) / std).reshape(len(features), -1))
+
+    def fit(self, features: Array, truth: Array) -> None:
+        """Fit it to training rows."""
+        self.weights, self.bias = fit_linear(
+            self.derived(features).astype(np.float64), self.subject.targets(truth), self.subject.units,
+            self.subject.weights(truth),
+        )  # fmt: skip
+
+    def scores(self, features: Array) -> Array:
+        """Return a logit for each label, or standardised numbers."""
+        return np.asarray(self.derived(features) @ self.weights + self.bias)
+
+
+def fit_linear(
+    features: Any, targets: Array, units: int, weights: Array | None, strength: float = 1.0
+) -> tuple[Array, Array]:
+    """Return weights and bias, one column for each unit; targets are labels if they are whole numbers.
+
+    `strength` is the inverse of the penalty, C of scikit-learn's logistic regression.
+    """
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    if targets.dtype.kind == "f":
+        ridge = Ridge(alpha=1 / strength).fit(features, targets)
+        return np.atleast_2d(ridge.coef_).T, np.atleast_1d(ridge.intercept_)
+    present = np.unique(targets)
+    matrix, bias = np.zeros((features.shape[1], units)), np.full(units, ABSENT)
+    if len(present) == 1:
+        bias[present] = 0.0
+        return matrix, bias
+    model = LogisticRegression(C=strength, max_iter=ITERATIONS, tol=TOLERANCE).fit(features, targets, weights)
+    coefficients, intercept = model.coef_, model.intercept_
+    if len(present) == 2:  # scikit-learn has one logit for two labels
+        coefficients, intercept = (np.concatenate([-part / 2, part / 2]) for part in (coefficients, intercept))
+    matrix[:, present], bias[present] = coefficients.T, intercept
+    return matrix, bias

@@ -1,0 +1,73 @@
+"""Fit the reference of a task, and build the Keras model with the same outputs, which is exported like a network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.config.task import Task
+from tiltyard.errors import TaskError, TrainingError
+from tiltyard.modeling.references import base
+from tiltyard.preparation.training_rows import TrainingRows, sample_rows
+from tiltyard.training.constant_baseline import baseline_losses
+from tiltyard.training.diagnosis import diagnose
+from tiltyard.training.objective import Objective
+
+if TYPE_CHECKING:
+    import keras
+
+COMPARED_ROWS = 256
+MAX_VALIDATION = 5_000  # rows by which the best is chosen
+TOLERANCE = 1e-3  # of scores, relative to the largest: float32 beside float64
+
+
+def fit_reference(task: Task, parts: TrainingRows) -> tuple[keras.Model, dict[str, Any]]:
+    """Return the model and the record of its training, which counts as one epoch."""
+    from tiltyard.training.reference_graphs import scores_model
+
+    later, truth = parts.validation[0][:MAX_VALIDATION], parts.validation[1][:MAX_VALIDATION]
+    subject = task.reference_subject(parts.encoder)
+    fitted = base.best(subject, parts.train, lambda reference: subject.loss(truth, reference.scores(later)))
+    if fitted is None:
+        raise TaskError(
+            f"model: reference: no reference takes {base.width(parts.train[0])} features and {subject.units} outputs",
+            hint="set another model.family",
+        )
+    scores = scores_model(fitted.model, parts.train[0].shape[1:])
+    compare(scores, fitted, sample_rows(parts.validation, COMPARED_ROWS)[0])
+    body = _activated(scores, task.output)
+    losses = baseline_losses(Objective.of(task, parts.encoder), parts, body)
+    record = {
+        "epochs": 1,
+        "best_epoch": 1,
+        "stopped_early": True,
+        "parameters": body.count_params(),
+        "seed": task.train.seed,
+        "history": {"loss": [losses.train], "val_loss": [losses.validation]},
+        "reference": fitted.name,
+    }
+    return body, {**record, "diagnosis": diagnose(losses, record, [])}
+
+
+def _activated(scores: keras.Model, output: str) -> keras.Model:
+    """Append the activation of the task: a sigmoid has one unit for two labels."""
+    import keras
+
+    logits = scores.output
+    logits = logits[:, 1:] - logits[:, :1] if output == "sigmoid" else logits
+    return keras.Model(scores.input, keras.layers.Activation(output, dtype="float32", name="output")(logits))
+
+
+def compare(scores: keras.Model, fitted: base.FittedReference, features: Array) -> None:
+    """Raise TrainingError if scikit-learn and the Keras model differ."""
+    from tiltyard.training import network
+
+    expected, received = fitted.scores(features), network.outputs(scores, features)
+    worst = float(np.abs(expected - received).max() / max(1.0, np.abs(expected).max()))
+    if not worst <= TOLERANCE:
+        raise TrainingError(
+            f"model: reference: expected scikit-learn's scores within {TOLERANCE:g}; the graph differs by {worst:.2g}",
+            hint="set another model.family, and report this",
+        )

@@ -1,0 +1,110 @@
+"""Small data on which references can be fitted: for each, the subject, encoded rows and the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tiltyard.arrays import Array, Rows
+from tiltyard.modeling.columns.base import Column
+from tiltyard.modeling.columns.image import Image
+from tiltyard.modeling.columns.number import Number
+from tiltyard.modeling.columns.series import Series
+from tiltyard.modeling.columns.text import Text
+from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.problems.base import Problem, Target
+from tiltyard.modeling.problems.classification import Classification
+from tiltyard.modeling.problems.forecasting import Forecasting
+from tiltyard.modeling.problems.regression import Regression
+from tiltyard.modeling.references.base import Subject
+
+ROWS = 240
+LABELS = ["a", "b", "c"]
+Case = tuple[Subject, Array, Array]
+
+
+def case(name: str) -> Case:
+    """Return the data of a name in CASES."""
+    return CASES[name]()
+
+
+def _case(columns: dict[str, Column], rows: Rows, truth: Array, problem: Problem, modality: str, **more: Any) -> Case:
+    classes = LABELS if problem.targets == "label" else []
+    target = Target(column="y", classes=classes or None)
+    encoder = Encoder("t", problem, columns, {}, {}, classes, modality != "table", 10).fit(target, rows, truth)
+    return Subject(modality, encoder, **more), encoder.encode(rows), truth
+
+
+def _numbers() -> tuple[dict[str, Column], Rows]:
+    generator = np.random.default_rng(0)
+    rows = {f"x{place}": generator.normal(size=ROWS) for place in range(4)}
+    return {name: Number() for name in rows}, rows
+
+
+def _labels() -> Case:
+    columns, rows = _numbers()
+    truth = (rows["x0"] * rows["x1"] > 0).astype(int) + (rows["x2"] > 1)
+    return _case(columns, rows, truth, Classification(), "table")
+
+
+def _absent_label() -> Case:
+    columns, rows = _numbers()
+    return _case(columns, rows, 2 * (rows["x0"] * rows["x1"] > 0).astype(int), Classification(), "table")
+
+
+def _only_label() -> Case:
+    columns, rows = _numbers()
+    return _case(columns, rows, np.ones(ROWS, dtype=int), Classification(), "table")
+
+
+def _values() -> Case:
+    columns, rows = _numbers()
+    return _case(columns, rows, 1e4 * rows["x0"] * rows["x1"] + 5e4, Regression(), "table")
+
+
+def _walk() -> Case:
+    walk = np.cumsum(np.random.default_rng(0).normal(size=ROWS + 20))
+    windows, ahead = (np.lib.stride_tricks.sliding_window_view(walk, size)[:ROWS] for size in (12, 14))
+    columns: dict[str, Column] = {"y": Series(window=12)}
+    return _case(columns, {"y": windows}, ahead[:, 12:], Forecasting(), "series", horizon=2, followed=0)
+
+
+def _images() -> Case:
+    generator, truth = np.random.default_rng(0), np.arange(90) % 3
+    pixels = generator.integers(0, 200, size=(90, 16, 16, 3)).astype(np.float32)
+    pixels[np.arange(90), :, :, truth] += 50
+    columns: dict[str, Column] = {"image": Image(height=16, width=16, channels=3)}
+    return _case(columns, {"image": pixels}, truth, Classification(), "image")
+
+
+def texts(count: int) -> tuple[list[str], Array]:
+    """Return short texts, and their labels by a stem that occurs in several words."""
+    generator, stems = np.random.default_rng(0), ["win", "meet", "cook"]
+    truth = generator.integers(0, 3, size=count)
+    words = ["the", "cat", "dog", "sat", "on", "a", "mat", "with", "many", "of", "them", "today"]
+    ends = ["ing", "er", "ers", "s", "ings", ""]
+    built = [
+        " ".join([*generator.choice(words, 6), stems[label] + str(generator.choice(ends)), *generator.choice(words, 3)])
+        for label in truth
+    ]
+    return built, truth
+
+
+def _texts(by: str) -> Case:
+    column, (rows, truth) = Text.model_validate({"by": by}), texts(ROWS)
+    return _case({"text": column}, {"text": column.parse(rows, "text")}, truth, Classification(), "text")
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "labels": _labels,
+    "absent label": _absent_label,
+    "only label": _only_label,
+    "values": _values,
+    "walk": _walk,
+    "images": _images,
+    "n-grams": lambda: _texts("ngrams"),
+    "words": lambda: _texts("words"),
+    "characters": lambda: _texts("characters"),
+}

@@ -1,0 +1,111 @@
+"""Contract of all references: they learn, are the same each time, and respect the bounds of rows and features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from reference_subjects import CASES, case
+
+from tiltyard import plugins
+from tiltyard.arrays import Array
+from tiltyard.modeling.references import base
+from tiltyard.modeling.references.boosted_trees import BoostedTrees, rounded_down
+from tiltyard.modeling.references.linear import Linear
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_references_learn_and_are_the_same_each_time(name: str) -> None:
+    """Each has finite scores, equal when fitted again, and the best has less loss than a constant."""
+    subject, features, truth = case(name)
+    train, later = (features[:-60], truth[:-60]), (features[-60:], truth[-60:])
+    first, second = (list(base.candidates(subject, train)) for _ in range(2))
+    assert first
+    for reference, again in zip(first, second, strict=True):
+        scores = reference.scores(later[0])
+        assert scores.shape == (60, subject.units)
+        assert np.isfinite(scores).all()
+        assert np.array_equal(scores, again.scores(later[0]))
+        assert reference.name.endswith(f"fitted to {len(train[1])} training rows")
+    best = min(subject.loss(later[1], reference.scores(later[0])) for reference in first)
+    assert best < 0.8 * subject.loss(later[1], _constant(subject, train[1])) or name == "only label"
+
+
+def _constant(subject: base.Subject, truth: np.ndarray) -> np.ndarray:
+    """Return the scores of the best constant for 60 rows."""
+    if not subject.classes:
+        return np.tile(subject.targets(truth).mean(axis=0), (60, 1))
+    shares = np.bincount(truth, minlength=subject.classes) / len(truth)
+    return np.tile(np.log(np.maximum(shares, 1e-9)), (60, 1))
+
+
+def test_every_reference_is_in_a_case() -> None:
+    """No plug-in is left out of the test above."""
+    fitted = {type(r.model).__name__ for name in CASES for r in base.candidates(*_split(name))}
+    assert fitted == {plugins.load("references", name).__name__ for name in plugins.names("references")}
+
+
+def _split(name: str) -> tuple[base.Subject, tuple[Array, Array]]:
+    subject, features, truth = case(name)
+    return subject, (features, truth)
+
+
+def test_label_without_training_rows_has_no_probability() -> None:
+    """A label that no training row has gets a probability near 0, and the others sum to 1."""
+    subject, part = _split("absent label")
+    for reference in base.candidates(subject, part):
+        shares = reference.outputs(part[0])
+        assert shares[:, 1].max() < 1e-6
+        assert np.allclose(shares.sum(axis=1), 1)
+
+
+def test_only_as_many_rows_as_allowed_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last rows are used, and the name says how many of how many."""
+    subject, (features, truth) = _split("values")
+    monkeypatch.setattr(Linear, "max_rows", 100)
+    monkeypatch.setattr(BoostedTrees, "max_cells", 200)
+    linear, trees = (
+        {type(r.model): r for r in base.candidates(subject, (features, truth))}[k] for k in (Linear, BoostedTrees)
+    )
+    assert linear.name == "a linear model fitted to 100 of 240 training rows"
+    assert trees.name == "boosted trees fitted to 50 of 240 training rows"
+    (alone,) = (r for r in base.candidates(subject, (features[-100:], truth[-100:])) if isinstance(r.model, Linear))
+    assert np.array_equal(alone.scores(features), linear.scores(features))
+
+
+def test_too_many_features_are_not_fitted() -> None:
+    """A reference does not apply to more features than its bound."""
+    subject, _ = _split("labels")
+    assert BoostedTrees(subject).applies(2048)
+    assert not BoostedTrees(subject).applies(2049)
+
+
+def test_balanced_classes_weigh_rare_labels_more() -> None:
+    """With class_weights: balanced, more rows are predicted as the rare label than without."""
+    subject, (features, truth) = _split("labels")
+    rare = [
+        (list(base.candidates(base.Subject("table", subject.encoder, 1, weights), (features, truth)))[1], weights)
+        for weights in ("none", "balanced")
+    ]
+    none, balanced = ((reference.scores(features).argmax(axis=1) == 2).sum() for reference, _ in rare)
+    assert balanced > none
+
+
+def test_forecasts_of_trees_follow_a_trend() -> None:
+    """Trees forecast values above all of the training rows, since they learn differences."""
+    subject, (features, truth) = _split("walk")
+    order = np.argsort(features[:, -1, 0])
+    low, high = order[:180], order[-20:]
+    (trees,) = (r for r in base.candidates(subject, (features[low], truth[low])) if isinstance(r.model, BoostedTrees))
+    assert trees.outputs(features[high]).mean() > truth[low].max()
+
+
+def test_threshold_is_rounded_down() -> None:
+    """A float32 value is not above the threshold in float32 exactly if it is not above it in float64."""
+    generator = np.random.default_rng(0)
+    values = np.concatenate([generator.normal(size=500), [0.0, 1e-40, -1e-40, 3e38]]).astype(np.float32)
+    for value in values:
+        up, down = (np.nextafter(value, np.float32(end)) for end in (np.inf, -np.inf))
+        for threshold in ((float(value) + float(up)) / 2, float(value), (float(value) + float(down)) / 2):
+            single = rounded_down(threshold)
+            for x in (down, value, up):
+                assert (x <= single) == (float(x) <= threshold)
