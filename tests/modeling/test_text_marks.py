@@ -8,7 +8,10 @@ import unicodedata
 from itertools import groupby
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tiltyard.modeling.columns import text as text_column
 from tiltyard.modeling.columns.text import MOST, SIGNS, Text, normalized
 
 BY_CHARACTERS = Text(by="characters", length=10_000, lower=False)
@@ -79,3 +82,13 @@ def test_every_mark_is_in_the_pattern() -> None:
     all_marks = [one for one in every if unicodedata.combining(unicodedata.normalize("NFKD", one)[0])]
     assert len(all_marks) > 800
     assert re.fullmatch(f"(?:{SIGNS.pattern})", "".join(all_marks))
+
+
+@given(text=st.text(max_size=300), length=st.integers(1, 20), keep=st.sampled_from(["first", "last"]))
+def test_words_of_short_texts_are_those_of_long_ones(text: str, length: int, keep: str) -> None:
+    """Short texts are split as a whole, of long ones only the words that count."""
+    column = Text.model_validate({"length": length, "keep": keep})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_column, "SHORT", -1)
+        expected = column._words(text)
+    assert column._words(text) == expected

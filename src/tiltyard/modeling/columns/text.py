@@ -30,6 +30,7 @@ MOST = 30  # marks on a character, as in Unicode's Stream-Safe Text Format: sort
 SIGNS = re.compile(rf"[\W\uff9e\uff9f]{{{MOST + 1},}}")  # matches all marks, and two letters that NFKC turns into marks
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 TOKEN = re.compile(rf"[{MARKS}]|[^\s\x00-\x1f\x7f-\x9f{MARKS}]{{1,{LONGEST}}}")
+SHORT = 4096  # characters: of longer texts only the words that count are made
 
 
 class Text(Column):
@@ -89,6 +90,9 @@ class Text(Column):
         if self.by == "characters":
             cleaned = CONTROL.sub(" ", text).strip()
             return [*(cleaned[: self.length] if self.keep == "first" else cleaned[-self.length :]).strip()]
+        if len(text) <= SHORT:  # all words at once, which is three times as fast
+            whole = TOKEN.findall(text)
+            return whole[: self.length] if self.keep == "first" else whole[-self.length :]
         words = (match[0] for match in TOKEN.finditer(text))
         return [*(islice(words, self.length) if self.keep == "first" else deque(words, self.length))]
 

@@ -12,9 +12,11 @@ FEWEST = 3  # validation rows of the rare label
 
 
 def rare_label(truth: Array, classes: int) -> int | None:
-    """Return the index of the rare label of training rows; None if there are more than two, or none is rare."""
+    """Return the index of the rare label of training rows; None unless there are two and one is rare."""
+    if classes != 2:
+        return None  # the truth may be numbers, texts or forecasts of several steps
     counts = np.bincount(truth.astype(np.int64), minlength=2)
-    return int(counts.argmin()) if classes == 2 and 0 < counts.min() < RARE * len(truth) else None
+    return int(counts.argmin()) if 0 < counts.min() < RARE * len(truth) else None
 
 
 def choose(truth: Array, shares: Array, rare: int) -> float | None:
