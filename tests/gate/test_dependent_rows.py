@@ -70,6 +70,7 @@ def test_one_group_proves_nothing_and_the_sentence_says_so() -> None:
     assert "no interval: the sealed rows are worth 1 independent groups of clinic, expected at least 2" in champion.text
     assert "detect a gain" not in champion.text
     assert duel.evidence()["over_champion"] is None
+    assert duel.champion is not None
     worse = dataclasses.replace(duel, challenger=duel.champion, champion=duel.challenger)
     assert outcome("mcnemar", dataclasses.replace(worse, task=_judged_by(worse, "log_loss"))).state == "passed"
 

@@ -90,8 +90,10 @@ def test_independent_rows_have_no_units(workspace: Workspace) -> None:
 def _write_units(workspace: Workspace, unit: Array | None) -> None:
     path = workspace.out("iris", "prepare") / "test.npz"
     with np.load(path) as arrays:
-        kept = {name: arrays[name] for name in arrays if name != "unit"}
-    np.savez(path, **kept, **({} if unit is None else {"unit": unit}))
+        kept: dict[str, Any] = {name: arrays[name] for name in arrays if name != "unit"}
+    if unit is not None:
+        kept["unit"] = unit
+    np.savez(path, **kept)
 
 
 @pytest.mark.parametrize("unit", [None, np.arange(24)])
