@@ -37,7 +37,9 @@ def stable(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def held(stable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Project, str, str]:
     """A project whose champion is good and whose challenger is weaker; also both versions."""
     monkeypatch.setenv("TILTYARD_ACTOR", "anna")
-    project = linear_challengers.copy_challengers(stable, tmp_path / "arena", monkeypatch)
+    workspace, task = linear_challengers.copy_challengers(stable, tmp_path / "arena", monkeypatch)
+    gate = task.gate.model_copy(update={"latency_ms": 10_000.0})  # a busy machine is no reason to reject
+    project = workspace, task.model_copy(update={"gate": gate})
     good = use_challenger(project[0], "good")
     promote(*project)
     return project, good, use_challenger(project[0], "weak")
