@@ -15,6 +15,7 @@ from tiltyard.arrays import Array, Rows, row_count, take_rows
 from tiltyard.config.task import Task
 from tiltyard.evaluation.reference import Reference
 from tiltyard.files import Json
+from tiltyard.gate.confidence import confidence_among, corrected_confidence
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.metrics.base import Context, with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap, Gain, Interval
@@ -61,11 +62,8 @@ class Duel:
 
     @property
     def confidence(self) -> float:
-        """Return the confidence of each interval, corrected for repeated use of the same test rows.
-
-        The error rate of use n is 1/n² of that of the first, so all uses together have at most 1.65 times that rate.
-        """
-        return 1 - (1 - self.task.gate.confidence) / (self.uses + 1) ** 2
+        """Return the confidence of each interval, corrected for repeated use of the same test rows."""
+        return corrected_confidence(self.task.gate.confidence, self.uses)
 
     @cached_property
     def over_baseline(self) -> Gain:
@@ -172,7 +170,7 @@ class Duel:
 
     def _bootstrap(self, places: Array, among: int) -> Bootstrap:
         dependence = self.dependence.take(places) if self.dependence else None
-        return Bootstrap(len(places), self.task.split.seed, 1 - (1 - self.confidence) / among, dependence)
+        return Bootstrap(len(places), self.task.split.seed, confidence_among(self.confidence, among), dependence)
 
     def gain(self, other: Array, places: Array | None = None, among: int = 1) -> Gain:
         """Return the gain of the challenger over another model; `among` comparisons at once share the error rate."""
