@@ -11,7 +11,7 @@ from tiltyard.arrays import Array, Fitted
 from tiltyard.modeling.columns._vocabulary import UNKNOWN
 
 CHARACTERS = (2, 3, 4, 5)
-MAX_SPELT = 60  # words whose characters are read: in longer texts words suffice
+MAX_SPELT = 60  # words: of longer texts no characters are read, since words suffice
 MAX_FITTED = 30_000  # texts that are counted, evenly spaced, which bounds the memory
 MAX_WIDTH = 1024  # ids of a text
 MARK = " "  # before characters; no word and no pair of words begins with it
@@ -20,7 +20,7 @@ MARK = " "  # before characters; no word and no pair of words begins with it
 def ngrams(words: Sequence[str]) -> list[str]:
     """Return each n-gram of a text once: words first, then pairs, then characters."""
     pairs = (f"{first} {second}" for first, second in pairwise(words))
-    return [*dict.fromkeys([*words, *pairs, *_characters(words[:MAX_SPELT])])]
+    return [*dict.fromkeys([*words, *pairs, *_characters(words if len(words) <= MAX_SPELT else ())])]
 
 
 def _characters(words: Iterable[str]) -> Iterator[str]:
