@@ -84,8 +84,6 @@ def _lost(cells: list[dict[str, Any]]) -> list[str]:
     for peer in ("trees", "catboost"):
         lost = [f"{one['table']} ({one['rows']:,} rows)" for one in cells if one["models"][peer]["interval"][1] < 0]
         won = sum(one["models"][peer]["interval"][0] > 0 for one in cells)
-        lines.append(
-            f"- {NAMES[peer]}: clearly better on {len(lost)} of {len(cells)}, clearly worse on {won}. "
-            f"{'; '.join(lost)}".rstrip()
-        )
+        counts = f"clearly better on {len(lost)} of {len(cells)}, clearly worse on {won}."
+        lines.append(f"- {NAMES[peer]}: {counts} {'; '.join(lost)}".rstrip())
     return lines
