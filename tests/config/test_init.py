@@ -293,18 +293,20 @@ def test_dated_table_can_be_a_regression(workspace: Workspace) -> None:
 def test_group_option_separates_series(workspace: Workspace) -> None:
     """--group names the column of groups; repeated times without it raise an error with a hint."""
     frame = pd.concat([months().assign(shop=shop) for shop in ("north", "south")])
-    with pytest.raises(DataError, match="month: expected times that rise") as caught:
+    with pytest.raises(DataError, match="month: expected one row for each time") as caught:
         _forecast(workspace, frame, time="month")
     assert "--group" in caught.value.hint
     content = _forecast(workspace, frame, time="month", group="shop")
     assert content["columns"]["sold"]["group"] == "shop"
 
 
-def test_newest_first_order_is_rejected_with_a_hint(workspace: Workspace) -> None:
-    """For newest-first data, the hint says to sort the file."""
-    with pytest.raises(DataError, match="the newest comes first") as caught:
-        _forecast(workspace, months()[::-1], time="month")
-    assert caught.value.hint == "sort the file by month"
+def test_rows_out_of_order_are_sorted(workspace: Workspace) -> None:
+    """Of rows in any order, the draft is that of sorted rows, and says that they are sorted."""
+    sorted_content = _forecast(workspace, months(), time="month")
+    for rows in (months()[::-1], months().sample(frac=1, random_state=0)):
+        content = _forecast(workspace, rows, time="month")
+        assert [column.pop("sort") for column in content["columns"].values()] == [True, True]
+        assert content == sorted_content
 
 
 def test_forecast_needs_a_time_column(workspace: Workspace) -> None:

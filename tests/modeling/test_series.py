@@ -133,6 +133,22 @@ def test_windows_stay_within_their_group(tmp_path: Path) -> None:
     assert all(outcome.success for outcome in validate.validate(workspace, task).outcomes)
 
 
+def test_rows_out_of_order_are_sorted(tmp_path: Path) -> None:
+    """With `sort`, shuffled rows of two shops give the windows of sorted ones, and pass validation."""
+    settings, rows = {"group": "shop", "sort": True}, _shops()
+    shuffled = [rows[0], *(rows[1 + place] for place in np.random.default_rng(0).permutation(len(rows) - 1).tolist())]
+    expected, truth = Series().rows(*_opened(*_task(tmp_path / "sorted", rows, {"sold": settings, "price": settings})))
+    workspace, task = _task(tmp_path / "shuffled", shuffled, {"sold": settings, "price": settings})
+    received, received_truth = Series().rows(task, workspace.raw("shop"))
+    assert all(np.array_equal(received[name], cells) for name, cells in expected.items())
+    assert np.array_equal(received_truth, truth)
+    assert all(outcome.success for outcome in validate.validate(workspace, task).outcomes)
+
+
+def _opened(workspace: Workspace, task: Task) -> tuple[Task, Path]:
+    return task, workspace.raw("shop")
+
+
 @pytest.mark.parametrize("target", [{}, {"horizon": 3}, {"rise": True}])
 def test_rows_do_not_depend_on_the_size_of_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: dict[str, Any]

@@ -19,6 +19,7 @@ from tiltyard.config.draft.leakage import leakage_score
 from tiltyard.config.draft.reading import DraftTable, open_draft
 from tiltyard.data.tables.dialect import Dialect
 from tiltyard.errors import DataError, RequestError, TaskError, join_first
+from tiltyard.modeling.columns._datetime_format import times
 from tiltyard.modeling.columns.base import Column
 from tiltyard.workspace import Workspace
 
@@ -144,6 +145,10 @@ def _series_content(
 ) -> tuple[dict[str, Any], list[ColumnProfile]]:
     """Return the task of a forecast, and the profiles of all columns."""
     truth = table.profiles[request.target]
+    if timeline.sort:
+        moments = times(rows[timeline.order], timeline.time_format).to_numpy()
+        rows = rows.iloc[np.argsort(moments, kind="stable")]
+        table.notes.append(f"{timeline.order}: rows are sorted by time (sort: true)")
     if timeline.gaps or truth.missing:
         table.notes.append(f"{timeline.order}: gaps are filled with the value before (gaps: forward)")
     parts = table.read.get("dates", {}).get(timeline.order, [])

@@ -36,6 +36,7 @@ class Timeline:
     equal: bool  # whether all time steps are equal
     season: int | None
     gaps: bool = False  # whether steps or values are missing, which are then filled
+    sort: bool = False  # whether rows are not in order of time, and are then sorted
 
     def check_feature(self, profile: ColumnProfile) -> ColumnProfile:
         """Return the profile of a column, left out unless it is a number without missing values."""
@@ -72,17 +73,17 @@ def why_not(rows: pd.DataFrame, profiles: list[ColumnProfile], target: ColumnPro
         or target.missing > MAX_GAPS * target.rows,
         f"no forecast, which needs {MIN_ROWS} rows or more; received {len(rows)}": len(rows) < MIN_ROWS,
     }
-    reason = next((text for text, holds in reasons.items() if holds), None) or _disorder(rows, dates[0], other)
+    reason = next((text for text, holds in reasons.items() if holds), None) or _disorder(rows, dates[0])
     return reason and f"{join_first([date.name for date in dates])}: {reason}"
 
 
-def _disorder(rows: pd.DataFrame, date: ColumnProfile, other: str) -> str | None:
+def _disorder(rows: pd.DataFrame, date: ColumnProfile) -> str | None:
     """Return why times do not make one series."""
     moments = times(rows[date.name], _time_format(date))
     if not moments.is_unique:
         return f"no forecast, since times repeat; if the file holds several series: --time {date.name} --group COLUMN"
     if not moments.is_monotonic_increasing:
-        return f"no forecast, since the rows are not in order of time: sort the file by {date.name}; {other}"
+        return f"no forecast, since the rows are not in order of time; to sort and forecast them: --time {date.name}"
     return None
 
 
@@ -91,23 +92,29 @@ def _has_days(profile: ColumnProfile) -> bool:
 
 
 def from_column(rows: pd.DataFrame, time: ColumnProfile, group: str | None) -> Timeline:
-    """Return the series by a given column of times; raise if the times do not rise."""
+    """Return the series by a given column of times; raise if times repeat."""
     order, time_format = time.name, _time_format(time)
     moments = times(rows[order], time_format)
     if moments.isna().any():
         cell = rows[order][moments.isna()].iloc[0]
         raise DataError(f"{order}: expected a number or a date in every row; received {str(cell)[:40]!r}")
-    groups = rows[group].map(str) if group else np.zeros(len(rows))
-    steps = moments.groupby(groups).diff().dropna().to_numpy()
-    if len(steps) and (steps < 0).all():
-        raise DataError(f"{order}: expected the oldest row first; the newest comes first", f"sort the file by {order}")
-    if len(steps) and not (steps > 0).all():
+    steps = _steps_of_time(rows, moments, group)
+    if sort := bool((steps < 0).any()):
+        steps = _steps_of_time(rows, moments.sort_values(kind="stable"), group)
+    if repeated := int((steps == 0).sum()):
         where = "in each group" if group else "in the file; does it hold several series?"
-        hint = f"sort the file by {order}" + ("" if group else ", or name the column that separates them: --group")
-        raise DataError(f"{order}: expected times that rise {where}; {int((steps <= 0).sum())} do not", hint)
+        hint = f"keep one row for each {order}" + ("" if group else ", or name the column of the series: --group")
+        raise DataError(f"{order}: expected one row for each time {where}; {repeated:,} repeat the time before", hint)
     equal, gaps = _regularity(steps)
-    season = None if group else _season(rows[order], time_format)
-    return Timeline(order, group, time_format, equal=equal, season=season, gaps=gaps)
+    season = None if group else _season(rows[order].iloc[np.argsort(moments.to_numpy(), kind="stable")], time_format)
+    return Timeline(order, group, time_format, equal=equal, season=season, gaps=gaps, sort=sort)
+
+
+def _steps_of_time(rows: pd.DataFrame, moments: pd.Series[float], group: str | None) -> Array:
+    """Return the time between consecutive rows of each group."""
+    if not group:
+        return moments.diff().dropna().to_numpy()
+    return moments.groupby(rows[group].map(str).reindex(moments.index)).diff().dropna().to_numpy()
 
 
 def _regularity(steps: Array) -> tuple[bool, bool]:
@@ -133,6 +140,7 @@ def sections(timeline: Timeline, rows: pd.DataFrame, series: list[ColumnProfile]
     log = relative and values.min() > 0 and values.max() > MIN_GROWTH * values.min()
     common = {"type": "series", "window": window, "order": timeline.order}
     common |= {} if timeline.equal else {"steps": "rising"}
+    common |= {"sort": True} if timeline.sort else {}
     common |= {"gaps": "forward"} if timeline.gaps or any(s.missing for s in series) else {}
     common |= {"format": timeline.time_format} if timeline.time_format else {}
     common |= {"group": timeline.group} if timeline.group else {}

@@ -33,6 +33,9 @@ class Series(Column):
     format: str | None = Field(
         None, exclude_if=not_, description="The format of times in `order`, such as %d.%m.%Y, if not ISO 8601."
     )
+    sort: bool = Field(
+        False, exclude_if=not_, description="Sort the rows by time first; otherwise, rows out of order are refused."
+    )
     gaps: Literal["refuse", "forward", "linear"] = Field(
         "refuse",
         exclude_if="refuse".__eq__,
@@ -56,6 +59,8 @@ class Series(Column):
             raise ValueError("order: expected the column of times, by which groups are aligned; received none")
         if self.season and self.season > self.window:
             raise ValueError(f"season: expected at most {self.window}, the window; received {self.season}")
+        if self.sort and not self.order:
+            raise ValueError("order: expected the column of times, by which rows are sorted; received none")
         if self.gaps != "refuse" and (not self.order or self.steps != "equal"):
             raise ValueError("gaps: expected a column of times in `order`, and equal steps, to fill gaps in them")
         return self

@@ -41,7 +41,7 @@ class Series(Modality):
         column, path = _column(task), self.raw_file(folder)
         frame = table_reader.read(path, task.source.dialect, texts=_texts(task)).frame
         table_reader.require_columns(path, _required_columns(task), frame.columns)
-        frame = _filled(task, _numeric(task, frame))
+        frame = _arranged(task, frame)
         steps = _times(frame, column).groupby(_group_numbers(frame, column), sort=False).diff()
         frame["gap"] = (steps / (abs(steps.median()) or 1.0)).fillna(1.0).round(6)
         return frame
@@ -56,9 +56,7 @@ class Series(Modality):
         """Yield the same rows in chunks: windows overlap, so all of them take many times the memory of the series."""
         column, target = _column(task), task.target
         path, required = self.raw_file(folder), _required_columns(task)
-        frame = _filled(
-            task, _numeric(task, table_reader.read(path, task.source.dialect, required, _texts(task)).frame)
-        )
+        frame = _arranged(task, table_reader.read(path, task.source.dialect, required, _texts(task)).frame)
         min_values = column.window + target.horizon  # for one row
         long_enough = [places for places in _places_by_group(frame, column) if len(places) >= min_values]
         if not long_enough:
@@ -96,6 +94,18 @@ def _numeric(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
         cells = column.number.facts_of_cells(frame[name]) if written else frame[name]  # type: ignore[attr-defined]
         frame[name] = pd.to_numeric(cells, errors="coerce")
     return frame
+
+
+def _arranged(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with numbers, sorted and without gaps, as far as the task says so."""
+    return _filled(task, _sorted(_column(task), _numeric(task, frame)))
+
+
+def _sorted(column: SeriesColumn, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the table in order of time, if the task says so; rows of equal time stay in their order."""
+    if not column.sort:
+        return frame
+    return frame.iloc[np.argsort(_times(frame, column).to_numpy(), kind="stable")].reset_index(drop=True)
 
 
 def _filled(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
