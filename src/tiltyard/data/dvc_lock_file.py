@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tiltyard import files
+
 HEAD = "schema: '2.0'\nstages:\n"
 NAME = re.compile(r"^  ([\w.@-]+):\n", re.MULTILINE)
 BODY = re.compile(r"(    .*\n)*")  # lines of an entry are indented further
@@ -47,7 +49,7 @@ class ModifyYaml:
         yield {"schema": "2.0", "stages": stages}
         for name, entry in stages.changed.items():
             entries[name] = dumps_yaml({"stages": {name: entry}}).removeprefix("stages:\n")
-        Path(path).write_text(HEAD + "".join(entries.values()), encoding="utf-8")
+        files.write_text(Path(path), HEAD + "".join(entries.values()))
 
 
 class _Stages(dict[str, Any]):
