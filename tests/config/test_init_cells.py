@@ -241,7 +241,9 @@ def test_too_many_rows_without_a_target_are_refused(workspace: Workspace) -> Non
     assert sum(prepare.prepare(workspace, loader.load(workspace, "any"))["rows"].values()) == 80
     text = workspace.task_file("any").read_text(encoding="utf-8").replace("0.31", "0.1")
     workspace.task_file("any").write_text(text, encoding="utf-8")
-    with pytest.raises(DataError, match="expected a y in at least 90% of the rows; it is missing in 20 of 100"):
+    with pytest.raises(
+        DataError, match=r"expected a target \(y\) in at least 90% of the rows; it is missing in 20 of 100"
+    ):
         prepare.prepare(workspace, loader.load(workspace, "any"))
 
 

@@ -133,7 +133,7 @@ def test_absolute_paths_and_fsspec_addresses_work(
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("t.xlsx", r"source\.path: expected a name that ends in one of \.csv, .*; received t\.xlsx"),
+        ("t.ods", r"source\.path: expected a name that ends in one of \.csv, .*; received t\.ods"),
         ("t.gz", "expected a name that ends in one of"),
         ("tasks/gone.csv", "no file tasks/gone.csv: looked in .*/tasks"),
         ("folder.csv", "source.path: expected a file; received the folder folder.csv"),

@@ -62,7 +62,7 @@ def test_variant_is_judged_beside_the_champion(space: Workspace, monkeypatch: py
 def test_faster_variant_becomes_champion(space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A variant that passes all checks is packaged and promoted; its card names its origin."""
     monkeypatch.setattr(duel_setup, "time_ratios", lambda *_: {1: 0.5, 32: 0.5})
-    monkeypatch.setattr(package, "package", lambda w, t, _: random_models.write_package(w, t))
+    monkeypatch.setattr(package, "package", lambda w, t, *_, **__: random_models.write_package(w, t))
     passed = Observation(True, "expected 1; received 1", 1.0, 1.0)
     for name in UNTRAINED:  # checks that a random model would fail
         monkeypatch.setattr(type(plugins.load("checks", name)()), "observe", lambda *_: passed)

@@ -319,11 +319,14 @@ def test_invalid_text_tasks_are_rejected(tmp_path: Path, content: Json, changes:
 
 
 def test_too_long_or_missing_targets_are_rejected(tmp_path: Path) -> None:
-    """The error names the row and the length."""
+    """The error names the row and the length, or how many are missing."""
     space, task = create_task(tmp_path, TRANSLATION_TASK)
-    for output, message in (("2024-01-01T00", "row 1 holds 13 characters"), ("", "row 1 holds none")):
+    for output, message in (
+        ("2024-01-01T00", "target.length: iso: expected 1 to 10 characters; row 1 holds 13 characters"),
+        ("", r"expected a target \(iso\) in at least 95% of the rows; it is missing in 1 of 2"),
+    ):
         files.write_text(space.raw("words") / "table.csv", f"written,iso\n1 May 2000,2000-05-01\n2 May 2000,{output}\n")
-        with pytest.raises(DataError, match=f"target.length: iso: expected 1 to 10 characters; {message}"):
+        with pytest.raises(DataError, match=message):
             prepare.prepare(space, task)
 
 

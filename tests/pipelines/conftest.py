@@ -59,6 +59,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _server: None) -> W
 def _run_once(tmp_path_factory: pytest.TempPathFactory, _server: None) -> tuple[Workspace, dict[str, TaskOutcome]]:
     """A project in which the pipeline was run for two tasks, and the results."""
     workspace = new_project(tmp_path_factory.mktemp("run"))
+    edit_task(workspace, "iris", {"train.epochs": 150, "train.patience": 50})  # enough for a promotion
     with without_coverage():
         return workspace, {row.task: row for row in run(workspace, ["diabetes", "iris"])}
 

@@ -82,7 +82,9 @@ class Table(Modality):
             if known.any():
                 yield _parsed(task, table, part, start, known)
         if self.dropped > task.target.drop_missing * self.rows_read:
-            expected = f"expected a {task.target.column} in at least {1 - task.target.drop_missing:.0%} of the rows"
+            expected = (
+                f"expected a target ({task.target.column}) in at least {1 - task.target.drop_missing:.0%} of the rows"
+            )
             raise DataError(
                 f"{expected}; it is missing in {self.dropped:,} of {self.rows_read:,}",
                 hint="find the missing targets, or raise target.drop_missing to leave these rows out",
