@@ -1,4 +1,7 @@
-"""Error messages for validation errors of pydantic: key, expected, and received value."""
+"""Error messages for validation errors of pydantic: key, expected, and received value.
+
+An unknown key is refused, with the nearest known one, by the base class of all sections, in settings.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Expectations that a task implies: from its rows, the bounds and values of its columns, and its target."""
+"""Expectations that a task implies: from its rows, the bounds and values of its columns, and its target.
+
+Those of one column are in its class, in modeling/columns/.
+"""
 
 from __future__ import annotations
 

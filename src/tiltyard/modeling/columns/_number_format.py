@@ -1,6 +1,7 @@
 """Formats of numbers as people write them: separators, currencies and units, negatives in parentheses, durations.
 
-A file and a request are read by the same regular expression: one cell by Python, a whole column by Arrow.
+A file and a request are read by the same regular expression: one cell by Python, a whole column by Arrow. Styles of
+numbers that a CSV file has throughout, such as decimal commas, are found in data/tables/column_types.py.
 """
 
 from __future__ import annotations
