@@ -29,6 +29,11 @@ BEFORE = {
     "model": {"family": "bow", "embedding": 32, "units": [32], "dropout": 0.3},
     "train": {"epochs": 100, "batch_size": 64, "learning_rate": 0.003, "patience": 15, "schedule": "plateau"},
 }
+CAUTION = (
+    "That texts of more than 60 words are read without characters was decided after film reviews had .785 on these "
+    "sealed rows, so their figure is optimistic; the other two rows were measured before that "
+    "change, which does not concern their short texts."
+)
 HEAD = (
     "| texts | rows | draft | reference | TF-IDF of words | of words and characters | bag of words (the draft before) |"
 )
@@ -39,7 +44,7 @@ def main() -> None:
     about = " ".join((__doc__ or "").split("\n\n")[2].split(". ", 1)[1].split())
     accuracy = "Accuracy on the sealed rows, a fifth of all, one seed."
     rows = {title: partial(_row, title) for title in SETS}
-    drafted.write_table("TEXTS", "Texts in small numbers", f"{accuracy} {about}", HEAD, rows)
+    drafted.write_table("TEXTS", "Texts in small numbers", f"{accuracy} {about} {CAUTION}", HEAD, rows)
 
 
 def _row(title: str) -> str:
