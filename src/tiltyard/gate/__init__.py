@@ -1,5 +1,5 @@
 """The promotion gate: checks of a challenger against the champion, the verdict, and the promotion.
 
 Nothing here trains or serves.
-Start with judge.py and promote.py; the bootstrap that compares two models is in modeling/metrics/bootstrap.py.
+Start with judge.py and promote.py.
 """
