@@ -78,6 +78,17 @@ def test_killed_run_resumes_to_the_same_result(workspace: Workspace, name: str, 
     assert not workspace.state(name, "train").exists()
 
 
+def test_killed_blend_resumes_to_the_same_version(workspace: Workspace) -> None:
+    """The state of the network is valid with references, and their weights are the same after a kill."""
+    edit_task(workspace, "iris", {"model.blend_references": True})
+    out = _prepared(workspace, "iris", epochs=14, patience=3, learning_rate=0.02)
+    train_tasks(workspace, "iris")
+    uninterrupted = files.read_json(out / "training.json"), (out / "model.onnx").read_bytes()
+    _kill_after_epoch(workspace, "iris", 4)
+    train_tasks(workspace, "iris")
+    assert (files.read_json(out / "training.json"), (out / "model.onnx").read_bytes()) == uninterrupted
+
+
 @pytest.mark.smoke
 @pytest.mark.nightly
 def test_kill_during_one_of_several_fits_resumes_to_the_same_result(workspace: Workspace) -> None:

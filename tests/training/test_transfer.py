@@ -72,6 +72,31 @@ def test_unfrozen_last_block_is_trained(trained_project: Workspace) -> None:
     assert [name for (name, was), (_, now) in pairs if was != now] == [["conv2d_1", "kernel"]]
 
 
+def test_base_may_be_blended_with_references() -> None:
+    """Of a base that is averaged with references, the layers of its network are used."""
+    names, message = run_in_process(_layers_of_base)
+    assert names == ["features", "standard"]
+    assert message == "base: expected a network; the model of digits consists of references or of an ensemble"
+
+
+def _layers_of_base() -> tuple[list[str], str]:
+    """Return the layers of the network in a blend, and the error for a blend without one."""
+    import keras
+
+    from tiltyard.modeling.models.transfer import _network_part
+    from tiltyard.training.blend import combine
+
+    features = keras.Input((4,), name="features")
+    body = keras.Model(features, keras.layers.Rescaling(2.0, name="standard")(features))
+    other = keras.Model(features, features * 1.0)
+    part = _network_part(combine([body, other, other], [0.5, 0.2, 0.3]), "digits")
+    try:
+        _network_part(combine([body, other, other], [0.0, 0.4, 0.6]), "digits")
+    except ValueError as error:
+        return [layer.name for layer in part.layers], str(error)
+    return [], ""
+
+
 def test_unsuitable_base_is_refused(trained_project: Workspace) -> None:
     """A base that is not trained, has another image size or no convolutions is refused with the reason."""
     _transfer_task(trained_project, TRANSFER | {"base": "nobody"})

@@ -163,6 +163,7 @@ class Task(Settings):
             _fit,
             _ngrams,
             _reference,
+            _blend,
             _folds,
             _rows,
             _gate,
@@ -302,6 +303,20 @@ def _reference(task: Task) -> str:
         if value:
             return f"train.{key}: expected none for the family reference, which has no epochs; remove it"
     return ""
+
+
+def _blend(task: Task) -> str:
+    """Check that there are references which the network can be averaged with, in one graph."""
+    if not task.model.blend_references:
+        return ""
+    reads = getattr(next(iter(task.columns.values())), "by", "") if task.modality == "text" else "ngrams"
+    reasons = {
+        "the family reference, which is one itself": not task.model.trained_by_epochs,
+        f"{task.problem}, since no reference predicts texts": task.problem_type.targets == "text",
+        f"texts that are read by {reads} (references read by: ngrams)": reads != "ngrams",
+    }
+    why = next((text for text, holds in reasons.items() if holds), "")
+    return f"model.blend_references: expected false for {why}; received true" if why else ""
 
 
 def _folds(task: Task) -> str:

@@ -14,6 +14,7 @@ from tiltyard.config.task import Task
 from tiltyard.errors import DataError
 from tiltyard.modeling.inference.held_out import HeldOut
 from tiltyard.preparation.training_rows import TrainingRows
+from tiltyard.training import blend
 from tiltyard.training.fit import RunPaths, fit
 
 Fold = tuple[Array, ...]
@@ -33,7 +34,8 @@ def cross_validate(task: Task, parts: TrainingRows, paths: RunPaths) -> list[Hel
             digest=f"{parts.digest} fold {number} of {task.train.folds}",
         )
         fitted = fit(_without_statistics(task), fold_rows, paths.inside(f"fold-{number}"))
-        outputs = network.outputs(network.build_inference(task.model, fitted.body, parts.encoder), features[held_out])
+        body = blend.blend(task, fold_rows, fitted.body)[0] if task.model.blend_references else fitted.body
+        outputs = network.outputs(network.build_inference(task.model, body, parts.encoder), features[held_out])
         results.append(HeldOut(truth[held_out], outputs, truth[train]))
     return results
 

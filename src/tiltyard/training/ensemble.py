@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,14 +15,15 @@ if TYPE_CHECKING:
 STEPS, RATE = 2000, 0.1
 
 
-def join(bodies: list[keras.Model], shares: list[float]) -> keras.Model:
-    """Build a model whose output is the weighted mean of the outputs of others."""
+def join(bodies: list[keras.Model], shares: list[float], names: Sequence[str] = ()) -> keras.Model:
+    """Build a model whose output is the weighted mean of the outputs of others; `names` are those of its layers."""
     import keras
 
+    names = names or [f"member_{place}" for place, _ in enumerate(bodies, start=1)]
     features = keras.Input(bodies[0].input_shape[1:], name="features")
     outputs = []
-    for place, (body, share) in enumerate(zip(bodies, shares, strict=True), start=1):
-        member = keras.Model(body.input, body.output, name=f"member_{place}")
+    for body, share, name in zip(bodies, shares, names, strict=True):
+        member = keras.Model(body.input, body.output, name=name)
         outputs.append(keras.layers.Rescaling(share, dtype="float32")(member(features)))
     return keras.Model(features, keras.layers.Add(dtype="float32")(outputs))
 

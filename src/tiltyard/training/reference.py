@@ -25,8 +25,6 @@ TOLERANCE = 1e-3  # of scores, relative to the largest: float32 beside float64
 
 def fit_reference(task: Task, parts: TrainingRows) -> tuple[keras.Model, dict[str, Any]]:
     """Return the model and the record of its training, which counts as one epoch."""
-    from tiltyard.training.reference_graphs import scores_model
-
     later, truth = parts.validation[0][:MAX_VALIDATION], parts.validation[1][:MAX_VALIDATION]
     subject = task.reference_subject(parts.encoder)
     fitted = base.best(subject, parts.train, lambda reference: subject.loss(truth, reference.scores(later)))
@@ -35,9 +33,7 @@ def fit_reference(task: Task, parts: TrainingRows) -> tuple[keras.Model, dict[st
             f"model: reference: no reference takes {base.width(parts.train[0])} features and {subject.units} outputs",
             hint="set another model.family",
         )
-    scores = scores_model(fitted.model, parts.train[0].shape[1:])
-    compare(scores, fitted, sample_rows(parts.validation, COMPARED_ROWS)[0])
-    body = _activated(scores, task.output)
+    body = build_reference(fitted, parts, task.output)
     losses = baseline_losses(Objective.of(task, parts.encoder), parts, body)
     record = {
         "epochs": 1,
@@ -49,6 +45,16 @@ def fit_reference(task: Task, parts: TrainingRows) -> tuple[keras.Model, dict[st
         "reference": fitted.name,
     }
     return body, {**record, "diagnosis": diagnose(losses, record, [])}
+
+
+def build_reference(fitted: base.FittedReference, parts: TrainingRows, output: str) -> keras.Model:
+    """Return a fitted reference as a Keras model with the outputs of a network: `output` is its activation."""
+    from tiltyard.training.reference_graphs import full_precision, scores_model
+
+    with full_precision():
+        scores = scores_model(fitted.model, parts.train[0].shape[1:])
+        compare(scores, fitted, sample_rows(parts.validation, COMPARED_ROWS)[0])
+        return _activated(scores, output)
 
 
 def _activated(scores: keras.Model, output: str) -> keras.Model:

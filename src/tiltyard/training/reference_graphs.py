@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +19,19 @@ from tiltyard.modeling.references.text_ngrams import TextNgrams
 
 if TYPE_CHECKING:
     import keras
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Build layers that compute in 32 bits also where a network is trained in mixed precision."""
+    import keras
+
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def scores_model(reference: Reference, shape: tuple[int, ...]) -> keras.Model:

@@ -17,7 +17,7 @@ from tiltyard.modeling.inference import decision_threshold, held_out
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.problems.classification import probabilities
 from tiltyard.preparation.training_rows import TrainingRows
-from tiltyard.training import backend, ensemble
+from tiltyard.training import backend, blend, ensemble
 from tiltyard.training.constant_baseline import baseline_losses
 from tiltyard.training.cross_validation import cross_validate
 from tiltyard.training.diagnosis import diagnose
@@ -109,9 +109,18 @@ def _set_up(task: Task) -> None:
 
 
 def fit_all(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[keras.Model, dict[str, Any]]:
-    """Fit the model or all members of an ensemble; return it with the record of the training."""
+    """Fit a reference, a network, or both; return the model with the record of the training."""
     if not task.model.trained_by_epochs:
         return fit_reference(task, parts)
+    body, record = _fit_networks(task, parts, paths)
+    if not task.model.blend_references:
+        return body, record
+    body, blended = blend.blend(task, parts, body)
+    return body, {**record, "parameters": body.count_params(), "blend": blended}
+
+
+def _fit_networks(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[keras.Model, dict[str, Any]]:
+    """Fit the network or all members of an ensemble."""
     if task.train.members == 1:
         fitted = fit(task, parts, paths)
         losses = baseline_losses(Objective.of(task, parts.encoder), parts, fitted.body)
@@ -125,14 +134,14 @@ def fit_all(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[keras.Mod
 
 
 def _joined(
-    objective: Objective, parts: TrainingRows, members: list[FitResult], blend: Literal["mean", "weighted"]
+    objective: Objective, parts: TrainingRows, members: list[FitResult], weighting: Literal["mean", "weighted"]
 ) -> tuple[keras.Model, dict[str, Any]]:
     """Combine the members; the record is that of the first, with a summary of each."""
     from tiltyard.training import network
 
     outputs = np.stack([network.outputs(member.body, parts.validation[0]) for member in members])
     targets = objective.core_targets(parts.validation[1])
-    shares = ensemble.learn_shares(outputs, targets, blend)
+    shares = ensemble.learn_shares(outputs, targets, weighting)
     body = ensemble.join([member.body for member in members], shares)
     record, names = members[0].record, ("seed", "epochs", "best_epoch", "stopped_early")
     summaries = [

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tiltyard.workspace import Workspace
 
 Output = Literal["linear", "sigmoid", "softmax"]
+NETWORK = "network"  # name of the layer that holds the network, if a model averages it with references
 
 
 class Model(Settings):
@@ -30,6 +31,11 @@ class Model(Settings):
 
     family: str
     output: Output | None = Field(None, description="Activation of the last layer; the problem's default if unset.")
+
+    blend_references: bool = Field(
+        default=False,
+        description="Average the outputs of the network with those of the references, weighted by validation rows.",
+    )
 
     def adapt(self, rows: Array) -> None:
         """Compute what `build` needs to know of standardised training rows; by default nothing."""

@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr, SerializeAsAny, field_validator, model_
 from tiltyard import plugins
 from tiltyard.errors import TrainingError
 from tiltyard.modeling.models._layers import DenseLayers
-from tiltyard.modeling.models.base import Model
+from tiltyard.modeling.models.base import NETWORK, Model
 
 if TYPE_CHECKING:
     import keras
@@ -58,6 +58,8 @@ class Transfer(DenseLayers):
     def _check_base(self) -> Transfer:
         if self.weights_of == "imagenet" and self.base not in NETWORKS:
             raise ValueError(f"base: expected {' or '.join(NETWORKS)} with imagenet; received {self.base}")
+        if isinstance(self.base, Model) and self.base.blend_references:
+            raise ValueError("base.blend_references: expected false; set model.blend_references, for the whole model")
         return self
 
     @property
@@ -101,11 +103,19 @@ class Transfer(DenseLayers):
             return _imagenet(self.base, features)
         if self._base_path is None:
             raise TrainingError(f"model.base: call inherit before build: it finds the weights of {self.base}")
-        base_model = keras.saving.load_model(self._base_path, compile=False)
+        base_model = _network_part(keras.saving.load_model(self._base_path, compile=False), str(self.base))
         if base_model.input_shape != features.shape:
             expected, received = base_model.input_shape[1:], features.shape[1:]
             raise ValueError(f"base: expected images of {expected}, as in {self.base}; received {received}")
         return features, feature_extractor(base_model, base_model.get_layer("standard").output)
+
+
+def _network_part(model: keras.Model, task: str) -> keras.Model:
+    """Return the network of a trained task, which may be averaged with references."""
+    names = [layer.name for layer in model.layers]
+    if "standard" not in names and NETWORK not in names:
+        raise ValueError(f"base: expected a network; the model of {task} consists of references or of an ensemble")
+    return model.get_layer(NETWORK) if NETWORK in names else model
 
 
 def feature_extractor(model: keras.Model, start: keras.KerasTensor) -> keras.Model:
