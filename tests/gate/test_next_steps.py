@@ -95,6 +95,10 @@ def test_next_steps_depend_on_the_failed_checks(workspace: Workspace) -> None:
     assert "tiltyard search iris --apply" in next_steps(workspace, searchable, verdict("HOLD", "champion")).commands
     lost = next_steps(workspace, searchable, verdict("HOLD", "reference")).commands
     assert "or model: {family: reference}, which serves the reference" in lost["edit tasks/iris.yaml"]
+    assert "model.blend_references: true, which averages the network" in lost["edit tasks/iris.yaml"]
+    edit_task(workspace, "iris", {"model.blend_references": True})
+    lost = next_steps(workspace, loader.load(workspace, "iris"), verdict("HOLD", "reference")).commands
+    assert "model.blend_references" not in lost["edit tasks/iris.yaml"]
     assert not next_steps(workspace, task, verdict("PROMOTE")).commands
     assert not next_steps(workspace, task, verdict("HOLD", champion="new")).commands
 

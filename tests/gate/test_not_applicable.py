@@ -41,6 +41,11 @@ REASONS: list[tuple[str, Make, str]] = [
     ("drift", labels(more={"inputs": {"why": "they are images"}}), "they are images"),
     ("fairness", labels(), "gate.sensitive names no column"),
     ("generalization_gap", labels(more={"train": 9.0}), "nothing was gained over the baseline on the training rows"),
+    (
+        "generalization_gap",
+        labels(more={"facts": {**FACTS, "blend": {"parts": [{"model": "boosted trees", "weight": 0.3}]}}}),
+        "boosted trees know most training rows by heart, and still predict new rows",
+    ),
     ("live_quality", labels(), "expected at least 200 ground truths of each version; received too few"),
     ("mcnemar", numbers, "regression has no labels"),
     ("mcnemar", labels(), "there is no champion yet"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from tiltyard import files, plugins
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError, TaskError
 from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
+from tiltyard.figures import Figure
 from tiltyard.files import Json
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.preparation.sealed_test import read_test
@@ -81,8 +82,8 @@ def _unsupported_reason(method: ExplanationMethod, model: ExplainedModel) -> str
     path = model.workspace.out(model.task.name, "train") / KERAS_FILE
     if method.needs_keras and not path.is_file():
         return f"it needs {KERAS_FILE}, which is not here"
-    if method.needs_keras and not model.task.model.trained_by_epochs:
-        return f"it needs a network with gradients; the family is {model.task.model.family}"
+    if method.needs_keras and not model.network_weight:
+        return "it needs a network with gradients; the model consists of references alone"
     return method.unsupported_reason(model)
 
 
@@ -120,7 +121,15 @@ def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
 
 def _figures(method: ExplanationMethod, model: ExplainedModel, rows: list[Row]) -> Iterator[tuple[int | None, Any]]:
     for figure in method.of_model(model):
-        yield None, figure
+        yield None, _about_network(figure, method, model)
     for row in rows:
         for figure in method.of_row(model, row):
-            yield row.number, figure
+            yield row.number, _about_network(figure, method, model)
+
+
+def _about_network(figure: Figure, method: ExplanationMethod, model: ExplainedModel) -> Figure:
+    """Say so if a figure shows only the network of a blend: references have neither layers nor useful gradients."""
+    if not method.needs_keras or model.network_weight == 1:
+        return figure
+    text = f"{figure.text} It shows only the network, whose weight in the model is {model.network_weight:.2f}."
+    return replace(figure, text=text)

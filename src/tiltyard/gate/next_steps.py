@@ -54,9 +54,7 @@ def _changes(task: Task, fit: str, failed: set[str]) -> dict[str, str]:
     again = f"then: tiltyard run {task.name}"
     if "test_reuse" in failed:
         return {f"tiltyard fetch {task.name}; tiltyard prepare {task.name} --reseal": again}
-    reference = (
-        ", or model: {family: reference}, which serves the reference" if _lost_to_reference(task, failed) else ""
-    )
+    reference = _served_reference(task) if _lost_to_reference(task, failed) else ""
     if task.search and not reference:
         return {f"tiltyard search {task.name} --apply": again}
     return {f"edit tasks/{task.name}.yaml": f"{SETTINGS[fit]}{reference}; {again}"}
@@ -64,3 +62,11 @@ def _changes(task: Task, fit: str, failed: set[str]) -> dict[str, str]:
 
 def _lost_to_reference(task: Task, failed: set[str]) -> bool:
     return "reference" in failed and task.model.trained_by_epochs
+
+
+def _served_reference(task: Task) -> str:
+    """Return the settings that use the reference."""
+    served = ", or model: {family: reference}, which serves the reference"
+    if task.model.blend_references:
+        return served
+    return f", or model.blend_references: true, which averages the network with the references{served}"

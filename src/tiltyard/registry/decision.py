@@ -54,6 +54,18 @@ class _Override(_Record):
     failed: list[str]
 
 
+class _Blend(_Record):
+    """What a model consists of that averages a network with references, in words."""
+
+    summary: str
+
+
+class _Facts(_Record):
+    """The facts about a model that are read later."""
+
+    blend: _Blend | None = None
+
+
 class _Evidence(_Record):
     """The evidence that is read later; other keys are only stored."""
 
@@ -64,6 +76,7 @@ class _Evidence(_Record):
     code: str | None = None
     challenge: dict[str, Any] | None = None
     override: _Override | None = None
+    facts: _Facts | None = None
 
 
 def _matches(kind: Any) -> Callable[[Value], Value]:

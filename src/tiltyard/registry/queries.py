@@ -8,7 +8,7 @@ from tiltyard.config import loader, task_list
 from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError, TiltyardError
 from tiltyard.registry.aliases import resolve_version
-from tiltyard.registry.decision import TRAFFIC_VERDICTS
+from tiltyard.registry.decision import TRAFFIC_VERDICTS, Decision
 from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace
 
@@ -38,7 +38,15 @@ def _row(workspace: Workspace, name: str) -> dict[str, Any]:
         "mistake": mistake.message if mistake else None,
         "hint": mistake.hint if mistake else None,
         "override": decision.evidence.get("override") if decision else None,
+        "consists_of": _consists_of(decisions, decision.version) if decision else None,
     }
+
+
+def _consists_of(decisions: list[Decision], version: str) -> str | None:
+    """Return the parts of a version that averages a network with references, in words; None for other models."""
+    promoted = [decision for decision in decisions if decision.version == version and decision.verdict == "PROMOTE"]
+    facts: dict[str, Any] = promoted[-1].evidence.get("facts") or {} if promoted else {}
+    return facts["blend"]["summary"] if facts.get("blend") else None
 
 
 def recorded_override(workspace: Workspace, task: str, version: str) -> dict[str, Any] | None:

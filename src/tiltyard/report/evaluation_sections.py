@@ -65,6 +65,7 @@ def sections(task: Task, report: Json, training: Json, predictions: Predictions,
         ),
         Section("Cross-validation", _fold_table(task, report.get("folds"))),
         Section("Ensemble members", _ensemble_table(training)),
+        Section("Network and references", _blend_table(training.get("blend"))),
         Section("Provenance", _provenance_table(report, training)),
     ]
 
@@ -222,6 +223,17 @@ def _ensemble_table(training: Json) -> str:
         render_table([{"member": number, **member} for number, member in enumerate(members, 1)])
         + f'<p class="soft">{note}</p>'
     )
+
+
+def _blend_table(blend: Json | None) -> str:
+    """Return a table of the parts of a model that averages a network with references."""
+    if not blend:
+        return ""
+    note = (
+        f"The model is the weighted mean of their outputs, and has a loss of {format_number(blend['loss'])} on "
+        f"{blend['validation_rows']:,} validation rows. The curves and the diagnosis are those of the network."
+    )
+    return render_table(blend["parts"]) + f'<p class="soft">{escape(note)}</p>'
 
 
 def _provenance_table(report: Json, training: Json) -> str:

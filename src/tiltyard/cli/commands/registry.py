@@ -29,6 +29,8 @@ def status(as_json: bool) -> None:
                 click.echo(
                     f"{row['task']}: {row['version']} is champion by override of {word['who']}: {word['reason']}"
                 )
+            if row["consists_of"]:
+                click.echo(f"{row['task']}: {row['version']} consists of {row['consists_of']}")
             if row["mistake"]:
                 print_error(TiltyardError(row["mistake"], row["hint"]))
 

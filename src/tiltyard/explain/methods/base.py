@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from tiltyard import environment
+from tiltyard import environment, files
 from tiltyard.arrays import Array, Rows, take_rows
 from tiltyard.config.task import Task
 from tiltyard.figures import Figure
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.metrics.base import Context
+from tiltyard.modeling.models.base import NETWORK
 from tiltyard.preparation.sealed_test import TestRows
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.workspace import Workspace
@@ -54,11 +55,26 @@ class ExplainedModel:
 
     @cached_property
     def network(self) -> keras.Model:
-        """The model as a Keras network, which has layers and gradients."""
+        """The model as a Keras network, which has layers and gradients; of a blend with references, the network."""
         with environment.suppress_native_output():
             import keras
 
-            return keras.saving.load_model(self.workspace.out(self.task.name, "train") / "model.keras", compile=False)
+            from tiltyard.training.network import build_inference
+
+            path = self.workspace.out(self.task.name, "train") / "model.keras"
+            model = keras.saving.load_model(path, compile=False)
+            if self.network_weight == 1:
+                return model
+            return build_inference(self.task.model, model.get_layer(NETWORK), self.data.encoder)
+
+    @cached_property
+    def network_weight(self) -> float:
+        """The weight of the network in the model: less than 1 if it is averaged with references."""
+        if not self.task.model.trained_by_epochs:
+            return 0.0
+        path = self.workspace.out(self.task.name, "train") / "training.json"
+        parts = files.read_json(path).get("blend", {}).get("parts", []) if path.is_file() else []
+        return next((float(part["weight"]) for part in parts if part["model"] == NETWORK), 1.0)
 
     @cached_property
     def network_view(self) -> NetworkView:

@@ -172,6 +172,7 @@ def _provenance(model: Model, report: Json, training: Json) -> str:
         "data (SHA-256)": report["data"],
         "test part (SHA-256)": report["test"],
         "family": f"{model.family}: {settings or training.get('reference', 'defaults')}",
+        **({"consists of": training["blend"]["summary"]} if "blend" in training else {}),
         "training": f"{training['epochs']} epochs, best {training['best_epoch']}, seed {training['seed']}",
         "parameters": training["parameters"],
         **({"variant": "{kind} of {of}".format(**training["variant"])} if "variant" in training else {}),
