@@ -275,6 +275,7 @@ def test_monthly_rows_are_a_series(workspace: Workspace) -> None:
     content = _forecast(workspace, months())
     sold = content["columns"].pop("sold")
     assert content["problem"] == "forecasting"
+    assert content["model"]["blend_references"]
     assert sold.pop("bounds")
     own = {"relative": True, "log": True, "season": 12}
     assert sold == {"type": "series", "window": 12, "order": "month", "format": "%d.%m.%Y", **own}

@@ -37,3 +37,8 @@ def test_more_rows_get_fewer_epochs_and_larger_batches() -> None:
     trains = [table_network.sections(rows, _features(5))["train"] for rows in (500, 3_000, 10_000, 60_000, 200_000)]
     assert [train["epochs"] for train in trains] == sorted((train["epochs"] for train in trains), reverse=True)
     assert [train["batch_size"] for train in trains] == sorted(train["batch_size"] for train in trains)
+
+
+def test_tables_are_drafted_with_references() -> None:
+    """The drafted network is averaged with boosted trees and a linear model."""
+    assert table_network.sections(600, _features(5))["model"]["blend_references"]

@@ -145,6 +145,7 @@ def _series_content(
 ) -> tuple[dict[str, Any], list[ColumnProfile]]:
     """Return the task of a forecast, and the profiles of all columns."""
     truth = table.profiles[request.target]
+    table.notes.append(table_network.BLEND)
     if timeline.sort:
         moments = times(rows[timeline.order], timeline.time_format).to_numpy()
         rows = rows.iloc[np.argsort(moments, kind="stable")]
@@ -183,6 +184,7 @@ def _rows_content(
     dates = {} if request.time in table.read.get("dates", {}) else table.read.pop("dates", {})
     traits = [by_name.get(profile.name, profile) for profile in traits if profile.name not in dates]
     sections = _sections(target, _split(request, problem, traits), features, rows)
+    table.notes.extend([table_network.BLEND] if sections["model"].get("blend_references") else [])
     return _content(request, problem, rows, sections, table.read), traits
 
 

@@ -27,6 +27,10 @@ SIZES = [
     Size(100_000, 128, 0.0, 256, 30, 5),
     Size(math.inf, 128, 0.0, 512, 20, 3),
 ]
+BLEND = (
+    "the model averages a network, boosted trees and a linear model, weighted by validation rows; "
+    "for the network alone, remove model.blend_references"
+)
 WIDE = 50  # numbers; of more, most matter little: learned input scales select, and embeddings are shorter
 INPUT_RATE = 32.0
 
@@ -43,6 +47,7 @@ def sections(rows: int, features: list[ColumnProfile]) -> dict[str, Any]:
         "embedding_size": 4 if numbers > WIDE else 8,
         **({"input_rate": INPUT_RATE} if numbers > WIDE else {}),
         "bins": 8 if rows <= SIZES[0].rows or numbers > WIDE else 16,
+        "blend_references": True,
     }
     # a quarter of the rows at most: several steps in each epoch
     batch = min(size.batch, max(1, 2 ** int(math.log2(max(1, rows * 0.25)))))

@@ -156,7 +156,7 @@ def sections(timeline: Timeline, rows: pd.DataFrame, series: list[ColumnProfile]
         "columns": columns,
         "target": {"column": target.name, **({"log": True} if log else {})},
         "split": {"kind": "chronological", "test": share, "validation": share},
-        "model": {"family": "rnn" if len(values) >= 1000 else "mlp", "units": [32]},
+        "model": {"family": "rnn" if len(values) >= 1000 else "mlp", "units": [32], "blend_references": True},
         "serve": {"example": example if others else example[target.name]},
     }
 
