@@ -82,7 +82,7 @@ def test_images_of_one_size_are_not_resized(workspace: Workspace) -> None:
     assert content["columns"] == {"image": {"type": "image", "height": 10, "width": 12, "channels": 3}}
     assert content["target"] == {"column": "label", "classes": ["cat", "dog", "emu"]}
     assert (content["problem"], content["split"]) == ("classification", {"kind": "stratified"})
-    assert content["model"] == {"family": "histograms", "places": True}
+    assert content["model"] == {"family": "histograms", "places": True, "blend_references": True}
     assert "augment" not in content["train"]
     assert "class_weights" not in content["train"]
     assert content["gate"]["metric"] == "accuracy"
@@ -104,7 +104,7 @@ def test_places_are_counted_only_if_they_tell_labels_apart(workspace: Workspace)
         file = io.BytesIO()
         Pillow.fromarray(pixels.astype("uint8"), "RGB").save(file, "PNG")
         content[f"{'rgb'[number % 3]}/{number}.png"] = file.getvalue()
-    assert draft(workspace, content)["model"] == {"family": "histograms", "places": False}
+    assert draft(workspace, content)["model"] == {"family": "histograms", "places": False, "blend_references": True}
 
 
 def test_more_images_of_each_label_are_read_by_convolutions(
@@ -137,7 +137,7 @@ def test_images_of_many_sizes_are_resized(workspace: Workspace) -> None:
     assert column == {"type": "image", "height": 72, "width": 96, "channels": 3, "resize": True}
     assert drafted["train"]["class_weights"] == "balanced"
     assert drafted["gate"]["metric"] == "balanced_accuracy"
-    assert drafted["model"] == {"family": "histograms", "places": True}
+    assert drafted["model"] == {"family": "histograms", "places": True, "blend_references": True}
     task = loader.load(workspace, "pets")
     assert not [finding for finding in check.check(workspace, task).findings if finding.code == "images"]
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DRAWS = 100  # resamples of the validation rows
 STEPS = 10  # within a resample, weights are multiples of a tenth
+DISTRUST = 2.0  # times the loss of the network / root of the rows, which is added to it
 SMALLEST = 0.05  # a part of less weight costs time and improves little: it is left out
 
 LossOfRows = Callable[[Array], Array]  # the loss of each row, of outputs
@@ -72,13 +73,13 @@ def learn_weights(outputs: Array, losses: LossOfRows, independent: float) -> lis
 
     They are the mean of the best weights of many resamples of the rows. If the rows do not tell the parts apart, the
     best weights differ from resample to resample, and their mean is in the middle. The same rows have chosen the epoch
-    of the network, the first part, so they see less of its loss than new rows do: 1 / root of the number of
-    `independent` rows is added to it. Of a series, these are the windows that do not overlap.
+    of the network, the first part, and see less of its loss than new rows do, by more if `independent` rows are few.
+    Of a series, these are the windows that do not overlap.
     """
     grid = _grid(len(outputs))
     table = np.stack([losses(np.tensordot(weights, outputs, 1)) for weights in grid])  # (weights, rows)
     rows = table.shape[1]
-    table *= 1 + grid[:, :1] / np.sqrt(max(1.0, independent))
+    table *= 1 + DISTRUST * grid[:, :1] / np.sqrt(max(1.0, independent))
     counts = np.random.default_rng(0).multinomial(rows, np.full(rows, 1 / rows), DRAWS)
     mean = grid[(table @ counts.T).argmin(axis=0)].mean(axis=0)
     kept = np.where(mean < SMALLEST, 0.0, mean)

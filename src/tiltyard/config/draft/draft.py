@@ -107,7 +107,8 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> _Draft | None:
     rows = pd.DataFrame({image_profile.target: image_profile.labels})
     _require_rows(rows, request.data, image_profile.target)
     content = _content(replace(request, target=image_profile.target), "classification", rows, sections)
-    return _Draft(content, len(rows), profile, image_profile.notes, images.comments(image_profile))
+    notes = [table_network.BLEND] if content["model"].get("blend_references") else []
+    return _Draft(content, len(rows), profile, image_profile.notes, images.comments(image_profile), notes)
 
 
 def _draft_table(workspace: Workspace, request: DraftRequest) -> _Draft:
@@ -184,7 +185,7 @@ def _rows_content(
     dates = {} if request.time in table.read.get("dates", {}) else table.read.pop("dates", {})
     traits = [by_name.get(profile.name, profile) for profile in traits if profile.name not in dates]
     sections = _sections(target, _split(request, problem, traits), features, rows)
-    table.notes.extend([table_network.BLEND] if sections["model"].get("blend_references") else [])
+    table.notes.append(table_network.BLEND)
     return _content(request, problem, rows, sections, table.read), traits
 
 

@@ -151,7 +151,7 @@ def sections(profile: ImageProfile) -> dict[str, Any]:
         "target": {},
         "expect": [_range("brightest", 1, 255), *(_range(n, min(v) // 2, max(v) * 2) for n, v in sizes.items())],
         "split": {"kind": "stratified"},
-        "model": {"family": "histograms", "places": profile.places == [True]} if few else _cnn(depth),
+        "model": _histograms(profile) if few else _cnn(depth),
         "train": train if few else {**train, "augment": {"shift": 0.1, "zoom": 0.1}},
         "serve": {**({"max_body_bytes": max_bytes} if max_bytes > 4_000_000 else {}), "example": _example(profile)},
     }
@@ -159,6 +159,11 @@ def sections(profile: ImageProfile) -> dict[str, Any]:
 
 def _are_few(profile: ImageProfile) -> bool:
     return len(profile.labels) < FEW_IMAGES * len(profile.counts)
+
+
+def _histograms(profile: ImageProfile) -> dict[str, Any]:
+    """Return a network of counts of colours and edges; few images leave to references what it does not learn."""
+    return {"family": "histograms", "places": profile.places == [True], "blend_references": True}
 
 
 def _cnn(depth: int) -> dict[str, Any]:

@@ -28,7 +28,7 @@ SIZES = [
     Size(math.inf, 128, 0.0, 512, 20, 3),
 ]
 BLEND = (
-    "the model averages a network, boosted trees and a linear model, weighted by validation rows; "
+    "the model averages a network with the references of the gate, weighted by validation rows; "
     "for the network alone, remove model.blend_references"
 )
 WIDE = 50  # numbers; of more, most matter little: learned input scales select, and embeddings are shorter

@@ -22,7 +22,7 @@ def sections(profile: ColumnProfile, cells: list[object]) -> dict[str, Any]:
     own = {"by": "ngrams", "vocabulary": VOCABULARY, **({"length": length} if length != USUAL_LENGTH else {})}
     return {
         "columns": {profile.name: {**profile.column, **own}},
-        "model": {"family": "ngrams", "dropout": 0.1},
+        "model": {"family": "ngrams", "dropout": 0.1, "blend_references": True},
         "train": {"epochs": 100, "batch_size": _batch(len(known)), "learning_rate": 0.01, "patience": 10},
         "serve": {"example": known[0]},
     }
