@@ -13,12 +13,13 @@ from pathlib import Path
 import linear_challengers
 import pytest
 from linear_challengers import Project, prepared_project, use_challenger, write_challenger
-from workspaces import ROOT, edit_task
+from workspaces import ROOT, edit_task, main
 
 from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.gate.promote import promote
+from tiltyard.registry.queries import status
 from tiltyard.registry.registry import Registry
 from tiltyard.registry.rollback import restore_previous
 from tiltyard.workspace import Workspace
@@ -86,6 +87,25 @@ def test_first_good_challenger_becomes_champion(iris: Project, monkeypatch: pyte
     assert "failed" not in states.values()
     assert line.evidence["package"] == files.sha256(workspace.package("iris", version))
     assert line.evidence["over_baseline"]["low"] > 0
+
+
+def test_status_says_what_a_champion_consists_of(
+    iris: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A blend with references is described by one sentence, also after a rollback; other champions have none."""
+    workspace, task = iris
+    use_challenger(workspace, "weak")
+    record = workspace.out("iris", "train") / "training.json"
+    summary = "0.65 network, 0.35 boosted trees fitted to 90 training rows; weights by the loss on 30 validation rows"
+    files.write_json(record, {**files.read_json(record), "blend": {"summary": summary, "parts": []}})
+    assert promote(workspace, task, override="for the test").verdict == "PROMOTE"
+    use_challenger(workspace, "good")
+    assert promote(workspace, task).verdict == "PROMOTE"
+    assert [row["consists_of"] for row in status(workspace) if row["task"] == "iris"] == [None]
+    restore_previous(workspace, "iris")
+    monkeypatch.chdir(workspace.root)
+    assert main(monkeypatch, "status") == 0
+    assert f"consists of {summary}" in capsys.readouterr().out
 
 
 def test_second_promotion_changes_nothing(iris: Project) -> None:
