@@ -195,6 +195,7 @@ TABLES: dict[str, Callable[[int], Table]] = {
     "linear_2000": partial(linear, 2_000, 20, "regression"),
     "missing_200": partial(missing, 200, 0.05),
     "missing_5000": partial(missing, 5_000, 0.2),
+    "wide_250_columns": partial(wide, 600, 250, "classification"),
     "wide_100_columns": partial(wide, 1_000, 100, "classification"),
     "wide_numbers": partial(wide, 4_000, 200, "regression"),
     "categories_2000": partial(categories, 2_000, "5 8 4 12 3", "classification"),

@@ -1,4 +1,4 @@
-"""Compare drafted networks for tables with HistGradientBoosting, CatBoost and a linear model on the same rows.
+"""Compare drafted models of tables with HistGradientBoosting, CatBoost and a linear model on the same rows.
 
 `python benchmarks/tables.py --rows 2000 --seeds 1` runs one table and seed after the other, and adds each result to
 tables.json, so that it can be interrupted and continued. `--write` only writes TABLES.md. CatBoost is not a dependency
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import raw_data
+from blend_parts import best_reference, keeping_network, network_outputs
 from table_data import TABLES, Array, Table
 from table_report import RESULTS, write_report
 
@@ -26,6 +27,10 @@ from tiltyard import files
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 PARTS = ("train", "validation", "test")
 PEERS = ("trees", "catboost", "linear")
+PARTS_OF_DRAFT = (
+    "network",
+    "reference",
+)  # each alone: its network, and the best reference
 SHARES = (0.6, 0.2)  # of training and validation rows
 RESAMPLES = 300
 Scored = dict[str, Any]
@@ -56,7 +61,7 @@ def cell(name: str, most: int, seed: int) -> dict[str, Any]:
     """Train all models on one table with one seed, and score them."""
     table = _sampled(TABLES[name](seed), most, seed)
     part = _parts(table, seed)
-    outputs: dict[str, tuple[Array, float]] = {"tiltyard": _tiltyard(name.replace("-", "_"), table, part)}
+    outputs = _tiltyard(name.replace("-", "_"), table, part)
     for peer in PEERS:
         outputs[peer] = _peer(peer, table, part)
     truth = _truth(table)[part == 2]
@@ -64,7 +69,7 @@ def cell(name: str, most: int, seed: int) -> dict[str, Any]:
         model: {"score": score(table.kind, truth, output), "seconds": seconds}
         for model, (output, seconds) in outputs.items()
     }
-    for model in PEERS:
+    for model in (*PEERS, *PARTS_OF_DRAFT):
         models[model]["interval"] = _interval(table.kind, truth, outputs["tiltyard"][0], outputs[model][0])
     return {
         "table": name,
@@ -108,10 +113,9 @@ def _truth(table: Table) -> Array:
     return np.unique(table.target, return_inverse=True)[1] if labels else table.target.astype(float)
 
 
-def _tiltyard(name: str, table: Table, part: Array) -> tuple[Array, float]:
-    """Draft, prepare and train as the commands do; return the outputs of the ONNX model for test rows."""
+def _tiltyard(name: str, table: Table, part: Array) -> dict[str, tuple[Array, float]]:
+    """Draft, prepare and train as the commands do; return the outputs for test rows, and seconds, of ONNX and parts."""
     from tiltyard.modeling.inference.predictor import Predictor
-    from tiltyard.modeling.problems.classification import probabilities
     from tiltyard.preparation import prepare, sealed_test
     from tiltyard.training.train import train
     from tiltyard.workspace import Workspace
@@ -121,14 +125,33 @@ def _tiltyard(name: str, table: Table, part: Array) -> tuple[Array, float]:
         task = _task(workspace, name, table, part)
         prepare.prepare(workspace, task)
         started = time.process_time()
-        train(workspace, task)
+        with keeping_network() as networks:
+            train(workspace, task)
         seconds = time.process_time() - started
         test = sealed_test.read_test(workspace, name, task.columns)
         predictor = Predictor.load(workspace.out(name, "train"))
-        output = predictor.run(predictor.encoder.encode(test.rows))[np.argsort(test.number)]
+        features = predictor.encoder.encode(test.rows)
+        found = {"tiltyard": (predictor.run(features), seconds), **_parts_alone(workspace, task, networks[0], features)}
+        order = np.argsort(test.number)
         if not np.array_equal(np.sort(test.number), np.flatnonzero(part == 2)):
             raise RuntimeError(f"{name}: expected the same test rows for all models")
-    return (probabilities(output) if table.kind == "classification" else output[:, 0]), seconds
+    return {model: (_shown(table, output[order]), spent) for model, (output, spent) in found.items()}
+
+
+def _shown(table: Table, output: Array) -> Array:
+    from tiltyard.modeling.problems.classification import probabilities
+
+    return np.asarray(probabilities(output)) if table.kind == "classification" else np.asarray(output[:, 0])
+
+
+def _parts_alone(workspace: Any, task: Any, body: Any, features: Array) -> dict[str, tuple[Array, float]]:
+    """Return the outputs of the network and of the best reference, each alone."""
+    started = time.process_time()
+    reference = best_reference(workspace, task).outputs(features.astype(np.float32))
+    return {
+        "network": (network_outputs(workspace, task, body, features), 0.0),
+        "reference": (reference, time.process_time() - started),
+    }
 
 
 def _task(workspace: Any, name: str, table: Table, part: Array) -> Any:
