@@ -79,8 +79,8 @@ def _row(workspace: Workspace, task: Task) -> TaskOutcome | None:
     if FETCHED[task.name] == "new":
         return None
     evaluated = read_evaluated(workspace, task)
-    known = known_verdict(workspace, task, evaluated)
-    if not known or (known.fails_only("approval") and task.gate.approval_minutes):
+    earlier = known_verdict(workspace, task, evaluated)
+    if not earlier or (earlier.fails_only("approval") and task.gate.approval_minutes):
         return None
     verdict = promote(workspace, task)  # completes a package that is missing in a fresh clone
     row.record_report(evaluated.report)

@@ -25,7 +25,7 @@ class Settings(BaseModel):
             if key not in cls.model_fields:
                 similar = difflib.get_close_matches(str(key), cls.model_fields, n=1)
                 meant = f" (did you mean '{similar[0]}'?)" if similar else ""
-                known = ", ".join(cls.model_fields)
+                allowed_keys = ", ".join(cls.model_fields)
                 text = "unknown key '{key}'{meant}; expected one of {known}"
-                raise PydanticCustomError("unknown_key", text, {"key": str(key), "meant": meant, "known": known})
+                raise PydanticCustomError("unknown_key", text, {"key": str(key), "meant": meant, "known": allowed_keys})
         return data

@@ -69,7 +69,7 @@ def parsed(request: pytest.FixtureRequest) -> Array:
 def test_bounds_include_any_finite_range(first_value: float, second_value: float, whole: bool) -> None:
     """Bounds are finite, include both ends, and the lower bound is below the upper one, as a column requires."""
     low, high = sorted((first_value, second_value))
-    first, last = column_profile.bounds(low, high, whole=whole)
+    first, last = column_profile.bounds(low, high, integers=whole)
     assert math.isfinite(first)
     assert math.isfinite(last)
     assert first <= low

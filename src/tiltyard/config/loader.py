@@ -47,13 +47,15 @@ def unknown_task_error(workspace: Workspace, name: str) -> TaskError:
     if name in task_list.listed(workspace):
         hint = f"remove it from the list: tiltyard remove {name}"
         return TaskError(f"tasks/{name}.yaml is gone, and params.yaml still lists {name}", hint)
-    known = workspace.tasks()
-    near = difflib.get_close_matches(name, known, n=MAX_SUGGESTIONS, cutoff=0.5)
-    if not known:
+    task_names = workspace.tasks()
+    near = difflib.get_close_matches(name, task_names, n=MAX_SUGGESTIONS, cutoff=0.5)
+    if not task_names:
         return TaskError(f"no task '{name}': there are none yet", "draft one: tiltyard init NAME --data FILE")
-    if len(known) <= MAX_LISTED:
-        return TaskError(f"no task '{name}': expected one of {', '.join(known)}", "list them: tiltyard status")
-    suggestion = f"did you mean {' or '.join(near)}?" if near else f"none of the {len(known)} tasks has a similar name"
+    if len(task_names) <= MAX_LISTED:
+        return TaskError(f"no task '{name}': expected one of {', '.join(task_names)}", "list them: tiltyard status")
+    suggestion = (
+        f"did you mean {' or '.join(near)}?" if near else f"none of the {len(task_names)} tasks has a similar name"
+    )
     return TaskError(f"no task '{name}': {suggestion}", "list them: ls tasks")
 
 

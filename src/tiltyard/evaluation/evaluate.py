@@ -104,8 +104,8 @@ def _measure(task: Task, predictions: Predictions, test: TestRows, train_sample:
 
 def _described(dependence: Dependence) -> dict[str, Any]:
     """Return what was drawn for the intervals, and how many units there are."""
-    what = "blocks of consecutive time steps" if dependence.ordered else "whole groups"
-    return {"drawn": what, "units": len(np.unique(dependence.unit))}
+    unit_name = "blocks of consecutive time steps" if dependence.ordered else "whole groups"
+    return {"drawn": unit_name, "units": len(np.unique(dependence.unit))}
 
 
 def _write_plots(folder: Path, plots: Mapping[str, dict[str, list[Any]]], history: dict[str, list[Any]]) -> None:

@@ -63,9 +63,9 @@ def resolve(key: str, expectation: Expectation, columns: list[str]) -> ResolvedE
     from great_expectations.expectations import registry
 
     name, arguments = expectation.expectation, expectation.arguments
-    known = registry.list_registered_expectation_implementations()
-    if name not in known:
-        similar = difflib.get_close_matches(name, known, n=3) or sorted(known)
+    implementations = registry.list_registered_expectation_implementations()
+    if name not in implementations:
+        similar = difflib.get_close_matches(name, implementations, n=3) or sorted(implementations)
         raise TaskError(f"{key}.expectation: no '{name}'; expected one of {', '.join(similar)}")
     for argument in (k for k in arguments if k.startswith("column")):
         _check_columns(f"{key}.arguments.{argument}", arguments[argument], columns)
@@ -197,10 +197,10 @@ def _with_whole_columns(
             yield ExpectationOutcome(result, [row_name(frame, place) for place in places])
 
 
-def _check_columns(key: str, names: Any, known: list[str]) -> None:
+def _check_columns(key: str, names: Any, columns: list[str]) -> None:
     for name in names if isinstance(names, list | tuple | set) else [names]:
-        if isinstance(name, str) and name not in known:
-            raise TaskError(f"{key}: no column '{name}'; expected one of {', '.join(known)}")
+        if isinstance(name, str) and name not in columns:
+            raise TaskError(f"{key}: no column '{name}'; expected one of {', '.join(columns)}")
 
 
 def _short_error(error: Exception) -> str:

@@ -19,7 +19,7 @@ MIN_UNITS = 5  # customers, patients or time steps of a group; rates of fewer ar
 class Rate(NamedTuple):
     """A rate, and its value for each group."""
 
-    what: str
+    name: str
     by_group: dict[str, float]
 
 
@@ -51,13 +51,13 @@ def _is_large(duel: Duel, part: Part) -> bool:
     return len(part.indices) >= MIN_ROWS and units >= MIN_UNITS
 
 
-def _compared(rate: Rate, least: float) -> Observation:
+def _compared(rate: Rate, minimum: float) -> Observation:
     """Compare the smallest rate of any group with the largest."""
     low, high = (pick(rate.by_group, key=lambda group: rate.by_group[group]) for pick in (min, max))
     ratio = rate.by_group[low] / rate.by_group[high] if rate.by_group[high] else 1.0
     values = f"{rate.by_group[low]:.4g} for {low} against {rate.by_group[high]:.4g} for {high}"
-    text = f"{rate.what} {values}: a ratio of {ratio:.2f}; expected at least {least:g}"
-    return Observation(ratio >= least, text, ratio, least)
+    text = f"{rate.name} {values}: a ratio of {ratio:.2f}; expected at least {minimum:g}"
+    return Observation(ratio >= minimum, text, ratio, minimum)
 
 
 def _rates(duel: Duel, parts: list[Part]) -> Iterator[Rate]:
