@@ -140,6 +140,7 @@ IGNORED_MODULES = {
         "workspace",
         "arrays",
         "settings",
+        "suggestions",
         "deadline",
         "threads",
     ),

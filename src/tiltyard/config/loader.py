@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 from pathlib import Path
@@ -15,6 +14,7 @@ from tiltyard.config.overrides import Changes, apply_changes, yaml_value
 from tiltyard.config.task import Task
 from tiltyard.errors import TaskError
 from tiltyard.settings import Settings
+from tiltyard.suggestions import similar_names
 from tiltyard.workspace import Workspace
 
 Read = TypeVar("Read", bound=Settings)
@@ -48,7 +48,7 @@ def unknown_task_error(workspace: Workspace, name: str) -> TaskError:
         hint = f"remove it from the list: tiltyard remove {name}"
         return TaskError(f"tasks/{name}.yaml is gone, and params.yaml still lists {name}", hint)
     task_names = workspace.tasks()
-    near = difflib.get_close_matches(name, task_names, n=MAX_SUGGESTIONS, cutoff=0.5)
+    near = similar_names(name, task_names, limit=MAX_SUGGESTIONS, min_similarity=0.5)
     if not task_names:
         return TaskError(f"no task '{name}': there are none yet", "draft one: tiltyard init NAME --data FILE")
     if len(task_names) <= MAX_LISTED:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from tiltyard.errors import TaskError
 from tiltyard.expectation import Expectation
 from tiltyard.preparation.modalities._fact_parts import FactPart
 from tiltyard.preparation.modalities.base import RawTable
+from tiltyard.suggestions import similar_names
 from tiltyard.validation.streaming import FORMAT, StreamingExpectation, row_name
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def resolve(key: str, expectation: Expectation, columns: list[str]) -> ResolvedE
     name, arguments = expectation.expectation, expectation.arguments
     implementations = registry.list_registered_expectation_implementations()
     if name not in implementations:
-        similar = difflib.get_close_matches(name, implementations, n=3) or sorted(implementations)
+        similar = similar_names(name, implementations, limit=3) or sorted(implementations)
         raise TaskError(f"{key}.expectation: no '{name}'; expected one of {', '.join(similar)}")
     for argument in (k for k in arguments if k.startswith("column")):
         _check_columns(f"{key}.arguments.{argument}", arguments[argument], columns)
