@@ -18,8 +18,8 @@ from tiltyard.cli.output import explanations
 from tiltyard.config.draft import column_profile, draft, leakage, time_series
 from tiltyard.data import diff
 from tiltyard.errors import DataError
-from tiltyard.evaluation import perturbation
 from tiltyard.explain.math import heatmap, linear_surrogate
+from tiltyard.gate import perturbation
 from tiltyard.modeling.columns import base
 from tiltyard.modeling.columns.number import LARGEST, Number
 from tiltyard.modeling.evaluators.forecasting import Forecasting

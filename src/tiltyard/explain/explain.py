@@ -100,12 +100,12 @@ def _rows(model: ExplainedModel, requested: Sequence[int]) -> list[Row]:
 
 
 def _largest_errors(model: ExplainedModel) -> list[int]:
-    from tiltyard.evaluation.perturbation import missed
+    from tiltyard.modeling.metrics.scores import row_errors
 
     if model.task.problem_type.targets == "text":
         return [0]
     outputs = model.predictor.condensed(model.test.rows, model.test.truth)
-    order = np.argsort(-missed(model.test.truth, outputs, labels=bool(model.task.classes)), kind="stable")
+    order = np.argsort(-row_errors(model.test.truth, outputs, labels=bool(model.task.classes)), kind="stable")
     largest: list[int] = order[:DEFAULT_ROWS].tolist()
     return largest
 

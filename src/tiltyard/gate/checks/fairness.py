@@ -11,6 +11,7 @@ from tiltyard.arrays import Array
 from tiltyard.evaluation.slices import MIN_ROWS, Part, groups
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
 from tiltyard.gate.duel import Duel
+from tiltyard.modeling.metrics.scores import row_errors
 from tiltyard.modeling.problems.classification import labels as predicted_labels
 
 MIN_UNITS = 5  # customers, patients or time steps of a group; rates of fewer are about these, not about the group
@@ -63,10 +64,8 @@ def _compared(rate: Rate, minimum: float) -> Observation:
 def _rates(duel: Duel, parts: list[Part]) -> Iterator[Rate]:
     """Yield the rates that at least two groups have."""
     if not duel.task.classes:
-        missed = np.abs(
-            duel.challenger.reshape(len(duel.truth), -1)[:, 0] - duel.truth.reshape(len(duel.truth), -1)[:, 0]
-        )
-        rates = [Rate("mean absolute error", {part.name: float(missed[part.indices].mean()) for part in parts})]
+        errors = row_errors(duel.truth, duel.challenger, labels=False)
+        rates = [Rate("mean absolute error", {part.name: float(errors[part.indices].mean()) for part in parts})]
     else:
         label = predicted_labels(duel.challenger, duel.threshold)
         labels = [duel.task.gate.favourable] if duel.task.gate.favourable else duel.task.classes

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array, Rows, take_rows
-from tiltyard.evaluation import perturbation
+from tiltyard.gate import perturbation
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
 from tiltyard.gate.duel import Ask, Duel
 
