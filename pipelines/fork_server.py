@@ -223,7 +223,7 @@ def main() -> None:
     listener.set_inheritable(False)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # as training does, whatever ~/.keras/keras.json says
     sources = _sources()
-    library_imports = importlib.import_module("tiltyard.library_imports")
+    library_imports = importlib.import_module("tiltyard.runtime.library_imports")
     for name in sys.argv[2:]:
         with contextlib.suppress(Exception):  # a fork imports it again, and reports the error
             library_imports.load(name)

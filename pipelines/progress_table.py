@@ -11,8 +11,8 @@ from rich.text import Text
 
 from pipelines.estimate import SKIPPED_STATES, Estimate
 from pipelines.task_progress import TaskProgress
-from tiltyard import progress
 from tiltyard.cli.output import tables
+from tiltyard.runtime import progress
 
 WIDE_CHARACTERS = 120  # from this width of the terminal on, each step has its own column
 RESERVED_LINES = 4  # lines for headings, the number of hidden rows, the summary and the cursor

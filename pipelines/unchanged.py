@@ -14,7 +14,7 @@ from tiltyard.config import base_tasks, loader, task_list
 from tiltyard.config.task import Task
 from tiltyard.data import dvc, push_record
 from tiltyard.errors import TiltyardError
-from tiltyard.task_lock import task_lock
+from tiltyard.runtime.task_lock import task_lock
 from tiltyard.workspace import Workspace
 
 FETCHED: dict[str, str] = {}  # the state of data that was fetched here, which the flow need not fetch again

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import yaml
 from pydantic import Field
 
-from tiltyard import files, progress
-from tiltyard import processes as stages
+from tiltyard import files
 from tiltyard.data import dvc_cache, dvc_lock_file, dvc_push, dvc_transfer, push_record, remote_listing
 from tiltyard.errors import DataError, TaskError, TiltyardError, WorkspaceError, from_os_error
+from tiltyard.runtime import processes as stages
+from tiltyard.runtime import progress
+from tiltyard.runtime.task_lock import LOCK_SECONDS, PAUSE
 from tiltyard.settings import Settings
-from tiltyard.task_lock import LOCK_SECONDS, PAUSE
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard import files, threads
+from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
 from tiltyard.evaluation.fold_scores import fold_scores
@@ -24,6 +24,7 @@ from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.preparation.array_file import open_part
 from tiltyard.preparation.sealed_test import TestRows, read_test
+from tiltyard.runtime import threads
 from tiltyard.workspace import Workspace
 
 

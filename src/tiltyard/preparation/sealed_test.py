@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard import files, threads
+from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.errors import DataError, SealError
 from tiltyard.preparation import array_file
+from tiltyard.runtime import threads
 from tiltyard.workspace import Workspace
 
 

@@ -10,7 +10,7 @@ from tiltyard.config import loader, task_list
 from tiltyard.data import dvc
 from tiltyard.errors import TaskError
 from tiltyard.registry.registry import Registry
-from tiltyard.task_lock import task_lock
+from tiltyard.runtime.task_lock import task_lock
 from tiltyard.workspace import Workspace
 
 

@@ -10,9 +10,10 @@ import keras
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tensorboard.summary import Writer
 
-from tiltyard import files, progress
+from tiltyard import files
 from tiltyard.config.learning_rate_schedules import Plateau
 from tiltyard.config.train_section import StopAt, Train
+from tiltyard.runtime import progress
 
 SECONDS_A_LINE = 5  # without a terminal
 SECONDS_A_NOTE = 0.25  # between two writes of the progress file, which take longer than an epoch of a small model

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tiltyard import library_imports, threads
 from tiltyard.errors import TaskError
 from tiltyard.expectation import Expectation
 from tiltyard.preparation.modalities._fact_parts import FactPart
 from tiltyard.preparation.modalities.base import RawTable
+from tiltyard.runtime import library_imports, threads
 from tiltyard.suggestions import similar_names
 from tiltyard.validation.streaming import FORMAT, StreamingExpectation, row_name
 

@@ -21,7 +21,7 @@ from tiltyard.data.tables import date_parts
 from tiltyard.data.tables.dialect import Dialect
 from tiltyard.errors import TaskError, format_value
 from tiltyard.modeling.columns._cell import MISSING
-from tiltyard.progress import status
+from tiltyard.runtime.progress import status
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:

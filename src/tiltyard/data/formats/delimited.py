@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tiltyard import threads
 from tiltyard.data.formats.base import Format, Layout, unique_names
 from tiltyard.data.tables import archive
 from tiltyard.data.tables.column_types import convert, styles
@@ -19,6 +18,7 @@ from tiltyard.data.tables.dialect import DELIMITERS, guess_delimiter, has_header
 from tiltyard.data.tables.text_encoding import Utf8Stream
 from tiltyard.data.tables.type_inference import TypeInference, infer
 from tiltyard.errors import DataError
+from tiltyard.runtime import threads
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from tiltyard import files, progress
+from tiltyard import files
 from tiltyard.errors import SourceError
+from tiltyard.runtime import progress
 
 BLOCK_BYTES = 1 << 18
 TIMEOUT_SECONDS = 30.0  # without a byte

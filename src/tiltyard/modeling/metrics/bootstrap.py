@@ -15,10 +15,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from tiltyard import threads
 from tiltyard.arrays import Array
 from tiltyard.modeling.metrics.base import Metric
 from tiltyard.modeling.metrics.dependence import LEAST_UNITS, Blocks, Dependence
+from tiltyard.runtime import threads
 
 RESAMPLES = 1000
 MIN_TAIL = 10  # resamples needed beyond a quantile to estimate it
