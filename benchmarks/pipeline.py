@@ -35,7 +35,18 @@ COMMANDS: dict[str, list[str]] = {
     "`tiltyard run`, four tasks, nothing changed": [*TILTYARD, "run"],
     "`dvc repro`, nothing changed": ["dvc", "repro"],
     "`tiltyard validate iris`": [*TILTYARD, "validate", "iris"],
+    "`tiltyard promote iris`, not promoted before": [*TILTYARD, "promote", "iris"],
 }
+# removed before a command: what makes iris a champion, and its package
+REMOVED = {
+    "`tiltyard promote iris`, not promoted before": [
+        "serving/champions/iris.json",
+        "serving/ledger/iris.jsonl",
+        "serving/packages/iris",
+        ".tiltyard/bentoml",
+    ]
+}
+SMOKE = "`tiltyard run --smoke`, all tasks whose data are there"
 Seconds = dict[str, list[float]]
 
 
@@ -44,7 +55,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--against", default="HEAD", help="the earlier revision (default: HEAD)")
     parser.add_argument("--times", type=int, default=5, help="measurements of each command (default: 5)")
+    parser.add_argument("--smoke", action="store_true", help="measure a smoke test of all tasks, too (TILTYARD_MIRROR)")
     given = parser.parse_args()
+    if given.smoke:
+        COMMANDS[SMOKE] = [*TILTYARD, "run", "--smoke", *sorted(path.stem for path in page.ROOT.glob("tasks/*.yaml"))]
     before, now = Seconds(), Seconds()
     with tempfile.TemporaryDirectory() as folder:
         earlier, current = Path(folder) / "earlier", Path(folder) / "current"
@@ -80,6 +94,9 @@ def _measure(tree: Path, project: Path, seconds: Seconds) -> None:
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for title, arguments in COMMANDS.items():
+        for name in REMOVED.get(title, ()):
+            path = project / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         started = time.perf_counter()
         done = subprocess.run(arguments, cwd=project, env=environment, capture_output=True, text=True, check=False)
         if done.returncode not in (0, *EXIT_STATUS.values()):

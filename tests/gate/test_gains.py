@@ -10,6 +10,7 @@ import pytest
 from duels import build_duel, cancer, linear_model
 
 from tiltyard import plugins
+from tiltyard.evaluation.reference import Reference
 from tiltyard.gate.checks.base import Observation, Outcome, together
 from tiltyard.gate.duel import Duel
 from tiltyard.modeling.metrics.bootstrap import Gain
@@ -95,7 +96,7 @@ def test_slice_may_lose_by_chance_or_within_the_allowed_loss(
     )
     calls = []
 
-    def compare(_: Duel, _outputs: Any, indices: Any, among: int) -> Gain:
+    def compare(_: Duel, _outputs: Any, indices: Any, _threshold: float | None, among: int) -> Gain:
         calls.append((len(indices), among))
         return measured
 
@@ -112,7 +113,7 @@ def test_slice_score_equal_to_the_floor_passes(metric: str, beyond: float) -> No
     """The floor is a minimum, or a maximum if the metric is an error."""
     plain = build_duel(cancer(), linear_model(cancer()), metric=metric)
     indices = np.flatnonzero(plain.rows["side"] == "small")
-    value = plain.score(plain.challenger, indices)
+    value = plain.score(plain.challenger, None, indices)
     for floor, state in ((value, "passed"), (value + beyond, "failed")):
         piece = {"column": "side", "values": ["small"]}
         result = outcome(
@@ -166,3 +167,30 @@ def test_distance_to_a_limit_is_relative() -> None:
     failed = [Observation(False, "a little", 0.4, 0.5), Observation(False, "much", 1.0, 100.0), zeros[0]]
     assert (together(failed).text, together(failed).observed) == ("a little; much", 1.0)
     assert together(failed, ", ").text == "a little, much"
+
+
+def test_each_model_is_scored_at_its_own_threshold() -> None:
+    """The baseline decides by the most probable label; challenger, champion and reference have their own thresholds."""
+    reference = Reference("trees", np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3]] * 40), "all rows", threshold=0.35)
+    truth, chances = np.array([0, 1, 0] * 40), np.array([[0.96, 0.04], [0.94, 0.06], [0.98, 0.02]] * 40)
+    duel = build_duel(
+        cancer(),
+        linear_model(cancer()),
+        linear_model(cancer()),
+        more={
+            "truth": truth,
+            "challenger": chances,
+            "champion": chances,
+            "baseline": np.tile([0.7, 0.3], (120, 1)),
+            "reference": reference,
+            "threshold": 0.05,
+            "champion_threshold": 0.01,
+        },
+        metric="accuracy",
+    )
+    assert duel.over_baseline.new == 1.0
+    assert duel.over_baseline.old == pytest.approx(2 / 3)
+    assert duel.over_champion is not None
+    assert duel.over_champion.old == pytest.approx(1 / 3)
+    assert duel.over_reference is not None
+    assert duel.over_reference.old == 1.0

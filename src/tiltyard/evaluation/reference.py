@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
+from tiltyard.modeling.inference import decision_threshold
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.modeling.metrics.base import Context
+from tiltyard.modeling.metrics.base import Context, with_threshold
+from tiltyard.modeling.problems.classification import probabilities
 from tiltyard.modeling.references import base
 
 MAX_VALIDATION = 5_000  # rows by which the best is chosen
@@ -20,22 +22,31 @@ class Reference:
     name: str
     outputs: Array
     fitted_to: str
+    threshold: float | None = None  # by which it decides between two labels, chosen as for a network
 
 
 def fit_reference(
     task: Task, encoder: Encoder, parts: tuple[base.Part, base.Part], features: base.Features, context: Context
 ) -> Reference | None:
     """Fit all that apply to the training rows; predict with the best on validation rows. None if none applies."""
-    train, (later, truth) = parts
-    later, truth, metric = later[:MAX_VALIDATION], truth[:MAX_VALIDATION], task.metric
-
-    def loss(reference: base.FittedReference) -> float:
-        value = metric.score(truth, reference.outputs(later), context)
-        return -value if metric.higher_is_better else value
-
     if task.problem_type.targets == "text":
         return None
+    train, (later, truth) = parts
+    later, truth, metric = later[:MAX_VALIDATION], truth[:MAX_VALIDATION], task.metric
+    # A network of an earlier release decides without a threshold, and so does the model that it is compared with.
+    rare = decision_threshold.rare_label(train[1], len(task.classes)) if encoder.problem.threshold is not None else None
+
+    def threshold(outputs: Array) -> float | None:
+        return None if rare is None else decision_threshold.choose(truth, probabilities(outputs), rare)
+
+    def loss(reference: base.FittedReference) -> float:
+        outputs = reference.outputs(later)
+        value = metric.score(truth, outputs, with_threshold(context, threshold(outputs)))
+        return -value if metric.higher_is_better else value
+
     reference = base.best(task.reference_subject(encoder), train, loss)
     if reference is None:
         return None
-    return Reference(reference.model.title, reference.outputs(features), reference.extent)
+    return Reference(
+        reference.model.title, reference.outputs(features), reference.extent, threshold(reference.outputs(later))
+    )

@@ -73,7 +73,7 @@ class Duel:
     @cached_property
     def over_champion(self) -> Gain | None:
         """Return the gain of the challenger over the champion."""
-        return None if self.champion is None else self.gain(self.champion, self.shared)
+        return None if self.champion is None else self.gain(self.champion, self.shared, self.champion_threshold)
 
     @property
     def shared(self) -> Array | None:
@@ -95,13 +95,15 @@ class Duel:
     def refresh_margin(self) -> float:
         """How much worse than the champion such a challenger may be: a share of the champion's gain."""
         champion = self.over_champion
-        gain = self.task.metric.gain(champion.old, self.score(self.baseline, self.shared)) if champion else 0.0
+        gain = self.task.metric.gain(champion.old, self.score(self.baseline, None, self.shared)) if champion else 0.0
         return self.task.gate.refresh_margin * max(gain, 0.0)
 
     @cached_property
     def over_reference(self) -> Gain | None:
         """Return the gain of the challenger over the reference."""
-        return None if self.reference is None else self.gain(self.reference.outputs)
+        if self.reference is None:
+            return None
+        return self.gain(self.reference.outputs, threshold=self.reference.threshold)
 
     @property
     def is_variant(self) -> bool:
@@ -153,15 +155,10 @@ class Duel:
             return None
         return {**gain, "model": self.reference.name, "fitted_to": self.reference.fitted_to}
 
-    @property
-    def own_context(self) -> Context:
-        """Return the context of metrics of the challenger."""
-        return with_threshold(self.context, self.threshold)
-
-    def score(self, outputs: Array, places: Array | None = None) -> float:
-        """Return the gate's metric on all rows, or on those with the given indices."""
+    def score(self, outputs: Array, threshold: float | None, places: Array | None = None) -> float:
+        """Return the gate's metric of a model that decides at `threshold`, on all rows or those with given indices."""
         rows = slice(None) if places is None else places
-        return self.task.metric.score(self.truth[rows], outputs[rows], self.own_context)
+        return self.task.metric.score(self.truth[rows], outputs[rows], with_threshold(self.context, threshold))
 
     def interval(self, value: Callable[[Array], float], places: Array, among: int = 1) -> Interval:
         """Return the interval of a value that is computed from positions among `places`; `among` as for a gain."""
@@ -172,18 +169,20 @@ class Duel:
         dependence = self.dependence.take(places) if self.dependence else None
         return Bootstrap(len(places), self.task.split.seed, confidence_among(self.confidence, among), dependence)
 
-    def gain(self, other: Array, places: Array | None = None, among: int = 1) -> Gain:
-        """Return the gain of the challenger over another model; `among` comparisons at once share the error rate."""
+    def gain(self, other: Array, places: Array | None = None, threshold: float | None = None, among: int = 1) -> Gain:
+        """Return the gain of the challenger over another model, which decides at `threshold`, if it has one.
+
+        `among` comparisons at once share the error rate.
+        """
         rows = np.arange(len(self.truth)) if places is None else places
         metric, truth = self.task.metric, self.truth[rows]
-        threshold = self.champion_threshold if other is self.champion else self.threshold
-        old = with_threshold(self.context, threshold)
+        new_context, old_context = (with_threshold(self.context, value) for value in (self.threshold, threshold))
         return self._bootstrap(rows, among).gain(
             metric,
-            lambda outputs, drawn: metric.score(truth[drawn], outputs[drawn], self.own_context),
+            lambda outputs, drawn: metric.score(truth[drawn], outputs[drawn], new_context),
             self.challenger[rows],
             other[rows],
-            lambda outputs, drawn: metric.score(truth[drawn], outputs[drawn], old),
+            lambda outputs, drawn: metric.score(truth[drawn], outputs[drawn], old_context),
         )
 
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
 from tiltyard.gate.duel import Duel
+from tiltyard.modeling.metrics.base import with_threshold
 
 
 class RequiredMetrics(Check):
@@ -23,7 +24,7 @@ class RequiredMetrics(Check):
         observations = []
         for name, limit in required.items():
             metric = duel.task.evaluator.metrics[name]
-            value = metric.score(duel.truth, duel.challenger, duel.own_context)
+            value = metric.score(duel.truth, duel.challenger, with_threshold(duel.context, duel.threshold))
             comparison = "at least" if metric.higher_is_better else "at most"
             text = f"{name} {value:.4g}; expected {comparison} {limit:g}"
             observations.append(Observation(metric.gain(value, limit) >= 0, text, value, limit))

@@ -11,6 +11,7 @@ from tiltyard.arrays import Array, Rows, take_rows
 from tiltyard.gate import perturbation
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
 from tiltyard.gate.duel import Ask, Duel
+from tiltyard.modeling.metrics.base import with_threshold
 
 ROWS = 2000  # disturbed first; each is predicted ten times by each model
 AMONG = 12  # three kinds of perturbations, each on up to four numbers of rows, share the error rate
@@ -76,7 +77,8 @@ def _spread(total: int, rows: int) -> Array:
 
 def _losses(duel: Duel, ask: Ask, places: Array) -> list[Loss]:
     """Return the loss by each perturbation that the columns allow."""
-    clean, nothing = (duel.score(outputs, places) for outputs in (duel.challenger, duel.baseline))
+    clean = duel.score(duel.challenger, duel.threshold, places)
+    nothing = duel.score(duel.baseline, None, places)
     if duel.task.metric.gain(clean, nothing) <= 0:
         raise NotApplicableError("there is no gain over the baseline to lose")
     perturbations = _perturbations(duel, places)
@@ -114,20 +116,20 @@ def _loss(duel: Duel, ask: Ask, places: Array, perturbed: Perturbation) -> Loss:
     disturbed = _worst(duel, truth, perturbed, ask)
     baseline = _worst(duel, truth, perturbed, duel.ask_baseline) if duel.ask_baseline else still
 
-    def score(outputs: Array, at: Array) -> float:
-        return metric.score(truth[at], outputs[at], duel.own_context)
+    def score(outputs: Array, at: Array, threshold: float | None = duel.threshold) -> float:
+        return metric.score(truth[at], outputs[at], with_threshold(duel.context, threshold))
 
     def spare(at: Array) -> float:
-        remaining_gain = metric.gain(score(disturbed, at), score(baseline, at))
-        return remaining_gain - (1 - perturbed.limit) * metric.gain(score(clean, at), score(still, at))
+        remaining_gain = metric.gain(score(disturbed, at), score(baseline, at, None))
+        return remaining_gain - (1 - perturbed.limit) * metric.gain(score(clean, at), score(still, at, None))
 
     everything = np.arange(len(places))
-    learned = metric.gain(score(clean, everything), score(still, everything))
+    learned = metric.gain(score(clean, everything), score(still, everything, None))
     low, high = duel.interval(spare, places, AMONG)
     over_champion = None
     if duel.ask_champion:
         champion = _worst(duel, truth, perturbed, duel.ask_champion)
-        over_champion = metric.gain(score(disturbed, everything), score(champion, everything))
+        over_champion = metric.gain(score(disturbed, everything), score(champion, everything, duel.champion_threshold))
     return Loss(
         perturbed.description,
         perturbed.limit,

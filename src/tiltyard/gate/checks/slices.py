@@ -41,7 +41,7 @@ def _floor(duel: Duel, part: Part) -> Observation | None:
     floor, metric = duel.task.gate.slice_floor, duel.task.metric
     if floor is None:
         return None
-    value = duel.score(duel.challenger, part.indices)
+    value = duel.score(duel.challenger, duel.threshold, part.indices)
     comparison = "at least" if metric.higher_is_better else "at most"
     rows = len(part.indices)
     text = f"{duel.task.gate.metric} {value:.4g} on the {rows} rows of {part.name}; expected {comparison} {floor:g}"
@@ -55,7 +55,7 @@ def _champion(duel: Duel, part: Part, among: int) -> Observation | None:
     indices = part.indices if duel.served is None else part.indices[duel.served[part.indices]]
     if len(indices) < MIN_ROWS:
         return None
-    gain = duel.gain(duel.champion, indices, among=among)
+    gain = duel.gain(duel.champion, indices, duel.champion_threshold, among)
     text = (
         f"{duel.task.gate.metric} {gain.new:.4g} against the champion's {gain.old:.4g} on the {len(indices)} rows "
         f"of {part.name}; expected a loss of at most {duel.task.gate.slice_loss:g} or one that is not significant"
