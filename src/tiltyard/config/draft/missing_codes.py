@@ -66,12 +66,12 @@ def number_codes(name: str, values: ColumnValues) -> dict[float, float]:
     often = dict(zip(distinct.tolist(), counts.tolist(), strict=True))
     codes = {v: s for v, s in shares.items() if often[v] >= MIN_ROWS and CODES.fullmatch(f"{v:g}") and s < 0.97}
     ordinary = distinct[~np.isin(distinct, [*codes])]
-    found = {value: share for value, share in codes.items() if _is_apart(value, ordinary)}
-    rest = distinct[~np.isin(distinct, [*found])]
-    weights = counts[~np.isin(distinct, [*found])]
-    if 0.0 in shares and often[0.0] >= MIN_ROWS and _is_impossible_zero(name, rest, weights):
-        found[0.0] = shares[0.0]
-    return found
+    code_shares = {value: share for value, share in codes.items() if _is_apart(value, ordinary)}
+    remaining = distinct[~np.isin(distinct, [*code_shares])]
+    weights = counts[~np.isin(distinct, [*code_shares])]
+    if 0.0 in shares and often[0.0] >= MIN_ROWS and _is_impossible_zero(name, remaining, weights):
+        code_shares[0.0] = shares[0.0]
+    return code_shares
 
 
 def _is_apart(code: float, ordinary: np.ndarray) -> bool:
@@ -90,5 +90,5 @@ def _is_impossible_zero(name: str, distinct: np.ndarray, counts: np.ndarray) -> 
     if (distinct < 0).any() or positive.sum() < 10 or counts[~positive].sum() > 0.6 * counts.sum():
         return False
     values = np.repeat(distinct[positive], np.minimum(counts[positive], 1000))
-    least, usual = float(values.min()), float(np.median(values))
-    return least >= (0.03 if NEVER_ZERO.search(name) else 0.25) * usual and least > 3
+    minimum, median = float(values.min()), float(np.median(values))
+    return minimum >= (0.03 if NEVER_ZERO.search(name) else 0.25) * median and minimum > 3
