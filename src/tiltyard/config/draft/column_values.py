@@ -36,7 +36,12 @@ class ColumnValues:
         if isinstance(cells, pd.Series) and isinstance(cells.dtype, pd.StringDtype):
             present_cells = cells[cells.notna() & (cells.str.strip() != "")]
             values = present_cells.value_counts(sort=False)
-            return cls([*values.index], values.to_numpy(dtype=np.int64), len(cells), len(cells) - len(present_cells))
+            return cls(
+                values.index.to_numpy(dtype=object).tolist(),
+                values.to_numpy(dtype=np.int64),
+                len(cells),
+                len(cells) - len(present_cells),
+            )
         listed = list(cells)
         present = [cell for cell in listed if not is_missing(cell)]
         counted = Counter((type(cell), cell) for cell in present)

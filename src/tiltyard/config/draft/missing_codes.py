@@ -62,15 +62,17 @@ def number_codes(name: str, values: ColumnValues) -> dict[float, float]:
     if values.ordered is None or not len(values.distinct):
         return {}
     distinct, counts = np.unique(values.ordered, return_counts=True)
-    shares = dict(zip(distinct.tolist(), (counts / values.rows).tolist(), strict=True))
-    often = dict(zip(distinct.tolist(), counts.tolist(), strict=True))
-    codes = {v: s for v, s in shares.items() if often[v] >= MIN_ROWS and CODES.fullmatch(f"{v:g}") and s < 0.97}
+    shares = counts / values.rows
+    # Only few of millions of different numbers are looked at one by one.
+    frequent = np.flatnonzero((counts >= MIN_ROWS) & (shares < 0.97) & (distinct == np.floor(distinct)))
+    candidates = {float(distinct[i]): float(shares[i]) for i in frequent}
+    codes = {value: share for value, share in candidates.items() if CODES.fullmatch(f"{value:g}")}
     ordinary = distinct[~np.isin(distinct, [*codes])]
     code_shares = {value: share for value, share in codes.items() if _is_apart(value, ordinary)}
-    remaining = distinct[~np.isin(distinct, [*code_shares])]
-    weights = counts[~np.isin(distinct, [*code_shares])]
-    if 0.0 in shares and often[0.0] >= MIN_ROWS and _is_impossible_zero(name, remaining, weights):
-        code_shares[0.0] = shares[0.0]
+    others = ~np.isin(distinct, [*code_shares])
+    zero = np.flatnonzero((distinct == 0) & (counts >= MIN_ROWS))
+    if len(zero) and _is_impossible_zero(name, distinct[others], counts[others]):
+        code_shares[0.0] = float(shares[zero[0]])
     return code_shares
 
 
