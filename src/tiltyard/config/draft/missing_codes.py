@@ -69,9 +69,9 @@ def number_codes(name: str, values: ColumnValues) -> dict[float, float]:
     codes = {value: share for value, share in candidates.items() if CODES.fullmatch(f"{value:g}")}
     ordinary = distinct[~np.isin(distinct, [*codes])]
     code_shares = {value: share for value, share in codes.items() if _is_apart(value, ordinary)}
-    others = ~np.isin(distinct, [*code_shares])
+    remaining = ~np.isin(distinct, [*code_shares])
     zero = np.flatnonzero((distinct == 0) & (counts >= MIN_ROWS))
-    if len(zero) and _is_impossible_zero(name, distinct[others], counts[others]):
+    if len(zero) and _is_impossible_zero(name, distinct[remaining], counts[remaining]):
         code_shares[0.0] = float(shares[zero[0]])
     return code_shares
 
