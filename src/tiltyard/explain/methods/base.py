@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from tiltyard import environment, files
+from tiltyard import files
 from tiltyard.arrays import Array, Rows, take_rows
 from tiltyard.config.task import Task
 from tiltyard.figures import Figure
@@ -19,6 +19,7 @@ from tiltyard.modeling.metrics.base import Context
 from tiltyard.modeling.models.base import NETWORK
 from tiltyard.preparation.sealed_test import TestRows
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
+from tiltyard.runtime import environment
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:

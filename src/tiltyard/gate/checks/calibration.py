@@ -28,18 +28,18 @@ class Calibration(Check):
         """Require the calibration error beyond chance to be within the task's maximum, or not significant."""
         if not duel.task.classes:
             raise NotApplicableError(f"{duel.task.problem} has no probabilities")
-        shares, most = probabilities(duel.challenger).astype(np.float64), duel.task.gate.calibration
+        shares, limit = probabilities(duel.challenger).astype(np.float64), duel.task.gate.calibration
         error, chance = scores.ece(duel.truth, shares), _errors_by_chance(duel, shares)
         usual = float(chance.mean())
-        small, by_chance = error - usual <= most, bool(error <= np.quantile(chance, SURE))
+        small, by_chance = error - usual <= limit, bool(error <= np.quantile(chance, SURE))
         sure, right = float(shares.max(axis=1).mean()), float((shares.argmax(axis=1) == duel.truth).mean())
         text = (
             f"mean confidence {sure:.1%}, accuracy {right:.1%}, calibration error {error:.4g} (Brier score "
-            f"{scores.brier(duel.truth, shares):.4g}); expected at most {most:g} above the {usual:.2g} expected "
+            f"{scores.brier(duel.truth, shares):.4g}); expected at most {limit:g} above the {usual:.2g} expected "
             "by chance with so many rows"
         )
         rare = f"; one in {1 / (1 - SURE):.0f} calibrated models has an error as large"
-        return Observation(small or by_chance, text + ("" if small or not by_chance else rare), error - usual, most)
+        return Observation(small or by_chance, text + ("" if small or not by_chance else rare), error - usual, limit)
 
 
 def _errors_by_chance(duel: Duel, shares: Array) -> Array:

@@ -18,7 +18,7 @@ class GeneralizationGap(Check):
 
     def observe(self, duel: Duel) -> Observation:
         """Require the share of the gain over the baseline lost on test rows to be within the task's maximum."""
-        most, gap = duel.task.gate.max_gap, duel.gap
+        limit, gap = duel.task.gate.max_gap, duel.gap
         parts = duel.facts.get("blend", {}).get("parts", [])
         if any(part["model"].startswith(BoostedTrees.title) and part["weight"] for part in parts):
             raise NotApplicableError("boosted trees know most training rows by heart, and still predict new rows")
@@ -27,6 +27,6 @@ class GeneralizationGap(Check):
         test = duel.over_baseline.new
         text = (
             f"{duel.task.gate.metric} {test:.4g} on test rows against {duel.train:.4g} on training rows: "
-            f"{gap:.0%} of the gain over the baseline is lost; expected at most {most:.0%}"
+            f"{gap:.0%} of the gain over the baseline is lost; expected at most {limit:.0%}"
         )
-        return Observation(gap <= most, text, gap, most)
+        return Observation(gap <= limit, text, gap, limit)

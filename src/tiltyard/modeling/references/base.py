@@ -74,8 +74,8 @@ class Subject:
         """Return the log loss, or the squared error of standardised numbers."""
         targets = self.targets(truth)
         if self.classes:
-            given = softmax(scores)[np.arange(len(targets)), targets]
-            return float(-np.log(np.maximum(given, 1e-12)).mean())
+            likelihood = softmax(scores)[np.arange(len(targets)), targets]
+            return float(-np.log(np.maximum(likelihood, 1e-12)).mean())
         return float(np.square(scores - targets).mean())
 
     def weights(self, truth: Array) -> Array | None:

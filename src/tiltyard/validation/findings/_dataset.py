@@ -75,10 +75,10 @@ class CheckedData:
         """The positions of the rows that can be used for training; none if a column is missing."""
         if self.truth is None or self.columns.keys() != self.task.columns.keys():
             return np.empty(0, dtype=np.int64)
-        known = np.isin(self.truth, self.task.classes) if self.task.classes else np.isfinite(self.truth)
+        usable = np.isin(self.truth, self.task.classes) if self.task.classes else np.isfinite(self.truth)
         for column in self.columns.values():
-            known[[refusal.place for refusal in column.refused]] = False
-        return np.flatnonzero(known)
+            usable[[refusal.place for refusal in column.refused]] = False
+        return np.flatnonzero(usable)
 
     def cell_counts(self, name: str) -> CellCounts:
         """Return the counts of missing and refused cells of a column: of all rows of the file."""

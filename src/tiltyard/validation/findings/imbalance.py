@@ -29,15 +29,15 @@ class Imbalance(Finding):
         counts = {label: label_counts[label] for label in subject.task.classes}
         scale = subject.rows / max(1, len(labels))
         yield from self._small(subject, {label: round(count * scale) for label, count in counts.items()})
-        most, least = max(counts, key=lambda c: counts[c]), min(counts, key=lambda c: counts[c])
-        if counts[least] and counts[most] > MAX_RATIO * counts[least]:
-            ratio = counts[most] / counts[least]
+        most_frequent, least_frequent = max(counts, key=lambda c: counts[c]), min(counts, key=lambda c: counts[c])
+        if counts[least_frequent] and counts[most_frequent] > MAX_RATIO * counts[least_frequent]:
+            ratio = counts[most_frequent] / counts[least_frequent]
             by_accuracy = subject.task.gate.metric == "accuracy"
             yield self.found(
                 "warning" if by_accuracy else "note",
                 subject.task.target.column,
-                f"{most} is {ratio:.0f} times as frequent as {least}, {share(counts[most], len(labels))} rows; "
-                f"expected at most {MAX_RATIO} times",
+                f"{most_frequent} is {ratio:.0f} times as frequent as {least_frequent}, "
+                f"{share(counts[most_frequent], len(labels))} rows; expected at most {MAX_RATIO} times",
                 "set gate.metric to balanced_accuracy" if by_accuracy else "try train.class_weights: balanced",
             )
 
