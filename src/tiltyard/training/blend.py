@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 DRAWS = 100  # resamples of the validation rows
 STEPS = 10  # within a resample, weights are multiples of a tenth
-DISTRUST = 2.0  # times the loss of the network / root of the rows, which is added to it
 SMALLEST = 0.05  # a part of less weight costs time and improves little: it is left out
 
 LossOfRows = Callable[[Array], Array]  # the loss of each row, of outputs
@@ -79,7 +78,7 @@ def learn_weights(outputs: Array, losses: LossOfRows, independent: float) -> lis
     grid = _grid(len(outputs))
     table = np.stack([losses(np.tensordot(weights, outputs, 1)) for weights in grid])  # (weights, rows)
     rows = table.shape[1]
-    table *= 1 + DISTRUST * grid[:, :1] / np.sqrt(max(1.0, independent))
+    table *= 1 + grid[:, :1] / np.sqrt(max(1.0, independent))
     counts = np.random.default_rng(0).multinomial(rows, np.full(rows, 1 / rows), DRAWS)
     mean = grid[(table @ counts.T).argmin(axis=0)].mean(axis=0)
     kept = np.where(mean < SMALLEST, 0.0, mean)
