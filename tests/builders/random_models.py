@@ -21,11 +21,8 @@ from tiltyard.preparation.sealed_test import TestRows, read_test
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.registry import Registry
 from tiltyard.serving.model.golden_rows import choose_golden_rows
-from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging.model_card import card
 from tiltyard.serving.packaging.package import schema
-from tiltyard.serving.requests import predict_request
-from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
 from tiltyard.workspace import Workspace
 
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
@@ -127,8 +124,3 @@ def set_champion(space: Workspace, version: str, name: str = "iris") -> None:
     registry = Registry(space)
     with registry.lock(name):
         registry.promote(Decision(task=name, verdict="PROMOTE", version=version, reasons=["a test"]))
-
-
-def predict_in_process(model: LoadedModel, message: RequestMessage) -> ResponseMessage:
-    """Predict the copy of a request in this process; the service does it in another one."""
-    return predict_request.respond(model, predict_request.parse(model, message), record=True)
