@@ -25,7 +25,7 @@ from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.recording import running, sender
 from tiltyard.serving.recording.recorder import Recorder
-from tiltyard.serving.requests import predict_request
+from tiltyard.serving.requests import attributions, predict_request
 from tiltyard.serving.requests.message import RequestMessage
 from tiltyard.serving.traffic.append_log import list_files, read_lines
 from tiltyard.serving.traffic.traffic_split import Assignment
@@ -206,15 +206,26 @@ def test_both_paths_record_the_same(served_project: ServedProject, tmp_path: Pat
     assert [line["version"] for line in found[0]] == versions[:2]
 
 
-def test_copies_of_long_requests_are_predicted(served_project: ServedProject, tmp_path: Path) -> None:
-    """A copy of a request that takes a compute process, such as CSV, is predicted by one, too."""
+TABLE = ",".join(random_models.IRIS) + "\n" + ",".join(map(str, random_models.IRIS.values())) + "\n"
+LONG_REQUESTS = {
+    "CSV": (TABLE.encode(), "text/csv"),
+    "explanations": (json.dumps({"instances": [random_models.IRIS], "explain": True}).encode(), "application/json"),
+}
+
+
+@pytest.mark.parametrize("kind", LONG_REQUESTS)
+def test_copies_of_long_requests_are_predicted(
+    served_project: ServedProject, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy of a table is predicted by a compute process; that of a request for explanations without explaining."""
     space, versions, app, watcher = served_project
     traffic.start_rollout(space, loader.load(space, "iris"), (versions[1], "shadow"), 1.0)
     watcher.poll()
-    recorder = app.state.recorder = Recorder(tmp_path)
-    text = ",".join(random_models.IRIS) + "\n" + ",".join(map(str, random_models.IRIS.values())) + "\n"
+    recorder, (body, media_type) = Recorder(tmp_path), LONG_REQUESTS[kind]
+    app.state.recorder = recorder
+    monkeypatch.setattr(attributions, "attributions", lambda *_: pytest.fail("a copy was explained"))
     with TestClient(app) as client:
-        response = client.post("/v1/models/iris:predict", content=text, headers={"content-type": "text/csv"})
+        response = client.post("/v1/models/iris:predict", content=body, headers={"content-type": media_type})
     assert response.status_code == 200
     recorder.sender.finish()
     recorder.sender.close()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests.json_body import parse_json
 from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
+from tiltyard.serving.requests.table_body import MEDIA_TYPES
 
 SHADOW = "shadow"
 
@@ -59,6 +61,13 @@ class Entry(msgspec.Struct, frozen=True):
         line = {"arm": arm, "id": self.id, "time": self.time, "ms": response.ms, "owner": self.owner}
         line |= {"predictions": predictions, "version": model.version, "instances": None if model.images else instances}
         return json_encoder.encode(line), instances
+
+    def request_of_copy(self) -> RequestMessage:
+        """Return the request for the challenger; without explanations, which take long and are not recorded."""
+        if self.response.recorded is None or self.request.protocol == "v2" or self.request.type in MEDIA_TYPES:
+            return self.request
+        instances, _ = _read(self.request, self.response)
+        return replace(self.request, body=json_encoder.encode({"instances": instances}))
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -66,7 +66,7 @@ class RecordWriter:
 
     def _predict(self, model: LoadedModel, entry: Entry) -> ResponseMessage:
         """Predict in the way in which the champion did, so that their times can be compared."""
-        request = entry.request
+        request = entry.request_of_copy()
         compiled = predict_request.respond_compiled(model, request.body) if entry.response.recorded is None else None
         return (
             compiled
