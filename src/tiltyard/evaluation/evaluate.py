@@ -56,7 +56,7 @@ def predict(task: Task, predictor: Predictor, test: TestRows, train_truth: Array
     outputs = predictor.condensed(test.rows, test.truth)
     baseline = task.evaluator.baseline(train_truth, past(task, test), task.gate.metric)
     threshold = predictor.encoder.problem.threshold
-    return Predictions(test.truth, outputs, baseline, test.number, task.classes, task.target.display_name, threshold)
+    return Predictions(test.truth, outputs, baseline, test.number, task.labels, task.target.display_name, threshold)
 
 
 def past(task: Task, test: TestRows) -> Rows:

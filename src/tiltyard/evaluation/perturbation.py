@@ -67,7 +67,12 @@ def _clipped(column: Column, values: Array) -> Array:
 
 
 def missed(truth: Array, outputs: Array, *, labels: bool) -> Array:
-    """Return the error of each row: 1 minus the probability of the true label, or the absolute error."""
+    """Return the error of each row: 1 minus the probability of the true label, or the absolute error.
+
+    Of several labels it is the mean; of several steps it is that of the first.
+    """
+    if truth.dtype.kind == "b":
+        return np.asarray(np.abs(outputs - truth).mean(axis=1))
     if labels:
         class_probabilities: Array = probabilities(outputs)
         true_probability: Array = class_probabilities[np.arange(len(truth)), truth.astype(np.int64)]
