@@ -14,13 +14,14 @@ from tiltyard.preparation.sealed_test import TestRows
 
 
 def served_rows(predictor: Predictor, classes: list[str], test: TestRows) -> Array:
-    """Return which rows the champion serves: their class and their values are among those that it knows."""
+    """Return which rows the champion serves: their classes and their values are among those that it knows."""
     served = np.ones(len(test.truth), dtype=bool)
     for name, column in predictor.encoder.columns.items():
         served &= _accepted(column, test.rows[name])
     if classes:
         known = np.isin(classes, predictor.encoder.classes)
-        served &= known[test.truth.astype(np.int64)]
+        several = test.truth.dtype.kind == "b"
+        served &= ~test.truth[:, ~known].any(axis=1) if several else known[test.truth.astype(np.int64)]
     return served
 
 
@@ -33,6 +34,7 @@ def champion_outputs(predictor: Predictor, classes: list[str], test: TestRows, s
     outputs = predictor.condensed(asked, test.truth[places])
     if classes and predictor.encoder.classes != classes:
         outputs = _reordered(probabilities(outputs), predictor.encoder.classes, classes)
+        outputs = outputs if test.truth.dtype.kind == "b" else _normalised(outputs)
     if served.all():
         return outputs
     outputs = probabilities(outputs) if classes else outputs
@@ -60,5 +62,10 @@ def _reordered(shares: Array, known: list[str], classes: list[str]) -> Array:
     for place, name in enumerate(classes):
         if name in known:
             found[:, place] = shares[:, known.index(name)]
-    total = found.sum(axis=1, keepdims=True)
-    return np.asarray(np.divide(found, total, out=np.full_like(found, 1 / len(classes)), where=total > 0))
+    return found
+
+
+def _normalised(shares: Array) -> Array:
+    """Return probabilities that sum to 1."""
+    total = shares.sum(axis=1, keepdims=True)
+    return np.asarray(np.divide(shares, total, out=np.full_like(shares, 1 / shares.shape[1]), where=total > 0))

@@ -25,7 +25,7 @@ class Collapse(Check):
 
     def observe(self, duel: Duel) -> Observation:
         """Require the recall of every class in the test rows to be at least the task's minimum."""
-        classes, least = duel.task.classes, duel.task.gate.min_recall
+        classes, least = duel.task.labels, duel.task.gate.min_recall
         if not classes:
             raise NotApplicableError(f"{duel.task.problem} has no classes")
         recall, how = _recall(duel)
@@ -42,8 +42,13 @@ def _recall(duel: Duel) -> tuple[Array, str]:
     """Return the recall of each class by the labels that are served; ranked classes are asked at their frequency.
 
     A model that is judged by its ranking may never give a class the largest probability. It has collapsed if it hardly
-    ever gives a class more than the frequency in the training rows.
+    ever gives a class more than the frequency in the training rows. The same holds of labels of which a row may have
+    several: most have far less than half of the rows.
     """
+    by_frequency = " at probabilities above the frequencies of the training rows"
+    if duel.task.problem == "multilabel":
+        found = ((duel.challenger > duel.baseline) & duel.truth).sum(axis=0)
+        return scores.ratio(found, duel.truth.sum(axis=0)), by_frequency
     if duel.threshold is not None:
         return scores.recall(matrix(duel.truth, duel.challenger, duel.threshold)), f" at {duel.threshold:.3g}"
     if duel.task.gate.metric not in RANKING:
@@ -52,5 +57,4 @@ def _recall(duel: Duel) -> tuple[Array, str]:
     own = raised[np.arange(len(duel.truth)), duel.truth.astype(np.int64)]
     rows = np.bincount(duel.truth.astype(np.int64), minlength=raised.shape[1])
     hits = np.bincount(duel.truth.astype(np.int64), weights=own, minlength=raised.shape[1])
-    found = np.divide(hits, rows, out=np.full(len(rows), np.nan), where=rows > 0)
-    return found, " at probabilities above the frequencies of the training rows"
+    return scores.ratio(hits, rows), by_frequency
