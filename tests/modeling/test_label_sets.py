@@ -58,14 +58,15 @@ def test_rows_without_labels_have_finite_scores(name: str) -> None:
     assert score == (1.0 if name == "subset_accuracy" else 0.0)
 
 
-def test_a_label_without_rows_is_left_out_of_means() -> None:
-    """Resamples of few rows often lack a rare label, which has no average precision then."""
+def test_a_label_without_rows_counts_as_in_classification() -> None:
+    """It is left out of the mean F1 unless it is predicted, and its average precision is 0, as in scikit-learn."""
     truth, shares = drawn(0)
     without = np.concatenate([truth, np.zeros((60, 1), dtype=bool)], axis=1)
     more = np.concatenate([shares, np.full((60, 1), 0.1)], axis=1)
-    for name in ("macro_f1", "average_precision"):
-        assert METRICS[name].score(without, more, {}) == METRICS[name].score(truth, shares, {})
-    assert np.isnan(label_sets.average_precisions(without, more)[-1])
+    assert label_sets.macro_f1(without, more) == label_sets.macro_f1(truth, shares)
+    precisions = label_sets.average_precisions(without, more)
+    assert np.isnan(precisions[-1])
+    assert label_sets.average_precision(without, more) == pytest.approx(precisions[:-1].sum() / 6)
 
 
 def test_table_by_label_is_that_of_scikit_learn() -> None:

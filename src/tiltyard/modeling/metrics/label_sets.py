@@ -51,7 +51,9 @@ def micro_f1(truth: Array, outputs: Array) -> float:
 
 def macro_f1(truth: Array, outputs: Array) -> float:
     """Return the mean F1 of the labels that are true or predicted; 0 if there are none."""
-    return mean(f1(counts(truth, outputs)))
+    values = f1(counts(truth, outputs))
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else 0.0
 
 
 def hamming_loss(truth: Array, outputs: Array) -> float:
@@ -77,8 +79,11 @@ def row_losses(truth: Array, outputs: Array) -> Array:
 
 
 def average_precision(truth: Array, outputs: Array) -> float:
-    """Return the mean average precision of the labels that rows have; 0 if there are none."""
-    return mean(average_precisions(truth, outputs))
+    """Return the mean average precision of the labels; 0 for a label that no row has, as scikit-learn does.
+
+    If such labels were left out, resamples that lack a rare label, which is hard to predict, would have better means.
+    """
+    return float(np.nan_to_num(average_precisions(truth, outputs)).mean())
 
 
 def average_precisions(truth: Array, outputs: Array) -> Array:
@@ -95,9 +100,3 @@ def average_precisions(truth: Array, outputs: Array) -> Array:
     hits = members.cumsum(axis=1)
     precisions = np.take_along_axis(hits, last, axis=1) / (last + 1)
     return ratio((precisions * members).sum(axis=1), hits[:, -1])
-
-
-def mean(values: Array) -> float:
-    """Return the mean of the numbers that are known; 0 if none is."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else 0.0
