@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from reference_subjects import CASES, case
@@ -100,6 +103,21 @@ def test_forecasts_of_trees_follow_a_trend() -> None:
     low, high = order[:180], order[-20:]
     (trees,) = (r for r in base.candidates(subject, (features[low], truth[low])) if isinstance(r.model, BoostedTrees))
     assert trees.outputs(features[high]).mean() > truth[low].max()
+
+
+THREADS = """
+from tiltyard.modeling.references.base import one_thread
+with one_thread():
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    import threadpoolctl
+    print({library["num_threads"] for library in threadpoolctl.threadpool_info()})
+"""
+
+
+def test_the_first_fit_of_a_process_has_one_thread() -> None:
+    """The limit holds though the fit itself imports the estimator."""
+    command = [sys.executable, "-c", THREADS]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "{1}\n"
 
 
 def test_threshold_is_rounded_down() -> None:

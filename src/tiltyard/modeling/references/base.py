@@ -195,6 +195,7 @@ def sigmoid(scores: Array) -> Array:
 
 def one_thread() -> Any:
     """Limit scikit-learn to one thread: the result is the same on any machine, and threads only wait on a busy one."""
+    import sklearn  # noqa: F401 - a limit holds only for libraries that are loaded
     import threadpoolctl
 
     return threadpoolctl.threadpool_limits(1)
