@@ -20,7 +20,7 @@ from tiltyard.evaluation.perturbation import missed
 from tiltyard.evaluation.reference import Reference
 from tiltyard.gate.checks.base import Outcome
 from tiltyard.gate.duel import Duel
-from tiltyard.modeling.problems.multilabel import multi_hot
+from tiltyard.modeling.columns._label_cells import multi_hot
 
 COUNT = 900
 
@@ -116,6 +116,17 @@ def test_a_label_that_is_never_raised_has_collapsed() -> None:
     failed = outcome("collapse", dataclasses.replace(good, challenger=flat))
     assert failed.state == "failed"
     assert failed.text.startswith("recall of War 0 at probabilities above the frequencies of the training rows")
+
+
+def test_labels_with_few_rows_cannot_collapse() -> None:
+    """Of hundreds of labels, most are rare: one with four sealed rows is not judged, one with five is."""
+    good = duel()
+    for rows, state in ((4, "passed"), (5, "failed")):
+        truth, flat = good.truth.copy(), good.challenger.copy()
+        truth[:, 4], flat[:, 4] = np.arange(len(truth)) < rows, 0.0
+        assert outcome("collapse", dataclasses.replace(good, truth=truth, challenger=flat)).state == state
+    none = outcome("collapse", dataclasses.replace(good, truth=np.zeros_like(good.truth)))
+    assert (none.state, none.text) == ("not applicable", "no label has 5 sealed rows")
 
 
 def test_the_worst_label_must_be_calibrated() -> None:

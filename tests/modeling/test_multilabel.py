@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tiltyard.modeling.columns._label_cells import joined, labels_of, multi_hot
 from tiltyard.modeling.problems.base import Target
-from tiltyard.modeling.problems.multilabel import Multilabel, joined, labels_of, multi_hot, named, predicted
+from tiltyard.modeling.problems.multilabel import Multilabel, named, predicted
 from tiltyard.serving.model.tensors import output_tensors
 
 LABELS = ["a", "b", "<c>"]

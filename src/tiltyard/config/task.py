@@ -18,6 +18,7 @@ from tiltyard.data.sources.base import Source
 from tiltyard.errors import DataError, RequestError, format_value
 from tiltyard.expectation import Expectation
 from tiltyard.modeling.columns._cell import CellColumn
+from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.inference.encoder import Encoder
@@ -25,7 +26,7 @@ from tiltyard.modeling.metrics.base import Metric
 from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.modeling.models.base import Model, Output
 from tiltyard.modeling.problems.base import Problem, Target
-from tiltyard.modeling.problems.multilabel import MAX_LABELS, labels_of
+from tiltyard.modeling.problems.multilabel import MAX_LABELS
 from tiltyard.modeling.references.base import Subject
 from tiltyard.settings import Settings
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
+from tiltyard.modeling.columns._label_cells import multi_hot
 from tiltyard.modeling.metrics.base import Context
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
-from tiltyard.modeling.problems.multilabel import multi_hot
 from tiltyard.monitoring import records
 from tiltyard.preparation.array_file import read_truth
 from tiltyard.workspace import Workspace

@@ -21,8 +21,8 @@ from tiltyard.config.draft.reading import DraftTable, open_draft
 from tiltyard.data.tables.dialect import Dialect
 from tiltyard.errors import DataError, RequestError, TaskError, join_first
 from tiltyard.modeling.columns._datetime_format import times
+from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.base import Column
-from tiltyard.modeling.problems.multilabel import labels_of
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:

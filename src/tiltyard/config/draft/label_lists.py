@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tiltyard.arrays import is_missing
 from tiltyard.errors import format_value
-from tiltyard.modeling.problems.multilabel import labels_of
+from tiltyard.modeling.columns._label_cells import labels_of
 
 SEPARATORS = ("|", ";", ",")
 MIN_LISTS = 0.1  # share of the rows with several labels in one cell

@@ -12,10 +12,10 @@ from tiltyard.config.draft import log_target
 from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.config.draft.label_lists import LabelLists, find_lists
 from tiltyard.errors import DataError, join_first
+from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.base import unit
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.problems.base import MAX_MISSING
-from tiltyard.modeling.problems.multilabel import labels_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,6 +13,7 @@ from tiltyard.modeling.metrics import scores
 from tiltyard.modeling.metrics.confusion_matrix import matrix
 from tiltyard.modeling.problems.classification import probabilities
 
+FEWEST = 5  # sealed rows of one of several labels: there may be hundreds, most of them rare
 RANKING = ("roc_auc", "average_precision", "recall_at_1pct_fpr")  # metrics that do not depend on labels
 
 
@@ -47,8 +48,10 @@ def _recall(duel: Duel) -> tuple[Array, str]:
     """
     by_frequency = " at probabilities above the frequencies of the training rows"
     if duel.task.problem == "multilabel":
-        found = ((duel.challenger > duel.baseline) & duel.truth).sum(axis=0)
-        return scores.ratio(found, duel.truth.sum(axis=0)), by_frequency
+        found, rows = ((duel.challenger > duel.baseline) & duel.truth).sum(axis=0), duel.truth.sum(axis=0)
+        if rows.max() < FEWEST:
+            raise NotApplicableError(f"no label has {FEWEST} sealed rows")
+        return scores.ratio(found, np.where(rows < FEWEST, 0, rows)), by_frequency
     if duel.threshold is not None:
         return scores.recall(matrix(duel.truth, duel.challenger, duel.threshold)), f" at {duel.threshold:.3g}"
     if duel.task.gate.metric not in RANKING:

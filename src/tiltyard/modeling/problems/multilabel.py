@@ -5,13 +5,13 @@ The truth is a Boolean array (rows, labels). In a file, the labels of a row are 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from tiltyard.arrays import Array, Fitted, is_missing
+from tiltyard.arrays import Array, Fitted
+from tiltyard.modeling.columns._label_cells import joined
 from tiltyard.modeling.problems.base import FittedEncoder, Problem, Target
 
 THRESHOLD = 0.5  # probability from which a label is predicted
@@ -78,43 +78,6 @@ def named(flags: Iterable[bool], classes: Sequence[str]) -> list[str]:
     return [name for name, flag in zip(classes, flags, strict=True) if flag]
 
 
-def labels_of(cell: object, separator: str | None) -> list[str]:
-    """Return the labels in a cell, in alphabetical order and each once; an empty cell has none.
-
-    Without a separator, the cell is a list, or its text as JSON: readers of nested formats write it so.
-    """
-    parts = cell if isinstance(cell, list) else [] if is_missing(cell) else _split(str(cell), separator)
-    return sorted({str(part).strip() for part in parts if not is_missing(part)})
-
-
-def joined(labels: Sequence[str], separator: str | None) -> str:
-    """Return labels as the text of a cell, the opposite of `labels_of`."""
-    return json.dumps([*labels], ensure_ascii=False) if separator is None else separator.join(labels)
-
-
 def label_cell(prediction: dict[str, Any], separator: str | None) -> str:
     """Return the label or the labels of a prediction as the text of a cell."""
     return joined(prediction["labels"], separator) if "labels" in prediction else str(prediction["label"])
-
-
-def multi_hot(rows: Sequence[Sequence[str]], classes: Sequence[str]) -> Array:
-    """Return for each row and label whether the row has it; all labels must be known."""
-    places = {label: place for place, label in enumerate(classes)}
-    flags = np.zeros((len(rows), len(classes)), dtype=np.bool_)
-    for row, labels in zip(flags, rows, strict=True):
-        row[[places[label] for label in labels]] = True
-    return flags
-
-
-def _split(text: str, separator: str | None) -> list[Any]:
-    """Return the parts of a text; of a list that is no JSON, such as ['a', 'b'], the quotes are removed."""
-    if separator is not None:
-        return text.split(separator)
-    text = text.strip()
-    if not (text.startswith("[") and text.endswith("]")):
-        return [text]
-    try:
-        parts = json.loads(text)
-    except (ValueError, RecursionError):
-        return [part.strip().strip("'\"") for part in text[1:-1].split(",")]
-    return [*parts]

@@ -15,9 +15,9 @@ from tiltyard.arrays import Array, Cells, ParsedRows, Rows, is_missing
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.errors import DataError, RequestError, format_value
+from tiltyard.modeling.columns._label_cells import labels_of, multi_hot
 from tiltyard.modeling.columns.base import distinct
 from tiltyard.modeling.columns.number import LARGEST, arrow_numbers
-from tiltyard.modeling.problems.multilabel import labels_of, multi_hot
 from tiltyard.preparation.modalities import _fact_parts
 from tiltyard.preparation.modalities._fact_parts import FactPart
 

@@ -12,7 +12,7 @@ from tiltyard.arrays import Array, ParsedRows, Rows, decoded
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.errors import DataError
-from tiltyard.modeling.problems.multilabel import labels_of
+from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.preparation.modalities import _fact_parts
 from tiltyard.preparation.modalities._fact_parts import FactPart
 from tiltyard.preparation.modalities.base import (

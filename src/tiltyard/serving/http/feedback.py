@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from tiltyard.errors import RequestError, format_value
+from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.number import LARGEST
-from tiltyard.modeling.problems.multilabel import Multilabel, labels_of
+from tiltyard.modeling.problems.multilabel import Multilabel
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests.json_body import decode
 from tiltyard.serving.traffic.feedback_limits import Sender

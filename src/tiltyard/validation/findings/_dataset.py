@@ -14,8 +14,8 @@ from tiltyard import plugins
 from tiltyard.arrays import Array, Rows, is_missing, take_rows
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
+from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.number import Number
-from tiltyard.modeling.problems.multilabel import labels_of
 from tiltyard.preparation.modalities.base import Modality
 from tiltyard.preparation.row_hashes import row_keys
 from tiltyard.preparation.split import Parts, split_inputs, split_rows
