@@ -16,11 +16,11 @@ from sklearn.multiclass import OneVsRestClassifier
 from tiltyard import plugins
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
-from tiltyard.evaluation.perturbation import missed
 from tiltyard.evaluation.reference import Reference
 from tiltyard.gate.checks.base import Outcome
 from tiltyard.gate.duel import Duel
 from tiltyard.modeling.columns._label_cells import multi_hot
+from tiltyard.modeling.metrics.scores import row_errors
 
 COUNT = 900
 
@@ -160,7 +160,7 @@ def test_error_of_a_row_is_the_mean_over_its_labels() -> None:
     """The worst of several perturbed versions of a row is the one with the largest mean error."""
     truth = np.array([[True, False], [False, False]])
     outputs = np.array([[0.75, 0.5], [0.0, 0.25]])
-    assert missed(truth, outputs, labels=False).tolist() == [0.375, 0.125]
+    assert row_errors(truth, outputs, labels=False).tolist() == [0.375, 0.125]
 
 
 @pytest.mark.parametrize("metric", ["micro_f1", "macro_f1", "hamming_loss", "subset_accuracy", "log_loss"])

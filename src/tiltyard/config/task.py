@@ -191,16 +191,20 @@ def _columns(task: Task) -> str:
 
 def _series(task: Task) -> str:
     """Check that all series of a task have the same time steps."""
-    known = ", ".join(task.columns)
+    series_names = ", ".join(task.columns)
     if any(column.type != "series" for column in task.columns.values()):
-        return f"columns: expected only series columns, or none; received {known}"
+        return f"columns: expected only series columns, or none; received {series_names}"
     if task.target.column not in task.columns:
-        return f"target.column: expected one of the series {known}; received {task.target.column}"
+        return f"target.column: expected one of the series {series_names}; received {task.target.column}"
     ways = [column.model_dump(include={"window", "order", "group", "steps"}) for column in task.columns.values()]
     if any(way != ways[0] for way in ways):
         return "columns: expected the same window, order, group and steps in each series"
-    own = task.columns[task.target.column].model_dump()
-    if not task.target.rise and own.get("relative", False) and own.get("log", False) != task.target.log:
+    target_settings = task.columns[task.target.column].model_dump()
+    if (
+        not task.target.rise
+        and target_settings.get("relative", False)
+        and target_settings.get("log", False) != task.target.log
+    ):
         return "target.log: expected the same as log of its column, which is relative"
     return ""
 
@@ -208,8 +212,8 @@ def _series(task: Task) -> str:
 def _target(task: Task) -> str:
     has_labels = task.problem_type.targets in ("label", "labels")
     if has_labels != bool(task.labels):
-        wanted = "the list of labels" if has_labels else "none"
-        return f"target.classes: expected {wanted} for {task.problem}; received {task.target.classes}"
+        expected = "the list of labels" if has_labels else "none"
+        return f"target.classes: expected {expected} for {task.problem}; received {task.target.classes}"
     if len(set(task.labels)) < len(task.labels):
         return f"target.classes: expected each label once; received {task.labels}"
     if text := _label_cells(task):
@@ -253,8 +257,8 @@ def _problem(task: Task) -> str:
 
 def _forecast(task: Task) -> str:
     requested = {"horizon": task.target.horizon > 1, "interval": bool(task.target.interval), "rise": task.target.rise}
-    for name, asked in requested.items():
-        if asked and task.modality != "series":
+    for name, value in requested.items():
+        if value and task.modality != "series":
             return f"target.{name}: expected only for a series; received {getattr(task.target, name)}"
     if task.target.rise and (task.problem != "classification" or len(task.classes) != 2):
         return f"target.rise: expected for classification with two classes; received {task.problem}, {task.classes}"
@@ -281,8 +285,8 @@ def _split(task: Task) -> str:
 
 def _family(task: Task) -> str:
     if task.model.translates != (task.problem == "translation"):
-        wanted = "seq2seq" if task.problem == "translation" else "another than seq2seq"
-        return f"model.family: expected {wanted} for {task.problem}; received {task.model.family}"
+        expected = "seq2seq" if task.problem == "translation" else "another than seq2seq"
+        return f"model.family: expected {expected} for {task.problem}; received {task.model.family}"
     if task.model.steps != (task.problem == "generation"):
         ways = "rnn with whole: true, from one end and without attention, or transformer with causal: true, pool: none"
         return f"model: expected for prose, and only for it, {ways}"
@@ -291,8 +295,8 @@ def _family(task: Task) -> str:
 
 def _fit(task: Task) -> str:
     if task.modality not in task.model.modalities:
-        wanted = " or ".join(task.model.modalities)
-        return f"model.family: {task.model.family} takes {wanted}; received {task.modality} columns"
+        expected = " or ".join(task.model.modalities)
+        return f"model.family: {task.model.family} takes {expected}; received {task.modality} columns"
     channels = getattr(next(iter(task.columns.values())), "channels", 0)
     if text := incompatibility(task.train, task.modality, channels, task.classes, _no_classes(task)):
         return text
@@ -325,9 +329,9 @@ def _reference(task: Task) -> str:
     """Check that nothing is asked of a reference that only training by epochs can do."""
     if task.model.trained_by_epochs:
         return ""
-    asked = {"folds": task.train.folds, "augment": task.train.augment, "then": task.train.then}
-    asked |= {"members": task.train.members > 1}
-    for key, value in asked.items():
+    options = {"folds": task.train.folds, "augment": task.train.augment, "then": task.train.then}
+    options |= {"members": task.train.members > 1}
+    for key, value in options.items():
         if value:
             return f"train.{key}: expected none for the family reference, which has no epochs; remove it"
     return ""
@@ -335,8 +339,8 @@ def _reference(task: Task) -> str:
 
 def _folds(task: Task) -> str:
     if task.problem_type.targets == "text":
-        for name, asked in (("folds", task.train.folds), ("members", task.train.members > 1)):
-            if asked:
+        for name, value in (("folds", task.train.folds), ("members", task.train.members > 1)):
+            if value:
                 return f"train.{name}: expected only for numbers and labels; received it for {task.problem}"
     times = task.split.by if task.split.kind == "chronological" else None
     if task.train.folds and (named := times or task.split.group):
@@ -363,8 +367,8 @@ def _gate(task: Task) -> str:
     for key, named in (("metric", [task.gate.metric]), ("require", [*task.gate.require])):
         for name in named:
             if name not in task.evaluator.metrics:
-                known = ", ".join(task.evaluator.metrics)
-                return f"gate.{key}: expected one of {known} for {task.problem}; received {name}"
+                metric_names = ", ".join(task.evaluator.metrics)
+                return f"gate.{key}: expected one of {metric_names} for {task.problem}; received {name}"
     return task.gate.find_mismatch(task.columns, task.labels, task.problem_type.targets)
 
 

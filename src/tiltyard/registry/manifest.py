@@ -24,7 +24,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def digest(folder: Path) -> str:
     """Return one hash for the pointer, without golden rows, which the service checks against the model itself."""
-    named = {name: found for name, found in hashes(folder).items() if name != "golden.json"}
+    named = {name: file_hash for name, file_hash in hashes(folder).items() if name != "golden.json"}
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 

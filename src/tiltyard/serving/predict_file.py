@@ -7,13 +7,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiltyard import files, progress
+from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.errors import DataError, RequestError
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.problems import multilabel
 from tiltyard.preparation.modalities.base import parse_column
+from tiltyard.runtime import progress
 from tiltyard.serving import spreadsheet
 from tiltyard.serving.predict import load_champion
 from tiltyard.workspace import Workspace

@@ -56,8 +56,10 @@ def init(task: str, force: bool, as_json: bool, na: tuple[str, ...], **options: 
     from tiltyard.config.draft.draft import draft_task as action
     from tiltyard.config.draft.reading import dialect_of
 
-    own = {key: options.pop(key) for key in READ}
-    drafted = action(find_workspace(), task, DraftRequest(**options, dialect=dialect_of(na, **own)), force=force)
+    read_options = {key: options.pop(key) for key in READ}
+    drafted = action(
+        find_workspace(), task, DraftRequest(**options, dialect=dialect_of(na, **read_options)), force=force
+    )
     if as_json:
         print_json(asdict(drafted))
         return

@@ -116,8 +116,8 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> _Draft | None:
 
 def _draft_table(workspace: Workspace, request: DraftRequest) -> _Draft:
     """Draft from a table."""
-    asked = [*filter(None, [request.target, request.time, request.group]), *request.drop]
-    with open_draft(workspace, request.data, request.dialect, asked) as table:
+    required = [*filter(None, [request.target, request.time, request.group]), *request.drop]
+    with open_draft(workspace, request.data, request.dialect, required) as table:
         if not request.target:
             text = f"expected the column to predict; the table has {join_first([*table.frame.columns])}"
             raise TaskError(f"{Path(request.data).name}: {text}", hint="name it: --target")
@@ -133,7 +133,7 @@ def _draft_from(table: DraftTable, request: DraftRequest) -> _Draft:
     frame[request.target] = targets.cells(table, truth, problem)
     rows = frame[frame[request.target].notna()]
     _require_rows(rows, request.data, request.target)
-    table.notes.extend(targets.notes(truth, rows[request.target], problem, asked=bool(request.problem)))
+    table.notes.extend(targets.notes(truth, rows[request.target], problem, explicit=bool(request.problem)))
     traits = [_as_asked(table.profiles[name], request) for name in frame.columns if name != request.target]
     if timeline := _find_timeline(request, rows, traits, truth, problem):
         content, traits = _series_content(request, table, timeline, rows, traits)
@@ -218,9 +218,11 @@ def _require_rows(rows: pd.DataFrame, data: str, target: str) -> None:
 
 def _problem(truth: ColumnProfile) -> ProblemName:
     """Return classification for names and few distinct integers, else regression."""
-    whole = "." not in truth.examples
+    integers = "." not in truth.examples
     return (
-        "classification" if truth.kind != "number" or (truth.unique <= MAX_INTEGER_LABELS and whole) else "regression"
+        "classification"
+        if truth.kind != "number" or (truth.unique <= MAX_INTEGER_LABELS and integers)
+        else "regression"
     )
 
 
@@ -247,9 +249,9 @@ def _find_timeline(
 
 def _as_asked(profile: ColumnProfile, request: DraftRequest) -> ColumnProfile:
     """Return the profile of a feature, left out if the request says so."""
-    asked = dict.fromkeys(request.drop, "dropped by --drop")
-    asked |= {request.time or "": "the column of times", request.group or "": "the column of groups"}
-    return replace(profile, reason=asked[profile.name]) if profile.name in asked else profile
+    reasons = dict.fromkeys(request.drop, "dropped by --drop")
+    reasons |= {request.time or "": "the column of times", request.group or "": "the column of groups"}
+    return replace(profile, reason=reasons[profile.name]) if profile.name in reasons else profile
 
 
 def _exclude_leak(
@@ -312,8 +314,8 @@ def _split(request: DraftRequest, problem: ProblemName, traits: list[ColumnProfi
         raise TaskError("--time and --group: expected both only for a forecast", hint="add --problem forecasting")
     if request.time:
         time_format = next((profile.column.get("format", "") for profile in traits if profile.name == request.time), "")
-        own = {} if not time_format or time_format.startswith("%Y-%m") else {"format": time_format}
-        return {"kind": "chronological", "by": request.time, **own}
+        format_settings = {} if not time_format or time_format.startswith("%Y-%m") else {"format": time_format}
+        return {"kind": "chronological", "by": request.time, **format_settings}
     kind = "stratified" if problem == "classification" else "random"
     return {"kind": kind, "group": request.group} if request.group else {"kind": kind}
 
@@ -323,8 +325,8 @@ def _sections(
 ) -> dict[str, Any]:
     """Return the sections that are specific to tables."""
     if features[0].kind == "text":
-        own = texts.sections(features[0], rows[features[0].name].tolist())
-        return {"columns": own.pop("columns"), "target": target, "split": split, **own}
+        text_sections = texts.sections(features[0], rows[features[0].name].tolist())
+        return {"columns": text_sections.pop("columns"), "target": target, "split": split, **text_sections}
     example = {profile.name: _example(profile, rows[profile.name]) for profile in features}
     return {
         "columns": {profile.name: profile.column for profile in features},

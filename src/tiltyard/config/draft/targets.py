@@ -50,8 +50,8 @@ def section(
     if problem == "regression":
         if truth.kind != "number":
             raise DataError(f"{truth.name}: expected numbers for a regression; received {truth.examples}")
-        own: dict[str, Any] = {key: truth.column[key] for key in ("bounds", "written") if key in truth.column}
-        return {"column": truth.name, **own, **drop}
+        settings: dict[str, Any] = {key: truth.column[key] for key in ("bounds", "written") if key in truth.column}
+        return {"column": truth.name, **settings, **drop}
     if problem == "multilabel":
         return _with_several(truth.name, column, separator)
     counts = Counter(map(str, column))
@@ -60,10 +60,10 @@ def section(
     return {"column": truth.name, "classes": sorted(counts, key=_label_order), **drop}
 
 
-def notes(truth: ColumnProfile, column: pd.Series[Any], problem: ProblemName, *, asked: bool) -> list[str]:
+def notes(truth: ColumnProfile, column: pd.Series[Any], problem: ProblemName, *, explicit: bool) -> list[str]:
     """Return what the user should know of the target, in sentences."""
     if problem == "classification":
-        return [] if asked else _grades(truth)
+        return [] if explicit else _grades(truth)
     if truth.kind != "number" or problem != "regression":
         return []
     values = column.to_numpy(np.float64)

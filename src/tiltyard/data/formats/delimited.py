@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tiltyard import threads
 from tiltyard.data.formats.base import Format, Layout, unique_names
 from tiltyard.data.tables import archive
 from tiltyard.data.tables.column_types import convert, styles
@@ -19,6 +18,7 @@ from tiltyard.data.tables.dialect import DELIMITERS, guess_delimiter, has_header
 from tiltyard.data.tables.text_encoding import Utf8Stream
 from tiltyard.data.tables.type_inference import TypeInference, infer
 from tiltyard.errors import DataError
+from tiltyard.runtime import threads
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -173,9 +173,9 @@ class Delimited(Format):
         with self._open_utf8() as decoding:
             stream = io.BufferedReader(decoding)
             text = stream.read(HEAD_BYTES).decode(errors="ignore").lstrip("\r\n")
-            whole = not stream.read(1)
+            complete = not stream.read(1)
         end = max(text.rfind("\n"), text.rfind("\r")) + 1
-        return text if whole or not end else text[:end]
+        return text if complete or not end else text[:end]
 
     @contextlib.contextmanager
     def _open_utf8(self) -> Iterator[Utf8Stream]:
@@ -245,15 +245,15 @@ class Delimited(Format):
 
 def without_last(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
     """Yield all rows but the last ones, without holding more than a few batches."""
-    kept: deque[pa.RecordBatch] = deque()
+    pending: deque[pa.RecordBatch] = deque()
     size = 0
     for batch in batches:
-        kept.append(batch)
+        pending.append(batch)
         size += len(batch)
-        while size - len(kept[0]) >= rows and len(kept) > 1:
-            size -= len(kept[0])
-            yield kept.popleft()
-    for batch in kept:
+        while size - len(pending[0]) >= rows and len(pending) > 1:
+            size -= len(pending[0])
+            yield pending.popleft()
+    for batch in pending:
         if len(part := batch.slice(0, max(0, min(len(batch), size - rows)))):
             yield part
         size -= len(batch)

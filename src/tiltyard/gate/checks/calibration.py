@@ -28,18 +28,18 @@ class Calibration(Check):
         """Require the calibration error beyond chance to be within the task's maximum, or not significant."""
         if not duel.task.labels:
             raise NotApplicableError(f"{duel.task.problem} has no probabilities")
-        (about, truth, shares), most = _judged(duel), duel.task.gate.calibration
+        (about, truth, shares), limit = _judged(duel), duel.task.gate.calibration
         error, chance = scores.ece(truth, shares), _errors_by_chance(duel, truth, shares)
         usual = float(chance.mean())
-        small, by_chance = error - usual <= most, bool(error <= np.quantile(chance, SURE))
+        small, by_chance = error - usual <= limit, bool(error <= np.quantile(chance, SURE))
         sure, right = float(shares.max(axis=1).mean()), float((shares.argmax(axis=1) == truth).mean())
         text = (
             f"{about}mean confidence {sure:.1%}, accuracy {right:.1%}, calibration error {error:.4g} (Brier score "
-            f"{scores.brier(truth, shares):.4g}); expected at most {most:g} above the {usual:.2g} expected "
+            f"{scores.brier(truth, shares):.4g}); expected at most {limit:g} above the {usual:.2g} expected "
             "by chance with so many rows"
         )
         rare = f"; one in {1 / (1 - SURE):.0f} calibrated models has an error as large"
-        return Observation(small or by_chance, text + ("" if small or not by_chance else rare), error - usual, most)
+        return Observation(small or by_chance, text + ("" if small or not by_chance else rare), error - usual, limit)
 
 
 def _judged(duel: Duel) -> tuple[str, Array, Array]:

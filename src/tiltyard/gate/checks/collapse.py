@@ -26,17 +26,17 @@ class Collapse(Check):
 
     def observe(self, duel: Duel) -> Observation:
         """Require the recall of every class in the test rows to be at least the task's minimum."""
-        classes, least = duel.task.labels, duel.task.gate.min_recall
+        classes, minimum = duel.task.labels, duel.task.gate.min_recall
         if not classes:
             raise NotApplicableError(f"{duel.task.problem} has no classes")
         recall, how = _recall(duel)
-        lost = [f"{classes[place]} {recall[place]:.4g}" for place in np.flatnonzero(recall < least)]
+        lost = [f"{classes[place]} {recall[place]:.4g}" for place in np.flatnonzero(recall < minimum)]
         lowest = int(np.nanargmin(recall))
         recalls = (
             f"recall of {', '.join(lost)}" if lost else f"lowest recall {recall[lowest]:.4g}, of {classes[lowest]}"
         )
-        text = f"{recalls}{how}; expected at least {least:g} of every class"
-        return Observation(not lost, text, float(recall[lowest]), least)
+        text = f"{recalls}{how}; expected at least {minimum:g} of every class"
+        return Observation(not lost, text, float(recall[lowest]), minimum)
 
 
 def _recall(duel: Duel) -> tuple[Array, str]:
@@ -57,7 +57,7 @@ def _recall(duel: Duel) -> tuple[Array, str]:
     if duel.task.gate.metric not in RANKING:
         return scores.recall(matrix(duel.truth, duel.challenger)), ""
     raised = probabilities(duel.challenger) > probabilities(duel.baseline)
-    own = raised[np.arange(len(duel.truth)), duel.truth.astype(np.int64)]
+    recalled = raised[np.arange(len(duel.truth)), duel.truth.astype(np.int64)]
     rows = np.bincount(duel.truth.astype(np.int64), minlength=raised.shape[1])
-    hits = np.bincount(duel.truth.astype(np.int64), weights=own, minlength=raised.shape[1])
+    hits = np.bincount(duel.truth.astype(np.int64), weights=recalled, minlength=raised.shape[1])
     return scores.ratio(hits, rows), by_frequency

@@ -31,16 +31,16 @@ class Mcnemar(Check):
         models = (duel.challenger, duel.threshold), (duel.champion, duel.champion_threshold)
         new, old = (_is_right(duel.truth[rows], outputs[rows], threshold) for outputs, threshold in models)
         won, lost = int((new & ~old).sum()), int((old & ~new).sum())
-        chance, most = _chance(won, lost), 1 - duel.confidence
+        chance, max_p = _chance(won, lost), 1 - duel.confidence
         if duel.dependence:
             places = np.arange(len(duel.truth))[rows]
             chance = max(chance, _chance_between_units(duel.dependence.take(places), new.astype(np.float64) - old))
         decides = duel.task.gate.metric == "accuracy" and not (duel.is_variant or duel.is_refresh)
-        good = (won > lost and chance <= most) if decides else (won >= lost or chance > most)
-        wanted = f"a gain with p at most {most:.3g}" if decides else f"no loss, or p above {most:.3g}"
+        good = (won > lost and chance <= max_p) if decides else (won >= lost or chance > max_p)
+        expected = f"a gain with p at most {max_p:.3g}" if decides else f"no loss, or p above {max_p:.3g}"
         counts = f"only the challenger is right on {won} rows, only the champion on {lost}"
-        text = f"{counts} (p-value {chance:.3g}); expected {wanted}"
-        return Observation(good, text, chance, most)
+        text = f"{counts} (p-value {chance:.3g}); expected {expected}"
+        return Observation(good, text, chance, max_p)
 
 
 def _is_right(truth: Array, outputs: Array, threshold: float | None) -> Array:

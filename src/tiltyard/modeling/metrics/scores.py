@@ -9,6 +9,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.modeling.columns.base import unit
 from tiltyard.modeling.metrics.curves import steps
+from tiltyard.modeling.problems import classification
 
 ALARMS = 0.01  # share of the rows of other classes that may be false alarms
 SMALLEST = 1e-290  # below this, a mean of squares has lost precision
@@ -137,6 +138,20 @@ def recall_of_steps(hits: Array, alarms: Array) -> float:
     """Return the highest recall with at most 1 % false alarms, from the same counts."""
     allowed = hits[alarms <= ALARMS * alarms[-1]]
     return float(allowed[-1] / hits[-1]) if len(allowed) and hits[-1] else 0.0
+
+
+def row_errors(truth: Array, outputs: Array, *, labels: bool) -> Array:
+    """Return the error of each row: 1 minus the probability of the true label, or the absolute error.
+
+    Of several labels it is the mean; of several steps it is that of the first.
+    """
+    if truth.dtype.kind == "b":
+        return np.asarray(np.abs(outputs - truth).mean(axis=1))
+    if labels:
+        class_probabilities = classification.probabilities(outputs)
+        return np.asarray(1 - class_probabilities[np.arange(len(truth)), truth.astype(np.int64)])
+    value, actual = (array.reshape(len(truth), -1)[:, 0] for array in (outputs, truth))
+    return np.asarray(np.abs(value - actual))
 
 
 def _precision(truth: Array, probabilities: Array, label: int) -> float:

@@ -83,8 +83,8 @@ class Subject:
         """Return the log loss, or the squared error of standardised numbers."""
         targets = self.targets(truth)
         if self.classes:
-            given = softmax(scores)[np.arange(len(targets)), targets]
-            return float(-np.log(np.maximum(given, 1e-12)).mean())
+            likelihood = softmax(scores)[np.arange(len(targets)), targets]
+            return float(-np.log(np.maximum(likelihood, 1e-12)).mean())
         if self.several:
             return float(np.logaddexp(0, np.where(truth, -scores, scores)).mean())
         return float(np.square(scores - targets).mean())

@@ -115,8 +115,8 @@ def _logits(model: Any, flat: Array, classes: int) -> Array:
     if len(model.classes_) < 2:
         scores[:, model.classes_] = 0.0
         return scores
-    found = model.decision_function(flat)
-    scores[:, model.classes_] = found if found.ndim == 2 else np.stack([-found / 2, found / 2], axis=1)
+    decisions = model.decision_function(flat)
+    scores[:, model.classes_] = decisions if decisions.ndim == 2 else np.stack([-decisions / 2, decisions / 2], axis=1)
     return scores
 
 

@@ -210,5 +210,5 @@ def parse_column(task: Task, name: str, cells: pd.Series) -> Array:
     try:
         return task.columns[name].parse_cells(cells, name)
     except RequestError as error:
-        place, _, rest = error.field.removeprefix("instances[").partition("]")
-        raise DataError(f"row [{cells.index[int(place)]}]{rest}: {error.message}") from None
+        place, _, suffix = error.field.removeprefix("instances[").partition("]")
+        raise DataError(f"row [{cells.index[int(place)]}]{suffix}: {error.message}") from None

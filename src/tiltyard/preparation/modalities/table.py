@@ -78,10 +78,10 @@ class Table(Modality):
         table = self._table(task, folder)
         self.dropped = self.rows_read = 0
         for start, part in table.tables([*task.columns, task.target.column], CHUNK_ROWS):
-            known = _known(task, part)
-            self.dropped, self.rows_read = self.dropped + int((~known).sum()), self.rows_read + len(known)
-            if known.any():
-                yield _parsed(task, table, part, start, known)
+            has_target = _has_target(task, part)
+            self.dropped, self.rows_read = self.dropped + int((~has_target).sum()), self.rows_read + len(has_target)
+            if has_target.any():
+                yield _parsed(task, table, part, start, has_target)
         if self.dropped > task.target.drop_missing * self.rows_read:
             expected = (
                 f"expected a target ({task.target.column}) in at least {1 - task.target.drop_missing:.0%} of the rows"
@@ -104,7 +104,7 @@ class Table(Modality):
         names = [name, task.target.column]
         parts = table.tables(names, CHUNK_ROWS)
         cells: pd.Series[Any] = pd.concat(
-            [table.frame(part.select([name]), start)[name][_known(task, part)] for start, part in parts]
+            [table.frame(part.select([name]), start)[name][_has_target(task, part)] for start, part in parts]
         )
         return cells
 
@@ -115,7 +115,7 @@ class Table(Modality):
         return table
 
 
-def _known(task: Task, part: pa.Table) -> Array:
+def _has_target(task: Task, part: pa.Table) -> Array:
     """Return which rows have a target; a cell without labels is one, if there may be any number of them."""
     import pyarrow.compute as pc
     from pyarrow import types
@@ -123,17 +123,19 @@ def _known(task: Task, part: pa.Table) -> Array:
     if task.problem == "multilabel":
         return np.ones(len(part), dtype=bool)
     cells = part[task.target.column]
-    known: Array = cells.is_valid().to_numpy()
+    has_target: Array = cells.is_valid().to_numpy()
     if types.is_string(cells.type) and cells.null_count < len(cells):
-        known = known & pc.not_equal(pc.utf8_trim_whitespace(cells), "").fill_null(fill_value=False).to_numpy()
-    return known
+        has_target = (
+            has_target & pc.not_equal(pc.utf8_trim_whitespace(cells), "").fill_null(fill_value=False).to_numpy()
+        )
+    return has_target
 
 
 def _parsed(
-    task: Task, table: table_reader.TableFile, part: pa.Table, start: int, known: Array
+    task: Task, table: table_reader.TableFile, part: pa.Table, start: int, has_target: Array
 ) -> tuple[ParsedRows, Array]:
     """Parse rows by column in Arrow; where that is not possible, in pandas."""
-    chosen = None if known.all() else known
+    chosen = None if has_target.all() else has_target
 
     def arrow(name: str) -> pa.Array | None:
         if part[name].nbytes >= MAX_ARROW_BYTES:

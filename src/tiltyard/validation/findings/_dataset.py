@@ -75,12 +75,12 @@ class CheckedData:
     @property
     def readable(self) -> Array:
         """The positions of the rows that can be used for training; none if a column is missing."""
-        known = self._has_target
-        if known is None or self.columns.keys() != self.task.columns.keys():
+        usable = self._has_target
+        if usable is None or self.columns.keys() != self.task.columns.keys():
             return np.empty(0, dtype=np.int64)
         for column in self.columns.values():
-            known[[refusal.place for refusal in column.refused]] = False
-        return np.flatnonzero(known)
+            usable[[refusal.place for refusal in column.refused]] = False
+        return np.flatnonzero(usable)
 
     @property
     def _has_target(self) -> Array | None:

@@ -31,15 +31,15 @@ class Imbalance(Finding):
         label_counts = Counter(labels)
         counts = {label: label_counts[label] for label in subject.task.classes}
         yield from self._small(subject, counts)
-        most, least = max(counts, key=lambda c: counts[c]), min(counts, key=lambda c: counts[c])
-        if counts[least] and counts[most] > MAX_RATIO * counts[least]:
-            ratio = counts[most] / counts[least]
+        most_frequent, least_frequent = max(counts, key=lambda c: counts[c]), min(counts, key=lambda c: counts[c])
+        if counts[least_frequent] and counts[most_frequent] > MAX_RATIO * counts[least_frequent]:
+            ratio = counts[most_frequent] / counts[least_frequent]
             by_accuracy = subject.task.gate.metric == "accuracy"
             yield self.found(
                 "warning" if by_accuracy else "note",
                 subject.task.target.column,
-                f"{most} is {ratio:.0f} times as frequent as {least}, {share(counts[most], len(labels))} rows; "
-                f"expected at most {MAX_RATIO} times",
+                f"{most_frequent} is {ratio:.0f} times as frequent as {least_frequent}, "
+                f"{share(counts[most_frequent], len(labels))} rows; expected at most {MAX_RATIO} times",
                 "set gate.metric to balanced_accuracy" if by_accuracy else "try train.class_weights: balanced",
             )
 

@@ -28,8 +28,8 @@ class Leak(Finding):
         if subject.truth is None or subject.task.modality != "table":
             return
         labels = bool(subject.task.classes)
-        known = np.flatnonzero(subject.truth != "" if labels else np.isfinite(subject.truth))
-        places = known[:: max(1, len(known) // MAX_ROWS)].tolist()
+        labelled = np.flatnonzero(subject.truth != "" if labels else np.isfinite(subject.truth))
+        places = labelled[:: max(1, len(labelled) // MAX_ROWS)].tolist()
         truth = subject.truth[places].tolist()
         for name, column in subject.columns.items() if len(set(truth)) > 1 else ():
             if column.is_date and not labels:
