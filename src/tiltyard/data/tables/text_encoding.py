@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import IO
 
 from tiltyard.errors import DataError
@@ -25,7 +25,14 @@ ENCODING_HINT = "if it has another encoding, name it: source.read.encoding in th
 class Utf8Stream(io.RawIOBase):
     """A stream of UTF-8 from a stream in any encoding; `repairs` is complete once it has been read to its end."""
 
-    def __init__(self, stream: IO[bytes], name: str, encoding: str | None = None, skip_lines: int = 0) -> None:
+    def __init__(
+        self,
+        stream: IO[bytes],
+        name: str,
+        encoding: str | None = None,
+        skip_lines: int = 0,
+        blank_lines: Collection[int] = (),
+    ) -> None:
         super().__init__()
         self.stream, self.name = stream, name
         self.has_quotes = False
@@ -37,7 +44,7 @@ class Utf8Stream(io.RawIOBase):
         self.mark = next((mark for mark in BYTE_ORDER_MARKS if start.startswith(mark)), b"")
         self.encoding = encoding or BYTE_ORDER_MARKS.get(self.mark)
         self.remainder = b""
-        self.blocks = _without_lines(self._blocks(start), skip_lines)
+        self.blocks = _blanked(_without_lines(self._blocks(start), skip_lines), blank_lines)
 
     @property
     def repairs(self) -> list[str]:
@@ -149,3 +156,12 @@ def _without_lines(blocks: Iterator[bytes], lines: int) -> Iterator[bytes]:
             remainder, lines = (remainder[end + 1 :], lines - 1) if end >= 0 else (b"", lines)
         if remainder:
             yield remainder
+
+
+def _blanked(blocks: Iterator[bytes], numbers: Collection[int]) -> Iterator[bytes]:
+    """Empty some lines, counted from 1: readers ignore empty lines, and the others keep their numbers."""
+    line = 1
+    for block in blocks:
+        parts = block.split(b"\n") if numbers else [block]
+        yield b"\n".join(b"" if line + place in numbers else part for place, part in enumerate(parts))
+        line += len(parts) - 1
