@@ -27,7 +27,7 @@ import page
 import raw_data
 import yaml
 
-from tiltyard import environment, files
+from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.config import loader
 from tiltyard.config.draft import draft as init
@@ -36,6 +36,7 @@ from tiltyard.evaluation import evaluate
 from tiltyard.gate import promote
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation import array_file, prepare, sealed_test
+from tiltyard.runtime import environment
 from tiltyard.training import train
 from tiltyard.workspace import Workspace
 

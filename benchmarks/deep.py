@@ -20,12 +20,13 @@ import page
 import raw_data
 import yaml
 
-from tiltyard import environment, files
+from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.evaluation import evaluate
 from tiltyard.gate import promote
 from tiltyard.preparation import prepare
+from tiltyard.runtime import environment
 from tiltyard.training import train
 from tiltyard.workspace import Workspace
 

@@ -12,13 +12,14 @@ import page
 import raw_data
 import yaml
 
-from tiltyard import environment, files
+from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.config import loader
 from tiltyard.config.draft.draft import DraftRequest, draft_task
 from tiltyard.evaluation import evaluate
 from tiltyard.preparation import prepare
 from tiltyard.preparation.sealed_test import read_test
+from tiltyard.runtime import environment
 from tiltyard.training import train
 from tiltyard.workspace import Workspace
 

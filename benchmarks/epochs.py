@@ -28,11 +28,12 @@ import page
 import raw_data
 import yaml
 
-from tiltyard import environment, files
+from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.preparation import prepare
 from tiltyard.preparation.training_rows import TrainingRows
+from tiltyard.runtime import environment
 from tiltyard.training import train
 from tiltyard.training.fit import RunPaths, fit
 from tiltyard.workspace import Workspace

@@ -1,4 +1,4 @@
-"""Benchmark of imports: large libraries as a whole, and without what no command uses (src/tiltyard/library_imports.py).
+"""Benchmark of imports: large libraries as a whole, and without what no command uses (runtime/library_imports.py).
 
 `python benchmarks/import_time.py` writes benchmarks/IMPORTS.md. Both ways take turns, with compiled bytecode.
 """
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TIMES = 5
 LIBRARIES = ("great_expectations.expectations.registry", "keras")
 WHOLE = "import importlib, sys; importlib.import_module(sys.argv[1])"
-REDUCED = "import sys; from tiltyard.library_imports import load; load(sys.argv[1])"
+REDUCED = "import sys; from tiltyard.runtime.library_imports import load; load(sys.argv[1])"
 VALIDATE = [sys.executable, "-c", "from tiltyard.cli.main import main; main()", "validate", "iris"]
 
 

@@ -40,8 +40,8 @@ from workspaces import new_workspace
 
 from tiltyard import files
 from tiltyard.config import loader
-from tiltyard.environment import configure_tools
 from tiltyard.monitoring import traffic
+from tiltyard.runtime.environment import configure_tools
 from tiltyard.serving import serve
 from tiltyard.serving.packaging import smoke_test
 from tiltyard.serving.variables import SERVER

@@ -34,8 +34,8 @@ import services
 import wrk
 
 from tiltyard import files
-from tiltyard.environment import configure_tools
 from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.runtime.environment import configure_tools
 from tiltyard.serving import serve
 from tiltyard.serving.grpc.messages import message_class
 from tiltyard.serving.model.loaded_model import LoadedModel

@@ -32,8 +32,8 @@ import wrk
 from services import Service
 
 from tiltyard import files
-from tiltyard.environment import configure_tools
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.runtime.environment import configure_tools
 from tiltyard.serving import serve
 from tiltyard.workspace import Workspace
 

@@ -16,11 +16,12 @@ from typing import Any
 import page
 import raw_data
 
-from tiltyard import environment, files
+from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.experiments import study, study_plan
 from tiltyard.experiments.study_markdown import failures, table
 from tiltyard.preparation import prepare
+from tiltyard.runtime import environment
 from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -19,10 +19,10 @@ import page
 from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.config.task import Task
-from tiltyard.environment import configure_tools
 from tiltyard.errors import TrainingError
 from tiltyard.gate.quantize import VariantWorkspace, quantize
 from tiltyard.gate.verdict import Verdict
+from tiltyard.runtime.environment import configure_tools
 from tiltyard.training.onnx import variants
 from tiltyard.workspace import Workspace
 

@@ -18,23 +18,23 @@ class Estimate:
 
     def __init__(self, workspace: Workspace, steps: tuple[str, ...], workers: int) -> None:
         self.path, self.steps, self.workers = workspace.durations, steps, workers
-        self.known: dict[str, dict[str, float]] = {}
+        self.durations: dict[str, dict[str, float]] = {}
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            self.known = {task: dict(_numbers(seconds)) for task, seconds in files.read_json(self.path).items()}
+            self.durations = {task: dict(_numbers(seconds)) for task, seconds in files.read_json(self.path).items()}
 
     def record(self, task: str, step: str, state: str, seconds: float) -> None:
         """Record how long a step took."""
-        self.known.setdefault(task, {})[_key(step, skipped=state in SKIPPED_STATES)] = round(seconds, 2)
+        self.durations.setdefault(task, {})[_key(step, skipped=state in SKIPPED_STATES)] = round(seconds, 2)
 
     def save(self) -> None:
         """Save the durations; ignore a folder that cannot be written to, since the run itself reports that."""
         with contextlib.suppress(OSError):
-            files.write_json(self.path, self.known)
+            files.write_json(self.path, self.durations)
 
     def last_seconds(self, task: str) -> float:
         """Return how long all steps of a task took when they had something to do; 0 if a step never had."""
-        known = self.known.get(task, {})
-        return sum(known[step] for step in self.steps) if {*self.steps} <= known.keys() else 0.0
+        durations = self.durations.get(task, {})
+        return sum(durations[step] for step in self.steps) if {*self.steps} <= durations.keys() else 0.0
 
     def seconds_left(self, tasks: list[TaskProgress], now: float) -> float | None:
         """Return the seconds until all tasks are done, or None while that cannot be estimated."""
@@ -65,10 +65,10 @@ class Estimate:
     def _of_step(self, task: str, step: str, *, skipped: bool) -> float | None:
         """Return how long a step took for this task the last time, or on average for other tasks."""
         key = _key(step, skipped=skipped)
-        if (seconds := self.known.get(task, {}).get(key)) is not None:
+        if (seconds := self.durations.get(task, {}).get(key)) is not None:
             return seconds
-        others = [known[key] for known in self.known.values() if key in known]
-        return statistics.mean(others) if others else None
+        seconds_of_tasks = [durations[key] for durations in self.durations.values() if key in durations]
+        return statistics.mean(seconds_of_tasks) if seconds_of_tasks else None
 
     @staticmethod
     def _skips(task: TaskProgress) -> bool:

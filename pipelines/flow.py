@@ -15,13 +15,14 @@ from pipelines import server, steps, task_pool
 from pipelines.fork_server import ForkServers
 from pipelines.run_progress import RunProgress
 from pipelines.task_outcome import TaskOutcome
-from tiltyard import files, progress
+from tiltyard import files
 from tiltyard.config import base_tasks, loader, task_list
 from tiltyard.config.task import Task
 from tiltyard.data import dvc
 from tiltyard.errors import TiltyardError
 from tiltyard.gate.next_steps import next_steps
-from tiltyard.task_lock import task_lock
+from tiltyard.runtime import progress
+from tiltyard.runtime.task_lock import task_lock
 from tiltyard.workspace import Workspace
 
 

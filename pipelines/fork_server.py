@@ -113,10 +113,10 @@ class ForkServers:
 
 
 @contextlib.contextmanager
-def _running(listener: socket.socket, libraries: tuple[str, ...], own: tuple[str, ...]) -> Iterator[None]:
+def _running(listener: socket.socket, libraries: tuple[str, ...], modules: tuple[str, ...]) -> Iterator[None]:
     """Run a server, which ends when its stdin is closed."""
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "pipelines.fork_server", str(listener.fileno()), *libraries, *own],
+        [sys.executable, "-P", "-m", "pipelines.fork_server", str(listener.fileno()), *libraries, *modules],
         pass_fds=[listener.fileno()],
         start_new_session=True,  # an interrupt from the keyboard ends the commands, whose end ends the forks
         stdin=subprocess.PIPE,
@@ -186,8 +186,8 @@ class Server:
             os.close(descriptor)
         pidfd = os.pidfd_open(child)
         self.forks[connection] = child, pidfd
-        for one in (connection, pidfd):
-            self.selector.register(one, selectors.EVENT_READ, connection)
+        for handle in (connection, pidfd):
+            self.selector.register(handle, selectors.EVENT_READ, connection)
         return None
 
     def _finish(self, connection: socket.socket, *, lost: bool) -> None:
@@ -198,8 +198,8 @@ class Server:
                 os.kill(child, signal.SIGKILL)
                 os.killpg(child, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        for one in (connection, pidfd):
-            self.selector.unregister(one)
+        for handle in (connection, pidfd):
+            self.selector.unregister(handle)
         os.close(pidfd)
         with connection, contextlib.suppress(OSError):
             connection.sendall(str(code if code >= 0 else 128 - code).encode())
@@ -208,12 +208,12 @@ class Server:
         """Close what belongs to the server, in a fork; end the fork when the server ends."""
         os.setsid()
         os.close(self.lifeline)
-        for other, (_, pidfd) in self.forks.items():
-            other.close()
+        for client, (_, pidfd) in self.forks.items():
+            client.close()
             os.close(pidfd)
         self.selector.close()
-        for one in (connection, self.listener):
-            one.close()
+        for handle in (connection, self.listener):
+            handle.close()
         threading.Thread(target=lambda: (os.read(self.alive, 1), os._exit(1)), daemon=True).start()
 
 
@@ -223,7 +223,7 @@ def main() -> None:
     listener.set_inheritable(False)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # as training does, whatever ~/.keras/keras.json says
     sources = _sources()
-    library_imports = importlib.import_module("tiltyard.library_imports")
+    library_imports = importlib.import_module("tiltyard.runtime.library_imports")
     for name in sys.argv[2:]:
         with contextlib.suppress(Exception):  # a fork imports it again, and reports the error
             library_imports.load(name)
@@ -234,13 +234,13 @@ def main() -> None:
 
 def _sources() -> dict[str, tuple[int, int, int]]:
     """Return time, size and inode of each file of the project's code; a changed file has others, as for DVC."""
-    found = {}
+    states = {}
     for package in PACKAGES:
         for path in Path(importlib.import_module(package).__file__ or "").parent.rglob("*.py"):
             with contextlib.suppress(FileNotFoundError):  # removed meanwhile
                 state = path.stat()
-                found[str(path)] = state.st_mtime_ns, state.st_size, state.st_ino
-    return found
+                states[str(path)] = state.st_mtime_ns, state.st_size, state.st_ino
+    return states
 
 
 def run(request: Request, sources: dict[str, tuple[int, int, int]]) -> NoReturn:

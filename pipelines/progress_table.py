@@ -11,8 +11,8 @@ from rich.text import Text
 
 from pipelines.estimate import SKIPPED_STATES, Estimate
 from pipelines.task_progress import TaskProgress
-from tiltyard import progress
 from tiltyard.cli.output import tables
+from tiltyard.runtime import progress
 
 WIDE_CHARACTERS = 120  # from this width of the terminal on, each step has its own column
 RESERVED_LINES = 4  # lines for headings, the number of hidden rows, the summary and the cursor
@@ -100,9 +100,9 @@ class ProgressTable:
 
 def format_duration(seconds: float) -> str:
     """Return seconds as [hours:]minutes:seconds."""
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, remainder = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return f"{hours}:{minutes:02}:{remainder:02}" if hours else f"{minutes}:{remainder:02}"
 
 
 def _choose_visible(tasks: list[TaskProgress], room: int) -> list[TaskProgress]:

@@ -13,9 +13,9 @@ from pipelines.estimate import Estimate
 from pipelines.progress_table import ProgressTable
 from pipelines.task_progress import TaskProgress
 from pipelines.terminal import Screen, can_rewrite
-from tiltyard import environment
 from tiltyard.errors import TiltyardError
-from tiltyard.progress import SECONDS_A_LINE
+from tiltyard.runtime import environment
+from tiltyard.runtime.progress import SECONDS_A_LINE
 from tiltyard.workspace import Workspace
 
 REFRESH_SECONDS = 0.5  # seconds between two updates of the table

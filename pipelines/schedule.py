@@ -54,8 +54,8 @@ def _only(workspace: Workspace, name: str) -> Iterator[None]:
     """Hold the lock of this schedule, which only one process may serve; the lock of a process that died is free."""
     short = hashlib.sha256(name.encode()).hexdigest()[:12]  # the names of many tasks may be too long for a file name
     path = workspace.work_lock(f"schedule-{short}")
-    with files.claimed(path) as mine:
-        if not mine:
+    with files.claimed(path) as claimed:
+        if not claimed:
             hint = "end the other `tiltyard schedule` first; or start a run now: tiltyard run"
             raise TiltyardError(f"{name} is scheduled already by another process", hint)
         yield

@@ -20,9 +20,9 @@ from time import monotonic, sleep
 from typing import Any, TextIO
 
 from pipelines import prefect_database
-from tiltyard import processes
 from tiltyard.data import sqlite_file
 from tiltyard.errors import WorkspaceError
+from tiltyard.runtime import processes
 
 API_URL = "PREFECT_API_URL"
 OWN_SERVER: list[subprocess.Popen[bytes]] = []  # the server that this process has started

@@ -15,10 +15,11 @@ from pipelines import task_pool
 from pipelines.fork_server import ForkServers
 from pipelines.run_progress import RunProgress
 from pipelines.task_outcome import TaskOutcome
-from tiltyard import files, processes
+from tiltyard import files
 from tiltyard.config import base_tasks
 from tiltyard.config.task import Task
 from tiltyard.errors import TiltyardError
+from tiltyard.runtime import processes
 from tiltyard.serving.packaging import smoke_test
 from tiltyard.serving.serve import environment, fixed_packages
 from tiltyard.serving.variables import SERVER

@@ -18,12 +18,12 @@ def longest_first(workspace: Workspace, names: list[str], estimate: Estimate) ->
     The time is that of their last run if it is known of all of them, or else estimated from their files.
     """
     tasks = {name: loader.load(workspace, name) for name in names if not base_tasks.find_error(workspace, name)}
-    known = {name: estimate.last_seconds(name) for name in tasks}
-    own = known if all(known.values()) else {name: _work(task) for name, task in tasks.items()}
+    measured = {name: estimate.last_seconds(name) for name in tasks}
+    durations = measured if all(measured.values()) else {name: _work(task) for name, task in tasks.items()}
     total = dict.fromkeys(names, 0.0)
     for name in reversed(names):  # a base task is before the tasks that wait for it
         if name in tasks:
-            total[name] += own[name]
+            total[name] += durations[name]
             base = tasks[name].model.base_task
             if base in total:
                 total[base] = max(total[base], total[name])

@@ -10,7 +10,7 @@ from tiltyard.files import Json
 from tiltyard.gate.exit_status import EXIT_STATUS
 from tiltyard.gate.next_steps import NextSteps
 from tiltyard.gate.verdict import Verdict
-from tiltyard.processes import LOG_LINES
+from tiltyard.runtime.processes import LOG_LINES
 
 
 @dataclass

@@ -10,10 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pipelines.run_progress import RunProgress
 from pipelines.task_order import longest_first
 from pipelines.task_outcome import TaskOutcome
-from tiltyard import processes, threads
 from tiltyard.config import base_tasks, loader
 from tiltyard.config.task import Task
 from tiltyard.errors import TaskError
+from tiltyard.runtime import processes, threads
 from tiltyard.workspace import Workspace
 
 INTERRUPT_SECONDS = 10.0  # how long an interrupt waits for steps that cannot be ended, such as a download

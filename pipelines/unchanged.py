@@ -14,7 +14,7 @@ from tiltyard.config import base_tasks, loader, task_list
 from tiltyard.config.task import Task
 from tiltyard.data import dvc, push_record
 from tiltyard.errors import TiltyardError
-from tiltyard.task_lock import task_lock
+from tiltyard.runtime.task_lock import task_lock
 from tiltyard.workspace import Workspace
 
 FETCHED: dict[str, str] = {}  # the state of data that was fetched here, which the flow need not fetch again
@@ -79,8 +79,8 @@ def _row(workspace: Workspace, task: Task) -> TaskOutcome | None:
     if FETCHED[task.name] == "new":
         return None
     evaluated = read_evaluated(workspace, task)
-    known = known_verdict(workspace, task, evaluated)
-    if not known or (known.fails_only("approval") and task.gate.approval_minutes):
+    earlier = known_verdict(workspace, task, evaluated)
+    if not earlier or (earlier.fails_only("approval") and task.gate.approval_minutes):
         return None
     verdict = promote(workspace, task)  # completes a package that is missing in a fresh clone
     row.record_report(evaluated.report)

@@ -56,6 +56,7 @@ NOT_JUDGING = {
     "config": "settings, whose values are in the fingerprint",
     "data": "reading and storing data, whose hash is in the fingerprint",
     "registry": "storing decisions",
+    "runtime": "processes, threads, locks and progress",
     "serving": "serving requests",
 }
 
@@ -140,6 +141,7 @@ IGNORED_MODULES = {
         "workspace",
         "arrays",
         "settings",
+        "suggestions",
         "deadline",
         "threads",
     ),

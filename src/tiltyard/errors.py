@@ -93,8 +93,8 @@ class RequestError(TiltyardError):
 
 def join_first(items: Sequence[object]) -> str:
     """Return the first items, separated by commas, and the number of the others."""
-    rest = f" and {len(items) - MAX_LISTED:,} more" if len(items) > MAX_LISTED else ""
-    return ", ".join(str(item) for item in items[:MAX_LISTED]) + rest
+    remainder = f" and {len(items) - MAX_LISTED:,} more" if len(items) > MAX_LISTED else ""
+    return ", ".join(str(item) for item in items[:MAX_LISTED]) + remainder
 
 
 def format_value(value: object) -> str:

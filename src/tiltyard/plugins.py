@@ -40,8 +40,8 @@ def names(folder: str) -> list[str]:
 def load(folder: str, name: str) -> Any:
     """Return the class of one plug-in."""
     if name not in names(folder):
-        known = ", ".join(names(folder))
-        raise TaskError(f"{folder}: expected one of {known}; received '{name}'")
+        expected = ", ".join(names(folder))
+        raise TaskError(f"{folder}: expected one of {expected}; received '{name}'")
     module = importlib.import_module(f"tiltyard.{FOLDERS[folder]}.{name}")
     return getattr(module, name.title().replace("_", ""))
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+
+from tiltyard.suggestions import did_you_mean
 
 # Accept a list as a tuple, since YAML and JSON have lists only; the numbers inside stay strict.
 Bounds = Annotated[tuple[float, float], Field(strict=False)]
@@ -23,9 +24,8 @@ class Settings(BaseModel):
         """Raise an error for an unknown key with the known keys and a similar one, which pydantic's message lacks."""
         for key in data if isinstance(data, dict) else ():
             if key not in cls.model_fields:
-                similar = difflib.get_close_matches(str(key), cls.model_fields, n=1)
-                meant = f" (did you mean '{similar[0]}'?)" if similar else ""
-                known = ", ".join(cls.model_fields)
+                meant = did_you_mean(str(key), cls.model_fields)
+                allowed_keys = ", ".join(cls.model_fields)
                 text = "unknown key '{key}'{meant}; expected one of {known}"
-                raise PydanticCustomError("unknown_key", text, {"key": str(key), "meant": meant, "known": known})
+                raise PydanticCustomError("unknown_key", text, {"key": str(key), "meant": meant, "known": allowed_keys})
         return data

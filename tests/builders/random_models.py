@@ -46,14 +46,16 @@ def write_evaluated(space: Workspace, name: str, seed: int = 0) -> Task:
 
 
 def write_model(task: Task, test: TestRows, train: Path, seed: int) -> None:
-    """Write an ONNX file: one dense layer on the flattened features, with softmax for classes."""
+    """Write an ONNX file: one dense layer on the flattened features, with softmax for classes, or sigmoids."""
     from onnx import TensorProto, helper, save
 
     shape = Encoder.load(train / "encoder.json").encode(test.rows).shape[1:]
-    width, units = int(np.prod(shape)), max(len(task.classes), 1)
+    width, units = int(np.prod(shape)), max(len(task.labels), 1)
+    activation = "Softmax" if task.classes else "Sigmoid" if task.labels else "Identity"
     weights = np.random.default_rng(seed).uniform(size=(width, units)) / np.sqrt(width)
+    weights = (weights - 0.5) / 20 if activation == "Sigmoid" else weights  # so that probabilities differ
     nodes = [helper.make_node("Flatten", ["features"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["dense"])]
-    nodes.append(helper.make_node("Softmax" if task.classes else "Identity", ["dense"], ["output"]))
+    nodes.append(helper.make_node(activation, ["dense"], ["output"]))
     graph = helper.make_graph(
         nodes,
         "tiny",

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tiltyard import environment, files
+from tiltyard import files
 from tiltyard.cli import main as cli
 from tiltyard.config import loader, task_list
 from tiltyard.data import versions
 from tiltyard.data.dvc import Pointer
+from tiltyard.runtime import environment
 from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,7 +100,8 @@ stages:
 VERB = """
 import sys, time
 from pathlib import Path
-from tiltyard import errors, processes
+from tiltyard import errors
+from tiltyard.runtime import processes
 verb, task = sys.argv[1:]
 with processes.as_stage():
     print("a word on the way")

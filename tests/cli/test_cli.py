@@ -255,7 +255,7 @@ def test_only_native_output_is_redirected_to_the_log(tmp_path: Path) -> None:
     code = """
 import os, sys
 from pathlib import Path
-from tiltyard import environment as quiet
+from tiltyard.runtime import environment as quiet
 with quiet.redirect_native_output(Path("a.log")):
     os.write(2, b"native")
     print("python", file=sys.stderr)

@@ -22,7 +22,7 @@ from tiltyard.config.task import Task
 from tiltyard.data import dvc
 from tiltyard.errors import WorkspaceError
 from tiltyard.files import Json
-from tiltyard.task_lock import task_lock
+from tiltyard.runtime.task_lock import task_lock
 from tiltyard.workspace import Workspace
 
 RUN = """
@@ -34,7 +34,7 @@ print(store.run_stage(Workspace(Path.cwd()), "validate", "a"))
 LOCK = """
 import sys, time
 from pathlib import Path
-from tiltyard.task_lock import task_lock
+from tiltyard.runtime.task_lock import task_lock
 from tiltyard.workspace import Workspace
 with task_lock(Workspace(Path.cwd()), "a", reading="reading" in sys.argv):
     Path(sys.argv[1]).touch()
@@ -213,7 +213,7 @@ def test_deleted_lock_file_is_locked_again(small: Workspace, monkeypatch: pytest
         small.work_lock("a").unlink()
     try:
         wait_for((small.root / "two").exists)
-        monkeypatch.setattr("tiltyard.task_lock.LOCK_SECONDS", 0.0)
+        monkeypatch.setattr("tiltyard.runtime.task_lock.LOCK_SECONDS", 0.0)
         with pytest.raises(WorkspaceError, match=rf"a: still locked by .*process {two.pid}"):
             task_lock(small, "a").__enter__()
     finally:
@@ -237,7 +237,7 @@ def test_commands_wait_for_the_lock_of_their_task(
     workspace: Workspace, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Commands that write outputs wait, and long ones that read them."""
-    monkeypatch.setattr("tiltyard.task_lock.LOCK_SECONDS", 0.0)
+    monkeypatch.setattr("tiltyard.runtime.task_lock.LOCK_SECONDS", 0.0)
     before = {path: path.stat().st_mtime_ns for path in workspace.root.rglob("*") if ".tiltyard" not in path.parts}
     with task_lock(workspace, "iris"):
         result = CliRunner().invoke(cli, words.split())
@@ -249,7 +249,7 @@ def test_commands_wait_for_the_lock_of_their_task(
 
 def test_wait_for_a_lock_times_out(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a timeout, an error names the holder and gives a hint; other tasks are not locked."""
-    monkeypatch.setattr("tiltyard.task_lock.LOCK_SECONDS", 0.0)
+    monkeypatch.setattr("tiltyard.runtime.task_lock.LOCK_SECONDS", 0.0)
     with task_lock(small, "a"):
         with task_lock(small, "b"):
             pass
@@ -264,7 +264,7 @@ def test_stage_started_by_dvc_does_not_wait(small: Workspace, monkeypatch: pytes
     """A run holds the task lock while it waits for DVC: a stage that waited for the lock would cause a deadlock."""
     with task_lock(small, "a"):
         monkeypatch.setenv("DVC_STAGE", "train@a")
-        monkeypatch.setattr("tiltyard.task_lock.LOCK_SECONDS", 0.0)
+        monkeypatch.setattr("tiltyard.runtime.task_lock.LOCK_SECONDS", 0.0)
         with task_lock(small, "a"):
             pass
 

@@ -64,6 +64,23 @@ def test_bad_rows_are_skipped_on_request_and_listed(workspace: Workspace) -> Non
     assert drafted.rows == 31
 
 
+@pytest.mark.parametrize("skip_rows", [0, 2])
+def test_unclosed_quotes_cost_only_their_own_lines(workspace: Workspace, skip_rows: int) -> None:
+    """With the option, lines in which a quote is not closed are left out; other quoted cells are read as such."""
+    lines = [f'{i},"{"ab"[i % 2]}, or so",{i * i / 7:.3f}' for i in range(40)]
+    lines[10], lines[25], lines[39] = '3,"oops,1', '4,"1" wide",2', '5,"end,2'
+    text = "title\n" * skip_rows + "x,y,z\n" + "\n\n".join(lines) + "\n"
+    with pytest.raises(DataError, match=f"a quote after line {skip_rows + 20} is not closed") as caught:
+        init(workspace, text, "y")
+    assert "--skip-bad-rows" in caught.value.hint
+    drafted, _ = init(workspace, text, "y", dialect=dialect_of((), skip_bad_rows=True, skip_rows=skip_rows or None))
+    numbers = ", ".join(str(skip_rows + line) for line in (22, 52, 80))
+    assert drafted.repairs == [f"a quote is not closed in line {numbers}: left out"]
+    assert drafted.rows == 37
+    fetch_raw(workspace, "any")
+    assert sum(prepare.prepare(workspace, loader.load(workspace, "any"))["rows"].values()) == 37
+
+
 def test_options_of_init_are_settings_of_the_source(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each option is written to source.read."""
     monkeypatch.chdir(workspace.root)
@@ -144,15 +161,6 @@ def test_grades_are_offered_as_a_regression(workspace: Workspace) -> None:
     drafted, task = init(workspace, frame, "quality", problem="regression")
     assert task["problem"] == "regression"
     assert not any("--problem" in note for note in drafted.notes)
-
-
-def test_several_labels_in_a_cell_are_refused_with_what_to_do(workspace: Workspace) -> None:
-    """The sentence says what was found, and what can be learned instead."""
-    parts = ["Action", "Comedy", "Drama", "Horror"]
-    cells = ["|".join(sorted(set(DICE.choice(parts, 2)))) for _ in range(100)]
-    with pytest.raises(DataError, match=r"genres: expected one label in each row; received several, such as") as caught:
-        init(workspace, pd.DataFrame({"x": DICE.normal(size=100), "genres": cells}), "genres")
-    assert caught.value.hint.startswith("add a column that says whether a row has one label, such as is_")
 
 
 def test_a_logarithm_is_learned_where_it_helps(workspace: Workspace) -> None:

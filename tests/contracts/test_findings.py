@@ -62,6 +62,12 @@ def _near_duplicates_in_test(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([frame, again.assign(since=frame["since"].iloc[:40])]).reset_index(drop=True)
 
 
+def _contradictory(frame: pd.DataFrame) -> pd.DataFrame:
+    """Repeat ten rows with the other label."""
+    again = frame.iloc[:10].assign(again=frame["again"].iloc[:10].map({"yes": "no", "no": "yes"}))
+    return pd.concat([frame, again]).reset_index(drop=True)
+
+
 def _flipped_labels(frame: pd.DataFrame) -> Fault:
     """Let height and weight determine the target, except for twenty rows far from the boundary."""
     sure = (frame["height"] - 170) / 10 + (frame["weight"] - 70) / 8
@@ -103,6 +109,7 @@ FAULTY: dict[str, tuple[Callable[[Workspace], Checked], set[str]]] = {
     "cardinality": (table(lambda f: ({"shop": DICE.integers(0, 400, len(f)).astype(str)}, {})), {"shop"}),
     "columns": (table(lambda f: f.rename(columns={"weight": "wieght"})), {"weight"}),
     "constant": (table(lambda _: ({"height": 170, "vip": ["no"] * 899 + ["yes"]}, {})), {"height", "vip"}),
+    "contradictions": (table(_contradictory), {"again"}),
     "duplicates": (table(lambda f: pd.concat([f.iloc[:300], f.iloc[280:]])), {""}),
     "future_leak": (table(lambda _: ({}, {"split.kind": "random"})), {"since"}),
     "identifier": (table(lambda f: ({"height": DICE.permutation(len(f)) + 10_000}, {})), {"height"}),

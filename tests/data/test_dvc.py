@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from workspaces import ROOT, SMALL_TASKS
 
-from tiltyard import processes
 from tiltyard.data import dvc
 from tiltyard.errors import DataError, StageError, TaskError, WorkspaceError
+from tiltyard.runtime import processes
 from tiltyard.workspace import Workspace
 
 
@@ -153,7 +153,7 @@ def test_truncated_lock_file_is_moved_aside(small: Workspace, size: int) -> None
 
 RUN = """
 from pathlib import Path
-from tiltyard import processes as stage; from tiltyard.data import dvc as store
+from tiltyard.runtime import processes as stage; from tiltyard.data import dvc as store
 from tiltyard.workspace import Workspace
 store.run_stage(Workspace(Path.cwd()), "validate", "a")
 """

@@ -10,11 +10,12 @@ import pytest
 from click.testing import CliRunner
 from workspaces import ROOT
 
-from tiltyard import environment, files
+from tiltyard import files
 from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.data import dvc, dvc_cache, fetch
 from tiltyard.errors import DataError
+from tiltyard.runtime import environment
 from tiltyard.workspace import Workspace
 
 

@@ -171,7 +171,7 @@ def test_any_sheet_is_read_or_refused(rows: list[list[Any]]) -> None:
             table = table_reader.open_table(path)
         except DataError:
             return
-        frame = table.whole()
+        frame = table.to_frame()
     assert len(frame) == table.layout.rows
     assert [*frame.columns] == [*table.layout.columns]
     assert isinstance(frame, pd.DataFrame)

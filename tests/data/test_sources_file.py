@@ -18,12 +18,12 @@ import pytest
 from pydantic import ValidationError
 from workspaces import edit_task
 
-from tiltyard import progress
 from tiltyard.config import loader
 from tiltyard.data.fetch import fetch
 from tiltyard.data.sources import _download
 from tiltyard.data.sources.file import File
 from tiltyard.errors import DataError, SourceError
+from tiltyard.runtime import progress
 from tiltyard.validation.validate import validate
 from tiltyard.workspace import Workspace
 

@@ -18,7 +18,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 from tiltyard import plugins
 from tiltyard.config.gate_section import Behaviour, Slice
-from tiltyard.evaluation import perturbation, slices
+from tiltyard.evaluation import slices
+from tiltyard.gate import perturbation
 from tiltyard.gate.checks import behaviour
 from tiltyard.gate.duel import Duel
 from tiltyard.gate.verdict import decide

@@ -146,3 +146,12 @@ def test_calibration_error_by_hand() -> None:
     for right, error in ((6, 0.2), (8, 0.0)):
         truth = np.tile(np.arange(10) >= right, 10).astype(int)
         assert scores.ece(truth, parts) == pytest.approx(error)
+
+
+def test_error_of_a_row_is_that_of_its_first_number_or_of_its_label() -> None:
+    """Of several numbers the first counts; a sigmoid's output is the probability of the second label."""
+    truth, value = np.array([[1.0, 0.0], [2.0, 0.0]]), np.array([[4.0, 9.0], [0.0, 9.0]])
+    assert scores.row_errors(truth, value, labels=False).tolist() == [3.0, 2.0]
+    shares = np.array([[0.25, 0.75], [0.5, 0.5]])
+    assert scores.row_errors(np.array([1, 0]), shares, labels=True).tolist() == [0.25, 0.5]
+    assert scores.row_errors(np.array([1, 0]), np.array([[0.75], [0.25]]), labels=True).tolist() == [0.25, 0.25]

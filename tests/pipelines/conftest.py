@@ -12,7 +12,7 @@ from workspaces import QUICK_TRAINING, ROOT, edit_task, new_workspace
 
 from pipelines.flow import run
 from pipelines.task_outcome import TaskOutcome
-from tiltyard import environment
+from tiltyard.runtime import environment
 from tiltyard.workspace import Workspace
 
 

@@ -49,9 +49,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package `tiltyard` whose command line does as the tests say, with the real fork server in it."""
     package = tmp_path / "source" / "tiltyard"
     (package / "cli").mkdir(parents=True)
-    for name in ("__init__.py", "cli/__init__.py"):
+    (package / "runtime").mkdir()
+    for name in ("__init__.py", "cli/__init__.py", "runtime/__init__.py"):
         (package / name).touch()
-    for name in ("files.py", "library_imports.py"):
+    for name in ("files.py", "runtime/library_imports.py"):
         (package / name).write_text((ROOT / "src" / "tiltyard" / name).read_text())
     (pipelines := package.with_name("pipelines")).mkdir()
     for name in ("__init__.py", "fork_client.py", "fork_server.py"):

@@ -18,8 +18,8 @@ from tiltyard.cli.output import explanations
 from tiltyard.config.draft import column_profile, draft, leakage, time_series
 from tiltyard.data import diff
 from tiltyard.errors import DataError
-from tiltyard.evaluation import perturbation
 from tiltyard.explain.math import heatmap, linear_surrogate
+from tiltyard.gate import perturbation
 from tiltyard.modeling.columns import base
 from tiltyard.modeling.columns.number import LARGEST, Number
 from tiltyard.modeling.evaluators.forecasting import Forecasting
@@ -69,7 +69,7 @@ def parsed(request: pytest.FixtureRequest) -> Array:
 def test_bounds_include_any_finite_range(first_value: float, second_value: float, whole: bool) -> None:
     """Bounds are finite, include both ends, and the lower bound is below the upper one, as a column requires."""
     low, high = sorted((first_value, second_value))
-    first, last = column_profile.bounds(low, high, whole=whole)
+    first, last = column_profile.bounds(low, high, integers=whole)
     assert math.isfinite(first)
     assert math.isfinite(last)
     assert first <= low

@@ -10,10 +10,10 @@ import numpy as np
 import psutil
 import pytest
 
-from tiltyard import threads
 from tiltyard.arrays import Coded, ParsedRows
 from tiltyard.preparation import hash_worker, row_hashes
 from tiltyard.preparation.row_hashes import hashing, row_keys
+from tiltyard.runtime import threads
 
 
 def make_rows(count: int = 10_000) -> ParsedRows:

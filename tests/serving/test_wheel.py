@@ -114,7 +114,7 @@ def test_installed_wheel_is_not_unpacked(bento: Path, tmp_path: Path) -> None:
 def test_installed_package_writes_the_same_wheel(bento: Path, tmp_path: Path) -> None:
     """An installed package writes the same wheel under the same name, without a checkout."""
     site, target = tmp_path / "site", tmp_path / "again"
-    install(wheel_path(bento), site)
+    shutil.copytree(wheel.SOURCE, site / "tiltyard")
     script = "import sys; from pathlib import Path; from tiltyard.serving.packaging import wheel; "
     script += "wheel.write(Path(sys.argv[1])); print(wheel.SOURCE)"
     command = [sys.executable, "-c", script, str(target)]

@@ -28,7 +28,12 @@ def _orders(path: Path, seed: int | None) -> dict[str, list[list[int]]]:
         write("features", ROWS, [features])
     batches.BLOCK, batches.POOL, batches.ASSEMBLED = 16, 200 * 12, 3 * 32 * 12
     sources: dict[str, Any] = {"memory": features, "file": array_file.ArrayFile(path, "features")}
-    assert [batches.Batches(_parts(rows), 32, 3, mixup).whole is None for rows, mixup in _ways(sources)] == [0, 1, 1, 1]
+    assert [batches.Batches(_parts(rows), 32, 3, mixup).all_rows is None for rows, mixup in _ways(sources)] == [
+        0,
+        1,
+        1,
+        1,
+    ]
     return {
         kind: _epochs(batches.Batches(_parts(source_features), 32, seed), features, seed)
         for kind, source_features in sources.items()

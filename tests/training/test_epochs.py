@@ -88,7 +88,7 @@ def _by_loop(kind: str, rows: int, steps: int | None, *, assembled: bool = False
 
     batches.ASSEMBLED = 2 * SIZE * 36 * 4
     if assembled:
-        batches.Batches.whole = None  # type: ignore[assignment,method-assign]
+        batches.Batches.all_rows = None  # type: ignore[assignment,method-assign]
     epochs.SECONDS_A_CALL = 0.003  # a few steps
     model, history = _model(kind), keras.callbacks.History()
     epochs.Epochs(model, *_batches(rows), steps).run(range(EPOCHS), [history])

@@ -10,11 +10,11 @@ import sys
 import click
 
 from pipelines.fork_client import run_in_fork
-from tiltyard import progress
 from tiltyard.cli.commands import data, experiments, explain, monitoring, pipeline, registry, serving, tasks
 from tiltyard.cli.commands._common import exit_with, print_error
 from tiltyard.errors import TiltyardError, from_os_error
-from tiltyard.processes import as_stage
+from tiltyard.runtime import progress
+from tiltyard.runtime.processes import as_stage
 
 
 def main() -> None:

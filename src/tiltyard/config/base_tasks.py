@@ -57,5 +57,5 @@ def is_stale(workspace: Workspace, task: Task) -> bool:
     if not task.model.base_task or not record.is_file():
         return False
     base = workspace.out(task.model.base_task, "train")
-    known: object = files.read_json(record).get("base", {}).get("version")
-    return (base / "model.onnx").is_file() and known != version(base)
+    recorded_version: object = files.read_json(record).get("base", {}).get("version")
+    return (base / "model.onnx").is_file() and recorded_version != version(base)

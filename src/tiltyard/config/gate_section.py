@@ -124,7 +124,7 @@ class Gate(Settings):
         for key, named, kinds in self._named_columns():
             for name in named:
                 if name not in columns or columns[name].type not in kinds:
-                    fit = [known for known, column in columns.items() if column.type in kinds]
+                    fit = [column_name for column_name, column in columns.items() if column.type in kinds]
                     kind = " or ".join(kinds)
                     return f"gate.{key}: expected a column of type {kind}: {', '.join(fit) or 'none'}; received {name}"
         labels = {"favourable": self.favourable, "behaviours.label": next(iter(self._labels()), None)}
@@ -137,7 +137,7 @@ class Gate(Settings):
         unclear = [
             behaviour.description
             for behaviour in self.behaviours
-            if classes and behaviour.label is None and behaviour.never != "another"
+            if classes and behaviour.label is None and (behaviour.never != "another" or targets == "labels")
         ]
         if unclear:
             return (

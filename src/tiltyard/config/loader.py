@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 from pathlib import Path
@@ -15,6 +14,7 @@ from tiltyard.config.overrides import Changes, apply_changes, yaml_value
 from tiltyard.config.task import Task
 from tiltyard.errors import TaskError
 from tiltyard.settings import Settings
+from tiltyard.suggestions import similar_names
 from tiltyard.workspace import Workspace
 
 Read = TypeVar("Read", bound=Settings)
@@ -47,13 +47,15 @@ def unknown_task_error(workspace: Workspace, name: str) -> TaskError:
     if name in task_list.listed(workspace):
         hint = f"remove it from the list: tiltyard remove {name}"
         return TaskError(f"tasks/{name}.yaml is gone, and params.yaml still lists {name}", hint)
-    known = workspace.tasks()
-    near = difflib.get_close_matches(name, known, n=MAX_SUGGESTIONS, cutoff=0.5)
-    if not known:
+    task_names = workspace.tasks()
+    near = similar_names(name, task_names, limit=MAX_SUGGESTIONS, min_similarity=0.5)
+    if not task_names:
         return TaskError(f"no task '{name}': there are none yet", "draft one: tiltyard init NAME --data FILE")
-    if len(known) <= MAX_LISTED:
-        return TaskError(f"no task '{name}': expected one of {', '.join(known)}", "list them: tiltyard status")
-    suggestion = f"did you mean {' or '.join(near)}?" if near else f"none of the {len(known)} tasks has a similar name"
+    if len(task_names) <= MAX_LISTED:
+        return TaskError(f"no task '{name}': expected one of {', '.join(task_names)}", "list them: tiltyard status")
+    suggestion = (
+        f"did you mean {' or '.join(near)}?" if near else f"none of the {len(task_names)} tasks has a similar name"
+    )
     return TaskError(f"no task '{name}': {suggestion}", "list them: ls tasks")
 
 

@@ -240,13 +240,13 @@ class BoundedLoader(CoreLoader):
         """Return keys and values; keys stay text, so a column may be named 2020, no, or 2024-01-01."""
         if not isinstance(node, yaml.MappingNode):
             raise ConstructorError(None, None, "expected keys and values", node.start_mark)
-        seen = set()
+        keys = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise ConstructorError(None, None, "expected text as a key", key.start_mark)
             if key.tag != "tag:yaml.org,2002:merge":
                 key.tag = "tag:yaml.org,2002:str"
-            if key.value in seen:
+            if key.value in keys:
                 raise ConstructorError(None, None, f"key '{key.value}' twice", key.start_mark)
-            seen.add(key.value)
+            keys.add(key.value)
         return super().construct_mapping(node, deep)

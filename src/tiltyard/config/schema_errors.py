@@ -1,16 +1,16 @@
 """Error messages for validation errors of pydantic: key, expected, and received value.
 
-An unknown key is refused, with the nearest known one, by the base class of all sections, in settings.py.
+An unknown key is refused by the base class of all sections, in settings.py; suggestions.py finds the nearest key.
 """
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from pydantic import ValidationError
 
 from tiltyard.errors import format_value
+from tiltyard.suggestions import did_you_mean
 
 EXPECTED_TYPES = {
     "dict_type": "keys and values",
@@ -44,8 +44,8 @@ def sentences(path: str, data: Any, error: ValidationError) -> list[str]:
 
 
 def _sentence(path: str, key: str, texts: list[str], received: str) -> str:
-    first, *others = texts
-    more = "".join(f" or {text.removeprefix('expected ')}" for text in others)
+    first, *alternatives = texts
+    more = "".join(f" or {text.removeprefix('expected ')}" for text in alternatives)
     return f"{path}: {key + ': ' if key else ''}{first}{more}{received}"
 
 
@@ -65,9 +65,8 @@ def _expected(problem: Any) -> str:
     if kind in ("missing", "union_tag_not_found"):
         return "expected this key; it is missing"
     if kind == "union_tag_invalid":
-        known = [name.strip().strip("'") for name in context["expected_tags"].split(",")]
-        near = difflib.get_close_matches(context["tag"], known, n=1)
-        return f"expected one of {', '.join(known)}" + (f" (did you mean '{near[0]}'?)" if near else "")
+        tags = [name.strip().strip("'") for name in context["expected_tags"].split(",")]
+        return f"expected one of {', '.join(tags)}{did_you_mean(context['tag'], tags)}"
     if kind in ("too_short", "too_long", "string_too_short", "string_too_long"):
         return _length(kind, context)
     if kind == "string_pattern_mismatch":

@@ -15,9 +15,10 @@ from tiltyard.config.search_section import Range
 from tiltyard.config.sections import Check, Serve, Split
 from tiltyard.config.train_section import Train, incompatibility
 from tiltyard.data.sources.base import Source
-from tiltyard.errors import DataError, RequestError
+from tiltyard.errors import DataError, RequestError, format_value
 from tiltyard.expectation import Expectation
 from tiltyard.modeling.columns._cell import CellColumn
+from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.inference.encoder import Encoder
@@ -25,6 +26,7 @@ from tiltyard.modeling.metrics.base import Metric
 from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.modeling.models.base import Model, Output
 from tiltyard.modeling.problems.base import Problem, Target
+from tiltyard.modeling.problems.multilabel import MAX_LABELS
 from tiltyard.modeling.references.base import Subject
 from tiltyard.settings import Settings
 
@@ -96,9 +98,14 @@ class Task(Settings):
         return self.train.loss or self.problem_type.losses[self.output][0]
 
     @property
-    def classes(self) -> list[str]:
-        """The labels of a classification; else empty."""
+    def labels(self) -> list[str]:
+        """The labels that rows have, each one or any number of them; else empty."""
         return self.target.classes or []
+
+    @property
+    def classes(self) -> list[str]:
+        """The labels of a classification, where each row has exactly one; else empty."""
+        return [] if self.problem == "multilabel" else self.labels
 
     def dependence(self, unit: Array | None, rows: int) -> Dependence | None:
         """Return how test rows depend on one another, by the split; `unit` is as `prepare` wrote it."""
@@ -124,7 +131,7 @@ class Task(Settings):
             columns={name: self._with_na(column) for name, column in self.columns.items()},
             fitted={},
             target={},
-            classes=self.classes,
+            classes=self.labels,
             bare=self.modality != "table" and len(self.columns) == 1,
             max_instances=self.serve.max_instances,
             read={key: value for key, value in read.items() if value is not None},
@@ -184,31 +191,51 @@ def _columns(task: Task) -> str:
 
 def _series(task: Task) -> str:
     """Check that all series of a task have the same time steps."""
-    known = ", ".join(task.columns)
+    series_names = ", ".join(task.columns)
     if any(column.type != "series" for column in task.columns.values()):
-        return f"columns: expected only series columns, or none; received {known}"
+        return f"columns: expected only series columns, or none; received {series_names}"
     if task.target.column not in task.columns:
-        return f"target.column: expected one of the series {known}; received {task.target.column}"
+        return f"target.column: expected one of the series {series_names}; received {task.target.column}"
     ways = [column.model_dump(include={"window", "order", "group", "steps"}) for column in task.columns.values()]
     if any(way != ways[0] for way in ways):
         return "columns: expected the same window, order, group and steps in each series"
-    own = task.columns[task.target.column].model_dump()
-    if not task.target.rise and own.get("relative", False) and own.get("log", False) != task.target.log:
+    target_settings = task.columns[task.target.column].model_dump()
+    if (
+        not task.target.rise
+        and target_settings.get("relative", False)
+        and target_settings.get("log", False) != task.target.log
+    ):
         return "target.log: expected the same as log of its column, which is relative"
     return ""
 
 
 def _target(task: Task) -> str:
-    if (task.problem_type.targets == "label") != bool(task.classes):
-        wanted = "the list of labels" if task.problem_type.targets == "label" else "none"
-        return f"target.classes: expected {wanted} for {task.problem}; received {task.target.classes}"
-    if len(set(task.classes)) < len(task.classes):
-        return f"target.classes: expected each label once; received {task.classes}"
+    has_labels = task.problem_type.targets in ("label", "labels")
+    if has_labels != bool(task.labels):
+        expected = "the list of labels" if has_labels else "none"
+        return f"target.classes: expected {expected} for {task.problem}; received {task.target.classes}"
+    if len(set(task.labels)) < len(task.labels):
+        return f"target.classes: expected each label once; received {task.labels}"
+    if text := _label_cells(task):
+        return text
     if task.target.threshold is not None and len(task.classes) != 2:
         return f"target.threshold: expected two classes, below and above the threshold; received {task.target.classes}"
     if task.target.log and task.problem_type.targets != "number":
         return f"target.log: expected only for numbers; received true for {task.problem}"
     return _problem(task)
+
+
+def _label_cells(task: Task) -> str:
+    """Check that cells with several labels can be read."""
+    separator = task.target.separator
+    if task.problem != "multilabel":
+        return f"target.separator: expected only for multilabel; received it for {task.problem}" if separator else ""
+    if len(task.labels) > MAX_LABELS:
+        return f"target.classes: expected at most {MAX_LABELS} labels; received {len(task.labels)}"
+    if unreadable := [label for label in task.labels if labels_of(label, separator) != [label]]:
+        wanted = "labels without blanks around them" + (f", and without '{separator}'" if separator else "")
+        return f"target.classes: expected {wanted}; received {format_value(unreadable[0])}"
+    return ""
 
 
 def _problem(task: Task) -> str:
@@ -217,6 +244,8 @@ def _problem(task: Task) -> str:
     for problem, modality in (("forecasting", "series"), ("generation", "prose")):
         if (task.problem == problem) != (task.modality == modality):
             return f"problem: expected {problem} for {modality} and only then; received {task.problem}"
+    if task.problem == "multilabel" and task.modality not in ("table", "text"):
+        return f"problem: expected multilabel for a table or texts; received {task.modality} columns"
     if task.problem == "translation" and (task.modality != "text" or not task.target.length):
         return "problem: expected for translation a column of text, and target.length; received " + (
             f"{task.modality} columns" if task.modality != "text" else "no target.length"
@@ -228,8 +257,8 @@ def _problem(task: Task) -> str:
 
 def _forecast(task: Task) -> str:
     requested = {"horizon": task.target.horizon > 1, "interval": bool(task.target.interval), "rise": task.target.rise}
-    for name, asked in requested.items():
-        if asked and task.modality != "series":
+    for name, value in requested.items():
+        if value and task.modality != "series":
             return f"target.{name}: expected only for a series; received {getattr(task.target, name)}"
     if task.target.rise and (task.problem != "classification" or len(task.classes) != 2):
         return f"target.rise: expected for classification with two classes; received {task.problem}, {task.classes}"
@@ -238,9 +267,13 @@ def _forecast(task: Task) -> str:
     return ""
 
 
+def _no_classes(task: Task) -> str:
+    return "a row may have several labels" if task.labels else "there are no classes"
+
+
 def _split(task: Task) -> str:
     if task.split.kind == "stratified" and not task.classes:
-        return "split.kind: expected random or chronological, since there are no classes; received stratified"
+        return f"split.kind: expected random or chronological, since {_no_classes(task)}; received stratified"
     if task.modality in ("series", "prose") and task.split.kind != "chronological":
         return f"split.kind: expected chronological for {task.modality}; received {task.split.kind}"
     if task.split.kind == "given" and task.modality != "image" and not task.split.by:
@@ -252,8 +285,8 @@ def _split(task: Task) -> str:
 
 def _family(task: Task) -> str:
     if task.model.translates != (task.problem == "translation"):
-        wanted = "seq2seq" if task.problem == "translation" else "another than seq2seq"
-        return f"model.family: expected {wanted} for {task.problem}; received {task.model.family}"
+        expected = "seq2seq" if task.problem == "translation" else "another than seq2seq"
+        return f"model.family: expected {expected} for {task.problem}; received {task.model.family}"
     if task.model.steps != (task.problem == "generation"):
         ways = "rnn with whole: true, from one end and without attention, or transformer with causal: true, pool: none"
         return f"model: expected for prose, and only for it, {ways}"
@@ -262,10 +295,10 @@ def _family(task: Task) -> str:
 
 def _fit(task: Task) -> str:
     if task.modality not in task.model.modalities:
-        wanted = " or ".join(task.model.modalities)
-        return f"model.family: {task.model.family} takes {wanted}; received {task.modality} columns"
+        expected = " or ".join(task.model.modalities)
+        return f"model.family: {task.model.family} takes {expected}; received {task.modality} columns"
     channels = getattr(next(iter(task.columns.values())), "channels", 0)
-    if text := incompatibility(task.train, task.modality, channels, task.classes):
+    if text := incompatibility(task.train, task.modality, channels, task.classes, _no_classes(task)):
         return text
     if task.output not in task.problem_type.losses:
         return (
@@ -274,7 +307,7 @@ def _fit(task: Task) -> str:
     if task.loss not in task.problem_type.losses[task.output]:
         allowed = " or ".join(task.problem_type.losses[task.output])
         return f"train.loss: expected {allowed} with a {task.output} output; received {task.loss}"
-    if task.output == "sigmoid" and len(task.classes) != 2:
+    if task.output == "sigmoid" and task.problem == "classification" and len(task.classes) != 2:
         return f"model.output: expected softmax for {len(task.classes)} classes; received sigmoid, which is for 2"
     return ""
 
@@ -296,18 +329,18 @@ def _reference(task: Task) -> str:
     """Check that nothing is asked of a reference that only training by epochs can do."""
     if task.model.trained_by_epochs:
         return ""
-    asked = {"folds": task.train.folds, "augment": task.train.augment, "then": task.train.then}
-    asked |= {"members": task.train.members > 1}
-    for key, value in asked.items():
+    options = {"folds": task.train.folds, "augment": task.train.augment, "then": task.train.then}
+    options |= {"members": task.train.members > 1}
+    for key, value in options.items():
         if value:
             return f"train.{key}: expected none for the family reference, which has no epochs; remove it"
     return ""
 
 
 def _folds(task: Task) -> str:
-    if task.problem_type.targets not in ("number", "label"):
-        for name, asked in (("folds", task.train.folds), ("members", task.train.members > 1)):
-            if asked:
+    if task.problem_type.targets == "text":
+        for name, value in (("folds", task.train.folds), ("members", task.train.members > 1)):
+            if value:
                 return f"train.{name}: expected only for numbers and labels; received it for {task.problem}"
     times = task.split.by if task.split.kind == "chronological" else None
     if task.train.folds and (named := times or task.split.group):
@@ -334,9 +367,9 @@ def _gate(task: Task) -> str:
     for key, named in (("metric", [task.gate.metric]), ("require", [*task.gate.require])):
         for name in named:
             if name not in task.evaluator.metrics:
-                known = ", ".join(task.evaluator.metrics)
-                return f"gate.{key}: expected one of {known} for {task.problem}; received {name}"
-    return task.gate.find_mismatch(task.columns, task.classes, task.problem_type.targets)
+                metric_names = ", ".join(task.evaluator.metrics)
+                return f"gate.{key}: expected one of {metric_names} for {task.problem}; received {name}"
+    return task.gate.find_mismatch(task.columns, task.labels, task.problem_type.targets)
 
 
 def _example(task: Task) -> str:

@@ -42,8 +42,8 @@ def remove(workspace: Workspace, name: str) -> bool:
     with files.locked(workspace.params_lock):
         if name not in listed(workspace):
             return False
-        others = [other for other in listed(workspace) if other != name]
-        _write(workspace, others, f"remove {name} from its list `tasks` by hand")
+        remaining = [task_name for task_name in listed(workspace) if task_name != name]
+        _write(workspace, remaining, f"remove {name} from its list `tasks` by hand")
         return True
 
 

@@ -39,18 +39,18 @@ class TableDiff:
 def compare(task: str, versions: tuple[str, str], frames: tuple[pd.DataFrame, pd.DataFrame]) -> TableDiff:
     """Compare an old table with a new one."""
     old, new = frames
-    both = [name for name in old.columns if name in new.columns]
-    key = _key(old, new, both)
-    matched = _by_key(old, new, both, key) if key else _by_content(old, new, both)
+    shared = [name for name in old.columns if name in new.columns]
+    key = _key(old, new, shared)
+    matched = _by_key(old, new, shared, key) if key else _by_content(old, new, shared)
     return TableDiff(
         task,
         versions,
         (len(old), len(new)),
-        [name for name in new.columns if name not in both],
-        [name for name in old.columns if name not in both],
+        [name for name in new.columns if name not in shared],
+        [name for name in old.columns if name not in shared],
         key,
         **matched,
-        spread=_shifted_columns(old, new, both),
+        spread=_shifted_columns(old, new, shared),
     )
 
 
@@ -106,13 +106,13 @@ def _fingerprints(frame: pd.DataFrame) -> Array:
     return np.asarray(pd.util.hash_pandas_object(frame.astype(str), index=False), dtype=np.uint64)
 
 
-def _surplus(these: Array, those: Array) -> Array:
-    """Return the positions of rows that occur more often in `these` than in `those`, the last ones of each."""
+def _surplus(first: Array, second: Array) -> Array:
+    """Return the positions of rows that occur more often in `first` than in `second`, the last ones of each."""
     import pandas as pd
 
-    nth = pd.Series(these).groupby(these).cumcount().to_numpy()
-    counts = pd.Series(those).value_counts()
-    available = counts.reindex(these, fill_value=0).to_numpy()
+    nth = pd.Series(first).groupby(first).cumcount().to_numpy()
+    counts = pd.Series(second).value_counts()
+    available = counts.reindex(first, fill_value=0).to_numpy()
     return np.flatnonzero(nth >= available)
 
 

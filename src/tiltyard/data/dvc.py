@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import yaml
 from pydantic import Field
 
-from tiltyard import files, progress
-from tiltyard import processes as stages
+from tiltyard import files
 from tiltyard.data import dvc_cache, dvc_lock_file, dvc_push, dvc_transfer, push_record, remote_listing
 from tiltyard.errors import DataError, TaskError, TiltyardError, WorkspaceError, from_os_error
+from tiltyard.runtime import processes as stages
+from tiltyard.runtime import progress
+from tiltyard.runtime.task_lock import LOCK_SECONDS, PAUSE
 from tiltyard.settings import Settings
-from tiltyard.task_lock import LOCK_SECONDS, PAUSE
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -48,12 +49,12 @@ def init(workspace: Workspace) -> None:
     folder = workspace.root / ".dvc"
     folder.mkdir(exist_ok=True)
     git = any((parent / ".git").exists() for parent in (workspace.root, *workspace.root.parents))
-    for name, content, wanted in (
+    for name, content, needed in (
         ("config", CONFIG, True),
         (".gitignore", "/config.local\n/tmp\n/cache\n", git),
         ("config.local", "[core]\n    no_scm = true\n", not git),  # so that it also works without git
     ):
-        if wanted and not (folder / name).exists():
+        if needed and not (folder / name).exists():
             files.write_text(folder / name, content)
 
 
@@ -267,9 +268,9 @@ def _unknown_stage(repo: Repo, verb: str, task: str) -> TaskError:
 
     with lock_repo(repo):  # the index reads dvc.lock, which other processes write in place
         stages_of_verb = [stage.addressing for stage in repo.index.stages if stage.addressing.startswith(f"{verb}@")]
-    known = ", ".join(sorted(name.partition("@")[2] for name in stages_of_verb))
+    task_names = ", ".join(sorted(name.partition("@")[2] for name in stages_of_verb))
     return TaskError(
-        f"no stage {verb}@{task}: expected one of {known or 'none yet'}",
+        f"no stage {verb}@{task}: expected one of {task_names or 'none yet'}",
         hint=f"add {task} to the list `tasks` of params.yaml",
     )
 

@@ -57,8 +57,8 @@ def _in_remote(repo: Repo, out: Output, digests: Iterable[str]) -> set[str]:
         return set()
     odb = repo.cloud.get_remote_odb(out.remote, hash_name=out.hash_name)
     with contextlib.closing(get_index(odb)) as index:
-        asked = status(odb, [HashInfo(out.hash_name, digest) for digest in digests], index=index)
-    return {str(info.value) for info in asked.exists}
+        remote_status = status(odb, [HashInfo(out.hash_name, digest) for digest in digests], index=index)
+    return {str(info.value) for info in remote_status.exists}
 
 
 def restore(damaged: Damaged) -> None:

@@ -23,10 +23,10 @@ NOW = "now"  # the present content of data/raw/TASK, whether or not it is a vers
 
 def list_versions(workspace: Workspace, task: str, read: Read) -> list[dict[str, Any]]:
     """Return one entry for each version, oldest first; `rows` is None if neither cache nor remote has its files."""
-    known = versions.recorded(workspace, task)
+    all_versions = versions.recorded(workspace, task)
     raw = workspace.raw(task)
-    here = files.sha256(raw) if raw.is_dir() else ""
-    versions.record_rows(workspace, task, _count_rows(workspace, task, known, read))
+    local_hash = files.sha256(raw) if raw.is_dir() else ""
+    versions.record_rows(workspace, task, _count_rows(workspace, task, all_versions, read))
     return [
         {
             "data": version.data,
@@ -34,17 +34,17 @@ def list_versions(workspace: Workspace, task: str, read: Read) -> list[dict[str,
             "rows": versions.rows(workspace, task, version),
             "bytes": version.bytes,
             "commit": versions.commit(workspace, task, version),
-            "here": version.data == here,
+            "here": version.data == local_hash,
         }
-        for version in known
+        for version in all_versions
     ]
 
 
 def diff(workspace: Workspace, task: str, read: Read, old: str | None = None, new: str | None = None) -> TableDiff:
     """Compare two versions; by default the present data with the version before."""
-    known = versions.recorded(workspace, task)
+    all_versions = versions.recorded(workspace, task)
     now = files.sha256(workspace.raw(task)) if workspace.raw(task).is_dir() else ""
-    before = [version for version in known if version.data != now]
+    before = [version for version in all_versions if version.data != now]
     if old is None and not before:
         raise DataError(f"{task} has one version so far", hint=f"list them: tiltyard data {task}")
     old_version = versions.find(workspace, task, old) if old else before[-1]
@@ -65,10 +65,10 @@ def checkout(workspace: Workspace, task: str, name: str) -> Version:
     return version
 
 
-def _count_rows(workspace: Workspace, task: str, known: list[Version], read: Read) -> dict[str, int]:
+def _count_rows(workspace: Workspace, task: str, all_versions: list[Version], read: Read) -> dict[str, int]:
     """Count the rows of versions that were not counted before."""
     counts = {}
-    for version in known:
+    for version in all_versions:
         if versions.rows(workspace, task, version) is None:
             try:
                 counts[version.data] = len(_read_version(workspace, task, version.data[:12], read))

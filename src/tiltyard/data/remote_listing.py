@@ -28,21 +28,21 @@ HINT = "nothing was written; check who can write to the remote: dvc remote list"
 
 def read(path: Path, md5: str, count: int) -> list[tuple[tuple[str, ...], str]]:
     """Return the path (in parts) and hash of each file; `md5` and `count` come from the pointer."""
-    what = f"version {md5[:12]} of the data"
+    subject = f"version {md5[:12]} of the data"
     if path.stat().st_size > MAX_ENTRY_BYTES * (count + 1):
-        raise DataError(f"{what}: expected a listing of {count} files; received {path.stat().st_size:,} bytes", HINT)
+        raise DataError(f"{subject}: expected a listing of {count} files; received {path.stat().st_size:,} bytes", HINT)
     content = path.read_bytes()
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5.removesuffix(".dir"):
-        raise DataError(f"{what}: expected a listing with that hash; received another", HINT)
+        raise DataError(f"{subject}: expected a listing with that hash; received another", HINT)
     try:
         entries = json.loads(content)
     except (ValueError, RecursionError):
-        raise DataError(f"{what}: expected a listing in JSON; received something else", HINT) from None
+        raise DataError(f"{subject}: expected a listing in JSON; received something else", HINT) from None
     if not isinstance(entries, list) or len(entries) != count:
         received = f"{len(entries)}" if isinstance(entries, list) else type(entries).__name__
-        raise DataError(f"{what}: expected a list of {count} files; received {received}", HINT)
-    files = [_entry(entry, what) for entry in entries]
-    _refuse_collisions([parts for parts, _ in files], what)
+        raise DataError(f"{subject}: expected a list of {count} files; received {received}", HINT)
+    files = [_entry(entry, subject) for entry in entries]
+    _refuse_collisions([parts for parts, _ in files], subject)
     return files
 
 
@@ -54,14 +54,14 @@ def refuse_links(folder: Path, paths: list[tuple[str, ...]]) -> None:
         raise DataError(text, hint=f"remove it: rm {link}")
 
 
-def _entry(entry: Any, what: str) -> tuple[tuple[str, ...], str]:
+def _entry(entry: Any, subject: str) -> tuple[tuple[str, ...], str]:
     if not isinstance(entry, dict) or not {"md5", "relpath"} <= entry.keys():
-        raise DataError(f"{what}: expected md5 and relpath of each file; received {format_value(entry)}", HINT)
+        raise DataError(f"{subject}: expected md5 and relpath of each file; received {format_value(entry)}", HINT)
     path, md5 = entry["relpath"], entry["md5"]
     if not isinstance(md5, str) or not HASH.fullmatch(md5):
-        raise DataError(f"{what}: expected a hash of 32 digits; received {format_value(md5)}", HINT)
+        raise DataError(f"{subject}: expected a hash of 32 digits; received {format_value(md5)}", HINT)
     if not isinstance(path, str) or not all(map(_is_safe, path.split("/"))):
-        raise DataError(f"{what}: expected paths inside of the folder; received {format_value(path)}", HINT)
+        raise DataError(f"{subject}: expected paths inside of the folder; received {format_value(path)}", HINT)
     return tuple(path.split("/")), md5
 
 
@@ -85,16 +85,16 @@ def _normalized(part: str) -> str:
     return unicodedata.normalize("NFKC", visible.casefold()).rstrip(". ")
 
 
-def _refuse_collisions(paths: list[tuple[str, ...]], what: str) -> None:
+def _refuse_collisions(paths: list[tuple[str, ...]], subject: str) -> None:
     """Raise if two files have the same path, or one is a folder of another, ignoring case."""
     folded: dict[tuple[str, ...], tuple[str, ...]] = {}
     for parts in paths:
         key = tuple(unicodedata.normalize("NFC", part).casefold() for part in parts)
         if key in folded:
-            raise DataError(f"{what}: expected each path once; received {format_value('/'.join(parts))} again", HINT)
+            raise DataError(f"{subject}: expected each path once; received {format_value('/'.join(parts))} again", HINT)
         folded[key] = parts
     for parts in folded:
         for depth in range(1, len(parts)):
             if parts[:depth] in folded:
                 path = "/".join(folded[parts[:depth]])
-                raise DataError(f"{what}: expected a file or a folder; received {format_value(path)} as both", HINT)
+                raise DataError(f"{subject}: expected a file or a folder; received {format_value(path)} as both", HINT)

@@ -20,8 +20,10 @@ def damage(path: Path) -> str:
             head = file.read(len(MAGIC))
         if head and head != MAGIC:
             return "it is not a SQLite database"
-        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)) as asked:
-            (report,) = asked.execute("PRAGMA quick_check(1)").fetchone()
+        with contextlib.closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)
+        ) as connection:
+            (report,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError:
         return ""  # locked by its owner, or in a folder that cannot be written
     except sqlite3.DatabaseError as error:

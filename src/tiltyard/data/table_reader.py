@@ -57,7 +57,7 @@ class TableFile:
         """Convert a part to pandas."""
         return _frame(table, self.layout, start)
 
-    def whole(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
+    def to_frame(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
         """Read some columns at once."""
         import pyarrow as pa
 
@@ -66,15 +66,19 @@ class TableFile:
     def _batches(self, columns: Iterable[str] | None) -> Iterator[pa.Table]:
         import pyarrow as pa
 
-        wanted = list(dict.fromkeys(self.layout.columns if columns is None else columns))
-        require_columns(self.path, wanted, self.layout.columns)
-        dates = {name: parts for name, parts in _dates(self.options).items() if name in wanted}
-        stored = [name for name in wanted if name not in dates]
+        names = list(dict.fromkeys(self.layout.columns if columns is None else columns))
+        require_columns(self.path, names, self.layout.columns)
+        dates = {name: parts for name, parts in _dates(self.options).items() if name in names}
+        stored = [name for name in names if name not in dates]
         read = list(dict.fromkeys([*stored, *(part for parts in dates.values() for part in parts)]))
         in_file = replace(self.layout, columns=_without(self.layout.columns, _dates(self.options)))
         for batch in _format(self.path, self.options).batches(in_file, read):
-            made = {name: date_parts.joined([batch[part] for part in parts]) for name, parts in dates.items()}
-            yield pa.table({name: made[name] if name in made else batch[name] for name in wanted}) if made else batch
+            joined_dates = {name: date_parts.joined([batch[part] for part in parts]) for name, parts in dates.items()}
+            yield (
+                pa.table({name: joined_dates[name] if name in joined_dates else batch[name] for name in names})
+                if joined_dates
+                else batch
+            )
 
 
 def open_table(path: Path, options: Dialect | None = None, texts: Iterable[str] = ()) -> TableFile:
@@ -87,7 +91,7 @@ def read(
 ) -> LoadedTable:
     """Read a table, or some of its columns; those in `texts` are read as text, even if all cells are numbers."""
     table = open_table(path, options, texts)
-    frame = table.whole(columns)
+    frame = table.to_frame(columns)
     frame.attrs["repairs"] = table.layout.repairs  # validation reports them, and receives the frame alone
     return LoadedTable(frame, table.layout.repairs)
 

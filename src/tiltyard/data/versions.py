@@ -32,7 +32,7 @@ def record(workspace: Workspace, task: str, data: str, pointer: Pointer) -> None
         return
     now = datetime.now(UTC).isoformat(timespec="seconds")
     version = Version(data=data, time=now, bytes=pointer.size, files=pointer.nfiles, pointer=pointer)
-    lines = [known.model_dump_json() for known in (*before, version)]
+    lines = [entry.model_dump_json() for entry in (*before, version)]
     files.write_text(workspace.versions(task), "\n".join(lines) + "\n")
 
 
@@ -50,13 +50,13 @@ def recorded(workspace: Workspace, task: str) -> list[Version]:
 
 def find(workspace: Workspace, task: str, name: str) -> Version:
     """Return the version whose hash begins with `name`; raise if there is none, or several."""
-    known = recorded(workspace, task)
-    matches = [version for version in known if version.data.startswith(name) and len(name) >= MIN_PREFIX]
+    all_versions = recorded(workspace, task)
+    matches = [version for version in all_versions if version.data.startswith(name) and len(name) >= MIN_PREFIX]
     if len(matches) != 1:
         many = "several versions match" if matches else "no version matches"
         raise DataError(
             f"version of {task}: expected the first {MIN_PREFIX} or more characters of one of "
-            f"{', '.join(version.data[:12] for version in known) or 'none yet'}; received {name}: {many}",
+            f"{', '.join(version.data[:12] for version in all_versions) or 'none yet'}; received {name}: {many}",
             hint=f"list them: tiltyard data {task}",
         )
     return matches[0]
@@ -75,8 +75,8 @@ def commit(workspace: Workspace, task: str, version: Version) -> str | None:
 
 def rows(workspace: Workspace, task: str, version: Version) -> int | None:
     """Return the number of rows if it is recorded, else None."""
-    known = _counts(workspace, task)
-    return known.get(version.data)
+    counts = _counts(workspace, task)
+    return counts.get(version.data)
 
 
 def record_rows(workspace: Workspace, task: str, counts: dict[str, int]) -> None:

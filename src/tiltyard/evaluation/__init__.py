@@ -1,4 +1,4 @@
-"""Evaluation: metrics of a trained model on the sealed test rows, by slice, under perturbation, and of the reference.
+"""Evaluation: metrics of a trained model on the sealed test rows, by slice, and of the reference.
 
 Nothing here decides about promotion: the gate does.
 Start with evaluate.py.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard import files, threads
+from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
 from tiltyard.evaluation.fold_scores import fold_scores
@@ -24,6 +24,7 @@ from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.preparation.array_file import open_part
 from tiltyard.preparation.sealed_test import TestRows, read_test
+from tiltyard.runtime import threads
 from tiltyard.workspace import Workspace
 
 
@@ -56,7 +57,7 @@ def predict(task: Task, predictor: Predictor, test: TestRows, train_truth: Array
     outputs = predictor.condensed(test.rows, test.truth)
     baseline = task.evaluator.baseline(train_truth, past(task, test), task.gate.metric)
     threshold = predictor.encoder.problem.threshold
-    return Predictions(test.truth, outputs, baseline, test.number, task.classes, task.target.display_name, threshold)
+    return Predictions(test.truth, outputs, baseline, test.number, task.labels, task.target.display_name, threshold)
 
 
 def past(task: Task, test: TestRows) -> Rows:
@@ -104,8 +105,8 @@ def _measure(task: Task, predictions: Predictions, test: TestRows, train_sample:
 
 def _described(dependence: Dependence) -> dict[str, Any]:
     """Return what was drawn for the intervals, and how many units there are."""
-    what = "blocks of consecutive time steps" if dependence.ordered else "whole groups"
-    return {"drawn": what, "units": len(np.unique(dependence.unit))}
+    unit_name = "blocks of consecutive time steps" if dependence.ordered else "whole groups"
+    return {"drawn": unit_name, "units": len(np.unique(dependence.unit))}
 
 
 def _write_plots(folder: Path, plots: Mapping[str, dict[str, list[Any]]], history: dict[str, list[Any]]) -> None:

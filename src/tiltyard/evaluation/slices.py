@@ -23,9 +23,9 @@ class Part(NamedTuple):
     indices: Array
 
 
-def parts(wanted: list[str | Slice], columns: Mapping[str, Column], rows: Rows) -> Iterator[Part]:
+def parts(settings: list[str | Slice], columns: Mapping[str, Column], rows: Rows) -> Iterator[Part]:
     """Yield all slices with enough rows: one per category or flag of a column, or the quartiles of a number."""
-    for setting in wanted:
+    for setting in settings:
         name = setting if isinstance(setting, str) else setting.column
         column, values = columns[name], rows[name]
         if not isinstance(setting, str):

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tiltyard import files
-from tiltyard import processes as stage
 from tiltyard.errors import TiltyardError
+from tiltyard.runtime import processes as stage
 
 # One thread each: trainings with several threads on the same cores would wait for each other.
 THREADS = {

@@ -14,6 +14,7 @@ from tiltyard.errors import DataError, TaskError
 from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
 from tiltyard.files import Json
 from tiltyard.modeling.inference.predictor import Predictor, version
+from tiltyard.modeling.problems.multilabel import named
 from tiltyard.preparation.sealed_test import read_test
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.workspace import Workspace
@@ -69,10 +70,10 @@ def load_model(workspace: Workspace, task: Task) -> ExplainedModel:
 
 def _select_methods(only: Sequence[str]) -> dict[str, ExplanationMethod]:
     """Return the requested methods; slow ones run only on request."""
-    known = plugins.names("explanations")
-    if unknown := [name for name in only if name not in known]:
-        raise TaskError(f"--only: expected one of {', '.join(known)}; received {unknown[0]}")
-    methods = {name: plugins.load("explanations", name)() for name in only or known}
+    method_names = plugins.names("explanations")
+    if unknown := [name for name in only if name not in method_names]:
+        raise TaskError(f"--only: expected one of {', '.join(method_names)}; received {unknown[0]}")
+    methods = {name: plugins.load("explanations", name)() for name in only or method_names}
     return {name: method for name, method in methods.items() if only or not method.slow}
 
 
@@ -100,12 +101,12 @@ def _rows(model: ExplainedModel, requested: Sequence[int]) -> list[Row]:
 
 
 def _largest_errors(model: ExplainedModel) -> list[int]:
-    from tiltyard.evaluation.perturbation import missed
+    from tiltyard.modeling.metrics.scores import row_errors
 
     if model.task.problem_type.targets == "text":
         return [0]
     outputs = model.predictor.condensed(model.test.rows, model.test.truth)
-    order = np.argsort(-missed(model.test.truth, outputs, labels=bool(model.task.classes)), kind="stable")
+    order = np.argsort(-row_errors(model.test.truth, outputs, labels=bool(model.task.classes)), kind="stable")
     largest: list[int] = order[:DEFAULT_ROWS].tolist()
     return largest
 
@@ -115,6 +116,9 @@ def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
     (prediction,), (truth,) = model.predictor.respond(row.values), row.truth.tolist()
     if model.task.classes:
         return {"actual": model.task.classes[int(truth)], "answered": prediction["label"]}
+    if model.task.labels:
+        names = named(truth, model.task.labels), prediction["labels"]
+        return dict(zip(("actual", "answered"), (", ".join(labels) or "none" for labels in names), strict=True))
     return {"actual": truth, "answered": prediction}
 
 

@@ -14,13 +14,16 @@ from tiltyard.preparation.sealed_test import TestRows
 
 
 def served_rows(predictor: Predictor, classes: list[str], test: TestRows) -> Array:
-    """Return which rows the champion serves: their class and their values are among those that it knows."""
+    """Return which rows the champion serves: their classes and their values are among those that it knows."""
     served = np.ones(len(test.truth), dtype=bool)
     for name, column in predictor.encoder.columns.items():
         served &= _accepted(column, test.rows[name])
     if classes:
-        known = np.isin(classes, predictor.encoder.classes)
-        served &= known[test.truth.astype(np.int64)]
+        served_classes = np.isin(classes, predictor.encoder.classes)
+        if test.truth.dtype.kind == "b":
+            served &= ~test.truth[:, ~served_classes].any(axis=1)
+        else:
+            served &= served_classes[test.truth.astype(np.int64)]
     return served
 
 
@@ -29,24 +32,25 @@ def champion_outputs(predictor: Predictor, classes: list[str], test: TestRows, s
     places, rows = np.flatnonzero(served), test.rows
     if not len(places):
         return baseline
-    asked: Rows = rows if served.all() else take_rows(rows, places)
-    outputs = predictor.condensed(asked, test.truth[places])
+    accepted_rows: Rows = rows if served.all() else take_rows(rows, places)
+    outputs = predictor.condensed(accepted_rows, test.truth[places])
     if classes and predictor.encoder.classes != classes:
         outputs = _reordered(probabilities(outputs), predictor.encoder.classes, classes)
+        outputs = outputs if test.truth.dtype.kind == "b" else _normalised(outputs)
     if served.all():
         return outputs
     outputs = probabilities(outputs) if classes else outputs
-    whole = np.array(np.broadcast_to(baseline.astype(outputs.dtype), (len(served), *outputs.shape[1:])))
-    whole[places] = outputs
-    return whole
+    all_outputs = np.array(np.broadcast_to(baseline.astype(outputs.dtype), (len(served), *outputs.shape[1:])))
+    all_outputs[places] = outputs
+    return all_outputs
 
 
 def _accepted(column: Column, values: Array) -> Array:
     """Return which values of a column a service accepts."""
     if isinstance(column, Category):
-        known = values == "" if column.missing == "bucket" else np.zeros(len(values), dtype=bool)
+        blank = values == "" if column.missing == "bucket" else np.zeros(len(values), dtype=bool)
         named = np.isin(values, column.names) if column.unseen == "refuse" else values != ""
-        return np.asarray(known | named)
+        return np.asarray(blank | named)
     if isinstance(column, Number):
         low, high = column.limits
         missing = np.isnan(values) if column.missing != "refuse" else np.zeros(len(values), dtype=bool)
@@ -54,11 +58,16 @@ def _accepted(column: Column, values: Array) -> Array:
     return np.ones(len(values), dtype=bool)
 
 
-def _reordered(shares: Array, known: list[str], classes: list[str]) -> Array:
+def _reordered(shares: Array, champion_classes: list[str], classes: list[str]) -> Array:
     """Return probabilities of the task's classes: 0 for one that is new, and without those that are gone."""
-    found = np.zeros((len(shares), len(classes)), dtype=shares.dtype)
+    reordered = np.zeros((len(shares), len(classes)), dtype=shares.dtype)
     for place, name in enumerate(classes):
-        if name in known:
-            found[:, place] = shares[:, known.index(name)]
-    total = found.sum(axis=1, keepdims=True)
-    return np.asarray(np.divide(found, total, out=np.full_like(found, 1 / len(classes)), where=total > 0))
+        if name in champion_classes:
+            reordered[:, place] = shares[:, champion_classes.index(name)]
+    return reordered
+
+
+def _normalised(shares: Array) -> Array:
+    """Return probabilities that sum to 1."""
+    total = shares.sum(axis=1, keepdims=True)
+    return np.asarray(np.divide(shares, total, out=np.full_like(shares, 1 / shares.shape[1]), where=total > 0))

@@ -88,8 +88,8 @@ class Duel:
     @property
     def is_refresh(self) -> bool:
         """Whether the challenger need not be better: it is newer, or serves more, and the task wants that."""
-        wanted = self.task.gate.refresh and self.champion is not None and not self.is_variant
-        return wanted and (self.newer or self.refused > 0)
+        may_refresh = self.task.gate.refresh and self.champion is not None and not self.is_variant
+        return may_refresh and (self.newer or self.refused > 0)
 
     @property
     def refresh_margin(self) -> float:
@@ -200,17 +200,17 @@ def latency_ms(predictor: Predictor, rows: Rows) -> float:
 
 def time_ratios(predictor: Predictor, champion: Predictor, rows: Rows) -> dict[int, float]:
     """Return the median time of the model relative to the champion's for some numbers of rows, without encoding."""
-    found = {}
+    ratios = {}
     for count in BATCHES:
         places = np.arange(count) % row_count(rows)
-        features = [one.encoder.encode(take_rows(rows, places)) for one in (predictor, champion)]
+        features = [model.encoder.encode(take_rows(rows, places)) for model in (predictor, champion)]
         times: list[list[float]] = [[], []]
         end = time.perf_counter() + SECONDS
         while len(times[0]) < WARM + ANSWERS and (time.perf_counter() < end or len(times[0]) <= WARM):
-            for one, values, mine in zip((predictor, champion), features, times, strict=True):
+            for model, values, durations in zip((predictor, champion), features, times, strict=True):
                 start = time.perf_counter()
-                one.run(values)
-                mine.append(time.perf_counter() - start)
-        ours, theirs = (statistics.median(mine[WARM:]) for mine in times)
-        found[count] = ours / theirs
-    return found
+                model.run(values)
+                durations.append(time.perf_counter() - start)
+        ours, theirs = (statistics.median(durations[WARM:]) for durations in times)
+        ratios[count] = ours / theirs
+    return ratios

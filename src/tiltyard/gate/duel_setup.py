@@ -51,10 +51,10 @@ def build_duel(workspace: Workspace, task: Task, evaluated: Evaluated, champion:
     report, test, predictor = evaluated.report, evaluated.test, evaluated.predictor
     prepared = workspace.out(task.name, "prepare")
     learned, later = (open_part(prepared / f"{name}.npz") for name in ("train", "validation"))
-    features, known = learned
+    features, train_truth = learned
     rival = _champion_predictor(workspace, champion, test) if champion else None
-    served = served_rows(rival, task.classes, test) if rival else None
-    predictions, context = evaluate.predict(task, predictor, test, known), task.evaluator.context(known)
+    served = served_rows(rival, task.labels, test) if rival else None
+    predictions, context = evaluate.predict(task, predictor, test, train_truth), task.evaluator.context(train_truth)
     return Duel(
         task=task,
         truth=predictions.truth,
@@ -75,7 +75,7 @@ def build_duel(workspace: Workspace, task: Task, evaluated: Evaluated, champion:
         time_ratios=_time_ratios(workspace, champion, evaluated) if champion else {},
         rows=test.rows,
         dependence=task.dependence(test.unit, len(test.truth)),
-        **_askable(task, test, known, (predictor, rival if served is None or served.all() else None)),
+        **_askable(task, test, train_truth, (predictor, rival if served is None or served.all() else None)),
         **_drift(workspace, task, predictor.encoder, features),
         facts=_facts(workspace, task, report),
         approvals=approvers(Registry(workspace), task.name, report["version"], signed=task.gate.signed),
@@ -118,7 +118,7 @@ def _outputs_of(
     rival: Predictor | None, task: Task, test: TestRows, served: Array | None, baseline: Array
 ) -> Array | None:
     """Return the champion's outputs; None if there is no champion."""
-    return None if rival is None or served is None else champion_outputs(rival, task.classes, test, served, baseline)
+    return None if rival is None or served is None else champion_outputs(rival, task.labels, test, served, baseline)
 
 
 def _is_newer(workspace: Workspace, task: Task, data: str, champion: str) -> bool:
@@ -127,21 +127,21 @@ def _is_newer(workspace: Workspace, task: Task, data: str, champion: str) -> boo
     return champion in places and data in places and places[data] > places[champion]
 
 
-def _askable(task: Task, test: TestRows, known: Array, models: tuple[Predictor, Predictor | None]) -> Json:
+def _askable(task: Task, test: TestRows, train_truth: Array, models: tuple[Predictor, Predictor | None]) -> Json:
     """Return what predicts disturbed rows, except texts: the models, and the baseline if it depends on rows."""
 
     def baseline(rows: Rows) -> Array:
         return task.evaluator.baseline(
-            known, evaluate.past(task, dataclasses.replace(test, rows=rows)), task.gate.metric
+            train_truth, evaluate.past(task, dataclasses.replace(test, rows=rows)), task.gate.metric
         )
 
     if task.problem_type.targets == "text":
         return {}
     predictor, rival = models
-    asked: Json = {"ask": predictor.outputs}
+    arguments: Json = {"ask": predictor.outputs}
     if task.problem == "forecasting":
-        asked["ask_baseline"] = baseline
-    return asked | ({"ask_champion": rival.outputs} if rival else {})
+        arguments["ask_baseline"] = baseline
+    return arguments | ({"ask_champion": rival.outputs} if rival else {})
 
 
 def _champion_predictor(workspace: Workspace, champion: Champion, test: TestRows) -> Predictor:
@@ -169,7 +169,7 @@ def _facts(workspace: Workspace, task: Task, report: Json) -> Json:
     """Return size, memory, parity and provenance of the challenger."""
     train, origin = workspace.out(task.name, "train"), provenance(workspace)
     training, device = files.read_json(train / "training.json"), ran_on(train)
-    known = {version.data for version in recorded(workspace, task.name)}
+    recorded_data = {version.data for version in recorded(workspace, task.name)}
     return {
         **({"variant": training["variant"]} if "variant" in training else {}),
         "size_mb": (train / "model.onnx").stat().st_size / 2**20,
@@ -178,7 +178,7 @@ def _facts(workspace: Workspace, task: Task, report: Json) -> Json:
         "empty": empty(card(task, report, training, device)),
         "dirty": origin["dirty"],
         "origin": {
-            "data": report["data"] if report["data"] in known else None,
+            "data": report["data"] if report["data"] in recorded_data else None,
             "test": report["test"],
             "version": report["version"],
             "seed": training.get("seed"),

@@ -24,8 +24,8 @@ def judge(workspace: Workspace, task: Task, evaluated: Evaluated | None = None, 
     """Run every check on the evaluated model; pass `evaluated` if it was read already."""
     evaluated = evaluated or read_evaluated(workspace, task)
     verdict, champion = _undecided(workspace, task, evaluated)
-    if known := _known(workspace, verdict, again=again):
-        return known
+    if earlier := _earlier_verdict(workspace, verdict, again=again):
+        return earlier
     duel = duel_setup.build_duel(workspace, task, evaluated, champion)
     outcomes = [plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")]
     reasons = [outcome.text for outcome in outcomes if outcome.state == "failed"] or _praise(duel)
@@ -36,7 +36,7 @@ def judge(workspace: Workspace, task: Task, evaluated: Evaluated | None = None, 
 
 def known_verdict(workspace: Workspace, task: Task, evaluated: Evaluated) -> Verdict | None:
     """Return the verdict if it is known without a duel: on the champion, or on what was judged before."""
-    return _known(workspace, _undecided(workspace, task, evaluated)[0])
+    return _earlier_verdict(workspace, _undecided(workspace, task, evaluated)[0])
 
 
 def _undecided(workspace: Workspace, task: Task, evaluated: Evaluated) -> tuple[Verdict, Champion | None]:
@@ -47,7 +47,7 @@ def _undecided(workspace: Workspace, task: Task, evaluated: Evaluated) -> tuple[
     return Verdict(task.name, "HOLD", evaluated.report["version"], version, [], fingerprint=fingerprint), champion
 
 
-def _known(workspace: Workspace, verdict: Verdict, *, again: bool = False) -> Verdict | None:
+def _earlier_verdict(workspace: Workspace, verdict: Verdict, *, again: bool = False) -> Verdict | None:
     """Return HOLD for the champion itself and, except `again`, what was rolled back, or the verdict on equal inputs."""
     if verdict.version == verdict.champion:
         reasons = [f"version {verdict.champion} is already the champion"]
@@ -63,9 +63,9 @@ def _known(workspace: Workspace, verdict: Verdict, *, again: bool = False) -> Ve
         return dataclasses.replace(verdict, reasons=[reason], recorded=True)
     for decision in reversed(decisions):
         if decision.fingerprint == verdict.fingerprint and decision.verdict in {"HOLD", "REJECT"}:
-            known = Verdict.earlier(decision)
-            repeatable = all(outcome.repeatable for outcome in known.outcomes if outcome.state == "failed")
-            return known if repeatable else None
+            earlier = Verdict.earlier(decision)
+            repeatable = all(outcome.repeatable for outcome in earlier.outcomes if outcome.state == "failed")
+            return earlier if repeatable else None
     return None
 
 

@@ -42,9 +42,9 @@ def quantize(workspace: Workspace, task: Task, kind: str, *, dry_run: bool = Fal
     champion, source = Registry(workspace).champion(task.name), workspace.out(task.name, "train")
     if champion is None:
         raise RegistryError(f"no champion yet of {task.name}", hint=f"make one: tiltyard run {task.name}")
-    found = version(source) if (source / "model.onnx").is_file() else "no model"
-    if found != champion.version:
-        text = f"{source.relative_to(workspace.root)}: expected the champion {champion.version}; received {found}"
+    received = version(source) if (source / "model.onnx").is_file() else "no model"
+    if received != champion.version:
+        text = f"{source.relative_to(workspace.root)}: expected the champion {champion.version}; received {received}"
         raise RegistryError(text, hint=f"restore the outputs of its training: dvc pull train@{task.name}")
     varied = VariantWorkspace(workspace.root, kind)
     _write(varied, task, source, champion.version)

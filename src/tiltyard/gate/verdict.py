@@ -55,8 +55,8 @@ class Verdict:
     def earlier(cls, decision: Decision) -> Verdict:
         """Read a verdict from a decision of the ledger."""
         names = ("task", "verdict", "version", "champion", "reasons", "evidence", "fingerprint")
-        known = [field.name for field in fields(Outcome)]  # a later release may have written more
-        outcomes = [Outcome(**{key: check[key] for key in known if key in check}) for check in decision.checks]
+        field_names = [field.name for field in fields(Outcome)]  # a later release may have written more
+        outcomes = [Outcome(**{key: check[key] for key in field_names if key in check}) for check in decision.checks]
         return cls(**{name: getattr(decision, name) for name in names}, outcomes=outcomes, recorded=True)
 
 

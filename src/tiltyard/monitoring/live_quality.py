@@ -11,6 +11,7 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
+from tiltyard.modeling.columns._label_cells import multi_hot
 from tiltyard.modeling.metrics.base import Context
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
 from tiltyard.monitoring import records
@@ -123,6 +124,8 @@ def _context(workspace: Workspace, task: Task) -> Context:
 def truths_of(task: Task, rows: pd.DataFrame) -> Array:
     """Return truths as an array for metrics."""
     values = [json.loads(text) for text in rows["truth"]]
+    if task.problem == "multilabel":
+        return multi_hot(values, task.labels)
     if task.classes:
         indices = {name: index for index, name in enumerate(task.classes)}
         return np.array([indices[value] for value in values], dtype=np.int64)
@@ -132,8 +135,8 @@ def truths_of(task: Task, rows: pd.DataFrame) -> Array:
 def outputs_of(task: Task, rows: pd.DataFrame, column: str = "answer") -> Array:
     """Return predictions as an array of model outputs: probabilities, numbers, or forecasts with their bounds."""
     answers = [json.loads(text) for text in rows[column]]
-    if task.classes:
-        return np.array([[answer["probabilities"][name] for name in task.classes] for answer in answers])
+    if task.labels:
+        return np.array([[answer["probabilities"][name] for name in task.labels] for answer in answers])
     if isinstance(answers[0], dict):
         return np.array([[*answer.values()] for answer in answers])
     return np.array(answers, dtype=np.float64).reshape(len(answers), -1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard import files, plugins, threads
+from tiltyard import files, plugins
 from tiltyard.arrays import Array, ParsedRows
 from tiltyard.config.task import Task
 from tiltyard.preparation import array_file
@@ -18,6 +18,7 @@ from tiltyard.preparation.row_encoding import encode_batches
 from tiltyard.preparation.row_hashes import hashing
 from tiltyard.preparation.sealed_test import seal, unit_digest, write_test
 from tiltyard.preparation.split import split_inputs, split_rows, units
+from tiltyard.runtime import threads
 from tiltyard.workspace import Workspace
 
 

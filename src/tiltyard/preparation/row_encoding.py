@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from tiltyard import threads
 from tiltyard.arrays import Array, Cells, Coded, ParsedRows, decoded, row_count
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.runtime import threads
 
 BATCH_ROWS = 1 << 16  # rows of one batch at most
 BATCH_VALUES = 1 << 22  # features of one batch at most, since one category may become a thousand

@@ -12,9 +12,9 @@ from typing import IO, Self
 
 import numpy as np
 
-from tiltyard import threads
 from tiltyard.arrays import Array, Cells, Coded, decoded, row_count
 from tiltyard.preparation import hash_worker
+from tiltyard.runtime import threads
 
 BLOCK_ROWS = 1 << 12  # rows whose bytes are laid out at a time, so that they stay in the processor's cache
 FEW_ROWS = 1 << 16  # hashing so few rows takes less time than starting a worker

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from tiltyard import files, threads
+from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.errors import DataError, SealError
 from tiltyard.preparation import array_file
+from tiltyard.runtime import threads
 from tiltyard.workspace import Workspace
 
 
@@ -78,13 +79,13 @@ def read_test(workspace: Workspace, task: str, columns: Iterable[str]) -> TestRo
         test = TestRows(rows, arrays["truth"], arrays["number"], arrays.get("unit"))
     data, seals = files.read_json(path.with_name("split.json"))["data"], _sealed(workspace, task)
     hint = f"make them again: rm -r {path.parent.relative_to(workspace.root)} && tiltyard run {task}"
-    for what, sealed, received in (
+    for subject, sealed, received in (
         ("test rows", seals.get(data), test.digest),
         ("groups or times of the test rows", seals.get(_units_key(data)), unit_digest(test.unit)),
     ):
         if received != sealed:
             text = f"expected {str(sealed)[:12]}; received {str(received)[:12]}"
-            raise SealError(f"the {what} of {task} were changed: {text}", hint)
+            raise SealError(f"the {subject} of {task} were changed: {text}", hint)
     return test
 
 
@@ -108,17 +109,17 @@ def seal(workspace: Workspace, task: str, facts: dict[str, Any], *, reseal: bool
     """Record the hashes of the test rows and of their units for this version of the data; refuse different ones."""
     seals, data = _sealed(workspace, task), facts["data"]
     new = {data: facts["test"], **({_units_key(data): facts["units"]} if "units" in facts else {})}
-    known = {name: seals[name] for name in (data, _units_key(data)) if name in seals}
-    if known == new:
+    recorded = {name: seals[name] for name in (data, _units_key(data)) if name in seals}
+    if recorded == new:
         return
-    changed = [name for name in known if known[name] != new.get(name)]  # an earlier release sealed no units
+    changed = [name for name in recorded if recorded[name] != new.get(name)]  # an earlier release sealed no units
     if changed and not reseal:
-        what = "the test rows" if data in changed else "the groups or times of the test rows"
-        expected, received = known[changed[0]][:12], str(new.get(changed[0]))[:12]
+        subject = "the test rows" if data in changed else "the groups or times of the test rows"
+        expected, received = recorded[changed[0]][:12], str(new.get(changed[0]))[:12]
         raise SealError(
-            f"split: {what} differ from the sealed ones of the same data: expected {expected}; received {received}",
+            f"split: {subject} differ from the sealed ones of the same data: expected {expected}; received {received}",
             hint="undo the change of split or columns; or, if earlier metrics need not compare, "
             f"tiltyard prepare {task} --reseal",
         )
-    others = {name: digest for name, digest in seals.items() if name not in known}
-    files.write_json(workspace.seal(task), {**others, **new})
+    other_seals = {name: digest for name, digest in seals.items() if name not in recorded}
+    files.write_json(workspace.seal(task), {**other_seals, **new})

@@ -140,12 +140,16 @@ def _by_part(split: Split, key: Array, part: Array) -> Parts:
 
     If the data names no validation rows, they are a share of the training rows.
     """
-    test, rest = np.flatnonzero(part == "test"), np.flatnonzero(part != "test")
-    rest = rest[~np.isin(key[rest], key[test])]
-    is_validation = part[rest] == "validation"
+    test, remaining = np.flatnonzero(part == "test"), np.flatnonzero(part != "test")
+    remaining = remaining[~np.isin(key[remaining], key[test])]
+    is_validation = part[remaining] == "validation"
     if not is_validation.any():
-        is_validation = key[rest] < _key_quantile(np.sort(key[rest]), split.validation) if len(rest) else is_validation
-    validation, train = rest[is_validation], rest[~is_validation]
+        is_validation = (
+            key[remaining] < _key_quantile(np.sort(key[remaining]), split.validation)
+            if len(remaining)
+            else is_validation
+        )
+    validation, train = remaining[is_validation], remaining[~is_validation]
     return {"train": train[~np.isin(key[train], key[validation])], "validation": validation, "test": test}
 
 

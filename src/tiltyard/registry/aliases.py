@@ -30,13 +30,13 @@ def aliases(workspace: Workspace, task: Task) -> dict[str, str]:
 
 def resolve_version(workspace: Workspace, task: Task, name: str) -> str:
     """Return the version that an alias or prefix stands for."""
-    known = aliases(workspace, task)
-    if name in known:
-        return known[name]
-    versions = {decision.version for decision in Registry(workspace).decisions(task.name)} | {*known.values()}
+    current_aliases = aliases(workspace, task)
+    if name in current_aliases:
+        return current_aliases[name]
+    versions = {decision.version for decision in Registry(workspace).decisions(task.name)} | {*current_aliases.values()}
     matches = [version for version in sorted(versions) if len(name) >= MIN_PREFIX and version.startswith(name)]
     if len(matches) != 1:
-        names = ", ".join([*known, *sorted(versions)]) or "none"
+        names = ", ".join([*current_aliases, *sorted(versions)]) or "none"
         raise RegistryError(
             f"expected one version of {task.name}: {names}; received {name}",
             hint=f"list them: tiltyard history {task.name}",

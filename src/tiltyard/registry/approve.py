@@ -14,8 +14,8 @@ from tiltyard.workspace import Workspace
 
 def approve(workspace: Workspace, task: Task, name: str = "challenger") -> Decision:
     """Record an approval; approving twice records one line."""
-    known = aliases(workspace, task)
-    if name == "challenger" and known.get(name) in (None, known.get("champion")):
+    current_aliases = aliases(workspace, task)
+    if name == "challenger" and current_aliases.get(name) in (None, current_aliases.get("champion")):
         raise RegistryError(f"{task.name} has no challenger to approve", hint=f"train one: tiltyard run {task.name}")
     signing.require_key(workspace, task.name, required=task.gate.signed)
     version, registry, origin = resolve_version(workspace, task, name), Registry(workspace), provenance(workspace)

@@ -26,8 +26,8 @@ def compare(workspace: Workspace, task: Task, first: str, second: str) -> dict[s
     models = [_model(workspace, task, name) for name in names]
     outputs = [model.condensed(test.rows, test.truth) for model in models]
     evaluator = task.evaluator
-    known = evaluator.context(read_truth(workspace.out(task.name, "prepare") / "train.npz"))
-    contexts = [with_threshold(known, model.encoder.problem.threshold) for model in models]
+    train_context = evaluator.context(read_truth(workspace.out(task.name, "prepare") / "train.npz"))
+    contexts = [with_threshold(train_context, model.encoder.problem.threshold) for model in models]
     dependence = task.dependence(test.unit, len(test.truth))
     bootstrap = Bootstrap(len(test.truth), task.split.seed, task.gate.confidence, dependence)
     rows = []
@@ -37,8 +37,8 @@ def compare(workspace: Workspace, task: Task, first: str, second: str) -> dict[s
             value: float = metric.score(test.truth[sampled], outputs_of[sampled], context)
             return value
 
-        own, other = (partial(score, context) for context in contexts)
-        gain = bootstrap.gain(metric, own, outputs[0], outputs[1], other)
+        first_score, second_score = (partial(score, context) for context in contexts)
+        gain = bootstrap.gain(metric, first_score, outputs[0], outputs[1], second_score)
         result = "better" if gain.low > 0 else "worse" if gain.high < 0 else "no sure difference"
         result = "the same" if names[0] == names[1] else result
         low, high = gain.ends

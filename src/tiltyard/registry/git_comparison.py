@@ -130,10 +130,10 @@ def _entries(tree: bytes, size: int) -> dict[bytes, tuple[bytes, str]]:
 
 def _object_hash(name: str, kind: str, content: bytes) -> str:
     """Hash an object as git does, with the algorithm of its name."""
-    whole = f"{kind} {len(content)}\0".encode() + content
+    encoded = f"{kind} {len(content)}\0".encode() + content
     if len(name) == 40:
-        return hashlib.sha1(whole, usedforsecurity=False).hexdigest()  # SHA-1 is what git uses
-    return hashlib.sha256(whole).hexdigest()
+        return hashlib.sha1(encoded, usedforsecurity=False).hexdigest()  # SHA-1 is what git uses
+    return hashlib.sha256(encoded).hexdigest()
 
 
 def _key_words(content: bytes) -> list[bytes]:
@@ -191,8 +191,8 @@ def _pointer_faults(commit: Commit, ledger: Ledger, task: str, content: bytes) -
     except (ValueError, AttributeError, RecursionError):
         return []  # it was not valid then
     now, faults = _read_pointer(commit.workspace, task), []
-    known = {line.get("id") for line in ledger.contents()} | ({now.decision.get("id")} if now else set())
-    if decision.get("id") not in known:
+    decision_ids = {line.get("id") for line in ledger.contents()} | ({now.decision.get("id")} if now else set())
+    if decision.get("id") not in decision_ids:
         faults.append(
             f"the decision that made {str(then.get('version'))[:80]} champion in {commit.ref} is not in the ledger"
         )

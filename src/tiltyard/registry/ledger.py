@@ -142,19 +142,19 @@ class Ledger:
 
     def repair_last_line(self) -> None:
         """Remove a torn last line; add a missing line end to a whole one."""
-        whole, rest = self._read_lines()
-        if rest:
-            files.write_bytes(self.path, whole)
+        complete_lines, remainder = self._read_lines()
+        if remainder:
+            files.write_bytes(self.path, complete_lines)
 
     def _read_lines(self) -> tuple[bytes, bytes]:
         """Return the whole lines, and what follows the last line end unless it is a whole decision."""
         content = files.read_bytes(self.path) if self.path.is_file() else b""
         end = content.rfind(b"\n") + 1
-        whole, rest = content[:end], content[end:]
+        complete_lines, remainder = content[:end], content[end:]
         with contextlib.suppress(ValueError, RecursionError):  # a ValidationError is a ValueError
-            Decision.model_validate(files.parse_json(rest))
-            whole += rest + b"\n"
-        return whole, rest
+            Decision.model_validate(files.parse_json(remainder))
+            complete_lines += remainder + b"\n"
+        return complete_lines, remainder
 
     def _parse_decision(self, line: bytes, place: int) -> Decision:
         try:

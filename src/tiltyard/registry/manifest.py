@@ -28,7 +28,7 @@ def digest(folder: Path) -> str:
 
 
 def _digest(file_hashes: dict[str, str]) -> str:
-    named = {name: found for name, found in file_hashes.items() if name != "golden.json"}
+    named = {name: file_hash for name, file_hash in file_hashes.items() if name != "golden.json"}
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 

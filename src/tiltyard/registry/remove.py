@@ -10,7 +10,7 @@ from tiltyard.config import loader, task_list
 from tiltyard.data import dvc
 from tiltyard.errors import TaskError
 from tiltyard.registry.registry import Registry
-from tiltyard.task_lock import task_lock
+from tiltyard.runtime.task_lock import task_lock
 from tiltyard.workspace import Workspace
 
 
@@ -27,14 +27,16 @@ def plan(workspace: Workspace, name: str, *, everything: bool = False) -> Remova
     """Return what would be removed and kept; nothing is changed."""
     if name not in {*workspace.tasks(), *task_list.listed(workspace)}:
         raise loader.unknown_task_error(workspace, name)
-    for other in workspace.tasks():
-        if other != name and _base_task(workspace, other) == name:
-            raise TaskError(f"{other} is based on the model of {name}", f"remove it first: tiltyard remove {other}")
+    for task_name in workspace.tasks():
+        if task_name != name and _base_task(workspace, task_name) == name:
+            raise TaskError(
+                f"{task_name} is based on the model of {name}", f"remove it first: tiltyard remove {task_name}"
+            )
     outputs, records = _outputs(workspace, name), _records(workspace, name)
     to_remove = [*outputs, *records] if everything else outputs
     listed = ["params.yaml: its entry"] if name in task_list.listed(workspace) else []
-    kept = [] if everything else [_relative(workspace, path) for path in records if _exists(path)]
-    return Removal(name, [*(_relative(workspace, path) for path in to_remove if _exists(path)), *listed], kept)
+    kept_paths = [] if everything else [_relative(workspace, path) for path in records if _exists(path)]
+    return Removal(name, [*(_relative(workspace, path) for path in to_remove if _exists(path)), *listed], kept_paths)
 
 
 def remove(workspace: Workspace, name: str, *, everything: bool = False) -> Removal:

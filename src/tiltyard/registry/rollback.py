@@ -40,11 +40,11 @@ def _previous_champion(workspace: Workspace, registry: Registry, champion: Champ
     for decision in reversed(before):
         if workspace.package(champion.task, decision.version).is_dir():
             return decision
-    known = ", ".join(decision.version for decision in before)
-    reason = f"the packages of {known} are not here" if known else "it is the first"
+    versions = ", ".join(decision.version for decision in before)
+    reason = f"the packages of {versions} are not here" if versions else "it is the first"
     raise RegistryError(
         f"no champion of {champion.task} before {champion.version} to roll back to: {reason}",
-        hint="get them from the remote: dvc pull" if known else "",
+        hint="get them from the remote: dvc pull" if versions else "",
     )
 
 

@@ -66,18 +66,20 @@ def create_key(workspace: Workspace, name: str) -> tuple[Path, Path]:
 
 def find_signer(workspace: Workspace) -> Signer | None:
     """Return the signer whose private key is on this machine; None if no key belongs to a signer of the project."""
-    known = {_public_bytes_of_file(path): path.stem for path in _public_keys(workspace)}
+    names_by_key = {_public_bytes_of_file(path): path.stem for path in _public_keys(workspace)}
     if named := os.environ.get(KEY_VARIABLE):
         key = _read_private(Path(named))
-        if (name := known.get(_public_bytes(key))) is None:
+        if (name := names_by_key.get(_public_bytes(key))) is None:
             raise RegistryError(
                 f"the key of {KEY_VARIABLE} belongs to no signer of this project: expected one of "
-                f"{', '.join(sorted(known.values())) or 'none'}",
+                f"{', '.join(sorted(names_by_key.values())) or 'none'}",
                 hint="add it: tiltyard key NAME --sign",
             )
         return Signer(name, key)
-    for name in sorted(known.values()):
-        if (path := _key_folder() / name).is_file() and known.get(_public_bytes(key := _read_private(path))) == name:
+    for name in sorted(names_by_key.values()):
+        if (path := _key_folder() / name).is_file() and names_by_key.get(
+            _public_bytes(key := _read_private(path))
+        ) == name:
             return Signer(name, key)
     return None
 

@@ -175,23 +175,23 @@ def _unknown_signers(workspace: Workspace, signed: list[Entry], commit: Commit |
 
 def _unknown_signer_result(entry: Entry, commit: Commit | None, *, required: bool) -> VerifyResult:
     """Report a key that git does not hold: anyone with write access can create one."""
-    what, summary = f"line {entry.place}", f"{entry.verdict} {entry.version}: signed by {entry.signer}"
+    subject, summary = f"line {entry.place}", f"{entry.verdict} {entry.version}: signed by {entry.signer}"
     if commit is None:
-        return VerifyResult(what, "same", f"{summary}; the key is not in git's HEAD")
+        return VerifyResult(subject, "same", f"{summary}; the key is not in git's HEAD")
     return VerifyResult(
-        what, "changed" if required else "unknown", f"{summary}, whose key is not in {commit.ref}", fault=True
+        subject, "changed" if required else "unknown", f"{summary}, whose key is not in {commit.ref}", fault=True
     )
 
 
 def _signature_result(entry: Entry, *, required: bool) -> VerifyResult:
     """Report who signed a line, or that it is unsigned."""
-    what, decision = f"line {entry.place}", f"{entry.verdict} {entry.version}"
+    subject, decision = f"line {entry.place}", f"{entry.verdict} {entry.version}"
     if entry.fault:
-        return VerifyResult(what, "changed", f"{decision}: bad signature: {entry.fault}")
+        return VerifyResult(subject, "changed", f"{decision}: bad signature: {entry.fault}")
     if entry.signer:
-        return VerifyResult(what, "same", f"{decision}: signed by {entry.signer}")
+        return VerifyResult(subject, "same", f"{decision}: signed by {entry.signer}")
     return VerifyResult(
-        what,
+        subject,
         "changed" if required else "unknown",
         f"{decision}: unsigned" + "; gate.signed requires a signature" * required,
     )
@@ -200,11 +200,11 @@ def _signature_result(entry: Entry, *, required: bool) -> VerifyResult:
 def _git_result(commit: Commit, task: str) -> Iterator[VerifyResult]:
     """Compare ledger and pointer with those of a commit."""
     try:
-        faults, known = task_faults(commit, task), task in commit.tasks()
+        faults, is_committed = task_faults(commit, task), task in commit.tasks()
     except RegistryError as error:
         yield VerifyResult("git", "changed", error.message)
         return
-    if not known:
+    if not is_committed:
         yield VerifyResult("git", "unknown", f"{commit.ref} has nothing about {task}")
     else:
         yield VerifyResult(
@@ -231,14 +231,14 @@ def _model_result(expected: str, folder: Path) -> VerifyResult:
         return VerifyResult("model", "changed", f"it cannot be read: {error}")
 
 
-def _compare_hashes(what: str, expected: str | None, received: str | None) -> VerifyResult:
+def _compare_hashes(subject: str, expected: str | None, received: str | None) -> VerifyResult:
     """Compare two hashes; without one of them the state is unknown."""
     if not expected or not received:
         missing = "it was not recorded" if not expected else "it is not here"
-        return VerifyResult(what, "unknown", missing)
+        return VerifyResult(subject, "unknown", missing)
     if expected == received:
-        return VerifyResult(what, "same", received[:12])
-    return VerifyResult(what, "changed", f"expected {expected[:12]}; received {received[:12]}")
+        return VerifyResult(subject, "same", received[:12])
+    return VerifyResult(subject, "changed", f"expected {expected[:12]}; received {received[:12]}")
 
 
 def _challenge_results(workspace: Workspace, task: str) -> Iterator[VerifyResult]:
@@ -307,7 +307,7 @@ def _metrics_result(workspace: Workspace, task: Task, decision: Decision) -> Ver
     try:
         test = read_test(workspace, task.name, task.columns)
         predictor = Predictor.load(workspace.package(task.name, decision.version))
-        known = read_truth(workspace.out(task.name, "prepare") / "train.npz")
+        train_truth = read_truth(workspace.out(task.name, "prepare") / "train.npz")
     except TiltyardError as error:
         return VerifyResult("figures", "unknown", error.message)
     except Exception as error:  # noqa: BLE001 - a damaged file fails in many ways, none of which is documented
@@ -315,7 +315,7 @@ def _metrics_result(workspace: Workspace, task: Task, decision: Decision) -> Ver
     if test.digest != decision.test:
         return VerifyResult("figures", "unknown", f"the test rows have changed: {test.digest[:12]}")
     evaluator = task.evaluator
-    context = with_threshold(evaluator.context(known), predictor.encoder.problem.threshold)
+    context = with_threshold(evaluator.context(train_truth), predictor.encoder.problem.threshold)
     metrics = evaluator.scores(test.truth, predictor.condensed(test.rows, test.truth), context)
     differences = [
         f"{name} {metrics[name]:.6g}; expected {value:.6g}"
@@ -333,12 +333,12 @@ def merge_lines(rows: list[Row]) -> list[Row]:
     """Merge consecutive rows of equal signatures."""
     merged: list[Row] = []
     for _, group in groupby(rows, key=_merge_key):
-        first, *rest = group
-        if rest and first["what"].startswith("line "):
+        first, *following = group
+        if following and first["what"].startswith("line "):
             summary = first["text"].rpartition(": ")[2]
-            first = {**first, "what": f"lines {first['what'][5:]} to {rest[-1]['what'][5:]}", "text": summary}
-            rest = []
-        merged += [first, *rest]
+            first = {**first, "what": f"lines {first['what'][5:]} to {following[-1]['what'][5:]}", "text": summary}
+            following = []
+        merged += [first, *following]
     return merged
 
 

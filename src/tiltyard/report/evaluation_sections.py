@@ -53,6 +53,7 @@ def sections(task: Task, report: Json, training: Json, predictions: Predictions,
         Section("Metrics", _metric_table(task, report)),
         Section("Predictions", render_figures(task.evaluator.figures(predictions))),
         Section("By class", render_table(report.get("per_class", ()))),
+        Section("By label", render_table(report.get("per_label", ()))),
         Section("By slice", render_table(report.get("slices", ()))),
         Section("By forecast step", render_table(report.get("by_step", ()))),
         Section(_worst_title(report), render_table([*map(test_rows.with_values, report["worst"])])),
@@ -144,22 +145,22 @@ def _curve_figures(training: Json) -> list[Figure]:
     if not epochs:
         return []
     snapshots = training.get("diagnosis", {}).get("snapshots")
-    rest = sorted({name.removeprefix("val_") for name in history} - {"loss"})
+    metric_names = sorted({name.removeprefix("val_") for name in history} - {"loss"})
     return [
-        *(_epoch_figure(name, history, epochs, best) for name in ["loss", *rest] if f"val_{name}" in history),
+        *(_epoch_figure(name, history, epochs, best) for name in ["loss", *metric_names] if f"val_{name}" in history),
         *([_gradient_figure(snapshots)] if snapshots else []),
     ]
 
 
 def _epoch_figure(name: str, history: Json, epochs: list[int], best: int) -> Figure:
-    both = {"training": history[name], "validation": history[f"val_{name}"]}
-    positive = name == "loss" and min(value for values in both.values() for value in values) > 0
+    curves = {"training": history[name], "validation": history[f"val_{name}"]}
+    positive = name == "loss" and min(value for values in curves.values() for value in values) > 0
     title = name.replace("_", " ").capitalize()
     return lines(
         title,
         "By epoch, on training and validation rows. The weights of the marked epoch were kept.",
         ("Epoch", title),
-        {label: {"x": epochs, "y": values} for label, values in both.items()},
+        {label: {"x": epochs, "y": values} for label, values in curves.items()},
         marks=[{"x": best, "name": f"kept: {best}"}],
         log=positive,
     )

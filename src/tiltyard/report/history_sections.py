@@ -94,8 +94,8 @@ def comparison_section(task: Task, version: str, champion: Champion | None, deci
 
 def _gain_figures(task: Task, decision: Decision) -> Iterator[Figure]:
     """Plot the gains over champion, baseline and reference, with the intervals that the gate used."""
-    known = {name: decision.evidence.get(key) for key, name in GAINS.items()}
-    gains = {name: (gain["value"], gain["low"], gain["high"]) for name, gain in known.items() if gain}
+    recorded_gains = {name: decision.evidence.get(key) for key, name in GAINS.items()}
+    gains = {name: (gain["value"], gain["low"], gain["high"]) for name, gain in recorded_gains.items() if gain}
     values = {
         name: gain for name, gain in gains.items() if all(map(math.isfinite, gain))
     }  # infinite values cannot be plotted
@@ -202,7 +202,7 @@ def data_section(workspace: Workspace, task: Task) -> Section:
     met = sum(expectation["success"] for expectation in recorded)
     summary = f"<p>{met} of {len(rows)} expectations are met by {validated['rows']:,} rows.</p>" if rows else ""
     repairs = "".join(f'<p class="warn">Repaired: {escape(repair)}</p>' for repair in validated["repairs"])
-    known = [
+    version_rows = [
         {
             "version": version.data[:12],
             "fetched": date_cell(version.time),
@@ -213,7 +213,10 @@ def data_section(workspace: Workspace, task: Task) -> Section:
     ]
     return Section(
         "Data docs",
-        summary + repairs + render_table(rows) + ("<h3>Versions</h3>" + render_table(known) if known else ""),
+        summary
+        + repairs
+        + render_table(rows)
+        + ("<h3>Versions</h3>" + render_table(version_rows) if version_rows else ""),
     )
 
 

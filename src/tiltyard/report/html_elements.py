@@ -134,10 +134,10 @@ class Cell:
 def sparkline(values: Sequence[float | None], marks: Sequence[str] = (), *, lower: bool = False) -> Cell:
     """Return a small line plot; `marks` are verdicts that become dots, `lower` draws lower values higher up."""
     values = [value if value is not None and math.isfinite(value) else None for value in values]
-    known = [value for value in values if value is not None]
-    if not known:
+    numbers = [value for value in values if value is not None]
+    if not numbers:
         return Cell("")
-    minimum, maximum = min(known), max(known)
+    minimum, maximum = min(numbers), max(numbers)
     across = 100 / max(len(values) - 1, 1)
     sign = -1 if lower else 1
     points = [
@@ -154,10 +154,10 @@ def sparkline(values: Sequence[float | None], marks: Sequence[str] = (), *, lowe
         f'<circle class="{escape(mark)}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
         for (x, y), mark in zip(points, known_marks, strict=False)
     )
-    label = f"{len(known)} values from {format_number(known[0])} to {format_number(known[-1])}"
+    label = f"{len(numbers)} values from {format_number(numbers[0])} to {format_number(numbers[-1])}"
     content = f'<polyline points="{line}"/>{dots}'
     return Cell(
-        f'<svg class="spark" role="img" aria-label="{label}" viewBox="0 0 100 28">{content}</svg>', str(known[-1])
+        f'<svg class="spark" role="img" aria-label="{label}" viewBox="0 0 100 28">{content}</svg>', str(numbers[-1])
     )
 
 
@@ -172,10 +172,10 @@ def _render_figure(figure: Figure) -> str:
     """Return tables, images and words as HTML, and the data of other figures as JSON for the scripts."""
     caption = f"<h3>{escape(figure.title)}</h3><figcaption>{escape(figure.text)}</figcaption>"
     if figure.kind in _STATIC_KINDS:
-        whole = (
+        attribute = (
             "" if figure.kind == "images" and len(figure.data["images"]) <= IMAGES_IN_HALF_WIDTH else ' class="whole"'
         )
-        return f"<figure{whole}>{caption}{_STATIC_KINDS[figure.kind](figure.data)}</figure>"
+        return f"<figure{attribute}>{caption}{_STATIC_KINDS[figure.kind](figure.data)}</figure>"
     data = json.dumps(figure.data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     plot = f'<div class="plot" role="img" aria-label="{escape(figure.title)}: {escape(figure.text)}"></div>'
     wide = ' class="whole"' if figure.kind == "matrix" and len(figure.data["columns"]) > 12 else ""

@@ -66,7 +66,7 @@ def task_page(workspace: Workspace, task: Task, up: str = INDEX) -> str:
         return _page_without_metrics(workspace, task, decisions, error.message, up)
     evaluation, rows = evaluated.report, evaluated.test.rows
     training = files.read_json(evaluated.train / "training.json")
-    predictions = Predictions.load(out / "predictions.npz", task.classes, task.target.display_name)
+    predictions = Predictions.load(out / "predictions.npz", task.labels, task.target.display_name)
     judged = [
         decision
         for decision in decisions

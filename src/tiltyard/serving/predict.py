@@ -104,8 +104,8 @@ def _predict_part(model: LoadedModel, rows: list[Any], start: int) -> list[Any]:
     try:
         return model.predict(rows)
     except RequestError as error:
-        index, _, rest = error.field.removeprefix("instances[").partition("]")
-        field = f"row {start + int(index) + 1}{rest}" if index.isdecimal() else error.field
+        index, _, suffix = error.field.removeprefix("instances[").partition("]")
+        field = f"row {start + int(index) + 1}{suffix}" if index.isdecimal() else error.field
         raise _with_field(error, field) from None
 
 

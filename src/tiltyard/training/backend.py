@@ -10,9 +10,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from tiltyard import files, library_imports, processes
+from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.errors import TrainingError
+from tiltyard.runtime import library_imports, processes
 from tiltyard.workspace import Workspace
 
 VARIABLE = "KERAS_BACKEND"  # if it is set, it overrides the task file

@@ -81,7 +81,7 @@ class Batches:
             generator.shuffle(self.order[start : start + self.pool])
 
     @property
-    def whole(self) -> tuple[Array, ...] | None:
+    def all_rows(self) -> tuple[Array, ...] | None:
         """All rows, if they are in memory and need no mixing: the compiled loop then picks the rows of each batch."""
         if isinstance(self.features, ArrayFile) or self.mixup:
             return None

@@ -10,9 +10,10 @@ import keras
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tensorboard.summary import Writer
 
-from tiltyard import files, progress
+from tiltyard import files
 from tiltyard.config.learning_rate_schedules import Plateau
 from tiltyard.config.train_section import StopAt, Train
+from tiltyard.runtime import progress
 
 SECONDS_A_LINE = 5  # without a terminal
 SECONDS_A_NOTE = 0.25  # between two writes of the progress file, which take longer than an epoch of a small model
@@ -87,15 +88,15 @@ class TrainingMonitor(keras.callbacks.Callback):  # type: ignore[misc]
 class StopAtThreshold(keras.callbacks.Callback):  # type: ignore[misc]
     """Stop training after the first epoch that reaches a given loss or accuracy."""
 
-    def __init__(self, wanted: StopAt) -> None:
+    def __init__(self, stop_at: StopAt) -> None:
         super().__init__()
-        self.wanted = wanted
+        self.stop_at = stop_at
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Compare the value of the validation rows, or of the training rows, with the threshold."""
-        figures, side = logs or {}, "val_" if self.wanted.on == "validation" else ""
-        accurate = self.wanted.accuracy is not None and figures[f"{side}accuracy"] >= self.wanted.accuracy
-        if accurate or (self.wanted.loss is not None and figures[f"{side}loss"] <= self.wanted.loss):
+        figures, side = logs or {}, "val_" if self.stop_at.on == "validation" else ""
+        accurate = self.stop_at.accuracy is not None and figures[f"{side}accuracy"] >= self.stop_at.accuracy
+        if accurate or (self.stop_at.loss is not None and figures[f"{side}loss"] <= self.stop_at.loss):
             self.model.stop_training = True
 
 

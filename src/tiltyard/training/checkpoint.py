@@ -26,12 +26,12 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
     """
 
     def __init__(
-        self, path: Path, fingerprint: str, others: list[keras.callbacks.Callback], monitor: str = "val_loss"
+        self, path: Path, fingerprint: str, callbacks: list[keras.callbacks.Callback], monitor: str = "val_loss"
     ) -> None:
         super().__init__()
         self.path = path
         self.fingerprint = fingerprint
-        self.others = others
+        self.callbacks = callbacks
         self.monitor = monitor
         self.history: dict[str, list[float]] = {}
         self.best: list[Array] = []
@@ -80,7 +80,7 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self._restore_callbacks()
 
     def _restore_callbacks(self) -> None:
-        for callback, state in zip(self.others, self._callback_states, strict=False):
+        for callback, state in zip(self.callbacks, self._callback_states, strict=False):
             vars(callback).update(state)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -105,7 +105,7 @@ class CheckpointCallback(keras.callbacks.Callback):  # type: ignore[misc]
             "history": self.history,
             "best_epoch": self.best_epoch,
             "finished": self.finished,
-            "memory": [_callback_state(callback) for callback in self.others],
+            "memory": [_callback_state(callback) for callback in self.callbacks],
         }
         arrays = {f"now{place}": np.array(variable) for place, variable in enumerate(_variables(self.model))}
         arrays |= {f"best{place}": weight for place, weight in enumerate(self.best)}

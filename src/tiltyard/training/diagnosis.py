@@ -83,10 +83,10 @@ def verdict(losses: Losses, record: Mapping[str, Any]) -> tuple[Verdict, str]:
 
 def _turned(curve: Sequence[float], best: int) -> str:
     """Describe the rise after the best epoch, if there is one."""
-    least, last = curve[best - 1], curve[-1]
-    if last - least <= RISEN * abs(least):
+    minimum, last = curve[best - 1], curve[-1]
+    if last - minimum <= RISEN * abs(minimum):
         return ""
-    return f"; after epoch {best}, whose weights were kept, the validation loss rose from {least:.4g} to {last:.4g}"
+    return f"; after epoch {best}, whose weights were kept, the validation loss rose from {minimum:.4g} to {last:.4g}"
 
 
 def _late_fall(curve: Sequence[float]) -> float:

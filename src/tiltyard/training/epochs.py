@@ -60,7 +60,7 @@ class Pass:
         self.call = call
         self.batches = batches
         self.pace = Pace(fixed)
-        self.loaded = steps.load(batches.whole) if batches.whole else None
+        self.loaded = steps.load(batches.all_rows) if batches.all_rows else None
 
     def run(self) -> None:
         """Make all steps of an epoch, or those until the loss is not finite."""

@@ -125,7 +125,7 @@ def _by_tape(model: keras.Model, variables: list[Any], mean_loss: Callable[..., 
 def _by_function(model: keras.Model, variables: list[Any], mean_loss: Callable[..., Any]) -> Probe:
     import jax
 
-    positions = [place for place, v in enumerate(model.trainable_variables) if any(v is wanted for wanted in variables)]
+    positions = [place for place, v in enumerate(model.trainable_variables) if any(v is chosen for chosen in variables)]
 
     @jax.jit  # type: ignore[untyped-decorator]
     def probe(trained: Gradients, fixed: Gradients, features: Array, truth: Array) -> Any:

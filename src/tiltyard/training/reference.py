@@ -37,7 +37,7 @@ def fit_reference(task: Task, parts: TrainingRows) -> tuple[keras.Model, dict[st
         )
     scores = scores_model(fitted.model, parts.train[0].shape[1:])
     compare(scores, fitted, sample_rows(parts.validation, COMPARED_ROWS)[0])
-    body = _activated(scores, task.output)
+    body = _activated(scores, task.output, several=subject.several)
     losses = baseline_losses(Objective.of(task, parts.encoder), parts, body)
     record = {
         "epochs": 1,
@@ -51,12 +51,12 @@ def fit_reference(task: Task, parts: TrainingRows) -> tuple[keras.Model, dict[st
     return body, {**record, "diagnosis": diagnose(losses, record, [])}
 
 
-def _activated(scores: keras.Model, output: str) -> keras.Model:
-    """Append the activation of the task: a sigmoid has one unit for two labels."""
+def _activated(scores: keras.Model, output: str, *, several: bool = False) -> keras.Model:
+    """Append the activation of the task: a sigmoid has one unit for two labels, unless a row may have several."""
     import keras
 
     logits = scores.output
-    logits = logits[:, 1:] - logits[:, :1] if output == "sigmoid" else logits
+    logits = logits[:, 1:] - logits[:, :1] if output == "sigmoid" and not several else logits
     return keras.Model(scores.input, keras.layers.Activation(output, dtype="float32", name="output")(logits))
 
 

@@ -57,7 +57,7 @@ def _dense(x: keras.KerasTensor, weights: Array, bias: Array) -> keras.KerasTens
 
 def _tfidf(reference: TextNgrams, ids: keras.KerasTensor) -> keras.KerasTensor:
     """Sum the weights of the ids of a text; the n-grams must be those that the encoder knows."""
-    if reference.own is not None:
+    if reference.refitted is not None:
         raise ValueError("it reads n-grams: set by: ngrams for the column")
     total, layers = tfidf_sum(ids, reference.idf, len(reference.bias))
     layers.set_weights([reference.weights])

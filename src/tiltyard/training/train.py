@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tiltyard import environment, files
+from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
@@ -17,6 +17,7 @@ from tiltyard.modeling.inference import decision_threshold, held_out
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.problems.classification import probabilities
 from tiltyard.preparation.training_rows import TrainingRows
+from tiltyard.runtime import environment
 from tiltyard.training import backend, ensemble
 from tiltyard.training.constant_baseline import baseline_losses
 from tiltyard.training.cross_validation import cross_validate
@@ -56,7 +57,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
         record |= {
             **parts.inherited,
             "backend": backend.chosen(task),
-            "parity": export(model, folder, _parity_rows(parts, model)),
+            "parity": export(model, folder, _parity_rows(parts, model), sigmoid=task.output == "sigmoid"),
         }
         files.write_json(folder / "training.json", record)
         durations = {

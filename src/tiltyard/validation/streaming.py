@@ -122,9 +122,9 @@ class StreamingExpectation:
         """Evaluate rows one by one."""
         self.rows += len(part)
         if metric_name := _column_metric(self.gx_expectation):
-            known = part[self.columns[0]].dropna()
-            if len(known):
-                self.partial_values.append((getattr(known, metric_name.removeprefix("column."))(), len(known)))
+            present = part[self.columns[0]].dropna()
+            if len(present):
+                self.partial_values.append((getattr(present, metric_name.removeprefix("column."))(), len(present)))
             return
         unexpected = _condition(self.gx_expectation, part[self.columns])
         self.evaluated += len(unexpected)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 from collections.abc import Callable, Iterator
@@ -10,11 +9,12 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tiltyard import library_imports, threads
 from tiltyard.errors import TaskError
 from tiltyard.expectation import Expectation
 from tiltyard.preparation.modalities._fact_parts import FactPart
 from tiltyard.preparation.modalities.base import RawTable
+from tiltyard.runtime import library_imports, threads
+from tiltyard.suggestions import similar_names
 from tiltyard.validation.streaming import FORMAT, StreamingExpectation, row_name
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def resolve(key: str, expectation: Expectation, columns: list[str]) -> ResolvedE
     from great_expectations.expectations import registry
 
     name, arguments = expectation.expectation, expectation.arguments
-    known = registry.list_registered_expectation_implementations()
-    if name not in known:
-        similar = difflib.get_close_matches(name, known, n=3) or sorted(known)
+    implementations = registry.list_registered_expectation_implementations()
+    if name not in implementations:
+        similar = similar_names(name, implementations, limit=3) or sorted(implementations)
         raise TaskError(f"{key}.expectation: no '{name}'; expected one of {', '.join(similar)}")
     for argument in (k for k in arguments if k.startswith("column")):
         _check_columns(f"{key}.arguments.{argument}", arguments[argument], columns)
@@ -197,10 +197,10 @@ def _with_whole_columns(
             yield ExpectationOutcome(result, [row_name(frame, place) for place in places])
 
 
-def _check_columns(key: str, names: Any, known: list[str]) -> None:
+def _check_columns(key: str, names: Any, columns: list[str]) -> None:
     for name in names if isinstance(names, list | tuple | set) else [names]:
-        if isinstance(name, str) and name not in known:
-            raise TaskError(f"{key}: no column '{name}'; expected one of {', '.join(known)}")
+        if isinstance(name, str) and name not in columns:
+            raise TaskError(f"{key}: no column '{name}'; expected one of {', '.join(columns)}")
 
 
 def _short_error(error: Exception) -> str:

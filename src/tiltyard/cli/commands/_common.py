@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tiltyard import progress
-from tiltyard.environment import configure_tools
 from tiltyard.errors import TiltyardError
+from tiltyard.runtime import progress
+from tiltyard.runtime.environment import configure_tools
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def run_locked(tasks: tuple[str, ...], action: Callable[[Workspace, Task], Any])
 
 def _locked(action: Callable[[Workspace, Task], Any], *, reading: bool = False) -> Callable[[Workspace, Task], Any]:
     """Return the action so that it holds the task's lock: a shared one for reading, else an exclusive one."""
-    from tiltyard.task_lock import task_lock
+    from tiltyard.runtime.task_lock import task_lock
 
     def with_lock(workspace: Workspace, task: Task) -> Any:
         with task_lock(workspace, task.name, reading=reading):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from tiltyard import environment
 from tiltyard.cli.commands._common import JSON, TASK, TASKS, find_workspace, print_json, run_task_read_locked, run_tasks
+from tiltyard.runtime import environment
 
 
 @click.command()

@@ -264,9 +264,9 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
     from dataclasses import asdict
 
     from pipelines.unchanged import unchanged
-    from tiltyard import progress
     from tiltyard.cli.output import tables
     from tiltyard.config import task_list
+    from tiltyard.runtime import progress
 
     workspace = find_workspace()
     with _interruptible():

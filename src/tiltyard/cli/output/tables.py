@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tiltyard import progress
+from tiltyard.runtime import progress
 
 COLOURS = {
     "PROMOTE": "bold green",

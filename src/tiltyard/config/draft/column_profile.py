@@ -59,25 +59,25 @@ class ColumnProfile:
 def profile_column(name: str, cells: Sequence[object] | pd.Series, decimal: str = "") -> ColumnProfile:
     """Profile all cells of a column; `decimal` is the separator that other columns of the file use."""
     values = ColumnValues.of(cells)
-    na, kept, (kind, examples, column) = _infer(name, values, decimal)
+    na, cleaned, (kind, examples, column) = _infer(name, values, decimal)
     notes = [_marks_note(values, na)] if na else []
     if kind == "number" and CODES.search(name):
-        kind, examples, column = _names_or_text(kept)
-    if kind == "number" and (codes := missing_codes.number_codes(name, _as_numbers(kept, column))):
-        column, examples = _with_codes(kept, column, codes)
+        kind, examples, column = _names_or_text(cleaned)
+    if kind == "number" and (codes := missing_codes.number_codes(name, _as_numbers(cleaned, column))):
+        column, examples = _with_codes(cleaned, column, codes)
         notes += [f"{code:g} in {share:.1%} of the rows means a missing value" for code, share in codes.items()]
-        missing = kept.missing + round(sum(codes.values()) * kept.rows)
+        missing = cleaned.missing + round(sum(codes.values()) * cleaned.rows)
     else:
-        missing = kept.missing
-    unique = len(kept.distinct) if kept.ordered is not None else len(set(kept.texts))
+        missing = cleaned.missing
+    unique = len(cleaned.distinct) if cleaned.ordered is not None else len(set(cleaned.texts))
     if missing:
         column |= {"missing": {"number": "median", "date": "median", "text": "empty"}.get(kind, "bucket")}
     settings = {"type": kind, **column}
     profile = ColumnProfile(name, kind, values.rows, missing, unique, examples, settings, "", na, tuple(notes))
-    return profile.left_out(reason) if (reason := _reason(profile, kept)) else profile
+    return profile.left_out(reason) if (reason := _reason(profile, cleaned)) else profile
 
 
-def bounds(low: float, high: float, *, whole: bool = False, tail: bool = False) -> list[float]:
+def bounds(low: float, high: float, *, integers: bool = False, tail: bool = False) -> list[float]:
     """Widen a range by its width, or tenfold if it has a long tail: bounds find wrong units, not new records.
 
     They are rounded outwards; a lower bound of non-negative values stays non-negative.
@@ -85,7 +85,7 @@ def bounds(low: float, high: float, *, whole: bool = False, tail: bool = False) 
     margin = high - low if math.isfinite(high - low) else sys.float_info.max
     margin = 9 * high if tail and low >= 0 and math.isfinite(9 * high) else margin or abs(high) or 1.0
     # the power of ten of a subnormal margin may be too small for a float
-    step = max(10.0 ** math.floor(math.log10(margin)), 1.0 if whole else MIN_FLOAT)
+    step = max(10.0 ** math.floor(math.log10(margin)), 1.0 if integers else MIN_FLOAT)
     first, last = _outwards(low - margin, step, math.floor), _outwards(high + margin, step, math.ceil)
     return [min(low, max(first, 0) if low >= 0 else first), max(high, last)]
 
@@ -102,14 +102,14 @@ Inferred = tuple[str, str, dict[str, Any]]  # type, values as text, settings of 
 def _infer(name: str, values: ColumnValues, decimal: str) -> tuple[tuple[str, ...], ColumnValues, Inferred]:
     """Return the texts that mean a missing value, the other values, and the first type that fits these."""
     marks = [] if values.ordered is not None else missing_codes.marks(values)
-    kept = values.without({mark.strip() for mark in marks}) if marks else values
-    if kept.distinct:
+    cleaned = values.without({mark.strip() for mark in marks}) if marks else values
+    if cleaned.distinct:
         for infer in (_boolean, _number, _date, _written):
-            if inferred := infer(name, kept, decimal):
-                return tuple(marks), kept, inferred
+            if inferred := infer(name, cleaned, decimal):
+                return tuple(marks), cleaned, inferred
     signs = missing_codes.signs(values)
-    kept = values.without({sign.strip() for sign in signs}) if signs else values
-    return tuple(signs), kept, _names_or_text(kept)
+    cleaned = values.without({sign.strip() for sign in signs}) if signs else values
+    return tuple(signs), cleaned, _names_or_text(cleaned)
 
 
 def _marks_note(values: ColumnValues, na: tuple[str, ...]) -> str:
@@ -122,9 +122,9 @@ def _boolean(_: str, values: ColumnValues, __: str) -> Inferred | None:
         return None
     texts = sorted(set(values.texts))
     meanings = {SPELLED.get(text.strip().lower()) for text in texts}
-    both = meanings == {True, False} and (len(texts) == 2 or any(map(str.isalpha, texts)))
+    two_valued = meanings == {True, False} and (len(texts) == 2 or any(map(str.isalpha, texts)))
     plain = bool(values.distinct) and all(isinstance(cell, bool) for cell in values.distinct)
-    return ("boolean", " or ".join(texts[:8]), {}) if both or plain else None
+    return ("boolean", " or ".join(texts[:8]), {}) if two_valued or plain else None
 
 
 def _number(_: str, values: ColumnValues, __: str) -> Inferred | None:
@@ -142,9 +142,9 @@ def _number(_: str, values: ColumnValues, __: str) -> Inferred | None:
 def _range(numbers: Array) -> dict[str, Any]:
     """Return bounds, and a logarithm if it helps."""
     low, high, middle = float(numbers.min()), float(numbers.max()), _middle(numbers)
-    whole = bool((numbers == np.floor(numbers)).all())
+    integers = bool((numbers == np.floor(numbers)).all())
     tail = low >= 0 and middle > 0 and high / LONG_TAIL > middle
-    settings: dict[str, Any] = {"bounds": bounds(low, high, whole=whole, tail=tail)}
+    settings: dict[str, Any] = {"bounds": bounds(low, high, integers=integers, tail=tail)}
     return settings | ({"log": True} if is_skewed(numbers) else {})
 
 
@@ -153,10 +153,10 @@ def _are_numbers(cells: list[object]) -> bool:
     return all(type(value) in (int, float) and math.isfinite(float(str(value))) for value in read)
 
 
-def _are_codes(known: list[object]) -> bool:
+def _are_codes(cells: list[object]) -> bool:
     """Return whether texts are codes, as when a table is read: 007, or digits that exceed 64 bits."""
-    texts = [cell.strip() for cell in known if isinstance(cell, str)]
-    digits = len(texts) == len(known) and all(map(str.isdecimal, texts))
+    texts = [cell.strip() for cell in cells if isinstance(cell, str)]
+    digits = len(texts) == len(cells) and all(map(str.isdecimal, texts))
     return any(map(CODE.match, texts)) or (
         digits and any(len(text) > 19 or text.zfill(19) > MAX_INT64 for text in texts)
     )
@@ -199,9 +199,9 @@ def _with_codes(values: ColumnValues, column: dict[str, Any], codes: dict[float,
     """Return the settings and the range without the numbers that mean a missing value."""
     numbers = _as_numbers(values, column).ordered
     assert numbers is not None  # noqa: S101 - for the type checker: there are no codes otherwise
-    rest = numbers[~np.isin(numbers, [*codes])]
+    ordinary = numbers[~np.isin(numbers, [*codes])]
     na = [int(code) if code.is_integer() else code for code in codes]
-    return {"na": na, **_range(rest)}, f"{rest.min():g} to {rest.max():g}"
+    return {"na": na, **_range(ordinary)}, f"{ordinary.min():g} to {ordinary.max():g}"
 
 
 def _date(name: str, values: ColumnValues, _: str) -> Inferred | None:
@@ -217,7 +217,7 @@ def _date(name: str, values: ColumnValues, _: str) -> Inferred | None:
 
 
 def _names_or_text(values: ColumnValues) -> Inferred:
-    texts, rows = values.texts, values.known
+    texts, rows = values.texts, values.present
     names = sorted(set(texts))
     lengths = np.array([len(text.split()) for text in texts])
     words = float((lengths * values.counts).sum()) / max(1, rows)
@@ -233,29 +233,29 @@ def _names_or_text(values: ColumnValues) -> Inferred:
 
 def _reason(profile: ColumnProfile, values: ColumnValues) -> str:
     """Return the first reason to leave a column out, whatever the target; else an empty text."""
-    if not values.known:
+    if not values.present:
         return "empty"
-    place, most = int(values.counts.argmax()), int(values.counts.max())
+    place, max_count = int(values.counts.argmax()), int(values.counts.max())
     texts = str(values.distinct[place])[:40]
-    found = written_numbers.mixed_units(values.texts) if profile.kind == "category" else []
-    units = ", ".join(unit or "none" for unit in found)
+    symbols = written_numbers.mixed_units(values.texts) if profile.kind == "category" else []
+    units = ", ".join(unit or "none" for unit in symbols)
     reasons = {
         f"constant: always {texts}": profile.unique == 1,
         f"nearly empty: {profile.missing:,} of {profile.rows:,} are missing": profile.missing > profile.rows * 0.95,
-        f"nearly constant: {texts} in {most / values.rows:.1%}": most > MAX_CONSTANT * values.rows
+        f"nearly constant: {texts} in {max_count / values.rows:.1%}": max_count > MAX_CONSTANT * values.rows
         and values.rows >= 200,
         "free text: use it in a task with this column alone": profile.kind == "text",
         f"an id: {profile.unique:,} different values in {profile.rows:,} rows": _is_key(profile, values),
-        f"numbers in several units ({units}): convert them to one": bool(found),
+        f"numbers in several units ({units}): convert them to one": bool(symbols),
         "dates in several formats: convert them to one": profile.kind == "category" and _is_mixed(values.distinct),
         f"{profile.unique:,} categories in {profile.rows:,} rows: too many to learn from": _is_scattered(profile),
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
 
 
-def _is_mixed(known: list[object]) -> bool:
+def _is_mixed(cells: list[object]) -> bool:
     """Return whether cells are dates in several formats."""
-    texts = sorted({str(cell) for cell in known})[:1000]
+    texts = sorted({str(cell) for cell in cells})[:1000]
     date_formats = [DatetimeFormat(format_text) for format_text in DATES]
     return len(texts) > 2 and all(any(date_format.read(text) for date_format in date_formats) for text in texts)
 
@@ -271,8 +271,8 @@ def _is_scattered(profile: ColumnProfile) -> bool:
 def _is_key(profile: ColumnProfile, values: ColumnValues) -> bool:
     """Return whether it identifies rows: unique text, integers that count rows, or mostly unique ones called an id."""
     if profile.kind == "category":
-        share = 1.0 if values.known < 100 else MIN_UNIQUE  # of few rows, a category may have nearly as many values
-        return profile.unique >= share * values.known and values.known >= MAX_LISTED_NAMES
+        share = 1.0 if values.present < 100 else MIN_UNIQUE  # of few rows, a category may have nearly as many values
+        return profile.unique >= share * values.present and values.present >= MAX_LISTED_NAMES
     if profile.kind != "number" or "written" in profile.column or "na" in profile.column:
         return False
     numbers = _as_numbers(values, profile.column).ordered

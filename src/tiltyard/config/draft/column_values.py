@@ -34,9 +34,14 @@ class ColumnValues:
         if isinstance(cells, pd.Series) and cells.dtype.kind in "if":
             return cls._of_numbers(cells.to_numpy())
         if isinstance(cells, pd.Series) and isinstance(cells.dtype, pd.StringDtype):
-            known = cells[cells.notna() & (cells.str.strip() != "")]
-            values = known.value_counts(sort=False)
-            return cls([*values.index], values.to_numpy(dtype=np.int64), len(cells), len(cells) - len(known))
+            present_cells = cells[cells.notna() & (cells.str.strip() != "")]
+            values = present_cells.value_counts(sort=False)
+            return cls(
+                values.index.to_numpy(dtype=object).tolist(),
+                values.to_numpy(dtype=np.int64),
+                len(cells),
+                len(cells) - len(present_cells),
+            )
         listed = list(cells)
         present = [cell for cell in listed if not is_missing(cell)]
         counted = Counter((type(cell), cell) for cell in present)
@@ -47,12 +52,12 @@ class ColumnValues:
 
     @classmethod
     def _of_numbers(cls, numbers: Array) -> ColumnValues:
-        known = numbers[~np.isnan(numbers)] if numbers.dtype.kind == "f" else numbers
-        distinct, counts = np.unique(known, return_counts=True)
-        return cls(distinct.tolist(), counts, len(numbers), len(numbers) - len(known), known.astype(np.float64))
+        present = numbers[~np.isnan(numbers)] if numbers.dtype.kind == "f" else numbers
+        distinct, counts = np.unique(present, return_counts=True)
+        return cls(distinct.tolist(), counts, len(numbers), len(numbers) - len(present), present.astype(np.float64))
 
     @property
-    def known(self) -> int:
+    def present(self) -> int:
         """The number of rows with a value."""
         return self.rows - self.missing
 
@@ -63,13 +68,13 @@ class ColumnValues:
 
     def without(self, dropped: set[str]) -> ColumnValues:
         """Return the values without some texts, whose rows then count as missing."""
-        kept = [place for place, text in enumerate(self.texts) if text.strip() not in dropped]
-        counts = self.counts[kept]
-        return ColumnValues([self.distinct[i] for i in kept], counts, self.rows, self.rows - int(counts.sum()))
+        places = [place for place, text in enumerate(self.texts) if text.strip() not in dropped]
+        counts = self.counts[places]
+        return ColumnValues([self.distinct[i] for i in places], counts, self.rows, self.rows - int(counts.sum()))
 
     def share(self, value: object) -> float:
         """Return the share of rows with a value."""
-        rows = sum(int(n) for one, n in zip(self.distinct, self.counts, strict=True) if one == value)
+        rows = sum(int(n) for distinct, n in zip(self.distinct, self.counts, strict=True) if distinct == value)
         return rows / max(1, self.rows)
 
 

@@ -15,18 +15,20 @@ from tiltyard import files
 from tiltyard.config import loader, task_list
 from tiltyard.config.draft import images, log_target, table_network, targets, texts, time_series, yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile
-from tiltyard.config.draft.leakage import leakage_score
+from tiltyard.config.draft.label_lists import LabelLists, find_lists
+from tiltyard.config.draft.leakage import leakage_score, leaked_label
 from tiltyard.config.draft.reading import DraftTable, open_draft
 from tiltyard.data.tables.dialect import Dialect
 from tiltyard.errors import DataError, RequestError, TaskError, join_first
 from tiltyard.modeling.columns._datetime_format import times
+from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.base import Column
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ProblemName = Literal["regression", "classification", "forecasting"]
+ProblemName = Literal["regression", "classification", "multilabel", "forecasting"]
 MIN_ROWS = 10  # fewer leave no test rows
 MAX_INTEGER_LABELS = 20  # more distinct integers are a quantity, not labels
 MAX_TRIED = 10_000  # cells for an example
@@ -43,6 +45,7 @@ class DraftRequest:
     drop: tuple[str, ...] = ()
     time: str | None = None
     group: str | None = None
+    separator: str | None = None  # the text between two labels of a cell of the target
     dialect: Dialect = field(default_factory=Dialect)  # how the user says the file is written
 
 
@@ -100,6 +103,7 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> _Draft | None:
         return None
     if request.problem not in (None, "classification") or request.drop or request.time or request.group:
         raise TaskError("for images: expected only --data and --target; received another option")
+    targets.refuse_lists(image_profile.target, image_profile.labels)
     profile = images.profiles(image_profile)
     sections = images.sections(image_profile) | {
         "target": targets.section(profile[1], pd.Series(image_profile.labels), "classification", 0.0)
@@ -112,8 +116,8 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> _Draft | None:
 
 def _draft_table(workspace: Workspace, request: DraftRequest) -> _Draft:
     """Draft from a table."""
-    asked = [*filter(None, [request.target, request.time, request.group]), *request.drop]
-    with open_draft(workspace, request.data, request.dialect, asked) as table:
+    required = [*filter(None, [request.target, request.time, request.group]), *request.drop]
+    with open_draft(workspace, request.data, request.dialect, required) as table:
         if not request.target:
             text = f"expected the column to predict; the table has {join_first([*table.frame.columns])}"
             raise TaskError(f"{Path(request.data).name}: {text}", hint="name it: --target")
@@ -124,16 +128,35 @@ def _draft_from(table: DraftTable, request: DraftRequest) -> _Draft:
     """Draft a forecast, or a model of rows."""
     frame, truth = table.frame, table.profiles[request.target]
     problem = request.problem or ("forecasting" if request.time and truth.kind == "number" else _problem(truth))
+    if lists := _label_lists(table, truth, request, problem):
+        request, problem = replace(request, separator=lists.separator), "multilabel"
     frame[request.target] = targets.cells(table, truth, problem)
     rows = frame[frame[request.target].notna()]
     _require_rows(rows, request.data, request.target)
-    table.notes.extend(targets.notes(truth, rows[request.target], problem, asked=bool(request.problem)))
+    table.notes.extend(targets.notes(truth, rows[request.target], problem, explicit=bool(request.problem)))
     traits = [_as_asked(table.profiles[name], request) for name in frame.columns if name != request.target]
     if timeline := _find_timeline(request, rows, traits, truth, problem):
         content, traits = _series_content(request, table, timeline, rows, traits)
     else:
         content, traits = _rows_content(request, table, problem, rows, traits)
     return _Draft(content, len(frame), traits, table.layout.repairs, notes=table.notes)
+
+
+def _label_lists(
+    table: DraftTable, truth: ColumnProfile, request: DraftRequest, problem: ProblemName
+) -> LabelLists | None:
+    """Return how cells of the target hold several labels, by the request or if they do; None if they hold one each."""
+    asked = request.problem == "multilabel" or request.separator is not None
+    if not asked and (problem != "classification" or request.problem):
+        return None
+    cells = targets.cells(table, truth, "multilabel")
+    lists = find_lists(cells, request.separator, asked=asked)
+    if asked and lists is None:
+        text = f"expected cells with several labels, such as Action|Comedy; received {truth.examples}"
+        raise DataError(f"{truth.name}: {text}", hint="see --separator; or leave it out, if each row has one label")
+    if lists:
+        table.notes.append(targets.note_of_lists(truth.name, lists, cells))
+    return lists
 
 
 def _series_content(
@@ -171,7 +194,7 @@ def _rows_content(
         table.notes.append(why_not)
     if missing:
         table.notes.append(f"{truth.name}: {missing:,} of {len(table.frame):,} rows have no target and are left out")
-    target = targets.section(truth, rows[truth.name], problem, missing / len(table.frame))
+    target = targets.section(truth, rows[truth.name], problem, missing / len(table.frame), request.separator)
     sampled = rows if len(rows) <= MAX_SAMPLED else rows.sample(MAX_SAMPLED, random_state=0)
     traits = [_exclude_leak(sampled, profile, request, problem) for profile in traits]
     features = _features(traits)
@@ -195,9 +218,11 @@ def _require_rows(rows: pd.DataFrame, data: str, target: str) -> None:
 
 def _problem(truth: ColumnProfile) -> ProblemName:
     """Return classification for names and few distinct integers, else regression."""
-    whole = "." not in truth.examples
+    integers = "." not in truth.examples
     return (
-        "classification" if truth.kind != "number" or (truth.unique <= MAX_INTEGER_LABELS and whole) else "regression"
+        "classification"
+        if truth.kind != "number" or (truth.unique <= MAX_INTEGER_LABELS and integers)
+        else "regression"
     )
 
 
@@ -224,9 +249,9 @@ def _find_timeline(
 
 def _as_asked(profile: ColumnProfile, request: DraftRequest) -> ColumnProfile:
     """Return the profile of a feature, left out if the request says so."""
-    asked = dict.fromkeys(request.drop, "dropped by --drop")
-    asked |= {request.time or "": "the column of times", request.group or "": "the column of groups"}
-    return replace(profile, reason=asked[profile.name]) if profile.name in asked else profile
+    reasons = dict.fromkeys(request.drop, "dropped by --drop")
+    reasons |= {request.time or "": "the column of times", request.group or "": "the column of groups"}
+    return replace(profile, reason=reasons[profile.name]) if profile.name in reasons else profile
 
 
 def _exclude_leak(
@@ -234,11 +259,20 @@ def _exclude_leak(
 ) -> ColumnProfile:
     """Leave a feature out if it leaks the target."""
     labels = problem == "classification"
+    if problem == "multilabel" and not profile.reason:
+        return _exclude_leak_of_label(rows, profile, request)
     if profile.reason or (profile.kind == "date" and not labels):  # a number may grow with time
         return profile
     if score := leakage_score(rows[profile.name].tolist(), rows[request.target].tolist(), labels=labels):
         return profile.left_out(f"leaks the target: predicts it alone with a score of {score:.1%}")
     return profile
+
+
+def _exclude_leak_of_label(rows: pd.DataFrame, profile: ColumnProfile, request: DraftRequest) -> ColumnProfile:
+    """Leave a feature out if it leaks one of several labels."""
+    label_sets = [labels_of(cell, request.separator) for cell in rows[request.target]]
+    score, label = leaked_label(rows[profile.name].tolist(), label_sets)
+    return profile.left_out(f"leaks the label {label}: predicts it with a score of {score:.1%}") if score else profile
 
 
 def _features(traits: list[ColumnProfile]) -> list[ColumnProfile]:
@@ -280,9 +314,9 @@ def _split(request: DraftRequest, problem: ProblemName, traits: list[ColumnProfi
         raise TaskError("--time and --group: expected both only for a forecast", hint="add --problem forecasting")
     if request.time:
         time_format = next((profile.column.get("format", "") for profile in traits if profile.name == request.time), "")
-        own = {} if not time_format or time_format.startswith("%Y-%m") else {"format": time_format}
-        return {"kind": "chronological", "by": request.time, **own}
-    kind = "random" if problem == "regression" else "stratified"
+        format_settings = {} if not time_format or time_format.startswith("%Y-%m") else {"format": time_format}
+        return {"kind": "chronological", "by": request.time, **format_settings}
+    kind = "stratified" if problem == "classification" else "random"
     return {"kind": kind, "group": request.group} if request.group else {"kind": kind}
 
 
@@ -291,8 +325,8 @@ def _sections(
 ) -> dict[str, Any]:
     """Return the sections that are specific to tables."""
     if features[0].kind == "text":
-        own = texts.sections(features[0], rows[features[0].name].tolist())
-        return {"columns": own.pop("columns"), "target": target, "split": split, **own}
+        text_sections = texts.sections(features[0], rows[features[0].name].tolist())
+        return {"columns": text_sections.pop("columns"), "target": target, "split": split, **text_sections}
     example = {profile.name: _example(profile, rows[profile.name]) for profile in features}
     return {
         "columns": {profile.name: profile.column for profile in features},
@@ -331,7 +365,8 @@ def _train(rows: int, problem: ProblemName) -> dict[str, Any]:
     usual = 16 if rows < 2000 else 32 if rows < 5000 else 128 if rows < 20_000 else 256
     batch = min(usual, max(1, 2 ** int(math.log2(max(1, rows * 0.25)))))
     plan = {"epochs": 200 if rows < 5000 else 100, "batch_size": batch, "learning_rate": 0.003, "patience": 15}
-    return {**plan, "schedule": "plateau", **({} if problem == "classification" else {"clip_norm": 1.0})}
+    labels = problem in ("classification", "multilabel")
+    return {**plan, "schedule": "plateau", **({} if labels else {"clip_norm": 1.0})}
 
 
 def _gate(truth: list[Any], problem: ProblemName, *, log: bool = False) -> dict[str, Any]:
@@ -344,6 +379,8 @@ def _gate(truth: list[Any], problem: ProblemName, *, log: bool = False) -> dict[
         middle = statistics.median(values)
         spread = statistics.fmean(abs(value - middle) for value in values)
         return {"metric": "mae", "minimum_gain": float(f"{spread / 100:.1g}")}
+    if problem == "multilabel":  # many labels are too rare to be predicted with a probability of 50 %
+        return {"metric": "average_precision", "minimum_gain": 0.005}
     if problem != "classification":
         return {
             "metric": "rmse",

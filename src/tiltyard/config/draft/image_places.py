@@ -22,18 +22,18 @@ def places_matter(column: Image, labels: Sequence[str], read: Callable[[int], by
     chosen = np.random.default_rng(0).permutation(len(labels))[:MAX_IMAGES]
     opened = [(place, pixels) for place in chosen if (pixels := _open(column, read(int(place)))) is not None]
     names = [labels[place] for place, _ in opened]
-    known = sorted(set(names))
-    truth = np.array([known.index(name) for name in names])
-    if len(known) < 2:
+    classes = sorted(set(names))
+    truth = np.array([classes.index(name) for name in names])
+    if len(classes) < 2:
         return False
     images = np.stack([pixels for _, pixels in opened]) / np.float32(BRIGHTEST)
-    whole = counts(images, np)
+    overall = counts(images, np)
     with one_thread():
-        alone, both = (
+        without_places, with_places = (
             _accuracy(features, truth)
-            for features in (whole, np.concatenate([whole, counts_by_place(images, np)], axis=1))
+            for features in (overall, np.concatenate([overall, counts_by_place(images, np)], axis=1))
         )
-    return both > alone + GAIN
+    return with_places > without_places + GAIN
 
 
 def _open(column: Image, content: bytes) -> Array | None:

@@ -139,9 +139,11 @@ def sections(profile: ImageProfile) -> dict[str, Any]:
     sizes: dict[str, Any] = {}
     if len({size[:2] for size in profile.sizes}) > 1:
         sizes = {name: [size[side] for size in profile.sizes] for side, name in enumerate(("width", "height"))}
-    few, patience = _are_few(profile), 12 if rows < 5000 else 8  # batch norm's averages take hundreds of steps
+    is_small, patience = _are_few(profile), 12 if rows < 5000 else 8  # batch norm's averages take hundreds of steps
     train = (
-        {**FEW_TRAIN} if few else {"epochs": 60 if rows < 5000 else 30, "learning_rate": 0.001, "patience": patience}
+        {**FEW_TRAIN}
+        if is_small
+        else {"epochs": 60 if rows < 5000 else 30, "learning_rate": 0.001, "patience": patience}
     )
     train |= {"class_weights": "balanced"} if _is_imbalanced(profile) else {}
     max_bytes = 2 * max(profile.bytes)
@@ -151,8 +153,8 @@ def sections(profile: ImageProfile) -> dict[str, Any]:
         "target": {},
         "expect": [_range("brightest", 1, 255), *(_range(n, min(v) // 2, max(v) * 2) for n, v in sizes.items())],
         "split": {"kind": "stratified"},
-        "model": {"family": "histograms", "places": profile.places == [True]} if few else _cnn(depth),
-        "train": train if few else {**train, "augment": {"shift": 0.1, "zoom": 0.1}},
+        "model": {"family": "histograms", "places": profile.places == [True]} if is_small else _cnn(depth),
+        "train": train if is_small else {**train, "augment": {"shift": 0.1, "zoom": 0.1}},
         "serve": {**({"max_body_bytes": max_bytes} if max_bytes > 4_000_000 else {}), "example": _example(profile)},
     }
 

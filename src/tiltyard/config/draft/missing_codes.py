@@ -62,16 +62,18 @@ def number_codes(name: str, values: ColumnValues) -> dict[float, float]:
     if values.ordered is None or not len(values.distinct):
         return {}
     distinct, counts = np.unique(values.ordered, return_counts=True)
-    shares = dict(zip(distinct.tolist(), (counts / values.rows).tolist(), strict=True))
-    often = dict(zip(distinct.tolist(), counts.tolist(), strict=True))
-    codes = {v: s for v, s in shares.items() if often[v] >= MIN_ROWS and CODES.fullmatch(f"{v:g}") and s < 0.97}
+    shares = counts / values.rows
+    # Only few of millions of different numbers are looked at one by one.
+    frequent = np.flatnonzero((counts >= MIN_ROWS) & (shares < 0.97) & (distinct == np.floor(distinct)))
+    candidates = {float(distinct[i]): float(shares[i]) for i in frequent}
+    codes = {value: share for value, share in candidates.items() if CODES.fullmatch(f"{value:g}")}
     ordinary = distinct[~np.isin(distinct, [*codes])]
-    found = {value: share for value, share in codes.items() if _is_apart(value, ordinary)}
-    rest = distinct[~np.isin(distinct, [*found])]
-    weights = counts[~np.isin(distinct, [*found])]
-    if 0.0 in shares and often[0.0] >= MIN_ROWS and _is_impossible_zero(name, rest, weights):
-        found[0.0] = shares[0.0]
-    return found
+    code_shares = {value: share for value, share in codes.items() if _is_apart(value, ordinary)}
+    remaining = ~np.isin(distinct, [*code_shares])
+    zero = np.flatnonzero((distinct == 0) & (counts >= MIN_ROWS))
+    if len(zero) and _is_impossible_zero(name, distinct[remaining], counts[remaining]):
+        code_shares[0.0] = float(shares[zero[0]])
+    return code_shares
 
 
 def _is_apart(code: float, ordinary: np.ndarray) -> bool:
@@ -90,5 +92,5 @@ def _is_impossible_zero(name: str, distinct: np.ndarray, counts: np.ndarray) -> 
     if (distinct < 0).any() or positive.sum() < 10 or counts[~positive].sum() > 0.6 * counts.sum():
         return False
     values = np.repeat(distinct[positive], np.minimum(counts[positive], 1000))
-    least, usual = float(values.min()), float(np.median(values))
-    return least >= (0.03 if NEVER_ZERO.search(name) else 0.25) * usual and least > 3
+    minimum, median = float(values.min()), float(np.median(values))
+    return minimum >= (0.03 if NEVER_ZERO.search(name) else 0.25) * median and minimum > 3

@@ -21,7 +21,7 @@ from tiltyard.data.tables import date_parts
 from tiltyard.data.tables.dialect import Dialect
 from tiltyard.errors import TaskError, format_value
 from tiltyard.modeling.columns._cell import MISSING
-from tiltyard.progress import status
+from tiltyard.runtime.progress import status
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -56,11 +56,11 @@ class DraftTable:
 
 def dialect_of(na: tuple[str, ...], **options: Any) -> Dialect:
     """Return the dialect of the options of `tiltyard init`; `na` adds to the usual texts for missing values."""
-    given = {key: value for key, value in options.items() if value not in (None, False)}
-    given |= {"na": [*MISSING, *na]} if na else {}
-    given |= {"delimiter": "\t"} if given.get("delimiter") in ("\\t", "tab") else {}
+    settings = {key: value for key, value in options.items() if value not in (None, False)}
+    settings |= {"na": [*MISSING, *na]} if na else {}
+    settings |= {"delimiter": "\t"} if settings.get("delimiter") in ("\\t", "tab") else {}
     try:
-        return Dialect.model_validate(given)
+        return Dialect.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
         name = "--" + "-".join(str(part) for part in first["loc"][:1]).replace("_", "-")
@@ -80,16 +80,16 @@ def _read(path: Path, dialect: Dialect, data: Path, required: list[str]) -> Draf
     guessed, notes = _guess(path, dialect)
     table = table_reader.open_table(path, guessed)
     table_reader.require_columns(data, required, table.layout.columns)
-    frame = table.whole()
+    frame = table.to_frame()
     if not guessed.skip_last and (totals := _totals(frame)):
         guessed = guessed.model_copy(update={"skip_last": totals})
         notes.append(f"the last {'row is a total' if totals == 1 else f'{totals} rows are totals'}: left out")
         table = table_reader.open_table(path, guessed)
-        frame = table.whole()
+        frame = table.to_frame()
     if not guessed.dates and (parts := date_parts.find(table.layout.columns, _ranges(frame))):
         guessed = guessed.model_copy(update={"dates": {_free("date", frame): parts}})
         table = table_reader.open_table(path, guessed)
-        frame = table.whole()
+        frame = table.to_frame()
     profiles = _profiles(frame, table.layout, guessed)
     marks = sorted({mark.strip() for profile in profiles.values() for mark in profile.na})
     marks = [mark for mark in marks if mark not in guessed.missing]
@@ -99,7 +99,7 @@ def _read(path: Path, dialect: Dialect, data: Path, required: list[str]) -> Draf
         notes += [f"{profile.name}: {note}" for profile in profiles.values() for note in profile.notes if profile.na]
         guessed = guessed.model_copy(update={"na": [*MISSING, *marks]})
         table = table_reader.open_table(path, guessed)
-        frame = table.whole()
+        frame = table.to_frame()
         profiles = _profiles(frame, table.layout, guessed, {n: p for n, p in profiles.items() if _is_settled(p)})
     notes += [f"{profile.name}: {note}" for profile in profiles.values() for note in profile.notes]
     read = guessed.model_dump(mode="json", exclude_none=True)

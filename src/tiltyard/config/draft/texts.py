@@ -15,16 +15,16 @@ SHARE = 0.95  # of the texts are read as a whole
 
 def sections(profile: ColumnProfile, cells: list[object]) -> dict[str, Any]:
     """Return the sections: n-grams, which need fewer texts than networks that learn the order of words."""
-    known = [str(cell) for cell in cells if not is_missing(cell)]
-    lengths = sorted(len(text.split()) for text in known)
+    texts = [str(cell) for cell in cells if not is_missing(cell)]
+    lengths = sorted(len(text.split()) for text in texts)
     longest = lengths[int(SHARE * (len(lengths) - 1))] * 5 // 4  # punctuation marks are words, too
     length = USUAL_LENGTH if longest <= USUAL_LENGTH else min(MAX_LENGTH, -(-longest // 20) * 20)
-    own = {"by": "ngrams", "vocabulary": VOCABULARY, **({"length": length} if length != USUAL_LENGTH else {})}
+    settings = {"by": "ngrams", "vocabulary": VOCABULARY, **({"length": length} if length != USUAL_LENGTH else {})}
     return {
-        "columns": {profile.name: {**profile.column, **own}},
+        "columns": {profile.name: {**profile.column, **settings}},
         "model": {"family": "ngrams", "dropout": 0.1},
-        "train": {"epochs": 100, "batch_size": _batch(len(known)), "learning_rate": 0.01, "patience": 10},
-        "serve": {"example": known[0]},
+        "train": {"epochs": 100, "batch_size": _batch(len(texts)), "learning_rate": 0.01, "patience": 10},
+        "serve": {"example": texts[0]},
     }
 
 

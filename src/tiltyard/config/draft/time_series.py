@@ -65,11 +65,11 @@ def why_not(rows: pd.DataFrame, profiles: list[ColumnProfile], target: ColumnPro
     if not dates:
         return ""
     name, missing = dates[0].name, dates[0].missing or target.missing
-    other = f"to test on the latest rows instead of random ones: --time {name}"
+    alternative = f"to test on the latest rows instead of random ones: --time {name}"
     reasons = {
-        f"{target.name} is a label, so it is classified; {other}": target.kind != "number",
+        f"{target.name} is a label, so it is classified; {alternative}": target.kind != "number",
         f"several columns of dates; to forecast by one: --time {name}": len(dates) > 1,
-        f"no forecast, since {missing:,} values are missing; {other}": dates[0].missing > 0
+        f"no forecast, since {missing:,} values are missing; {alternative}": dates[0].missing > 0
         or target.missing > MAX_GAPS * target.rows,
         f"no forecast, which needs {MIN_ROWS} rows or more; received {len(rows)}": len(rows) < MIN_ROWS,
     }
@@ -124,13 +124,13 @@ def _regularity(steps: Array) -> tuple[bool, bool]:
     counts = steps / float(np.median(steps))
     regular = bool((np.abs(counts - np.rint(counts)) < 0.01).all() and (counts > 0.5).all())
     gaps = bool((counts > 1.5).any())
-    few = float(counts.sum()) <= len(counts) / (1 - MAX_GAPS) if regular else False
-    return regular and few, regular and few and gaps
+    few_gaps = float(counts.sum()) <= len(counts) / (1 - MAX_GAPS) if regular else False
+    return regular and few_gaps, regular and few_gaps and gaps
 
 
 def sections(timeline: Timeline, rows: pd.DataFrame, series: list[ColumnProfile]) -> dict[str, Any]:
     """Return the sections of the task file that are specific to series; the target comes first in `series`."""
-    target, *others = series
+    target, *covariates = series
     values = rows[target.name].to_numpy(dtype=np.float64)
     groups = int(rows[timeline.group].nunique()) if timeline.group else 1
     window = _window(timeline, len(values) // groups)
@@ -144,11 +144,13 @@ def sections(timeline: Timeline, rows: pd.DataFrame, series: list[ColumnProfile]
     common |= {"gaps": "forward"} if timeline.gaps or any(s.missing for s in series) else {}
     common |= {"format": timeline.time_format} if timeline.time_format else {}
     common |= {"group": timeline.group} if timeline.group else {}
-    own = {"bounds": target.column["bounds"], **_written(target), **({"log": True} if log else {})}
-    own |= {"relative": True} if relative else {}
-    own |= {"season": timeline.season} if _is_seasonal(values, timeline.season, window) else {}
-    columns = {target.name: {**common, **own}}
-    columns |= {profile.name: {**common, **_written(profile), "bounds": profile.column["bounds"]} for profile in others}
+    target_settings = {"bounds": target.column["bounds"], **_written(target), **({"log": True} if log else {})}
+    target_settings |= {"relative": True} if relative else {}
+    target_settings |= {"season": timeline.season} if _is_seasonal(values, timeline.season, window) else {}
+    columns = {target.name: {**common, **target_settings}}
+    columns |= {
+        profile.name: {**common, **_written(profile), "bounds": profile.column["bounds"]} for profile in covariates
+    }
     last = rows[rows[timeline.group] == rows[timeline.group].iloc[0]] if timeline.group else rows
     example = {s.name: _steps(s, last[s.name]).dropna().tail(window).tolist() for s in series}
     share = 0.2 if len(values) >= 1000 else 0.25
@@ -157,7 +159,7 @@ def sections(timeline: Timeline, rows: pd.DataFrame, series: list[ColumnProfile]
         "target": {"column": target.name, **({"log": True} if log else {})},
         "split": {"kind": "chronological", "test": share, "validation": share},
         "model": {"family": "rnn" if len(values) >= 1000 else "mlp", "units": [32]},
-        "serve": {"example": example if others else example[target.name]},
+        "serve": {"example": example if covariates else example[target.name]},
     }
 
 

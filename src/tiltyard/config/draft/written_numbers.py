@@ -69,10 +69,10 @@ def mixed_units(texts: Sequence[str]) -> list[str]:
     head = [text.strip() for text in texts[:FEW]]
     if len(head) < 2 or not all(map(_has_digit, head)):
         return []
-    found = {symbol for text in head for symbol in _around(text) or ("",)}
-    groups = {next((place for place, group in enumerate(CURRENCIES) if symbol in group), symbol) for symbol in found}
-    known = all(isinstance(group, int) or group in UNITS for group in groups)
-    return sorted(found) if known and len(groups) > 1 else []
+    symbols = {symbol for text in head for symbol in _around(text) or ("",)}
+    groups = {next((place for place, group in enumerate(CURRENCIES) if symbol in group), symbol) for symbol in symbols}
+    recognized = all(isinstance(group, int) or group in UNITS for group in groups)
+    return sorted(symbols) if recognized and len(groups) > 1 else []
 
 
 def numbers(written: NumberFormat, texts: Sequence[str]) -> Array:
@@ -91,13 +91,13 @@ def _reads(written: NumberFormat, texts: Sequence[str]) -> bool:
 
 def _symbols(texts: Sequence[str]) -> list[str] | None:
     """Return the symbols around the numbers if they all mean the same; None if they do not, or are none."""
-    found: set[str] = set()
+    symbols: set[str] = set()
     for text in texts:
         if (around := _around(text.strip())) is None:
             return None
-        found.update(around)
-    if len(found) <= 1 or any(found <= group for group in CURRENCIES):
-        return sorted(found)
+        symbols.update(around)
+    if len(symbols) <= 1 or any(symbols <= group for group in CURRENCIES):
+        return sorted(symbols)
     return None
 
 

@@ -60,8 +60,8 @@ def _length(file: pq.ParquetFile, leaf: Leaf) -> int:
         return 0
     lengths: set[int] = set()
     for batch in file.iter_batches(ROWS):
-        found = pc.unique(pc.list_value_length(leaf_cells(batch.columns[leaf.place], leaf.steps)))
-        lengths |= {length for length in found.to_pylist() if length is not None}
+        cell_lengths = pc.unique(pc.list_value_length(leaf_cells(batch.columns[leaf.place], leaf.steps)))
+        lengths |= {length for length in cell_lengths.to_pylist() if length is not None}
         if len(lengths) > 1:
             return 0
     (length,) = lengths or {0}

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tiltyard import threads
 from tiltyard.data.formats.base import Format, Layout, unique_names
 from tiltyard.data.tables import archive
 from tiltyard.data.tables.column_types import convert, styles
@@ -19,6 +18,7 @@ from tiltyard.data.tables.dialect import DELIMITERS, guess_delimiter, has_header
 from tiltyard.data.tables.text_encoding import Utf8Stream
 from tiltyard.data.tables.type_inference import TypeInference, infer
 from tiltyard.errors import DataError
+from tiltyard.runtime import threads
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +27,7 @@ HEAD_BYTES = 1 << 18  # used to guess the dialect
 BLOCK_BYTES = 1 << 22  # of a batch; no row may be longer
 BATCHES = 8  # whose cells are looked at together, one column in each thread
 DELIMITER_NAMES = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
+MAX_UNCLOSED = 20  # passes over the file to leave out lines with a quote that is not closed
 HINT = (
     "correct these lines, name the delimiter (source.read.delimiter), or leave them out: source.read.skip_bad_rows, or "
     "tiltyard init --skip-bad-rows"
@@ -52,11 +53,28 @@ class Delimited(Format):
         try:
             return self._survey_as(head, delimiter, quoted=True)
         except _QuoteError as error:
-            quote = f"a quote after line {error.line} is not closed"
+            quote, line = f"a quote after line {error.line} is not closed", error.line
+        if self.dialect.skip_bad_rows and (layout := self._without_unclosed(head, delimiter, line)):
+            return layout
         try:
             return self._survey_as(head, delimiter, quoted=False)
         except DataError as error:
             raise self.error(f"{quote}; and with quotes as ordinary characters: {error.message}", error.hint) from None
+
+    def _without_unclosed(self, head: str, delimiter: str, line: int) -> Layout | None:
+        """Leave out the lines in which a quote is not closed, one after another; return None if there are many."""
+        unclosed: list[int] = []
+        last, skipped = -1, self.dialect.skip_rows or 0
+        for _ in range(MAX_UNCLOSED):
+            if line == last:
+                unclosed[-1] += 1  # it was an empty line between the last row and the quote
+            else:
+                unclosed.append(line - skipped + 1)
+            try:
+                return self._survey_as(head, delimiter, quoted=True, unclosed=tuple(unclosed))
+            except _QuoteError as error:
+                last, line = line, error.line
+        return None
 
     def guess(self) -> dict[str, Any]:
         """Return the number of lines above the first row that has as many cells as most, if that row is a header."""
@@ -81,26 +99,27 @@ class Delimited(Format):
             cells = zip(batch.columns, names, strict=True)
             return pa.table({n: convert(c, layout.columns[n], self.dialect.missing) for c, n in cells})
 
-        with self._open_utf8() as decoding:
-            batches = self._rows(decoding, CsvLines(**layout.format_state), places)
+        lines = CsvLines(**layout.format_state)
+        with self._open_utf8(lines) as decoding:
+            batches = self._rows(decoding, lines, places)
             yield from threads.ordered(converted, batches)
 
-    def _survey_as(self, head: str, delimiter: str, *, quoted: bool) -> Layout:
+    def _survey_as(self, head: str, delimiter: str, *, quoted: bool, unclosed: tuple[int, ...] = ()) -> Layout:
         """Make the first pass with a given delimiter and handling of quotes."""
         rows = split_cells(head, delimiter, quoted=quoted)
         if not rows:
             raise self.error("expected a header and rows; the file is empty")
         header = has_header(rows) if self.dialect.header is None else self.dialect.header
         self.bad_rows = 0
-        lines = CsvLines(delimiter, len(rows[0]), header, quoted, skipped=self.dialect.skip_rows or 0)
+        lines = CsvLines(delimiter, len(rows[0]), header, quoted, (), self.dialect.skip_rows or 0, unclosed)
         names, repairs = self._column_names(rows[0], header=header)
         inferences = [TypeInference(styles(self.dialect, delimiter), self.dialect.missing) for _ in names]
-        with self._open_utf8() as decoding:
+        with self._open_utf8(lines) as decoding:
             regular = self._infer_types(decoding, lines, inferences)
         if header and regular and (repeated_headers := self._repeated_headers(lines, rows[0], inferences)):
             lines = replace(lines, repeated_headers=repeated_headers)
             inferences = [TypeInference(styles(self.dialect, delimiter), self.dialect.missing) for _ in names]
-            with self._open_utf8() as decoding:
+            with self._open_utf8(lines) as decoding:
                 self._infer_types(decoding, lines, inferences)
         if quoted and decoding.has_quotes:
             self._check_quotes(lines)
@@ -133,7 +152,7 @@ class Delimited(Format):
         if any(inference.possible for inference in inferences):
             return ()
         rows, start = [], 0
-        with self._open_utf8() as decoding:
+        with self._open_utf8(lines) as decoding:
             for batch in self._rows(decoding, lines, range(lines.width)):
                 same = [
                     pc.equal(cells, name).fill_null(fill_value=False) for cells, name in zip(batch, first, strict=True)
@@ -166,6 +185,9 @@ class Delimited(Format):
                 ", ..." if len(lines.repeated_headers) > 5 else ""
             )
             repairs.append(f"the header repeats in row {rows}: left out")
+        if lines.unclosed:
+            numbers = ", ".join(str(lines.skipped + line) for line in lines.unclosed)
+            repairs.append(f"a quote is not closed in line {numbers}: left out")
         return repairs if lines.quoted else [*repairs, "quotes read as ordinary characters"]
 
     def _head(self) -> str:
@@ -173,22 +195,23 @@ class Delimited(Format):
         with self._open_utf8() as decoding:
             stream = io.BufferedReader(decoding)
             text = stream.read(HEAD_BYTES).decode(errors="ignore").lstrip("\r\n")
-            whole = not stream.read(1)
+            complete = not stream.read(1)
         end = max(text.rfind("\n"), text.rfind("\r")) + 1
-        return text if whole or not end else text[:end]
+        return text if complete or not end else text[:end]
 
     @contextlib.contextmanager
-    def _open_utf8(self) -> Iterator[Utf8Stream]:
+    def _open_utf8(self, lines: CsvLines | None = None) -> Iterator[Utf8Stream]:
+        unclosed = lines.unclosed if lines else ()
         with archive.open_stream(self.path) as (_, stream):
-            yield Utf8Stream(stream, self.path.name, self.dialect.encoding, self.dialect.skip_rows or 0)
+            yield Utf8Stream(stream, self.path.name, self.dialect.encoding, self.dialect.skip_rows or 0, unclosed)
 
     def _check_quotes(self, lines: CsvLines) -> None:
-        with self._open_utf8() as decoding:
+        with self._open_utf8(lines) as decoding:
             if line := lines.line_before_open_quote(decoding):
                 raise _QuoteError(line)
 
     def _ragged_error(self, lines: CsvLines) -> Exception:
-        with self._open_utf8() as decoding:
+        with self._open_utf8(lines) as decoding:
             irregular_rows = lines.irregular_rows(decoding) or f"a row of more than {BLOCK_BYTES} bytes"
         return self.error(
             f"expected {lines.width} cells in every row, as in the first; received {irregular_rows}", HINT
@@ -196,7 +219,7 @@ class Delimited(Format):
 
     def _bad_rows_sentence(self, lines: CsvLines) -> str:
         """Name the malformed rows; the slower reader finds their lines."""
-        with self._open_utf8() as decoding:
+        with self._open_utf8(lines) as decoding:
             return f"malformed rows left out, expected {lines.width} cells: {lines.irregular_rows(decoding)}"
 
     def _skip_row(self, _: object) -> str:
@@ -245,15 +268,15 @@ class Delimited(Format):
 
 def without_last(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
     """Yield all rows but the last ones, without holding more than a few batches."""
-    kept: deque[pa.RecordBatch] = deque()
+    pending: deque[pa.RecordBatch] = deque()
     size = 0
     for batch in batches:
-        kept.append(batch)
+        pending.append(batch)
         size += len(batch)
-        while size - len(kept[0]) >= rows and len(kept) > 1:
-            size -= len(kept[0])
-            yield kept.popleft()
-    for batch in kept:
+        while size - len(pending[0]) >= rows and len(pending) > 1:
+            size -= len(pending[0])
+            yield pending.popleft()
+    for batch in pending:
         if len(part := batch.slice(0, max(0, min(len(batch), size - rows)))):
             yield part
         size -= len(batch)

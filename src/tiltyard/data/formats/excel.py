@@ -37,8 +37,8 @@ class Excel(Format):
 
     def survey(self) -> Layout:
         """Find the table and the types of its columns by all cells."""
-        if other := [name for name in self.dialect.set_options if name not in OPTIONS]:
-            raise self.error(f"source.read: {', '.join(other)}: expected only for delimited text such as .csv")
+        if unsupported := [name for name in self.dialect.set_options if name not in OPTIONS]:
+            raise self.error(f"source.read: {', '.join(unsupported)}: expected only for delimited text such as .csv")
         with self._sheet() as (sheet, notes):
             table = self._locate(sheet)
             names, repairs = self._names(table)
@@ -142,8 +142,8 @@ class Excel(Format):
         chosen = next((sheet for sheet in visible if _has_table(sheet)), None)
         if chosen is None:
             raise self.error(f"expected a sheet with a table; received {', '.join(sheets) or 'no sheet'}")
-        others = [name for name in sheets if name != chosen.title]
-        return chosen, [f"sheet {chosen.title}; others: {', '.join(others[:5])}"] if others else []
+        other_sheets = [name for name in sheets if name != chosen.title]
+        return chosen, [f"sheet {chosen.title}; others: {', '.join(other_sheets[:5])}"] if other_sheets else []
 
     def _check_archive(self) -> None:
         """Refuse a workbook that unpacks to too much, or whose XML declares entities."""

@@ -65,9 +65,9 @@ class Parquet(Format):
         import pyarrow as pa
         from pyarrow import parquet as pq
 
-        with archive.open_stream(self.path) as (_, stream), tempfile.TemporaryFile() as whole:
+        with archive.open_stream(self.path) as (_, stream), tempfile.TemporaryFile() as buffer:
             try:
-                yield pq.ParquetFile(_seekable(stream, whole))
+                yield pq.ParquetFile(_seekable(stream, buffer))
             except pa.ArrowInvalid as error:
                 raise self.error(f"expected Parquet: {error}") from None
 
@@ -101,12 +101,12 @@ def _counted_missing(file: pq.ParquetFile, leaves: list[nested.Leaf]) -> list[in
     return missing
 
 
-def _seekable(stream: IO[bytes], whole: IO[bytes]) -> IO[bytes]:
+def _seekable(stream: IO[bytes], buffer: IO[bytes]) -> IO[bytes]:
     if stream.seekable():
         return stream
-    shutil.copyfileobj(stream, whole)
-    whole.seek(0)
-    return whole
+    shutil.copyfileobj(stream, buffer)
+    buffer.seek(0)
+    return buffer
 
 
 def _value_type(kind: pa.DataType) -> pa.DataType:

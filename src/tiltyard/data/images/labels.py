@@ -86,11 +86,13 @@ def _names_images(cells: pd.Series[Any], table: str, images: Sequence[str]) -> b
 
 
 def _label(frame: pd.DataFrame, table: str, named: str, target: str) -> str:
-    others = [str(name) for name in frame.columns if name != named]
-    likely = [name for name in others if name.lower() in LABEL_COLUMNS] if len(others) > 1 else others
-    if target in others or len(likely) == 1:
-        return target if target in others else likely[0]
-    raise DataError(f"{table}: expected one column of labels; received {join_first(others)}", hint="name it: --target")
+    candidates = [str(name) for name in frame.columns if name != named]
+    likely = [name for name in candidates if name.lower() in LABEL_COLUMNS] if len(candidates) > 1 else candidates
+    if target in candidates or len(likely) == 1:
+        return target if target in candidates else likely[0]
+    raise DataError(
+        f"{table}: expected one column of labels; received {join_first(candidates)}", hint="name it: --target"
+    )
 
 
 def read(table: str, tree: ImageFiles, root: Path) -> pd.DataFrame:

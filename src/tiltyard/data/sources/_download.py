@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from tiltyard import files, progress
+from tiltyard import files
 from tiltyard.errors import SourceError
+from tiltyard.runtime import progress
 
 BLOCK_BYTES = 1 << 18
 TIMEOUT_SECONDS = 30.0  # without a byte
@@ -24,11 +25,11 @@ NETWORK_ERRORS = (urllib.error.URLError, http.client.HTTPException, OSError)
 
 def download(url: str, folder: Path, sha256: str | None) -> Path:
     """Download a file; return its path. If a file with the checksum is there already, nothing is downloaded."""
-    whole = stored_path(url, folder, sha256)
-    with files.locked(whole.with_name(f"{whole.name}.lock")):
-        if sha256 and whole.is_file() and has_checksum(whole, sha256):
-            return whole
-        part = whole.with_name(f"{whole.name}.part")
+    stored = stored_path(url, folder, sha256)
+    with files.locked(stored.with_name(f"{stored.name}.lock")):
+        if sha256 and stored.is_file() and has_checksum(stored, sha256):
+            return stored
+        part = stored.with_name(f"{stored.name}.part")
         _download_all(url, part, verifiable=sha256 is not None)
         if sha256 and not has_checksum(part, sha256):
             received = files.file_digest(part).hex()
@@ -39,10 +40,10 @@ def download(url: str, folder: Path, sha256: str | None) -> Path:
             )
         with part.open("rb") as file:
             os.fsync(file.fileno())
-        part.replace(whole)
+        part.replace(stored)
         _version_file(part).unlink(missing_ok=True)
         files.sync_folder(folder)
-    return whole
+    return stored
 
 
 def stored_path(url: str, folder: Path, sha256: str | None) -> Path:

@@ -81,8 +81,8 @@ class FileLocation(Settings):
 
     def raise_not_found(self, workspace: Workspace) -> None:
         """Raise an error that the file was not found, with each way to supply it."""
-        first, *others = self.local_paths(workspace)
-        looked = ", ".join(str(path.parent) for path in (first, *others))
+        first, *alternatives = self.local_paths(workspace)
+        looked = ", ".join(str(path.parent) for path in (first, *alternatives))
         mirror = "" if MIRROR in os.environ else f"; {MIRROR} is not set"
         raise SourceError(
             f"no file {self.path}: looked in {looked}{mirror}",
@@ -99,10 +99,10 @@ class FileLocation(Settings):
 
     def _download(self, url: str, target: Path, workspace: Workspace) -> None:
         """Download the file; do not keep a copy without a checksum, as the file may change on the server."""
-        whole = download.download(url, workspace.downloads, self.sha256)
-        shutil.copyfile(whole, target)
+        stored = download.download(url, workspace.downloads, self.sha256)
+        shutil.copyfile(stored, target)
         if not self.sha256:
-            whole.unlink()
+            stored.unlink()
 
 
 def is_http(address: str) -> bool:

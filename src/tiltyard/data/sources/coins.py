@@ -55,10 +55,10 @@ def _bars(close: Array, rng: np.random.Generator) -> list[dict[str, float]]:
 
 def _fill_gaps(bars: list[dict[str, float]], seconds: Array) -> dict[str, Array]:
     """Sort bars by time, one for each minute; without a trade, repeat the price and set the volume to 0."""
-    known = {bar["unix"]: bar for bar in reversed(bars)}
+    bars_by_time = {bar["unix"]: bar for bar in reversed(bars)}
     close, volume, last = [], [], 0.0
     for second in seconds.tolist():
-        bar = known.get(float(second))
+        bar = bars_by_time.get(float(second))
         last = bar["close"] if bar else last
         close.append(last)
         volume.append(bar["volume"] if bar else 0.0)

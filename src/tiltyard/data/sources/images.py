@@ -74,8 +74,8 @@ class Images(FileLocation, Source):
         names = [*files.sizes()]
         every = [name for name in names if name.lower().endswith(zip_writer.SUFFIXES)]
         selected_names = [name for name in every if self._is_under(name)]
-        known = {*every, self.labels}
-        notes = _note_skipped([name for name in names if name not in known and self._is_under(name)])
+        expected_names = {*every, self.labels}
+        notes = _note_skipped([name for name in names if name not in expected_names and self._is_under(name)])
         if not selected_names:
             where = f" under {', '.join(self.under)}" if self.under else ""
             text = f"expected PNG, JPEG, WebP or TIFF files{where}; received {notes[0] if notes else 'none'}"
@@ -131,7 +131,7 @@ def _folders(names: Sequence[str]) -> list[str]:
 def _common_depth(parents: Sequence[tuple[str, ...]]) -> int:
     """Return how many leading folders all paths have in common: those of the first and the last in order."""
     first, last = min(parents), max(parents)
-    return next((i for i, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
+    return next((i for i, (part, other) in enumerate(zip(first, last, strict=False)) if part != other), len(first))
 
 
 def _refuse_bad_names(selected: Sequence[LabelledImage]) -> None:
@@ -141,6 +141,8 @@ def _refuse_bad_names(selected: Sequence[LabelledImage]) -> None:
         if odd or not image.entry.isprintable() or len(image.label) > MAX_LABEL_LENGTH:
             text = f"expected a label that can name a folder; received {image.label[:MAX_LABEL_LENGTH]!a}"
             raise DataError(f"{image.name!a}: {text}")
-    for one, other in pairwise(selected):
-        if one.entry == other.entry:
-            raise DataError(f"expected names that differ; {one.name} and {other.name} would both be {one.entry}")
+    for previous, current in pairwise(selected):
+        if previous.entry == current.entry:
+            raise DataError(
+                f"expected names that differ; {previous.name} and {current.name} would both be {previous.entry}"
+            )

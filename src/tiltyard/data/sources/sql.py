@@ -114,8 +114,8 @@ def _insert_variables(url: str) -> str:
     for name in VARIABLE.findall(url):
         if name not in os.environ:
             raise SourceError(f"source.url: ${{{name}}} is not set", hint=f"export {name}=...")
-    if whole := VARIABLE.fullmatch(url):
-        return os.environ[whole[1]]
+    if full_match := VARIABLE.fullmatch(url):
+        return os.environ[full_match[1]]
     return VARIABLE.sub(lambda match: quote(os.environ[match[1]], safe="/: "), url)
 
 

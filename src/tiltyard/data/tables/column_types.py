@@ -48,8 +48,8 @@ class ColumnType:
         group, point = (f"[{mark}]" if mark else "" for mark in (self.thousands, self.decimal))
         if self.kind == "integer":
             return r"^[+-]?(\d{1,18}" + (rf"|\d{{1,3}}({group}\d{{3}}){{1,5}})$" if group else ")$")
-        whole = rf"(\d{{1,3}}({group}\d{{3}})+|\d+)" if group else r"\d+"
-        return rf"^[+-]?({whole}({point}\d*)?|{point}\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
+        integer = rf"(\d{{1,3}}({group}\d{{3}})+|\d+)" if group else r"\d+"
+        return rf"^[+-]?({integer}({point}\d*)?|{point}\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
 
 
 STYLES = {  # the simplest first: a column gets the first style that fits every cell

@@ -22,12 +22,13 @@ class CsvLines:
     quoted: bool  # whether a cell may be quoted; else quotes are ordinary characters
     repeated_headers: tuple[int, ...] = ()  # rows that repeat the header, as in concatenated files
     skipped: int = 0  # lines above the header that were left out
+    unclosed: tuple[int, ...] = ()  # lines below these that are left out, since a quote in them is not closed
 
     def line_before_open_quote(self, stream: io.RawIOBase) -> int:
-        """Return the line of the last row before a quote that is never closed; 0 if there is none."""
+        """Return the last line before a quote that is never closed; 0 if there is none."""
         line = 0
         try:
-            for line, _ in self._lines(stream):  # noqa: B007 - the line is wanted after the loop
+            for _, line, _ in self._lines(stream):  # noqa: B007 - the line is wanted after the loop
                 pass
         except csv.Error:
             return line or 1
@@ -35,20 +36,20 @@ class CsvLines:
 
     def irregular_rows(self, stream: io.RawIOBase) -> str:
         """Return a text that names the lines with more or fewer cells than the first row."""
-        bad = [(line, len(row)) for line, row in self._lines(stream) if len(row) != self.width]
+        bad = [(line, len(row)) for line, _, row in self._lines(stream) if len(row) != self.width]
         shown = ", ".join(f"{cells} in line {line}" for line, cells in bad[:MAX_LINES_SHOWN])
         return shown + (
             f", and others in {len(bad) - MAX_LINES_SHOWN} more lines" if len(bad) > MAX_LINES_SHOWN else ""
         )
 
-    def _lines(self, stream: io.RawIOBase) -> Iterator[tuple[int, list[str]]]:
-        """Yield each row with the number of its first line; skip empty lines."""
+    def _lines(self, stream: io.RawIOBase) -> Iterator[tuple[int, int, list[str]]]:
+        """Yield each row with the numbers of its first and last line; skip empty lines."""
         text = io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8", newline="")
         reader = csv_reader(text, self.delimiter, quoted=self.quoted, strict=True)
         before = 0
         for row in reader:
             if row:
-                yield self.skipped + before + 1, row
+                yield self.skipped + before + 1, self.skipped + reader.line_num, row
             before = reader.line_num
 
 

@@ -25,7 +25,7 @@ RANGES = ((1000, 2999), (1, 12), (1, 31), (0, 23), (0, 59))
 
 def with_dates(columns: Mapping[str, ColumnType], dates: Mapping[str, Sequence[str]]) -> dict[str, ColumnType]:
     """Return the columns and those that are made of several; raise if a part is no column of whole numbers."""
-    made = {}
+    date_columns = {}
     for name, parts in dates.items():
         if name in columns:
             raise DataError(f"source.read.dates: expected a new name; the file has a column {name}")
@@ -35,8 +35,8 @@ def with_dates(columns: Mapping[str, ColumnType], dates: Mapping[str, Sequence[s
                 raise DataError(
                     f"source.read.dates.{name}: expected a column {part} of whole numbers; received {received}"
                 )
-        made[name] = ColumnType("text", missing=any(columns[part].missing for part in parts))
-    return {**columns, **made}
+        date_columns[name] = ColumnType("text", missing=any(columns[part].missing for part in parts))
+    return {**columns, **date_columns}
 
 
 def joined(parts: Sequence[pa.ChunkedArray]) -> pa.Array:
@@ -54,11 +54,11 @@ def joined(parts: Sequence[pa.ChunkedArray]) -> pa.Array:
 
 def find(columns: Mapping[str, ColumnType], ranges: Mapping[str, tuple[float, float]]) -> list[str]:
     """Return the columns that are year, month and day, and more if there are, by their names and ranges."""
-    found = []
+    part_names = []
     for pattern, (low, high) in zip(NAMES, RANGES, strict=True):
         numbers = [name for name, column in columns.items() if column.kind == "integer" and pattern.fullmatch(name)]
         fitting = [name for name in numbers if name in ranges and low <= ranges[name][0] <= ranges[name][1] <= high]
         if len(fitting) != 1:
             break
-        found += fitting
-    return found if len(found) > 1 else []
+        part_names += fitting
+    return part_names if len(part_names) > 1 else []

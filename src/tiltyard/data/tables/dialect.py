@@ -74,7 +74,7 @@ class Dialect(Settings):
 
     @field_validator("encoding")
     @classmethod
-    def _known(cls, name: str | None) -> str | None:
+    def _require_encoding(cls, name: str | None) -> str | None:
         try:
             codecs.lookup(name or "utf-8")
         except LookupError:
@@ -139,9 +139,9 @@ def has_header(rows: list[list[str]]) -> bool:
 
     A row with a number above a column of numbers is no header, unless its numbers are consecutive, such as 2019, 2020.
     """
-    first, *others = rows
+    first, *body = rows
     numbers = [place for place, cell in enumerate(first) if _number(cell)]
-    over = [place for place in numbers if all(_number(row[place], "") for row in others if place < len(row))]
+    over = [place for place in numbers if all(_number(row[place], "") for row in body if place < len(row))]
     if not over:
         return True
     counted = [int(first[place]) for place in numbers if first[place].isdecimal()]

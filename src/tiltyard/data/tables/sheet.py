@@ -73,7 +73,7 @@ def body(rows: Iterator[Row], table: SheetTable, left_out: list[int]) -> Iterato
     `left_out` receives the number of rows after its end.
     """
     next(rows, None)
-    numbers, others = [False] * len(table.names), [False] * len(table.names)
+    numbers, has_text = [False] * len(table.names), [False] * len(table.names)
     blank, count = False, 0
     for row in rows:
         cells = table.cut(row)
@@ -83,14 +83,14 @@ def body(rows: Iterator[Row], table: SheetTable, left_out: list[int]) -> Iterato
         if all(map(is_blank, cells)):
             blank = True
             continue
-        numeric = [number and not other for number, other in zip(numbers, others, strict=True)]
+        numeric = [number and not text for number, text in zip(numbers, has_text, strict=True)]
         if blank and not _fits(cells, numeric):
-            left_out.append(1 + sum(not all(map(is_blank, other)) for other in rows))
+            left_out.append(1 + sum(not all(map(is_blank, later)) for later in rows))
             return
         blank = False
         for place, cell in enumerate(cells):
             numbers[place] = numbers[place] or _is_number(cell)
-            others[place] = others[place] or not (is_blank(cell) or _is_number(cell))
+            has_text[place] = has_text[place] or not (is_blank(cell) or _is_number(cell))
         yield cells
 
 

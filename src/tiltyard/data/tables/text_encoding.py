@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import IO
 
 from tiltyard.errors import DataError
@@ -25,7 +25,14 @@ ENCODING_HINT = "if it has another encoding, name it: source.read.encoding in th
 class Utf8Stream(io.RawIOBase):
     """A stream of UTF-8 from a stream in any encoding; `repairs` is complete once it has been read to its end."""
 
-    def __init__(self, stream: IO[bytes], name: str, encoding: str | None = None, skip_lines: int = 0) -> None:
+    def __init__(
+        self,
+        stream: IO[bytes],
+        name: str,
+        encoding: str | None = None,
+        skip_lines: int = 0,
+        blank_lines: Collection[int] = (),
+    ) -> None:
         super().__init__()
         self.stream, self.name = stream, name
         self.has_quotes = False
@@ -36,8 +43,8 @@ class Utf8Stream(io.RawIOBase):
         start = stream.read(BLOCK_BYTES)
         self.mark = next((mark for mark in BYTE_ORDER_MARKS if start.startswith(mark)), b"")
         self.encoding = encoding or BYTE_ORDER_MARKS.get(self.mark)
-        self.rest = b""
-        self.blocks = _without_lines(self._blocks(start), skip_lines)
+        self.remainder = b""
+        self.blocks = _blanked(_without_lines(self._blocks(start), skip_lines), blank_lines)
 
     @property
     def repairs(self) -> list[str]:
@@ -58,14 +65,14 @@ class Utf8Stream(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Read bytes into the buffer; return their number."""
-        while not self.rest:
+        while not self.remainder:
             block = next(self.blocks, None)
             if block is None:
                 return 0
-            self.rest = block
-        size = min(len(buffer), len(self.rest))
-        buffer[:size] = self.rest[:size]
-        self.rest = self.rest[size:]
+            self.remainder = block
+        size = min(len(buffer), len(self.remainder))
+        buffer[:size] = self.remainder[:size]
+        self.remainder = self.remainder[size:]
         return size
 
     def _blocks(self, start: bytes) -> Iterator[bytes]:
@@ -92,20 +99,20 @@ class Utf8Stream(io.RawIOBase):
 
     def _split_lines(self, block: bytes) -> Iterator[bytes]:
         """Yield blocks of whole lines, so that no character is cut; decode lines that are not UTF-8 one by one."""
-        rest = b""
+        remainder = b""
         block = block[len(self.mark) :]
         while block:
             end = max(block.rfind(b"\n"), block.rfind(b"\r")) + 1
             if end:
-                yield self._to_utf8(rest + block[:end])
-                rest = block[end:]
+                yield self._to_utf8(remainder + block[:end])
+                remainder = block[end:]
             else:
-                rest += block
-            if len(rest) > MAX_LINE_BYTES:
+                remainder += block
+            if len(remainder) > MAX_LINE_BYTES:
                 text = f"expected lines; received one of more than {MAX_LINE_BYTES} bytes after line {self.lines_read}"
                 raise DataError(f"{self.name}: {text}")
             block = self.stream.read(BLOCK_BYTES)
-        yield self._to_utf8(rest)
+        yield self._to_utf8(remainder)
 
     def _require_text(self, block: bytes) -> bytes:
         """Return the block; raise if it holds a NUL byte."""
@@ -143,9 +150,18 @@ class Utf8Stream(io.RawIOBase):
 def _without_lines(blocks: Iterator[bytes], lines: int) -> Iterator[bytes]:
     """Leave out the first lines, such as a title above the header."""
     for block in blocks:
-        rest, end = block, 0
+        remainder, end = block, 0
         while lines and end >= 0:
-            end = rest.find(b"\n")
-            rest, lines = (rest[end + 1 :], lines - 1) if end >= 0 else (b"", lines)
-        if rest:
-            yield rest
+            end = remainder.find(b"\n")
+            remainder, lines = (remainder[end + 1 :], lines - 1) if end >= 0 else (b"", lines)
+        if remainder:
+            yield remainder
+
+
+def _blanked(blocks: Iterator[bytes], numbers: Collection[int]) -> Iterator[bytes]:
+    """Empty some lines, counted from 1: readers ignore empty lines, and the others keep their numbers."""
+    line = 1
+    for block in blocks:
+        parts = block.split(b"\n") if numbers else [block]
+        yield b"\n".join(b"" if line + place in numbers else part for place, part in enumerate(parts))
+        line += len(parts) - 1

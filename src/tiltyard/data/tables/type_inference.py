@@ -50,8 +50,8 @@ class TypeInference:
         if "integer" in self.styles and not self._fails("integer", values):
             self.ruled_out.add("boolean")
         elif "number" in self.styles and not self._fails("number", values):
-            others = [name for name, style in self.styles.items() if not style.plain and name != "comma-grouped"]
-            self.ruled_out |= {"boolean", "integer", *(name for name in others if self._fails(name, values))}
+            candidates = [name for name, style in self.styles.items() if not style.plain and name != "comma-grouped"]
+            self.ruled_out |= {"boolean", "integer", *(name for name in candidates if self._fails(name, values))}
             self.all_digits = self.all_digits and _all_match(values, r"^\d+$")
         else:
             return False
@@ -124,7 +124,7 @@ def infer(inferences: dict[str, TypeInference]) -> tuple[dict[str, ColumnType], 
             n for n, style in chosen.items() if style == "ambiguous"
         ],
     }
-    return column_types, [f"{what} {', '.join(possible)}" for what, possible in repairs.items() if possible]
+    return column_types, [f"{repair} {', '.join(possible)}" for repair, possible in repairs.items() if possible]
 
 
 def choose(left: dict[str, list[str]]) -> dict[str, str]:

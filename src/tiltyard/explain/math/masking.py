@@ -33,13 +33,13 @@ class WordMask:
         pieces = [*text] if column.by == "characters" else text.split()
         return cls(pieces, encoder.encode(row)[0], column, encoder.fitted[name])
 
-    def keep(self, kept: Array) -> Array:
+    def keep(self, masks: Array) -> Array:
         """Return the ids of texts whose kept words move together; an empty text becomes one unknown word."""
         if self.column.by == "ngrams":  # they span words, so the remaining words are encoded again
             words = np.array(self.pieces, dtype=object)
-            return self.column.encode(np.array([" ".join(words[chosen]).encode() for chosen in kept]), self.fitted)
-        texts = np.full((len(kept), len(self.ids)), PAD, dtype=np.float32)
-        for text, mask in zip(texts, kept, strict=True):
+            return self.column.encode(np.array([" ".join(words[chosen]).encode() for chosen in masks]), self.fitted)
+        texts = np.full((len(masks), len(self.ids)), PAD, dtype=np.float32)
+        for text, mask in zip(texts, masks, strict=True):
             remaining = self.ids[: len(self.pieces)][mask]
             text[: max(len(remaining), 1)] = remaining if len(remaining) else UNKNOWN
         return texts
@@ -64,9 +64,9 @@ class PatchMask:
         """The number of patches."""
         return int(self.patches.max()) + 1
 
-    def keep(self, kept: Array) -> Array:
+    def keep(self, masks: Array) -> Array:
         """Return images in which all patches that are not kept are grey."""
-        images: Array = np.where(kept[:, self.patches][..., None], self.image, self.grey).astype(np.float32)
+        images: Array = np.where(masks[:, self.patches][..., None], self.image, self.grey).astype(np.float32)
         return images
 
     def spread(self, weights: Array) -> Array:

@@ -41,12 +41,12 @@ def coalition_count(players: int, pairs: int) -> int:
     return 2**players if is_exact(players, pairs) else 2 * pairs * (players + 1)
 
 
-def mix_rows(row: Array, other: Array, spans: Sequence[slice], coalitions: Array) -> Array:
+def mix_rows(row: Array, background: Array, spans: Sequence[slice], coalitions: Array) -> Array:
     """Return rows with a coalition's features from one row and all others from the other row."""
     from_row = np.zeros((len(coalitions), len(row)), dtype=bool)
     for place, span in enumerate(spans):
         from_row[:, span] = coalitions[:, [place]]
-    return np.where(from_row, row, other)
+    return np.where(from_row, row, background)
 
 
 def _exact(game: Game, players: int) -> tuple[Array, float]:

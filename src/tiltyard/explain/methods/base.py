@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from tiltyard import environment
 from tiltyard.arrays import Array, Rows, take_rows
 from tiltyard.config.task import Task
 from tiltyard.figures import Figure
@@ -18,6 +17,7 @@ from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.metrics.base import Context
 from tiltyard.preparation.sealed_test import TestRows
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
+from tiltyard.runtime import environment
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -74,9 +74,9 @@ def _of_unit(values: Array, masks: Array) -> Array:
     """Threshold a unit at its own quantile; a unit that is constant nearly everywhere fires nowhere."""
     threshold = max(float(np.quantile(values, 1 - FIRING_SHARE)), float(values.min()))
     firing = (values > threshold).reshape(masks.shape)
-    both = np.array([(firing[place] & masks[place]).sum() for place in range(len(masks))])
-    either = firing.sum() + masks.sum(axis=(1, 2, 3)) - both
-    return np.asarray(both / np.maximum(either, 1))
+    intersection = np.array([(firing[place] & masks[place]).sum() for place in range(len(masks))])
+    either = firing.sum() + masks.sum(axis=(1, 2, 3)) - intersection
+    return np.asarray(intersection / np.maximum(either, 1))
 
 
 def _names(concepts: dict[str, tuple[Array, Array]], overlaps: Array) -> list[str]:

@@ -48,7 +48,8 @@ class Shap(ExplanationMethod):
         features, contributions = _sample_validation(model), _shap_values(model)
         sizes = dict(zip(model.data.encoder.spans, np.abs(contributions).mean(axis=0).tolist(), strict=True))
         values, omitted = largest_bars(sizes)
-        output_name = "the predicted label's probability" if model.task.classes else model.task.target.column
+        most = "the most probable label's probability" if model.task.labels else model.task.target.column
+        output_name = "the predicted label's probability" if model.task.classes else most
         rows = f"{len(contributions)} validation rows"
         text = f"How much a column moves {output_name}, up or down, on average over {rows}.{omitted}"
         yield bars("Mean Shapley values", text, _axis(model), values)
@@ -110,13 +111,15 @@ def _step_range(start: int, end: int) -> str:
 def _row_values(model: ExplainedModel, output: ExplainedOutput, row: Array, spans: Spans) -> tuple[Array, float]:
     """Return Shapley values and base of one encoded row."""
     background, _ = sample_rows(model.data.train, BACKGROUND_ROWS)
-    games = [partial(_game, output, row, other, [*spans.values()]) for other in background]
+    games = [partial(_game, output, row, background_row, [*spans.values()]) for background_row in background]
     return shapley(games, len(spans), PAIRS, model.generator)
 
 
-def _game(output: Callable[[Array], Array], row: Array, other: Array, spans: list[slice], coalitions: Array) -> Array:
+def _game(
+    output: Callable[[Array], Array], row: Array, background: Array, spans: list[slice], coalitions: Array
+) -> Array:
     """Return the outputs for rows mixed from this one and a background row."""
-    rows = mix_rows(row.ravel(), other.ravel(), spans, coalitions)
+    rows = mix_rows(row.ravel(), background.ravel(), spans, coalitions)
     return output(rows.reshape(-1, *row.shape))
 
 
@@ -143,7 +146,7 @@ def _words(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
     text, output_name = WordMask.of(model.predictor.encoder, row.values), output.describe(model.task.target)
     count = len(text.pieces)
     pairs = max(4, min(32, MAX_WORD_PERMUTATIONS // count))
-    contributions, base = shapley([lambda kept: output(text.keep(kept))], count, pairs, model.generator)
+    contributions, base = shapley([lambda masks: output(text.keep(masks))], count, pairs, model.generator)
     sentence = (
         f"Without any word {output_name} is {base:.4g}, with all of them {base + contributions.sum():.4g}. "
         "Shaded words raise it, underlined ones lower it."
@@ -162,4 +165,4 @@ def _dependence(model: ExplainedModel, name: str, features: Array, contributions
 
 
 def _axis(model: ExplainedModel) -> str:
-    return "probability" if model.task.classes else ExplainedOutput(model.predictor, None).describe(model.task.target)
+    return "probability" if model.task.labels else ExplainedOutput(model.predictor, None).describe(model.task.target)

@@ -62,13 +62,13 @@ class Check(ABC):
 
     def outcome(self, duel: Duel) -> Outcome:
         """Run the check on a duel."""
-        mine = (self.code, self.title)
+        identity = (self.code, self.title)
         try:
             observation = self.observe(duel)
         except NotApplicableError as error:
-            return Outcome(*mine, "not applicable", str(error), self.severity, self.repeatable)
+            return Outcome(*identity, "not applicable", str(error), self.severity, self.repeatable)
         return Outcome(
-            *mine,
+            *identity,
             "passed" if observation.good else "failed",
             observation.text,
             self.severity,
@@ -106,9 +106,9 @@ def of_gain(gain: Gain, text: str, *, good: bool, limit: float = 0.0) -> Observa
     return Observation(good, text, gain.value, limit, (gain.low, gain.high))
 
 
-def versus(duel: Duel, gain: Gain, other: str) -> str:
+def versus(duel: Duel, gain: Gain, opponent: str) -> str:
     """Describe the challenger against another model: both values and the interval of the gain."""
-    values = f"{duel.task.gate.metric} {gain.new:.4g} against {other}'s {gain.old:.4g}: a gain of {gain.value:.4g}"
+    values = f"{duel.task.gate.metric} {gain.new:.4g} against {opponent}'s {gain.old:.4g}: a gain of {gain.value:.4g}"
     return f"{values} ({interval_text(duel, gain)})"
 
 
@@ -117,6 +117,6 @@ def interval_text(duel: Duel, gain: Gain) -> str:
     interval = f"{duel.task.gate.confidence:.0%} interval {gain.low:.4g} to {gain.high:.4g}"
     if duel.dependence is None or gain.units is None:
         return interval
-    what = "blocks of time" if duel.dependence.ordered else f"groups of {duel.task.split.group}"
-    worth = f"the sealed rows are worth {gain.units:.3g} independent {what}"
+    unit_name = "blocks of time" if duel.dependence.ordered else f"groups of {duel.task.split.group}"
+    worth = f"the sealed rows are worth {gain.units:.3g} independent {unit_name}"
     return f"{interval}; {worth}" if gain.degrees else f"no interval: {worth}, expected at least {LEAST_UNITS:g}"

@@ -23,33 +23,33 @@ class Champion(Check):
 
     def observe(self, duel: Duel) -> Observation:
         """Require the whole interval of the gain to be above zero, and its upper end to reach the task's minimum."""
-        gain, least = duel.over_champion, duel.task.gate.minimum_gain
+        gain, minimum = duel.over_champion, duel.task.gate.minimum_gain
         if gain is None:
             raise NotApplicableError("there is no champion yet")
         if duel.is_variant:
             return self._observe_variant(duel, gain)
-        if duel.is_refresh and not (gain.proven and gain.high >= least):
+        if duel.is_refresh and not (gain.proven and gain.high >= minimum):
             return self._observe_refresh(duel, gain)
-        good, detectable = gain.proven and gain.high >= least, gain.detectable_gain(duel.confidence)
-        wanted = f"an interval above zero, with an upper end of at least {least:g}"
-        text = f"{versus(duel, gain, 'the champion')}; expected {wanted}"
-        if not good and least < detectable < math.inf and gain.value > 0:
+        good, detectable = gain.proven and gain.high >= minimum, gain.detectable_gain(duel.confidence)
+        expected = f"an interval above zero, with an upper end of at least {minimum:g}"
+        text = f"{versus(duel, gain, 'the champion')}; expected {expected}"
+        if not good and minimum < detectable < math.inf and gain.value > 0:
             text += f"; {len(duel.truth)} sealed rows detect a gain of {detectable:.3g} or more with a power of 80 %"
-        return of_gain(gain, text, good=good, limit=least)
+        return of_gain(gain, text, good=good, limit=minimum)
 
     def _observe_refresh(self, duel: Duel, gain: Gain) -> Observation:
         """Require the whole interval to be above what a newer challenger may lack (a test of non-inferiority)."""
-        least = -duel.refresh_margin
+        minimum = -duel.refresh_margin
         why = [
             *(["was trained on newer data"] if duel.newer else []),
             *([f"serves {duel.refused} sealed rows that the champion refuses"] if duel.refused else []),
         ]
-        wanted = f"an interval of at least {least:.3g} of a challenger that {' and '.join(why)}"
-        text = f"{versus(duel, gain, 'the champion')}; expected {wanted}"
-        return of_gain(gain, text, good=gain.low >= least, limit=least)
+        expected = f"an interval of at least {minimum:.3g} of a challenger that {' and '.join(why)}"
+        text = f"{versus(duel, gain, 'the champion')}; expected {expected}"
+        return of_gain(gain, text, good=gain.low >= minimum, limit=minimum)
 
     def _observe_variant(self, duel: Duel, gain: Gain) -> Observation:
         """Require the whole interval of a variant's gain to be above what it may lose."""
-        least = -duel.tolerance
-        text = f"{versus(duel, gain, 'the champion')}; expected of a variant an interval of at least {least:.3g}"
-        return of_gain(gain, text, good=gain.low >= least, limit=least)
+        minimum = -duel.tolerance
+        text = f"{versus(duel, gain, 'the champion')}; expected of a variant an interval of at least {minimum:.3g}"
+        return of_gain(gain, text, good=gain.low >= minimum, limit=minimum)

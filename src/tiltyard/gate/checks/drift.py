@@ -28,8 +28,8 @@ class Drift(Check):
         if not duel.drift:
             raise NotApplicableError(duel.inputs.get("why") or "no inputs of clients are recorded")
         far = [row for row in duel.drift if row["drifted"]]
-        most, limit = max(duel.drift, key=lambda row: float(row["psi"])), duel.task.check.psi
-        values = ", ".join(f"{row['feature']} {row['psi']:.3g}" for row in far or [most])
+        largest, limit = max(duel.drift, key=lambda row: float(row["psi"])), duel.task.check.psi
+        values = ", ".join(f"{row['feature']} {row['psi']:.3g}" for row in far or [largest])
         named = "population stability index of" if far else "largest population stability index, of"
         text = f"{named} {values}; expected at most {limit:g}"
-        return Observation(not far, text, float(most["psi"]), limit, rows=rows or None)
+        return Observation(not far, text, float(largest["psi"]), limit, rows=rows or None)

@@ -11,6 +11,8 @@ from tiltyard.arrays import Array
 from tiltyard.evaluation.slices import MIN_ROWS, Part, groups
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
 from tiltyard.gate.duel import Duel
+from tiltyard.modeling.metrics.scores import row_errors
+from tiltyard.modeling.problems import multilabel
 from tiltyard.modeling.problems.classification import labels as predicted_labels
 
 MIN_UNITS = 5  # customers, patients or time steps of a group; rates of fewer are about these, not about the group
@@ -19,7 +21,7 @@ MIN_UNITS = 5  # customers, patients or time steps of a group; rates of fewer ar
 class Rate(NamedTuple):
     """A rate, and its value for each group."""
 
-    what: str
+    name: str
     by_group: dict[str, float]
 
 
@@ -51,32 +53,35 @@ def _is_large(duel: Duel, part: Part) -> bool:
     return len(part.indices) >= MIN_ROWS and units >= MIN_UNITS
 
 
-def _compared(rate: Rate, least: float) -> Observation:
+def _compared(rate: Rate, minimum: float) -> Observation:
     """Compare the smallest rate of any group with the largest."""
     low, high = (pick(rate.by_group, key=lambda group: rate.by_group[group]) for pick in (min, max))
     ratio = rate.by_group[low] / rate.by_group[high] if rate.by_group[high] else 1.0
     values = f"{rate.by_group[low]:.4g} for {low} against {rate.by_group[high]:.4g} for {high}"
-    text = f"{rate.what} {values}: a ratio of {ratio:.2f}; expected at least {least:g}"
-    return Observation(ratio >= least, text, ratio, least)
+    text = f"{rate.name} {values}: a ratio of {ratio:.2f}; expected at least {minimum:g}"
+    return Observation(ratio >= minimum, text, ratio, minimum)
 
 
 def _rates(duel: Duel, parts: list[Part]) -> Iterator[Rate]:
     """Yield the rates that at least two groups have."""
-    if not duel.task.classes:
-        missed = np.abs(
-            duel.challenger.reshape(len(duel.truth), -1)[:, 0] - duel.truth.reshape(len(duel.truth), -1)[:, 0]
-        )
-        rates = [Rate("mean absolute error", {part.name: float(missed[part.indices].mean()) for part in parts})]
+    if not duel.task.labels:
+        errors = row_errors(duel.truth, duel.challenger, labels=False)
+        rates = [Rate("mean absolute error", {part.name: float(errors[part.indices].mean()) for part in parts})]
     else:
-        label = predicted_labels(duel.challenger, duel.threshold)
-        labels = [duel.task.gate.favourable] if duel.task.gate.favourable else duel.task.classes
-        rates = [rate for name in labels for rate in _of_label(duel, name, label, parts)]
+        labels = [duel.task.gate.favourable] if duel.task.gate.favourable else duel.task.labels
+        rates = [rate for name in labels for rate in _of_label(name, *_rows_of_label(duel, name), parts)]
     yield from (rate for rate in rates if len(rate.by_group) > 1)
 
 
-def _of_label(duel: Duel, name: str, label: Array, parts: list[Part]) -> Iterator[Rate]:
-    place = duel.task.classes.index(name)
-    predicted, due = label == place, duel.truth == place
+def _rows_of_label(duel: Duel, name: str) -> tuple[Array, Array]:
+    """Return for which rows a label is predicted, and which have it."""
+    place = duel.task.labels.index(name)
+    if duel.task.problem == "multilabel":
+        return multilabel.predicted(duel.challenger)[:, place], duel.truth[:, place]
+    return predicted_labels(duel.challenger, duel.threshold) == place, duel.truth == place
+
+
+def _of_label(name: str, predicted: Array, due: Array, parts: list[Part]) -> Iterator[Rate]:
     yield Rate(f"share predicted as {name}", {part.name: float(predicted[part.indices].mean()) for part in parts})
     rightly = {part.name: predicted[part.indices][due[part.indices]] for part in parts}
     recalls = {group: float(rows.mean()) for group, rows in rightly.items() if len(rows) >= MIN_ROWS}

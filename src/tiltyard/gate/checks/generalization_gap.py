@@ -17,12 +17,12 @@ class GeneralizationGap(Check):
 
     def observe(self, duel: Duel) -> Observation:
         """Require the share of the gain over the baseline lost on test rows to be within the task's maximum."""
-        most, gap = duel.task.gate.max_gap, duel.gap
+        limit, gap = duel.task.gate.max_gap, duel.gap
         if gap is None:
             raise NotApplicableError("nothing was gained over the baseline on the training rows")
         test = duel.over_baseline.new
         text = (
             f"{duel.task.gate.metric} {test:.4g} on test rows against {duel.train:.4g} on training rows: "
-            f"{gap:.0%} of the gain over the baseline is lost; expected at most {most:.0%}"
+            f"{gap:.0%} of the gain over the baseline is lost; expected at most {limit:.0%}"
         )
-        return Observation(gap <= most, text, gap, most)
+        return Observation(gap <= limit, text, gap, limit)

@@ -18,6 +18,6 @@ class Latency(Check):
 
     def observe(self, duel: Duel) -> Observation:
         """Require the median time of one row to be within the task's limit."""
-        most = duel.task.gate.latency_ms
-        text = f"one row takes {duel.latency_ms:.3g} ms (median); expected at most {most:g} ms"
-        return Observation(duel.latency_ms <= most, text, duel.latency_ms, most)
+        limit = duel.task.gate.latency_ms
+        text = f"one row takes {duel.latency_ms:.3g} ms (median); expected at most {limit:g} ms"
+        return Observation(duel.latency_ms <= limit, text, duel.latency_ms, limit)

@@ -20,12 +20,12 @@ class Provenance(Check):
         if "origin" not in duel.facts:
             raise NotApplicableError("nothing was recorded")
         origin, committed = duel.facts["origin"], duel.task.gate.committed
-        known, wanted = sum(value is not None for value in origin.values()), len(origin) - (not committed)
-        summary = f"{known} facts of {len(origin)} are known"
+        known_count, minimum = sum(value is not None for value in origin.values()), len(origin) - (not committed)
+        summary = f"{known_count} facts of {len(origin)} are known"
         missing = [name for name, value in origin.items() if value is None and name != "commit"]
         if missing:
-            return Observation(False, f"{summary}; expected also {', '.join(missing)}", known, wanted)
+            return Observation(False, f"{summary}; expected also {', '.join(missing)}", known_count, minimum)
         if committed and (origin["commit"] is None or duel.facts["dirty"]):
             text = "code or task has uncommitted changes; expected both to be committed"
             return Observation(False, text, 0, 1)
-        return Observation(True, f"{summary}, {', '.join(origin)}; expected {wanted} or more", known, wanted)
+        return Observation(True, f"{summary}, {', '.join(origin)}; expected {minimum} or more", known_count, minimum)

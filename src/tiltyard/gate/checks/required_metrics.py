@@ -22,10 +22,10 @@ class RequiredMetrics(Check):
         if not required:
             raise NotApplicableError("gate.require names no value")
         observations = []
-        for name, least in required.items():
+        for name, limit in required.items():
             metric = duel.task.evaluator.metrics[name]
             value = metric.score(duel.truth, duel.challenger, with_threshold(duel.context, duel.threshold))
-            most = "at least" if metric.higher_is_better else "at most"
-            text = f"{name} {value:.4g}; expected {most} {least:g}"
-            observations.append(Observation(metric.gain(value, least) >= 0, text, value, least))
+            comparison = "at least" if metric.higher_is_better else "at most"
+            text = f"{name} {value:.4g}; expected {comparison} {limit:g}"
+            observations.append(Observation(metric.gain(value, limit) >= 0, text, value, limit))
         return together(observations, ", ")

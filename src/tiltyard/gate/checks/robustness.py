@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array, Rows, take_rows
-from tiltyard.evaluation import perturbation
+from tiltyard.gate import perturbation
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
 from tiltyard.gate.duel import Ask, Duel
 from tiltyard.modeling.metrics.base import with_threshold
@@ -22,8 +22,8 @@ MOST_ROWS = 16_000  # disturbed at most, while it is not sure on which side of t
 class Loss:
     """What a perturbation costs on some rows: the share of the gain over the baseline, with its interval."""
 
-    what: str
-    most: float
+    description: str
+    limit: float
     clean: float
     value: float
     lost: float
@@ -34,20 +34,20 @@ class Loss:
     @property
     def sure(self) -> bool:
         """Return whether the whole interval is on one side of the limit."""
-        return not self.interval[0] <= self.most <= self.interval[1]
+        return not self.interval[0] <= self.limit <= self.interval[1]
 
     def observation(self, metric: str) -> Observation:
         """Return whether the loss is within the limit, not surely above it, or no reason to keep the champion."""
         no_worse = self.over_champion is not None and self.over_champion >= 0
         text = (
-            f"{metric} {self.value:.4g} with {self.what} against {self.clean:.4g} without: {self.lost:.0%} of the gain "
-            f"over the baseline is lost (interval {self.interval[0]:.0%} to {self.interval[1]:.0%}); expected at most "
-            f"{self.most:.0%}, or an interval that includes it"
+            f"{metric} {self.value:.4g} with {self.description} against {self.clean:.4g} without: {self.lost:.0%} of "
+            f"the gain over the baseline is lost (interval {self.interval[0]:.0%} to {self.interval[1]:.0%}); "
+            f"expected at most {self.limit:.0%}, or an interval that includes it"
         )
-        if self.interval[0] > self.most and no_worse:
+        if self.interval[0] > self.limit and no_worse:
             text += f", or no worse than the champion, which is {self.over_champion:.3g} worse with it"
         return Observation(
-            self.interval[0] <= self.most or no_worse, text, self.lost, self.most, self.interval, self.rows
+            self.interval[0] <= self.limit or no_worse, text, self.lost, self.limit, self.interval, self.rows
         )
 
 
@@ -91,22 +91,22 @@ def _losses(duel: Duel, ask: Ask, places: Array) -> list[Loss]:
 class Perturbation:
     """Versions of the rows, of which the worst for each model and row counts, and the largest loss allowed."""
 
-    what: str
+    description: str
     versions: list[Rows]
-    most: float
+    limit: float
 
 
 def _perturbations(duel: Duel, places: Array) -> list[Perturbation]:
     """Return the perturbations that the columns allow."""
     gate, columns, rows = duel.task.gate, duel.task.columns, take_rows(duel.rows, places)
-    generator, found = np.random.default_rng(duel.task.split.seed), list[Perturbation]()
+    generator, perturbations = np.random.default_rng(duel.task.split.seed), list[Perturbation]()
     if (noisy := perturbation.add_noise(rows, columns, gate.noise, generator)) is not None:
-        found.append(Perturbation(f"noise of {gate.noise:g} deviations", [noisy], gate.noise_loss))
+        perturbations.append(Perturbation(f"noise of {gate.noise:g} deviations", [noisy], gate.noise_loss))
         steps = [perturbation.step(rows, columns, gate.noise, generator) for _ in range(perturbation.STEPS)]
-        found.append(Perturbation(f"the worst of {len(steps)} steps of {gate.noise:g} deviations", steps, 1.0))
+        perturbations.append(Perturbation(f"the worst of {len(steps)} steps of {gate.noise:g} deviations", steps, 1.0))
     if (holes := perturbation.mask_missing(rows, columns, generator)) is not None:
-        found.append(Perturbation(f"{perturbation.MISSING:.0%} of values missing", [holes], gate.noise_loss))
-    return found
+        perturbations.append(Perturbation(f"{perturbation.MISSING:.0%} of values missing", [holes], gate.noise_loss))
+    return perturbations
 
 
 def _loss(duel: Duel, ask: Ask, places: Array, perturbed: Perturbation) -> Loss:
@@ -120,8 +120,8 @@ def _loss(duel: Duel, ask: Ask, places: Array, perturbed: Perturbation) -> Loss:
         return metric.score(truth[at], outputs[at], with_threshold(duel.context, threshold))
 
     def spare(at: Array) -> float:
-        kept = metric.gain(score(disturbed, at), score(baseline, at, None))
-        return kept - (1 - perturbed.most) * metric.gain(score(clean, at), score(still, at, None))
+        remaining_gain = metric.gain(score(disturbed, at), score(baseline, at, None))
+        return remaining_gain - (1 - perturbed.limit) * metric.gain(score(clean, at), score(still, at, None))
 
     everything = np.arange(len(places))
     learned = metric.gain(score(clean, everything), score(still, everything, None))
@@ -131,12 +131,12 @@ def _loss(duel: Duel, ask: Ask, places: Array, perturbed: Perturbation) -> Loss:
         champion = _worst(duel, truth, perturbed, duel.ask_champion)
         over_champion = metric.gain(score(disturbed, everything), score(champion, everything, duel.champion_threshold))
     return Loss(
-        perturbed.what,
-        perturbed.most,
+        perturbed.description,
+        perturbed.limit,
         score(clean, everything),
         score(disturbed, everything),
-        perturbed.most - spare(everything) / learned,
-        (perturbed.most - high / learned, perturbed.most - low / learned),
+        perturbed.limit - spare(everything) / learned,
+        (perturbed.limit - high / learned, perturbed.limit - low / learned),
         over_champion,
         len(places),
     )

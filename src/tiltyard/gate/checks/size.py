@@ -24,12 +24,12 @@ class Size(Check):
         weighed = (("size_mb", "a model.onnx", gate.size_mb), ("memory_mb", "memory", gate.memory_mb))
         observations = [
             Observation(
-                duel.facts[key] <= most,
-                f"{what} of {duel.facts[key]:.4g} MB; expected at most {most:g} MB",
+                duel.facts[key] <= limit,
+                f"{description} of {duel.facts[key]:.4g} MB; expected at most {limit:g} MB",
                 duel.facts[key],
-                most,
+                limit,
             )
-            for key, what, most in weighed
+            for key, description, limit in weighed
             if key in duel.facts
         ]
         return together(observations, ", ")

@@ -42,9 +42,9 @@ def _floor(duel: Duel, part: Part) -> Observation | None:
     if floor is None:
         return None
     value = duel.score(duel.challenger, duel.threshold, part.indices)
-    most = "at least" if metric.higher_is_better else "at most"
+    comparison = "at least" if metric.higher_is_better else "at most"
     rows = len(part.indices)
-    text = f"{duel.task.gate.metric} {value:.4g} on the {rows} rows of {part.name}; expected {most} {floor:g}"
+    text = f"{duel.task.gate.metric} {value:.4g} on the {rows} rows of {part.name}; expected {comparison} {floor:g}"
     return Observation(metric.gain(value, floor) >= 0, text, value, floor, rows=rows)
 
 

@@ -17,7 +17,7 @@ class TestReuse(Check):
 
     def observe(self, duel: Duel) -> Observation:
         """Require the number of versions judged before to be within the task's maximum."""
-        most = duel.task.gate.uses
-        text = f"the sealed rows have judged {duel.uses} versions before; expected at most {most}"
+        limit = duel.task.gate.uses
+        text = f"the sealed rows have judged {duel.uses} versions before; expected at most {limit}"
         cure = f": fetch fresh data, then tiltyard prepare {duel.task.name} --reseal"
-        return Observation(duel.uses <= most, text + ("" if duel.uses <= most else cure), duel.uses, most)
+        return Observation(duel.uses <= limit, text + ("" if duel.uses <= limit else cure), duel.uses, limit)

@@ -32,15 +32,17 @@ def _characters(words: Iterable[str]) -> Iterator[str]:
                 yield MARK + spelt[start : start + size]
 
 
-def fit(texts: Sequence[list[str]], at_least: int, most: int) -> Fitted:
+def fit(texts: Sequence[list[str]], at_least: int, max_ngrams: int) -> Fitted:
     """Learn the n-grams that occur in the most texts, with their inverse document frequency; ties in order of text.
 
     `width` is the largest number of known n-grams of a text.
     """
     counts = Counter(gram for words in texts for gram in ngrams(words))
-    known = sorted((gram for gram in counts if counts[gram] >= at_least), key=lambda gram: (-counts[gram], gram))[:most]
-    ids = {gram: place for place, gram in enumerate(known, start=UNKNOWN + 1)}
-    rarity = [round(1 + math.log((1 + len(texts)) / (1 + counts[gram])), 4) for gram in known]
+    vocabulary = sorted((gram for gram in counts if counts[gram] >= at_least), key=lambda gram: (-counts[gram], gram))[
+        :max_ngrams
+    ]
+    ids = {gram: place for place, gram in enumerate(vocabulary, start=UNKNOWN + 1)}
+    rarity = [round(1 + math.log((1 + len(texts)) / (1 + counts[gram])), 4) for gram in vocabulary]
     width = max((sum(gram in ids for gram in ngrams(words)) for words in texts), default=1)
     return {"ids": ids, "idf": rarity, "width": min(max(1, width), MAX_WIDTH)}
 
@@ -61,5 +63,5 @@ def weights(fitted: Fitted) -> list[tuple[float, float]]:
 
     Both groups are normalised apart, since a text has many more n-grams of characters than words.
     """
-    known = zip(fitted["ids"], fitted["idf"], strict=True)
-    return [(0.0, 0.0)] * (UNKNOWN + 1) + [(0.0, idf) if gram.startswith(MARK) else (idf, 0.0) for gram, idf in known]
+    pairs = zip(fitted["ids"], fitted["idf"], strict=True)
+    return [(0.0, 0.0)] * (UNKNOWN + 1) + [(0.0, idf) if gram.startswith(MARK) else (idf, 0.0) for gram, idf in pairs]

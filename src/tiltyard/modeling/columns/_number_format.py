@@ -150,11 +150,11 @@ def _flags(values: Any) -> Array:
 def _pattern(decimal: str, thousands: str, symbols: tuple[str, ...]) -> str:
     group = GROUPS.get(thousands, f"[{thousands}]")
     inner = "[0-9]{2,3}" if thousands == "," else "[0-9]{3}"  # in India, 12,34,567
-    whole = f"(?:[0-9]{{1,3}}(?:{group}{inner})*{group}[0-9]{{3}}|[0-9]+)" if thousands else "[0-9]+"
-    digits = f"(?P<digits>(?:{whole}(?:[{decimal}][0-9]+)?|[{decimal}][0-9]+)(?:[eE][+-]?[0-9]{{1,3}})?)"
+    integer = f"(?:[0-9]{{1,3}}(?:{group}{inner})*{group}[0-9]{{3}}|[0-9]+)" if thousands else "[0-9]+"
+    digits = f"(?P<digits>(?:{integer}(?:[{decimal}][0-9]+)?|[{decimal}][0-9]+)(?:[eE][+-]?[0-9]{{1,3}})?)"
     no_cents = f"(?:[{decimal}](?:--?|[\u2013\u2014]))?"  # 12,- is a price without cents
-    known = "|".join(_escaped(symbol) for symbol in sorted(symbols, key=lambda symbol: (-len(symbol), symbol)))
-    symbol = f"(?:{known})?" if known else ""
+    alternatives = "|".join(_escaped(symbol) for symbol in sorted(symbols, key=lambda symbol: (-len(symbol), symbol)))
+    symbol = f"(?:{alternatives})?" if alternatives else ""
     return (
         f"{BLANK}*{symbol}{BLANK}*(?P<open>\\()?{BLANK}*(?P<sign>{SIGN})?{BLANK}*{symbol}{BLANK}*(?P<inner>{SIGN})?{BLANK}*"
         f"{digits}{no_cents}{BLANK}*{symbol}{BLANK}*(?P<last>[-\u2212])?{BLANK}*(?P<close>\\))?{BLANK}*{symbol}{BLANK}*"
@@ -192,13 +192,13 @@ def _iso_seconds(text: str) -> float | None:
 
 def _worded_seconds(text: str) -> float | None:
     """Return the seconds of parts with units, such as 1h 20m, from the largest to the smallest."""
-    minus, rest = text.startswith("-"), text.removeprefix("-").strip()
+    minus, unsigned = text.startswith("-"), text.removeprefix("-").strip()
     total, place, before = 0.0, 0, float("inf")
-    while match := PART.match(rest, place):
+    while match := PART.match(unsigned, place):
         unit = WORDS.get(match[2])
         if unit is None or unit >= before:
             return None
         total, place, before = total + float(match[1].replace(",", ".")) * unit, match.end(), unit
-    if not place or place != len(rest):
+    if not place or place != len(unsigned):
         return None
     return -total if minus else total

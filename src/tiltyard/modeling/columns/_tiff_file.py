@@ -18,8 +18,8 @@ def is_tiff(content: bytes) -> bool:
     return content[:4] in MARKS
 
 
-def check(content: bytes, most: int) -> None:
-    """Raise ValueError unless the first image is of at most `most` pixels, in a usual compression, within the file."""
+def check(content: bytes, max_pixels: int) -> None:
+    """Raise ValueError unless the first image has at most `max_pixels`, usual compression, and lies within the file."""
     try:
         entries = _entries(content)
     except struct.error:
@@ -30,11 +30,11 @@ def check(content: bytes, most: int) -> None:
 
     width, height = first(WIDTH, 0), first(HEIGHT, 0)
     tile = first(TILE_WIDTH, 1) * first(TILE_HEIGHT, 1)
-    if not width or not height or width * height > most or tile > most:
-        raise ValueError(f"expected a TIFF file of at most {most:,} pixels; received {width}x{height}")
+    if not width or not height or width * height > max_pixels or tile > max_pixels:
+        raise ValueError(f"expected a TIFF file of at most {max_pixels:,} pixels; received {width}x{height}")
     if (compression := first(COMPRESSION, 1)) not in COMPRESSIONS:
-        known = ", ".join(dict.fromkeys(COMPRESSIONS.values()))
-        raise ValueError(f"expected a TIFF file with compression {known}; received number {compression}")
+        compressions = ", ".join(dict.fromkeys(COMPRESSIONS.values()))
+        raise ValueError(f"expected a TIFF file with compression {compressions}; received number {compression}")
     if first(SAMPLES, 1) > 4 or max(entries.get(BITS) or [1]) > 32:
         raise ValueError("expected a TIFF file of at most 4 bands of 32 bits")
     for offsets, lengths in OFFSETS.items():

@@ -79,9 +79,9 @@ class Category(CellColumn):
     def read(self, cells: Sequence[object]) -> list[object]:
         """Return every cell as text."""
         names = [None if is_missing(cell) else _cell_name(cell) for cell in cells]
-        return self._known(names) if self.na else [*names]
+        return self._with_nulls(names) if self.na else [*names]
 
-    def _known(self, names: Sequence[object]) -> list[object]:
+    def _with_nulls(self, names: Sequence[object]) -> list[object]:
         """Return the names with None for those that mean a missing value."""
         words = self.na_texts
         return [None if str(name).strip() in words else name for name in names]
@@ -93,7 +93,7 @@ class Category(CellColumn):
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Parse names; refuse one that is not in the list, unless the column has a bucket for unseen values."""
         allowed = set(self.names)
-        values = self._known(values) if self.na else values
+        values = self._with_nulls(values) if self.na else values
         for i, value in enumerate(values):
             if error := self._error(value, allowed):
                 raise RequestError(*error, f"instances[{i}].{name}")

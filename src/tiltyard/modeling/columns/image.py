@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import io
 import struct
 import warnings
@@ -38,6 +39,15 @@ DEFECTS = (AssertionError, AttributeError, LookupError, TypeError, struct.error)
 UNIQUE = Expectation(
     expectation="expect_column_values_to_be_unique", severity="warning", arguments={"column": "digest"}
 )
+
+
+@functools.cache
+def _ignore_warnings() -> None:
+    """Ignore Pillow's warnings about odd entries of files.
+
+    Once for the process: `warnings.catch_warnings` around each file would race between threads.
+    """
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 class Image(Column):
@@ -118,14 +128,13 @@ class Image(Column):
     def _pixels(self, content: bytes, scans: int, orientation: int) -> Array:
         from PIL import Image as Pillow
 
+        _ignore_warnings()
         size = (self.width, self.height)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # about odd entries of TIFF
-            file = Pillow.open(io.BytesIO(content), formats=FORMATS)
-            width, height = (file.height, file.width) if orientation > 4 else (file.width, file.height)
-            self._check_size(width, height)
-            deadline.check(width * height * (PIXEL + scans * SCAN))  # a small file may have many pixels
-            image = turned(eight_bits(file), orientation).convert(MODES[self.channels])
+        file = Pillow.open(io.BytesIO(content), formats=FORMATS)
+        width, height = (file.height, file.width) if orientation > 4 else (file.width, file.height)
+        self._check_size(width, height)
+        deadline.check(width * height * (PIXEL + scans * SCAN))  # a small file may have many pixels
+        image = turned(eight_bits(file), orientation).convert(MODES[self.channels])
         if image.size != size:  # integer arithmetic: the same result on every machine
             image = image.resize(size, Pillow.Resampling.BILINEAR)
         return np.asarray(image, dtype=np.float32)

@@ -86,7 +86,9 @@ class Number(CellColumn):
     def read(self, cells: Sequence[object]) -> list[object]:
         """Return cells as numbers where they can be read as such."""
         if self.na or self.written:
-            return self._known([self._from_text(cell) if isinstance(cell, str) else _number(cell) for cell in cells])
+            return self._with_nulls(
+                [self._from_text(cell) if isinstance(cell, str) else _number(cell) for cell in cells]
+            )
         if set(map(type, cells)) == {float}:  # a column without text: ten times faster
             return [None if cell != cell else cell for cell in cells]  # noqa: PLR0124 - NaN
         return [cell if type(cell) is int else _number(cell) for cell in cells]
@@ -101,7 +103,7 @@ class Number(CellColumn):
         number = self.written.read(bare)
         return text if number is None else number
 
-    def _known(self, values: Sequence[object]) -> list[object]:
+    def _with_nulls(self, values: Sequence[object]) -> list[object]:
         """Return the values with None for the numbers that mean a missing value."""
         codes = set(self.na_numbers)
         return [None if type(value) in (int, float) and value in codes else value for value in values]
@@ -129,7 +131,7 @@ class Number(CellColumn):
         """Convert the texts of a request that are written as in a file, if not all cells of a file are numbers."""
         if (self.written or self.na or self.missing == "median") and any(type(value) is str for value in values):
             values = [self._from_text(value) if isinstance(value, str) else value for value in values]
-        return self._known(values) if self.na else values
+        return self._with_nulls(values) if self.na else values
 
     def facts_of_cells(self, cells: pd.Series) -> pd.Series:
         """Return numbers unchanged, except those that mean a missing value."""
@@ -157,8 +159,8 @@ class Number(CellColumn):
         assert self.written  # noqa: S101 - for the type checker: callers test it
         words = pa.array(sorted({"", *self.na_texts, *MISSING}), pa.string())
         bare = pc.utf8_trim_whitespace(cells)
-        known = pc.if_else(pc.is_in(bare, words), None, bare)
-        numbers = self.written.read_arrow(known)
+        present = pc.if_else(pc.is_in(bare, words), None, bare)
+        numbers = self.written.read_arrow(present)
         return None if numbers is None else self._without_codes(numbers)
 
     def _without_codes(self, numbers: Array) -> Array:

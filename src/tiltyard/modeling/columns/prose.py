@@ -62,9 +62,9 @@ class Prose(Column):
         text = clean(options["prompt"].encode("utf-8", "replace").decode())[-self.length :]
         if not text:
             raise RequestError("no_words", "expected a prompt of at least one character", field)
-        length = _number(options.get("length", 200), (1, LONGEST), f"{field}.length", whole=True)
+        length = _number(options.get("length", 200), (1, LONGEST), f"{field}.length", integer=True)
         temperature = _number(options.get("temperature", 0.7), (0, 10), f"{field}.temperature")
-        seed = _number(options.get("seed", 0), (0, 2**31), f"{field}.seed", whole=True)
+        seed = _number(options.get("seed", 0), (0, 2**31), f"{field}.seed", integer=True)
         return text, int(length), float(temperature), int(seed)
 
     def fit(self, values: Array) -> Fitted:
@@ -114,9 +114,11 @@ def ids(texts: Array, vocabulary: dict[str, int], length: int) -> Array:
     return encoded
 
 
-def _number(value: object, bounds: tuple[float, float], field: str, *, whole: bool = False) -> float:
-    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-        raise RequestError("wrong_type", f"expected a {'whole ' * whole}number; received {format_value(value)}", field)
+def _number(value: object, bounds: tuple[float, float], field: str, *, integer: bool = False) -> float:
+    if isinstance(value, bool) or not isinstance(value, int if integer else int | float):
+        raise RequestError(
+            "wrong_type", f"expected a {'whole ' * integer}number; received {format_value(value)}", field
+        )
     if not bounds[0] <= value <= bounds[1]:  # NaN is refused here too
         raise RequestError(
             "out_of_bounds", f"expected {bounds[0]} to {bounds[1]}; received {format_value(value)}", field

@@ -69,8 +69,8 @@ class Text(Column):
 
     def seconds(self, values: Sequence[object]) -> float:
         """Estimate the seconds to parse texts; composed characters take longest."""
-        each = 1e-5 if self.by == "ngrams" else 2e-6
-        return each * sum(3 + len(value) for value in values if isinstance(value, str))
+        seconds_per_word = 1e-5 if self.by == "ngrams" else 2e-6
+        return seconds_per_word * sum(3 + len(value) for value in values if isinstance(value, str))
 
     def parse(self, values: Sequence[object], name: str) -> Array:
         """Parse texts to the words that the model reads, joined by blanks, in UTF-8."""
@@ -91,8 +91,8 @@ class Text(Column):
             cleaned = CONTROL.sub(" ", text).strip()
             return [*(cleaned[: self.length] if self.keep == "first" else cleaned[-self.length :]).strip()]
         if len(text) <= SHORT:  # all words at once, which is three times as fast
-            whole = TOKEN.findall(text)
-            return whole[: self.length] if self.keep == "first" else whole[-self.length :]
+            tokens = TOKEN.findall(text)
+            return tokens[: self.length] if self.keep == "first" else tokens[-self.length :]
         words = (match[0] for match in TOKEN.finditer(text))
         return [*(islice(words, self.length) if self.keep == "first" else deque(words, self.length))]
 

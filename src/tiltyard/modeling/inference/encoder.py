@@ -49,10 +49,10 @@ class Encoder:
         target: Target,
         column: Callable[[str], Iterable[Cells]],
         truth: Array,
-        each: Callable[[Callable[[str], Fitted], Iterable[str]], Iterable[Fitted]] = map,
+        map_columns: Callable[[Callable[[str], Fitted], Iterable[str]], Iterable[Fitted]] = map,
     ) -> Encoder:
-        """Fit an encoder to training rows that come one column at a time, in chunks; `each` may use threads."""
-        fitted = each(lambda name: _fit(self.columns[name], column(name), name), self.columns)
+        """Fit an encoder to training rows that come one column at a time, in chunks; `map_columns` may use threads."""
+        fitted = map_columns(lambda name: _fit(self.columns[name], column(name), name), self.columns)
         fitted_columns = dict(zip(self.columns, fitted, strict=True))
         return replace(self, fitted=fitted_columns, target=self.problem.fit(target, truth))
 

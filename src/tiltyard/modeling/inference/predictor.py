@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from tiltyard import files, threads
+from tiltyard import files
 from tiltyard.arrays import Array, Rows, row_count, take_rows
 from tiltyard.errors import RegistryError, TrainingError
 from tiltyard.modeling import deadline
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.runtime import threads
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -15,10 +15,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from tiltyard import threads
 from tiltyard.arrays import Array
 from tiltyard.modeling.metrics.base import Metric
 from tiltyard.modeling.metrics.dependence import LEAST_UNITS, Blocks, Dependence
+from tiltyard.runtime import threads
 
 RESAMPLES = 1000
 MIN_TAIL = 10  # resamples needed beyond a quantile to estimate it
@@ -83,8 +83,10 @@ class Bootstrap:
             blocks = self.dependence.blocks(lambda places: np.array([*scores(places).values()]))
             return self._of_blocks(blocks).intervals(scores)
         drawn = self._of_resamples(scores)
-        whole = scores(np.arange(self.rows)) if self.rows > DRAWN else {}
-        return {name: self._between([some[name] for some in drawn], whole.get(name, 0.0)) for name in drawn[0]}
+        full_scores = scores(np.arange(self.rows)) if self.rows > DRAWN else {}
+        return {
+            name: self._between([sample[name] for sample in drawn], full_scores.get(name, 0.0)) for name in drawn[0]
+        }
 
     def gain(
         self,
@@ -100,10 +102,10 @@ class Bootstrap:
         """
 
         def of_rows(places: Array) -> float:
-            return metric.gain(score(new, places), other(old, places))
+            return metric.gain(score(new, places), old_score(old, places))
 
-        other, everything = score_of_old or score, np.arange(self.rows)
-        values = score(new, everything), other(old, everything)
+        old_score, everything = score_of_old or score, np.arange(self.rows)
+        values = score(new, everything), old_score(old, everything)
         gain = metric.gain(*values)
         if self.dependence:
             blocks = self.dependence.blocks(lambda places: np.array([of_rows(places)]))
@@ -123,13 +125,15 @@ class Bootstrap:
         for _ in range(RESAMPLES):
             yield generator.integers(0, self.rows, min(self.rows, DRAWN))
 
-    def _between(self, values: list[float], whole: float, ends: Callable[[Array], Interval] | None = None) -> Interval:
-        """Return the equal-tailed interval; `whole` is the value on all rows."""
+    def _between(
+        self, values: list[float], full_value: float, ends: Callable[[Array], Interval] | None = None
+    ) -> Interval:
+        """Return the equal-tailed interval; `full_value` is the value on all rows."""
         low, high = (ends or self._ends)(np.asarray(values, dtype=np.float64))
         if self.rows <= DRAWN:
             return low, high
         shrunk = math.sqrt(DRAWN / self.rows)
-        return whole + (low - whole) * shrunk, whole + (high - whole) * shrunk
+        return full_value + (low - full_value) * shrunk, full_value + (high - full_value) * shrunk
 
     def _ends(self, values: Array) -> Interval:
         """Return quantiles; in the far tails, those of a normal distribution fitted to the resamples."""
@@ -153,7 +157,7 @@ class BlockBootstrap:
         if not self.blocks.degrees:
             return dict.fromkeys(scores(self.blocks.order), UNKNOWN)
         drawn = self._of_resamples(scores)
-        return {name: _ends(np.array([some[name] for some in drawn]), *self._tail()) for name in drawn[0]}
+        return {name: _ends(np.array([sample[name] for sample in drawn]), *self._tail()) for name in drawn[0]}
 
     def around(self, value: Callable[[Array], float]) -> Interval:
         """Return the interval of a gain that `value` computes from row indices."""

@@ -80,7 +80,7 @@ class Blocks:
         """Return the factor of a standard deviation of resamples, which is too small where blocks are few."""
         return math.sqrt(self.independent / self.degrees)
 
-    def resamples(self, seed: int, count: int, most: int) -> Iterator[Array]:
+    def resamples(self, seed: int, count: int, max_rows: int) -> Iterator[Array]:
         """Yield row indices of blocks that are drawn with replacement; of many rows, a random part."""
         generator = np.random.default_rng(seed)
         starts_needed = math.ceil(self.units / self.length)
@@ -88,7 +88,7 @@ class Blocks:
             starts = generator.integers(0, self.units, starts_needed)
             drawn = ((starts[:, None] + np.arange(self.length)) % self.units).ravel()[: self.units]
             rows = self._rows(drawn)
-            yield rows if len(rows) <= most else rows[generator.integers(0, len(rows), most)]
+            yield rows if len(rows) <= max_rows else rows[generator.integers(0, len(rows), max_rows)]
 
     def left_out(self, influence: Callable[[Array], Array]) -> Array:
         """Return for each unit the values without it, on rows spread over all units."""
@@ -138,11 +138,11 @@ def politis_white(values: Array) -> float:
     rows = len(values)
     longest = min(3 * math.sqrt(rows), rows / 3)
     beyond = max(5, math.ceil(math.sqrt(math.log10(rows))))
-    most = min(math.ceil(math.sqrt(rows)) + beyond, rows - 1)
-    covariance = _covariances(values, min(2 * most, rows - 1))
+    max_lag = min(math.ceil(math.sqrt(rows)) + beyond, rows - 1)
+    covariance = _covariances(values, min(2 * max_lag, rows - 1))
     if not covariance[0] > 0:
         return 1.0
-    lags = 2 * _last_lag(covariance / covariance[0], rows, most, beyond)
+    lags = 2 * _last_lag(covariance / covariance[0], rows, max_lag, beyond)
     if lags == 0:
         return 1.0
     lag = np.arange(1, min(lags, len(covariance) - 1) + 1)
@@ -154,18 +154,18 @@ def politis_white(values: Array) -> float:
     return float(np.clip((1.5 * (slope / spectrum) ** 2 * rows) ** (1 / 3), 1, longest))
 
 
-def _last_lag(correlation: Array, rows: int, most: int, beyond: int) -> int:
+def _last_lag(correlation: Array, rows: int, max_lag: int, beyond: int) -> int:
     """Return the lag after which several autocorrelations in a row are not significant."""
-    large = np.abs(correlation[1 : most + 1]) >= 2 * math.sqrt(math.log10(rows) / rows)
+    large = np.abs(correlation[1 : max_lag + 1]) >= 2 * math.sqrt(math.log10(rows) / rows)
     for lag in range(max(len(large) - beyond, 0) + 1):
         if not large[lag : lag + beyond].any():
             return lag
-    return most
+    return max_lag
 
 
 def _covariances(values: Array, lags: int) -> Array:
     """Return the autocovariances up to a lag."""
     centred = values - values.mean()
     spectrum = np.fft.rfft(centred, 2 * len(values))
-    found: Array = np.fft.irfft(np.abs(spectrum) ** 2)[: lags + 1] / len(values)
-    return found
+    covariances: Array = np.fft.irfft(np.abs(spectrum) ** 2)[: lags + 1] / len(values)
+    return covariances

@@ -55,9 +55,9 @@ def counted(old: Array, new: Array) -> tuple[Array, Array]:
     old_counts, new_counts = (np.bincount(sample, minlength=len(names)) for sample in samples)
     ranked = np.argsort(-(old_counts + new_counts), kind="stable")[:MAX_NAMES]
     frequent = ranked[(old_counts + new_counts)[ranked] >= MIN_COUNT]
-    rest = [int(counts.sum() - counts[frequent].sum()) for counts in (old_counts, new_counts)]
-    if sum(rest):
-        return np.append(old_counts[frequent], rest[0]), np.append(new_counts[frequent], rest[1])
+    rare = [int(counts.sum() - counts[frequent].sum()) for counts in (old_counts, new_counts)]
+    if sum(rare):
+        return np.append(old_counts[frequent], rare[0]), np.append(new_counts[frequent], rare[1])
     return old_counts[frequent], new_counts[frequent]
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from tiltyard import threads
 from tiltyard.arrays import Array
 from tiltyard.modeling.metrics import scores
 from tiltyard.modeling.problems.classification import labels as decided
+from tiltyard.runtime import threads
 
 POSITION_MASK = np.uint64(0xFFFFFFFF)  # the lower half of a key: the position of a row
 HALF_BITS = np.uint64(32)  # bits of half a key

@@ -29,8 +29,8 @@ class Predictions:
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as arrays:
             threshold = float(arrays["threshold"]) if "threshold" in arrays else None
-            kept = {name: arrays[name] for name in ARRAYS}
-            return cls(**kept, classes=classes, threshold=threshold, target=target)
+            stored = {name: arrays[name] for name in ARRAYS}
+            return cls(**stored, classes=classes, threshold=threshold, target=target)
 
     def save(self, path: Path) -> None:
         """Write the arrays; NumPy's zip has no timestamps, so the same predictions give the same bytes."""

@@ -33,9 +33,9 @@ def histograms(pixels: Any, ops: Any = np, *, places: bool = False) -> Any:
     return ops.concatenate([counts(pixels, ops), *([counts_by_place(pixels, ops)] if places else [])], axis=-1)
 
 
-def _within(pixels: Any, most: int, ops: Any) -> Any:
+def _within(pixels: Any, max_side: int, ops: Any) -> Any:
     """Return images whose sides have at most so many pixels, reduced by a whole number: it bounds time and memory."""
-    factor = -(-max(pixels.shape[1:3]) // most)
+    factor = -(-max(pixels.shape[1:3]) // max_side)
     if factor == 1:
         return pixels
     return ops.stack([_reduced(pixels[..., channel], factor, ops) for channel in range(pixels.shape[3])], axis=-1)
@@ -112,10 +112,10 @@ def _edges(grey: Any, ops: Any) -> tuple[Any, list[Any]]:
 def _textures(grey: Any, ops: Any) -> Any:
     """Return the strength of edges by orientation, and the histogram of their strength."""
     strength, responses = _edges(grey, ops)
-    whole = ops.stack([ops.mean(response, axis=(1, 2)) for response in responses], axis=-1)
-    shares = whole / (ops.sum(whole, axis=-1, keepdims=True) + TINY)
+    means = ops.stack([ops.mean(response, axis=(1, 2)) for response in responses], axis=-1)
+    shares = means / (ops.sum(means, axis=-1, keepdims=True) + TINY)
     roots = ops.sqrt(ops.minimum(strength, 1.0))  # weak edges are most: their bins are narrower
-    return ops.concatenate([ops.sqrt(whole + TINY), ops.sqrt(shares + TINY), _levels(roots, STRENGTHS, ops)], axis=-1)
+    return ops.concatenate([ops.sqrt(means + TINY), ops.sqrt(shares + TINY), _levels(roots, STRENGTHS, ops)], axis=-1)
 
 
 def _local_edges(grey: Any, cells: tuple[int, int], ops: Any) -> Any:

@@ -106,8 +106,8 @@ class TableLayers(Model):
 
         if self.members == 1:
             return super().head(x, units, activation)
-        own = layers.EinsumDense("bkd,kdu->bku", (self.members, units), bias_axes="ku", dtype="float32")
-        outputs = layers.Activation(activation, dtype="float32", name=MEMBERS)(own(x))
+        member_layer = layers.EinsumDense("bkd,kdu->bku", (self.members, units), bias_axes="ku", dtype="float32")
+        outputs = layers.Activation(activation, dtype="float32", name=MEMBERS)(member_layer(x))
         return layers.GlobalAveragePooling1D(dtype="float32", name="output")(outputs)
 
     def _active(self, x: keras.KerasTensor) -> keras.KerasTensor:

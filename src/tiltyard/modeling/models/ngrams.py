@@ -37,8 +37,8 @@ class Ngrams(Model):
         self._idf = self._idf or [(0.0, 0.0), *[(1.0, 0.0)] * (vocabulary_size - 1)]
         if not self.dropout:
             return features
-        kept = ops.stop_gradient(layers.Dropout(self.dropout)(ops.ones_like(features)))
-        return ops.where(kept > 0, features, 0.0)
+        mask = ops.stop_gradient(layers.Dropout(self.dropout)(ops.ones_like(features)))
+        return ops.where(mask > 0, features, 0.0)
 
     def head(self, x: keras.KerasTensor, units: int, activation: str) -> keras.KerasTensor:
         """Sum the weights of the n-grams; the output layer adds the bias, and begins as the identity."""

@@ -48,9 +48,11 @@ class Transfer(DenseLayers):
         if not isinstance(base, dict):
             return base
         families = {name: plugins.load("models", name) for name in plugins.names("models")}
-        known = [name for name, model in families.items() if "image" in model.modalities and model.trained_by_epochs]
-        if base.get("family") not in known or base["family"] == "transfer":
-            expected = ", ".join(name for name in known if name != "transfer")
+        family_names = [
+            name for name, model in families.items() if "image" in model.modalities and model.trained_by_epochs
+        ]
+        if base.get("family") not in family_names or base["family"] == "transfer":
+            expected = ", ".join(name for name in family_names if name != "transfer")
             raise ValueError(f"expected the family {expected}; received {base.get('family')}")
         return plugins.load("models", base["family"]).model_validate(base)
 

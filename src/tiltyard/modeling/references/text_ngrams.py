@@ -31,7 +31,7 @@ class TextNgrams(Reference):
         super().__init__(subject)
         name, column = next(iter(subject.encoder.columns.items()))
         self.column, self.fitted = column, subject.encoder.fitted[name]
-        self.own: Fitted | None = None  # the n-grams of known words, for a task that reads words or characters
+        self.refitted: Fitted | None = None  # the n-grams of known words, for a task that reads words or characters
 
     def applies(self, width: int) -> bool:
         """Whether it can be fitted: not to texts to be translated."""
@@ -40,7 +40,7 @@ class TextNgrams(Reference):
     def fit(self, features: Array, truth: Array) -> None:
         """Fit it to training rows."""
         if not self._reads_ngrams:
-            self.own = self._ngram_column.fit(self._texts(features))
+            self.refitted = self._ngram_column.fit(self._texts(features))
         subject = self.subject
         derived, targets = self.derived(features), subject.targets(truth)
         self.weights, self.bias = fit_linear(derived, targets, subject.units, subject.weights(truth), STRENGTH)
@@ -52,17 +52,17 @@ class TextNgrams(Reference):
     @property
     def idf(self) -> Array:
         """The two weights of each id before normalisation."""
-        return np.array(self._ngram_column.token_weights(self.own or self.fitted), dtype=np.float32)
+        return np.array(self._ngram_column.token_weights(self.refitted or self.fitted), dtype=np.float32)
 
     def derived(self, features: Array) -> Any:
         """Return a sparse matrix with a column for each id."""
         from scipy.sparse import csr_matrix
 
-        ids = features if self._reads_ngrams else self._ngram_column.encode(self._texts(features), self.own or {})
+        ids = features if self._reads_ngrams else self._ngram_column.encode(self._texts(features), self.refitted or {})
         ids, idf = ids.astype(np.int64), self.idf
-        there, values = ids != PAD, normalised(idf[ids])
-        ends = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
-        return csr_matrix((values[there], ids[there], ends), shape=(len(ids), len(idf)))
+        present, values = ids != PAD, normalised(idf[ids])
+        ends = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
+        return csr_matrix((values[present], ids[present], ends), shape=(len(ids), len(idf)))
 
     @property
     def _reads_ngrams(self) -> bool:
@@ -75,10 +75,10 @@ class TextNgrams(Reference):
 
     def _texts(self, features: Array) -> Array:
         """Return the known words of encoded texts, joined as the column joins them."""
-        known = {place: word for word, place in self.fitted["ids"].items()}
+        words = {place: word for word, place in self.fitted["ids"].items()}
         glue = "" if getattr(self.column, "by", "") == "characters" else " "
         rows = features.astype(np.int64).tolist()
-        return np.array([glue.join(known[place] for place in row if place > UNKNOWN).encode() for row in rows])
+        return np.array([glue.join(words[place] for place in row if place > UNKNOWN).encode() for row in rows])
 
 
 def normalised(idf: Array) -> Array:

@@ -95,12 +95,12 @@ def _distinct(cells: pa.Array, facts: Callable[[pa.Array], pd.Series[Any]]) -> D
 def _bounds(cells: pa.Array, facts: Callable[[pa.Array], pd.Series[Any]]) -> BoundsOfFacts | None:
     import pyarrow as pa
 
-    known = (cells.drop_null() if cells.null_count else cells).to_numpy()
-    if len(known) and np.isnan(known.min()):  # a NaN counts as missing
-        known = known[~np.isnan(known)]
-    if not len(known):
+    present = (cells.drop_null() if cells.null_count else cells).to_numpy()
+    if len(present) and np.isnan(present.min()):  # a NaN counts as missing
+        present = present[~np.isnan(present)]
+    if not len(present):
         return None
-    extremes = facts(pa.array([known.min(), known.max()], cells.type))
+    extremes = facts(pa.array([present.min(), present.max()], cells.type))
     if extremes.isna().any():  # a number that means a missing value hides the true end
         return None
-    return BoundsOfFacts(extremes, len(cells) - len(known))
+    return BoundsOfFacts(extremes, len(cells) - len(present))

@@ -20,17 +20,21 @@ TOLERANCE = 0.01  # of a step: how far a time may be from the grid
 def fill(part: pd.DataFrame, times: pd.Series[float], column: Series, names: list[str]) -> pd.DataFrame:
     """Return the rows of one series at all time steps, with values filled; the column `_time` holds the times."""
     place, size = _grid(times, column.order or "")
-    whole = part.iloc[np.searchsorted(place, np.arange(size), side="right") - 1].reset_index(drop=True)
+    complete = part.iloc[np.searchsorted(place, np.arange(size), side="right") - 1].reset_index(drop=True)
     inserted = ~np.isin(np.arange(size), place)
-    whole.loc[inserted, names] = np.nan
+    complete.loc[inserted, names] = np.nan
     step = (times.iloc[-1] - times.iloc[0]) / max(1, size - 1)
-    whole["_time"] = times.iloc[0] + step * np.arange(size)
-    filled = whole[names].ffill() if column.gaps == "forward" else whole[names].interpolate(limit_area="inside").ffill()
+    complete["_time"] = times.iloc[0] + step * np.arange(size)
+    filled = (
+        complete[names].ffill()
+        if column.gaps == "forward"
+        else complete[names].interpolate(limit_area="inside").ffill()
+    )
     if filled.isna().any().any():
         name = str(filled.columns[filled.isna().any()][0])
         raise DataError(f"{name}: expected a value in the first row, to fill gaps after it; it is missing")
-    whole[names] = filled
-    return whole
+    complete[names] = filled
+    return complete
 
 
 def _grid(times: pd.Series[float], order: str) -> tuple[Array, int]:
@@ -59,10 +63,10 @@ def joined(frame: pd.DataFrame, parts: list[pd.DataFrame], column: Series) -> pd
     """Return all series as one table, and note among its repairs how much was filled."""
     import pandas as pd
 
-    whole = pd.concat(parts, ignore_index=True)
-    if added := len(whole) - len(frame):
+    table = pd.concat(parts, ignore_index=True)
+    if added := len(table) - len(frame):
         way = "the value before" if column.gaps == "forward" else "values on a line"
-        whole.attrs["repairs"] = [*frame.attrs.get("repairs", []), f"{added:,} missing time steps filled with {way}"]
+        table.attrs["repairs"] = [*frame.attrs.get("repairs", []), f"{added:,} missing time steps filled with {way}"]
     else:
-        whole.attrs["repairs"] = frame.attrs.get("repairs", [])
-    return whole
+        table.attrs["repairs"] = frame.attrs.get("repairs", [])
+    return table

@@ -12,6 +12,7 @@ from tiltyard.arrays import Array, ParsedRows, Rows, decoded
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.errors import DataError
+from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.preparation.modalities import _fact_parts
 from tiltyard.preparation.modalities._fact_parts import FactPart
 from tiltyard.preparation.modalities.base import (
@@ -77,10 +78,10 @@ class Table(Modality):
         table = self._table(task, folder)
         self.dropped = self.rows_read = 0
         for start, part in table.tables([*task.columns, task.target.column], CHUNK_ROWS):
-            known = _known(task, part)
-            self.dropped, self.rows_read = self.dropped + int((~known).sum()), self.rows_read + len(known)
-            if known.any():
-                yield _parsed(task, table, part, start, known)
+            has_target = _has_target(task, part)
+            self.dropped, self.rows_read = self.dropped + int((~has_target).sum()), self.rows_read + len(has_target)
+            if has_target.any():
+                yield _parsed(task, table, part, start, has_target)
         if self.dropped > task.target.drop_missing * self.rows_read:
             expected = (
                 f"expected a target ({task.target.column}) in at least {1 - task.target.drop_missing:.0%} of the rows"
@@ -103,7 +104,7 @@ class Table(Modality):
         names = [name, task.target.column]
         parts = table.tables(names, CHUNK_ROWS)
         cells: pd.Series[Any] = pd.concat(
-            [table.frame(part.select([name]), start)[name][_known(task, part)] for start, part in parts]
+            [table.frame(part.select([name]), start)[name][_has_target(task, part)] for start, part in parts]
         )
         return cells
 
@@ -114,23 +115,27 @@ class Table(Modality):
         return table
 
 
-def _known(task: Task, part: pa.Table) -> Array:
-    """Return which rows have a target."""
+def _has_target(task: Task, part: pa.Table) -> Array:
+    """Return which rows have a target; a cell without labels is one, if there may be any number of them."""
     import pyarrow.compute as pc
     from pyarrow import types
 
+    if task.problem == "multilabel":
+        return np.ones(len(part), dtype=bool)
     cells = part[task.target.column]
-    known: Array = cells.is_valid().to_numpy()
+    has_target: Array = cells.is_valid().to_numpy()
     if types.is_string(cells.type) and cells.null_count < len(cells):
-        known = known & pc.not_equal(pc.utf8_trim_whitespace(cells), "").fill_null(fill_value=False).to_numpy()
-    return known
+        has_target = (
+            has_target & pc.not_equal(pc.utf8_trim_whitespace(cells), "").fill_null(fill_value=False).to_numpy()
+        )
+    return has_target
 
 
 def _parsed(
-    task: Task, table: table_reader.TableFile, part: pa.Table, start: int, known: Array
+    task: Task, table: table_reader.TableFile, part: pa.Table, start: int, has_target: Array
 ) -> tuple[ParsedRows, Array]:
     """Parse rows by column in Arrow; where that is not possible, in pandas."""
-    chosen = None if known.all() else known
+    chosen = None if has_target.all() else has_target
 
     def arrow(name: str) -> pa.Array | None:
         if part[name].nbytes >= MAX_ARROW_BYTES:
@@ -166,9 +171,22 @@ def _parsed_facts(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
 def _target_facts(task: Task, cells: pd.Series[Any]) -> pd.Series[Any]:
     import pandas as pd
 
+    if task.problem == "multilabel":
+        return _one_label(task, cells)
     if _target_is_text(task):
         return cells.map(str, na_action="ignore")
     return task.target.number.facts_of_cells(cells) if task.target.written else pd.to_numeric(cells, errors="coerce")
+
+
+def _one_label(task: Task, cells: pd.Series[Any]) -> pd.Series[Any]:
+    """Return one label of each cell: the first that the task does not name, if there is any; missing if it has none."""
+    known = {*task.labels}
+
+    def first(cell: object) -> str | None:
+        labels = sorted(labels_of(cell, task.target.separator), key=known.__contains__)
+        return labels[0] if labels else None
+
+    return cells.map({cell: first(cell) for cell in cells.unique()}).astype(object)
 
 
 def _text_columns(task: Task) -> list[str]:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 
-from tiltyard import files, processes
+from tiltyard import files
 from tiltyard.errors import TiltyardError
+from tiltyard.runtime import processes
 from tiltyard.serving.http.app import create_app
 from tiltyard.serving.http.fast_protocol import FastPathProtocol
 from tiltyard.serving.http.last_good import LastGood

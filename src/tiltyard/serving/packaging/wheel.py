@@ -11,7 +11,8 @@ from pathlib import Path
 import tiltyard
 
 SOURCE = Path(tiltyard.__file__).parent
-PACKAGES = ("data", "explain", "modeling", "registry", "serving")  # and the files at the root
+PACKAGES = ("data", "explain", "modeling", "registry", "runtime", "serving")  # and the files at the root
+LEFT_OUT = "serving/packaging"  # it builds Bentos, and no service imports it
 TAG = "py3-none-any"
 FILE_DATE = (1980, 1, 1, 0, 0, 0)  # of each file, so that the same code gives the same bytes
 
@@ -33,17 +34,17 @@ def write(folder: Path) -> Path:
     files[f"{dist_info}/RECORD"] = _record(files) + f"{dist_info}/RECORD,,\n".encode()
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"tiltyard-{version}-{TAG}.whl"
-    with zipfile.ZipFile(target, "w", compresslevel=9) as wheel:
+    with zipfile.ZipFile(target, "w") as wheel:
         for name, content in files.items():
-            wheel.writestr(_entry(name), content, zipfile.ZIP_DEFLATED)
+            wheel.writestr(_entry(name), content, zipfile.ZIP_DEFLATED, compresslevel=9)
     return target
 
 
 def _files() -> list[Path]:
-    """Return the files at the root and in the packages, without caches and hidden files."""
+    """Return the files at the root and in the packages, without those left out, caches and hidden files."""
     package_paths = (path for name in PACKAGES for path in (SOURCE / name).rglob("*"))
     paths = (path for path in (*SOURCE.glob("*"), *package_paths) if path.is_file())
-    parts = {path: path.relative_to(SOURCE).parts for path in paths}
+    parts = {path: path.relative_to(SOURCE).parts for path in paths if SOURCE / LEFT_OUT not in path.parents}
     return sorted(path for path in parts if not any(part.startswith((".", "__pycache__")) for part in parts[path]))
 
 

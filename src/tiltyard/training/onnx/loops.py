@@ -32,14 +32,14 @@ def ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """Return the nodes that the outputs need, in topological order."""
     makers = {name: node for node in graph.node for name in node.output}
     order: list[onnx.NodeProto] = []
-    seen: set[str] = set()
+    visited: set[str] = set()
     todo = [(makers[value.name], False) for value in reversed(graph.output) if value.name in makers]
     while todo:
         node, ready = todo.pop()
         if ready:
             order.append(node)
-        elif node.output[0] not in seen:
-            seen.add(node.output[0])
+        elif node.output[0] not in visited:
+            visited.add(node.output[0])
             todo.append((node, True))
             todo.extend((makers[name], False) for name in reversed(needs(node)) if name in makers)
     return order

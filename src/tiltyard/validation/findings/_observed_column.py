@@ -39,7 +39,7 @@ class ObservedColumn:
         return np.fromiter((is_missing(cell) for cell in self.cells), dtype=bool, count=len(self.cells))
 
     @property
-    def known(self) -> Array:
+    def present(self) -> Array:
         """The values that are not missing."""
         return self.parsed[~is_missing_value(self.parsed)]
 

@@ -40,8 +40,8 @@ def repeated(key: Array) -> Array:
 def _is_continuous(values: Array) -> bool:
     if values.dtype.kind != "f" or len(values) < 20:
         return False
-    known = values[~np.isnan(values)]
-    return bool(len(known)) and len(np.unique(known)) > MIN_DISTINCT * len(known)
+    present = values[~np.isnan(values)]
+    return bool(len(present)) and len(np.unique(present)) > MIN_DISTINCT * len(present)
 
 
 def _rounded(values: Array, offset: float) -> Array:

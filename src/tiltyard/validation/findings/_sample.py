@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiltyard import threads
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.preparation.array_file import MAX_SAMPLED_ROWS
 from tiltyard.preparation.modalities.base import Modality
+from tiltyard.runtime import threads
 from tiltyard.validation.findings._whole_file import CellCounts, counted, row_hashes
 
 if TYPE_CHECKING:

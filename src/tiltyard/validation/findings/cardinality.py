@@ -24,21 +24,20 @@ class Cardinality(Finding):
     def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Count names, and the rows whose names are not learned."""
         for name, column in subject.columns.items():
-            known = column.known
-            if not isinstance(column.column, Category) or not len(known):
+            present = column.present
+            if not isinstance(column.column, Category) or not len(present):
                 continue
-            counts = np.sort(np.unique(known, return_counts=True)[1])[::-1]
+            counts = np.sort(np.unique(present, return_counts=True)[1])[::-1]
             learned = column.column.top or USUAL
             unlearned = int(counts[learned:].sum()) if column.column.values is None else 0
-            if len(counts) > USUAL and len(counts) * MIN_ROWS_PER_NAME > len(known):
-                text = (
-                    f"{len(counts):,} names in {len(known):,} rows; expected at least {MIN_ROWS_PER_NAME} rows for each"
-                )
+            if len(counts) > USUAL and len(counts) * MIN_ROWS_PER_NAME > len(present):
+                expected = f"expected at least {MIN_ROWS_PER_NAME} rows for each"
+                text = f"{len(counts):,} names in {len(present):,} rows; {expected}"
                 yield self.found(
                     "warning", name, text, f"{removal_advice(subject, name)}, or group its names in the source"
                 )
-            elif unlearned > MAX_UNLEARNED * len(known):
-                text = f"{share(unlearned, len(known))} rows hold none of the {learned} names that are learned"
+            elif unlearned > MAX_UNLEARNED * len(present):
+                text = f"{share(unlearned, len(present))} rows hold none of the {learned} names that are learned"
                 advice = f"raise columns.{name}.top, or " if learned < MOST else ""
                 hint = f"{advice}group its names in the source"
                 yield self.found("note", name, f"{text}; expected at most {MAX_UNLEARNED:.0%}", hint)

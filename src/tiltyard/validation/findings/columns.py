@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from typing import ClassVar
 
+from tiltyard.suggestions import similar_names
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import MAX_LISTED, Finding, Found, join_first
 
@@ -33,8 +33,6 @@ class Columns(Finding):
             yield self.found("critical", "", text, "see whether this is the right file, and has a header")
             return
         for name in missing:
-            similar = difflib.get_close_matches(
-                name, [candidate for candidate in present if candidate not in expected], n=1
-            )
+            similar = similar_names(name, [candidate for candidate in present if candidate not in expected])
             hint = f"is it the column {similar[0]}? rename it" if similar else "add it to the data"
             yield self.found("critical", name, f"no such column; expected it {among}", hint)

@@ -23,10 +23,10 @@ class Constant(Finding):
     def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Count the most frequent value."""
         for name, column in subject.columns.items():
-            known, rows = column.known, len(column.parsed)
-            if not len(known) or rows < MIN_ROWS:
+            present, rows = column.present, len(column.parsed)
+            if not len(present) or rows < MIN_ROWS:
                 continue
-            values, counts = np.unique(known, return_counts=True)
+            values, counts = np.unique(present, return_counts=True)
             value, count = format_value(values[counts.argmax()].item()), int(counts.max())
             if len(values) == 1 and count == rows:
                 text = f"always {value} in {rows:,} rows; expected at least two values"

@@ -40,12 +40,12 @@ class FutureLeak(Finding):
 
     def _split(self, subject: CheckedData, date_columns: dict[str, Array]) -> Iterator[Found]:
         """Report the column of dates whose order the rows follow most closely."""
-        known = {name: values[~np.isnat(values)] for name, values in date_columns.items()}
-        ordered = {name: _ordered(values) for name, values in known.items() if len(values) >= MIN_ROWS}
+        present = {name: values[~np.isnat(values)] for name, values in date_columns.items()}
+        ordered = {name: _ordered(values) for name, values in present.items() if len(values) >= MIN_ROWS}
         name = max(ordered, key=lambda column: ordered[column], default="")
-        if not name or known[name].min() == known[name].max():
+        if not name or present[name].min() == present[name].max():
             return
-        first, last = (np.datetime_as_string(date, unit="D") for date in (known[name].min(), known[name].max()))
+        first, last = (np.datetime_as_string(date, unit="D") for date in (present[name].min(), present[name].max()))
         kind = subject.task.split.kind
         text = f"rows from {first} to {last} are split {kind}: some training rows are later than test rows"
         yield self.found(
@@ -60,11 +60,11 @@ class FutureLeak(Finding):
         self, subject: CheckedData, column: tuple[str, Array], other_column: tuple[str, Array]
     ) -> Iterator[Found]:
         (name, later), (other, moment) = column, other_column
-        both = ~np.isnat(later) & ~np.isnat(moment)
-        later_rows, missing = int((later[both] > moment[both]).sum()), int(np.isnat(later).sum())
-        if both.sum() >= MIN_ROWS and later_rows >= MIN_LATER * both.sum():
+        comparable = ~np.isnat(later) & ~np.isnat(moment)
+        later_rows, missing = int((later[comparable] > moment[comparable]).sum()), int(np.isnat(later).sum())
+        if comparable.sum() >= MIN_ROWS and later_rows >= MIN_LATER * comparable.sum():
             open_end = missing > np.isnat(moment).sum()
-            text = f"later than {other} in {share(later_rows, int(both.sum()))} rows"
+            text = f"later than {other} in {share(later_rows, int(comparable.sum()))} rows"
             text += f", missing in {missing:,}: it seems to be recorded after an event" if open_end else ""
             hint = f"if it is not known yet at prediction time, {removal_advice(subject, name)}"
             yield self.found(
@@ -75,6 +75,6 @@ class FutureLeak(Finding):
             )
 
 
-def _ordered(known: Array) -> float:
+def _ordered(values: Array) -> float:
     """Return the share of rows that are not earlier than the row before."""
-    return float((np.diff(known).astype(np.int64) >= 0).mean())
+    return float((np.diff(values).astype(np.int64) >= 0).mean())

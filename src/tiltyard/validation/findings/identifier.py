@@ -25,12 +25,12 @@ class Identifier(Finding):
     def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Look for unique names, numbers that count rows, and mostly unique numbers called an id."""
         for name, column in subject.columns.items():
-            known = column.known
-            if subject.task.modality != "table" or len(known) < MIN_ROWS or known.dtype.kind not in "fU":
+            present = column.present
+            if subject.task.modality != "table" or len(present) < MIN_ROWS or present.dtype.kind not in "fU":
                 continue
-            distinct = len(np.unique(known))
-            if _is_unique_name(name, column, distinct, len(known)) or _counts_rows(subject, column, distinct):
-                text = f"{distinct:,} different values in {len(known):,} rows; expected repeated values"
+            distinct = len(np.unique(present))
+            if _is_unique_name(name, column, distinct, len(present)) or _counts_rows(subject, column, distinct):
+                text = f"{distinct:,} different values in {len(present):,} rows; expected repeated values"
                 yield self.found(
                     "warning", name, text, f"{removal_advice(subject, name)}; it has no information about other rows"
                 )
@@ -40,16 +40,16 @@ def _is_unique_name(name: str, column: ObservedColumn, distinct: int, rows: int)
     if column.parsed.dtype.kind == "U":
         min_share = MIN_UNIQUE if rows >= MIN_ROWS_WITH_REPEATS else 1.0
         return distinct >= min_share * rows
-    return bool(KEYS.search(name)) and distinct * 2 > rows and _are_integers(column.known)
+    return bool(KEYS.search(name)) and distinct * 2 > rows and _are_integers(column.present)
 
 
 def _counts_rows(subject: CheckedData, column: ObservedColumn, distinct: int) -> bool:
     """Return whether integers count the rows, in order or shuffled."""
-    known = column.known
-    if column.parsed.dtype.kind != "f" or distinct < len(known) or not _are_integers(known):
+    present = column.present
+    if column.parsed.dtype.kind != "f" or distinct < len(present) or not _are_integers(present):
         return False
     steps = np.diff(column.parsed) == np.diff(subject.frame.index.to_numpy())
-    dense = float(known.max() - known.min()) < MAX_KEY_RANGE * subject.rows * len(known) / len(column.parsed)
+    dense = float(present.max() - present.min()) < MAX_KEY_RANGE * subject.rows * len(present) / len(column.parsed)
     return bool(steps.all()) or dense
 
 

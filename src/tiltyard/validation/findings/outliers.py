@@ -36,7 +36,11 @@ class Outliers(Finding):
     def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Measure the distance from the quartiles; on a logarithmic scale if the column has `log`."""
         for name, column in subject.columns.items():
-            if column.parsed.dtype.kind == "f" and isinstance(column.column, Number) and len(column.known) >= MIN_ROWS:
+            if (
+                column.parsed.dtype.kind == "f"
+                and isinstance(column.column, Number)
+                and len(column.present) >= MIN_ROWS
+            ):
                 far = _far(column.parsed, log=column.column.log)
                 codes = _codes(column.parsed, far) | _proposed(name, column)
                 if codes:
@@ -50,17 +54,19 @@ class Outliers(Finding):
         target, truth = subject.task.target, subject.truth
         if truth is None or subject.task.classes or subject.task.problem != "regression":
             return
-        known = truth[np.isfinite(truth)]
-        if len(known) < MIN_ROWS:
+        present = truth[np.isfinite(truth)]
+        if len(present) < MIN_ROWS:
             return
-        skewed = log_target.is_skewed(known)
+        skewed = log_target.is_skewed(present)
         far = _far(truth, log=skewed or target.log)
         if 0 < len(far) <= MAX_TARGETS * len(truth):
             rows = join_first([f"{truth[place]:g} in row {subject.row(place)}" for place in far])
-            text = f"{rows}; expected values near the median {np.median(known):g}"
+            text = f"{rows}; expected values near the median {np.median(present):g}"
             yield self.found("warning", target.column, text, "correct the values, or drop these rows")
         if skewed and not target.log:
-            text = f"skewed: mean {known.mean():.4g}, median {np.median(known):.4g}; expected values of one magnitude"
+            text = (
+                f"skewed: mean {present.mean():.4g}, median {np.median(present):.4g}; expected values of one magnitude"
+            )
             hint = "see whether target.log: true predicts better, with gate.metric: mae"
             yield self.found("note", target.column, text, hint)
 
@@ -96,7 +102,7 @@ def _series(values: Array) -> pd.Series[float]:
 
 
 def _expected_range(subject: CheckedData, name: str) -> str:
-    low, high = np.quantile(subject.columns[name].known, [0.25, 0.75])
+    low, high = np.quantile(subject.columns[name].present, [0.25, 0.75])
     return f"expected values near {low:g} to {high:g}, the range of half of them"
 
 

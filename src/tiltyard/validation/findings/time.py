@@ -87,5 +87,5 @@ def dates(subject: CheckedData) -> dict[str, Array]:
 
 
 def _rises(values: Array) -> bool:
-    known = values[~np.isnat(values)]
-    return bool((np.diff(known).astype(np.int64) >= 0).all())
+    present = values[~np.isnat(values)]
+    return bool((np.diff(present).astype(np.int64) >= 0).all())

@@ -30,7 +30,7 @@ class Unseen(WrongTypes):
         for name, column in subject.columns.items():
             old = subject.reference.columns.get(name)
             if column.parsed.dtype.kind == "U" and old and not column.refused:
-                new = column.known[~np.isin(column.known, old.parsed[subject.reference.train])]
+                new = column.present[~np.isin(column.present, old.parsed[subject.reference.train])]
                 yield from self._new(name, new, len(column.parsed))
 
     def _new(self, name: str, new: Array, rows: int) -> Iterator[Found]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tiltyard import threads
+from tiltyard.runtime import threads
 
 
 def test_results_come_in_order() -> None:

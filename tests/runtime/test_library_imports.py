@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tiltyard import library_imports
-from tiltyard.library_imports import UNUSED, LazyModule, Unused
+from tiltyard.runtime import library_imports
+from tiltyard.runtime.library_imports import UNUSED, LazyModule, Unused
 
 GREAT_EXPECTATIONS = "great_expectations.expectations.registry"
 IMPORTS = {"whole": "importlib.import_module", "reduced": "library_imports.load"}
@@ -23,7 +23,7 @@ IMPORTS = {"whole": "importlib.import_module", "reduced": "library_imports.load"
 
 def outcome(way: str, module: str, code: str) -> Any:
     """Import a module in a process of its own, whole or reduced, and return what `code` prints."""
-    start = f"import importlib, json, sys\nfrom tiltyard import library_imports\n{IMPORTS[way]}('{module}')\n"
+    start = f"import importlib, json, sys\nfrom tiltyard.runtime import library_imports\n{IMPORTS[way]}('{module}')\n"
     command = [sys.executable, "-W", "ignore", "-c", start + textwrap.dedent(code)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from tiltyard import errors, files, processes, progress
+from tiltyard import errors, files
+from tiltyard.runtime import processes, progress
 from tiltyard.workspace import Workspace
 
 LOCK_SECONDS = 24 * 3600.0  # seconds to wait for another process, which may be training

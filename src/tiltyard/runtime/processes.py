@@ -96,8 +96,8 @@ def stage_error(workspace: Workspace, verb: str, task: str) -> errors.TiltyardEr
     path = _file(workspace, verb, task, "error.json")
     if path.is_file():
         left = files.read_json(path)
-        made: errors.TiltyardError = getattr(errors, left["type"])(left["message"], left["hint"])
-        return made
+        error: errors.TiltyardError = getattr(errors, left["type"])(left["message"], left["hint"])
+        return error
     log = _file(workspace, verb, task, "log")
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     lines = [line for line in text.splitlines() if line.strip()][-LOG_LINES:]

@@ -9,7 +9,7 @@ import numpy as np
 from tiltyard.arrays import Array, Rows
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.number import Number
-from tiltyard.modeling.problems.classification import probabilities
+from tiltyard.modeling.metrics.scores import row_errors
 
 STEPS = 8  # random directions, of which the worst is used, since ONNX has no gradients
 MISSING = 0.1  # share of values that are masked
@@ -29,7 +29,7 @@ def step(rows: Rows, columns: Mapping[str, Column], size: float, generator: np.r
 
 def worst_case(truth: Array, outputs: Sequence[Array], *, labels: bool) -> Array:
     """Return for each row the outputs with the largest error."""
-    errors = np.stack([missed(truth, candidate, labels=labels) for candidate in outputs])
+    errors = np.stack([row_errors(truth, candidate, labels=labels) for candidate in outputs])
     worst: Array = np.stack(outputs)[errors.argmax(axis=0), np.arange(len(truth))]
     return worst
 
@@ -64,13 +64,3 @@ def _clipped(column: Column, values: Array) -> Array:
     bounds = getattr(column, "bounds", None)
     low, high = column.limits if isinstance(column, Number) else bounds or (-np.inf, np.inf)
     return np.clip(values, low, high)
-
-
-def missed(truth: Array, outputs: Array, *, labels: bool) -> Array:
-    """Return the error of each row: 1 minus the probability of the true label, or the absolute error."""
-    if labels:
-        class_probabilities: Array = probabilities(outputs)
-        true_probability: Array = class_probabilities[np.arange(len(truth)), truth.astype(np.int64)]
-        return np.asarray(1 - true_probability)
-    value, actual = (array.reshape(len(truth), -1)[:, 0] for array in (outputs, truth))
-    return np.asarray(np.abs(value - actual))

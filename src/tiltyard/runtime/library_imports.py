@@ -2,7 +2,7 @@
 
 There are two ways, and neither changes what a library does: a module that a library imports but rarely uses is loaded
 at its first use (`lazy`); an optional dependency, without which a library is designed to work, is hidden
-from it while it is imported (`hidden`). tests/test_library_imports.py checks both with the installed versions.
+from it while it is imported (`hidden`). tests/runtime/test_library_imports.py checks both with the installed versions.
 """
 
 from __future__ import annotations
