@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.modeling.columns._label_cells import multi_hot
@@ -140,3 +141,12 @@ def outputs_of(task: Task, rows: pd.DataFrame, column: str = "answer") -> Array:
     if isinstance(answers[0], dict):
         return np.array([[*answer.values()] for answer in answers])
     return np.array(answers, dtype=np.float64).reshape(len(answers), -1)
+
+
+def beside_evaluation(workspace: Workspace, quality: LiveQuality, version: str) -> dict[str, Any]:
+    """Return the live metric of a version with that of its evaluation."""
+    schema, metric = workspace.package(quality.task.name, version) / "schema.json", quality.task.gate.metric
+    evaluated = files.read_json(schema)["metrics"].get(metric) if schema.is_file() else None
+    measured = None if quality.task.problem_type.targets == "text" else quality.quality(version)
+    without_metric = {"truths": len(quality.with_truth(version)), "value": None, "low": None, "high": None}
+    return {"version": version, "metric": metric, **(measured or without_metric), "evaluated": evaluated}
