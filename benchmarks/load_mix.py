@@ -6,7 +6,9 @@ Writes benchmarks/LOAD_MIX.md. One worker serves tables with random models. Plai
 16 connections at fixed times, whether or not earlier responses have arrived (open loop); latency counts from these
 times. Clients, service and its compute processes share the machine. Slow clients: 64 connections that send a body byte
 by byte. Explanations: two clients that explain 64 rows, the most, again and again. Shadow: every plain request is
-copied to a challenger. Promotions: another task of the same service gets another champion twice a second.
+copied to a challenger. Promotions: another task of the same service gets another champion twice a second, one of four
+in turn, so that each is loaded. A second process does all this beside the plain requests, so that it delays none of
+them in the process that measures.
 """
 
 from __future__ import annotations
@@ -16,13 +18,15 @@ import asyncio
 import contextlib
 import itertools
 import json
+import multiprocessing
 import statistics
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +49,7 @@ from tiltyard.workspace import Workspace
 
 TARGET = page.ROOT / "benchmarks" / "LOAD_MIX.md"
 PLAIN, OTHER = "diabetes", "iris"  # the task of the plain requests, and the task that is promoted
+VERSIONS = {PLAIN: 2, OTHER: 4}  # of each task; the service keeps two of a task loaded
 SLOW_CLIENTS, SLOW_SECONDS = 64, 0.05  # between two bytes
 EXPLAINERS, EXPLAINED_ROWS = 2, 64
 PROMOTION_SECONDS = 0.5
@@ -53,7 +58,7 @@ MAX_RATIO = 3.0  # of the 99th percentile, beside that of plain requests alone
 
 @dataclass(frozen=True)
 class Project:
-    """A project with two versions of each task, and the service of its champions."""
+    """A project with several versions of each task, and the service of its champions."""
 
     space: Workspace
     versions: dict[str, list[str]]
@@ -126,7 +131,7 @@ async def shadow(project: Project) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def promotions(project: Project) -> AsyncIterator[None]:
-    """Make one version and then the other the champion of the other task."""
+    """Make one version after the other the champion of the other task."""
     versions = itertools.cycle(reversed(project.versions[OTHER]))
 
     async def promote() -> None:
@@ -189,7 +194,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         space = new_workspace(Path(folder))
         configure_tools(space)
-        versions = {name: _write_versions(space, name) for name in (PLAIN, OTHER)}
+        versions = {name: _write_versions(space, name, count) for name, count in VERSIONS.items()}
         given = {
             "CHAMPIONS": str(space.service.parent),
             "RECORDS": str(space.records),
@@ -201,24 +206,47 @@ def main() -> None:
             project = Project(space, versions, server)
             for turn, name in itertools.product(range(options.rounds), MIXES):
                 print(f"round {turn + 1}: {name}", flush=True)
-                found[name].append(asyncio.run(_measure(project, name, options)))
+                found[name].append(_measure(project, name, options))
     text = _page(found, options)
     print(text)
     files.write_text(TARGET, text)
 
 
-def _write_versions(space: Workspace, name: str) -> list[str]:
-    """Write two versions of a task; the first is the champion."""
-    folders = [random_models.write_champion(space, random_models.write_evaluated(space, name, seed)) for seed in (1, 0)]
+def _write_versions(space: Workspace, name: str, count: int) -> list[str]:
+    """Write versions of a task; the first is the champion."""
+    seeds = reversed(range(count))
+    folders = [random_models.write_champion(space, random_models.write_evaluated(space, name, seed)) for seed in seeds]
     return [folder.name for folder in reversed(folders)]
 
 
-async def _measure(project: Project, name: str, options: argparse.Namespace) -> tuple[float, float, float]:
+def _measure(project: Project, name: str, options: argparse.Namespace) -> tuple[float, float, float]:
     """Return the median and the 99th percentile in milliseconds, and the number of errors."""
-    async with MIXES[name](project):
-        tenths = await soak.run_soak_test(project.server, project.request(PLAIN), options.rate, options.seconds)
+    with _disturbed(project, name):
+        tenths = asyncio.run(soak.run_soak_test(project.server, project.request(PLAIN), options.rate, options.seconds))
     p50, p99 = np.percentile([second for tenth in tenths for second in tenth.seconds], [50, 99]) * 1000
     return float(p50), float(p99), float(sum(tenth.errors for tenth in tenths))
+
+
+@contextlib.contextmanager
+def _disturbed(project: Project, name: str) -> Iterator[None]:
+    """Run a mix in another process during the block."""
+    context = multiprocessing.get_context("fork")
+    ready, stop = context.Event(), context.Event()
+    process = context.Process(target=lambda: asyncio.run(_disturb(MIXES[name](project), ready, stop)))
+    process.start()
+    try:
+        if not ready.wait(60):
+            raise SystemExit(f"expected {name} to begin")
+        yield
+    finally:
+        stop.set()
+        process.join()
+
+
+async def _disturb(mix: contextlib.AbstractAsyncContextManager[None], ready: Event, stop: Event) -> None:
+    async with mix:
+        ready.set()
+        await asyncio.to_thread(stop.wait)
 
 
 def _page(found: dict[str, list[tuple[float, float, float]]], options: argparse.Namespace) -> str:

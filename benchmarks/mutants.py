@@ -43,7 +43,10 @@ RECORDS = (
     "registry/test_signing.py",
 )
 SPLIT = ("preparation/test_split_assignment.py", "preparation/test_prepare.py", "preparation/test_split.py")
-KINDS = ("forecasting", "generation", "translation", "regression", "classification", "evaluator_metrics")
+KINDS = (
+    *("forecasting", "generation", "translation", "regression", "classification", "multilabel"),
+    *("label_sets", "evaluator_metrics"),
+)
 BY_HAND = tuple(f"modeling/test_{name}.py" for name in KINDS)
 # the test files that must detect a fault, by module or folder; the fastest first
 COVERED: dict[str, tuple[str, ...]] = {
@@ -62,6 +65,7 @@ COVERED: dict[str, tuple[str, ...]] = {
         *("modeling/test_classification.py", "modeling/test_metrics.py", "modeling/test_curves.py"),
         *("contracts/test_evaluators.py", *CHECKS, "evaluation/test_evaluate.py"),
     ),
+    "modeling/metrics/label_sets.py": ("modeling/test_label_sets.py", "contracts/test_evaluators.py"),
     "modeling/metrics/bootstrap.py": ("modeling/test_bootstrap.py", *CHECKS),
     "modeling/metrics/dependence.py": ("modeling/test_dependence.py", "gate/test_dependent_rows.py"),
     "modeling/inference/decision_threshold.py": ("modeling/test_decision_threshold.py",),

@@ -1,4 +1,4 @@
-"""Small prepared tasks on generated data: a table with all column types, exponential growth, and texts."""
+"""Small prepared tasks on generated data: a table with all column types, exponential growth, texts, label sets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import random
 from datetime import date, timedelta
 from typing import Any
 
+import movies
 import yaml
 
 from tiltyard import files
@@ -53,6 +54,25 @@ TEXTS: dict[str, Any] = {
 }
 
 
+MOVIES: dict[str, Any] = {
+    "title": "Genres of films",
+    "problem": "multilabel",
+    "source": {"kind": "sine"},
+    "rows": [100, 400],
+    "columns": {
+        "budget": {"type": "number"},
+        "minutes": {"type": "number"},
+        "studio": {"type": "category", "values": movies.STUDIOS},
+    },
+    "target": {"column": "genres", "separator": "|", "classes": movies.GENRES},
+    "split": {"kind": "random"},
+    "model": {"family": "mlp", "units": [8]},
+    "train": {"epochs": 3},
+    "gate": {"metric": "average_precision"},
+    "serve": {"example": {"budget": 30.5, "minutes": 92, "studio": "Kestrel"}},
+}
+
+
 def prepare_table(space: Workspace) -> Task:
     """Write the task `people` and its raw table, and prepare it."""
     chance = random.Random(0)  # noqa: S311 - no secret
@@ -91,6 +111,12 @@ def prepare_texts(space: Workspace) -> Task:
         spoken = chance.choices([*words[mood], "you", "the", "!", f"x{place}"], k=chance.randint(3, 12))
         rows.append([" ".join([*spoken, chance.choice(words[mood])][::-1]), mood])
     return _prepare(space, "moods", TEXTS, rows)
+
+
+def prepare_label_sets(space: Workspace) -> Task:
+    """Write the task `movies`, whose rows have any number of genres, and prepare it."""
+    table = movies.movies(300)[["budget", "minutes", "studio", "genres"]]
+    return _prepare(space, "movies", MOVIES, [[*table.columns], *table.astype(str).to_numpy().tolist()])
 
 
 def _prepare(space: Workspace, name: str, content: dict[str, Any], rows: list[list[str]]) -> Task:

@@ -26,6 +26,9 @@ def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
     if kind.targets == "label":
         truth = np.arange(rows) % 3
         return truth, np.eye(3)[truth], {"x": np.zeros(rows)}
+    if kind.targets == "labels":
+        truth = np.stack([np.arange(rows) % 2 == 0, np.arange(rows) % 3 == 0, np.arange(rows) % 4 != 0], axis=1)
+        return truth, truth.astype(np.float64), {"x": np.zeros(rows)}
     if kind.targets == "text":
         return texts(kind, rows)
     truth = np.sin(np.arange(rows)) + 3

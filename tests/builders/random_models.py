@@ -21,11 +21,8 @@ from tiltyard.preparation.sealed_test import TestRows, read_test
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.registry import Registry
 from tiltyard.serving.model.golden_rows import choose_golden_rows
-from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging.model_card import card
 from tiltyard.serving.packaging.package import schema
-from tiltyard.serving.requests import predict_request
-from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
 from tiltyard.workspace import Workspace
 
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
@@ -49,14 +46,16 @@ def write_evaluated(space: Workspace, name: str, seed: int = 0) -> Task:
 
 
 def write_model(task: Task, test: TestRows, train: Path, seed: int) -> None:
-    """Write an ONNX file: one dense layer on the flattened features, with softmax for classes."""
+    """Write an ONNX file: one dense layer on the flattened features, with softmax for classes, or sigmoids."""
     from onnx import TensorProto, helper, save
 
     shape = Encoder.load(train / "encoder.json").encode(test.rows).shape[1:]
-    width, units = int(np.prod(shape)), max(len(task.classes), 1)
+    width, units = int(np.prod(shape)), max(len(task.labels), 1)
+    activation = "Softmax" if task.classes else "Sigmoid" if task.labels else "Identity"
     weights = np.random.default_rng(seed).uniform(size=(width, units)) / np.sqrt(width)
+    weights = (weights - 0.5) / 20 if activation == "Sigmoid" else weights  # so that probabilities differ
     nodes = [helper.make_node("Flatten", ["features"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["dense"])]
-    nodes.append(helper.make_node("Softmax" if task.classes else "Identity", ["dense"], ["output"]))
+    nodes.append(helper.make_node(activation, ["dense"], ["output"]))
     graph = helper.make_graph(
         nodes,
         "tiny",
@@ -127,8 +126,3 @@ def set_champion(space: Workspace, version: str, name: str = "iris") -> None:
     registry = Registry(space)
     with registry.lock(name):
         registry.promote(Decision(task=name, verdict="PROMOTE", version=version, reasons=["a test"]))
-
-
-def predict_in_process(model: LoadedModel, message: RequestMessage) -> ResponseMessage:
-    """Predict the copy of a request in this process; the service does it in another one."""
-    return predict_request.respond(model, predict_request.parse(model, message), record=True)

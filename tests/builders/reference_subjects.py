@@ -17,6 +17,7 @@ from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.problems.base import Problem, Target
 from tiltyard.modeling.problems.classification import Classification
 from tiltyard.modeling.problems.forecasting import Forecasting
+from tiltyard.modeling.problems.multilabel import Multilabel
 from tiltyard.modeling.problems.regression import Regression
 from tiltyard.modeling.references.base import Subject
 
@@ -31,7 +32,7 @@ def case(name: str) -> Case:
 
 
 def _case(columns: dict[str, Column], rows: Rows, truth: Array, problem: Problem, modality: str, **more: Any) -> Case:
-    classes = LABELS if problem.targets == "label" else []
+    classes = LABELS if problem.targets in ("label", "labels") else []
     target = Target(column="y", classes=classes or None)
     encoder = Encoder("t", problem, columns, {}, {}, classes, modality != "table", 10).fit(target, rows, truth)
     return Subject(modality, encoder, **more), encoder.encode(rows), truth
@@ -57,6 +58,24 @@ def _absent_label() -> Case:
 def _only_label() -> Case:
     columns, rows = _numbers()
     return _case(columns, rows, np.ones(ROWS, dtype=int), Classification(), "table")
+
+
+def _label_sets() -> Case:
+    columns, rows = _numbers()
+    flags = [rows["x0"] * rows["x1"] > 0, rows["x2"] > 0.5, rows["x3"] + rows["x0"] > 0]
+    return _case(columns, rows, np.stack(flags, axis=1), Multilabel(), "table")
+
+
+def _constant_labels() -> Case:
+    columns, rows = _numbers()
+    flags = [rows["x0"] * rows["x1"] > 0, np.zeros(ROWS, dtype=bool), np.ones(ROWS, dtype=bool)]
+    return _case(columns, rows, np.stack(flags, axis=1), Multilabel(), "table")
+
+
+def _texts_with_sets() -> Case:
+    column, (rows, truth) = Text.model_validate({"by": "ngrams"}), texts(ROWS)
+    flags = np.stack([truth == 0, truth == 1, truth != 0], axis=1)
+    return _case({"text": column}, {"text": column.parse(rows, "text")}, flags, Multilabel(), "text")
 
 
 def _values() -> Case:
@@ -101,6 +120,9 @@ CASES: dict[str, Callable[[], Case]] = {
     "labels": _labels,
     "absent label": _absent_label,
     "only label": _only_label,
+    "label sets": _label_sets,
+    "constant labels": _constant_labels,
+    "texts with label sets": _texts_with_sets,
     "values": _values,
     "walk": _walk,
     "images": _images,

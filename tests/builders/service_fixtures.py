@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import random_models
+import recording_thread
 from starlette.applications import Starlette
 from starlette_client import TestClient
 from workspaces import new_workspace
@@ -17,8 +18,17 @@ from tiltyard.serving.http import champion_watcher
 from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.traffic.recorder import Recorder
+from tiltyard.serving.recording import running
+from tiltyard.serving.recording.recorder import Recorder
 from tiltyard.workspace import Workspace
+
+
+@pytest.fixture(scope="session", autouse=True)
+def recording_in_thread() -> Iterator[None]:
+    """Recorders start a thread instead of a process, except in services that tests start as processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "start_process", recording_thread.start)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -100,8 +110,9 @@ def served_project(
 
 
 @pytest.fixture
-def recorder(served_project: tuple[Workspace, list[str], Starlette, ChampionWatcher]) -> Recorder:
+def recorder(served_project: tuple[Workspace, list[str], Starlette, ChampionWatcher]) -> Iterator[Recorder]:
     """The recorder of the app; it records all requests in the project's folder."""
     recorder = Recorder(served_project[0].records, 1.0)
     served_project[2].state.recorder = recorder
-    return recorder
+    yield recorder
+    recorder.sender.close()

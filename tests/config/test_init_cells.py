@@ -163,15 +163,6 @@ def test_grades_are_offered_as_a_regression(workspace: Workspace) -> None:
     assert not any("--problem" in note for note in drafted.notes)
 
 
-def test_several_labels_in_a_cell_are_refused_with_what_to_do(workspace: Workspace) -> None:
-    """The sentence says what was found, and what can be learned instead."""
-    parts = ["Action", "Comedy", "Drama", "Horror"]
-    cells = ["|".join(sorted(set(DICE.choice(parts, 2)))) for _ in range(100)]
-    with pytest.raises(DataError, match=r"genres: expected one label in each row; received several, such as") as caught:
-        init(workspace, pd.DataFrame({"x": DICE.normal(size=100), "genres": cells}), "genres")
-    assert caught.value.hint.startswith("add a column that says whether a row has one label, such as is_")
-
-
 def test_a_logarithm_is_learned_where_it_helps(workspace: Workspace) -> None:
     """A product of effects gets a logarithm, a sum of them does not, though both are skewed."""
     size, noise = DICE.normal(0, 1, 400), DICE.normal(0, 0.6, 400)

@@ -22,6 +22,7 @@ PERFECT = {
     "error_rate": 0,
     "brier": 0,
     "calibration_error": 0,
+    "hamming_loss": 0,
 }  # 1 for all others
 
 
@@ -38,6 +39,8 @@ def with_one_bad_row(name: str, outputs: Array, index: int) -> Array:
         outputs[index] = ("oops", 0.0, 4.0, 4.0)
     elif name == "generation":
         outputs[index] = 50.0, 0.0, 4.0
+    elif name == "multilabel":
+        outputs[index] = 1 - outputs[index]
     else:
         outputs[index] = np.roll(outputs[index], 1) if name == "classification" else outputs[index] + 50
     return outputs
@@ -88,6 +91,7 @@ def test_baseline_scores_match_formulas(evaluator_name: str) -> None:
             "classification": {"accuracy": 14 / 40, "balanced_accuracy": 1 / 3, "roc_auc": 0.5},
             "translation": {"exact": 26 / 40, "error_rate": 14 * 2 / 160},
             "generation": {},
+            "multilabel": {"subset_accuracy": 7 / 40, "hamming_loss": 44 / 120, "micro_f1": 100 / 144},
         }[evaluator_name]
     assert {name: scores[name] for name in expected} == pytest.approx(expected)
 
@@ -96,7 +100,7 @@ def test_test_part_of_one_class_is_handled(evaluator_name: str) -> None:
     """With only one class or value, scores and details are finite JSON, and undefined values are null."""
     kind = evaluator(evaluator_name)
     truth, outputs, rows = case(problem(evaluator_name))
-    indices = np.flatnonzero(truth == truth[0])
+    indices = np.flatnonzero((truth == truth[0]).reshape(len(truth), -1).all(axis=1))
     subset = predictions(
         kind, outputs[indices], truth[indices], {name: values[indices] for name, values in rows.items()}
     )

@@ -23,15 +23,17 @@ DRAWN = {
     "images": "images",
     "words": "words",
 }
-SUBJECTS = ("diabetes", "iris", "digits", "sine", "moods")  # tables, images, a series, texts
+SUBJECTS = ("diabetes", "iris", "digits", "sine", "moods", "movies")  # tables, images, a series, texts, label sets
+GENERATED = ("moods", "movies")
 
 
 @pytest.fixture(scope="session")
-def text_project(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A project with a trained text task."""
+def generated_project(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A project with trained tasks about texts and label sets."""
     space = new_workspace(tmp_path_factory.mktemp("moody"))
     generated_tasks.prepare_texts(space)
-    train_tasks(space, "moods")
+    generated_tasks.prepare_label_sets(space)
+    train_tasks(space, *GENERATED)
     return space
 
 
@@ -45,10 +47,10 @@ def test_has_a_title(explanation_name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_explains_or_gives_a_reason(
-    explanation_name: str, subject: str, trained: Workspace, text_project: Workspace
+    explanation_name: str, subject: str, trained: Workspace, generated_project: Workspace
 ) -> None:
     """Texts end with a full stop, JSON has no NaN, figures are not empty, and two runs are equal."""
-    root: Path = (text_project if subject == "moods" else trained).root
+    root: Path = (generated_project if subject in GENERATED else trained).root
     reason, (first, again) = run_in_process(explain_twice, str(root), subject, explanation_name)
     assert first == again
     figures = json.loads(first)
@@ -60,8 +62,8 @@ def test_explains_or_gives_a_reason(
 
 
 @pytest.mark.slow
-def test_each_modality_can_be_explained(trained: Workspace, text_project: Workspace) -> None:
+def test_each_modality_can_be_explained(trained: Workspace, generated_project: Workspace) -> None:
     """For every modality there is a method that needs the ONNX model only."""
-    for subject, method in zip(SUBJECTS, ("shap", "lime", "lime", "occlusion", "occlusion"), strict=True):
-        root = (text_project if subject == "moods" else trained).root
+    for subject, method in zip(SUBJECTS, ("shap", "lime", "lime", "occlusion", "occlusion", "lime"), strict=True):
+        root = (generated_project if subject in GENERATED else trained).root
         assert run_in_process(explain_twice, str(root), subject, method)[0] == ""

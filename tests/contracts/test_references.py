@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from reference_subjects import CASES, case
@@ -32,6 +35,9 @@ def test_references_learn_and_are_the_same_each_time(name: str) -> None:
 
 def _constant(subject: base.Subject, truth: np.ndarray) -> np.ndarray:
     """Return the scores of the best constant for 60 rows."""
+    if subject.several:
+        shares = np.clip(truth.mean(axis=0), 1e-9, 1 - 1e-9)
+        return np.tile(np.log(shares / (1 - shares)), (60, 1))
     if not subject.classes:
         return np.tile(subject.targets(truth).mean(axis=0), (60, 1))
     shares = np.bincount(truth, minlength=subject.classes) / len(truth)
@@ -97,6 +103,21 @@ def test_forecasts_of_trees_follow_a_trend() -> None:
     low, high = order[:180], order[-20:]
     (trees,) = (r for r in base.candidates(subject, (features[low], truth[low])) if isinstance(r.model, BoostedTrees))
     assert trees.outputs(features[high]).mean() > truth[low].max()
+
+
+THREADS = """
+from tiltyard.modeling.references.base import one_thread
+with one_thread():
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    import threadpoolctl
+    print({library["num_threads"] for library in threadpoolctl.threadpool_info()})
+"""
+
+
+def test_the_first_fit_of_a_process_has_one_thread() -> None:
+    """The limit holds though the fit itself imports the estimator."""
+    command = [sys.executable, "-c", THREADS]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "{1}\n"
 
 
 def test_threshold_is_rounded_down() -> None:

@@ -99,7 +99,7 @@ def test_failure_keeps_the_old_evaluation(diabetes: Project, monkeypatch: pytest
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tiltyard.evaluation.evaluate._write_plots", fail)
+    monkeypatch.setattr("tiltyard.evaluation.evaluate.write_plots", fail)
     with pytest.raises(KeyboardInterrupt):
         evaluate(workspace, task)
     assert files.sha256(folder) == before

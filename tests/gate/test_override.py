@@ -20,7 +20,8 @@ from tiltyard.gate.promote import promote
 from tiltyard.registry.queries import recorded_override, status
 from tiltyard.registry.registry import Registry
 from tiltyard.registry.rollback import restore_previous
-from tiltyard.report.history_sections import history_section, verdict_section
+from tiltyard.report.sections.history import history_section
+from tiltyard.report.sections.verdict import verdict_section
 from tiltyard.serving.packaging.model_card import card
 from tiltyard.workspace import Workspace
 

@@ -19,13 +19,13 @@ from tiltyard.config import loader
 from tiltyard.modeling.inference.drift_reference import count, distance, from_instances, per_column
 from tiltyard.monitoring.monitor import monitor
 from tiltyard.preparation.array_file import read_part
-from tiltyard.serving.http import drift_gauges
 from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
-from tiltyard.serving.http.drift_gauges import DriftGauges
 from tiltyard.serving.http.prometheus import RequestMetrics
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.traffic.recorder import RecordedPrediction, Recorder
+from tiltyard.serving.recording import drift_gauges
+from tiltyard.serving.recording.drift_gauges import DriftGauges
+from tiltyard.serving.recording.recorder import Recorder
 from tiltyard.workspace import Workspace
 
 ServedProject = tuple[Workspace, list[str], Starlette, ChampionWatcher]
@@ -36,11 +36,6 @@ def sample_training_rows(space: Workspace, model: LoadedModel, rows: int) -> lis
     features, _ = read_part(space.out("iris", "prepare") / "train.npz")
     drawn = features[np.random.default_rng(0).integers(0, len(features), rows)].astype(float).round(3)
     return [dict(zip(model.predictor.encoder.columns, row, strict=True)) for row in drawn.tolist()]
-
-
-def recorded_prediction(model: LoadedModel, instances: list[Any], arm: str = "champion") -> RecordedPrediction:
-    """Return a recorded prediction."""
-    return RecordedPrediction(model, arm, "a", 0.0, 1.0, instances, [])
 
 
 def test_only_the_gauge_of_the_shifted_feature_rises(served_project: ServedProject) -> None:
@@ -54,24 +49,21 @@ def test_only_the_gauge_of_the_shifted_feature_rises(served_project: ServedProje
         return registry.get_sample_value("tiltyard_feature_psi", labels)
 
     same = sample_training_rows(space, model, 600)
-    gauges.observe(recorded_prediction(model, same[: drift_gauges.MIN_ROWS - 1]))
+    gauges.observe(lambda: model, same[: drift_gauges.MIN_ROWS - 1])
     gauges.measure()
     assert psi("petal_width") is None
-    gauges.observe(recorded_prediction(model, same))
+    gauges.observe(lambda: model, same)
     gauges.measure()
     values = {name: psi(name) for name in random_models.IRIS}
     assert all(value is not None and value < 0.2 for value in values.values()), values
     shifted = [{**row, "petal_width": row["petal_width"] + 0.5} for row in same]
-    gauges.observe(recorded_prediction(model, shifted, "shadow"))
-    gauges.measure()
-    assert psi("petal_width") == values["petal_width"]
     for _ in range(4):
-        gauges.observe(recorded_prediction(model, shifted))
+        gauges.observe(lambda: model, shifted)
     gauges.measure()
     assert (psi("petal_width") or 0) > 0.5
     assert (psi("petal_length") or 1) < 0.2
     other = LoadedModel.load(space.package("iris", second))
-    gauges.observe(recorded_prediction(other, same))
+    gauges.observe(lambda: other, same)
     gauges.measure()
     assert math.isnan(psi("petal_width") or 0)
     assert (psi("petal_width", second) or 1) < 0.2
@@ -83,7 +75,7 @@ def test_sample_size_is_bounded(served_project: ServedProject, monkeypatch: pyte
     model = served_project[2].state.models["iris"]
     gauges = DriftGauges(lambda *_: None)
     for _ in range(20):
-        gauges.observe(recorded_prediction(model, [random_models.IRIS] * 30))
+        gauges.observe(lambda: model, [random_models.IRIS] * 30)
     _, columns = gauges.samples["iris"]
     assert {name: len(values) for name, values in columns.items()} == dict.fromkeys(random_models.IRIS, 50)
 
@@ -116,7 +108,7 @@ def test_package_without_reference_has_no_gauges(packages: dict[str, Path]) -> N
     model = LoadedModel.load(packages["iris"])
     object.__setattr__(model, "reference", {})
     gauges = DriftGauges(lambda *_: pytest.fail("nothing is known"))
-    gauges.observe(recorded_prediction(model, [random_models.IRIS] * 300))
+    gauges.observe(lambda: model, [random_models.IRIS] * 300)
     gauges.measure()
 
 
@@ -132,12 +124,12 @@ def test_monitor_names_drifting_features(served_project: ServedProject, monkeypa
     def predict(rows: list[Any]) -> dict[str, dict[str, Any]]:
         with TestClient(app) as client:
             assert client.post("/v1/models/iris:predict", json={"instances": rows}).status_code == 200
-        recorder.lines.finish()
+        recorder.sender.finish()
         return {row["feature"]: row for row in monitor(space, task)["drift"]}
 
     assert predict(same[:10]) == {}
     assert not any(row["drifted"] for row in predict(same).values())
-    next(iter(recorder.logs.values())).close()
+    recorder.sender.close()
     drift = predict([{**row, "sepal_width": row["sepal_width"] + 1.0} for row in same])
     assert [name for name, row in drift.items() if row["drifted"]] == ["sepal_width"]
     assert drift["sepal_width"]["rows"] == 810
@@ -157,9 +149,7 @@ def test_recorded_series_are_read_back(packages: dict[str, Path], tmp_path: Path
     recorder = app.state.recorder = Recorder(space.records, 1.0)
     with TestClient(app) as client:
         client.post("/v1/models/sine:predict", json={"instances": [model.schema["example"]] * 3})
-    recorder.lines.finish()
-    for spool in recorder.logs.values():
-        spool.close()
+    recorder.sender.close()
     task = loader.load(Workspace(packages["sine"].parents[3]), "sine")
     assert records.compact(space, task) == 1
     assert records.latest(space, task, 2) == [model.schema["example"]] * 2

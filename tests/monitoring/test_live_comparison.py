@@ -19,8 +19,8 @@ from tiltyard.monitoring.live_comparison import agreement, compare
 from tiltyard.monitoring.live_quality import load_live_quality
 from tiltyard.monitoring.records import RECORD_KINDS
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
+from tiltyard.serving.recording.recorder import Recorder
 from tiltyard.serving.traffic.append_log import AppendLog
-from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.workspace import Workspace
 
 ServedProject = tuple[Workspace, list[str], Starlette, ChampionWatcher]
@@ -136,7 +136,6 @@ def test_traffic_report_has_both_arms_agreement_and_gain(
     assert traffic.traffic(space, task)["report"]["arms"] == []
     watcher.poll()
     recorder = app.state.recorder = Recorder(space.records)
-    recorder.predict_shadow = random_models.predict_in_process
     with TestClient(app) as client:
         for _ in range(5):
             response = client.post("/v1/models/iris:predict", json={"instances": [random_models.IRIS] * 6})
@@ -147,8 +146,7 @@ def test_traffic_report_has_both_arms_agreement_and_gain(
             }
             items: list[dict[str, Any]] = [{**one, "instance": index} for index in range(6)]
             client.post("/v1/models/iris:feedback", json={"feedback": items})
-    recorder.lines.finish()
-    recorder.copies.finish()
+    recorder.sender.finish()
     report = traffic.traffic(space, task)["report"]
     assert {row["arm"]: row["instances"] for row in report["arms"]} == {"champion": 30, "shadow": 30}
     assert {row["version"] for row in report["arms"]} == {first, second}

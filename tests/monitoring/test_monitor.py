@@ -33,8 +33,8 @@ from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, smoke_test
+from tiltyard.serving.recording.recorder import Recorder
 from tiltyard.serving.traffic.append_log import AppendLog, list_files, read_lines
-from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.serving.variables import SERVER
 from tiltyard.workspace import Workspace
 
@@ -69,9 +69,8 @@ def truth_fields(response: Any) -> dict[str, str]:
 
 def close_recorder(recorder: Recorder) -> None:
     """Write pending records and close the files, like a worker that ends."""
-    recorder.lines.finish()
-    recorder.copies.finish()
-    for spool in [*recorder.logs.values(), *recorder.truths.logs.values()]:
+    recorder.sender.close()
+    for spool in recorder.truths.logs.values():
         spool.close()
 
 
@@ -89,7 +88,7 @@ def test_live_quality_equals_the_evaluation_on_the_same_rows(served_project: Ser
         for chunk in ([wrong], items[:20], items[20:], [{"id": "dropped", "token": dropped, "truth": truths[0]}]):
             assert client.post(FEEDBACK, json={"feedback": chunk}).json() == {"kept": len(chunk), "model": "iris"}
         send_requests(client, rows[:3])
-    recorder.lines.finish()
+    recorder.sender.finish()
     status = monitor(space, task)
     (quality,) = status["quality"]
     evaluated = files.read_json(space.package("iris", first) / "schema.json")["metrics"][task.gate.metric]
@@ -117,7 +116,7 @@ def test_regression_and_forecasting_use_their_own_metrics(champions_project: Wor
                 {**truth_fields(response), "instance": index, "truth": truth} for index, truth in enumerate(truths)
             ]
             assert client.post(f"/v1/models/{name}:feedback", json={"feedback": items}).status_code == 200
-        recorder.lines.finish()
+        recorder.sender.finish()
         space = Workspace(tmp_path / name)
         (space.root / ".tiltyard").mkdir(parents=True)
         (space.root / ".tiltyard/records").symlink_to(tmp_path)
@@ -149,11 +148,11 @@ def test_open_log_is_read_but_not_converted(served_project: ServedProject, recor
     task = loader.load(space, "iris")
     with TestClient(app) as client:
         send_requests(client, [random_models.IRIS] * 3, 1)
-        recorder.lines.finish()
+        recorder.sender.finish()
         status = monitor(space, task)
         assert (status["gathered"], status["recorded"][0]["requests"]) == (0, 3)
         send_requests(client, [random_models.IRIS])
-        recorder.lines.finish()
+        recorder.sender.finish()
         assert monitor(space, task)["recorded"][0]["requests"] == 4
 
 
@@ -224,14 +223,14 @@ def test_full_disk_fails_no_request(
 
     with TestClient(app) as client:
         send_requests(client, [random_models.IRIS])
-        recorder.lines.finish()
+        recorder.sender.finish()
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", half)
             send_requests(client, [random_models.IRIS])
-            recorder.lines.finish()
+            recorder.sender.finish()
         send_requests(client, [random_models.IRIS])
     close_recorder(recorder)
-    assert recorder.lines.counts == {"written": 2, "failed": 1}
+    assert recorder.sender.counts == {("champion", "written"): 2, ("champion", "failed"): 1}
     assert monitor(space, loader.load(space, "iris"))["recorded"][0]["requests"] == 2
 
 
@@ -308,7 +307,7 @@ def test_images_are_not_recorded_but_their_predictions_are(packages: dict[str, P
     recorder = app.state.recorder = Recorder(tmp_path, 1.0)
     with TestClient(app) as client:
         client.post("/v1/models/digits:predict", json={"instances": [model.schema["example"]]})
-    recorder.lines.finish()
+    recorder.sender.finish()
     ((path, _),) = list_files(tmp_path / "digits/answers")
     line = json.loads(read_lines(path)[0])
     assert line["instances"] is None
@@ -329,7 +328,7 @@ def test_monitor_command_shows_requests_and_quality(
     rows, truths = sealed_test_rows(space)
     with TestClient(app) as client:
         identifiers = send_requests(client, rows)
-        recorder.lines.finish()
+        recorder.sender.finish()
         assert "next: send ground truth to /v1/models/iris:feedback" in run()
         items = [{**identifier, "truth": truth} for identifier, truth in zip(identifiers, truths, strict=True)]
         client.post(FEEDBACK, json={"feedback": items})

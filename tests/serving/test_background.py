@@ -8,12 +8,13 @@ import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
-from tiltyard.serving.http import drift_gauges
-from tiltyard.serving.http.drift_gauges import DriftGauges
+from tiltyard.serving.model.loaded_model import LoadedModel
+from tiltyard.serving.recording import drift_gauges
+from tiltyard.serving.recording.drift_gauges import DriftGauges
 from tiltyard.serving.traffic.append_log import AppendLog, list_files, read_lines
 from tiltyard.serving.traffic.queue import BoundedQueue
 
@@ -94,9 +95,9 @@ def test_drift_is_measured_again_after_a_failure(error: BaseException, monkeypat
 def test_failure_in_drift_does_not_prevent_recording(caplog: pytest.LogCaptureFixture) -> None:
     """A failure in drift is logged at most once a minute, and the prediction is recorded."""
     gauges = DriftGauges(lambda *_: None)
-    prediction = cast("Any", SimpleNamespace(arm="champion", model=SimpleNamespace(task="iris", reference={"a": 1})))
+    model = cast("LoadedModel", SimpleNamespace(task="iris", reference={"a": 1}))
     for _ in range(3):
-        gauges.observe(prediction)
+        gauges.observe(lambda: model, [{}] * 100)
     assert caplog.text.count("drift: AttributeError") == 1
 
 

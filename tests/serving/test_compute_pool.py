@@ -94,7 +94,7 @@ def test_pool_returns_the_same_responses_as_the_service(pool: ComputePool, iris:
     ):
         response = pool.submit(iris, message, record=True).result(60)
         assert json.loads(response.content) == {"predictions": expected, "model": "iris", "version": iris.version}
-        assert (response.count, json.loads(response.recorded)[1]) == (3, expected)
+        assert (response.count, json.loads(response.recorded or b"")[1]) == (3, expected)
     assert outcome(pool.submit(iris, RequestMessage("v1", b'{"instances": [{}]}'))) == (400, "missing_field")
 
 

@@ -28,7 +28,7 @@ from tiltyard.serving.http.fast_protocol import FastPathProtocol
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.http.prometheus import RequestMetrics
 from tiltyard.serving.model.compiled_request import CompiledRequest
-from tiltyard.serving.traffic.recorder import Recorder
+from tiltyard.serving.recording.recorder import Recorder
 
 CHANGING = re.compile(rb"date: [^\r]*")
 Ports = dict[str, int]
@@ -231,10 +231,10 @@ def test_keys_and_limits_apply_to_the_fast_path(app: Starlette, tmp_path: Any) -
     assert b'tiltyard_requests_total{model="iris",status="200"' in generate_latest(registry)
 
 
-def test_recorded_requests_are_handled_by_the_app(
+def test_sampling_rate_is_kept_by_both_paths(
     app_with_log: tuple[Starlette, list[AnsweredRequest]], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    """Requests that are recorded or have a rollout are handled by the app, and the sampling rate is kept."""
+    """The sampling rate is kept, whether the fast path or the app handles a request."""
     app, _ = app_with_log
     app.state.recorder = recorder = Recorder(tmp_path, 0.5)
     recorded: list[object] = []

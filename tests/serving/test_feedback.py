@@ -26,11 +26,11 @@ from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.http.middleware import request_id
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import smoke_test
+from tiltyard.serving.recording.recorder import Recorder
 from tiltyard.serving.requests.json_body import decode
 from tiltyard.serving.traffic.append_log import AppendLog, list_files
 from tiltyard.serving.traffic.feedback_limits import SENDER_LIMITS, TASK_LIMIT, FeedbackLimits
 from tiltyard.serving.traffic.feedback_token import TOKEN
-from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.serving.variables import SERVER
 from tiltyard.workspace import Workspace
 
@@ -69,7 +69,7 @@ def send_truth(client: TestClient, truth: str, **item: Any) -> httpx.Response:
 
 def live_quality(project: Served, recorder: Recorder) -> LiveQuality:
     """Join truths with predictions."""
-    recorder.lines.finish()
+    recorder.sender.finish()
     return load_live_quality(project[0], loader.load(project[0], "iris"))
 
 
@@ -153,8 +153,8 @@ def test_unreadable_secret_does_not_fail_predictions(
         response = client.post(PREDICT, json=BODY)
         assert response.status_code == 200
         assert "x-feedback-token" not in response.headers
-    recorder.lines.finish()
-    assert recorder.lines.counts == {"written": 2}
+    recorder.sender.finish()
+    assert recorder.sender.counts == {("champion", "written"): 2}
     assert caplog.text.count("carry no feedback token") == 1
 
 
@@ -169,7 +169,7 @@ def test_only_recorded_responses_have_a_token(served_project: Served, recorder: 
         for path, body in ((PREDICT, BODY), ("/v2/models/iris/infer", {"inputs": tensors})):
             assert TOKEN.fullmatch(client.post(path, json=body).headers["x-feedback-token"])
         assert "x-feedback-token" not in client.post(PREDICT, json={"instances": []}).headers
-        recorder.lines.max_bytes = 0
+        recorder.sender.max_bytes = 0
         assert "x-feedback-token" not in client.post(PREDICT, json=BODY).headers
         app.state.recorder = Recorder(served_project[0].records)
         assert "x-feedback-token" not in client.post(PREDICT, json=BODY).headers
@@ -186,7 +186,7 @@ def test_feedback_is_refused_without_records(served_project: Served, tmp_path: P
         assert not (tmp_path / "none").exists()
         app.state.recorder = Recorder(tmp_path / "some", 1.0)
         item = send_request(client)
-        app.state.recorder.lines.finish()
+        app.state.recorder.sender.finish()
         app.state.recorder = Recorder(tmp_path / "some")
         assert send_truth(client, "setosa", **item).status_code == 200
 
@@ -259,7 +259,7 @@ def test_rate_limit_of_a_sender_does_not_affect_others(
     recorder.truths.limits = FeedbackLimits(clock=lambda: clock[0])
     many = {"feedback": [{"id": f"{number:064}", "truth": "setosa"} for number in range(1000)]}
     send_request(client, key=mary)
-    recorder.lines.finish()
+    recorder.sender.finish()
 
     def flood(key: str) -> int:
         for count in range(100):
@@ -291,7 +291,7 @@ def test_invalid_feedback_counts_against_the_rate_limit(
 ) -> None:
     """Invalid bodies count against the rate limit; above it, bodies are not read."""
     send_request(client)
-    recorder.lines.finish()
+    recorder.sender.finish()
     recorder.truths.limits = FeedbackLimits(clock=lambda: 0.0)
     invalid_body, reads = json.dumps({"feedback": [{"id": "?" * 200_000, "truth": "setosa"}]}), list[int]()
 
@@ -367,8 +367,9 @@ def test_parquet_of_an_earlier_release_is_read(served_project: Served, task: Tas
     with TestClient(served_project[2]) as client:
         item = send_request(client)
         assert send_truth(client, "setosa", **item).status_code == 200
-    recorder.lines.finish()
-    for spool in [*recorder.logs.values(), *recorder.truths.logs.values()]:
+    recorder.sender.finish()
+    recorder.sender.close()
+    for spool in recorder.truths.logs.values():
         spool.close()
     assert records.compact(served_project[0], task) == 2
     for path in (served_project[0].records / "iris").glob("*/*.parquet"):

@@ -30,7 +30,7 @@ from tiltyard.serving.http.prometheus import RequestMetrics
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.model.tensors import from_predictions
 from tiltyard.serving.packaging import bento, smoke_test
-from tiltyard.serving.traffic.recorder import Recorder
+from tiltyard.serving.recording.recorder import Recorder
 from tiltyard.serving.variables import SERVER
 
 grpc = pytest.importorskip("grpc", reason="needs gRPC: uv pip install 'tiltyard[grpc]'")
@@ -296,7 +296,7 @@ def test_recorded_calls_return_a_feedback_token(app: Starlette, tmp_path: Path) 
         own.state.recorder = Recorder(tmp_path, 1.0)
         with grpc.insecure_channel(address) as channel:
             _, done = channel.unary_unary(INFER).with_call(iris_request().SerializeToString(), timeout=20)
-        own.state.recorder.lines.finish()
+        own.state.recorder.sender.finish()
     assert "x-feedback-token" in dict([tuple(pair) for pair in done.trailing_metadata()])
     assert any(path.is_file() and "sepal_length" in path.read_text("utf-8") for path in tmp_path.rglob("*.jsonl*"))
 

@@ -16,7 +16,7 @@ from tiltyard.serving.http import api_keys, page
 from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.limits import Limits
 from tiltyard.serving.http.openapi_v1 import PUBLIC_PATHS
-from tiltyard.serving.traffic.recorder import Recorder
+from tiltyard.serving.recording.recorder import Recorder
 
 UNDOCUMENTED = {
     *page.FILES,

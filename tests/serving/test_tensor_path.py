@@ -161,6 +161,7 @@ OUTPUTS = {
     "regression": ((5, 1), [Tensor("prediction", "FP64", ())]),
     "classification": ((5, 3), [Tensor("label", "BYTES", ()), Tensor("probabilities", "FP64", (3,))]),
     "sigmoid": ((5, 1), [Tensor("label", "BYTES", ()), Tensor("probabilities", "FP64", (2,))]),
+    "multilabel": ((5, 3), [Tensor("labels", "BOOL", (3,)), Tensor("probabilities", "FP64", (3,))]),
     "forecasting": ((5, 1), [Tensor("prediction", "FP64", ())]),
     "steps": ((5, 4), [Tensor("prediction", "FP64", (4,))]),
     "intervals": ((5, 3, 4), [Tensor(name, "FP64", (4,)) for name in ("forecast", "low", "high")]),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -25,9 +25,10 @@ from tiltyard.registry import rollout
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, smoke_test
-from tiltyard.serving.traffic import traffic_split
+from tiltyard.serving.recording.recorder import Recorder
+from tiltyard.serving.recording.writer import RecordWriter
+from tiltyard.serving.traffic import queue, traffic_split
 from tiltyard.serving.traffic.append_log import list_files, read_lines
-from tiltyard.serving.traffic.recorder import Recorder
 from tiltyard.serving.variables import SERVER
 from tiltyard.workspace import Workspace
 
@@ -55,12 +56,12 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def recorder(served_project: ServedProject, tmp_path: Path) -> Recorder:
+def recorder(served_project: ServedProject, tmp_path: Path) -> Iterator[Recorder]:
     """Return the recorder of the app, which records only what a rollout needs."""
     recorder: Recorder = Recorder(tmp_path / "records")
-    recorder.predict_shadow = random_models.predict_in_process
     served_project[2].state.recorder = recorder
-    return recorder
+    yield recorder
+    recorder.sender.close()
 
 
 def test_canary_serves_its_share_of_clients(served_project: ServedProject) -> None:
@@ -130,7 +131,7 @@ def test_predictions_of_both_arms_of_a_canary_are_recorded(served_project: Serve
     start_rollout(served_project, "canary", 0.25)
     with TestClient(app) as client:
         responses = [client.post(PREDICT, json=BODY, headers={"x-tiltyard-key": str(n)}) for n in range(200)]
-    recorder.lines.finish()
+    recorder.sender.finish()
     found = read_records(recorder.folder)
     challenger_ids = {
         response.headers["x-request-id"] for response in responses if response.json()["version"] == second
@@ -150,8 +151,7 @@ def test_shadow_predicts_copies_only(served_project: ServedProject, recorder: Re
     with TestClient(app) as client:
         response = client.post(PREDICT, json=BODY)
         assert client.post(PREDICT, content=b"{").status_code == 400
-    recorder.lines.finish()
-    recorder.copies.finish()
+    recorder.sender.finish()
     found = {line["arm"]: line for line in read_records(recorder.folder)}
     assert response.json()["version"] == first
     assert found["champion"]["predictions"] == response.json()["predictions"]
@@ -164,40 +164,36 @@ def test_shadow_predicts_copies_only(served_project: ServedProject, recorder: Re
 def test_failing_or_slow_shadow_does_not_affect_responses(
     served_project: ServedProject, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A failing or slow shadow does not affect responses; failures and dropped copies are counted."""
-    app = served_project[2]
+    """A failing or slow shadow affects neither responses nor records; failures and dropped copies are counted."""
+
+    def fail(*_: object) -> None:
+        time.sleep(0.2)
+        raise ZeroDivisionError("the shadow falls")
+
+    monkeypatch.setattr(RecordWriter, "_predict", fail)
+    monkeypatch.setattr(queue, "MAX_ITEMS", 3)
     start_rollout(served_project, "shadow", 1.0)
-    challenger = app.state.splits["iris"].challenger
-    predict = LoadedModel.predict
-
-    def slow(model: LoadedModel, instances: object) -> list[Any]:
-        if model is challenger:
-            time.sleep(0.2)
-            raise ZeroDivisionError("the shadow falls")
-        return predict(model, instances)
-
-    monkeypatch.setattr(LoadedModel, "predict", slow)
-    recorder.copies.waiting.maxsize = 3
-    with TestClient(app) as client:
+    with TestClient(served_project[2]) as client:
         started_at = time.monotonic()
         responses = [client.post(PREDICT, json=BODY) for _ in range(12)]
         assert time.monotonic() - started_at < 12 * 0.2
     assert {response.status_code for response in responses} == {200}
-    recorder.copies.finish()
-    counts = recorder.copies.counts
-    assert counts["failed"] + counts["dropped"] == 12
-    assert 3 <= counts["failed"] <= 6
+    recorder.sender.finish()
+    counts = recorder.sender.counts
+    assert counts["shadow", "failed"] + counts["shadow", "dropped"] == 12
+    assert 3 <= counts["shadow", "failed"] <= 6
     assert caplog.text.count("shadow: ZeroDivisionError: the shadow falls") == 1
-    assert not [line for line in read_records(recorder.folder) if line["arm"] == "shadow"]
+    assert [line["arm"] for line in read_records(recorder.folder)] == ["champion"] * 12
 
 
-def test_waiting_records_are_bounded_by_bytes(served_project: ServedProject, recorder: Recorder) -> None:
-    """Waiting records are limited by bytes, too."""
-    recorder.lines.max_bytes = 10
+@pytest.mark.parametrize("limit", ["max_bytes", "max_items"])
+def test_waiting_records_are_bounded(served_project: ServedProject, recorder: Recorder, limit: str) -> None:
+    """Waiting records are limited by number and by bytes; those that do not fit are counted with their copies."""
+    setattr(recorder.sender, limit, 0)
     start_rollout(served_project, "shadow", 1.0)
     with TestClient(served_project[2]) as client:
         assert client.post(PREDICT, json=BODY).status_code == 200
-    assert recorder.lines.counts["dropped"] == 1
+    assert recorder.sender.counts == {("champion", "dropped"): 1, ("shadow", "dropped"): 1}
 
 
 def test_rollout_ends_when_the_champion_changes(served_project: ServedProject, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,18 +297,10 @@ def test_traffic_command_starts_shows_and_ends_a_rollout(
 
 
 def test_sampling_rate_is_kept() -> None:
-    """Sampling records a tenth of all requests, whichever path they take, without a draw for each."""
+    """Sampling records a tenth of all requests, without a draw for each."""
     recorder = Recorder(Path("nowhere"), 0.1)
-    app = SimpleNamespace(splits={}, recorder=recorder)
-    sampled = sum(
-        recorder.is_sampled() if not traffic_split.is_bypassed(app, "iris") else not recorder.skip()
-        for _ in range(50_000)
-    )
+    sampled = sum((recorder.is_due, recorder.is_sampled()) == (True, True) for _ in range(50_000))
     assert abs(sampled - 5000) < 4 * np.sqrt(50_000 * 0.1 * 0.9)
-    app.recorder = None
-    assert traffic_split.is_bypassed(app, "iris")
-    app.splits = {"iris": None}
-    assert not traffic_split.is_bypassed(app, "iris")
     assert not any(Recorder(Path("nowhere")).is_sampled() for _ in range(100))
     assert all(Recorder(Path("nowhere"), 1.0).is_sampled() for _ in range(100))
 
@@ -345,15 +333,16 @@ def test_invalid_rollout_bytes_is_refused(tmp_path: Path) -> None:
         assert caught.value.hint == "end it: tiltyard traffic iris --off"
 
 
-def test_fast_path_leaves_sampled_requests_to_the_routes(served_project: ServedProject, tmp_path: Path) -> None:
-    """The fast path leaves exactly the sampled requests to the routes."""
+def test_sampled_requests_are_recorded_whatever_path_they_take(served_project: ServedProject, tmp_path: Path) -> None:
+    """V1 requests, which the fast path answers, and V2 requests, which it leaves to the routes, are sampled alike."""
     app, requests = served_project[2], 600
     recorder = app.state.recorder = Recorder(tmp_path, 0.2)
     with TestClient(app) as client:
-        for _ in range(requests):
+        for _ in range(requests // 2):
             assert client.post(PREDICT, json=BODY).status_code == 200
-    recorder.lines.finish()
-    assert abs(recorder.lines.counts["written"] - 0.2 * requests) < 4 * np.sqrt(requests * 0.2 * 0.8)
+            assert client.post("/v2/models/iris/infer", json=TENSORS).status_code == 200
+    recorder.sender.close()
+    assert abs(recorder.sender.counts["champion", "written"] - 0.2 * requests) < 4 * np.sqrt(requests * 0.2 * 0.8)
 
 
 @pytest.mark.smoke

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from generated_tasks import prepare_exponential, prepare_texts
+from generated_tasks import prepare_exponential, prepare_label_sets, prepare_texts
 from workspaces import ROOT, edit_task, fetch_raw, new_workspace, run_in_process, train_tasks
 
 from tiltyard import files
@@ -113,6 +113,8 @@ def _prepared(space: Workspace, name: str) -> Task:
     """Prepare a task that is trained for two epochs."""
     if name == "growth":
         prepare_exponential(space, log=True)
+    elif name == "movies":
+        prepare_label_sets(space)
     elif name == "moods":
         prepare_texts(space)
         edit_task(space, name, {"columns.message.by": "ngrams", "model": {"family": "ngrams"}})
@@ -141,17 +143,19 @@ def _compare(root: str, name: str, precision: str) -> dict[str, Any]:
     joined, _ = blend.blend(task, rows, body)
     if subject.classes:
         scores = [base.softmax(part)[:, 1:] if task.output == "sigmoid" else base.softmax(part) for part in scores]
+    elif subject.several:
+        scores = [base.sigmoid(part) for part in scores]
     mean = np.tensordot(weights, np.stack([network.outputs(body, new), *scores]), 1)
     served = network.outputs(network.build_inference(task.model, joined, rows.encoder), new)
-    unit = mean if subject.classes else subject.outputs(mean)
+    unit = mean if rows.encoder.classes else subject.outputs(mean)
     layers = [layer.name for layer in joined.layers]
     return {"mean": mean, "joined": network.outputs(joined, new), "unit": unit, "served": served, "layers": layers}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["iris", "diabetes", "sine", "digits", "growth", "moods"])
+@pytest.mark.parametrize("name", ["iris", "diabetes", "sine", "digits", "growth", "moods", "movies"])
 def test_graph_is_the_weighted_mean_of_its_parts(workspace: Workspace, name: str) -> None:
-    """For softmax, a sigmoid (moods), numbers, their logarithms (growth) and forecasts, in the unit of the target."""
+    """For softmax, one sigmoid (moods), several (movies), numbers, their logarithms (growth) and forecasts."""
     _prepared(workspace, name)
     if name == "moods":
         edit_task(workspace, name, {"model.output": "sigmoid"})

@@ -137,7 +137,7 @@ class Gate(Settings):
         unclear = [
             behaviour.description
             for behaviour in self.behaviours
-            if classes and behaviour.label is None and behaviour.never != "another"
+            if classes and behaviour.label is None and (behaviour.never != "another" or targets == "labels")
         ]
         if unclear:
             return (

@@ -15,9 +15,10 @@ from tiltyard.config.search_section import Range
 from tiltyard.config.sections import Check, Serve, Split
 from tiltyard.config.train_section import Train, incompatibility
 from tiltyard.data.sources.base import Source
-from tiltyard.errors import DataError, RequestError
+from tiltyard.errors import DataError, RequestError, format_value
 from tiltyard.expectation import Expectation
 from tiltyard.modeling.columns._cell import CellColumn
+from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.inference.encoder import Encoder
@@ -25,6 +26,7 @@ from tiltyard.modeling.metrics.base import Metric
 from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.modeling.models.base import Model, Output
 from tiltyard.modeling.problems.base import Problem, Target
+from tiltyard.modeling.problems.multilabel import MAX_LABELS
 from tiltyard.modeling.references.base import Subject
 from tiltyard.settings import Settings
 
@@ -96,9 +98,14 @@ class Task(Settings):
         return self.train.loss or self.problem_type.losses[self.output][0]
 
     @property
-    def classes(self) -> list[str]:
-        """The labels of a classification; else empty."""
+    def labels(self) -> list[str]:
+        """The labels that rows have, each one or any number of them; else empty."""
         return self.target.classes or []
+
+    @property
+    def classes(self) -> list[str]:
+        """The labels of a classification, where each row has exactly one; else empty."""
+        return [] if self.problem == "multilabel" else self.labels
 
     def dependence(self, unit: Array | None, rows: int) -> Dependence | None:
         """Return how test rows depend on one another, by the split; `unit` is as `prepare` wrote it."""
@@ -124,7 +131,7 @@ class Task(Settings):
             columns={name: self._with_na(column) for name, column in self.columns.items()},
             fitted={},
             target={},
-            classes=self.classes,
+            classes=self.labels,
             bare=self.modality != "table" and len(self.columns) == 1,
             max_instances=self.serve.max_instances,
             read={key: value for key, value in read.items() if value is not None},
@@ -204,16 +211,32 @@ def _series(task: Task) -> str:
 
 
 def _target(task: Task) -> str:
-    if (task.problem_type.targets == "label") != bool(task.classes):
-        expected = "the list of labels" if task.problem_type.targets == "label" else "none"
+    has_labels = task.problem_type.targets in ("label", "labels")
+    if has_labels != bool(task.labels):
+        expected = "the list of labels" if has_labels else "none"
         return f"target.classes: expected {expected} for {task.problem}; received {task.target.classes}"
-    if len(set(task.classes)) < len(task.classes):
-        return f"target.classes: expected each label once; received {task.classes}"
+    if len(set(task.labels)) < len(task.labels):
+        return f"target.classes: expected each label once; received {task.labels}"
+    if text := _label_cells(task):
+        return text
     if task.target.threshold is not None and len(task.classes) != 2:
         return f"target.threshold: expected two classes, below and above the threshold; received {task.target.classes}"
     if task.target.log and task.problem_type.targets != "number":
         return f"target.log: expected only for numbers; received true for {task.problem}"
     return _problem(task)
+
+
+def _label_cells(task: Task) -> str:
+    """Check that cells with several labels can be read."""
+    separator = task.target.separator
+    if task.problem != "multilabel":
+        return f"target.separator: expected only for multilabel; received it for {task.problem}" if separator else ""
+    if len(task.labels) > MAX_LABELS:
+        return f"target.classes: expected at most {MAX_LABELS} labels; received {len(task.labels)}"
+    if unreadable := [label for label in task.labels if labels_of(label, separator) != [label]]:
+        wanted = "labels without blanks around them" + (f", and without '{separator}'" if separator else "")
+        return f"target.classes: expected {wanted}; received {format_value(unreadable[0])}"
+    return ""
 
 
 def _problem(task: Task) -> str:
@@ -222,6 +245,8 @@ def _problem(task: Task) -> str:
     for problem, modality in (("forecasting", "series"), ("generation", "prose")):
         if (task.problem == problem) != (task.modality == modality):
             return f"problem: expected {problem} for {modality} and only then; received {task.problem}"
+    if task.problem == "multilabel" and task.modality not in ("table", "text"):
+        return f"problem: expected multilabel for a table or texts; received {task.modality} columns"
     if task.problem == "translation" and (task.modality != "text" or not task.target.length):
         return "problem: expected for translation a column of text, and target.length; received " + (
             f"{task.modality} columns" if task.modality != "text" else "no target.length"
@@ -243,9 +268,13 @@ def _forecast(task: Task) -> str:
     return ""
 
 
+def _no_classes(task: Task) -> str:
+    return "a row may have several labels" if task.labels else "there are no classes"
+
+
 def _split(task: Task) -> str:
     if task.split.kind == "stratified" and not task.classes:
-        return "split.kind: expected random or chronological, since there are no classes; received stratified"
+        return f"split.kind: expected random or chronological, since {_no_classes(task)}; received stratified"
     if task.modality in ("series", "prose") and task.split.kind != "chronological":
         return f"split.kind: expected chronological for {task.modality}; received {task.split.kind}"
     if task.split.kind == "given" and task.modality != "image" and not task.split.by:
@@ -270,7 +299,7 @@ def _fit(task: Task) -> str:
         expected = " or ".join(task.model.modalities)
         return f"model.family: {task.model.family} takes {expected}; received {task.modality} columns"
     channels = getattr(next(iter(task.columns.values())), "channels", 0)
-    if text := incompatibility(task.train, task.modality, channels, task.classes):
+    if text := incompatibility(task.train, task.modality, channels, task.classes, _no_classes(task)):
         return text
     if task.output not in task.problem_type.losses:
         return (
@@ -279,7 +308,7 @@ def _fit(task: Task) -> str:
     if task.loss not in task.problem_type.losses[task.output]:
         allowed = " or ".join(task.problem_type.losses[task.output])
         return f"train.loss: expected {allowed} with a {task.output} output; received {task.loss}"
-    if task.output == "sigmoid" and len(task.classes) != 2:
+    if task.output == "sigmoid" and task.problem == "classification" and len(task.classes) != 2:
         return f"model.output: expected softmax for {len(task.classes)} classes; received sigmoid, which is for 2"
     return ""
 
@@ -324,7 +353,7 @@ def _blend(task: Task) -> str:
 
 
 def _folds(task: Task) -> str:
-    if task.problem_type.targets not in ("number", "label"):
+    if task.problem_type.targets == "text":
         for name, value in (("folds", task.train.folds), ("members", task.train.members > 1)):
             if value:
                 return f"train.{name}: expected only for numbers and labels; received it for {task.problem}"
@@ -355,7 +384,7 @@ def _gate(task: Task) -> str:
             if name not in task.evaluator.metrics:
                 metric_names = ", ".join(task.evaluator.metrics)
                 return f"gate.{key}: expected one of {metric_names} for {task.problem}; received {name}"
-    return task.gate.find_mismatch(task.columns, task.classes, task.problem_type.targets)
+    return task.gate.find_mismatch(task.columns, task.labels, task.problem_type.targets)
 
 
 def _example(task: Task) -> str:

@@ -160,9 +160,9 @@ CLIP_ARGUMENTS = {
 }  # key -> argument of Keras
 
 
-def incompatibility(train: Train, modality: str, channels: int, classes: list[str]) -> str:
+def incompatibility(train: Train, modality: str, channels: int, classes: list[str], no_classes: str) -> str:
     """Return the first setting that conflicts with the rest of the task: key, expected, received; or empty."""
-    return _augment(train, modality, channels, classes) or _labels(train, classes)
+    return _augment(train, modality, channels, classes) or _labels(train, classes, no_classes)
 
 
 def _augment(train: Train, modality: str, channels: int, classes: list[str]) -> str:
@@ -172,26 +172,26 @@ def _augment(train: Train, modality: str, channels: int, classes: list[str]) -> 
     if (augment.saturation or augment.hue) and channels != 3:
         return f"train.augment: expected saturation and hue for 3 channels; received {channels}"
     if augment.mixup and not classes:
-        return "train.augment.mixup: expected only for classification, since it mixes labels; the target is a number"
+        return "train.augment.mixup: expected only for classification, since it mixes the labels of two rows"
     if augment.mixup and modality == "text":
         return "train.augment.mixup: expected for images and tables; received text, whose ids cannot be mixed"
     return ""
 
 
-def _labels(train: Train, classes: list[str]) -> str:
+def _labels(train: Train, classes: list[str], no_classes: str) -> str:
     weights: Any = train.class_weights
     if weights != "none" and not classes:
-        return f"train.class_weights: expected none, since there are no classes; received {weights}"
+        return f"train.class_weights: expected none, since {no_classes}; received {weights}"
     if isinstance(weights, dict) and (strange := [name for name in weights if name not in classes]):
         return f"train.class_weights: expected labels among {', '.join(classes)}; received {', '.join(strange)}"
     if isinstance(weights, dict) and min(weights.values(), default=1) <= 0:
         return f"train.class_weights: expected weights above 0; received {min(weights.values())}"
     if train.label_smoothing and not classes:
-        return f"train.label_smoothing: expected 0, since there are no classes; received {train.label_smoothing:g}"
+        return f"train.label_smoothing: expected 0, since {no_classes}; received {train.label_smoothing:g}"
     wants_accuracy = [
         *(["train.monitor"] if train.monitor == "val_accuracy" else []),
         *(["train.stop_at"] if train.stop_at and train.stop_at.accuracy else []),
     ]
     if wants_accuracy and not classes:
-        return f"{wants_accuracy[0]}: expected the loss, since there are no classes; received the accuracy"
+        return f"{wants_accuracy[0]}: expected the loss, since {no_classes}; received the accuracy"
     return ""

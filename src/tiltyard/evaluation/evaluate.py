@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +10,7 @@ import numpy as np
 from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
+from tiltyard.evaluation.dvc_plots import write_plots
 from tiltyard.evaluation.fold_scores import fold_scores
 from tiltyard.evaluation.slices import parts
 from tiltyard.modeling.columns.series import Series
@@ -47,7 +45,7 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
             **({"folds": folds} if folds else {}),
         }
         files.write_json(folder / "report.json", report)
-        _write_plots(folder / "plots", task.evaluator.plots(predictions), history)
+        write_plots(folder / "plots", task.evaluator.plots(predictions), history)
         pending.result()
     return report
 
@@ -57,7 +55,7 @@ def predict(task: Task, predictor: Predictor, test: TestRows, train_truth: Array
     outputs = predictor.condensed(test.rows, test.truth)
     baseline = task.evaluator.baseline(train_truth, past(task, test), task.gate.metric)
     threshold = predictor.encoder.problem.threshold
-    return Predictions(test.truth, outputs, baseline, test.number, task.classes, task.target.display_name, threshold)
+    return Predictions(test.truth, outputs, baseline, test.number, task.labels, task.target.display_name, threshold)
 
 
 def past(task: Task, test: TestRows) -> Rows:
@@ -107,18 +105,3 @@ def _described(dependence: Dependence) -> dict[str, Any]:
     """Return what was drawn for the intervals, and how many units there are."""
     unit_name = "blocks of consecutive time steps" if dependence.ordered else "whole groups"
     return {"drawn": unit_name, "units": len(np.unique(dependence.unit))}
-
-
-def _write_plots(folder: Path, plots: Mapping[str, dict[str, list[Any]]], history: dict[str, list[Any]]) -> None:
-    """Write the CSV files that `dvc plots show` draws."""
-    folder.mkdir()
-    epochs = list(range(1, len(history.get("loss", ())) + 1))
-    for name, columns in {**plots, "learning": {"epoch": epochs, **history}}.items():
-        _write_csv(folder / f"{name}.csv", columns)
-
-
-def _write_csv(path: Path, columns: Mapping[str, list[Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))

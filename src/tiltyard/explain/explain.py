@@ -15,6 +15,7 @@ from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
 from tiltyard.figures import Figure
 from tiltyard.files import Json
 from tiltyard.modeling.inference.predictor import Predictor, version
+from tiltyard.modeling.problems.multilabel import named
 from tiltyard.preparation.sealed_test import read_test
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.workspace import Workspace
@@ -116,6 +117,9 @@ def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
     (prediction,), (truth,) = model.predictor.respond(row.values), row.truth.tolist()
     if model.task.classes:
         return {"actual": model.task.classes[int(truth)], "answered": prediction["label"]}
+    if model.task.labels:
+        names = named(truth, model.task.labels), prediction["labels"]
+        return dict(zip(("actual", "answered"), (", ".join(labels) or "none" for labels in names), strict=True))
     return {"actual": truth, "answered": prediction}
 
 

@@ -14,13 +14,16 @@ from tiltyard.preparation.sealed_test import TestRows
 
 
 def served_rows(predictor: Predictor, classes: list[str], test: TestRows) -> Array:
-    """Return which rows the champion serves: their class and their values are among those that it knows."""
+    """Return which rows the champion serves: their classes and their values are among those that it knows."""
     served = np.ones(len(test.truth), dtype=bool)
     for name, column in predictor.encoder.columns.items():
         served &= _accepted(column, test.rows[name])
     if classes:
         served_classes = np.isin(classes, predictor.encoder.classes)
-        served &= served_classes[test.truth.astype(np.int64)]
+        if test.truth.dtype.kind == "b":
+            served &= ~test.truth[:, ~served_classes].any(axis=1)
+        else:
+            served &= served_classes[test.truth.astype(np.int64)]
     return served
 
 
@@ -33,6 +36,7 @@ def champion_outputs(predictor: Predictor, classes: list[str], test: TestRows, s
     outputs = predictor.condensed(accepted_rows, test.truth[places])
     if classes and predictor.encoder.classes != classes:
         outputs = _reordered(probabilities(outputs), predictor.encoder.classes, classes)
+        outputs = outputs if test.truth.dtype.kind == "b" else _normalised(outputs)
     if served.all():
         return outputs
     outputs = probabilities(outputs) if classes else outputs
@@ -60,5 +64,10 @@ def _reordered(shares: Array, champion_classes: list[str], classes: list[str]) -
     for place, name in enumerate(classes):
         if name in champion_classes:
             reordered[:, place] = shares[:, champion_classes.index(name)]
-    total = reordered.sum(axis=1, keepdims=True)
-    return np.asarray(np.divide(reordered, total, out=np.full_like(reordered, 1 / len(classes)), where=total > 0))
+    return reordered
+
+
+def _normalised(shares: Array) -> Array:
+    """Return probabilities that sum to 1."""
+    total = shares.sum(axis=1, keepdims=True)
+    return np.asarray(np.divide(shares, total, out=np.full_like(shares, 1 / shares.shape[1]), where=total > 0))

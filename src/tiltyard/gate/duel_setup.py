@@ -53,7 +53,7 @@ def build_duel(workspace: Workspace, task: Task, evaluated: Evaluated, champion:
     learned, later = (open_part(prepared / f"{name}.npz") for name in ("train", "validation"))
     features, train_truth = learned
     rival = _champion_predictor(workspace, champion, test) if champion else None
-    served = served_rows(rival, task.classes, test) if rival else None
+    served = served_rows(rival, task.labels, test) if rival else None
     predictions, context = evaluate.predict(task, predictor, test, train_truth), task.evaluator.context(train_truth)
     return Duel(
         task=task,
@@ -118,7 +118,7 @@ def _outputs_of(
     rival: Predictor | None, task: Task, test: TestRows, served: Array | None, baseline: Array
 ) -> Array | None:
     """Return the champion's outputs; None if there is no champion."""
-    return None if rival is None or served is None else champion_outputs(rival, task.classes, test, served, baseline)
+    return None if rival is None or served is None else champion_outputs(rival, task.labels, test, served, baseline)
 
 
 def _is_newer(workspace: Workspace, task: Task, data: str, champion: str) -> bool:

@@ -15,8 +15,8 @@ from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.metrics.drift_distance import Distance
 from tiltyard.monitoring.records import latest
 from tiltyard.registry.registry import Registry
-from tiltyard.serving.http.drift_gauges import MIN_ROWS
 from tiltyard.serving.model.loaded_model import LoadedModel
+from tiltyard.serving.recording.drift_gauges import MIN_ROWS
 from tiltyard.workspace import Workspace
 
 MAX_ROWS = 10_000  # the latest recorded rows

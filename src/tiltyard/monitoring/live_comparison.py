@@ -10,6 +10,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.config.gate_section import Gate
 from tiltyard.modeling.metrics.bootstrap import RESAMPLES, Bootstrap, Gain
+from tiltyard.modeling.problems.multilabel import predicted
 from tiltyard.monitoring.live_quality import MIN_TRUTHS, ROW_KEYS, LiveQuality, outputs_of, truths_of
 
 if TYPE_CHECKING:
@@ -92,6 +93,9 @@ def agreement(quality: LiveQuality, new: str, old: str) -> dict[str, float] | No
     if not len(rows) or quality.task.problem_type.targets == "text":
         return None
     new_outputs, old_outputs = (outputs_of(quality.task, rows, column) for column in ("answer", "answer_old"))
+    if quality.task.problem == "multilabel":
+        equal = (predicted(new_outputs) == predicted(old_outputs)).all(axis=1)
+        return {"answers": len(rows), "equal": float(equal.mean())}
     if quality.task.classes:
         return {"answers": len(rows), "equal": float((new_outputs.argmax(axis=1) == old_outputs.argmax(axis=1)).mean())}
     distances = np.abs(new_outputs - old_outputs).reshape(len(rows), -1).mean(axis=1)

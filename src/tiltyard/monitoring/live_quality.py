@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
+from tiltyard.modeling.columns._label_cells import multi_hot
 from tiltyard.modeling.metrics.base import Context
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
 from tiltyard.monitoring import records
@@ -123,6 +125,8 @@ def _context(workspace: Workspace, task: Task) -> Context:
 def truths_of(task: Task, rows: pd.DataFrame) -> Array:
     """Return truths as an array for metrics."""
     values = [json.loads(text) for text in rows["truth"]]
+    if task.problem == "multilabel":
+        return multi_hot(values, task.labels)
     if task.classes:
         indices = {name: index for index, name in enumerate(task.classes)}
         return np.array([indices[value] for value in values], dtype=np.int64)
@@ -132,8 +136,17 @@ def truths_of(task: Task, rows: pd.DataFrame) -> Array:
 def outputs_of(task: Task, rows: pd.DataFrame, column: str = "answer") -> Array:
     """Return predictions as an array of model outputs: probabilities, numbers, or forecasts with their bounds."""
     answers = [json.loads(text) for text in rows[column]]
-    if task.classes:
-        return np.array([[answer["probabilities"][name] for name in task.classes] for answer in answers])
+    if task.labels:
+        return np.array([[answer["probabilities"][name] for name in task.labels] for answer in answers])
     if isinstance(answers[0], dict):
         return np.array([[*answer.values()] for answer in answers])
     return np.array(answers, dtype=np.float64).reshape(len(answers), -1)
+
+
+def beside_evaluation(workspace: Workspace, quality: LiveQuality, version: str) -> dict[str, Any]:
+    """Return the live metric of a version with that of its evaluation."""
+    schema, metric = workspace.package(quality.task.name, version) / "schema.json", quality.task.gate.metric
+    evaluated = files.read_json(schema)["metrics"].get(metric) if schema.is_file() else None
+    measured = None if quality.task.problem_type.targets == "text" else quality.quality(version)
+    without_metric = {"truths": len(quality.with_truth(version)), "value": None, "low": None, "high": None}
+    return {"version": version, "metric": metric, **(measured or without_metric), "evaluated": evaluated}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiltyard import files
 from tiltyard.config.task import Task
+from tiltyard.modeling.problems.multilabel import label_cell
 from tiltyard.serving.traffic import append_log
 from tiltyard.workspace import Workspace
 
@@ -183,13 +184,14 @@ def _times(seconds: list[float]) -> pa.Array:
 
 
 def _predictions(task: Task, answers: list[Any]) -> pa.Array:
-    """Return the label or number of each prediction; `record.answer` has the whole prediction."""
+    """Return the label, labels or number of each prediction; `record.answer` has the whole prediction."""
     import pyarrow as pa
 
     if task.problem_type.targets == "number":
         return pa.array([answer if isinstance(answer, int | float) else None for answer in answers], pa.float64())
+    separator = task.target.separator
     return pa.array(
-        [answer.get("label") if isinstance(answer, dict) else str(answer) for answer in answers], pa.string()
+        [label_cell(answer, separator) if isinstance(answer, dict) else str(answer) for answer in answers], pa.string()
     )
 
 

@@ -24,7 +24,11 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def digest(folder: Path) -> str:
     """Return one hash for the pointer, without golden rows, which the service checks against the model itself."""
-    named = {name: file_hash for name, file_hash in hashes(folder).items() if name != "golden.json"}
+    return _digest(hashes(folder))
+
+
+def _digest(file_hashes: dict[str, str]) -> str:
+    named = {name: file_hash for name, file_hash in file_hashes.items() if name != "golden.json"}
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 
@@ -43,7 +47,7 @@ def check(folder: Path, expected: str = "") -> None:
                 f"{folder / name} was changed after packaging: expected {recorded[:12]}; received {received}",
                 hint=f"restore the package: dvc checkout {folder}.dvc",
             )
-    if expected and (received := digest(folder)) != expected:
+    if expected and (received := _digest(current)) != expected:
         raise PackageError(
             f"schema.json, card.md or reference.json of {folder} is not the one that was promoted: expected the hash "
             f"{expected[:12]}; received {received[:12]}",

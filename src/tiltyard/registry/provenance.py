@@ -24,7 +24,7 @@ TRACKED_PATHS = (
 JUDGING_CODE = (
     *("evaluation", "gate", "modeling", "monitoring", "preparation", "plugins.py"),
     *("config/gate_section.py", "config/task.py", "registry/approve.py", "registry/decision.py"),
-    *("serving/http/drift_gauges.py", "serving/packaging/model_card.py"),
+    *("serving/recording/drift_gauges.py", "serving/packaging/model_card.py"),
 )
 
 

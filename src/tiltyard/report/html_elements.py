@@ -257,3 +257,8 @@ def _security_policy() -> str:
 @cache
 def _static_text(name: str) -> str:
     return (STATIC_FOLDER / name).read_text(encoding="utf-8")
+
+
+def date_cell(time: str) -> Cell:
+    """Return a cell with the date; the tooltip shows the time."""
+    return Cell(f'<time datetime="{escape(time)}" title="{escape(time)}">{escape(time[:10])}</time>', time)

@@ -14,8 +14,13 @@ from tiltyard.files import Json
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.registry.decision import TRAFFIC_VERDICTS, Decision
 from tiltyard.registry.registry import Champion, Registry
-from tiltyard.report import evaluation_sections, history_sections
-from tiltyard.report.html_elements import Cell, Page, Section, render_badge, render_facts, render_table
+from tiltyard.report import evaluation_sections
+from tiltyard.report.html_elements import Cell, Page, Section, date_cell, render_badge, render_facts, render_table
+from tiltyard.report.sections.data import data_section
+from tiltyard.report.sections.explanations import explanations_section
+from tiltyard.report.sections.history import history_section, verdict_sparkline
+from tiltyard.report.sections.lineage import lineage_section
+from tiltyard.report.sections.verdict import comparison_section, verdict_section
 from tiltyard.workspace import Workspace
 
 PrintProgress = Callable[[str], None]
@@ -66,7 +71,7 @@ def task_page(workspace: Workspace, task: Task, up: str = INDEX) -> str:
         return _page_without_metrics(workspace, task, decisions, error.message, up)
     evaluation, rows = evaluated.report, evaluated.test.rows
     training = files.read_json(evaluated.train / "training.json")
-    predictions = Predictions.load(out / "predictions.npz", task.classes, task.target.display_name)
+    predictions = Predictions.load(out / "predictions.npz", task.labels, task.target.display_name)
     judged = [
         decision
         for decision in decisions
@@ -76,13 +81,13 @@ def task_page(workspace: Workspace, task: Task, up: str = INDEX) -> str:
     measured = evaluation_sections.sections(task, evaluation, training, predictions, rows)
     sections = [
         *measured[:1],
-        history_sections.verdict_section(last),
-        history_sections.comparison_section(task, evaluation["version"], champion, decisions),
+        verdict_section(last),
+        comparison_section(task, evaluation["version"], champion, decisions),
         *measured[1:-1],
-        history_sections.explanations_section(workspace, task, evaluation["version"]),
-        history_sections.history_section(workspace, task, decisions),
-        history_sections.data_section(workspace, task),
-        history_sections.lineage_section(workspace, task, evaluation, training, champion),
+        explanations_section(workspace, task, evaluation["version"]),
+        history_section(workspace, task, decisions),
+        data_section(workspace, task),
+        lineage_section(workspace, task, evaluation, training, champion),
         measured[-1],
     ]
     head = evaluation_sections.summary(
@@ -96,8 +101,8 @@ def _page_without_metrics(workspace: Workspace, task: Task, decisions: list[Deci
     reason = f"<p>{escape(text)}: <code>tiltyard run {escape(task.name)}</code></p>"
     head = f"<h1>{escape(task.title)}</h1>{render_facts({'task': task.name, 'problem': task.problem})}{reason}"
     sections = [
-        history_sections.history_section(workspace, task, decisions),
-        history_sections.data_section(workspace, task),
+        history_section(workspace, task, decisions),
+        data_section(workspace, task),
     ]
     return Page(f"{task.name}: report", head, sections, up).html()
 
@@ -129,9 +134,9 @@ def _overview_row(workspace: Workspace, task: Task) -> Json:
         "value": value,
         "baseline": baseline,
         "metric": task.metric.title,
-        "verdicts": history_sections.verdict_sparkline(task, decisions),
+        "verdicts": verdict_sparkline(task, decisions),
         "champion": Cell(f"<code>{escape(champion.version)}</code>", champion.version) if champion else None,
-        "decided": history_sections.date_cell(last.time) if last else None,
+        "decided": date_cell(last.time) if last else None,
         "problem": task.problem,
         "about": task.title,
     }

@@ -12,6 +12,7 @@ from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.errors import DataError, RequestError
 from tiltyard.modeling.columns.base import Column
+from tiltyard.modeling.problems import multilabel
 from tiltyard.preparation.modalities.base import parse_column
 from tiltyard.runtime import progress
 from tiltyard.serving import spreadsheet
@@ -55,7 +56,8 @@ def predict_file(workspace: Workspace, task: Task, source: Path, target: Path) -
                 valid, invalid = separate_rows(task, part, source)
                 if len(valid):
                     rows = {name: parse_column(task, name, valid[name]) for name in task.columns}
-                    write_predictions(_add_predictions(valid, model.predictor.respond(rows), source))
+                    predictions = model.predictor.respond(rows)
+                    write_predictions(_add_predictions(valid, predictions, source, task.target.separator))
                 if len(invalid):
                     write_rejected = write_rejected or stack.enter_context(
                         WRITERS[target.suffix](_replacing(stack, rejected_file))
@@ -115,11 +117,13 @@ def _progress(source: Path, table: table_reader.TableFile) -> Any:
     return progress.progress_bar(source.name, table.layout.rows, 0, "rows")
 
 
-def _add_predictions(part: pd.DataFrame, predictions: list[Any], source: Path) -> pd.DataFrame:
-    """Add predictions to their rows: a label with a probability for each class, or the prediction itself."""
+def _add_predictions(
+    part: pd.DataFrame, predictions: list[Any], source: Path, separator: str | None = None
+) -> pd.DataFrame:
+    """Add predictions to their rows: the prediction itself; or labels as in the data, and all probabilities."""
     columns: dict[str, list[Any]] = {"prediction": predictions}
     if isinstance(predictions[0], dict):
-        columns = {"prediction": [prediction["label"] for prediction in predictions]}
+        columns = {"prediction": [multilabel.label_cell(prediction, separator) for prediction in predictions]}
         for name in predictions[0]["probabilities"]:
             columns[f"probability_{name}"] = [prediction["probabilities"][name] for prediction in predictions]
     if reserved := columns.keys() & set(part.columns):

@@ -162,7 +162,7 @@ class _Phase:
             optimizer=optimizer(train, steps=-(-len(self.shared.rows.train[1]) // train.batch_size)),
             loss=objective.loss,
             weighted_metrics=[],
-            metrics=["accuracy"] if objective.encoder.classes else [],
+            metrics=["accuracy"] if objective.encoder.problem.targets == "label" else [],
             jit_compile=train.jit,
         )
 

@@ -88,11 +88,13 @@ class Objective:
 
 
 def encode_targets(encoder: Encoder, truth: Array) -> Array:
-    """Return the targets of the core: standardised numbers, label indices, or token ids of a text."""
+    """Return the targets of the core: standardised numbers, label indices or flags, or token ids of a text."""
     if encoder.problem.targets == "text":
         return encoder.problem.ids(encoder, truth)
     if encoder.problem.targets == "label":
         return truth.astype(np.int32)
+    if encoder.problem.targets == "labels":
+        return truth.astype(np.float32)
     truth = np.log1p(truth) if "log" in encoder.target else truth
     standardised: Array = (truth - encoder.target["mean"]) / encoder.target["std"]
     return standardised.astype(np.float32)

@@ -54,15 +54,15 @@ def build_reference(fitted: base.FittedReference, parts: TrainingRows, output: s
     with full_precision():
         scores = scores_model(fitted.model, parts.train[0].shape[1:])
         compare(scores, fitted, sample_rows(parts.validation, COMPARED_ROWS)[0])
-        return _activated(scores, output)
+        return _activated(scores, output, several=fitted.model.subject.several)
 
 
-def _activated(scores: keras.Model, output: str) -> keras.Model:
-    """Append the activation of the task: a sigmoid has one unit for two labels."""
+def _activated(scores: keras.Model, output: str, *, several: bool = False) -> keras.Model:
+    """Append the activation of the task: a sigmoid has one unit for two labels, unless a row may have several."""
     import keras
 
     logits = scores.output
-    logits = logits[:, 1:] - logits[:, :1] if output == "sigmoid" else logits
+    logits = logits[:, 1:] - logits[:, :1] if output == "sigmoid" and not several else logits
     return keras.Model(scores.input, keras.layers.Activation(output, dtype="float32", name="output")(logits))
 
 

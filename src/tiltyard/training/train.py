@@ -57,7 +57,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
         record |= {
             **parts.inherited,
             "backend": backend.chosen(task),
-            "parity": export(model, folder, _parity_rows(parts, model)),
+            "parity": export(model, folder, _parity_rows(parts, model), sigmoid=task.output == "sigmoid"),
         }
         files.write_json(folder / "training.json", record)
         durations = {

@@ -18,6 +18,7 @@ def implied_expectations(task: Task, *, drops_rows: bool) -> list[Expectation]:
 def _target_expectations(task: Task, *, drops_rows: bool) -> list[Expectation]:
     name, bounds = task.target.column, task.target.bounds
     share = task.target.drop_missing if drops_rows else 0.0
-    expected = [not_null(name, 1 - share)] if name not in task.columns else []
+    required = name not in task.columns and task.problem != "multilabel"  # where an empty cell has no labels
+    expected = [not_null(name, 1 - share)] if required else []
     expected += [between(name, bounds)] if bounds else []
     return expected + ([in_set(name, task.target.labels)] if task.target.labels else [])

@@ -11,7 +11,7 @@ import click
 from tiltyard.cli.commands._common import JSON, TASK, TASKS, find_workspace, print_json, run_tasks
 
 READ = ("delimiter", "decimal", "encoding", "sheet", "skip_rows", "skip_last", "skip_bad_rows")
-PROBLEMS = ["regression", "classification", "forecasting"]
+PROBLEMS = ["regression", "classification", "multilabel", "forecasting"]
 
 
 @click.command()
@@ -27,6 +27,7 @@ PROBLEMS = ["regression", "classification", "forecasting"]
     metavar="COLUMN",
     help="Keep rows of one group in the same part of the split; in a forecast each group is a series.",
 )
+@click.option("--separator", metavar="TEXT", help="What stands between labels, if a cell of the target holds several.")
 @click.option("--drop", multiple=True, metavar="COLUMN", help="Leave a column out; repeatable.")
 @click.option("--na", multiple=True, metavar="TEXT", help="A text that means a missing value, such as ?; repeatable.")
 @click.option("--delimiter", metavar="CHARACTER", help="The character between two cells; \\t for a tab.")

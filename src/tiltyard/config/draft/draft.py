@@ -15,18 +15,20 @@ from tiltyard import files
 from tiltyard.config import loader, task_list
 from tiltyard.config.draft import images, log_target, table_network, targets, texts, time_series, yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile
-from tiltyard.config.draft.leakage import leakage_score
+from tiltyard.config.draft.label_lists import LabelLists, find_lists
+from tiltyard.config.draft.leakage import leakage_score, leaked_label
 from tiltyard.config.draft.reading import DraftTable, open_draft
 from tiltyard.data.tables.dialect import Dialect
 from tiltyard.errors import DataError, RequestError, TaskError, join_first
 from tiltyard.modeling.columns._datetime_format import times
+from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.base import Column
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ProblemName = Literal["regression", "classification", "forecasting"]
+ProblemName = Literal["regression", "classification", "multilabel", "forecasting"]
 MIN_ROWS = 10  # fewer leave no test rows
 MAX_INTEGER_LABELS = 20  # more distinct integers are a quantity, not labels
 MAX_TRIED = 10_000  # cells for an example
@@ -43,6 +45,7 @@ class DraftRequest:
     drop: tuple[str, ...] = ()
     time: str | None = None
     group: str | None = None
+    separator: str | None = None  # the text between two labels of a cell of the target
     dialect: Dialect = field(default_factory=Dialect)  # how the user says the file is written
 
 
@@ -100,6 +103,7 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> _Draft | None:
         return None
     if request.problem not in (None, "classification") or request.drop or request.time or request.group:
         raise TaskError("for images: expected only --data and --target; received another option")
+    targets.refuse_lists(image_profile.target, image_profile.labels)
     profile = images.profiles(image_profile)
     sections = images.sections(image_profile) | {
         "target": targets.section(profile[1], pd.Series(image_profile.labels), "classification", 0.0)
@@ -125,6 +129,8 @@ def _draft_from(table: DraftTable, request: DraftRequest) -> _Draft:
     """Draft a forecast, or a model of rows."""
     frame, truth = table.frame, table.profiles[request.target]
     problem = request.problem or ("forecasting" if request.time and truth.kind == "number" else _problem(truth))
+    if lists := _label_lists(table, truth, request, problem):
+        request, problem = replace(request, separator=lists.separator), "multilabel"
     frame[request.target] = targets.cells(table, truth, problem)
     rows = frame[frame[request.target].notna()]
     _require_rows(rows, request.data, request.target)
@@ -135,6 +141,23 @@ def _draft_from(table: DraftTable, request: DraftRequest) -> _Draft:
     else:
         content, traits = _rows_content(request, table, problem, rows, traits)
     return _Draft(content, len(frame), traits, table.layout.repairs, notes=table.notes)
+
+
+def _label_lists(
+    table: DraftTable, truth: ColumnProfile, request: DraftRequest, problem: ProblemName
+) -> LabelLists | None:
+    """Return how cells of the target hold several labels, by the request or if they do; None if they hold one each."""
+    asked = request.problem == "multilabel" or request.separator is not None
+    if not asked and (problem != "classification" or request.problem):
+        return None
+    cells = targets.cells(table, truth, "multilabel")
+    lists = find_lists(cells, request.separator, asked=asked)
+    if asked and lists is None:
+        text = f"expected cells with several labels, such as Action|Comedy; received {truth.examples}"
+        raise DataError(f"{truth.name}: {text}", hint="see --separator; or leave it out, if each row has one label")
+    if lists:
+        table.notes.append(targets.note_of_lists(truth.name, lists, cells))
+    return lists
 
 
 def _series_content(
@@ -173,7 +196,7 @@ def _rows_content(
         table.notes.append(why_not)
     if missing:
         table.notes.append(f"{truth.name}: {missing:,} of {len(table.frame):,} rows have no target and are left out")
-    target = targets.section(truth, rows[truth.name], problem, missing / len(table.frame))
+    target = targets.section(truth, rows[truth.name], problem, missing / len(table.frame), request.separator)
     sampled = rows if len(rows) <= MAX_SAMPLED else rows.sample(MAX_SAMPLED, random_state=0)
     traits = [_exclude_leak(sampled, profile, request, problem) for profile in traits]
     features = _features(traits)
@@ -239,11 +262,20 @@ def _exclude_leak(
 ) -> ColumnProfile:
     """Leave a feature out if it leaks the target."""
     labels = problem == "classification"
+    if problem == "multilabel" and not profile.reason:
+        return _exclude_leak_of_label(rows, profile, request)
     if profile.reason or (profile.kind == "date" and not labels):  # a number may grow with time
         return profile
     if score := leakage_score(rows[profile.name].tolist(), rows[request.target].tolist(), labels=labels):
         return profile.left_out(f"leaks the target: predicts it alone with a score of {score:.1%}")
     return profile
+
+
+def _exclude_leak_of_label(rows: pd.DataFrame, profile: ColumnProfile, request: DraftRequest) -> ColumnProfile:
+    """Leave a feature out if it leaks one of several labels."""
+    label_sets = [labels_of(cell, request.separator) for cell in rows[request.target]]
+    score, label = leaked_label(rows[profile.name].tolist(), label_sets)
+    return profile.left_out(f"leaks the label {label}: predicts it with a score of {score:.1%}") if score else profile
 
 
 def _features(traits: list[ColumnProfile]) -> list[ColumnProfile]:
@@ -287,7 +319,7 @@ def _split(request: DraftRequest, problem: ProblemName, traits: list[ColumnProfi
         time_format = next((profile.column.get("format", "") for profile in traits if profile.name == request.time), "")
         format_settings = {} if not time_format or time_format.startswith("%Y-%m") else {"format": time_format}
         return {"kind": "chronological", "by": request.time, **format_settings}
-    kind = "random" if problem == "regression" else "stratified"
+    kind = "stratified" if problem == "classification" else "random"
     return {"kind": kind, "group": request.group} if request.group else {"kind": kind}
 
 
@@ -336,7 +368,8 @@ def _train(rows: int, problem: ProblemName) -> dict[str, Any]:
     usual = 16 if rows < 2000 else 32 if rows < 5000 else 128 if rows < 20_000 else 256
     batch = min(usual, max(1, 2 ** int(math.log2(max(1, rows * 0.25)))))
     plan = {"epochs": 200 if rows < 5000 else 100, "batch_size": batch, "learning_rate": 0.003, "patience": 15}
-    return {**plan, "schedule": "plateau", **({} if problem == "classification" else {"clip_norm": 1.0})}
+    labels = problem in ("classification", "multilabel")
+    return {**plan, "schedule": "plateau", **({} if labels else {"clip_norm": 1.0})}
 
 
 def _gate(truth: list[Any], problem: ProblemName, *, log: bool = False) -> dict[str, Any]:
@@ -349,6 +382,8 @@ def _gate(truth: list[Any], problem: ProblemName, *, log: bool = False) -> dict[
         middle = statistics.median(values)
         spread = statistics.fmean(abs(value - middle) for value in values)
         return {"metric": "mae", "minimum_gain": float(f"{spread / 100:.1g}")}
+    if problem == "multilabel":  # many labels are too rare to be predicted with a probability of 50 %
+        return {"metric": "average_precision", "minimum_gain": 0.005}
     if problem != "classification":
         return {
             "metric": "rmse",

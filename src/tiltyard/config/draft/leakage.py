@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ MIN_R2 = 0.95  # on such rows; also the smallest rank correlation of a copy of t
 MAX_BINS = 12  # distinct values of a feature that may be bins of the target
 MIN_BIN_ROWS = 20  # smaller bins may fit by chance
 MIN_ROWS = 50  # fewer rows are not enough for a tree
+MAX_LABELS, MIN_LABEL_ROWS = 20, 10  # labels that are tried, if rows have several, and the rows of each
 
 
 def leakage_score(cells: Sequence[object], truth: Sequence[object], *, labels: bool) -> float:
@@ -42,6 +44,16 @@ def leakage_score(cells: Sequence[object], truth: Sequence[object], *, labels: b
     predicted = model.predict(values[~chosen])
     score = _balanced_accuracy(target[~chosen], predicted) if labels else float(r2_score(target[~chosen], predicted))
     return score if score >= (MIN_BALANCED_ACCURACY if labels else MIN_R2) else 0.0
+
+
+def leaked_label(cells: Sequence[object], label_sets: Sequence[Sequence[str]]) -> tuple[float, str]:
+    """Return the score of `leakage_score` for the label that a column predicts best, of those in many rows."""
+    counts = Counter(label for labels in label_sets for label in labels)
+    frequent = [label for label, count in counts.most_common(MAX_LABELS) if count >= MIN_LABEL_ROWS]
+    scores = [
+        (leakage_score(cells, [label in labels for labels in label_sets], labels=True), label) for label in frequent
+    ]
+    return max(scores, default=(0.0, ""))
 
 
 def _are_mostly_unique(target: Array) -> bool:

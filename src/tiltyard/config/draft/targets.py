@@ -10,7 +10,9 @@ import numpy as np
 
 from tiltyard.config.draft import log_target
 from tiltyard.config.draft.column_profile import ColumnProfile
+from tiltyard.config.draft.label_lists import LabelLists, find_lists
 from tiltyard.errors import DataError, join_first
+from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.base import unit
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.problems.base import MAX_MISSING
@@ -20,20 +22,19 @@ if TYPE_CHECKING:
 
     from tiltyard.config.draft.reading import DraftTable
 
-ProblemName = Literal["regression", "classification", "forecasting"]
+ProblemName = Literal["regression", "classification", "multilabel", "forecasting"]
 MAX_LABELS = 1000
 MIN_GRADES = 4  # whole numbers in a row that may be grades
-LIST_SEPARATORS = ("|", ";", ",")
-MIN_LISTS = 0.1  # share of the rows with several labels in one cell
 FAR = 20  # widths of the middle half: a target beyond is an outlier, unless there are several
 
 
 def cells(table: DraftTable, truth: ColumnProfile, problem: ProblemName) -> pd.Series[Any]:
-    """Return the target: labels as text, or numbers, however they are written."""
-    if problem == "classification":
+    """Return the target: labels as text, which is empty if a row may have none, or numbers, however written."""
+    if problem in ("classification", "multilabel"):
         labels = table.texts(truth.name)
         signs = {sign.strip() for sign in truth.na}
-        return labels.where(~labels.str.strip().isin(signs)) if signs else labels
+        labels = labels.where(~labels.str.strip().isin(signs)) if signs else labels
+        return labels.fillna("") if problem == "multilabel" else labels
     column = table.frame[truth.name]
     if truth.kind != "number":
         return column
@@ -41,16 +42,19 @@ def cells(table: DraftTable, truth: ColumnProfile, problem: ProblemName) -> pd.S
     return Number.model_validate({**settings, "missing": "median"}, strict=False).facts_of_cells(column)
 
 
-def section(truth: ColumnProfile, column: pd.Series[Any], problem: ProblemName, missing: float) -> dict[str, Any]:
-    """Return the section `target`, without a logarithm."""
+def section(
+    truth: ColumnProfile, column: pd.Series[Any], problem: ProblemName, missing: float, separator: str | None = None
+) -> dict[str, Any]:
+    """Return the section `target`, without a logarithm; `separator` is that of several labels."""
     drop = {"drop_missing": min(0.95, round(missing * 1.5 + 0.01, 2))} if missing > MAX_MISSING else {}
     if problem == "regression":
         if truth.kind != "number":
             raise DataError(f"{truth.name}: expected numbers for a regression; received {truth.examples}")
         settings: dict[str, Any] = {key: truth.column[key] for key in ("bounds", "written") if key in truth.column}
         return {"column": truth.name, **settings, **drop}
+    if problem == "multilabel":
+        return _with_several(truth.name, column, separator)
     counts = Counter(map(str, column))
-    _refuse_lists(truth.name, counts)
     if not 2 <= len(counts) <= MAX_LABELS:
         raise DataError(f"{truth.name}: expected 2 to {MAX_LABELS} labels; received {len(counts)}")
     return {"column": truth.name, "classes": sorted(counts, key=_label_order), **drop}
@@ -87,19 +91,30 @@ def _grades(truth: ColumnProfile) -> list[str]:
     return [f"{text}: add --problem regression"]
 
 
-def _refuse_lists(name: str, counts: Counter[str]) -> None:
-    """Raise if cells hold several labels each, such as Action|Comedy."""
-    rows = sum(counts.values())
-    for separator in LIST_SEPARATORS:
-        lists = {label: n for label, n in counts.items() if separator in label.strip(separator)}
-        parts = {part.strip() for label in counts for part in label.split(separator)} - {""}
-        alone = sum(part in counts for part in parts)
-        if sum(lists.values()) >= MIN_LISTS * rows and len(parts) < 0.7 * len(counts) and alone >= 2:
-            example = max(lists, key=lambda label: lists[label])
-            text = f"expected one label in each row; received several, such as {example}"
-            part = example.split(separator)[0].strip()
-            hint = f"add a column that says whether a row has one label, such as is_{part}, and name it: --target"
-            raise DataError(f"{name}: {text}: Tiltyard learns one label of each row", hint=hint)
+def refuse_lists(name: str, cells: list[str]) -> None:
+    """Raise if images have several labels each, such as Action|Comedy."""
+    if lists := find_lists(cells):
+        text = f"expected one label for each image; received several, such as {lists.example}"
+        label = labels_of(lists.example, lists.separator)[0]
+        hint = f"add a column that says whether an image has one label, such as is_{label}, and name it: --target"
+        raise DataError(f"{name}: {text}: Tiltyard learns several labels of a row only for tables and texts", hint=hint)
+
+
+def note_of_lists(name: str, lists: LabelLists, cells: pd.Series[Any]) -> str:
+    """Return what was read from cells with several labels, and how to change it, in a sentence."""
+    sets = [labels_of(cell, lists.separator) for cell in cells]
+    count, empty = len({label for labels in sets for label in labels}), sum(not labels for labels in sets)
+    without = f"; {empty:,} of {len(sets):,} rows have none" if empty else ""
+    text = f"{name}: several labels in a cell, {lists.described}, such as {lists.example}: {count} labels are learned"
+    return f"{text}, any number for each row{without}; if this is wrong: --separator, or --problem classification"
+
+
+def _with_several(name: str, cells: pd.Series[Any], separator: str | None) -> dict[str, Any]:
+    """Return the section of a target whose cells hold several labels."""
+    labels = sorted({label for cell in cells for label in labels_of(cell, separator)}, key=_label_order)
+    if not 2 <= len(labels) <= MAX_LABELS:
+        raise DataError(f"{name}: expected 2 to {MAX_LABELS} labels; received {len(labels)}")
+    return {"column": name, **({"separator": separator} if separator else {}), "classes": labels}
 
 
 def _label_order(label: str) -> tuple[float, str]:

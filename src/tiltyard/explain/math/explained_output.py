@@ -24,8 +24,8 @@ class ExplainedOutput:
 
     @classmethod
     def for_row(cls, predictor: Predictor, features: Array) -> ExplainedOutput:
-        """Explain the label that is predicted for one encoded row."""
-        if predictor.encoder.problem.targets != "label":
+        """Explain the label that is predicted for one encoded row; of several, the most probable one."""
+        if predictor.encoder.problem.targets not in ("label", "labels"):
             return cls(predictor, None)
         return cls(predictor, int(probabilities(predictor.run(features))[0].argmax()))
 

@@ -27,6 +27,8 @@ class Activations(ExplanationMethod):
         """Require a hidden layer, and a truth to group rows by."""
         if model.task.problem_type.targets == "text":
             return f"{model.task.name} predicts texts, which cannot group rows"
+        if model.task.problem == "multilabel":
+            return f"rows of {model.task.name} may have several labels, which cannot group them"
         if len(model.validation[1]) < MIN_ROWS:
             return f"{len(model.validation[1])} validation rows are too few for a plot"
         return "" if model.network_view.hidden else "the model has no hidden layer"

@@ -31,6 +31,8 @@ class Adversarial(ExplanationMethod):
         """Require a column that can change by a little."""
         if model.task.problem_type.targets == "text" or model.data.encoder.vocabulary_size:
             return f"{model.task.name} reads texts, whose words cannot change by a little"
+        if model.task.problem == "multilabel":
+            return f"{model.task.name} predicts several labels; the attack is against one"
         movable = perturbation_budget(model.data.encoder).step.any()
         return "" if movable else f"no column of {model.task.name} can change by a little"
 

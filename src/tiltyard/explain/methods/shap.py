@@ -48,7 +48,8 @@ class Shap(ExplanationMethod):
         features, contributions = _sample_validation(model), _shap_values(model)
         sizes = dict(zip(model.data.encoder.spans, np.abs(contributions).mean(axis=0).tolist(), strict=True))
         values, omitted = largest_bars(sizes)
-        output_name = "the predicted label's probability" if model.task.classes else model.task.target.column
+        most = "the most probable label's probability" if model.task.labels else model.task.target.column
+        output_name = "the predicted label's probability" if model.task.classes else most
         rows = f"{len(contributions)} validation rows"
         text = f"How much a column moves {output_name}, up or down, on average over {rows}.{omitted}"
         yield bars("Mean Shapley values", text, _axis(model), values)
@@ -164,4 +165,4 @@ def _dependence(model: ExplainedModel, name: str, features: Array, contributions
 
 
 def _axis(model: ExplainedModel) -> str:
-    return "probability" if model.task.classes else ExplainedOutput(model.predictor, None).describe(model.task.target)
+    return "probability" if model.task.labels else ExplainedOutput(model.predictor, None).describe(model.task.target)

@@ -35,7 +35,7 @@ class Svcca(ExplanationMethod):
         features, _ = sample_rows(model.data.train, MAX_ROWS)
         tensors = [*(layers[name].output for name in names), model.network_view.scores]
         activations = [mean_pool(layer_values) for layer_values in model.network_view.activations(features, tensors)]
-        names.append("scores" if model.task.classes else "number")
+        names.append("scores" if model.task.labels else "number")
         values = np.array([[svcca(first, second) for second in activations] for first in activations])
         pairs = [(first, second) for place, first in enumerate(activations) for second in activations[:place]]
         chance = max(chance_level(first, second, model.generator) for first, second in pairs)

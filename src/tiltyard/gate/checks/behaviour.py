@@ -58,6 +58,8 @@ def _changed(duel: Duel, rule: Rule) -> tuple[Rows, Array]:
 
 def _scalar_predictions(duel: Duel, rule: Rule, outputs: Array) -> Array:
     """Return one number per row: the prediction, the probability of a label, or the index of the predicted label."""
+    if duel.task.problem == "multilabel" and rule.label is not None:
+        return outputs[:, duel.task.labels.index(rule.label)].astype(np.float64)
     if not duel.task.classes:
         return outputs.reshape(len(outputs), -1)[:, 0].astype(np.float64)
     shares = probabilities(outputs).astype(np.float64)

@@ -26,25 +26,36 @@ class Calibration(Check):
 
     def observe(self, duel: Duel) -> Observation:
         """Require the calibration error beyond chance to be within the task's maximum, or not significant."""
-        if not duel.task.classes:
+        if not duel.task.labels:
             raise NotApplicableError(f"{duel.task.problem} has no probabilities")
-        shares, limit = probabilities(duel.challenger).astype(np.float64), duel.task.gate.calibration
-        error, chance = scores.ece(duel.truth, shares), _errors_by_chance(duel, shares)
+        (about, truth, shares), limit = _judged(duel), duel.task.gate.calibration
+        error, chance = scores.ece(truth, shares), _errors_by_chance(duel, truth, shares)
         usual = float(chance.mean())
         small, by_chance = error - usual <= limit, bool(error <= np.quantile(chance, SURE))
-        sure, right = float(shares.max(axis=1).mean()), float((shares.argmax(axis=1) == duel.truth).mean())
+        sure, right = float(shares.max(axis=1).mean()), float((shares.argmax(axis=1) == truth).mean())
         text = (
-            f"mean confidence {sure:.1%}, accuracy {right:.1%}, calibration error {error:.4g} (Brier score "
-            f"{scores.brier(duel.truth, shares):.4g}); expected at most {limit:g} above the {usual:.2g} expected "
+            f"{about}mean confidence {sure:.1%}, accuracy {right:.1%}, calibration error {error:.4g} (Brier score "
+            f"{scores.brier(truth, shares):.4g}); expected at most {limit:g} above the {usual:.2g} expected "
             "by chance with so many rows"
         )
         rare = f"; one in {1 / (1 - SURE):.0f} calibrated models has an error as large"
         return Observation(small or by_chance, text + ("" if small or not by_chance else rare), error - usual, limit)
 
 
-def _errors_by_chance(duel: Duel, shares: Array) -> Array:
+def _judged(duel: Duel) -> tuple[str, Array, Array]:
+    """Return truth and probabilities; of several labels, those of the presence of the label with the largest error."""
+    shares = probabilities(duel.challenger).astype(np.float64)
+    if duel.task.problem != "multilabel":
+        return "", duel.truth, shares
+    pairs = [np.stack([1 - column, column], axis=1) for column in shares.T]
+    truths = duel.truth.T.astype(np.int64)
+    worst = int(np.argmax([scores.ece(truth, pair) for truth, pair in zip(truths, pairs, strict=True)]))
+    return f"{duel.task.labels[worst]}, the label with the largest error: ", truths[worst], pairs[worst]
+
+
+def _errors_by_chance(duel: Duel, truth: Array, shares: Array) -> Array:
     seed = duel.task.split.seed
-    return _between_units(duel.dependence, duel.truth, shares, seed) if duel.dependence else _by_chance(shares, seed)
+    return _between_units(duel.dependence, truth, shares, seed) if duel.dependence else _by_chance(shares, seed)
 
 
 def _between_units(dependence: Dependence, truth: Array, shares: Array, seed: int) -> Array:

@@ -13,6 +13,7 @@ from tiltyard.modeling.metrics import scores
 from tiltyard.modeling.metrics.confusion_matrix import matrix
 from tiltyard.modeling.problems.classification import probabilities
 
+FEWEST = 5  # sealed rows of one of several labels: there may be hundreds, most of them rare
 RANKING = ("roc_auc", "average_precision", "recall_at_1pct_fpr")  # metrics that do not depend on labels
 
 
@@ -25,7 +26,7 @@ class Collapse(Check):
 
     def observe(self, duel: Duel) -> Observation:
         """Require the recall of every class in the test rows to be at least the task's minimum."""
-        classes, minimum = duel.task.classes, duel.task.gate.min_recall
+        classes, minimum = duel.task.labels, duel.task.gate.min_recall
         if not classes:
             raise NotApplicableError(f"{duel.task.problem} has no classes")
         recall, how = _recall(duel)
@@ -42,8 +43,15 @@ def _recall(duel: Duel) -> tuple[Array, str]:
     """Return the recall of each class by the labels that are served; ranked classes are asked at their frequency.
 
     A model that is judged by its ranking may never give a class the largest probability. It has collapsed if it hardly
-    ever gives a class more than the frequency in the training rows.
+    ever gives a class more than the frequency in the training rows. The same holds of labels of which a row may have
+    several: most have far less than half of the rows.
     """
+    by_frequency = " at probabilities above the frequencies of the training rows"
+    if duel.task.problem == "multilabel":
+        found, rows = ((duel.challenger > duel.baseline) & duel.truth).sum(axis=0), duel.truth.sum(axis=0)
+        if rows.max() < FEWEST:
+            raise NotApplicableError(f"no label has {FEWEST} sealed rows")
+        return scores.ratio(found, np.where(rows < FEWEST, 0, rows)), by_frequency
     if duel.threshold is not None:
         return scores.recall(matrix(duel.truth, duel.challenger, duel.threshold)), f" at {duel.threshold:.3g}"
     if duel.task.gate.metric not in RANKING:
@@ -52,5 +60,4 @@ def _recall(duel: Duel) -> tuple[Array, str]:
     recalled = raised[np.arange(len(duel.truth)), duel.truth.astype(np.int64)]
     rows = np.bincount(duel.truth.astype(np.int64), minlength=raised.shape[1])
     hits = np.bincount(duel.truth.astype(np.int64), weights=recalled, minlength=raised.shape[1])
-    recall = np.divide(hits, rows, out=np.full(len(rows), np.nan), where=rows > 0)
-    return recall, " at probabilities above the frequencies of the training rows"
+    return scores.ratio(hits, rows), by_frequency

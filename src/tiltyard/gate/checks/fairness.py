@@ -12,6 +12,7 @@ from tiltyard.evaluation.slices import MIN_ROWS, Part, groups
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
 from tiltyard.gate.duel import Duel
 from tiltyard.modeling.metrics.scores import row_errors
+from tiltyard.modeling.problems import multilabel
 from tiltyard.modeling.problems.classification import labels as predicted_labels
 
 MIN_UNITS = 5  # customers, patients or time steps of a group; rates of fewer are about these, not about the group
@@ -63,19 +64,24 @@ def _compared(rate: Rate, minimum: float) -> Observation:
 
 def _rates(duel: Duel, parts: list[Part]) -> Iterator[Rate]:
     """Yield the rates that at least two groups have."""
-    if not duel.task.classes:
+    if not duel.task.labels:
         errors = row_errors(duel.truth, duel.challenger, labels=False)
         rates = [Rate("mean absolute error", {part.name: float(errors[part.indices].mean()) for part in parts})]
     else:
-        label = predicted_labels(duel.challenger, duel.threshold)
-        labels = [duel.task.gate.favourable] if duel.task.gate.favourable else duel.task.classes
-        rates = [rate for name in labels for rate in _of_label(duel, name, label, parts)]
+        labels = [duel.task.gate.favourable] if duel.task.gate.favourable else duel.task.labels
+        rates = [rate for name in labels for rate in _of_label(name, *_rows_of_label(duel, name), parts)]
     yield from (rate for rate in rates if len(rate.by_group) > 1)
 
 
-def _of_label(duel: Duel, name: str, label: Array, parts: list[Part]) -> Iterator[Rate]:
-    place = duel.task.classes.index(name)
-    predicted, due = label == place, duel.truth == place
+def _rows_of_label(duel: Duel, name: str) -> tuple[Array, Array]:
+    """Return for which rows a label is predicted, and which have it."""
+    place = duel.task.labels.index(name)
+    if duel.task.problem == "multilabel":
+        return multilabel.predicted(duel.challenger)[:, place], duel.truth[:, place]
+    return predicted_labels(duel.challenger, duel.threshold) == place, duel.truth == place
+
+
+def _of_label(name: str, predicted: Array, due: Array, parts: list[Part]) -> Iterator[Rate]:
     yield Rate(f"share predicted as {name}", {part.name: float(predicted[part.indices].mean()) for part in parts})
     rightly = {part.name: predicted[part.indices][due[part.indices]] for part in parts}
     recalls = {group: float(rows.mean()) for group, rows in rightly.items() if len(rows) >= MIN_ROWS}

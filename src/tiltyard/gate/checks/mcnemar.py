@@ -11,6 +11,7 @@ from tiltyard.gate.checks.base import Check, NotApplicableError, Observation
 from tiltyard.gate.duel import Duel
 from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.modeling.problems.classification import labels
+from tiltyard.modeling.problems.multilabel import predicted
 
 
 class Mcnemar(Check):
@@ -22,13 +23,13 @@ class Mcnemar(Check):
 
     def observe(self, duel: Duel) -> Observation:
         """Require significantly more correct labels where accuracy decides; elsewhere, not significantly fewer."""
-        if not duel.task.classes:
+        if not duel.task.labels:
             raise NotApplicableError(f"{duel.task.problem} has no labels")
         if duel.champion is None:
             raise NotApplicableError("there is no champion yet")
         rows = slice(None) if duel.shared is None else duel.shared
         models = (duel.challenger, duel.threshold), (duel.champion, duel.champion_threshold)
-        new, old = (labels(outputs[rows], threshold) == duel.truth[rows] for outputs, threshold in models)
+        new, old = (_is_right(duel.truth[rows], outputs[rows], threshold) for outputs, threshold in models)
         won, lost = int((new & ~old).sum()), int((old & ~new).sum())
         chance, max_p = _chance(won, lost), 1 - duel.confidence
         if duel.dependence:
@@ -40,6 +41,13 @@ class Mcnemar(Check):
         counts = f"only the challenger is right on {won} rows, only the champion on {lost}"
         text = f"{counts} (p-value {chance:.3g}); expected {expected}"
         return Observation(good, text, chance, max_p)
+
+
+def _is_right(truth: Array, outputs: Array, threshold: float | None) -> Array:
+    """Return for each row whether its label is predicted; of several labels, whether all are, and no others."""
+    if truth.dtype.kind == "b":
+        return np.asarray((predicted(outputs) == truth).all(axis=1))
+    return np.asarray(labels(outputs, threshold) == truth)
 
 
 def _chance_between_units(dependence: Dependence, gained: Array) -> float:

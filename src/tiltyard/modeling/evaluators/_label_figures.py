@@ -1,4 +1,4 @@
-"""Plots of classification: confusion matrix, rates of two classes, ROC, precision-recall and calibration."""
+"""Plots of labels: confusion matrix, rates of two classes, ROC, precision-recall and calibration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,14 @@ CHANCE = curves.Roc(np.array([np.inf, 0.0]), np.array([0.0, 1.0]), np.array([0.0
 
 def label_figures(predictions: Predictions) -> list[Figure]:
     """Return the confusion matrix, then the curves."""
-    return [_confusion(predictions), *_rates_table(predictions), *_curves(predictions), _calibration(predictions)]
+    calibration = _calibration(*_confidence(predictions))
+    return [_confusion(predictions), *_rates_table(predictions), *_curves(predictions), calibration]
+
+
+def label_set_figures(predictions: Predictions) -> list[Figure]:
+    """Return the curves of rows with any number of labels."""
+    outputs, truth = predictions.outputs.astype(np.float64).ravel(), predictions.truth.ravel()
+    return [*_curves(predictions), _calibration("a label", outputs, truth)]
 
 
 def mean_roc(predictions: Predictions) -> curves.Roc:
@@ -38,10 +45,10 @@ def rocs(predictions: Predictions) -> dict[str, curves.Roc]:
 def _one_against_rest(predictions: Predictions) -> Iterator[tuple[str, Array, Array]]:
     """Yield name, membership of rows and probabilities of each class, if there are rows of it and of others."""
     class_probabilities = probabilities(predictions.outputs).astype(np.float64)
-    truth = predictions.truth.astype(np.int64)
+    truth, one_label = predictions.truth, predictions.truth.ndim == 1
     for index, name in enumerate(predictions.classes):
-        is_member = truth == index
-        if 0 < is_member.sum() < len(truth) and (index or len(predictions.classes) > 2):
+        is_member = truth.astype(np.int64) == index if one_label else truth[:, index]
+        if 0 < is_member.sum() < len(truth) and (index or len(predictions.classes) > 2 or not one_label):
             yield name, is_member, class_probabilities[:, index]
 
 
@@ -111,15 +118,17 @@ def _precision_points(curve: curves.Precision) -> dict[str, Any]:
     return {"x": curve.recall[indices], "y": curve.precision[indices], "threshold": curve.threshold[indices]}
 
 
-def _calibration(predictions: Predictions) -> Figure:
-    """Return the calibration curve of the predicted label, or of the second of two classes."""
+def _confidence(predictions: Predictions) -> tuple[str, Array, Array]:
+    """Return what is predicted, the label or the second of two classes, its probability, and whether it is right."""
     class_probabilities = probabilities(predictions.outputs).astype(np.float64)
     truth = predictions.truth.astype(np.int64)
     if len(predictions.classes) == 2:
-        name, probability, outcome = predictions.classes[1], class_probabilities[:, 1], truth == 1
-    else:
-        correct = class_probabilities.argmax(axis=1) == truth
-        name, probability, outcome = "the predicted label", class_probabilities.max(axis=1), correct
+        return predictions.classes[1], class_probabilities[:, 1], truth == 1
+    return "the predicted label", class_probabilities.max(axis=1), class_probabilities.argmax(axis=1) == truth
+
+
+def _calibration(name: str, probability: Array, outcome: Array) -> Figure:
+    """Return the calibration curve."""
     curve = curves.calibration(outcome, probability)
     return figures.lines(
         "Calibration",

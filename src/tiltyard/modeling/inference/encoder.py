@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -159,11 +160,16 @@ class Encoder:
     def load(cls, path: Path) -> Encoder:
         """Read an encoder; its columns are validated like those of a task file."""
         content = files.read_json(path)
-        column: TypeAdapter[Column] = TypeAdapter(plugins.union("columns", "type"))
-        settings = content["columns"].items()
+        column, settings = _column_adapter(*plugins.names("columns")), content["columns"].items()
         content["columns"] = {name: column.validate_python(value, strict=False) for name, value in settings}
         content["problem"] = plugins.load("problems", content["problem"])()
         return cls(**content)
+
+
+@cache
+def _column_adapter(*_: str) -> TypeAdapter[Column]:
+    """Return the type of a column of these kinds; building it holds the interpreter for milliseconds."""
+    return TypeAdapter(plugins.union("columns", "type"))
 
 
 def _fit(column: Column, parts: Iterable[Cells], name: str) -> Fitted:

@@ -49,17 +49,17 @@ def accuracy(matrix: Array) -> float:
 
 def recall(matrix: Array) -> Array:
     """Return the recall of each class; NaN for a class without rows."""
-    return _ratio(np.diag(matrix), matrix.sum(axis=1))
+    return ratio(np.diag(matrix), matrix.sum(axis=1))
 
 
 def precision(matrix: Array) -> Array:
     """Return the precision of each class; NaN for a class never predicted."""
-    return _ratio(np.diag(matrix), matrix.sum(axis=0))
+    return ratio(np.diag(matrix), matrix.sum(axis=0))
 
 
 def f1(matrix: Array) -> Array:
     """Return the F1 of each class; NaN for a class neither true nor predicted."""
-    return _ratio(2 * np.diag(matrix), matrix.sum(axis=0) + matrix.sum(axis=1))
+    return ratio(2 * np.diag(matrix), matrix.sum(axis=0) + matrix.sum(axis=1))
 
 
 def balanced_accuracy(matrix: Array) -> float:
@@ -141,7 +141,12 @@ def recall_of_steps(hits: Array, alarms: Array) -> float:
 
 
 def row_errors(truth: Array, outputs: Array, *, labels: bool) -> Array:
-    """Return the error of each row: 1 minus the probability of the true label, or the absolute error."""
+    """Return the error of each row: 1 minus the probability of the true label, or the absolute error.
+
+    Of several labels it is the mean; of several steps it is that of the first.
+    """
+    if truth.dtype.kind == "b":
+        return np.asarray(np.abs(outputs - truth).mean(axis=1))
     if labels:
         class_probabilities = classification.probabilities(outputs)
         return np.asarray(1 - class_probabilities[np.arange(len(truth)), truth.astype(np.int64)])
@@ -164,6 +169,7 @@ def _auc(is_member: Array, score: Array) -> float:
     return float((below + not_above).sum() / (2 * len(members) * len(non_members)))
 
 
-def _ratio(numerator: Array, denominator: Array) -> Array:
+def ratio(numerator: Array, denominator: Array) -> Array:
+    """Return ratios; NaN where the denominator is 0."""
     ratio: Array = np.divide(numerator, denominator, out=np.full(len(denominator), np.nan), where=denominator > 0)
     return ratio

@@ -26,7 +26,16 @@ class Target(Settings):
     """The `target:` section of a task file: the column to predict, and how it is learned."""
 
     column: str
-    classes: list[str] | None = Field(None, min_length=2, description="The labels, for classification.")
+    classes: list[str] | None = Field(
+        None, min_length=2, description="The labels, for classification and multi-label classification."
+    )
+    separator: str | None = Field(
+        None,
+        min_length=1,
+        max_length=10,
+        exclude_if=lambda value: value is None,
+        description="Multi-label: the text between two labels of a cell, such as |; unset if cells hold lists.",
+    )
     bounds: Bounds | None = Field(None, description="Lowest and highest plausible value.")
     threshold: float | None = Field(None, description="Makes two classes of a number: the second one begins here.")
     horizon: int = Field(1, ge=1, le=1000, description="How many time steps are forecast at once.")
@@ -86,7 +95,7 @@ class FittedEncoder(Protocol):
 
     @property
     def classes(self) -> list[str]:
-        """Return the labels of a classification, else an empty list."""
+        """Return the labels, of which a row has one or any number; an empty list if the target is none."""
 
     @property
     def vocabulary_size(self) -> int:
@@ -96,14 +105,14 @@ class FittedEncoder(Protocol):
 class Problem(ABC):
     """A kind of learning problem: plug-ins in problems/ define targets and predictions, those in evaluators/ metrics.
 
-    `truth` has for each row a number, the index of a label among the classes, several numbers, or a text. `outputs` are
-    the outputs of the ONNX model, (rows, units), or the result of `condense`.
+    `truth` has for each row a number, the index of a label among the classes, a flag for each label, several numbers,
+    or a text. `outputs` are the outputs of the ONNX model, (rows, units), or the result of `condense`.
     """
 
     losses: ClassVar[
         dict[str, tuple[str, ...]]
     ]  # output activation -> losses that it allows; the first of each is the default
-    targets: ClassVar[str]  # "number", "label" or "text"
+    targets: ClassVar[str]  # "number", "label", "labels" (any number of them) or "text"
     threshold: float | None = None  # probability from which the second of two labels is predicted, if not the larger
 
     def fitted_to(self, target: Fitted) -> Problem:

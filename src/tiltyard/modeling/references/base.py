@@ -46,16 +46,23 @@ class Subject:
 
     @property
     def classes(self) -> int:
-        """The number of labels; 0 if the target is a number."""
-        return len(self.encoder.classes)
+        """The number of labels, of which a row has exactly one; 0 for other targets."""
+        return 0 if self.several else len(self.encoder.classes)
+
+    @property
+    def several(self) -> bool:
+        """Whether a row may have several labels."""
+        return self.encoder.problem.targets == "labels"
 
     @property
     def units(self) -> int:
         """The number of scores for a row: one for each label, or for each step of a forecast."""
-        return self.classes or self.horizon
+        return len(self.encoder.classes) or self.horizon
 
     def targets(self, truth: Array) -> Array:
-        """Return label indices, or standardised numbers in one column for each step."""
+        """Return label indices; a flag for each label; or standardised numbers in one column for each step."""
+        if self.several:
+            return truth
         if self.classes:
             return truth.astype(np.int64)
         target = self.encoder.target
@@ -66,6 +73,8 @@ class Subject:
         """Return what a network of the task would: probabilities, or numbers in the unit of the target."""
         if self.classes:
             return softmax(scores)
+        if self.several:
+            return sigmoid(scores)
         target = self.encoder.target
         values = scores * target["std"] + target["mean"]
         return np.asarray(np.expm1(np.clip(values, *target["log"])) if "log" in target else values)
@@ -76,6 +85,8 @@ class Subject:
         if self.classes:
             likelihood = softmax(scores)[np.arange(len(targets)), targets]
             return float(-np.log(np.maximum(likelihood, 1e-12)).mean())
+        if self.several:
+            return float(np.logaddexp(0, np.where(truth, -scores, scores)).mean())
         return float(np.square(scores - targets).mean())
 
     def weights(self, truth: Array) -> Array | None:
@@ -177,8 +188,14 @@ def softmax(scores: Array) -> Array:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
+def sigmoid(scores: Array) -> Array:
+    """Return the probability of each logit."""
+    return np.asarray(np.exp(-np.logaddexp(0, -scores)))
+
+
 def one_thread() -> Any:
     """Limit scikit-learn to one thread: the result is the same on any machine, and threads only wait on a busy one."""
+    import sklearn  # noqa: F401 - a limit holds only for libraries that are loaded
     import threadpoolctl
 
     return threadpoolctl.threadpool_limits(1)

@@ -42,7 +42,7 @@ class BoostedTrees(Reference):
     max_cells: ClassVar = 4_000_000
     max_width: ClassVar = 2048
 
-    models: list[Any]  # one for all labels, or one for each step of a forecast
+    models: list[Any]  # one for all labels; or one for each step of a forecast, and for each of several labels
 
     def applies(self, width: int) -> bool:
         """Whether it can be fitted: not to very many labels or steps."""
@@ -55,10 +55,12 @@ class BoostedTrees(Reference):
         flat, targets, weights = self.derived(features), self.subject.targets(truth), self.subject.weights(truth)
         trees = self.subject.units if self.subject.units != 2 or not self.subject.classes else 1
         settings = {"random_state": 0, "max_iter": max(MIN_ITERATIONS, min(ITERATIONS, MAX_TREES // trees))}
-        if self.subject.classes:
-            rare = np.bincount(targets)[np.unique(targets)].min() < 2  # early stopping needs two rows of each label
-            settings |= {"early_stopping": False} if rare else {}
-            self.models = [HistGradientBoostingClassifier(**settings).fit(flat, targets, weights)]
+        if self.subject.classes or self.subject.several:
+            each = targets.T.astype(np.int64) if self.subject.several else [targets]
+            self.models = [
+                HistGradientBoostingClassifier(**settings, **_stopping(labels)).fit(flat, labels, weights)
+                for labels in each
+            ]
             return
         targets = targets - self.last(features)
         self.models = [HistGradientBoostingRegressor(**settings).fit(flat, step) for step in targets.T]
@@ -66,18 +68,11 @@ class BoostedTrees(Reference):
     def scores(self, features: Array) -> Array:
         """Return a logit for each label, or standardised numbers."""
         flat = self.derived(features)
+        if self.subject.several:
+            return np.concatenate([np.diff(_logits(model, flat, 2)) for model in self.models], axis=1)
         if not self.subject.classes:
             return np.stack([model.predict(flat) for model in self.models], axis=1) + self.last(features)
-        (model,) = self.models
-        scores = np.full((len(features), self.subject.classes), ABSENT)
-        if len(model.classes_) < 2:
-            scores[:, model.classes_] = 0.0
-            return scores
-        decisions = model.decision_function(flat)
-        scores[:, model.classes_] = (
-            decisions if decisions.ndim == 2 else np.stack([-decisions / 2, decisions / 2], axis=1)
-        )
-        return scores
+        return _logits(self.models[0], flat, self.subject.classes)
 
     def derived(self, features: Any, ops: Any = np) -> Any:
         """Return the features of a row side by side, for series with the differences from the last value."""
@@ -96,19 +91,40 @@ class BoostedTrees(Reference):
         """Return the trees as arrays, for the graph that is served."""
         units, trees, start = self.subject.units, [], np.zeros(self.subject.units)
         for place, model in enumerate(self.models):
-            shares = _shares(model, place, units)
+            shares = _shares(model, place, units, several=self.subject.several)
             start += model._baseline_prediction.ravel() @ shares  # noqa: SLF001 - scikit-learn has no public access
             trees += [(tree.nodes, shares[k]) for step in model._predictors for k, tree in enumerate(step)]  # noqa: SLF001
         if self.subject.classes:
             start[~np.isin(np.arange(units), self.models[0].classes_)] = ABSENT
+        if self.subject.several:
+            for place, model in enumerate(self.models):
+                if len(model.classes_) == 1:  # no training row has the label, or all have
+                    start[place] = -ABSENT if model.classes_[0] else ABSENT
         return _joined(trees, start)
 
 
-def _shares(model: Any, place: int, units: int) -> Array:
+def _stopping(labels: Array) -> dict[str, Any]:
+    """Return the setting of early stopping, which needs two rows of each label."""
+    rare = np.bincount(labels)[np.unique(labels)].min() < 2
+    return {"early_stopping": False} if rare else {}
+
+
+def _logits(model: Any, flat: Array, classes: int) -> Array:
+    """Return a logit for each label."""
+    scores = np.full((len(flat), classes), ABSENT)
+    if len(model.classes_) < 2:
+        scores[:, model.classes_] = 0.0
+        return scores
+    decisions = model.decision_function(flat)
+    scores[:, model.classes_] = decisions if decisions.ndim == 2 else np.stack([-decisions / 2, decisions / 2], axis=1)
+    return scores
+
+
+def _shares(model: Any, place: int, units: int, *, several: bool) -> Array:
     """Return how much each score of a model counts for each unit: one score of two labels is split between both."""
-    if not hasattr(model, "classes_"):
+    classes = getattr(model, "classes_", None)
+    if classes is None or (several and len(classes) == 2):
         return np.eye(units)[place : place + 1]
-    classes = model.classes_
     if len(classes) > 2:
         return np.asarray(np.eye(units)[classes])
     shares = np.zeros((1, units))

@@ -43,7 +43,7 @@ class Linear(Reference):
 def fit_linear(
     features: Any, targets: Array, units: int, weights: Array | None, strength: float = 1.0
 ) -> tuple[Array, Array]:
-    """Return weights and bias, one column for each unit; targets are labels if they are whole numbers.
+    """Return weights and bias, one column for each unit; targets are labels if they are whole numbers or flags.
 
     `strength` is the inverse of the penalty, C of scikit-learn's logistic regression.
     """
@@ -52,6 +52,10 @@ def fit_linear(
     if targets.dtype.kind == "f":
         ridge = Ridge(alpha=1 / strength).fit(features, targets)
         return np.atleast_2d(ridge.coef_).T, np.atleast_1d(ridge.intercept_)
+    if targets.dtype.kind == "b":
+        return _one_against_rest(
+            [fit_linear(features, flags.astype(np.int64), 2, weights, strength) for flags in targets.T]
+        )
     present = np.unique(targets)
     matrix, bias = np.zeros((features.shape[1], units)), np.full(units, ABSENT)
     if len(present) == 1:
@@ -63,3 +67,11 @@ def fit_linear(
         coefficients, intercept = (np.concatenate([-part / 2, part / 2]) for part in (coefficients, intercept))
     matrix[:, present], bias[present] = coefficients.T, intercept
     return matrix, bias
+
+
+def _one_against_rest(models: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """Return weights and bias of the logit of each label, from a model of its absence and presence for each."""
+    return (
+        np.stack([weights[:, 1] - weights[:, 0] for weights, _ in models], axis=1),
+        np.array([bias[1] - bias[0] for _, bias in models]),
+    )

@@ -15,6 +15,7 @@ from tiltyard.arrays import Array, Cells, ParsedRows, Rows, is_missing
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.errors import DataError, RequestError, format_value
+from tiltyard.modeling.columns._label_cells import labels_of, multi_hot
 from tiltyard.modeling.columns.base import distinct
 from tiltyard.modeling.columns.number import LARGEST, arrow_numbers
 from tiltyard.preparation.modalities import _fact_parts
@@ -105,18 +106,30 @@ def version_reader(task: Task) -> Callable[[Path], pd.DataFrame]:
 
 
 def parse_target(task: Task, values: Sequence[object]) -> Array:
-    """Return the truth: numbers, label indices, or texts."""
+    """Return the truth: numbers, label indices, a flag for each label, or texts."""
     if task.problem_type.targets == "text":
         return _parse_texts(task, values)
+    if task.problem == "multilabel":
+        return _parse_label_sets(task, values)
     if not task.target.labels:
         numbers = _parse_numbers(task, values)
         return numbers if task.target.threshold is None else (numbers >= task.target.threshold).astype(np.int64)
     label_indices = {label: place for place, label in enumerate(task.classes)}
-    unknown = sorted({str(value) for value in values} - label_indices.keys())
-    if unknown:
-        expected = ", ".join(task.classes)
-        raise DataError(f"target.classes: expected {expected}; the data also holds {', '.join(unknown[:10])}")
+    _refuse_unknown(task, {str(value) for value in values})
     return np.array([label_indices[str(value)] for value in values], dtype=np.int64)
+
+
+def _parse_label_sets(task: Task, values: Sequence[object]) -> Array:
+    """Return for each cell and label whether the cell holds it; refuse labels that the task does not name."""
+    sets = [labels_of(value, task.target.separator) for value in values]
+    _refuse_unknown(task, {label for labels in sets for label in labels})
+    return multi_hot(sets, task.labels)
+
+
+def _refuse_unknown(task: Task, found: set[str]) -> None:
+    if unknown := sorted(found - {*task.labels}):
+        expected = ", ".join(task.labels)
+        raise DataError(f"target.classes: expected {expected}; the data also holds {', '.join(unknown[:10])}")
 
 
 def _parse_texts(task: Task, values: Sequence[object]) -> Array:
@@ -155,12 +168,12 @@ def parse_target_column(task: Task, cells: pd.Series) -> Array:
     """Return the truth of a whole column of a file."""
     if task.problem_type.targets == "text":
         return parse_target(task, cells.tolist())
-    if task.classes and (coded := distinct(cells)):
+    if task.labels and (coded := distinct(cells)):
         places, values = coded
         return parse_target(task, values)[places]
-    if task.target.written and not task.classes:
+    if task.target.written and not task.labels:
         return _parse_numbers(task, _parse_written(task, cells))
-    if not task.classes and cells.dtype.kind in "if":
+    if not task.labels and cells.dtype.kind in "if":
         return _parse_numbers(task, cells.to_numpy(np.float64))
     return parse_target(task, cells.tolist())
 
@@ -179,11 +192,11 @@ def parse_arrow_target(task: Task, cells: pa.Array) -> Array | None:
 
     if cells.null_count or task.problem_type.targets == "text":
         return None
-    if task.classes and types.is_string(cells.type):
+    if task.labels and types.is_string(cells.type):
         coded = cells.dictionary_encode()
-        truth: Array = parse_target(task, coded.dictionary.to_pylist()).take(coded.indices.to_numpy())
+        truth: Array = parse_target(task, coded.dictionary.to_pylist()).take(coded.indices.to_numpy(), axis=0)
         return truth
-    numbers = None if task.classes or task.target.written else arrow_numbers(cells)
+    numbers = None if task.labels or task.target.written else arrow_numbers(cells)
     return None if numbers is None else _parse_numbers(task, numbers)
 
 

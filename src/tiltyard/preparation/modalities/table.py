@@ -12,6 +12,7 @@ from tiltyard.arrays import Array, ParsedRows, Rows, decoded
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.errors import DataError
+from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.preparation.modalities import _fact_parts
 from tiltyard.preparation.modalities._fact_parts import FactPart
 from tiltyard.preparation.modalities.base import (
@@ -115,10 +116,12 @@ class Table(Modality):
 
 
 def _has_target(task: Task, part: pa.Table) -> Array:
-    """Return which rows have a target."""
+    """Return which rows have a target; a cell without labels is one, if there may be any number of them."""
     import pyarrow.compute as pc
     from pyarrow import types
 
+    if task.problem == "multilabel":
+        return np.ones(len(part), dtype=bool)
     cells = part[task.target.column]
     has_target: Array = cells.is_valid().to_numpy()
     if types.is_string(cells.type) and cells.null_count < len(cells):
@@ -168,9 +171,22 @@ def _parsed_facts(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
 def _target_facts(task: Task, cells: pd.Series[Any]) -> pd.Series[Any]:
     import pandas as pd
 
+    if task.problem == "multilabel":
+        return _one_label(task, cells)
     if _target_is_text(task):
         return cells.map(str, na_action="ignore")
     return task.target.number.facts_of_cells(cells) if task.target.written else pd.to_numeric(cells, errors="coerce")
+
+
+def _one_label(task: Task, cells: pd.Series[Any]) -> pd.Series[Any]:
+    """Return one label of each cell: the first that the task does not name, if there is any; missing if it has none."""
+    known = {*task.labels}
+
+    def first(cell: object) -> str | None:
+        labels = sorted(labels_of(cell, task.target.separator), key=known.__contains__)
+        return labels[0] if labels else None
+
+    return cells.map({cell: first(cell) for cell in cells.unique()}).astype(object)
 
 
 def _text_columns(task: Task) -> list[str]:

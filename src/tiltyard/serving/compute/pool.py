@@ -14,19 +14,16 @@ import os
 import select
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from pathlib import Path
 
 import psutil
 
 from tiltyard.errors import RequestError
+from tiltyard.serving.compute import child
 from tiltyard.serving.compute import process as compute_process
 from tiltyard.serving.compute.fair_queue import FairQueue
 from tiltyard.serving.compute.process import GRACE_SECONDS, ErrorResult, Job, NeedsMoreTime, Result
@@ -41,12 +38,6 @@ OVERRUN_SECONDS = 0.3  # CPU time over the limit before the process is killed: n
 POLL_SECONDS = 0.1  # between checks of the CPU time used
 IDLE_SECONDS = 300.0  # without work, after which a process ends and frees its memory
 SOCKET_TIMEOUT_SECONDS = 10  # to send a message to a process, or to receive one
-SOURCE_FOLDER = Path(compute_process.__file__).resolve().parents[3]
-CHILD_ENVIRONMENT = {  # no threads, since the process forks
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-}
 log = logging.getLogger("bentoml.tiltyard")
 
 
@@ -241,17 +232,10 @@ class _Process:
     """A running compute process, and the socket to it."""
 
     def __init__(self) -> None:
-        parent_socket, child_socket = socket.socketpair()
-        with child_socket:
+        self.process, self.connection = child.start(compute_process.__name__)
+        with socket.socket(fileno=os.dup(self.connection.fileno())) as same_socket:
             for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):  # the process may stop in the middle of a message
-                parent_socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", SOCKET_TIMEOUT_SECONDS, 0))
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", compute_process.__name__, str(child_socket.fileno())],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE_FOLDER), *sys.path]), **CHILD_ENVIRONMENT},
-                stdin=subprocess.DEVNULL,
-                pass_fds=[child_socket.fileno()],
-            )
-        self.connection = Connection(parent_socket.detach())
+                same_socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", SOCKET_TIMEOUT_SECONDS, 0))
         self.poller = select.poll()  # Connection.poll makes a new one each time
         self.poller.register(self.connection, select.POLLIN)
 

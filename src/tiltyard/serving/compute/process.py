@@ -112,7 +112,7 @@ def _internal_error() -> ErrorResult:
 
 def _open(folder: str, models: dict[str, LoadedModel]) -> LoadedModel | ErrorResult:
     try:
-        return _cached_model(folder, models)
+        return cached_model(folder, models)
     except TiltyardError as error:  # the package was removed or replaced
         print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - stderr is the service's log
         return ErrorResult("not_available", "the model of this request cannot be opened; try again later", "", 503)
@@ -124,7 +124,7 @@ def _error_result(error: RequestError) -> ErrorResult:
     return ErrorResult(error.code, error.message, error.field, error.status)
 
 
-def _cached_model(folder: str, models: dict[str, LoadedModel]) -> LoadedModel:
+def cached_model(folder: str, models: dict[str, LoadedModel]) -> LoadedModel:
     """Return an open model, loaded if needed; keep the most recently used ones open."""
     model = models.pop(folder, None) or LoadedModel.load(Path(folder))
     models[folder] = model

@@ -11,14 +11,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tiltyard.serving.http.api_keys import Headers
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.requests import table_body, tensor_path, v2_codec
-from tiltyard.serving.requests.message import RequestMessage
-from tiltyard.serving.requests.predict_request import MAX_INLINE_BYTES
-from tiltyard.serving.traffic.traffic_split import is_bypassed
+from tiltyard.serving.requests import predict_request, table_body, tensor_path, v2_codec
+from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
+from tiltyard.serving.traffic.traffic_split import assign, is_recorded
 
 V1_PREFIX, V1_SUFFIX = "/v1/models/", ":predict"
 V2_PREFIX, V2_SUFFIX = "/v2/models/", "/infer"
 NON_JSON_TYPES = tuple(kind.encode() for kind in table_body.MEDIA_TYPES)  # media types of table bodies
+BINARY_TYPE = (b"content-type", b"application/octet-stream")
 LENGTH_HEADER = v2_codec.LENGTH_HEADER.lower().encode()
 
 
@@ -31,9 +31,10 @@ class FastRoute(NamedTuple):
 
 
 class FastResponse(NamedTuple):
-    """A response body, its number of instances, and the headers that describe it."""
+    """A response body, the model that computed it, its number of instances, and the headers that describe it."""
 
     content: bytes
+    model: LoadedModel
     instances: int
     headers: list[tuple[bytes, bytes]]
 
@@ -51,8 +52,8 @@ class FastPathMiddleware:
             return
         message = await receive()
         is_complete = message["type"] == "http.request" and not message.get("more_body")
-        if is_complete and (response := try_respond(scope["app"].state, route, message.get("body", b""))):
-            scope["model"], scope["instances"] = route.model, response.instances
+        if is_complete and (response := try_respond(scope["app"].state, route, message.get("body", b""), scope)):
+            scope["model"], scope["instances"] = response.model, response.instances
             await send({"type": "http.response.start", "status": 200, "headers": response.headers})
             await send({"type": "http.response.body", "body": response.content})
         else:
@@ -91,36 +92,34 @@ def _find_v2_route(model: LoadedModel | None, headers: Headers) -> FastRoute | N
     return FastRoute(model, "v2", length)
 
 
-def try_respond(state: Any, route: FastRoute, body: bytes) -> FastResponse | None:
-    """Return the response; None if the general path must handle the request."""
+def try_respond(state: Any, route: FastRoute, body: bytes, scope: Scope) -> FastResponse | None:
+    """Return the response; None if the general path must handle the request. Record it as that path would.
+
+    The scope needs headers, client and key name, by which the request is assigned, and its id.
+    """
     if not state.fast_path or state.admission.is_full:
         return None
-    if len(body) > route.model.max_body_bytes or not is_bypassed(state, route.model.task):
+    assignment = assign(state, route.model, scope, named=False)
+    model, recorder = assignment.model, state.recorder
+    recorded = recorder is not None and (assignment.record or recorder.is_due)
+    if len(body) > model.max_body_bytes or (recorded and route.protocol == "v2"):
         return None
-    response = _v1_response(route.model, body) if route.protocol == "v1" else _v2_response(route, body)
-    if response and state.recorder:
-        state.recorder.skip()
-    return response
+    message = RequestMessage(route.protocol, body, "", route.json_length)
+    if route.protocol == "v1":
+        response = predict_request.respond_compiled(model, body)
+    else:
+        response = tensor_path.respond(model, message, tensor_path.INLINE)
+    if response and is_recorded(state, assignment):
+        recorder.record(scope, assignment, message, response)
+    return _fast_response(model, response) if response else None
 
 
-def _v1_response(model: LoadedModel, body: bytes) -> FastResponse | None:
-    compiled = model.compiled_request
-    response = compiled.respond(body) if compiled and len(body) < MAX_INLINE_BYTES else None
-    return _fast_response(*response) if response else None
-
-
-def _v2_response(route: FastRoute, body: bytes) -> FastResponse | None:
-    response = tensor_path.respond(route.model, RequestMessage("v2", body, "", route.json_length), tensor_path.INLINE)
-    return _fast_response(response.content, response.count, response.json_length) if response else None
-
-
-def _fast_response(content: bytes, instances: int, json_length: int | None = None) -> FastResponse:
+def _fast_response(model: LoadedModel, response: ResponseMessage) -> FastResponse:
     """Return a response with the headers that the routes would send, in their order."""
-    length = (b"content-length", b"%d" % len(content))
-    if json_length is None:
-        return FastResponse(content, instances, [length, (b"content-type", b"application/json")])
-    json_part = (LENGTH_HEADER, b"%d" % json_length)
-    return FastResponse(content, instances, [json_part, length, (b"content-type", b"application/octet-stream")])
+    headers = [(b"content-length", b"%d" % len(response.content)), (b"content-type", b"application/json")]
+    if response.json_length is not None:
+        headers = [(LENGTH_HEADER, b"%d" % response.json_length), headers[0], BINARY_TYPE]
+    return FastResponse(response.content, model, response.count, headers)
 
 
 def _replay(message: Message, receive: Receive) -> Receive:

@@ -15,12 +15,13 @@ from tiltyard.errors import RequestError
 from tiltyard.serving.http import fast_middleware
 from tiltyard.serving.http.answered_request import AnsweredRequest
 from tiltyard.serving.http.connection import CHUNKS, BoundedConnection
-from tiltyard.serving.http.fast_middleware import FastRoute
+from tiltyard.serving.http.fast_middleware import FastResponse, FastRoute
 from tiltyard.serving.http.middleware import NO_STORE_HEADERS, request_id
-from tiltyard.serving.model.loaded_model import LoadedModel
+from tiltyard.serving.traffic.feedback_token import HEADER
 
 FIXED_HEADERS = b"".join(b"%s: %s\r\n" % pair for pair in NO_STORE_HEADERS)
-RESPONSE_HEAD = b"HTTP/1.1 200 OK\r\n%s%s" + FIXED_HEADERS + b"x-request-id: %s\r\n\r\n"
+TOKEN_HEADER = HEADER + b": %s\r\n"
+RESPONSE_HEAD = b"HTTP/1.1 200 OK\r\n%s%s" + FIXED_HEADERS + b"x-request-id: %s\r\n%s\r\n"
 
 
 class FastPathProtocol(BoundedConnection):
@@ -83,7 +84,7 @@ class FastPathProtocol(BoundedConnection):
             return None
         if parser.get_method() != b"POST" or parser.get_http_version() != "1.1" or not parser.should_keep_alive():
             return None
-        if (metrics.log or metrics.tracer) and self._is_forwarded():
+        if (metrics.log or metrics.tracer or self.state.splits) and self._is_forwarded():
             return None
         path = str(self.url, "latin-1")
         route = fast_middleware.find_route(self.state, path, self.headers)
@@ -98,29 +99,33 @@ class FastPathProtocol(BoundedConnection):
         return any(name == b"x-forwarded-for" for name, _ in self.headers)
 
     def _try_respond(self, route: FastRoute) -> bool:
+        identifier = request_id(self.headers)
+        scope: dict[str, Any] = {
+            "headers": self.headers,
+            "client": self.client,
+            "key_name": self.key_name,
+            "id": identifier.decode(),
+        }
         try:
-            response = fast_middleware.try_respond(self.state, route, self.body)
+            response = fast_middleware.try_respond(self.state, route, self.body, scope)
         except Exception:  # noqa: BLE001 - the app raises and logs it again
             return False
         if not response:
             return False
-        identifier = request_id(self.headers)
         defaults, headers = (
             b"".join(b"%s: %s\r\n" % pair for pair in pairs)
             for pairs in (self.server_state.default_headers, response.headers)
         )
-        self.transport.write(RESPONSE_HEAD % (defaults, headers, identifier) + response.content)
+        token = scope.get("feedback_token")  # set if the response is recorded
+        token_header = TOKEN_HEADER % token.encode() if token else b""
+        self.transport.write(RESPONSE_HEAD % (defaults, headers, identifier, token_header) + response.content)
         self.server_state.total_requests += 1
         self.waiting_since = time.monotonic()
         # Deferred, since uvicorn would take an exception here for an invalid request.
-        self.loop.call_soon(
-            self.state.metrics.count,
-            self._answered_request(route.model, str(identifier, "ascii"), response.instances),
-            self.headers,
-        )
+        self.loop.call_soon(self.state.metrics.count, self._answered_request(response, scope["id"]), self.headers)
         return True
 
-    def _answered_request(self, model: LoadedModel, identifier: str, instances: int) -> AnsweredRequest:
+    def _answered_request(self, response: FastResponse, identifier: str) -> AnsweredRequest:
         return AnsweredRequest(
             id=identifier,
             client=(self.client or ("",))[0],
@@ -129,9 +134,9 @@ class FastPathProtocol(BoundedConnection):
             path=str(self.url, "latin-1"),
             status=200,
             seconds=time.perf_counter() - self.started,
-            model=model.task,
-            version=model.version,
-            instances=instances,
+            model=response.model.task,
+            version=response.model.version,
+            instances=response.instances,
         )
 
     def _pass_to_app(self) -> None:

@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from tiltyard.errors import RequestError, format_value
+from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.number import LARGEST
+from tiltyard.modeling.problems.multilabel import Multilabel
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests.json_body import decode
 from tiltyard.serving.traffic.feedback_limits import Sender
@@ -69,7 +71,11 @@ def parse(model: LoadedModel, body: bytes, tokens: FeedbackTokens, key_name: str
 
 def _check_value_count(model: LoadedModel, body: bytes) -> None:
     """Refuse a body with more values than the truths can have, before it is decoded, since decoding takes long."""
-    max_values = MAX_TRUTHS * (MAX_VALUES_PER_TRUTH + _forecast_steps(model.schema["prediction"]))
+    encoder = model.predictor.encoder
+    own = (
+        len(encoder.classes) if isinstance(encoder.problem, Multilabel) else _forecast_steps(model.schema["prediction"])
+    )
+    max_values = MAX_TRUTHS * (MAX_VALUES_PER_TRUTH + own)
     if sum(map(body.count, (b",", b"[", b"{"))) > max_values:
         text = f"expected at most {MAX_TRUTHS} truths; received more than {max_values:,} values"
         raise RequestError("too_many", text, "feedback", status=413)
@@ -121,12 +127,14 @@ def _parse_item(model: LoadedModel, item: object, field: str) -> tuple[Truth, st
 
 
 def _parse_truth(model: LoadedModel, value: object, field: str) -> Any:
-    """Parse the ground truth: one of the model's labels, a number, or a number for each forecast step."""
+    """Parse the ground truth: one or several of the model's labels, a number, or a number for each forecast step."""
     encoder = model.predictor.encoder
     if encoder.problem.targets == "text":
         raise RequestError(
             "unsupported", f"expected a model that predicts numbers or labels; {model.task} generates text", field
         )
+    if isinstance(encoder.problem, Multilabel):
+        return _parse_labels(value, encoder.classes, encoder.problem.separator, field)
     if encoder.classes:
         if (label := next((text for text in _label_spellings(value) if text in encoder.classes), None)) is not None:
             return label
@@ -138,6 +146,17 @@ def _parse_truth(model: LoadedModel, value: object, field: str) -> Any:
     if not isinstance(value, list) or len(value) != steps:
         raise RequestError("wrong_shape", f"expected a list of {steps} numbers; received {format_value(value)}", field)
     return [_parse_number(number, f"{field}[{index}]") for index, number in enumerate(value)]
+
+
+def _parse_labels(value: object, classes: list[str], separator: str | None, field: str) -> list[str]:
+    """Parse a list of labels, or the text of a cell of the data; the result is in the order of the classes."""
+    if not isinstance(value, list | str):
+        raise RequestError("wrong_type", f"expected a list of labels; received {format_value(value)}", field)
+    labels = labels_of(value, separator)
+    if unknown := [label for label in labels if label not in classes]:
+        text = f"expected some of {', '.join(classes)}; received {format_value(unknown[0])}"
+        raise RequestError("unknown_label", text, field)
+    return [label for label in classes if label in labels]
 
 
 def _label_spellings(value: object) -> list[str]:

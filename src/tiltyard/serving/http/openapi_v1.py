@@ -90,7 +90,7 @@ def _feedback(model: LoadedModel, *, locked: bool) -> Json:
     parts = prediction.get("properties", {})
     properties = {
         "id": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$", "description": "x-request-id of the response"},
-        "truth": _truth_schema(parts.get("label") or parts.get("forecast") or prediction),
+        "truth": _truth_schema(parts.get("label") or parts.get("labels") or parts.get("forecast") or prediction),
         "instance": {"type": "integer", "minimum": 0, "maximum": max_instances - 1},
         "token": {
             "type": "string",
@@ -130,6 +130,9 @@ def _truth_schema(schema: Json) -> Json:
                 *(number for name in schema["enum"] if (number := _integer_label(name)) is not None),
             ]
         }
+    if schema["type"] == "array" and "enum" in schema["items"]:
+        labels = {**schema, "items": _truth_schema(schema["items"]), "uniqueItems": False}
+        return {"anyOf": [labels, {"type": "string", "description": "a cell of the data, with its separator"}]}
     if schema["type"] == "array":
         return {**schema, "items": _truth_schema(schema["items"])}
     return {**schema, "minimum": -LARGEST, "maximum": LARGEST} if schema["type"] == "number" else schema
@@ -144,6 +147,8 @@ def _truth_example(schema: Json) -> Any:
     """Return an example of ground truth."""
     if "enum" in schema:
         return schema["enum"][0]
+    if "anyOf" in schema:
+        return schema["anyOf"][0]["items"]["enum"][:1]
     return [0.0] * schema["minItems"] if schema["type"] == "array" else "..." if schema["type"] == "string" else 0.0
 
 

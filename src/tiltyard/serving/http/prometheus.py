@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tiltyard.serving.http.answered_request import AnsweredRequest
     from tiltyard.serving.http.tracing import Tracer
-    from tiltyard.serving.traffic.recorder import PendingRecord
+    from tiltyard.serving.recording.entry import Label
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 INSTANCES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -59,9 +59,9 @@ class RequestMetrics:
         if self.tracer:
             self.tracer.record(request, headers)
 
-    def count_recorded(self, record: PendingRecord, outcome: str) -> None:
-        """Count the outcome of a record."""
-        self.recorded.labels(record.model.task, record.model.version, record.arm, outcome).inc()
+    def count_recorded(self, label: Label, outcome: str, number: int) -> None:
+        """Count outcomes of records."""
+        self.recorded.labels(*label, outcome).inc(number)
 
     def champions_checked(self) -> None:
         """Set the time of the last check for champions to now."""

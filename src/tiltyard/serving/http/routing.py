@@ -16,7 +16,7 @@ from tiltyard.serving.http.body_limit import read_body
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import predict_request, tensor_path
 from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
-from tiltyard.serving.traffic.traffic_split import TrafficSplit, assign, client
+from tiltyard.serving.traffic.traffic_split import TrafficSplit, assign, client, is_recorded
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -79,7 +79,7 @@ async def predict(request: Request, protocol: str, json_length: str | None = Non
     scope, state = request.scope, request.app.state
     assignment = assign(state, find_model(request), scope, named=bool(VERSION_PARAMETERS & request.path_params.keys()))
     model = scope["model"] = assignment.model
-    record = assignment.record and state.recorder is not None
+    record = is_recorded(state, assignment)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     async with read_body(request, model.max_body_bytes) as body:
         with state.admission.request_slot():
@@ -87,7 +87,7 @@ async def predict(request: Request, protocol: str, json_length: str | None = Non
             response = (
                 None if record or not state.fast_path else tensor_path.respond(model, message, tensor_path.INLINE)
             )
-            response = response or _predict_inline(model, message, record=record)
+            response = response or predict_request.respond_if_fast(model, message, record=record)
             if not response:
                 response = await _wait(request, state.pool.submit(model, message, client(scope), record=record))
     scope["instances"] = response.count
@@ -114,16 +114,6 @@ async def _disconnect(request: Request) -> None:
     """Wait until the client disconnects; a half-closed connection can still receive a response."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _predict_inline(model: LoadedModel, message: RequestMessage, *, record: bool) -> ResponseMessage | None:
-    """Return the response if it takes less than a millisecond; otherwise None."""
-    if not predict_request.is_small(message):
-        return None
-    parsed = predict_request.parse(model, message)
-    if not predict_request.is_fast(model, message, parsed):
-        return None
-    return predict_request.respond(model, parsed, record=record)
 
 
 def allow(method: str, handler: Handler) -> Handler:

@@ -80,6 +80,11 @@ class LoadedModel:
         """The fast path for ordinary JSON requests; None if this model has none."""
         return compile_request(self.predictor, self.version)
 
+    @cached_property
+    def has_images(self) -> bool:
+        """Whether instances contain images."""
+        return any(column.type == "image" for column in self.predictor.encoder.columns.values())
+
     @property
     def max_body_bytes(self) -> int:
         """The maximum size of a request body."""

@@ -55,6 +55,8 @@ def _datatype_and_shape(schema: Json) -> tuple[str, tuple[int, ...]]:
             return _datatype_and_shape(schema[key][0])
     if "enum" in schema:
         return PYTHON_DATATYPES[type(next(value for value in schema["enum"] if value is not None))], ()
+    if schema["type"] == "array" and "enum" in schema["items"]:  # a flag for each label, since lists differ in length
+        return "BOOL", (len(schema["items"]["enum"]),)
     if schema["type"] == "array":
         datatype, shape = _datatype_and_shape(schema["items"])
         return datatype, (schema["minItems"], *shape)
@@ -129,10 +131,15 @@ def from_predictions(outputs: Sequence[Tensor], predictions: list[Any]) -> dict[
     """Return predictions as arrays by output tensor."""
     arrays = {}
     for tensor in outputs:
-        parts = (
-            [prediction[tensor.name] for prediction in predictions] if isinstance(predictions[0], dict) else predictions
-        )
-        values = [[*part.values()] if isinstance(part, dict) else part for part in parts]
+        values = [_tensor_value(tensor.name, prediction) for prediction in predictions]
         dtype = "O" if tensor.datatype == "BYTES" else DTYPES[tensor.datatype]
         arrays[tensor.name] = np.array(values, dtype=dtype).reshape(len(values), *tensor.shape)
     return arrays
+
+
+def _tensor_value(name: str, prediction: Any) -> Any:
+    """Return a property of a prediction, or the prediction itself: probabilities as a list, labels as flags."""
+    part = prediction[name] if isinstance(prediction, dict) else prediction
+    if name == "labels" and isinstance(prediction, dict):
+        return [label in part for label in prediction["probabilities"]]
+    return [*part.values()] if isinstance(part, dict) else part

@@ -56,7 +56,7 @@ def attributions(model: LoadedModel, instances: object, predictions: list[Any]) 
     """Return for each instance the base value and the contribution of each column."""
     encoder = model.predictor.encoder
     background, rows = (encoder.encode(encoder.parse(batch)) for batch in (model.background, instances))
-    labels = [encoder.classes.index(prediction["label"]) if encoder.classes else None for prediction in predictions]
+    labels = [_explained_label(prediction, encoder.classes) for prediction in predictions]
     labels_and_rows = deadline.stepwise([*zip(labels, rows, strict=True)])
     explanations = [
         _explain_row(ExplainedOutput(model.predictor, label), row, background) for label, row in labels_and_rows
@@ -65,6 +65,15 @@ def attributions(model: LoadedModel, instances: object, predictions: list[Any]) 
         if not all(map(math.isfinite, explanation["contributions"].values())):
             raise RequestError("out_of_bounds", "the values are too large for the model", f"instances[{index}]")
     return explanations
+
+
+def _explained_label(prediction: Any, classes: list[str]) -> int | None:
+    """Return the index of the label whose probability is explained; of several labels, the most probable one."""
+    if not classes:
+        return None
+    probabilities = prediction["probabilities"]
+    label = prediction["label"] if "label" in prediction else max(probabilities, key=probabilities.__getitem__)
+    return classes.index(label)
 
 
 def _explain_row(output: ExplainedOutput, row: Array, background: Array) -> dict[str, Any]:

@@ -23,5 +23,5 @@ class ResponseMessage(msgspec.Struct, frozen=True, tag=True):
     count: int  # number of instances
     ms: float  # CPU time
     json_length: int | None = None
-    recorded: bytes = b""  # instances and predictions as JSON; empty unless they are recorded
+    recorded: bytes | None = None  # instances and predictions as JSON; None if request and response contain them
     drift_values: dict[str, list[Any]] | None = None  # computed here if instances are encoded files, such as images

@@ -66,6 +66,21 @@ def is_fast(model: LoadedModel, request: RequestMessage, parsed: ParsedRequest) 
     return parse_seconds + model.predictor.seconds(len(instances)) < MAX_INLINE_SECONDS
 
 
+def respond_compiled(model: LoadedModel, body: bytes) -> ResponseMessage | None:
+    """Return the response of the model's compiled request; None if the general path must handle the body."""
+    compiled, start = model.compiled_request, time.thread_time()
+    response = compiled.respond(body) if compiled and len(body) < MAX_INLINE_BYTES else None
+    return ResponseMessage(*response, 1000 * (time.thread_time() - start)) if response else None
+
+
+def respond_if_fast(model: LoadedModel, request: RequestMessage, *, record: bool) -> ResponseMessage | None:
+    """Return the response if it takes less than a millisecond; otherwise None."""
+    if not is_small(request):
+        return None
+    parsed = parse(model, request)
+    return respond(model, parsed, record=record) if is_fast(model, request, parsed) else None
+
+
 def respond(model: LoadedModel, parsed: ParsedRequest, *, record: bool) -> ResponseMessage:
     """Compute the response; with `record`, include the data to be recorded."""
     instances, start = parsed.request.instances, time.thread_time()
@@ -80,9 +95,8 @@ def respond(model: LoadedModel, parsed: ParsedRequest, *, record: bool) -> Respo
         content, length = json_encoder.encode(_v1_body(model, parsed.request, predictions)), None
     if not record:
         return ResponseMessage(content, len(predictions), ms, length)
-    return ResponseMessage(
-        content, len(predictions), ms, length, _recorded(instances, predictions), _drift_values(model, instances)
-    )
+    recorded = _recorded(instances, predictions), _drift_values(model, instances)
+    return ResponseMessage(content, len(predictions), ms, length, *recorded)
 
 
 def _v1_body(model: LoadedModel, request: PredictRequest, predictions: list[Any]) -> dict[str, Any]:

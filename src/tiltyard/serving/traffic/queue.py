@@ -14,20 +14,32 @@ MAX_ITEMS = 1000
 MAX_BYTES = 32_000_000  # of waiting request bodies: a thousand small ones, or a few large ones
 LOG_INTERVAL_SECONDS = 60.0  # between log lines about the same failure
 
-log = logging.getLogger("bentoml.tiltyard")
+log = logging.getLogger("bentoml.tiltyard")  # BentoML prints its own loggers only
 Item = TypeVar("Item")
+
+
+class FailureLog:
+    """Logs failures, at most one per interval, since the same one may occur in every request."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.last_logged = name, -LOG_INTERVAL_SECONDS
+
+    def __call__(self, error: BaseException) -> None:
+        """Log a failure."""
+        if time.monotonic() - self.last_logged >= LOG_INTERVAL_SECONDS:
+            self.last_logged = time.monotonic()
+            log.error("%s: %s: %s", self.name, type(error).__name__, error)
 
 
 class BoundedQueue(Generic[Item]):
     """A bounded queue, and the thread that processes its items."""
 
     def __init__(self, name: str, work: Callable[[Item], str], count: Callable[[Item, str], None]) -> None:
-        self.name, self.work, self.count, self.max_bytes = name, work, count, MAX_BYTES
+        self.work, self.count, self.max_bytes, self.log_failure = work, count, MAX_BYTES, FailureLog(name)
         self.counts: Counter[str] = Counter()  # items by outcome: the result of `work`, or failed, or dropped
         self.waiting: queue.Queue[tuple[Item, int]] = queue.Queue(MAX_ITEMS)
         self.held_bytes = 0
         self.lock = threading.Lock()
-        self.last_logged = -LOG_INTERVAL_SECONDS
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def put(self, item: Item, size: int) -> bool:
@@ -53,7 +65,7 @@ class BoundedQueue(Generic[Item]):
                 outcome = self.work(item)
             except BaseException as error:  # noqa: BLE001 - no failure here may affect a request
                 outcome = "failed"
-                self._log_failure(error)
+                self.log_failure(error)
             self._count_outcome(item, outcome)
             with self.lock:
                 self.held_bytes -= size
@@ -65,9 +77,4 @@ class BoundedQueue(Generic[Item]):
         try:
             self.count(item, outcome)
         except Exception as error:  # noqa: BLE001 - a lost count must not lose the item
-            self._log_failure(error)
-
-    def _log_failure(self, error: BaseException) -> None:
-        if time.monotonic() - self.last_logged >= LOG_INTERVAL_SECONDS:
-            self.last_logged = time.monotonic()
-            log.error("%s: %s: %s", self.name, type(error).__name__, error)
+            self.log_failure(error)

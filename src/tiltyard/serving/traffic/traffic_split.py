@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.types import Scope
@@ -16,7 +16,7 @@ KEY_HEADER = b"x-tiltyard-key"  # set by clients to what must stay on one versio
 
 @dataclass(frozen=True)
 class Assignment:
-    """The model that responds to a request, the model that receives a copy, and whether the request is recorded."""
+    """The model that responds to a request, the model that receives a copy, and whether it is recorded in any case."""
 
     model: LoadedModel
     arm: str = "champion"
@@ -68,14 +68,11 @@ def client(scope: Scope) -> str:
 def assign(state: Any, model: LoadedModel, scope: Scope, *, named: bool) -> Assignment:
     """Assign a request to a model; a request that names a version or label always goes to that one."""
     split: TrafficSplit | None = None if named else state.splits.get(model.task)
-    assignment = Assignment(model, "named" if named else "champion")
     if split is not None and split.rollout.champion == model.version:
-        assignment = split.assign(model, scope)
-    if assignment.record or state.recorder is None or not state.recorder.is_sampled():
-        return assignment
-    return replace(assignment, record=True)
+        return split.assign(model, scope)
+    return Assignment(model, "named" if named else "champion")
 
 
-def is_bypassed(state: Any, name: str) -> bool:
-    """Return whether a request needs neither a split nor recording; the caller then calls `Recorder.skip`."""
-    return name not in state.splits and (state.recorder is None or state.recorder.skips_left > 0)
+def is_recorded(state: Any, assignment: Assignment) -> bool:
+    """Return whether a request is recorded, by its assignment or by sampling; call it once for each request."""
+    return state.recorder is not None and (assignment.record or state.recorder.is_sampled())

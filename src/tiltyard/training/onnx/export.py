@@ -17,7 +17,7 @@ from tiltyard.arrays import Array
 from tiltyard.errors import TrainingError
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.training.onnx import canonical
-from tiltyard.training.onnx.parity import parity
+from tiltyard.training.onnx.parity import SIGMOID_FLOOR, parity
 
 if TYPE_CHECKING:
     import keras
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 APART = "import pathlib, sys; from tiltyard.training.onnx import export; export.convert(pathlib.Path(sys.argv[1]))"
 
 
-def export(model: keras.Model, folder: Path, features: Array) -> float:
+def export(model: keras.Model, folder: Path, features: Array, *, sigmoid: bool = False) -> float:
     """Write model.keras and model.onnx to a new folder; return their largest difference on real rows."""
     expected = np.asarray(
         model.predict_on_batch(features), dtype=np.float64
@@ -33,7 +33,8 @@ def export(model: keras.Model, folder: Path, features: Array) -> float:
     model.save(folder / "model.keras")
     _convert(model, folder)
     canonical.rewrite(folder / "model.onnx")
-    return parity(expected, Predictor.load(folder).run(features).astype(np.float64))
+    received = Predictor.load(folder).run(features).astype(np.float64)
+    return parity(expected, received, SIGMOID_FLOOR) if sigmoid else parity(expected, received)
 
 
 def _convert(model: keras.Model, folder: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from tiltyard import plugins
 from tiltyard.arrays import Array, Rows, is_missing, take_rows
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
+from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.number import Number
 from tiltyard.preparation.modalities.base import Modality
 from tiltyard.preparation.row_hashes import row_keys
@@ -54,7 +56,7 @@ class CheckedData:
     hashes: tuple[Array, Array] | None  # of every row of the file: of its features, and of features and target
     columns: dict[str, ObservedColumn] = field(default_factory=dict)  # those present in the data
     counts: dict[str, CellCounts] = field(default_factory=dict)  # of every row of the file, if the frame is a sample
-    truth: Array | None = None  # of the sample: labels as text, '' if missing; or numbers; None if there is no target
+    truth: Array | None = None  # of the sample: a label as text, '' if missing; or numbers; None if there is neither
     parts: Parts | None = None  # positions in the sample; None if the sample cannot be split
     split_error: str = ""  # the error message of the split, if it fails
     reference: CheckedData | None = None
@@ -73,12 +75,30 @@ class CheckedData:
     @property
     def readable(self) -> Array:
         """The positions of the rows that can be used for training; none if a column is missing."""
-        if self.truth is None or self.columns.keys() != self.task.columns.keys():
+        usable = self._has_target
+        if usable is None or self.columns.keys() != self.task.columns.keys():
             return np.empty(0, dtype=np.int64)
-        usable = np.isin(self.truth, self.task.classes) if self.task.classes else np.isfinite(self.truth)
         for column in self.columns.values():
             usable[[refusal.place for refusal in column.refused]] = False
         return np.flatnonzero(usable)
+
+    @property
+    def _has_target(self) -> Array | None:
+        """Whether each row has a target that can be learned; None if the data have none."""
+        if self.label_sets is not None:
+            known = {*self.task.labels}
+            return np.array([known.issuperset(labels) for labels in self.label_sets], dtype=bool)
+        if self.truth is None:
+            return None
+        return np.isin(self.truth, self.task.classes) if self.task.classes else np.isfinite(self.truth)
+
+    @cached_property
+    def label_sets(self) -> list[list[str]] | None:
+        """The labels of each row, if it may have several; None for other targets."""
+        target = self.task.target
+        if self.task.problem != "multilabel" or target.column not in self.frame:
+            return None
+        return [labels_of(cell, target.separator) for cell in self.frame[target.column].tolist()]
 
     def cell_counts(self, name: str) -> CellCounts:
         """Return the counts of missing and refused cells of a column: of all rows of the file."""
@@ -119,7 +139,7 @@ def of_file(task: Task, path: Path, reference: CheckedData) -> CheckedData:
         name = modality.file if task.modality in ("image", "series") else f"table{suffixes}"
         (folder / name).symlink_to(path.resolve())
         data = _read_sample(task, modality, folder)
-    return CheckedData(**{**vars(data), "reference": reference})
+    return replace(data, reference=reference)
 
 
 def _read_sample(task: Task, modality: Modality, folder: Path) -> CheckedData:
@@ -143,7 +163,7 @@ def _observe(task: Task, name: str, frame: pd.DataFrame) -> ObservedColumn:
 def _truth(task: Task, frame: pd.DataFrame) -> Array | None:
     import pandas as pd
 
-    if task.target.column not in frame or task.target.rise or task.problem_type.targets == "text":
+    if task.target.column not in frame or task.target.rise or task.problem_type.targets in ("text", "labels"):
         return None
     cells = frame[task.target.column]
     if task.target.labels:
@@ -175,8 +195,8 @@ def _split(subject: CheckedData, modality: Modality, folder: Path) -> CheckedDat
         inputs = split_inputs(subject.task, key, lambda name: subject.frame[name].iloc[places])
         parts = split_rows(subject.task.split, inputs, truth, modality.overlap(subject.task))
     except DataError as error:
-        return CheckedData(**{**vars(subject), "split_error": error.message})
-    return CheckedData(**{**vars(subject), "parts": {name: places[part] for name, part in parts.items()}})
+        return replace(subject, split_error=error.message)
+    return replace(subject, parts={name: places[part] for name, part in parts.items()})
 
 
 def _window_targets(subject: CheckedData, windows: int) -> Array:
@@ -188,5 +208,5 @@ def _window_targets(subject: CheckedData, windows: int) -> Array:
 
 def _rows(subject: CheckedData, places: Array) -> tuple[Rows, Array]:
     rows = take_rows(subject.parsed, places)
-    truth = np.empty(0) if subject.truth is None else subject.truth[places]
+    truth = np.zeros(len(places)) if subject.truth is None else subject.truth[places]
     return rows, np.unique(truth, return_inverse=True)[1] if subject.task.classes else truth

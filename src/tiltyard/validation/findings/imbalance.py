@@ -22,13 +22,15 @@ class Imbalance(Finding):
 
     def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Count rows by class."""
+        if subject.label_sets is not None:
+            every = Counter(label for labels in subject.label_sets for label in labels)
+            yield from self._small(subject, {label: every[label] for label in subject.task.labels})
         if subject.truth is None or not subject.task.classes:
             return
         labels = subject.truth.tolist()
         label_counts = Counter(labels)
         counts = {label: label_counts[label] for label in subject.task.classes}
-        scale = subject.rows / max(1, len(labels))
-        yield from self._small(subject, {label: round(count * scale) for label, count in counts.items()})
+        yield from self._small(subject, counts)
         most_frequent, least_frequent = max(counts, key=lambda c: counts[c]), min(counts, key=lambda c: counts[c])
         if counts[least_frequent] and counts[most_frequent] > MAX_RATIO * counts[least_frequent]:
             ratio = counts[most_frequent] / counts[least_frequent]
@@ -42,12 +44,15 @@ class Imbalance(Finding):
             )
 
     def _small(self, subject: CheckedData, counts: dict[str, int]) -> Iterator[Found]:
-        """Report the classes with too few test rows, the smallest first."""
+        """Report the classes with too few test rows in the whole file, the smallest first; counts are of the sample."""
+        scale = subject.rows / max(1, len(subject.frame))
+        counts = {label: round(count * scale) for label, count in counts.items()}
         min_rows = math.ceil(MIN_TEST_ROWS / subject.task.split.test)
         small = sorted((count, label) for label, count in counts.items() if count < min_rows)
         if small:
             listing = join_first([f"{label} with {count:,} rows" for count, label in small])
-            text = f"{len(small):,} of {len(counts):,} classes are small: {listing}; expected at least {min_rows:,}, "
+            what = "classes" if subject.label_sets is None else "labels"
+            text = f"{len(small):,} of {len(counts):,} {what} are small: {listing}; expected at least {min_rows:,}, "
             hint = "collect more of them, or join them with others in the source"
             yield self.found(
                 "warning", subject.task.target.column, f"{text}so that {MIN_TEST_ROWS} are test rows", hint

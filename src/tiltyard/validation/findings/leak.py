@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tiltyard.config.draft.leakage import MIN_BALANCED_ACCURACY, MIN_R2, leakage_score
+from tiltyard.config.draft.leakage import MIN_BALANCED_ACCURACY, MIN_R2, leakage_score, leaked_label
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, removal_advice
 
@@ -23,6 +23,8 @@ class Leak(Finding):
 
     def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Measure each feature by rank correlation and a small tree."""
+        if subject.label_sets is not None and subject.task.modality == "table":
+            yield from self._of_label_sets(subject, subject.label_sets)
         if subject.truth is None or subject.task.modality != "table":
             return
         labels = bool(subject.task.classes)
@@ -36,6 +38,18 @@ class Leak(Finding):
                 target, limit = subject.task.target.column, MIN_BALANCED_ACCURACY if labels else MIN_R2
                 text = f"predicts {target} alone with a score of {score:.1%}; expected below {limit:.1%}"
                 hint = f"if it is not known before {target}, {removal_advice(subject, name)}"
+                yield self.found("critical", name, text, hint)
+
+    def _of_label_sets(self, subject: CheckedData, label_sets: list[list[str]]) -> Iterator[Found]:
+        """Measure each feature against the presence of each label."""
+        places = range(0, len(label_sets), max(1, len(label_sets) // MAX_ROWS))
+        for name, column in subject.columns.items():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a label may be missing from one half of the rows
+                score, label = leaked_label([column.cells[p] for p in places], [label_sets[p] for p in places])
+            if score:
+                text = f"predicts {label} alone with a score of {score:.1%}; expected below {MIN_BALANCED_ACCURACY:.1%}"
+                hint = f"if it is not known before {subject.task.target.column}, {removal_advice(subject, name)}"
                 yield self.found("critical", name, text, hint)
 
 

@@ -21,6 +21,8 @@ class Target(Finding):
     def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Check missing values, number of values, labels and bounds."""
         name, truth = subject.task.target.column, subject.truth
+        if subject.label_sets is not None:
+            yield from self._of_label_sets(subject, subject.label_sets)
         if truth is None:
             return
         present = truth != "" if subject.task.classes else ~np.isnan(truth)
@@ -31,6 +33,18 @@ class Target(Finding):
             text = f"always {values[0]}; expected at least two values"
             yield self.found("critical", name, text, "fetch data with more than one target value")
         yield from self._invalid(subject, truth[present])
+
+    def _of_label_sets(self, subject: CheckedData, label_sets: list[list[str]]) -> Iterator[Found]:
+        """Check the labels of rows that may have several."""
+        name, known = subject.task.target.column, {*subject.task.labels}
+        if not any(label_sets):
+            hint = "fetch data with labels, or correct target.separator"
+            yield self.found("critical", name, "no row has a label; expected some", hint)
+        if unknown := sorted({label for labels in label_sets for label in labels} - known):
+            rows = sum(not known.issuperset(labels) for labels in label_sets)
+            text = f"{share(rows, len(label_sets))} rows have {join_first(unknown)}"
+            hint = "correct the labels or target.separator, or add them to target.classes"
+            yield self.found("critical", name, f"{text}; expected some of {join_first(subject.task.labels)}", hint)
 
     def _missing(self, subject: CheckedData, missing: int) -> Found:
         name, rows, limit = subject.task.target.column, len(subject.frame), subject.task.target.drop_missing

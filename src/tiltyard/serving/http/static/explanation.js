@@ -6,7 +6,7 @@ const MAX_BARS = 12; // columns with a bar of their own
 
 export function explainOption({ instance, problem }) {
   const table = instance.type === "object" && Object.values(instance.properties).every(({ type }) => type !== "array");
-  if (!table || !["regression", "classification"].includes(problem)) return { node: "", read: () => ({}) };
+  if (!table || !["regression", "classification", "multilabel"].includes(problem)) return { node: "", read: () => ({}) };
   const box = element("input", { type: "checkbox", id: unique("explain") });
   const node = element("p", { class: "row" }, box, element("label", { for: box.id }, "Explain the prediction"));
   return { node, read: () => (box.checked ? { explain: true } : {}) };
@@ -19,7 +19,7 @@ export function showExplanation(schema, { base, of, contributions }) {
   if (rest.length) shown.push([`${rest.length} others`, rest.reduce((sum, [, value]) => sum + value, 0)]);
   const largest = Math.max(...shown.map(([, value]) => Math.abs(value))) || 1;
   const { unit = "" } = schema.card?.target ?? {};
-  const average = of === null ? [formatNumber(base), unit].filter(Boolean).join(" ") : `a probability of ${formatNumber(base, 3)}`;
+  const average = of === null ? [formatNumber(base), unit].filter(Boolean).join(" ") : `a probability of ${formatNumber(base, 3)}${schema.problem === "multilabel" ? ` of ${of}` : ""}`;
   const text = `Sample rows get ${average} on average. Contribution of each column:`;
   return [element("p", { class: "hint" }, text), element("ul", { class: "bars" }, shown.map(([name, value]) => bar(name, value, largest)))];
 }

@@ -13,14 +13,17 @@ export function showPrediction(schema, instance, prediction) {
   return [number(schema, prediction)];
 }
 
-function label({ label: likeliest, probabilities }) {
+function label({ label: likeliest, labels, probabilities }) {
+  const chosen = labels ?? [likeliest];
   const ranked = Object.entries(probabilities).sort(([, first], [, second]) => second - first);
   const shown = ranked.length > MAX_BARS + 1 ? ranked.slice(0, MAX_BARS) : ranked;
   const others = ranked.slice(shown.length);
   const rest = others.reduce((sum, [, share]) => sum + share, 0);
-  const bars = shown.map(([name, share]) => bar(name, share, name === likeliest));
-  if (others.length) bars.push(bar(`${others.length} others`, rest, false));
-  return [element("p", {}, element("strong", { class: "large" }, likeliest)), element("ul", { class: "bars" }, bars)];
+  const bars = shown.map(([name, share]) => bar(name, share, chosen.includes(name)));
+  if (others.length && !labels) bars.push(bar(`${others.length} others`, rest, false));
+  if (others.length && labels) bars.push(element("li", {}, element("span", {}, `${others.length} others, each less probable`)));
+  const heading = chosen.length ? chosen.join(", ") : "none of the labels";
+  return [element("p", {}, element("strong", { class: "large" }, heading)), element("ul", { class: "bars" }, bars)];
 }
 
 function bar(name, share, likeliest) {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 import time
@@ -14,15 +13,13 @@ import numpy as np
 
 from tiltyard.modeling.inference.drift_reference import distance, from_instances
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.traffic.queue import LOG_INTERVAL_SECONDS
-from tiltyard.serving.traffic.recorder import RecordedPrediction
+from tiltyard.serving.traffic.queue import FailureLog
 
 MAX_ROWS = 2000  # of each model: the latest recorded ones
 MIN_ROWS = 200  # with fewer, the index is mostly noise
 MEASURE_SECONDS = 15.0  # between measurements
 BATCH_ROWS = 64  # whose inputs are encoded at once, which takes little longer than for one
 
-log = logging.getLogger("bentoml.tiltyard")
 Gauge = Callable[[tuple[str, str, str], float], None]  # by model, version and feature
 
 
@@ -35,33 +32,35 @@ class DriftGauges:
         self.changed: set[str] = set()
         self.waiting: dict[str, tuple[LoadedModel, list[Any]]] = {}  # instances to encode, by task
         self.lock = threading.RLock()
-        self.last_logged = -LOG_INTERVAL_SECONDS
+        self.log_failure = FailureLog("drift")
 
     def start(self) -> None:
         """Measure until the process ends."""
         threading.Thread(target=self._run, name="drift", daemon=True).start()
 
-    def observe(self, prediction: RecordedPrediction) -> None:
-        """Add the inputs of a request to the sample; log failures, since it is recorded all the same."""
+    def observe(
+        self, load: Callable[[], LoadedModel], instances: list[Any], drift_values: dict[str, list[Any]] | None = None
+    ) -> None:
+        """Add the inputs of a champion's request to the sample; log failures, since it is recorded all the same."""
         try:
-            self._add(prediction)
+            self._add(load(), instances, drift_values)
         except Exception as error:  # noqa: BLE001 - recording must go on
-            self._log_failure(error)
+            self.log_failure(error)
 
-    def _add(self, prediction: RecordedPrediction) -> None:
+    def _add(self, model: LoadedModel, instances: list[Any], drift_values: dict[str, list[Any]] | None) -> None:
         """Add inputs to the sample; a new version starts a new one."""
-        model, task = prediction.model, prediction.model.task
-        if prediction.arm != "champion" or not model.reference:
+        task = model.task
+        if not model.reference:
             return
-        if prediction.drift_values:
-            self._extend(model, prediction.drift_values)
+        if drift_values:
+            self._extend(model, drift_values)
             return
         with self.lock:
             if task in self.waiting and self.waiting[task][0].version != model.version:
                 self._encode(task)
-            instances = self.waiting.setdefault(task, (model, []))[1]
-            instances += prediction.instances
-            if len(instances) >= BATCH_ROWS:
+            rows = self.waiting.setdefault(task, (model, []))[1]
+            rows += instances
+            if len(rows) >= BATCH_ROWS:
                 self._encode(task)
 
     def _encode(self, task: str) -> None:
@@ -107,12 +106,7 @@ class DriftGauges:
                 time.sleep(MEASURE_SECONDS)
                 self.measure()
             except BaseException as error:  # noqa: BLE001 - the next measurement may succeed
-                self._log_failure(error)
-
-    def _log_failure(self, error: BaseException) -> None:
-        if time.monotonic() - self.last_logged >= LOG_INTERVAL_SECONDS:
-            self.last_logged = time.monotonic()
-            log.error("drift: %s: %s", type(error).__name__, error)
+                self.log_failure(error)
 
 
 def _drift_values(model: LoadedModel, instances: list[Any]) -> dict[str, list[Any]]:

@@ -1,0 +1,32 @@
+"""The lineage of a model, from its data source to its endpoint."""
+
+from __future__ import annotations
+
+from html import escape
+
+from tiltyard.config.task import Task
+from tiltyard.files import Json
+from tiltyard.registry.registry import Champion
+from tiltyard.report.html_elements import Section, format_number
+from tiltyard.workspace import Workspace
+
+
+def lineage_section(
+    workspace: Workspace, task: Task, report: Json, training: Json, champion: Champion | None
+) -> Section:
+    """Return the lineage of a model, from its data source to its endpoint."""
+    source = ", ".join(f"{key} {value}" for key, value in task.source.model_dump(mode="json").items() if value)
+    serves = champion is not None and champion.version == report["version"]
+    package = workspace.package(task.name, report["version"])
+    steps = {
+        "Source": source,
+        "Data": f"{report['data'][:12]}, {sum(report['rows'].values()):,} rows",
+        "Split": f"{task.split.kind}, seed {task.split.seed}; test rows {report['test'][:12]}, sealed",
+        "Training": f"{task.model.family}, {training['parameters']:,} parameters, seed {training['seed']}",
+        "Model": report["version"],
+        "Evaluation": f"{task.metric.title}: {format_number(report['metrics'][task.gate.metric])}",
+        "Package": str(package.relative_to(workspace.root)) if package.is_dir() else "none",
+        "Endpoint": f"POST /v1/models/{task.name}:predict" if serves else "none: it is not the champion",
+    }
+    items = "".join(f"<li><b>{name}</b>{escape(text)}</li>" for name, text in steps.items())
+    return Section("Lineage", f'<ol class="lineage">{items}</ol>')
