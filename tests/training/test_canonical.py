@@ -30,13 +30,16 @@ def _export(folder: str) -> None:
 
 
 def _shuffled(path: Path, rng: random.Random) -> Path:
-    """Write the same model with other names and with loop variables in another order."""
+    """Write the same model with other names, explicit domains, and loop variables in another order."""
     import onnx
 
     model = onnx.load(path)
     public = {value.name for value in (*model.graph.input, *model.graph.output)} | {""}
     _rename(model.graph, public, f"_{rng.random()}")
     for node in model.graph.node:
+        node.ClearField("domain")
+        if rng.random() < 0.5:
+            node.domain = ""  # the same, written out
         if node.op_type == "Loop":
             _swap(node, rng)
     shuffled = path.with_name(f"stirred-{path.name}")

@@ -39,6 +39,8 @@ def _rename(graph: onnx.GraphProto, outer_names: dict[str, str], numbers: Iterat
             if name not in names:
                 names[name] = f"{'weight' if name in weights else 'value'}_{next(numbers)}"
         node.name, node.doc_string = f"{node.op_type}_{place}", ""
+        if not node.domain:  # explicit or not, it is the default; of two equal nodes, tf2onnx keeps either
+            node.ClearField("domain")
         node.input[:] = [names[name] for name in node.input]
         node.output[:] = [names[name] for name in node.output]
         for body in bodies(node):
@@ -58,8 +60,6 @@ def _rename_body(body: onnx.GraphProto, outer_names: dict[str, str], numbers: It
     """Canonicalise the body of a loop: number its inputs, and drop the names of dimensions."""
     input_names = {value.name: f"value_{next(numbers)}" for value in body.input}
     _rename(body, outer_names | input_names, numbers)
-    for node in body.node:
-        node.ClearField("domain")  # explicit or not, it is the default domain
     body.name = "body"
     for value in (*body.input, *body.output):
         for size in value.type.tensor_type.shape.dim:
