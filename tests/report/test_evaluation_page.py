@@ -14,8 +14,11 @@ from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.files import Json
 from tiltyard.modeling.metrics.predictions import Predictions
-from tiltyard.report import evaluation_sections
 from tiltyard.report.html_elements import Page
+from tiltyard.report.sections.lineage import provenance_section
+from tiltyard.report.sections.metrics import metrics_section, summary
+from tiltyard.report.sections.predictions import prediction_sections
+from tiltyard.report.sections.training import training_sections
 from tiltyard.workspace import Workspace
 
 EVIL = '<script>alert("x")</script>'
@@ -73,8 +76,13 @@ def make_rows(task: Task) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float6
 
 def full_page(task: Task, report: Json, training: Json = TRAINING) -> str:
     """Return a page with all sections of an evaluation."""
-    sections = evaluation_sections.sections(task, report, training, make_predictions(), make_rows(task))
-    return Page(task.name, evaluation_sections.summary(task, report), sections).html()
+    sections = [
+        metrics_section(task, report),
+        *prediction_sections(task, report, make_predictions(), make_rows(task)),
+        *training_sections(task, report, training),
+        provenance_section(report, training),
+    ]
+    return Page(task.name, summary(task, report), sections).html()
 
 
 @pytest.fixture

@@ -14,12 +14,14 @@ from tiltyard.files import Json
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.registry.decision import TRAFFIC_VERDICTS, Decision
 from tiltyard.registry.registry import Champion, Registry
-from tiltyard.report import evaluation_sections
 from tiltyard.report.html_elements import Cell, Page, Section, date_cell, render_badge, render_facts, render_table
 from tiltyard.report.sections.data import data_section
 from tiltyard.report.sections.explanations import explanations_section
 from tiltyard.report.sections.history import history_section, verdict_sparkline
-from tiltyard.report.sections.lineage import lineage_section
+from tiltyard.report.sections.lineage import lineage_section, provenance_section
+from tiltyard.report.sections.metrics import metrics_section, summary
+from tiltyard.report.sections.predictions import prediction_sections
+from tiltyard.report.sections.training import training_sections
 from tiltyard.report.sections.verdict import comparison_section, verdict_section
 from tiltyard.workspace import Workspace
 
@@ -78,21 +80,19 @@ def task_page(workspace: Workspace, task: Task, up: str = INDEX) -> str:
         if decision.version == evaluation["version"] and decision.verdict not in TRAFFIC_VERDICTS
     ]
     last = judged[-1] if judged else None
-    measured = evaluation_sections.sections(task, evaluation, training, predictions, rows)
     sections = [
-        *measured[:1],
+        metrics_section(task, evaluation),
         verdict_section(last),
         comparison_section(task, evaluation["version"], champion, decisions),
-        *measured[1:-1],
+        *prediction_sections(task, evaluation, predictions, rows),
+        *training_sections(task, evaluation, training),
         explanations_section(workspace, task, evaluation["version"]),
         history_section(workspace, task, decisions),
         data_section(workspace, task),
         lineage_section(workspace, task, evaluation, training, champion),
-        measured[-1],
+        provenance_section(evaluation, training),
     ]
-    head = evaluation_sections.summary(
-        task, evaluation, last.verdict if last else "none yet", last.reasons if last else ()
-    )
+    head = summary(task, evaluation, last.verdict if last else "none yet", last.reasons if last else ())
     return Page(f"{task.name}: report", head, sections, up).html()
 
 

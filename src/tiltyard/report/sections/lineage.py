@@ -1,4 +1,4 @@
-"""The lineage of a model, from its data source to its endpoint."""
+"""The lineage of a model, from its data source to its endpoint, and its provenance."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 from tiltyard.config.task import Task
 from tiltyard.files import Json
 from tiltyard.registry.registry import Champion
-from tiltyard.report.html_elements import Section, format_number
+from tiltyard.report.html_elements import Section, format_number, render_table
 from tiltyard.workspace import Workspace
 
 
@@ -30,3 +30,16 @@ def lineage_section(
     }
     items = "".join(f"<li><b>{name}</b>{escape(text)}</li>" for name, text in steps.items())
     return Section("Lineage", f'<ol class="lineage">{items}</ol>')
+
+
+def provenance_section(report: Json, training: Json) -> Section:
+    """Return version, hashes of data and test rows, and seed."""
+    facts = {
+        "version": report["version"],
+        "data (SHA-256)": report["data"],
+        "test rows (SHA-256)": report["test"],
+        "rows": ", ".join(f"{count} {part}" for part, count in report["rows"].items()),
+        "parameters": f"{training['parameters']:,}",
+        "seed": str(training["seed"]),
+    }
+    return Section("Provenance", render_table([{"what": name, "value": value} for name, value in facts.items()]))

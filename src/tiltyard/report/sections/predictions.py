@@ -1,0 +1,66 @@
+"""Plots of predictions, figures of each class, label and slice, and the rows with the largest errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tiltyard.arrays import Array, Rows
+from tiltyard.config.task import Task
+from tiltyard.files import Json
+from tiltyard.modeling.metrics.predictions import Predictions
+from tiltyard.report.html_elements import Section, render_figures, render_table
+
+MAX_COLUMNS = 12  # columns of an instance that are shown
+MAX_CHARACTERS = 400
+
+
+def prediction_sections(task: Task, report: Json, predictions: Predictions, rows: Rows) -> list[Section]:
+    """Return the sections about predictions; `rows` are the sealed test rows."""
+    test_rows = SealedRows(task, predictions, rows)
+    return [
+        Section("Predictions", render_figures(task.evaluator.figures(predictions))),
+        Section("By class", render_table(report.get("per_class", ()))),
+        Section("By label", render_table(report.get("per_label", ()))),
+        Section("By slice", render_table(report.get("slices", ()))),
+        Section("By forecast step", render_table(report.get("by_step", ()))),
+        Section(_worst_title(report), render_table([*map(test_rows.with_values, report["worst"])])),
+        Section("Smallest errors", render_table([*map(test_rows.with_values, report.get("best", ()))])),
+    ]
+
+
+class SealedRows:
+    """The sealed test rows by row number, with values to display."""
+
+    def __init__(self, task: Task, predictions: Predictions, rows: Rows) -> None:
+        self.task, self.rows = task, rows
+        self.positions = {row: position for position, row in enumerate(predictions.number.tolist())}
+
+    def with_values(self, record: Mapping[str, Any]) -> Json:
+        """Return the record of a prediction with the values of its row."""
+        position = self.positions.get(record["row"])
+        return {**record, **({} if position is None else self.instance(position))}
+
+    def instance(self, position: int) -> Json:
+        """Return the values of a row: images as PNG, series as lists, long texts cut off."""
+        names = [*self.task.columns][:MAX_COLUMNS]
+        return {name: self._value(name, self.rows[name][position : position + 1]) for name in names}
+
+    def _value(self, name: str, values: Array) -> Any:
+        from tiltyard.figures import png
+
+        column = self.task.columns[name]
+        if column.type == "image":
+            return png(values[0])
+        if column.type == "series":
+            series: list[float] = values[0].astype(np.float64).ravel().tolist()
+            return series
+        value = column.to_json(values)[0]
+        text = value["text"] if isinstance(value, dict) and "text" in value else value
+        return f"{text[:MAX_CHARACTERS]}..." if isinstance(text, str) and len(text) > MAX_CHARACTERS else text
+
+
+def _worst_title(report: Json) -> str:
+    return "Wrong predictions, most confident first" if "per_class" in report else "Largest errors"

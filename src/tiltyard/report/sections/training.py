@@ -1,0 +1,120 @@
+"""Learning curves and the diagnosis of the fit, cross-validation, and what a model is averaged from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from tiltyard.config.task import Task
+from tiltyard.figures import Figure, lines
+from tiltyard.files import Json
+from tiltyard.report.html_elements import Section, format_number, render_figures, render_table
+
+
+def training_sections(task: Task, report: Json, training: Json) -> list[Section]:
+    """Return the sections about the training."""
+    content = _diagnosis_html(training.get("diagnosis")) + render_figures(_curve_figures(training))
+    return [
+        Section("Training", content + _training_text(training)),
+        Section("Cross-validation", _fold_table(task, report.get("folds"))),
+        Section("Ensemble members", _ensemble_table(training)),
+        Section("Network and references", _blend_table(training.get("blend"))),
+    ]
+
+
+def _curve_figures(training: Json) -> list[Figure]:
+    """Plot loss and metrics by epoch, and the gradients of layers if they were recorded."""
+    history, best = training.get("history", {}), training["best_epoch"]
+    epochs = [*range(1, len(history.get("loss", ())) + 1)]
+    if not epochs:
+        return []
+    snapshots = training.get("diagnosis", {}).get("snapshots")
+    metric_names = sorted({name.removeprefix("val_") for name in history} - {"loss"})
+    return [
+        *(_epoch_figure(name, history, epochs, best) for name in ["loss", *metric_names] if f"val_{name}" in history),
+        *([_gradient_figure(snapshots)] if snapshots else []),
+    ]
+
+
+def _epoch_figure(name: str, history: Json, epochs: list[int], best: int) -> Figure:
+    curves = {"training": history[name], "validation": history[f"val_{name}"]}
+    positive = name == "loss" and min(value for values in curves.values() for value in values) > 0
+    title = name.replace("_", " ").capitalize()
+    return lines(
+        title,
+        "By epoch, on training and validation rows. The weights of the marked epoch were kept.",
+        ("Epoch", title),
+        {label: {"x": epochs, "y": values} for label, values in curves.items()},
+        marks=[{"x": best, "name": f"kept: {best}"}],
+        log=positive,
+    )
+
+
+def _gradient_figure(snapshots: Sequence[Json]) -> Figure:
+    """Plot the gradient of each layer by epoch."""
+    epochs, names = [snapshot["epoch"] for snapshot in snapshots], [*snapshots[0]["gradients"]]
+    return lines(
+        "Gradients",
+        "Root mean square by layer, first layer first. Large differences between layers are a warning sign.",
+        ("Epoch", "Gradient"),
+        {name: {"x": epochs, "y": [snapshot["gradients"][name] or None for snapshot in snapshots]} for name in names},
+        log=True,
+    )
+
+
+def _training_text(training: Json) -> str:
+    end = "stopped early" if training.get("stopped_early") else "ran to the end"
+    text = f"{training['epochs']} epochs, {end}; epoch {training['best_epoch']} was kept."
+    if warm := training.get("warm_start"):
+        text += f" Epoch {warm['epoch']} started with a new optimizer and the weights of epoch {warm['from_epoch']}."
+    return f'<p class="soft">{escape(text)}</p>'
+
+
+def _diagnosis_html(diagnosis: Json | None) -> str:
+    """Return the diagnosis of the fit with its reason, then problems of the network."""
+    if not diagnosis:
+        return ""
+    style = "good" if diagnosis["verdict"] == "good fit" else "bad"
+    lines = [
+        f'<strong class="{style}">{escape(diagnosis["verdict"].capitalize())}</strong>: {escape(diagnosis["reason"])}.'
+    ]
+    lines += [escape(f"{text[0].upper()}{text[1:]}.") for text in diagnosis["findings"]]
+    return "".join(f"<p>{line}</p>" for line in lines)
+
+
+def _fold_table(task: Task, folds: Json | None) -> str:
+    """Return a table of the metrics of cross-validation."""
+    if not folds:
+        return ""
+    rows = [
+        {"metric": task.evaluator.metrics[name].title, "mean": fold["mean"], "deviation": fold["deviation"]}
+        for name, fold in folds.items()
+    ]
+    count = len(next(iter(folds.values()))["values"])
+    note = (
+        f"{count} folds of the training and validation rows; each is evaluated by a model that was not trained on it."
+    )
+    return render_table(rows) + f'<p class="soft">{note}</p>'
+
+
+def _ensemble_table(training: Json) -> str:
+    """Return a table of the members of an ensemble, and the correlation of their errors."""
+    if not (members := training.get("members")):
+        return ""
+    mean = training["correlation"]["mean"]
+    note = f"Mean correlation of their errors on validation rows: {format_number(mean)}; lower is better."
+    return (
+        render_table([{"member": number, **member} for number, member in enumerate(members, 1)])
+        + f'<p class="soft">{note}</p>'
+    )
+
+
+def _blend_table(blend: Json | None) -> str:
+    """Return a table of the parts of a model that averages a network with references."""
+    if not blend:
+        return ""
+    note = (
+        f"The model is the weighted mean of their outputs, and has a loss of {format_number(blend['loss'])} on "
+        f"{blend['validation_rows']:,} validation rows. The curves and the diagnosis are those of the network."
+    )
+    return render_table(blend["parts"]) + f'<p class="soft">{escape(note)}</p>'
