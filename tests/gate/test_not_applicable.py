@@ -46,6 +46,11 @@ REASONS: list[tuple[str, Make, str]] = [
         labels(more={"facts": {**FACTS, "blend": {"parts": [{"model": "boosted trees", "weight": 0.3}]}}}),
         "boosted trees know most training rows by heart, and still predict new rows",
     ),
+    (
+        "generalization_gap",
+        labels(more={"facts": {**FACTS, "reference": "boosted trees fitted to 90 training rows"}}),
+        "boosted trees know most training rows by heart, and still predict new rows",
+    ),
     ("live_quality", labels(), "expected at least 200 ground truths of each version; received too few"),
     ("mcnemar", numbers, "regression has no labels"),
     ("mcnemar", labels(), "there is no champion yet"),

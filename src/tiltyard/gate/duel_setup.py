@@ -171,7 +171,7 @@ def _facts(workspace: Workspace, task: Task, report: Json) -> Json:
     training, device = files.read_json(train / "training.json"), ran_on(train)
     recorded_data = {version.data for version in recorded(workspace, task.name)}
     return {
-        **{name: training[name] for name in ("variant", "blend") if name in training},
+        **{name: training[name] for name in ("variant", "blend", "reference") if name in training},
         "size_mb": (train / "model.onnx").stat().st_size / 2**20,
         "memory_mb": _memory_mb(train),
         "parity": training.get("parity"),
