@@ -24,6 +24,7 @@ from tiltyard.errors import DataError, RequestError, TaskError
 from tiltyard.evaluation import evaluate
 from tiltyard.modeling.columns import _streamed_scale
 from tiltyard.modeling.columns.base import scale
+from tiltyard.modeling.evaluators._training_context import training_context
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.preparation import array_file, prepare, sealed_test
@@ -179,6 +180,17 @@ def test_scale_of_parts_has_the_bits_of_the_whole(values: Array, cuts: list[int]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_streamed_scale, "PIECE", 256)
         assert _streamed_scale.scale_of_parts(parts) == scale(values)
+
+
+def test_naive_error_of_several_series_is_that_of_each(tmp_path: Path) -> None:
+    """Rows of shops alternate; MASE compares with steps within a shop, which are 1, not with those between shops."""
+    group = {"group": "shop"}
+    workspace, task = _task(tmp_path, _shops(), {"sold": group, "price": group})
+    prepare.prepare(workspace, task)
+    prepared = workspace.out("shop", "prepare")
+    truth = array_file.read_truth(prepared / "train.npz")
+    assert task.evaluator.context(truth)["naive_mae"] > 900
+    assert training_context(task.evaluator, prepared, truth) == {"naive_mae": 1.0}
 
 
 def test_instance_of_several_series_is_an_object(tmp_path: Path) -> None:

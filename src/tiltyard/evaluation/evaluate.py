@@ -14,9 +14,10 @@ from tiltyard.evaluation.dvc_plots import write_plots
 from tiltyard.evaluation.fold_scores import fold_scores
 from tiltyard.evaluation.slices import parts
 from tiltyard.modeling.columns.series import Series
+from tiltyard.modeling.evaluators._training_context import training_context
 from tiltyard.modeling.evaluators.base import TRUTH
 from tiltyard.modeling.inference.predictor import Predictor, version
-from tiltyard.modeling.metrics.base import with_threshold
+from tiltyard.modeling.metrics.base import Context, with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
 from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.modeling.metrics.predictions import Predictions
@@ -34,6 +35,7 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     predictions = predict(task, predictor, test, train_truth)
     train_outputs = predictor.condense(train_truth, features)
     folds = fold_scores(train / "folds.npz", task.evaluator)
+    context = training_context(task.evaluator, workspace.out(task.name, "prepare"), train_truth)
     history = files.read_json(train / "training.json")["history"]
     with files.atomic_folder(workspace.out(task.name, "evaluate")) as folder, ThreadPoolExecutor(1) as background:
         pending = background.submit(predictions.save, folder / "predictions.npz")  # compression takes long
@@ -41,7 +43,7 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
             "task": task.name,
             "version": version(train),
             **files.read_json(workspace.out(task.name, "prepare") / "split.json"),
-            **_measure(task, predictions, test, (train_truth, train_outputs)),
+            **_measure(task, predictions, test, (train_truth, train_outputs), context),
             **({"folds": folds} if folds else {}),
         }
         files.write_json(folder / "report.json", report)
@@ -66,13 +68,14 @@ def past(task: Task, test: TestRows) -> Rows:
     return {**test.rows, TRUTH: test.truth} if task.problem_type.targets == "text" else test.rows
 
 
-def _measure(task: Task, predictions: Predictions, test: TestRows, train_sample: tuple[Array, Array]) -> dict[str, Any]:
+def _measure(
+    task: Task, predictions: Predictions, test: TestRows, train_sample: tuple[Array, Array], context: Context
+) -> dict[str, Any]:
     """Return the metrics; without timestamps or durations, so that the same model and rows give the same report.
 
     `train_sample` has the truth of the training rows and the outputs for them.
     """
     evaluator, truth, outputs = task.evaluator, predictions.truth, predictions.outputs
-    context = evaluator.context(train_sample[0])
     dependence = task.dependence(test.unit, len(truth))
     bootstrap = Bootstrap(len(truth), task.split.seed, task.gate.confidence, dependence)
     own_context = with_threshold(context, predictions.threshold)

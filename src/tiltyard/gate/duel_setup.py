@@ -18,6 +18,7 @@ from tiltyard.evaluation.reference import fit_reference
 from tiltyard.files import Json
 from tiltyard.gate.champion_outputs import champion_outputs, served_rows
 from tiltyard.gate.duel import Duel, latency_ms, time_ratios
+from tiltyard.modeling.evaluators._training_context import training_context
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
@@ -54,7 +55,8 @@ def build_duel(workspace: Workspace, task: Task, evaluated: Evaluated, champion:
     features, train_truth = learned
     rival = _champion_predictor(workspace, champion, test) if champion else None
     served = served_rows(rival, task.labels, test) if rival else None
-    predictions, context = evaluate.predict(task, predictor, test, train_truth), task.evaluator.context(train_truth)
+    predictions = evaluate.predict(task, predictor, test, train_truth)
+    context = training_context(task.evaluator, prepared, train_truth)
     return Duel(
         task=task,
         truth=predictions.truth,

@@ -13,6 +13,7 @@ from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.modeling.columns._label_cells import multi_hot
+from tiltyard.modeling.evaluators._training_context import training_context
 from tiltyard.modeling.metrics.base import Context
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
 from tiltyard.monitoring import records
@@ -117,8 +118,9 @@ def _frame(table: Any) -> pd.DataFrame:
 
 def _context(workspace: Workspace, task: Task) -> Context:
     """Return the context of metrics from the training rows; without it, some metrics are NaN."""
-    path = workspace.out(task.name, "prepare") / "train.npz"
-    context = task.evaluator.context(read_truth(path)) if path.is_file() else {}
+    prepared = workspace.out(task.name, "prepare")
+    path = prepared / "train.npz"
+    context = training_context(task.evaluator, prepared, read_truth(path)) if path.is_file() else {}
     return context or {"naive_mae": math.nan}
 
 

@@ -42,6 +42,7 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
             "test": write_test(folder / "test.npz", test_columns, truth, parts["test"], unit),
             **({"units": unit_digest(unit)} if unit is not None else {}),
             "rows": {name: len(index) for name, index in parts.items()},
+            **({"naive_mae": float(modality.steps[parts["train"]].mean())} if modality.steps is not None else {}),
             "notes": modality.notes(raw),
         }
         seal(workspace, task.name, facts, reseal=reseal)

@@ -7,6 +7,7 @@ from typing import Any
 
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
+from tiltyard.modeling.evaluators._training_context import training_context
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.modeling.metrics.base import Context, with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
@@ -26,7 +27,8 @@ def compare(workspace: Workspace, task: Task, first: str, second: str) -> dict[s
     models = [_model(workspace, task, name) for name in names]
     outputs = [model.condensed(test.rows, test.truth) for model in models]
     evaluator = task.evaluator
-    train_context = evaluator.context(read_truth(workspace.out(task.name, "prepare") / "train.npz"))
+    prepared = workspace.out(task.name, "prepare")
+    train_context = training_context(task.evaluator, prepared, read_truth(prepared / "train.npz"))
     contexts = [with_threshold(train_context, model.encoder.problem.threshold) for model in models]
     dependence = task.dependence(test.unit, len(test.truth))
     bootstrap = Bootstrap(len(test.truth), task.split.seed, task.gate.confidence, dependence)

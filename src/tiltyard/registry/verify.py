@@ -14,6 +14,7 @@ from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.errors import PackageError, RegistryError, TiltyardError
+from tiltyard.modeling.evaluators._training_context import training_context
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.modeling.metrics.base import with_threshold
 from tiltyard.preparation.array_file import read_truth
@@ -307,7 +308,8 @@ def _metrics_result(workspace: Workspace, task: Task, decision: Decision) -> Ver
     try:
         test = read_test(workspace, task.name, task.columns)
         predictor = Predictor.load(workspace.package(task.name, decision.version))
-        train_truth = read_truth(workspace.out(task.name, "prepare") / "train.npz")
+        prepared = workspace.out(task.name, "prepare")
+        context = training_context(task.evaluator, prepared, read_truth(prepared / "train.npz"))
     except TiltyardError as error:
         return VerifyResult("figures", "unknown", error.message)
     except Exception as error:  # noqa: BLE001 - a damaged file fails in many ways, none of which is documented
@@ -315,7 +317,7 @@ def _metrics_result(workspace: Workspace, task: Task, decision: Decision) -> Ver
     if test.digest != decision.test:
         return VerifyResult("figures", "unknown", f"the test rows have changed: {test.digest[:12]}")
     evaluator = task.evaluator
-    context = with_threshold(evaluator.context(train_truth), predictor.encoder.problem.threshold)
+    context = with_threshold(context, predictor.encoder.problem.threshold)
     metrics = evaluator.scores(test.truth, predictor.condensed(test.rows, test.truth), context)
     differences = [
         f"{name} {metrics[name]:.6g}; expected {value:.6g}"

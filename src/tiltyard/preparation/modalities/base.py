@@ -48,6 +48,9 @@ class Modality(ABC):
     drops_rows: ClassVar[bool] = False  # whether rows without a target are left out
     file: ClassVar[str]  # the raw file; a table may have any readable suffix
     times: Array | None = None  # of each row, if several rows have one time step; set by rows()
+    steps: Array | None = (
+        None  # of each row of several series: how far the truth is from the value before; set likewise
+    )
 
     @property
     def stems(self) -> tuple[str, ...]:

@@ -69,6 +69,8 @@ class Series(Modality):
             times_of_rows = _times(frame, column).to_numpy()[by_group[ends]]
             order = np.argsort(times_of_rows, kind="stable")
             ends, self.times = ends[order], times_of_rows[order]
+            if not target.rise:
+                self.steps = np.abs(values[target.column][ends] - values[target.column][ends - 1])
         del frame
         for start in range(0, len(ends), size := max(1, CHUNK_VALUES // column.window)):
             places = ends[start : start + size, None]
