@@ -20,6 +20,9 @@ from tiltyard.serving.recording import process as recording_process
 from tiltyard.serving.recording.entry import Label, Report, encoder, reports
 from tiltyard.serving.recording.process import FLUSH_SECONDS
 
+# Entries that the system holds until the process has loaded its modules; the system may allow less.
+BUFFER_BYTES = 1 << 20
+
 log = logging.getLogger("bentoml.tiltyard")
 
 
@@ -35,6 +38,8 @@ class RunningProcess:
         self, folder: Path, seconds: float, changed: threading.Condition, on_report: Callable[[Report], None]
     ) -> None:
         self.process, self.connection = start_process(folder, seconds)
+        with socket.socket(fileno=os.dup(self.connection.fileno())) as same_socket:
+            same_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
         self.changed, self.on_report = changed, on_report
         self.sent: Counter[Label] = Counter()
         self.ended = self.closing = False

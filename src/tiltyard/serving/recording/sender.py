@@ -53,7 +53,11 @@ class Sender:
         return fits
 
     def start(self) -> None:
-        """Start the process before the first entry, which would wait for its imports."""
+        """Start the process before the first entry: what is sent outlives this process, even before its imports."""
+        try:
+            self._running()
+        except Exception as error:  # noqa: BLE001 - the thread tries again
+            self.log_failure(error)
         with self.changed:
             self._begin()
 
