@@ -111,7 +111,9 @@ def test_killed_process_is_replaced(recorder: Recorder, iris: LoadedModel, caplo
     process.suspend()
     for number in range(5):
         assert record(recorder, iris, str(number))
-    time.sleep(0.5)  # until they are sent
+    deadline = time.monotonic() + 20
+    while recorder.sender.waiting and time.monotonic() < deadline:
+        time.sleep(0.01)
     process.kill()
     process.wait(20)
     recorder.sender.finish()
