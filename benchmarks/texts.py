@@ -31,8 +31,7 @@ BEFORE = {
 }
 CAUTION = (
     "That texts of more than 60 words are read without characters was decided after film reviews had .785 on these "
-    "sealed rows, so their figure is optimistic; the other two rows were measured before that "
-    "change, which does not concern their short texts."
+    "sealed rows, so their figure is optimistic. Drafts are averaged with references by validation rows."
 )
 HEAD = (
     "| texts | rows | draft | reference | TF-IDF of words | of words and characters | bag of words (the draft before) |"
