@@ -62,6 +62,8 @@ def test_the_page_counts_what_is_clearly_lost(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(table_report, "PAGE", tmp_path / "TABLES.md")
     table_report.write_report({"a": cell("lost", -0.1), "b": cell("equal", 0.1)})
     page = (tmp_path / "TABLES.md").read_text(encoding="utf-8")
-    assert "clearly better on 1 of 2, clearly worse on 0. lost (100 rows)" in page
+    assert "Against CatBoost: 0 of 2 clearly won, 1 clearly lost." in page
+    assert "- lost, 100 rows, with 1 of 1 seeds: not examined." in page
+    assert "- equal" not in page
     assert "| Tiltyard | 0.5000 | 0.5000 | 1.0 |" in page
     assert "| CatBoost | 1.0000 | 1.0000 | 2.0 |" in page
