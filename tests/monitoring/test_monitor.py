@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -384,8 +385,11 @@ def test_killed_workers_lose_no_written_records(served_project: ServedProject, t
 def _workers(parent: int) -> list[int]:
     import psutil
 
-    children = psutil.Process(parent).children(recursive=True)
-    return [child.pid for child in children if "spawn_main" in " ".join(child.cmdline())]
+    workers = []
+    for child in psutil.Process(parent).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has ended
+            workers += [child.pid] if "spawn_main" in " ".join(child.cmdline()) else []
+    return workers
 
 
 def _send_until_stopped(url: str, request_ids: set[str], stop: threading.Event) -> None:
