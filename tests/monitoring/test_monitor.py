@@ -358,9 +358,8 @@ def test_killed_workers_lose_no_written_records(served_project: ServedProject, t
             thread.start()
         for turn in range(4):
             deadline = time.monotonic() + 120
-            while time.monotonic() < deadline and (
-                len(request_ids) < 300 * (turn + 1) or len(_workers(server.process.pid)) < 2
-            ):
+            while len(request_ids) < 300 * (turn + 1) or len(_workers(server.process.pid)) < 2:
+                assert time.monotonic() < deadline
                 time.sleep(0.1)
             for pid in _workers(server.process.pid) if turn < 3 else []:
                 os.kill(pid, signal.SIGKILL)
@@ -369,15 +368,12 @@ def test_killed_workers_lose_no_written_records(served_project: ServedProject, t
         stop.set()
         for thread in threads:
             thread.join()
-        time.sleep(1)
+        time.sleep(3)
     answers = records.read(space, task, "answers").to_pandas()
-    assert len(killed) >= 6
-    assert len(request_ids) >= 1200
+    assert (len(killed) >= 6, len(request_ids) >= 1200) == (True, True)
     assert not answers.duplicated(["record.id", "record.instance"]).any()
     lost = request_ids - set(answers["record.id"])
-    assert len(lost) <= 3 * 2 * 20, (
-        f"{len(lost)} of {len(request_ids)}"
-    )  # those that a killed worker had not written yet
+    assert len(lost) <= 3 * 2 * 20, f"{len(lost)} of {len(request_ids)}"  # a killed worker had not sent them yet
     assert records.compact(space, task) >= 1
     assert records.read(space, task, "answers").num_rows == len(answers)
 
