@@ -25,13 +25,14 @@ from tiltyard.serving.http import app as api
 from tiltyard.serving.http.last_good import LastGood
 from tiltyard.serving.model.golden_rows import assert_close
 from tiltyard.serving.model.loaded_model import LoadedModel
+from tiltyard.serving.traffic.queue import FailureLog
 from tiltyard.serving.traffic.traffic_split import TrafficSplit
 
 POLL_SECONDS = 0.5  # between checks of the champion pointers
 RETRY_SECONDS = 30.0  # before a version that could not be loaded is tried again
 STALE_SECONDS = 300.0  # without a check, after which a worker is not ready: it might miss a rollback
 TRANSIENT_ERRNOS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # errors that may be gone at the next check
-LOG_INTERVAL_SECONDS = 60.0  # between log lines about failed checks
+SAVE_INTERVAL_SECONDS = 60.0  # between attempts to save the last good champions, after one failed
 
 VERSION = re.compile(rollout.VERSION)
 log = logging.getLogger("bentoml.tiltyard")  # BentoML prints its own loggers only
@@ -49,7 +50,7 @@ class ChampionWatcher:
         self.retry_at: dict[Path, float] = {}
         self.saved: dict[str, str] = {}  # the version of each task that is stored as last good
         self.save_again_at = 0.0  # time of the next attempt after a failure
-        self.last_poll, self.last_logged = time.monotonic(), -LOG_INTERVAL_SECONDS
+        self.last_poll, self.log_failure = time.monotonic(), FailureLog("champions could not be checked")
         app.state.watcher = self
 
     def start(self) -> None:
@@ -87,7 +88,7 @@ class ChampionWatcher:
             try:
                 self._apply_changes(paths(), load)
             except OSError as error:
-                self._log_failure(error)
+                self.log_failure(error)
                 complete = False
         if complete:
             self.last_poll = time.monotonic()
@@ -108,7 +109,7 @@ class ChampionWatcher:
             except Exception as error:  # noqa: BLE001 - the current version stays
                 if isinstance(error, OSError) and error.errno in TRANSIENT_ERRNOS:
                     self.stamps.pop(path, None)
-                    self._log_failure(error)
+                    self.log_failure(error)
                     continue
                 self.retry_at[path] = time.monotonic() + RETRY_SECONDS
                 role = "champion" if load == self._load_champion else "challenger"
@@ -121,13 +122,7 @@ class ChampionWatcher:
                 time.sleep(POLL_SECONDS)
                 self.poll()
             except BaseException as error:  # noqa: BLE001 - the next poll may succeed
-                self._log_failure(error)
-
-    def _log_failure(self, error: BaseException) -> None:
-        """Log a failed check, at most once per interval."""
-        if time.monotonic() - self.last_logged >= LOG_INTERVAL_SECONDS:
-            self.last_logged = time.monotonic()
-            log.error("champions could not be checked: %s: %s; retrying", type(error).__name__, error)
+                self.log_failure(error)
 
     def _pointers(self) -> list[Path]:
         """Return the champion pointers; not by Path.glob, which ignores errors in newer versions of Python."""
@@ -143,7 +138,7 @@ class ChampionWatcher:
             tasks = self.last_good.tasks() if self.last_good else []
             if not tasks:
                 raise PackageError(f"nothing to serve in {self.root}: {error}", hint="make one: tiltyard run") from None
-            self._log_failure(error)
+            self.log_failure(error)
             return [self.root / "champions" / f"{name}.json" for name in tasks if not self.tasks or name in self.tasks]
 
     def _open_or_last_good(self, path: Path) -> LoadedModel:
@@ -176,7 +171,7 @@ class ChampionWatcher:
                     self.last_good.save(task, model.version, self.root / "packages" / task / model.version)
                     self.saved[task] = model.version
             except Exception as error:  # noqa: BLE001 - it is served all the same
-                self.save_again_at = time.monotonic() + LOG_INTERVAL_SECONDS
+                self.save_again_at = time.monotonic() + SAVE_INTERVAL_SECONDS
                 log.warning("%s: %s could not be stored as last good version: %s", task, model.version, error)
 
     def _load_champion(self, path: Path) -> None:
