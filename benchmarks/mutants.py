@@ -53,7 +53,7 @@ COVERED: dict[str, tuple[str, ...]] = {
     "gate/checks": CHECKS,
     "gate/verdict.py": (*VERDICTS, *CHECKS),
     "gate/judge.py": VERDICTS,
-    "gate/promote.py": VERDICTS,
+    "gate/promote.py": (*VERDICTS, "gate/test_override.py"),
     "registry/registry.py": (*RECORDS, "gate/test_promote.py"),
     "registry/ledger.py": (*RECORDS, "registry/test_verify.py"),
     "registry/decision.py": (*RECORDS, "gate/test_judge.py", "registry/test_verify.py"),
@@ -61,7 +61,7 @@ COVERED: dict[str, tuple[str, ...]] = {
     "preparation/split.py": SPLIT,
     "preparation/row_hashes.py": SPLIT,
     "modeling/metrics/scores.py": ("modeling/test_metrics.py", "contracts/test_evaluators.py"),
-    "modeling/metrics/confusion_matrix.py": (
+    "modeling/metrics/curves.py": (
         *("modeling/test_classification.py", "modeling/test_metrics.py", "modeling/test_curves.py"),
         *("contracts/test_evaluators.py", *CHECKS, "evaluation/test_evaluate.py"),
     ),
@@ -69,8 +69,7 @@ COVERED: dict[str, tuple[str, ...]] = {
     "modeling/metrics/bootstrap.py": ("modeling/test_bootstrap.py", *CHECKS),
     "modeling/metrics/dependence.py": ("modeling/test_dependence.py", "gate/test_dependent_rows.py"),
     "modeling/inference/decision_threshold.py": ("modeling/test_decision_threshold.py",),
-    "gate/override.py": ("gate/test_override.py",),
-    "gate/champion_outputs.py": ("gate/test_refresh.py",),
+    "gate/duel_setup.py": ("gate/test_refresh.py",),
     "modeling/evaluators": (
         *BY_HAND,
         "contracts/test_evaluators.py",

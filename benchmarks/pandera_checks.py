@@ -20,8 +20,7 @@ from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.expectation import Expectation
 from tiltyard.preparation.modalities.base import RawTable
-from tiltyard.validation.implied_expectations import implied_expectations
-from tiltyard.validation.suite import evaluate, gx_context, resolve, validate_frame
+from tiltyard.validation.suite import evaluate, gx_context, implied_expectations, resolve, validate_frame
 from tiltyard.workspace import Workspace
 
 TEXTS = ("country", "plan", "device", "city", "code", "born", "joined", "seen", "active", "mobile", "left")

@@ -37,7 +37,7 @@ from tiltyard import files
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.runtime.environment import configure_tools
 from tiltyard.serving import serve
-from tiltyard.serving.grpc.messages import message_class
+from tiltyard.serving.grpc.codec import message_class
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.model.tensors import DTYPES
 from tiltyard.serving.packaging import smoke_test

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tiltyard import files
-from tiltyard.data import sqlite_file
+from tiltyard.data import integrity
 
 URL = "PREFECT_API_DATABASE_CONNECTION_URL"  # of the database of a team's server
 UNUSABLE = (OSError, RuntimeError)  # a cache folder that cannot be read or written, or a user without a home
@@ -37,7 +37,7 @@ def create() -> bool:
     if URL in os.environ or path().exists():
         return False
     with contextlib.suppress(*UNUSABLE):
-        if template().is_file() and not sqlite_file.damage(template()):
+        if template().is_file() and not integrity.damage(template()):
             with files.atomic_file(path()) as new:
                 shutil.copyfile(template(), new)
             return False

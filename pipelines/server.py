@@ -20,7 +20,7 @@ from time import monotonic, sleep
 from typing import Any, TextIO
 
 from pipelines import prefect_database
-from tiltyard.data import sqlite_file
+from tiltyard.data import integrity
 from tiltyard.errors import WorkspaceError
 from tiltyard.runtime import processes
 
@@ -79,9 +79,9 @@ def wait_until_ready() -> None:
 
 def _set_damaged_database_aside() -> None:
     """Rename a damaged database: it holds only the history of runs, which no run needs."""
-    if prefect_database.URL in os.environ or not (damage := sqlite_file.damage(prefect_database.path())):
+    if prefect_database.URL in os.environ or not (damage := integrity.damage(prefect_database.path())):
         return
-    copy = sqlite_file.set_aside(prefect_database.path())
+    copy = integrity.set_aside(prefect_database.path())
     message = (
         f"Prefect's database was damaged ({damage}); its history of runs was moved to {copy}, and a new one begins"
     )

@@ -12,7 +12,7 @@ from pipelines.server import API_URL
 from pipelines.task_outcome import TaskOutcome
 from tiltyard.config import base_tasks, loader, task_list
 from tiltyard.config.task import Task
-from tiltyard.data import dvc, push_record
+from tiltyard.data import dvc, dvc_push
 from tiltyard.errors import TiltyardError
 from tiltyard.runtime.task_lock import task_lock
 from tiltyard.workspace import Workspace
@@ -36,7 +36,7 @@ def unchanged(workspace: Workspace, names: list[str]) -> list[TaskOutcome] | Non
 
 
 def _known_rows(workspace: Workspace, names: list[str]) -> list[TaskOutcome] | None:
-    if not push_record.is_pushed(workspace):
+    if not dvc_push.is_pushed(workspace):
         return None
     names = base_tasks.in_training_order(workspace, names)
     if any(base_tasks.find_error(workspace, name) for name in names):

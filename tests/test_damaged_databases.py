@@ -13,7 +13,7 @@ from workspaces import edit_task, fetch_raw
 
 from pipelines import prefect_database, server
 from tiltyard.config import loader
-from tiltyard.data import sqlite_file
+from tiltyard.data import integrity
 from tiltyard.errors import WorkspaceError
 from tiltyard.experiments import search
 from tiltyard.experiments.optuna_study import OptunaStudy
@@ -87,14 +87,14 @@ def test_database_with_other_tables_is_rejected(search_project: Workspace) -> No
 def test_intact_absent_and_locked_databases_are_accepted(tmp_path: Path) -> None:
     """Usable databases, and those in use, are not reported as damaged."""
     path = tmp_path / "facts.db"
-    assert sqlite_file.damage(path) == ""
+    assert integrity.damage(path) == ""
     path.touch()
-    assert sqlite_file.damage(path) == ""
+    assert integrity.damage(path) == ""
     write_database(path)
-    assert sqlite_file.damage(path) == ""
+    assert integrity.damage(path) == ""
     with sqlite3.connect(path) as database:
         database.execute("begin exclusive")
-        assert sqlite_file.damage(path) == ""
+        assert integrity.damage(path) == ""
     database.close()
 
 

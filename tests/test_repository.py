@@ -18,7 +18,7 @@ from workspaces import ROOT
 from tiltyard import plugins
 from tiltyard.config import resolve, task_list
 from tiltyard.config.task import Task
-from tiltyard.registry.provenance import JUDGING_CODE
+from tiltyard.registry.decision import JUDGING_CODE
 from tiltyard.workspace import Workspace
 
 SOURCE = ROOT / "src" / "tiltyard"

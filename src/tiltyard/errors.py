@@ -16,16 +16,19 @@ TiltyardError
 from __future__ import annotations
 
 import contextlib
+import difflib
 import errno
 import os
 import re
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 MAX_LISTED = 5  # rows, values or files that a message names
 MAX_VALUE_LENGTH = 100  # characters of a value in a message
+
+MIN_SIMILARITY = 0.6  # of two names, from 0 to 1, so that one is suggested for the other
 
 
 class TiltyardError(Exception):
@@ -132,3 +135,16 @@ def _first(error: shutil.Error) -> OSError:
         if number := re.search(r"\[Errno (\d+)\]", str(text)):
             return OSError(int(number[1]), os.strerror(int(number[1])), str(path))
     return error
+
+
+def similar_names(
+    name: str, names: Iterable[str], *, limit: int = 1, min_similarity: float = MIN_SIMILARITY
+) -> list[str]:
+    """Return the names similar to a misspelt one, the nearest first."""
+    return difflib.get_close_matches(name, [*names], n=limit, cutoff=min_similarity)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return a question in brackets that suggests the nearest name; empty if none is similar."""
+    similar = similar_names(name, names)
+    return f" (did you mean '{similar[0]}'?)" if similar else ""

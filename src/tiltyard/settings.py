@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from tiltyard.suggestions import did_you_mean
+from tiltyard.errors import did_you_mean
 
 # Accept a list as a tuple, since YAML and JSON have lists only; the numbers inside stay strict.
 Bounds = Annotated[tuple[float, float], Field(strict=False)]

@@ -9,8 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from tiltyard.serving.recording.drift_gauges import DriftGauges
-from tiltyard.serving.recording.process import Reports, write_all
-from tiltyard.serving.recording.writer import RecordWriter
+from tiltyard.serving.recording.process import RecordWriter, Reports, write_all
 
 
 class RecordingThread:

@@ -18,7 +18,7 @@ from tiltyard.serving.http import champion_watcher
 from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.recording import running
+from tiltyard.serving.recording import sender
 from tiltyard.serving.recording.recorder import Recorder
 from tiltyard.workspace import Workspace
 
@@ -27,7 +27,7 @@ from tiltyard.workspace import Workspace
 def recording_in_thread() -> Iterator[None]:
     """Recorders start a thread instead of a process, except in services that tests start as processes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "start_process", recording_thread.start)
+        patch.setattr(sender, "start_process", recording_thread.start)
         yield
 
 

@@ -17,7 +17,7 @@ from workspaces import fetch_raw
 from tiltyard import plugins
 from tiltyard.cli import main as cli
 from tiltyard.config import loader
-from tiltyard.config.draft import log_target, missing_codes, targets, written_numbers
+from tiltyard.config.draft import missing_codes, targets, written_numbers
 from tiltyard.config.draft.column_profile import profile_column
 from tiltyard.config.draft.column_values import ColumnValues
 from tiltyard.config.draft.draft import Drafted, DraftRequest, draft_task
@@ -175,7 +175,7 @@ def test_a_logarithm_is_learned_where_it_helps(workspace: Workspace) -> None:
     )
     assert "log" not in task["target"]
     assert task["gate"]["metric"] == "rmse"
-    assert not log_target.is_skewed(DICE.normal(9, 1, 99))
+    assert not targets.is_skewed(DICE.normal(9, 1, 99))
 
 
 def test_an_outlier_of_the_target_is_told(workspace: Workspace) -> None:

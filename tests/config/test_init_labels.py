@@ -18,7 +18,7 @@ from workspaces import fetch_raw
 from tiltyard.cli import main as cli
 from tiltyard.config import loader
 from tiltyard.config.draft.draft import Drafted, DraftRequest, draft_task
-from tiltyard.config.draft.label_lists import find_lists
+from tiltyard.config.draft.targets import find_lists
 from tiltyard.errors import DataError, TaskError
 from tiltyard.preparation import prepare
 from tiltyard.preparation.modalities.table import Table

@@ -13,7 +13,7 @@ from workspaces import ROOT
 from tiltyard import files
 from tiltyard.cli.main import cli
 from tiltyard.config import loader
-from tiltyard.data import dvc, dvc_cache, fetch
+from tiltyard.data import dvc, fetch, integrity
 from tiltyard.errors import DataError
 from tiltyard.runtime import environment
 from tiltyard.workspace import Workspace
@@ -181,5 +181,5 @@ def test_truncated_lock_file_has_no_outputs(tmp_path: Path) -> None:
     """A truncated dvc.lock has no outputs."""
     for text in ("stages: [", "", "stages: {a: 3}", "[]"):
         files.write_text(tmp_path / "dvc.lock", text)
-        assert dvc_cache.outputs(tmp_path / "dvc.lock", "a") == []
-    assert dvc_cache.outputs(tmp_path / "absent", "a") == []
+        assert integrity.outputs(tmp_path / "dvc.lock", "a") == []
+    assert integrity.outputs(tmp_path / "absent", "a") == []

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tiltyard.config import loader
-from tiltyard.data import dvc, push_record
+from tiltyard.data import dvc, dvc_push
 from tiltyard.data.fetch import fetch
 from tiltyard.workspace import Workspace
 
@@ -27,10 +27,10 @@ def _other_remote(workspace: Workspace) -> None:
 @pytest.mark.parametrize("change", [_new_version, _other_lock, _other_remote])
 def test_a_change_is_not_pushed_yet(workspace: Workspace, change: Callable[[Workspace], None]) -> None:
     """A version, a stage or a remote that is new needs a push; a push of everything records the state."""
-    assert not push_record.is_pushed(workspace)
+    assert not dvc_push.is_pushed(workspace)
     fetch(workspace, loader.load(workspace, "sine"))
-    assert not push_record.is_pushed(workspace)
+    assert not dvc_push.is_pushed(workspace)
     dvc.push(workspace)
-    assert push_record.is_pushed(workspace)
+    assert dvc_push.is_pushed(workspace)
     change(workspace)
-    assert not push_record.is_pushed(workspace)
+    assert not dvc_push.is_pushed(workspace)

@@ -11,7 +11,7 @@ import pytest
 
 from tiltyard import files
 from tiltyard.config import loader
-from tiltyard.data import dvc, fetch, history, remote_listing, versions
+from tiltyard.data import dvc, fetch, remote_listing, versions
 from tiltyard.errors import DataError
 from tiltyard.preparation.modalities.base import version_reader
 from tiltyard.workspace import Workspace
@@ -165,8 +165,8 @@ def test_malicious_listing_writes_nothing_outside(workspace: Workspace, path: st
     task = loader.load(workspace, "iris")
     before, pointer = files.sha256(workspace.raw("iris")), workspace.raw("iris").with_name("iris.dvc").read_bytes()
     for act in (
-        lambda: history.diff(workspace, task.name, version_reader(task), name),
-        lambda: history.checkout(workspace, task.name, name),
+        lambda: versions.diff(workspace, task.name, version_reader(task), name),
+        lambda: versions.checkout(workspace, task.name, name),
     ):
         with pytest.raises(DataError, match="expected paths inside of the folder"):
             act()
@@ -185,5 +185,5 @@ def test_link_in_place_of_a_folder_is_rejected(workspace: Workspace, tmp_path: P
         dvc.checkout(workspace, workspace.raw("iris"), versions.find(workspace, "iris", name).pointer)
     assert not list(elsewhere.iterdir())
     (workspace.raw("iris") / "more").unlink()
-    history.checkout(workspace, "iris", name)
+    versions.checkout(workspace, "iris", name)
     assert (workspace.raw("iris") / "more" / "b.csv").is_file()

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image as Pillow
 
 from tiltyard.data import fetch
-from tiltyard.data.images import image_files, zip_writer
+from tiltyard.data.images import image_files
 from tiltyard.data.sources.images import Images
 from tiltyard.data.tables import archive
 from tiltyard.errors import SourceError, TiltyardError
@@ -104,8 +104,8 @@ def test_parts_can_be_selected(workspace: Workspace, fetch_images: Callable[...,
 
 def test_sample_is_balanced_over_classes() -> None:
     """A small class leaves its share to others, and rows are evenly spaced within a class."""
-    assert zip_writer.sample_per_class(list("aaaabbc"), 5) == [0, 2, 4, 5, 6]
-    assert zip_writer.sample_per_class(list("ab"), None) == [0, 1]
+    assert image_files.sample_per_class(list("aaaabbc"), 5) == [0, 2, 4, 5, 6]
+    assert image_files.sample_per_class(list("ab"), None) == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_labels_are_read_from_a_table(
     assert names(archive) == ["01/a.png", "01/c.png", "1.0/b.png"]
     with zipfile.ZipFile(archive) as file:
         assert file.read("1.0/b.png") == content["pictures/b.png"]
-        assert zip_writer.notes(file) == []
+        assert image_files.notes(file) == []
 
 
 def test_label_table_may_be_in_the_project(workspace: Workspace, fetch_images: Callable[..., Path]) -> None:
@@ -285,7 +285,7 @@ def test_skipped_files_are_reported(workspace: Workspace, fetch_images: Callable
     """Notes are stored in the archive, and validation reports them."""
     path = fetch_images(folder(workspace.root / "pets", {**PETS, "train/cat/Thumbs.db": b"x", "LICENSE": b"x"}))
     with zipfile.ZipFile(path) as file:
-        (note,) = zip_writer.notes(file)
+        (note,) = image_files.notes(file)
     assert note.startswith("2 files left out that are no PNG, JPEG, WebP or TIFF: ")
     assert ".db (1)" in note
 

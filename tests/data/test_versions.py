@@ -17,7 +17,7 @@ from tiltyard import files
 from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.config.task import Task
-from tiltyard.data import dvc, fetch, history, versions
+from tiltyard.data import dvc, fetch, versions
 from tiltyard.data.diff import compare
 from tiltyard.errors import DataError
 from tiltyard.preparation.modalities.base import version_reader
@@ -48,7 +48,7 @@ def _git(workspace: Workspace, *words: str) -> str:
 def test_every_version_is_listed(workspace: Workspace, iris: Task) -> None:
     """Hash, time, rows and bytes are listed, and fetching the same data adds no version."""
     fetch.get(workspace, iris)
-    first, second = history.list_versions(workspace, "iris", version_reader(iris))
+    first, second = versions.list_versions(workspace, "iris", version_reader(iris))
     assert (first["rows"], second["rows"]) == (150, 149)
     assert second["data"] == files.sha256(workspace.raw("iris"))
     assert (first["here"], second["here"]) == (False, True)
@@ -63,29 +63,29 @@ def test_commit_of_a_version_is_reported(workspace: Workspace, iris: Task) -> No
         ["-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qm", "x"],
     ):
         subprocess.run(["git", *command], cwd=workspace.root, check=True)
-    first, second = history.list_versions(workspace, "iris", version_reader(iris))
+    first, second = versions.list_versions(workspace, "iris", version_reader(iris))
     assert (first["commit"], second["commit"]) == (None, _git(workspace, "log", "-1", "--format=%h"))
 
 
 def test_changes_are_reported(workspace: Workspace, iris: Task) -> None:
     """By default, the present data are compared with the version before."""
-    difference = history.diff(workspace, "iris", version_reader(iris))
+    difference = versions.diff(workspace, "iris", version_reader(iris))
     assert difference.rows == (150, 149)
     assert (difference.added, difference.removed, difference.changed) == (1, 2, 0)
     assert difference.examples["added"] == [4]
     assert difference.examples["removed"] == [4, 5]
-    assert history.diff(workspace, "iris", version_reader(iris), *_names(workspace)).added == 1
-    assert history.diff(workspace, "iris", version_reader(iris), *_names(workspace)[::-1]).added == 2
+    assert versions.diff(workspace, "iris", version_reader(iris), *_names(workspace)).added == 1
+    assert versions.diff(workspace, "iris", version_reader(iris), *_names(workspace)[::-1]).added == 2
 
 
 def test_earlier_version_is_restored_exactly(workspace: Workspace, iris: Task) -> None:
     """A checkout stays after a fetch, and the stages use it."""
     first, second = _names(workspace)
-    history.checkout(workspace, iris.name, first)
+    versions.checkout(workspace, iris.name, first)
     assert files.sha256(workspace.raw("iris")).startswith(first)
     assert not dvc.changed(workspace, workspace.raw("iris"))
     assert fetch.get(workspace, iris).data.startswith(first)
-    history.checkout(workspace, iris.name, second)
+    versions.checkout(workspace, iris.name, second)
     assert files.sha256(workspace.raw("iris")).startswith(second)
     assert _names(workspace) == [first, second]
 
@@ -94,14 +94,14 @@ def test_version_is_pulled_from_the_remote(workspace: Workspace, iris: Task) -> 
     """A clone without a cache pulls from the remote, and a lost version is reported."""
     dvc.push(workspace, workspace.raw("iris"))
     first = _names(workspace)[0]
-    history.checkout(workspace, iris.name, first)
+    versions.checkout(workspace, iris.name, first)
     dvc.push(workspace, workspace.raw("iris"))
     shutil.rmtree(workspace.root / ".dvc" / "cache")
-    assert history.diff(workspace, "iris", version_reader(iris), first).added == 0
+    assert versions.diff(workspace, "iris", version_reader(iris), first).added == 0
     shutil.rmtree(workspace.root / ".dvc" / "cache")
     shutil.rmtree(workspace.root / ".dvcstore")
     with pytest.raises(DataError, match="neither in DVC's cache nor in the remote"):
-        history.diff(workspace, "iris", version_reader(iris), first)
+        versions.diff(workspace, "iris", version_reader(iris), first)
 
 
 def test_edits_prevent_a_checkout(workspace: Workspace, iris: Task) -> None:
@@ -109,7 +109,7 @@ def test_edits_prevent_a_checkout(workspace: Workspace, iris: Task) -> None:
     path = workspace.raw("iris") / "table.csv"
     path.write_text(path.read_text() + "5.0,3.0,1.4,0.2,setosa\n")
     with pytest.raises(DataError, match="edits that are not a version yet") as caught:
-        history.checkout(workspace, iris.name, _names(workspace)[0])
+        versions.checkout(workspace, iris.name, _names(workspace)[0])
     assert "tiltyard fetch iris" in caught.value.hint
 
 
@@ -117,7 +117,7 @@ def test_edits_prevent_a_checkout(workspace: Workspace, iris: Task) -> None:
 def test_unknown_version_is_rejected(workspace: Workspace, iris: Task, name: str) -> None:
     """The error lists the known versions."""
     with pytest.raises(DataError, match=_names(workspace)[0]):
-        history.checkout(workspace, iris.name, name)
+        versions.checkout(workspace, iris.name, name)
 
 
 @pytest.mark.usefixtures("iris")
@@ -171,5 +171,5 @@ def test_truncated_version_list_is_reported(workspace: Workspace, iris: Task) ->
     path: Path = workspace.versions("iris")
     path.write_text(path.read_text()[:-40])
     with pytest.raises(DataError, match="expected one version in each line") as caught:
-        history.list_versions(workspace, "iris", version_reader(iris))
+        versions.list_versions(workspace, "iris", version_reader(iris))
     assert caught.value.hint == "restore it: git checkout data/versions/iris.jsonl"

@@ -18,7 +18,7 @@ from workspaces import FORKSERVER, edit_task, fetch_raw, run_in_process
 from tiltyard import files
 from tiltyard.cli.main import cli
 from tiltyard.config import edit, loader
-from tiltyard.config.search_section import Range
+from tiltyard.config.sections import Range
 from tiltyard.errors import TaskError, TiltyardError
 from tiltyard.experiments import workers
 from tiltyard.experiments.optuna_study import OptunaStudy, SearchSpec

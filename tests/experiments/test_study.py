@@ -23,11 +23,10 @@ from workspaces import FORKSERVER, ROOT, edit_task, fetch_raw
 from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.errors import TaskError
-from tiltyard.experiments import matplotlib_figures, plots, study_plan, workers
+from tiltyard.experiments import plots, study_plan, workers
 from tiltyard.experiments.seed_comparison import SeedComparison, interval
-from tiltyard.experiments.study import study
+from tiltyard.experiments.study import StudyRun, plan_runs, study
 from tiltyard.experiments.study_plan import Plan
-from tiltyard.experiments.study_runs import StudyRun, plan_runs
 from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
@@ -172,7 +171,7 @@ def _prepare(workspace: Workspace) -> None:
 
 
 def _work(root: str, runs: list[StudyRun]) -> None:
-    from tiltyard.experiments import study_runs as verb
+    from tiltyard.experiments import study as verb
 
     verb.run_worker(root, "iris", runs)
 
@@ -294,5 +293,5 @@ def test_plots_show_any_name(tmp_path: Path, name: str) -> None:
     made = {"mean": 1.5, "values": [1.0, 2.0], "interval": [1.0, 2.0], "curves": [[1.0, 0.5], [1.2, 0.6]]}
     variants = [{"name": name, **made}, {"name": "other", **made}]
     for figure in (plots.variant_values(variants, "log_loss"), plots.loss_curves(variants)):
-        matplotlib_figures.save(figure, tmp_path / "plot.png")
+        plots.save(figure, tmp_path / "plot.png")
         assert (tmp_path / "plot.png").stat().st_size > 5_000

@@ -20,7 +20,7 @@ from tiltyard.errors import RegistryError, SealError
 from tiltyard.gate.judge import judge
 from tiltyard.gate.promote import promote
 from tiltyard.preparation import prepare, sealed_test
-from tiltyard.registry import provenance
+from tiltyard.registry import decision
 from tiltyard.registry.registry import Registry
 from tiltyard.serving.packaging.package import package
 
@@ -105,12 +105,12 @@ def test_only_judging_code_invalidates_a_verdict(tmp_path: Path, monkeypatch: py
     """A change of the command line does not change the code hash; a change of a check, metric or column does."""
     package = tmp_path / "tiltyard"
     shutil.copytree(Path(tiltyard.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    before = provenance.code_digest()
+    before = decision.code_digest()
     monkeypatch.setattr(tiltyard, "__file__", str(package / "__init__.py"))
-    assert provenance.code_digest() == before
+    assert decision.code_digest() == before
     for name in ("cli/main.py", "cli/output/tables.py", "report/report.py", "serving/serve.py", "errors.py"):
         (package / name).write_text("# changed\n", encoding="utf-8")
-    assert provenance.code_digest() == before
+    assert decision.code_digest() == before
     hashes = {before}
     for name in (
         "gate/checks/generalization_gap.py",
@@ -120,7 +120,7 @@ def test_only_judging_code_invalidates_a_verdict(tmp_path: Path, monkeypatch: py
         "preparation/split.py",
     ):
         (package / name).write_text("# changed\n", encoding="utf-8")
-        hashes.add(provenance.code_digest())
+        hashes.add(decision.code_digest())
     assert len(hashes) == 6
 
 

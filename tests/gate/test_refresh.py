@@ -17,10 +17,9 @@ from tiltyard.config import loader
 from tiltyard.config.gate_section import Gate
 from tiltyard.data import versions
 from tiltyard.data.dvc import Pointer
-from tiltyard.gate.champion_outputs import champion_outputs, served_rows
 from tiltyard.gate.checks.base import Outcome
 from tiltyard.gate.duel import Duel
-from tiltyard.gate.duel_setup import _is_newer
+from tiltyard.gate.duel_setup import _is_newer, champion_outputs, served_rows
 from tiltyard.modeling.columns.category import Category
 from tiltyard.modeling.columns.number import Number
 from tiltyard.preparation.sealed_test import TestRows

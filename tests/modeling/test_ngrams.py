@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tiltyard.arrays import Array, Fitted
 from tiltyard.explain.math.masking import WordMask
-from tiltyard.modeling.columns import _ngrams
+from tiltyard.modeling.columns import _vocabulary
 from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN
 from tiltyard.modeling.columns.text import Text
 
@@ -26,13 +26,13 @@ def fitted_column(**settings: int) -> tuple[Text, Fitted, Array]:
 
 def test_ngrams_are_words_pairs_and_characters() -> None:
     """Each occurs once; characters include the blank at both ends of a word; single signs have no characters."""
-    assert _ngrams.ngrams(["ab", "!", "ab"]) == [
+    assert _vocabulary.ngrams(["ab", "!", "ab"]) == [
         *("ab", "!", "ab !", "! ab"),
         *(MARK + gram for gram in (" a", "ab", "b ", " ab", "ab ", " ab ")),
     ]
 
 
-MARK = _ngrams.MARK
+MARK = _vocabulary.MARK
 
 
 def test_words_share_the_characters_of_their_stem() -> None:
@@ -69,7 +69,7 @@ def test_vocabulary_and_width_are_bounded() -> None:
     column, fitted, values = fitted_column()
     huge = column.encode(column.parse([" ".join(TEXTS) * 500, "x" * 100_000], "text"), fitted)
     assert huge.shape == (2, fitted["width"])
-    assert len({*_ngrams.ngrams([f"w{place:038}" for place in range(120)])}) < 120 * 2 + 60 * 4 * 40
+    assert len({*_vocabulary.ngrams([f"w{place:038}" for place in range(120)])}) < 120 * 2 + 60 * 4 * 40
     assert column.encode(values, fitted).max() < column.vocabulary_size(fitted)
 
 

@@ -27,7 +27,7 @@ from tiltyard.modeling.inference import drift_reference
 from tiltyard.modeling.metrics import bootstrap, curves, drift_distance, scores
 from tiltyard.preparation.modalities import base as modality
 from tiltyard.report import html_elements as page
-from tiltyard.validation.findings import _row_hashes, outliers
+from tiltyard.validation.findings import near_duplicates, outliers
 
 TINY, HUGE = 5e-324, 1.7976931348623157e308
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -175,7 +175,7 @@ def test_bars_of_extreme_numbers_are_drawn(sample: Array, capsys: pytest.Capture
 def test_outlier_and_leakage_checks_accept_extreme_numbers(sample: Array) -> None:
     """Outliers, near duplicates and leakage are computed without NaN or infinity."""
     assert set(outliers._far(sample, log=False).tolist()) <= set(range(len(sample)))
-    assert np.isfinite(_row_hashes._rounded(sample, 0.5)).all()
+    assert np.isfinite(near_duplicates._rounded(sample, 0.5)).all()
     assert 0 <= leakage.leakage_score([*sample] * 2, [*sample, *sample[::-1]], labels=False) <= 1
 
 

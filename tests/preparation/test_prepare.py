@@ -25,7 +25,7 @@ from tiltyard.data.formats import delimited
 from tiltyard.errors import DataError, SealError
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.preparation import array_file, prepare, row_encoding, sealed_test
+from tiltyard.preparation import array_file, prepare, sealed_test
 from tiltyard.preparation.column_spill import ColumnSpill
 from tiltyard.preparation.modalities import table
 from tiltyard.preparation.row_hashes import row_keys
@@ -326,8 +326,8 @@ def test_batches_are_encoded_like_whole_columns(workspace: Workspace, monkeypatc
     encoder = task.encoder().fit(task.target, whole, truth)
     assert encoder.fitted == task.encoder().learn(task.target, lambda name: [rows[name]], truth).fitted
     for name, rows_of_block in (("BATCH_ROWS", 7), ("BLOCK_ROWS", 5)):
-        monkeypatch.setattr(row_encoding, name, rows_of_block)
-    batches = np.concatenate([*row_encoding.encode_batches(encoder, [rows])])
+        monkeypatch.setattr(prepare, name, rows_of_block)
+    batches = np.concatenate([*prepare.encode_batches(encoder, [rows])])
     assert batches.tobytes() == encoder.encode(whole).tobytes()
 
 

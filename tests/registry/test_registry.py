@@ -13,12 +13,10 @@ from hypothesis import strategies as st
 from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.errors import RegistryError
-from tiltyard.registry.aliases import aliases, resolve_version
-from tiltyard.registry.compare import compare
-from tiltyard.registry.decision import Decision
+from tiltyard.registry.decision import Decision, provenance
 from tiltyard.registry.ledger import Ledger
-from tiltyard.registry.provenance import provenance
-from tiltyard.registry.queries import history, status, why
+from tiltyard.registry.pointer import aliases, resolve_version
+from tiltyard.registry.queries import compare, history, status, why
 from tiltyard.registry.registry import Registry, champion_history, rolled_back
 from tiltyard.registry.rollback import restore_previous, rollback
 from tiltyard.report.report import report

@@ -33,8 +33,7 @@ from tiltyard.explain import explain
 from tiltyard.gate.promote import promote
 from tiltyard.preparation import prepare
 from tiltyard.registry.approve import approve
-from tiltyard.registry.decision import Decision
-from tiltyard.registry.provenance import provenance
+from tiltyard.registry.decision import Decision, provenance
 from tiltyard.registry.registry import Registry
 from tiltyard.report import report
 from tiltyard.serving.http.app import create_app, install

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 
 from tiltyard.cli import main as cli
 from tiltyard.errors import PackageError
-from tiltyard.serving.grpc import messages, server
+from tiltyard.serving.grpc import codec, server
 from tiltyard.serving.http import api_keys
 from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.limits import Limits
@@ -36,7 +36,7 @@ from tiltyard.serving.variables import SERVER
 grpc = pytest.importorskip("grpc", reason="needs gRPC: uv pip install 'tiltyard[grpc]'")
 triton = pytest.importorskip("tritonclient.grpc", reason="needs Triton's client: uv pip install 'tritonclient[grpc]'")
 
-INFER = f"/{messages.SERVICE}/ModelInfer"
+INFER = f"/{codec.SERVICE}/ModelInfer"
 MAX_BODY = 4_000_000
 
 
@@ -96,11 +96,11 @@ def inputs_of(model: LoadedModel, rows: int) -> list[Any]:
 def test_fields_are_those_of_triton() -> None:
     """Every message has the fields of Triton's definition with the same numbers and types, and none that it lacks."""
     theirs = triton.service_pb2.DESCRIPTOR.message_types_by_name
-    for name in messages.FIELDS:
+    for name in codec.FIELDS:
         first, _, inner = name.partition(".")
         expected = theirs[first].nested_types_by_name[inner] if inner else theirs[first]
         known = {(field.name, field.number, field.type) for field in expected.fields}
-        found = {(field.name, field.number, field.type) for field in messages.message_class(name).DESCRIPTOR.fields}
+        found = {(field.name, field.number, field.type) for field in codec.message_class(name).DESCRIPTOR.fields}
         assert found == known
 
 
@@ -142,7 +142,7 @@ def call(address: str, content: bytes, *metadata: tuple[str, str], method: str =
 
 def iris_request(**changes: Any) -> Any:
     """Return a request for iris with typed contents."""
-    request = messages.message_class("ModelInferRequest")(model_name="iris", **changes)
+    request = codec.message_class("ModelInferRequest")(model_name="iris", **changes)
     for name, value in random_models.IRIS.items():
         added = request.inputs.add(name=name, datatype="FP64", shape=[1])
         added.contents.fp64_contents.append(value)
@@ -153,7 +153,7 @@ def test_typed_contents_get_typed_contents(address: str, app: Starlette) -> None
     """A request with typed contents gets a response with typed contents, of the requested outputs."""
     request = iris_request(id="seven")
     request.outputs.add(name="label")
-    response = messages.message_class("ModelInferResponse").FromString(call(address, request.SerializeToString()))
+    response = codec.message_class("ModelInferResponse").FromString(call(address, request.SerializeToString()))
     (expected,) = app.state.models["iris"].predict([random_models.IRIS])
     assert [output.name for output in response.outputs] == ["label"]
     assert [*response.outputs[0].contents.bytes_contents] == [expected["label"].encode()]
@@ -183,8 +183,8 @@ def bad_requests() -> dict[str, tuple[Any, str, str]]:
         "datatype": (strange, "INVALID_ARGUMENT", "wrong_type: inputs.sepal_length: expected one of"),
         "out of bounds": (large, "INVALID_ARGUMENT", "out_of_bounds: inputs.sepal_length: expected values of INT8"),
         "shape": (shape, "INVALID_ARGUMENT", "wrong_shape: inputs.sepal_length"),
-        "empty": (messages.message_class("ModelInferRequest")(model_name="iris"), "INVALID_ARGUMENT", "missing_field"),
-        "no model": (messages.message_class("ModelInferRequest")(), "NOT_FOUND", "unknown_model"),
+        "empty": (codec.message_class("ModelInferRequest")(model_name="iris"), "INVALID_ARGUMENT", "missing_field"),
+        "no model": (codec.message_class("ModelInferRequest")(), "NOT_FOUND", "unknown_model"),
     }
 
 
@@ -202,10 +202,10 @@ def test_invalid_request_is_refused(address: str, name: str) -> None:
 def test_any_bytes_get_a_status(address: str, content: bytes, method: str) -> None:
     """No bytes cause a failure of the service."""
     with contextlib.suppress(grpc.RpcError):
-        call(address, content, method=f"/{messages.SERVICE}/{method}")
+        call(address, content, method=f"/{codec.SERVICE}/{method}")
         return
     with pytest.raises(grpc.RpcError) as caught:
-        call(address, content, method=f"/{messages.SERVICE}/{method}")
+        call(address, content, method=f"/{codec.SERVICE}/{method}")
     assert caught.value.code().name in ("INVALID_ARGUMENT", "NOT_FOUND")
 
 
@@ -229,7 +229,7 @@ def test_damaged_requests_get_a_status(address: str, offset: int, removed: int, 
 def test_large_messages_are_refused(address: str) -> None:
     """A message above the limit of a body is refused by the model's limit, a larger one by the server's."""
     for size, message in ((MAX_BODY, "body_too_large"), (MAX_BODY + server.MESSAGE_OVERHEAD, "larger than max")):
-        request = messages.message_class("ModelInferRequest")(model_name="iris", id="x" * size)
+        request = codec.message_class("ModelInferRequest")(model_name="iris", id="x" * size)
         with pytest.raises(grpc.RpcError) as caught:
             call(address, request.SerializeToString())
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -23,7 +23,7 @@ from workspaces import fetch_raw, new_workspace
 from tiltyard.config import loader
 from tiltyard.config.draft.draft import DraftRequest, draft_task
 from tiltyard.config.task import Task
-from tiltyard.gate.champion_outputs import champion_outputs, served_rows
+from tiltyard.gate.duel_setup import champion_outputs, served_rows
 from tiltyard.monitoring import records
 from tiltyard.monitoring.live_comparison import agreement
 from tiltyard.monitoring.live_quality import load_live_quality, outputs_of, truths_of

@@ -23,7 +23,7 @@ from tiltyard.config import loader
 from tiltyard.monitoring import traffic
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.recording import running, sender
+from tiltyard.serving.recording import sender
 from tiltyard.serving.recording.recorder import Recorder
 from tiltyard.serving.requests import attributions, predict_request
 from tiltyard.serving.requests.message import RequestMessage
@@ -32,7 +32,7 @@ from tiltyard.serving.traffic.traffic_split import Assignment
 from tiltyard.workspace import Workspace
 
 BODY = json.dumps({"instances": [random_models.IRIS]}).encode()
-START_PROCESS = running.start_process  # tests of other modules use a thread instead
+START_PROCESS = sender.start_process  # tests of other modules use a thread instead
 ServedProject = tuple[Workspace, list[str], Starlette, ChampionWatcher]
 SERVICE = """\
 import sys, time
@@ -52,7 +52,7 @@ time.sleep(60)
 @pytest.fixture
 def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
     """A recorder with a process."""
-    monkeypatch.setattr(running, "start_process", START_PROCESS)
+    monkeypatch.setattr(sender, "start_process", START_PROCESS)
     monkeypatch.setattr(sender, "RESTART_SECONDS", 0.1)
     recorder = Recorder(tmp_path / "records")
     yield recorder
@@ -149,7 +149,7 @@ def test_process_that_hangs_at_a_clean_stop_is_killed(
     recorder: Recorder, iris: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A clean stop does not wait for a process that hangs."""
-    for module in (running, sender):
+    for module in (sender, sender):
         monkeypatch.setattr(module, "FLUSH_SECONDS", 0.5)
     record(recorder, iris, "first")
     process = process_of(recorder)
@@ -169,7 +169,7 @@ def test_process_that_cannot_start_costs_no_request(
         raise OSError("no more processes")
 
     with monkeypatch.context() as patch:
-        patch.setattr(running, "start_process", fail)
+        patch.setattr(sender, "start_process", fail)
         assert record(recorder, iris, "first")
         time.sleep(0.5)
     recorder.sender.finish()

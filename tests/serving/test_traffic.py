@@ -25,8 +25,8 @@ from tiltyard.registry import rollout
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, smoke_test
+from tiltyard.serving.recording.process import RecordWriter
 from tiltyard.serving.recording.recorder import Recorder
-from tiltyard.serving.recording.writer import RecordWriter
 from tiltyard.serving.traffic import queue, traffic_split
 from tiltyard.serving.traffic.append_log import list_files, read_lines
 from tiltyard.serving.variables import SERVER

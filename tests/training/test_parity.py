@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tiltyard.errors import TrainingError
-from tiltyard.training.onnx.parity import SIGMOID_FLOOR, parity
+from tiltyard.training.onnx.export import SIGMOID_FLOOR, parity
 
 
 def test_a_difference_above_the_tolerance_is_refused() -> None:

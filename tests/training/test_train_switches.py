@@ -13,7 +13,7 @@ from workspaces import edit_task, fetch_raw, new_workspace, train_tasks
 from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.evaluation import evaluate
-from tiltyard.evaluation.fold_scores import fold_scores
+from tiltyard.evaluation.evaluate import fold_scores
 from tiltyard.modeling.inference import held_out
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.preparation import array_file, prepare

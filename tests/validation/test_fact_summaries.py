@@ -19,8 +19,7 @@ from tiltyard.config.task import Task
 from tiltyard.expectation import Expectation
 from tiltyard.preparation.modalities import _fact_parts, table
 from tiltyard.preparation.modalities.base import RawTable
-from tiltyard.validation.implied_expectations import implied_expectations
-from tiltyard.validation.suite import evaluate, gx_context, resolve
+from tiltyard.validation.suite import evaluate, gx_context, implied_expectations, resolve
 from tiltyard.workspace import Workspace
 
 ROWS = 60

@@ -12,9 +12,8 @@ from pydantic import ValidationError
 from tiltyard.config import safe_yaml, schema_errors, task_list
 from tiltyard.config.overrides import Changes, apply_changes, yaml_value
 from tiltyard.config.task import Task
-from tiltyard.errors import TaskError
+from tiltyard.errors import TaskError, similar_names
 from tiltyard.settings import Settings
-from tiltyard.suggestions import similar_names
 from tiltyard.workspace import Workspace
 
 Read = TypeVar("Read", bound=Settings)

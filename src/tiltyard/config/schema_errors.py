@@ -1,6 +1,6 @@
 """Error messages for validation errors of pydantic: key, expected, and received value.
 
-An unknown key is refused by the base class of all sections, in settings.py; suggestions.py finds the nearest key.
+An unknown key is refused by the base class of all sections, in settings.py; errors.py finds the nearest key.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tiltyard.errors import format_value
-from tiltyard.suggestions import did_you_mean
+from tiltyard.errors import did_you_mean, format_value
 
 EXPECTED_TYPES = {
     "dict_type": "keys and values",

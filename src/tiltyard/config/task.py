@@ -11,8 +11,7 @@ from pydantic import Field, model_validator
 from tiltyard import plugins
 from tiltyard.arrays import Array
 from tiltyard.config.gate_section import Gate
-from tiltyard.config.search_section import Range
-from tiltyard.config.sections import Check, Serve, Split
+from tiltyard.config.sections import Check, Range, Serve, Split
 from tiltyard.config.train_section import Train, incompatibility
 from tiltyard.data.sources.base import Source
 from tiltyard.errors import DataError, RequestError, format_value

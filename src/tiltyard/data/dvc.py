@@ -19,7 +19,7 @@ import yaml
 from pydantic import Field
 
 from tiltyard import files
-from tiltyard.data import dvc_cache, dvc_lock_file, dvc_push, dvc_transfer, push_record, remote_listing
+from tiltyard.data import dvc_lock_file, dvc_push, integrity, remote_listing
 from tiltyard.errors import DataError, TaskError, TiltyardError, WorkspaceError, from_os_error
 from tiltyard.runtime import processes as stages
 from tiltyard.runtime import progress
@@ -63,15 +63,15 @@ def add(workspace: Workspace, path: Path) -> None:
     with _repo(workspace) as repo:
         store = functools.partial(_retry_while_locked, workspace, functools.partial(repo.add, str(path)))
         store()
-        if dvc_cache.drop_damaged(repo.cache.local.oid_to_path, [pointer(path).md5]):
+        if integrity.drop_damaged(repo.cache.local.oid_to_path, [pointer(path).md5]):
             store()  # DVC does not replace a damaged file in its cache
         _require_stored(repo, [pointer(path).md5])
 
 
 def _require_stored(repo: Repo, digests: list[str]) -> None:
     """Raise if the cache lacks some of these hashes: if the disk is full, DVC only logs the error."""
-    if lost := dvc_cache.missing(repo.cache.local.oid_to_path, digests):
-        raise dvc_transfer.transfer_error(lost, "its cache", hint="ask DVC for its state: dvc status")
+    if lost := integrity.missing(repo.cache.local.oid_to_path, digests):
+        raise dvc_push.transfer_error(lost, "its cache", hint="ask DVC for its state: dvc status")
 
 
 class Pointer(Settings):
@@ -112,20 +112,20 @@ def _cached_files(repo: Repo, version: Pointer) -> list[tuple[tuple[str, ...], s
 
     folder_hash, place = HashInfo("md5", version.md5), Path(repo.cache.local.oid_to_path(version.md5))
     listed: list[tuple[tuple[str, ...], str]] = []
-    dvc_cache.drop_damaged(repo.cache.local.oid_to_path, [version.md5])
+    integrity.drop_damaged(repo.cache.local.oid_to_path, [version.md5])
     try:
         if not place.is_file():
             repo.cloud.pull([folder_hash])
         listed = remote_listing.read(place, version.md5, version.nfiles)
         repo.cloud.pull([HashInfo("md5", md5) for _, md5 in listed])
-        dvc_cache.drop_damaged(repo.cache.local.oid_to_path, [md5 for _, md5 in listed])
+        integrity.drop_damaged(repo.cache.local.oid_to_path, [md5 for _, md5 in listed])
         lost = [md5 for _, md5 in listed if not repo.cache.local.exists(md5)]
     except FileNotFoundError:
         lost = [version.md5]
     except DataError:
         place.unlink(missing_ok=True)  # so that the next try reads the listing from the remote again
         raise
-    if isinstance(cause := dvc_transfer.FAILURES.take(lost), OSError) and from_os_error(cause):
+    if isinstance(cause := dvc_push.FAILURES.take(lost), OSError) and from_os_error(cause):
         raise cause  # the disk is full
     if lost:
         raise DataError(
@@ -157,12 +157,12 @@ def push(workspace: Workspace, *paths: Path) -> int:
             sent: int = repo.push([f"{path}.dvc" for path in paths] or None)
         except UploadError:
             hint = "check that the remote can be reached: dvc remote list, dvc push"
-            raise dvc_transfer.transfer_error([*dvc_transfer.FAILURES.errors], "the remote", hint) from None
+            raise dvc_push.transfer_error([*dvc_push.FAILURES.errors], "the remote", hint) from None
         if damaged:
             dvc_push.restore(damaged)
             raise dvc_push.damage_error(workspace.root, damaged)
         if not paths:
-            push_record.record(workspace)
+            dvc_push.record(workspace)
         return sent
 
 
@@ -241,8 +241,8 @@ def run_stage(workspace: Workspace, verb: str, task: str, *, force: bool = False
 
     with _repo(workspace) as repo, stages.supervised(workspace, verb, task) as environment:
         _drop_stale_locks(workspace)  # before DVC rewrites its list of locks: the file's time tells how old an entry is
-        outputs = dvc_cache.outputs(workspace.root / "dvc.lock", f"{verb}@{task}")
-        dvc_cache.drop_damaged(repo.cache.local.oid_to_path, outputs)  # before DVC restores it
+        outputs = integrity.outputs(workspace.root / "dvc.lock", f"{verb}@{task}")
+        integrity.drop_damaged(repo.cache.local.oid_to_path, outputs)  # before DVC restores it
         try:
             # both at once, since DVC reads the whole project for each call
             calls = [[RESOLVE], [verb]] if force else [[RESOLVE, verb]]
@@ -252,7 +252,7 @@ def run_stage(workspace: Workspace, verb: str, task: str, *, force: bool = False
                 executed = _retry_while_locked(workspace, functools.partial(call, force=force and verbs == [verb]))
                 names = [stage.addressing for stage in executed]
                 for name in names:
-                    _require_stored(repo, dvc_cache.outputs(workspace.root / "dvc.lock", name))
+                    _require_stored(repo, integrity.outputs(workspace.root / "dvc.lock", name))
         except StageNotFound:
             raise _unknown_stage(repo, verb, task) from None
         except ReproductionError as error:
@@ -371,7 +371,7 @@ def _silence_loggers() -> None:
     import colorama.initialise
 
     atexit.unregister(colorama.initialise.reset_all)  # it writes an escape code at exit
-    dvc_transfer.FAILURES.listen()
+    dvc_push.FAILURES.listen()
     for name in ("dvc", "dvc_objects", "dvc_data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for name in ("dvc.progress", "dvc_data.callbacks"):  # at this level they draw no bars

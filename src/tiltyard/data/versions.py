@@ -1,18 +1,30 @@
-"""Versions of a task's raw data: one line each in data/versions/TASK.jsonl; DVC's cache and remote hold the files."""
+"""Versions of raw data, a line each in data/versions/TASK.jsonl; the command `data` lists, compares, restores."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tiltyard import files
+from tiltyard.data import dvc
+from tiltyard.data.diff import TableDiff, compare
 from tiltyard.data.dvc import Pointer
-from tiltyard.errors import DataError
+from tiltyard.errors import DataError, TiltyardError
 from tiltyard.settings import Settings
 from tiltyard.workspace import Workspace
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MIN_PREFIX = 4  # characters of a hash by which a version can be named
+
+Read = Callable[[Path], "pd.DataFrame"]  # reads a folder of raw data
+NOW = "now"  # the present content of data/raw/TASK, whether or not it is a version
 
 
 class Version(Settings):
@@ -89,3 +101,69 @@ def record_rows(workspace: Workspace, task: str, counts: dict[str, int]) -> None
 def _counts(workspace: Workspace, task: str) -> dict[str, int]:
     path = workspace.state(task, "data") / "rows.json"
     return {key: int(value) for key, value in json.loads(path.read_bytes()).items()} if path.is_file() else {}
+
+
+def list_versions(workspace: Workspace, task: str, read: Read) -> list[dict[str, Any]]:
+    """Return one entry for each version, oldest first; `rows` is None if neither cache nor remote has its files."""
+    all_versions = recorded(workspace, task)
+    raw = workspace.raw(task)
+    local_hash = files.sha256(raw) if raw.is_dir() else ""
+    record_rows(workspace, task, _count_rows(workspace, task, all_versions, read))
+    return [
+        {
+            "data": version.data,
+            "time": version.time,
+            "rows": rows(workspace, task, version),
+            "bytes": version.bytes,
+            "commit": commit(workspace, task, version),
+            "here": version.data == local_hash,
+        }
+        for version in all_versions
+    ]
+
+
+def diff(workspace: Workspace, task: str, read: Read, old: str | None = None, new: str | None = None) -> TableDiff:
+    """Compare two versions; by default the present data with the version before."""
+    all_versions = recorded(workspace, task)
+    now = files.sha256(workspace.raw(task)) if workspace.raw(task).is_dir() else ""
+    before = [version for version in all_versions if version.data != now]
+    if old is None and not before:
+        raise DataError(f"{task} has one version so far", hint=f"list them: tiltyard data {task}")
+    old_version = find(workspace, task, old) if old else before[-1]
+    names = [old_version.data[:12], NOW if new in (None, NOW) else find(workspace, task, str(new)).data[:12]]
+    frames = [_read_version(workspace, task, name, read) for name in names]
+    return compare(task, (names[0], names[1]), (frames[0], frames[1]))
+
+
+def checkout(workspace: Workspace, task: str, name: str) -> Version:
+    """Put an earlier version into data/raw/TASK; refuse if that would lose edits that are not a version yet."""
+    version, raw = find(workspace, task, name), workspace.raw(task)
+    if raw.is_dir() and dvc.changed(workspace, raw):
+        raise DataError(
+            f"data/raw/{task} holds edits that are not a version yet",
+            hint=f"store them as a version: tiltyard fetch {task}; or drop them: rm -r data/raw/{task}",
+        )
+    dvc.checkout(workspace, raw, version.pointer)
+    return version
+
+
+def _count_rows(workspace: Workspace, task: str, all_versions: list[Version], read: Read) -> dict[str, int]:
+    """Count the rows of versions that were not counted before."""
+    counts = {}
+    for version in all_versions:
+        if rows(workspace, task, version) is None:
+            try:
+                counts[version.data] = len(_read_version(workspace, task, version.data[:12], read))
+            except TiltyardError:
+                continue  # its files are lost or not a table: its `rows` stays None
+    return counts
+
+
+def _read_version(workspace: Workspace, task: str, name: str, read: Read) -> pd.DataFrame:
+    """Read the data of a version: its table, or one row for each image."""
+    if name == NOW:
+        return read(workspace.raw(task))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / task
+        dvc.copy_version(workspace, find(workspace, task, name).pointer, folder)
+        return read(folder)

@@ -1,8 +1,11 @@
-"""The command evaluate: measure the exported model and a baseline on the sealed test rows."""
+"""The command evaluate: measure the model and a baseline on the sealed test rows, and the folds on held-out rows."""
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +13,10 @@ import numpy as np
 from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
-from tiltyard.evaluation.dvc_plots import write_plots
-from tiltyard.evaluation.fold_scores import fold_scores
 from tiltyard.evaluation.slices import parts
 from tiltyard.modeling.columns.series import Series
-from tiltyard.modeling.evaluators._training_context import training_context
-from tiltyard.modeling.evaluators.base import TRUTH
+from tiltyard.modeling.evaluators.base import TRUTH, Evaluator, training_context
+from tiltyard.modeling.inference import held_out
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.modeling.metrics.base import Context, with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
@@ -108,3 +109,31 @@ def _described(dependence: Dependence) -> dict[str, Any]:
     """Return what was drawn for the intervals, and how many units there are."""
     unit_name = "blocks of consecutive time steps" if dependence.ordered else "whole groups"
     return {"drawn": unit_name, "units": len(np.unique(dependence.unit))}
+
+
+def fold_scores(path: Path, evaluator: Evaluator) -> dict[str, Any]:
+    """Return mean and standard deviation of every metric over the folds; empty without cross-validation."""
+    if not path.is_file():
+        return {}
+    folds = held_out.load(path)
+    scores = [evaluator.scores(fold.truth, fold.outputs, evaluator.context(fold.known)) for fold in folds]
+    return {name: _summary([float(score[name]) for score in scores]) for name in evaluator.metrics}
+
+
+def _summary(values: list[float]) -> dict[str, Any]:
+    return {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1)), "values": values}
+
+
+def write_plots(folder: Path, plots: Mapping[str, dict[str, list[Any]]], history: dict[str, list[Any]]) -> None:
+    """Write the CSV files that `dvc plots show` draws."""
+    folder.mkdir()
+    epochs = list(range(1, len(history.get("loss", ())) + 1))
+    for name, columns in {**plots, "learning": {"epoch": epochs, **history}}.items():
+        _write_csv(folder / f"{name}.csv", columns)
+
+
+def _write_csv(path: Path, columns: Mapping[str, list[Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))

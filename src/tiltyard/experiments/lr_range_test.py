@@ -30,14 +30,14 @@ DIVERGENCE_FACTOR = 4.0  # times the lowest loss: the test stops there
 
 def range_test(workspace: Workspace, task: Task) -> dict[str, Any]:
     """Write the losses and a plot to out/TASK/range_test; the trained model stays unchanged."""
-    from tiltyard.experiments import matplotlib_figures
+    from tiltyard.experiments import plots
 
     rows = list(_smoothed(_losses(task, opened(workspace, task))))
     suggested = suggest(rows)
     result = {"suggested": suggested, "set": task.train.rate, "rows": rows}
     with files.atomic_folder(workspace.out(task.name, "range_test")) as folder:
         files.write_json(folder / "range_test.json", result)
-        matplotlib_figures.save(matplotlib_figures.learning_rate_plot(rows, suggested), folder / "range_test.png")
+        plots.save(plots.learning_rate_plot(rows, suggested), folder / "range_test.png")
     return result
 
 
@@ -61,7 +61,7 @@ def _losses(task: Task, data: TrainingRows) -> Iterator[tuple[float, float]]:
 
     from tiltyard.training import network
     from tiltyard.training.batches import Batches
-    from tiltyard.training.optimizer import optimizer
+    from tiltyard.training.objective import optimizer
 
     keras.utils.set_random_seed(task.train.seed)
     settings = task.train.model_copy(update={"schedule": Constant(kind="constant"), "learning_rate": MIN_RATE})

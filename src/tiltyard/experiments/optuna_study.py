@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiltyard import files
-from tiltyard.config.search_section import Range, integer_if_whole
-from tiltyard.data import sqlite_file
+from tiltyard.config.sections import Range, integer_if_whole
+from tiltyard.data import integrity
 from tiltyard.errors import WorkspaceError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class OptunaStudy:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         with files.locked(self.folder / "lock"):
-            if damage := sqlite_file.damage(self.spec.database):
+            if damage := integrity.damage(self.spec.database):
                 raise self._unreadable(damage)
             url = f"sqlite:///{self.spec.database}"
             try:

@@ -35,7 +35,7 @@ class PrunedError(Exception):
 
 def search(workspace: Workspace, task: Task, trials: int, jobs: int, report: Print) -> dict[str, Any]:
     """Run workers until `trials` are finished, counting earlier calls; write search.json and search.png."""
-    from tiltyard.experiments import matplotlib_figures, plots
+    from tiltyard.experiments import plots
 
     spec = search_spec(workspace, task)
     study = OptunaStudy(spec)
@@ -44,7 +44,7 @@ def search(workspace: Workspace, task: Task, trials: int, jobs: int, report: Pri
     result = _result(task, study)
     with files.atomic_folder(workspace.out(task.name, "search")) as folder:
         files.write_json(folder / "search.json", result)
-        matplotlib_figures.save(plots.search_history(result), folder / "search.png")
+        plots.save(plots.search_history(result), folder / "search.png")
     return result
 
 

@@ -15,7 +15,7 @@ from tiltyard.arrays import Array, Rows, row_count, take_rows
 from tiltyard.config.task import Task
 from tiltyard.evaluation.reference import Reference
 from tiltyard.files import Json
-from tiltyard.gate.confidence import confidence_among, corrected_confidence
+from tiltyard.gate.judge import confidence_among, corrected_confidence
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.metrics.base import Context, with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap, Gain, Interval

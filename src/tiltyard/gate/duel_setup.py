@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from tiltyard import files
-from tiltyard.arrays import Array, Rows
+from tiltyard.arrays import Array, Rows, take_rows
 from tiltyard.config.task import Task
 from tiltyard.data.versions import recorded
 from tiltyard.errors import RegistryError
@@ -16,12 +18,15 @@ from tiltyard.evaluation import evaluate
 from tiltyard.evaluation.evaluated import Evaluated
 from tiltyard.evaluation.reference import fit_reference
 from tiltyard.files import Json
-from tiltyard.gate.champion_outputs import champion_outputs, served_rows
 from tiltyard.gate.duel import Duel, latency_ms, time_ratios
-from tiltyard.modeling.evaluators._training_context import training_context
+from tiltyard.modeling.columns.base import Column
+from tiltyard.modeling.columns.category import Category
+from tiltyard.modeling.columns.number import Number
+from tiltyard.modeling.evaluators.base import training_context
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.modeling.problems.classification import probabilities
 from tiltyard.monitoring.drift import MAX_ROWS, compare_rows, drift_unavailable
 from tiltyard.monitoring.live_comparison import LiveComparison, compare
 from tiltyard.monitoring.live_quality import load_live_quality
@@ -29,8 +34,7 @@ from tiltyard.monitoring.records import latest
 from tiltyard.preparation.array_file import Features, open_part
 from tiltyard.preparation.sealed_test import TestRows
 from tiltyard.registry.approve import approvers
-from tiltyard.registry.decision import Decision
-from tiltyard.registry.provenance import provenance
+from tiltyard.registry.decision import Decision, provenance
 from tiltyard.registry.registry import Champion, Registry
 from tiltyard.serving.packaging.model_card import card, empty, ran_on
 from tiltyard.workspace import Workspace
@@ -194,3 +198,63 @@ def _memory_mb(folder: Path) -> float:
     """Return the memory of a new process that has loaded the model."""
     result = subprocess.run([sys.executable, "-c", WEIGH, str(folder)], capture_output=True, text=True, check=True)
     return float(result.stdout)
+
+
+def served_rows(predictor: Predictor, classes: list[str], test: TestRows) -> Array:
+    """Return which rows the champion serves: their classes and their values are among those that it knows."""
+    served = np.ones(len(test.truth), dtype=bool)
+    for name, column in predictor.encoder.columns.items():
+        served &= _accepted(column, test.rows[name])
+    if classes:
+        served_classes = np.isin(classes, predictor.encoder.classes)
+        if test.truth.dtype.kind == "b":
+            served &= ~test.truth[:, ~served_classes].any(axis=1)
+        else:
+            served &= served_classes[test.truth.astype(np.int64)]
+    return served
+
+
+def champion_outputs(predictor: Predictor, classes: list[str], test: TestRows, served: Array, baseline: Array) -> Array:
+    """Return the champion's outputs, in the order of the task's classes; those of the baseline where it refuses."""
+    places, rows = np.flatnonzero(served), test.rows
+    if not len(places):
+        return baseline
+    accepted_rows: Rows = rows if served.all() else take_rows(rows, places)
+    outputs = predictor.condensed(accepted_rows, test.truth[places])
+    if classes and predictor.encoder.classes != classes:
+        outputs = _reordered(probabilities(outputs), predictor.encoder.classes, classes)
+        outputs = outputs if test.truth.dtype.kind == "b" else _normalised(outputs)
+    if served.all():
+        return outputs
+    outputs = probabilities(outputs) if classes else outputs
+    all_outputs = np.array(np.broadcast_to(baseline.astype(outputs.dtype), (len(served), *outputs.shape[1:])))
+    all_outputs[places] = outputs
+    return all_outputs
+
+
+def _accepted(column: Column, values: Array) -> Array:
+    """Return which values of a column a service accepts."""
+    if isinstance(column, Category):
+        blank = values == "" if column.missing == "bucket" else np.zeros(len(values), dtype=bool)
+        named = np.isin(values, column.names) if column.unseen == "refuse" else values != ""
+        return np.asarray(blank | named)
+    if isinstance(column, Number):
+        low, high = column.limits
+        missing = np.isnan(values) if column.missing != "refuse" else np.zeros(len(values), dtype=bool)
+        return np.asarray(missing | ((values >= low) & (values <= high)))
+    return np.ones(len(values), dtype=bool)
+
+
+def _reordered(shares: Array, champion_classes: list[str], classes: list[str]) -> Array:
+    """Return probabilities of the task's classes: 0 for one that is new, and without those that are gone."""
+    reordered = np.zeros((len(shares), len(classes)), dtype=shares.dtype)
+    for place, name in enumerate(classes):
+        if name in champion_classes:
+            reordered[:, place] = shares[:, champion_classes.index(name)]
+    return reordered
+
+
+def _normalised(shares: Array) -> Array:
+    """Return probabilities that sum to 1."""
+    total = shares.sum(axis=1, keepdims=True)
+    return np.asarray(np.divide(shares, total, out=np.full_like(shares, 1 / shares.shape[1]), where=total > 0))

@@ -1,4 +1,4 @@
-"""Judge a challenger: run every check on a duel and decide the verdict, without writing anything."""
+"""Judge a challenger: run every check on a duel, at a confidence corrected for looks, and decide the verdict."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tiltyard.gate import duel_setup
 from tiltyard.gate.checks.base import versus
 from tiltyard.gate.duel import Duel
 from tiltyard.gate.verdict import Verdict, decide
-from tiltyard.registry.provenance import code_digest
+from tiltyard.registry.decision import code_digest
 from tiltyard.registry.registry import Champion, Registry, rolled_back
 from tiltyard.workspace import Workspace
 
@@ -82,3 +82,16 @@ def _praise(duel: Duel) -> list[str]:
         *([duel.live.describe(duel.task.gate)] if duel.live else []),
     ]
     return [versus(duel, duel.over_champion, "the champion"), *won] if duel.over_champion else won
+
+
+def corrected_confidence(confidence: float, uses: int) -> float:
+    """Return the confidence after the test rows have judged `uses` other versions.
+
+    The error rate of use n is 1/n² of that of the first, so all uses together have at most 1.65 times that rate.
+    """
+    return 1 - (1 - confidence) / (uses + 1) ** 2
+
+
+def confidence_among(confidence: float, comparisons: int) -> float:
+    """Return the confidence of each of several comparisons that share one error rate (Bonferroni)."""
+    return 1 - (1 - confidence) / comparisons

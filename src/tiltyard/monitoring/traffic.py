@@ -13,8 +13,7 @@ from tiltyard.errors import PackageError, RegistryError
 from tiltyard.monitoring.live_comparison import agreement, compare
 from tiltyard.monitoring.live_quality import MIN_TRUTHS, LiveQuality, load_live_quality
 from tiltyard.registry import rollout, signing
-from tiltyard.registry.decision import Decision
-from tiltyard.registry.provenance import provenance
+from tiltyard.registry.decision import Decision, provenance
 from tiltyard.registry.registry import Registry
 from tiltyard.registry.rollout import Rollout
 from tiltyard.workspace import Workspace

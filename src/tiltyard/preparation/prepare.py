@@ -1,8 +1,9 @@
-"""Prepare a task: split the rows, seal the test rows, fit the encoder on training rows, write encoded parts."""
+"""Prepare a task: split the rows, seal the test rows, fit the encoder on training rows, encode on all cores."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -10,16 +11,21 @@ from typing import Any
 import numpy as np
 
 from tiltyard import files, plugins
-from tiltyard.arrays import Array, ParsedRows
+from tiltyard.arrays import Array, Cells, Coded, ParsedRows, decoded, row_count
 from tiltyard.config.task import Task
+from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation import array_file
 from tiltyard.preparation.column_spill import ColumnSpill, open_spill
-from tiltyard.preparation.row_encoding import encode_batches
 from tiltyard.preparation.row_hashes import hashing
 from tiltyard.preparation.sealed_test import seal, unit_digest, write_test
 from tiltyard.preparation.split import split_inputs, split_rows, units
 from tiltyard.runtime import threads
 from tiltyard.workspace import Workspace
+
+BATCH_ROWS = 1 << 16  # rows of one batch at most
+BATCH_VALUES = 1 << 22  # features of one batch at most, since one category may become a thousand
+BARE_ROWS = 1 << 12  # images or texts of one batch
+BLOCK_ROWS = 1 << 10  # rows that are joined at a time, so that they stay in the processor's cache
 
 
 def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[str, Any]:
@@ -70,3 +76,44 @@ def _spill(chunks: Iterable[tuple[ParsedRows, Array]], spill: ColumnSpill, seed:
             if place:
                 keys[place - 1]()  # wait for the last chunk, so that memory is bounded
         return np.concatenate([key() for key in keys]), np.concatenate(truths)
+
+
+def encode_batches(encoder: Encoder, chunks: Iterable[ParsedRows]) -> Iterator[Array]:
+    """Yield the same features as `Encoder.encode`, some rows at a time, packed for storage."""
+    for blocks in threads.ordered(lambda batch: batch(), _batches(encoder, chunks)):
+        yield from blocks
+
+
+def _batches(encoder: Encoder, chunks: Iterable[ParsedRows]) -> Iterator[Callable[[], list[Array]]]:
+    """Yield a function for each batch that encodes it."""
+    max_rows = _batch_rows(encoder)
+    for rows in chunks:
+        size = math.ceil(row_count(rows) / math.ceil(row_count(rows) / max_rows))  # batches of equal size
+        encodings = [_encoding(encoder, name, rows[name]) for name in encoder.columns]
+        for start in range(0, row_count(rows), size):
+            batch = slice(start, start + size)
+            yield lambda encodings=encodings, batch=batch: _encode(encoder, [encode(batch) for encode in encodings])  # type: ignore[misc]
+
+
+def _batch_rows(encoder: Encoder) -> int:
+    if encoder.bare:
+        return BARE_ROWS
+    width = len(encoder.scaling()[0])
+    return min(max(BATCH_VALUES // width, BLOCK_ROWS), BATCH_ROWS)
+
+
+def _encoding(encoder: Encoder, name: str, cells: Cells) -> Callable[[slice], Cells]:
+    """Return a function that encodes some rows of a column."""
+    column, fitted = encoder.columns[name], encoder.fitted[name]
+    if not isinstance(cells, Coded):
+        return lambda batch: column.encode(cells[batch], fitted)
+    features = Coded(column.encode(cells.distinct, fitted), cells.places)
+    return lambda batch: features[batch]
+
+
+def _encode(encoder: Encoder, parts: list[Cells]) -> list[Array]:
+    """Put the features of all columns side by side, block by block."""
+    if encoder.bare:
+        return [encoder.pack(decoded(parts[0]))]
+    blocks = [slice(start, start + BLOCK_ROWS) for start in range(0, len(parts[0]), BLOCK_ROWS)]
+    return [np.concatenate([decoded(part[block]) for part in parts], axis=-1) for block in blocks]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError
 from tiltyard.registry import signing
-from tiltyard.registry.aliases import aliases, resolve_version
-from tiltyard.registry.decision import Decision
-from tiltyard.registry.provenance import provenance
+from tiltyard.registry.decision import Decision, provenance
+from tiltyard.registry.pointer import aliases, resolve_version
 from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace
 

@@ -7,8 +7,7 @@ from typing import Any
 from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError
 from tiltyard.registry import signing
-from tiltyard.registry.decision import Decision
-from tiltyard.registry.provenance import provenance
+from tiltyard.registry.decision import Decision, provenance
 from tiltyard.registry.registry import Champion, Registry, champion_history
 from tiltyard.workspace import Workspace
 

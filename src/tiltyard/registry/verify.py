@@ -14,16 +14,15 @@ from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.errors import PackageError, RegistryError, TiltyardError
-from tiltyard.modeling.evaluators._training_context import training_context
+from tiltyard.modeling.evaluators.base import training_context
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.modeling.metrics.base import with_threshold
 from tiltyard.preparation.array_file import read_truth
 from tiltyard.preparation.sealed_test import read_test
 from tiltyard.registry import manifest, pointer, rollout
-from tiltyard.registry.decision import Decision
+from tiltyard.registry.decision import Decision, code_digest
 from tiltyard.registry.git_comparison import Commit, signer_faults, task_faults
 from tiltyard.registry.ledger import CURRENT_FORMAT, FORMAT
-from tiltyard.registry.provenance import code_digest
 from tiltyard.registry.registry import CHAMPION_VERDICTS, Entry, Registry
 from tiltyard.registry.rollout import Rollout
 from tiltyard.workspace import Workspace

@@ -1,4 +1,4 @@
-"""Expectation suites: resolve a task's expectations to Great Expectations, and evaluate them in bounded memory."""
+"""Expectation suites: what a task expects or implies, as Great Expectations, evaluated in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tiltyard.errors import TaskError
+from tiltyard.errors import TaskError, similar_names
 from tiltyard.expectation import Expectation
 from tiltyard.preparation.modalities._fact_parts import FactPart
 from tiltyard.preparation.modalities.base import RawTable
 from tiltyard.runtime import library_imports, threads
-from tiltyard.suggestions import similar_names
 from tiltyard.validation.streaming import FORMAT, StreamingExpectation, row_name
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+from tiltyard.config.task import Task
+from tiltyard.expectation import between, in_set, not_null, row_count
 
 Result = TypeVar("Result")
 MAX_HELD_BYTES = 1 << 28  # of columns kept in memory for expectations that need whole columns
@@ -214,3 +217,18 @@ def _exception(info: dict[str, Any]) -> str:
     """Return the message of an exception, which Great Expectations nests by metric if a metric failed."""
     inner = [info, *(value for value in info.values() if isinstance(value, dict))]
     return next((str(i["exception_message"]) for i in inner if i.get("raised_exception")), "")
+
+
+def implied_expectations(task: Task, *, drops_rows: bool) -> list[Expectation]:
+    """Return the expectations; `drops_rows` says whether rows without a target may be left out."""
+    columns = [e for name, column in task.columns.items() for e in column.expectations(name)]
+    return [row_count(task.rows), *columns, *_target_expectations(task, drops_rows=drops_rows)]
+
+
+def _target_expectations(task: Task, *, drops_rows: bool) -> list[Expectation]:
+    name, bounds = task.target.column, task.target.bounds
+    share = task.target.drop_missing if drops_rows else 0.0
+    required = name not in task.columns and task.problem != "multilabel"  # where an empty cell has no labels
+    expected = [not_null(name, 1 - share)] if required else []
+    expected += [between(name, bounds)] if bounds else []
+    return expected + ([in_set(name, task.target.labels)] if task.target.labels else [])

@@ -10,8 +10,14 @@ from tiltyard import files, plugins
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
 from tiltyard.validation import data_docs
-from tiltyard.validation.implied_expectations import implied_expectations
-from tiltyard.validation.suite import ExpectationOutcome, ResolvedExpectation, evaluate, gx_context, resolve
+from tiltyard.validation.suite import (
+    ExpectationOutcome,
+    ResolvedExpectation,
+    evaluate,
+    gx_context,
+    implied_expectations,
+    resolve,
+)
 from tiltyard.workspace import Workspace
 
 

@@ -35,7 +35,7 @@ def data() -> None:
 def versions(task: str, as_json: bool) -> None:
     """List the versions of a task's raw data, oldest first."""
     from tiltyard.cli.output import tables
-    from tiltyard.data import history as action
+    from tiltyard.data import versions as action
     from tiltyard.preparation.modalities.base import version_reader
 
     rows = run_task(task, lambda w, t: action.list_versions(w, t.name, version_reader(t)))
@@ -55,7 +55,7 @@ def diff(task: str, old: str | None, new: str | None, as_json: bool) -> None:
     from dataclasses import asdict
 
     from tiltyard.cli.output import tables
-    from tiltyard.data import history as action
+    from tiltyard.data import versions as action
     from tiltyard.preparation.modalities.base import version_reader
 
     change = run_task(task, lambda w, t: action.diff(w, t.name, version_reader(t), old, new))
@@ -71,7 +71,7 @@ def diff(task: str, old: str | None, new: str | None, as_json: bool) -> None:
 @JSON
 def checkout(task: str, version: str, as_json: bool) -> None:
     """Restore VERSION in data/raw/TASK. Training on it gives the same model as before."""
-    from tiltyard.data import history as action
+    from tiltyard.data import versions as action
 
     restored = run_task_locked(task, lambda w, t: action.checkout(w, t.name, version))
     if as_json:

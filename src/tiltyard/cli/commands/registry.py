@@ -109,7 +109,7 @@ def compare(task: str, first: str, second: str, as_json: bool) -> None:
     tiltyard compare iris 4113c5 9a0e12          two versions by their first characters
     """
     from tiltyard.cli.output import tables
-    from tiltyard.registry.compare import compare as action
+    from tiltyard.registry.queries import compare as action
 
     comparison = run_task(task, lambda w, t: action(w, t, first, second))
     if as_json:

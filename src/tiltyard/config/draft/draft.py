@@ -13,11 +13,11 @@ import numpy as np
 
 from tiltyard import files
 from tiltyard.config import loader, task_list
-from tiltyard.config.draft import images, log_target, table_network, targets, texts, time_series, yaml_text
+from tiltyard.config.draft import images, table_network, targets, texts, time_series, yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile
-from tiltyard.config.draft.label_lists import LabelLists, find_lists
 from tiltyard.config.draft.leakage import leakage_score, leaked_label
 from tiltyard.config.draft.reading import DraftTable, open_draft
+from tiltyard.config.draft.targets import LabelLists, find_lists
 from tiltyard.data.tables.dialect import Dialect
 from tiltyard.errors import DataError, RequestError, TaskError, join_first
 from tiltyard.modeling.columns._datetime_format import times
@@ -201,7 +201,7 @@ def _rows_content(
     traits = [_exclude_leak(sampled, profile, request, problem) for profile in traits]
     features = _features(traits)
     by_name = {feature.name: feature for feature in features}
-    if problem == "regression" and log_target.helps(rows[truth.name].to_numpy(np.float64), features, rows):
+    if problem == "regression" and targets.helps(rows[truth.name].to_numpy(np.float64), features, rows):
         target["log"] = True
         text = "skewed, learned by its logarithm, and judged by the absolute error"
         table.notes.append(f"{truth.name}: {text}; if the squared error counts: remove target.log, gate.metric: rmse")

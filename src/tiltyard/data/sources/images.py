@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from tiltyard.data.images import image_files, zip_writer
+from tiltyard.data.images import image_files
 from tiltyard.data.images.image_files import ImageFiles
 from tiltyard.data.images.labels import ImageLabels
 from tiltyard.data.sources._location import FileLocation
@@ -53,7 +53,7 @@ class Images(FileLocation, Source):
         with self.open_files(workspace) as files:
             selected, notes = self.select(files, workspace)
             content = ((image.entry, files.read(image.name)) for image in selected)
-            zip_writer.write(folder / "images.zip", content, notes)
+            image_files.write(folder / "images.zip", content, notes)
 
     @contextlib.contextmanager
     def open_files(self, workspace: Workspace) -> Iterator[ImageFiles]:
@@ -72,7 +72,7 @@ class Images(FileLocation, Source):
     def select(self, files: ImageFiles, workspace: Workspace) -> tuple[list[LabelledImage], list[str]]:
         """Return the images to take, sorted by their names in images.zip, and notes on files that are left out."""
         names = [*files.sizes()]
-        every = [name for name in names if name.lower().endswith(zip_writer.SUFFIXES)]
+        every = [name for name in names if name.lower().endswith(image_files.SUFFIXES)]
         selected_names = [name for name in every if self._is_under(name)]
         expected_names = {*every, self.labels}
         notes = _note_skipped([name for name in names if name not in expected_names and self._is_under(name)])
@@ -89,7 +89,9 @@ class Images(FileLocation, Source):
         self._require_labels(files, [name for name in selected_names if not labels.get(name)])
         selected = self._name_entries(selected_names, labels)
         _refuse_bad_names(selected)
-        return [selected[place] for place in zip_writer.sample_per_class([p.label for p in selected], self.rows)], notes
+        return [
+            selected[place] for place in image_files.sample_per_class([p.label for p in selected], self.rows)
+        ], notes
 
     def _require_labels(self, files: ImageFiles, unlabelled: list[str]) -> None:
         """Raise if images have no label."""

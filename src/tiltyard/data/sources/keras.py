@@ -15,7 +15,7 @@ from pydantic import Field
 
 from tiltyard import files
 from tiltyard.arrays import Array
-from tiltyard.data.images import image_files, zip_writer
+from tiltyard.data.images import image_files
 from tiltyard.data.sources._location import MIRROR, FileLocation
 from tiltyard.data.sources.base import Source
 from tiltyard.errors import SourceError
@@ -101,7 +101,7 @@ class Keras(Source):
         if isinstance(dataset, TableSet):
             files.write_text(folder / "table.csv", _table(dataset, arrays, self.rows))
         else:
-            zip_writer.write(folder / "images.zip", _png_files(dataset, arrays, self.rows), notes)
+            image_files.write(folder / "images.zip", _png_files(dataset, arrays, self.rows), notes)
 
     def _arrays(self, dataset: ImageSet | TableSet, workspace: Workspace) -> dict[str, Array]:
         """Read the file from the project, the downloads, the mirror, or else from Keras's server."""
@@ -183,7 +183,7 @@ def _png_files(dataset: ImageSet, arrays: dict[str, Array], rows: int | None) ->
 
     labels = [dataset.classes[int(code)] for part in PARTS for code in arrays[f"y_{part}"].ravel()]
     first = len(arrays["x_train"])
-    for place in zip_writer.sample_per_class(labels, rows):
+    for place in image_files.sample_per_class(labels, rows):
         pixels = arrays["x_train"][place] if place < first else arrays["x_test"][place - first]
         content = io.BytesIO()
         Image.fromarray(pixels.astype(np.uint8)).save(content, "PNG")

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from tiltyard.data.images import zip_writer
+from tiltyard.data.images import image_files
 from tiltyard.data.sources.base import Source
 from tiltyard.workspace import Workspace
 
@@ -26,7 +26,7 @@ class Sklearn(Source):
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write table.csv, or images.zip with CLASS/NUMBER.png."""
         if self.dataset == "digits":
-            zip_writer.write(folder / "images.zip", _digits())
+            image_files.write(folder / "images.zip", _digits())
         else:
             _table(self.dataset).to_csv(folder / "table.csv", index=False, lineterminator="\n")
 

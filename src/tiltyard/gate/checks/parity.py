@@ -11,7 +11,7 @@ MOST = 1e-4  # relative, as at export
 
 
 class Parity(Check):
-    """The largest difference on training rows, which training/onnx/parity.py measured at the export."""
+    """The largest difference on training rows, which training/onnx/export.py measured at the export."""
 
     code: ClassVar = "parity"
     title: ClassVar = "predicts the same after export"

@@ -15,7 +15,7 @@ from pydantic import Field
 from tiltyard.arrays import Array, Fitted, is_missing
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, not_null
-from tiltyard.modeling.columns import _ngrams
+from tiltyard.modeling.columns import _vocabulary
 from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN, frequent_tokens
 from tiltyard.modeling.columns.base import PLAIN, Column, Scale
 
@@ -107,8 +107,8 @@ class Text(Column):
     def fit(self, values: Array) -> Fitted:
         """Learn the words that occur in the most rows; ties in alphabetical order."""
         if self.by == "ngrams":
-            texts = [self._split(value) for value in _ngrams.fitted_texts(values)]
-            return _ngrams.fit(texts, self.at_least, self.vocabulary)
+            texts = [self._split(value) for value in _vocabulary.fitted_texts(values)]
+            return _vocabulary.fit(texts, self.at_least, self.vocabulary)
         ranked = frequent_tokens(map(self._split, values), self.at_least, self.vocabulary)
         return {"ids": {word: index for index, word in enumerate(ranked, start=UNKNOWN + 1)}}
 
@@ -123,12 +123,12 @@ class Text(Column):
 
     def _ids(self, value: bytes, fitted: Fitted) -> list[int]:
         if self.by == "ngrams":
-            return _ngrams.encode(self._split(value), fitted)
+            return _vocabulary.encode(self._split(value), fitted)
         return [fitted["ids"].get(word, UNKNOWN) for word in self._split(value)]
 
     def token_weights(self, fitted: Fitted) -> list[tuple[float, float]]:
         """Return the inverse document frequency of each id of an n-gram; empty for other tokens."""
-        return _ngrams.weights(fitted) if self.by == "ngrams" else []
+        return _vocabulary.weights(fitted) if self.by == "ngrams" else []
 
     def scaling(self, fitted: Fitted) -> list[Scale]:
         """Return no scaling, since the features are ids."""

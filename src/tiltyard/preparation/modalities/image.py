@@ -14,7 +14,7 @@ import numpy as np
 
 from tiltyard.arrays import Array, ParsedRows, Rows, decoded
 from tiltyard.config.task import Task
-from tiltyard.data.images import zip_writer
+from tiltyard.data.images import image_files
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns import _image_sanitizer
 from tiltyard.modeling.columns.image import FORMATS, LARGEST, decode_errors
@@ -80,7 +80,7 @@ class Image(Modality):
     def notes(self, folder: Path) -> list[str]:
         """Return the notes in the archive's comment."""
         with zipfile.ZipFile(self.raw_file(folder)) as archive:
-            return zip_writer.notes(archive)
+            return image_files.notes(archive)
 
 
 def _decode(column: ImageColumn, path: str, content: bytes) -> Array:

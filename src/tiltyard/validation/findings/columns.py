@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from tiltyard.suggestions import similar_names
+from tiltyard.errors import similar_names
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import MAX_LISTED, Finding, Found, join_first
 

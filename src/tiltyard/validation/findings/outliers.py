@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.config.draft import log_target
+from tiltyard.config.draft import targets
 from tiltyard.config.draft.column_values import ColumnValues
 from tiltyard.config.draft.missing_codes import number_codes
 from tiltyard.modeling.columns.number import Number
@@ -57,7 +57,7 @@ class Outliers(Finding):
         present = truth[np.isfinite(truth)]
         if len(present) < MIN_ROWS:
             return
-        skewed = log_target.is_skewed(present)
+        skewed = targets.is_skewed(present)
         far = _far(truth, log=skewed or target.log)
         if 0 < len(far) <= MAX_TARGETS * len(truth):
             rows = join_first([f"{truth[place]:g} in row {subject.row(place)}" for place in far])

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.validation.findings import _row_hashes
+from tiltyard.validation.findings import near_duplicates
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import MIN_COPIES, Finding, Found, join_first, share
 
@@ -26,11 +26,11 @@ class TrainTestOverlap(Finding):
             text = subject.split_error if is_complete else f"a sample cannot be split: {subject.split_error}"
             hint = "remove repeated rows, or change the split"
             yield self.found("critical" if is_complete else "note", "", text, hint)
-        keys = _row_hashes.row_hashes(subject) if subject.parts and subject.task.modality == "table" else []
+        keys = near_duplicates.row_hashes(subject) if subject.parts and subject.task.modality == "table" else []
         if not keys or not subject.parts:
             return
         near = _near(keys, subject.parts)
-        chance = int(_near(_row_hashes.shuffled_hashes(subject), subject.parts).sum())
+        chance = int(_near(near_duplicates.shuffled_hashes(subject), subject.parts).sum())
         count = int(near.sum())
         if count >= MIN_COPIES and count > MIN_COPIES + 3 * chance:
             rows = subject.row_numbers(subject.parts["test"][near])

@@ -1,10 +1,12 @@
-"""Integrity of DVC's cache: check files against their hashes. DVC trusts its cache, so damage would be restored."""
+"""Integrity of files of other tools, before they are used: DVC's cache against its hashes, and SQLite databases."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
+import sqlite3
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,9 @@ import yaml
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, ten times as fast, where PyYAML was built with it
 PathOf = Callable[[str], str]  # returns the path of the content that has a hash
+
+MAGIC = b"SQLite format 3\0"
+BESIDE = ("", "-journal", "-wal", "-shm")  # the files of one database
 
 
 def drop_damaged(path_of: PathOf, digests: Iterable[str], *, recursive: bool = True) -> list[str]:
@@ -55,3 +60,34 @@ def outputs(lock: Path, stage: str) -> list[str]:
 def _md5(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def damage(path: Path) -> str:
+    """Return what is wrong with a database; empty if it is whole, empty, missing, or in use."""
+    if not path.exists():
+        return ""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(MAGIC))
+        if head and head != MAGIC:
+            return "it is not a SQLite database"
+        with contextlib.closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)
+        ) as connection:
+            (report,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError:
+        return ""  # locked by its owner, or in a folder that cannot be written
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
+    return "" if report == "ok" else " ".join(str(report).split())
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a database and the files beside it; return its new path."""
+    aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+    for end in BESIDE:
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + end).rename(aside.with_name(aside.name + end))
+    return aside
