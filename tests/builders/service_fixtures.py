@@ -18,6 +18,7 @@ from tiltyard.serving.http import champion_watcher
 from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.champion_watcher import ChampionWatcher
 from tiltyard.serving.model.loaded_model import LoadedModel
+from tiltyard.serving.packaging import bento
 from tiltyard.serving.recording import sender
 from tiltyard.serving.recording.recorder import Recorder
 from tiltyard.workspace import Workspace
@@ -28,6 +29,14 @@ def recording_in_thread() -> Iterator[None]:
     """Recorders start a thread instead of a process, except in services that tests start as processes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sender, "start_process", recording_thread.start)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def builder_starts_when_it_builds() -> Iterator[None]:
+    """Promotions of tests, most of which package nothing, start no process of BentoML before they build."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bento.Builder, "load", lambda _: None)
         yield
 
 

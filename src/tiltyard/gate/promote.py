@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 from tiltyard import files
@@ -9,12 +10,12 @@ from tiltyard.config.task import Task
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.evaluation.evaluated import Evaluated, read_evaluated
 from tiltyard.gate.checks.base import Outcome
-from tiltyard.gate.judge import judge
+from tiltyard.gate.judge import judge, known_verdict
 from tiltyard.gate.verdict import Verdict
 from tiltyard.registry import signing
 from tiltyard.registry.decision import Decision, code_digest, provenance
 from tiltyard.registry.registry import Registry
-from tiltyard.serving.packaging import package
+from tiltyard.serving.packaging import bento, package
 from tiltyard.workspace import Workspace
 
 MAX_CHARACTERS = 500
@@ -32,9 +33,12 @@ def promote(
         return _with_word(workspace, judge(workspace, task, again=again), reason)
     signing.require_key(workspace, task.name, required=task.gate.signed)
     registry = Registry(workspace)
-    with registry.lock(task.name):
+    with registry.lock(task.name), contextlib.ExitStack() as stack:
         registry.repair(task.name)
         evaluated = read_evaluated(workspace, task)
+        builder = stack.enter_context(bento.Builder(workspace, task.name))
+        if again or not known_verdict(workspace, task, evaluated):
+            builder.load()
         verdict = judge(workspace, task, evaluated, again=again)
         try:
             verdict = _with_word(workspace, verdict, reason)
@@ -51,7 +55,7 @@ def promote(
         if verdict.recorded:
             return verdict
         if verdict.verdict == "PROMOTE":
-            verdict = _proven(workspace, task, evaluated, verdict)
+            verdict = _proven(workspace, task, evaluated, verdict, builder)
         if verdict.verdict == "PROMOTE":
             hashes = {"package": files.sha256(workspace.package(task.name, verdict.version)), "code": code_digest()}
             verdict = dataclasses.replace(verdict, evidence={**verdict.evidence, **hashes})
@@ -69,10 +73,12 @@ def _with_word(workspace: Workspace, verdict: Verdict, reason: str | None) -> Ve
     return verdict if reason is None else overridden(verdict, provenance(workspace)["who"], reason)
 
 
-def _proven(workspace: Workspace, task: Task, evaluated: Evaluated, verdict: Verdict) -> Verdict:
+def _proven(
+    workspace: Workspace, task: Task, evaluated: Evaluated, verdict: Verdict, builder: bento.Builder
+) -> Verdict:
     """Package the winner; reject it if the packaged service does not predict what the evaluation did."""
     try:
-        package.package(workspace, task, evaluated, override=verdict.evidence.get("override"))
+        package.package(workspace, task, evaluated, override=verdict.evidence.get("override"), builder=builder)
     except PackageError as error:
         title = "the packaged service predicts what the evaluation did"
         outcome = Outcome("package", title, "failed", error.message, "REJECT", repeatable=False)

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tiltyard import files
 from tiltyard.errors import PackageError
@@ -23,10 +23,11 @@ from tiltyard.workspace import Workspace
 # outlives the process that started it, even if that process is killed.
 BUILD = """\
 import json, os, sys, threading
-settings = json.loads(sys.stdin.readline())
-threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start()
 import bentoml
-bentoml.bentos.build(**settings)
+settings = sys.stdin.readline()
+threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start()
+if settings:
+    bentoml.bentos.build(**json.loads(settings))
 """
 MAX_LOG_LINES = 15  # lines of a log that are shown in an error
 
@@ -36,23 +37,77 @@ def folder(workspace: Workspace, task: str, version: str) -> Path:
     return workspace.bentos / "bentos" / task / version
 
 
+class Builder:
+    """Builds one Bento in a store of its own, by a process, since BentoML changes directory and import path."""
+
+    def __init__(self, workspace: Workspace, task: str) -> None:
+        self.workspace, self.task = workspace, task
+        self.state = workspace.state(task, "package")
+        folder = self.state / secrets.token_hex(4)  # a new name, so that no process of a killed build writes into it
+        self.context, self.store, self.log = folder / "context", folder / "store", folder / "build.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def load(self) -> None:
+        """Start the process, which loads BentoML while a challenger is judged."""
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        shutil.rmtree(self.state, ignore_errors=True)  # left by a killed process
+        self.context.mkdir(parents=True)
+        self.store.mkdir()
+        with self.log.open("wb") as log_file:
+            return subprocess.Popen(
+                [sys.executable, "-c", BUILD],
+                env={**clean(), "BENTOML_HOME": str(self.store)},
+                cwd=self.context,
+                stdin=subprocess.PIPE,
+                stdout=log_file,
+                stderr=subprocess.STDOUT,
+            )
+
+    def __enter__(self) -> Self:
+        """Return this builder, to be used once."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the process, also if nothing was built."""
+        if self.process:
+            with contextlib.suppress(BrokenPipeError), self.process:  # closes its input
+                self.process.kill()
+            shutil.rmtree(self.state, ignore_errors=True)
+
+    def build(self, version: str) -> None:
+        """Build TASK:VERSION, then move it into the project's store in one step."""
+        process = self.process = self.process or self._start()
+        _fill(self.workspace, self.context, self.task, version)
+        wheel_path = wheel.write(self.context / "wheels")
+        lock = self.workspace.service.with_name("requirements.lock").read_text(encoding="utf-8")
+        self._run(process, _settings(self.context, self.task, version, f"{lock}\n./wheels/{wheel_path.name}"))
+        target = folder(self.workspace, self.task, version)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(target, ignore_errors=True)
+        (self.store / "bentos" / self.task / version).replace(target)
+        files.sync_folder(target.parent)
+        files.write_text(target.with_name("latest"), version)
+
+    def _run(self, process: subprocess.Popen[bytes], settings: dict[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it failed before it read the settings
+            assert process.stdin is not None  # noqa: S101 - for the type checker
+            process.stdin.write(json.dumps(settings).encode() + b"\n")
+            process.stdin.flush()
+        if process.wait():
+            text = self.log.read_text(encoding="utf-8", errors="replace").strip()
+            last_lines = "\n".join(text.splitlines()[-MAX_LOG_LINES:])
+            raise PackageError(
+                f"BentoML could not build {settings['name']}:\n{last_lines}",
+                hint="see what is missing: tiltyard doctor",
+            )
+
+
 def build(workspace: Workspace, task: str, version: str) -> None:
-    """Build TASK:VERSION in a store of its own, then move it into the project's store in one step."""
-    state = workspace.state(task, "package")
-    shutil.rmtree(state, ignore_errors=True)  # left by a killed process
-    build_folder = state / secrets.token_hex(4)  # a new name, so that no process of a killed build writes into it
-    context, store = build_folder / "context", build_folder / "store"
-    _fill(workspace, context, task, version)
-    wheel_path = wheel.write(context / "wheels")
-    lock = workspace.service.with_name("requirements.lock").read_text(encoding="utf-8")
-    _run_build(context, store, _settings(context, task, version, f"{lock}\n./wheels/{wheel_path.name}"))
-    target = folder(workspace, task, version)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(target, ignore_errors=True)
-    (store / "bentos" / task / version).replace(target)
-    files.sync_folder(target.parent)
-    files.write_text(target.with_name("latest"), version)
-    shutil.rmtree(state, ignore_errors=True)
+    """Build TASK:VERSION."""
+    with Builder(workspace, task) as builder:
+        builder.build(version)
 
 
 def _fill(workspace: Workspace, context: Path, task: str, version: str) -> None:
@@ -75,31 +130,6 @@ def _settings(context: Path, task: str, version: str, requirements: str) -> dict
         "docker": {"python_version": "3.11"},
         "build_ctx": str(context),
     }
-
-
-def _run_build(context: Path, store: Path, settings: dict[str, Any]) -> None:
-    """Build in a separate process, since BentoML changes the working directory and the import path."""
-    store.mkdir(parents=True)
-    log = store.with_name("build.log")
-    with log.open("wb") as log_file:
-        process = subprocess.Popen(
-            [sys.executable, "-c", BUILD],
-            env={**clean(), "BENTOML_HOME": str(store)},
-            cwd=context,
-            stdin=subprocess.PIPE,
-            stdout=log_file,
-            stderr=subprocess.STDOUT,
-        )
-    with contextlib.suppress(BrokenPipeError), process:  # it failed before it read the settings
-        assert process.stdin is not None  # noqa: S101 - for the type checker
-        process.stdin.write(json.dumps(settings).encode() + b"\n")
-        process.stdin.flush()
-        process.wait()
-    if process.returncode:
-        last_lines = "\n".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-MAX_LOG_LINES:])
-        raise PackageError(
-            f"BentoML could not build {settings['name']}:\n{last_lines}", hint="see what is missing: tiltyard doctor"
-        )
 
 
 def clean() -> dict[str, str]:

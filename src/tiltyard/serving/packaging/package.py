@@ -32,11 +32,17 @@ log = logging.getLogger(__name__)
 
 
 def package(
-    workspace: Workspace, task: Task, evaluated: Evaluated | None = None, *, override: Json | None = None
+    workspace: Workspace,
+    task: Task,
+    evaluated: Evaluated | None = None,
+    *,
+    override: Json | None = None,
+    builder: bento.Builder | None = None,
 ) -> str:
     """Package and smoke-test the evaluated version unless that was done already; return the version.
 
-    Pass `evaluated` if the evaluation was read already, and a person's word that is not in the ledger yet.
+    Pass `evaluated` if the evaluation was read already, a person's word that is not in the ledger yet, and a builder
+    that was started before.
     """
     evaluated = evaluated or read_evaluated(workspace, task)
     version: str = evaluated.report["version"]
@@ -51,7 +57,10 @@ def package(
         log.info("%s: write package %s", task.name, version)
         write(workspace, task, folder, evaluated, override or recorded_override(workspace, task.name, version))
     log.info("%s: build Bento %s:%s", task.name, task.name, version)
-    bento.build(workspace, task.name, version)
+    if builder:
+        builder.build(version)
+    else:
+        bento.build(workspace, task.name, version)
     log.info("%s: start it and replay golden rows", task.name)
     rows = files.read_json(folder / "golden.json")
     difference = smoke_test.prove(workspace, task.name, version, rows)
