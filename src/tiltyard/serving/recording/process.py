@@ -102,10 +102,6 @@ def write_all(connection: Connection, writer: RecordWriter) -> None:
                 writer.write(entry)
 
 
-if __name__ == "__main__":
-    main()
-
-
 class RecordWriter:
     """The work of the recording process. Copies have a queue and a thread, so that records do not wait for them."""
 
@@ -166,3 +162,7 @@ class RecordWriter:
         name = f"{model.task} {arm == SHADOW}"
         log = self.logs.setdefault(name, AppendLog(self.folder / model.task / "answers"))
         return "written" if log.add(line) else "full"
+
+
+if __name__ == "__main__":
+    main()
