@@ -24,7 +24,7 @@ from tiltyard.errors import DataError, RequestError, TaskError
 from tiltyard.evaluation import evaluate
 from tiltyard.modeling.columns import _streamed_scale
 from tiltyard.modeling.columns.base import scale
-from tiltyard.modeling.evaluators.base import training_context
+from tiltyard.modeling.evaluators.forecasting import training_context
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.preparation import array_file, prepare, sealed_test

@@ -15,7 +15,8 @@ from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
 from tiltyard.evaluation.slices import parts
 from tiltyard.modeling.columns.series import Series
-from tiltyard.modeling.evaluators.base import TRUTH, Evaluator, training_context
+from tiltyard.modeling.evaluators.base import TRUTH, Evaluator
+from tiltyard.modeling.evaluators.forecasting import training_context
 from tiltyard.modeling.inference import held_out
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.modeling.metrics.base import Context, with_threshold

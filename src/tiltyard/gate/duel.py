@@ -1,4 +1,4 @@
-"""A duel: outputs of challenger, champion and baseline for the same sealed test rows, and their gains."""
+"""A duel: outputs of challenger, champion and baseline for the same sealed rows, their gains, and their confidence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from tiltyard.arrays import Array, Rows, row_count, take_rows
 from tiltyard.config.task import Task
 from tiltyard.evaluation.reference import Reference
 from tiltyard.files import Json
-from tiltyard.gate.judge import confidence_among, corrected_confidence
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.metrics.base import Context, with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap, Gain, Interval
@@ -214,3 +213,16 @@ def time_ratios(predictor: Predictor, champion: Predictor, rows: Rows) -> dict[i
         ours, theirs = (statistics.median(durations[WARM:]) for durations in times)
         ratios[count] = ours / theirs
     return ratios
+
+
+def corrected_confidence(confidence: float, uses: int) -> float:
+    """Return the confidence after the test rows have judged `uses` other versions.
+
+    The error rate of use n is 1/n² of that of the first, so all uses together have at most 1.65 times that rate.
+    """
+    return 1 - (1 - confidence) / (uses + 1) ** 2
+
+
+def confidence_among(confidence: float, comparisons: int) -> float:
+    """Return the confidence of each of several comparisons that share one error rate (Bonferroni)."""
+    return 1 - (1 - confidence) / comparisons

@@ -22,7 +22,7 @@ from tiltyard.gate.duel import Duel, latency_ms, time_ratios
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.category import Category
 from tiltyard.modeling.columns.number import Number
-from tiltyard.modeling.evaluators.base import training_context
+from tiltyard.modeling.evaluators.forecasting import training_context
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor

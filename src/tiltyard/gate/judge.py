@@ -1,4 +1,4 @@
-"""Judge a challenger: run every check on a duel, at a confidence corrected for looks, and decide the verdict."""
+"""Judge a challenger: run every check on a duel and decide the verdict, without writing anything."""
 
 from __future__ import annotations
 
@@ -82,16 +82,3 @@ def _praise(duel: Duel) -> list[str]:
         *([duel.live.describe(duel.task.gate)] if duel.live else []),
     ]
     return [versus(duel, duel.over_champion, "the champion"), *won] if duel.over_champion else won
-
-
-def corrected_confidence(confidence: float, uses: int) -> float:
-    """Return the confidence after the test rows have judged `uses` other versions.
-
-    The error rate of use n is 1/n² of that of the first, so all uses together have at most 1.65 times that rate.
-    """
-    return 1 - (1 - confidence) / (uses + 1) ** 2
-
-
-def confidence_among(confidence: float, comparisons: int) -> float:
-    """Return the confidence of each of several comparisons that share one error rate (Bonferroni)."""
-    return 1 - (1 - confidence) / comparisons

@@ -13,7 +13,7 @@ from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.modeling.columns._label_cells import multi_hot
-from tiltyard.modeling.evaluators.base import training_context
+from tiltyard.modeling.evaluators.forecasting import training_context
 from tiltyard.modeling.metrics.base import Context
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
 from tiltyard.monitoring import records

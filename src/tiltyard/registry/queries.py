@@ -9,7 +9,7 @@ from tiltyard.arrays import Array
 from tiltyard.config import loader, task_list
 from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError, TiltyardError
-from tiltyard.modeling.evaluators.base import training_context
+from tiltyard.modeling.evaluators.forecasting import training_context
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.modeling.metrics.base import Context, with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap

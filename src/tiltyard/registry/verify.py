@@ -14,7 +14,7 @@ from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.errors import PackageError, RegistryError, TiltyardError
-from tiltyard.modeling.evaluators.base import training_context
+from tiltyard.modeling.evaluators.forecasting import training_context
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.modeling.metrics.base import with_threshold
 from tiltyard.preparation.array_file import read_truth

@@ -50,7 +50,7 @@ class Parquet(Format):
             missing = _recorded_missing(file) or _counted_missing(file, leaves)
             as_text_names = [name for name, leaf in zip(names, leaves, strict=True) if _is_read_as_text(leaf.type)]
             repairs += [f"{name} holds nested or binary values: read as text" for name in as_text_names]
-            repairs += repairs(leaves)
+            repairs += unpacked_columns(leaves)
             column_types = {
                 name: ColumnType(_kind(leaf.type), missing=count > 0)
                 for name, leaf, count in zip(names, leaves, missing, strict=True)
@@ -234,7 +234,7 @@ def leaf_cells(cells: pa.Array, steps: Sequence[int]) -> pa.Array:
     return cells
 
 
-def repairs(unpacked: list[Leaf]) -> list[str]:
+def unpacked_columns(unpacked: list[Leaf]) -> list[str]:
     """Return which columns were unpacked, in sentences."""
     names: dict[int, list[str]] = {}
     for leaf in unpacked:

@@ -1,16 +1,13 @@
-"""The Evaluator base class: metrics, baseline, details and plots, and what metrics know of the training rows."""
+"""The Evaluator base class: metrics, baseline, details and plots of a kind of problem."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar
 
-from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.figures import Figure
-from tiltyard.modeling.evaluators.forecasting import LEAST
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.predictions import Predictions
 
@@ -53,13 +50,3 @@ class Evaluator(ABC):
     @abstractmethod
     def figures(self, predictions: Predictions) -> list[Figure]:
         """Return the figures of a report's page."""
-
-
-def training_context(evaluator: Evaluator, prepared: Path, truth: Array) -> Context:
-    """Return the context of metrics; `truth` is that of the training rows, `prepared` the folder with all parts.
-
-    Training rows of several series alternate between these, so `prepare` has recorded the error of the naive forecast.
-    """
-    context = evaluator.context(truth)
-    naive = files.read_json(prepared / "split.json").get("naive_mae")
-    return {**context, "naive_mae": naive} if naive and naive > LEAST and "naive_mae" in context else context

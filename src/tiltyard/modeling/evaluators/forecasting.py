@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.figures import Figure, lines
 from tiltyard.modeling.evaluators import regression
+from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.evaluators.regression import Regression, compared
 from tiltyard.modeling.metrics import scores
 from tiltyard.modeling.metrics.base import Context, Metric
@@ -162,3 +165,13 @@ def _steps(predictions: Predictions) -> list[dict[str, Any]]:
             row["coverage"] = float(np.mean((low <= actual) & (actual <= high)))
         rows.append(row)
     return rows
+
+
+def training_context(evaluator: Evaluator, prepared: Path, truth: Array) -> Context:
+    """Return the context of metrics; `truth` is that of the training rows, `prepared` the folder with all parts.
+
+    Training rows of several series alternate between these, so `prepare` has recorded the error of the naive forecast.
+    """
+    context = evaluator.context(truth)
+    naive = files.read_json(prepared / "split.json").get("naive_mae")
+    return {**context, "naive_mae": naive} if naive and naive > LEAST and "naive_mae" in context else context

@@ -1,20 +1,15 @@
-"""Limits of a worker from environment variables: concurrency, timeout, connections, keys, and the bytes of bodies."""
+"""Limits of a worker: concurrency, timeout, connections and API keys, from environment variables."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from starlette.requests import Request
-
-from tiltyard.errors import RequestError, WorkspaceError
+from tiltyard.errors import WorkspaceError
 from tiltyard.serving.http import api_keys as keys
-from tiltyard.serving.http.admission import AdmissionControl
-from tiltyard.serving.traffic.traffic_split import client
 
 RESERVED_FILES = 64  # open files other than connections
 
@@ -55,33 +50,3 @@ def read_number(environment: Mapping[str, str], name: str, default: float) -> fl
     if not text.replace(".", "", 1).isdecimal() or not float(text):
         raise WorkspaceError(f"{name}: expected a number above 0; received {text}")
     return float(text)
-
-
-@contextlib.asynccontextmanager
-async def read_body(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """Read the body; raise RequestError as soon as it is too large. Its bytes count as used until the block ends."""
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise RequestError("unsupported_encoding", "expected a body that is not compressed", status=415)
-    admission: AdmissionControl = request.app.state.admission
-    body, client_name = bytearray(), client(request.scope)
-    try:
-        if declared_length(request) > limit:
-            raise _too_large(limit)
-        async for chunk in request.stream():
-            admission.buffer(len(chunk), client_name)
-            body += chunk
-            if len(body) > limit:
-                raise _too_large(limit)
-        yield bytes(body)
-    finally:
-        admission.buffer(-len(body), client_name)
-
-
-def _too_large(limit: int) -> RequestError:
-    return RequestError("body_too_large", f"expected at most {limit} bytes", status=413)
-
-
-def declared_length(request: Request) -> int:
-    """Return the Content-Length of a request; 0 if it has none."""
-    length = request.headers.get("content-length", "")
-    return int(length) if length.isdecimal() and len(length) < 20 else 0
