@@ -6,8 +6,7 @@ from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError
 from tiltyard.registry import signing
 from tiltyard.registry.decision import Decision, provenance
-from tiltyard.registry.pointer import aliases, resolve_version
-from tiltyard.registry.registry import Registry
+from tiltyard.registry.registry import Registry, aliases, resolve_version
 from tiltyard.workspace import Workspace
 
 

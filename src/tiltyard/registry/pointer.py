@@ -1,7 +1,7 @@
 """The champion pointer, serving/champions/TASK.json: reading and writing it.
 
 It holds the version, the ledger line that made it champion, the hash of every ledger line, and one hash of those
-package files that the version does not cover. Aliases (champion, previous, challenger) are resolved by it.
+package files that the version does not cover.
 """
 
 from __future__ import annotations
@@ -10,17 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiltyard import files
-from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError
 from tiltyard.files import Json
-from tiltyard.modeling.inference.predictor import version
 from tiltyard.registry import manifest
-from tiltyard.registry.registry import Registry, champion_history
-from tiltyard.workspace import Workspace
 
 EXPECTED = "expected task, version and decision"
-
-MIN_PREFIX = 4  # characters
 
 
 @dataclass(frozen=True)
@@ -107,36 +101,3 @@ def _invalid_pointer(path: Path) -> RegistryError:
 
 def _pointer_error(path: Path, problem: str) -> RegistryError:
     return RegistryError(f"{path} {problem}", hint=f"restore the last valid one: git checkout -- {path}")
-
-
-def aliases(workspace: Workspace, task: Task) -> dict[str, str]:
-    """Return the versions that have an alias now; the challenger is what was trained last, champion or not."""
-    registry, train = Registry(workspace), workspace.out(task.name, "train")
-    champion = registry.champion(task.name)
-    versions = {"champion": champion.version} if champion else {}
-    before = [
-        decision.version
-        for decision in champion_history(registry.decisions(task.name))
-        if decision.version != versions.get("champion")
-    ]
-    if before:
-        versions["previous"] = before[-1]
-    if (train / "model.onnx").is_file():
-        versions["challenger"] = version(train)
-    return versions
-
-
-def resolve_version(workspace: Workspace, task: Task, name: str) -> str:
-    """Return the version that an alias or prefix stands for."""
-    current_aliases = aliases(workspace, task)
-    if name in current_aliases:
-        return current_aliases[name]
-    versions = {decision.version for decision in Registry(workspace).decisions(task.name)} | {*current_aliases.values()}
-    matches = [version for version in sorted(versions) if len(name) >= MIN_PREFIX and version.startswith(name)]
-    if len(matches) != 1:
-        names = ", ".join([*current_aliases, *sorted(versions)]) or "none"
-        raise RegistryError(
-            f"expected one version of {task.name}: {names}; received {name}",
-            hint=f"list them: tiltyard history {task.name}",
-        )
-    return matches[0]

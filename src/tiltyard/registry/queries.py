@@ -16,8 +16,7 @@ from tiltyard.modeling.metrics.bootstrap import Bootstrap
 from tiltyard.preparation.array_file import read_truth
 from tiltyard.preparation.sealed_test import read_test
 from tiltyard.registry.decision import TRAFFIC_VERDICTS, Decision
-from tiltyard.registry.pointer import resolve_version
-from tiltyard.registry.registry import Registry
+from tiltyard.registry.registry import Registry, resolve_version
 from tiltyard.workspace import Workspace
 
 
