@@ -15,8 +15,9 @@ from tiltyard.modeling.metrics.base import Context, with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
 from tiltyard.preparation.array_file import read_truth
 from tiltyard.preparation.sealed_test import read_test
+from tiltyard.registry.aliases import resolve_version
 from tiltyard.registry.decision import TRAFFIC_VERDICTS, Decision
-from tiltyard.registry.registry import Registry, resolve_version
+from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace
 
 

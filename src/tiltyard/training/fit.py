@@ -155,7 +155,7 @@ class _Phase:
         return checkpoint, [snapshot for statistic in statistics for snapshot in statistic.snapshots]
 
     def _compile(self) -> None:
-        from tiltyard.training.objective import optimizer
+        from tiltyard.training.optimizer import optimizer
 
         train, objective = self.train, self.shared.objective
         self.shared.model.compile(
