@@ -14,7 +14,7 @@ from tiltyard import files, plugins
 from tiltyard.arrays import Array, Cells, Coded, ParsedRows, decoded, row_count
 from tiltyard.config.task import Task
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.preparation import array_file
+from tiltyard.preparation import array_file, base_rows
 from tiltyard.preparation.column_spill import ColumnSpill, open_spill
 from tiltyard.preparation.row_hashes import hashing
 from tiltyard.preparation.sealed_test import seal, unit_digest, write_test
@@ -52,6 +52,7 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
             "notes": modality.notes(raw),
         }
         seal(workspace, task.name, facts, reseal=reseal)
+        base_rows.write(folder, keys, parts, task.split.seed)
         encoder = task.encoder().learn(
             task.target, lambda name: spill.cells(name, parts["train"]), truth[parts["train"]], threads.ordered
         )

@@ -175,6 +175,22 @@ def _provenance(model: Model, report: Json, training: Json) -> str:
         **({"consists of": training["blend"]["summary"]} if "blend" in training else {}),
         "training": f"{training['epochs']} epochs, best {training['best_epoch']}, seed {training['seed']}",
         "parameters": training["parameters"],
+        **({"started from": base_text(training["base"])} if "base" in training else {}),
         **({"variant": "{kind} of {of}".format(**training["variant"])} if "variant" in training else {}),
     }
     return "\n".join(f"- {name}: {markdown.escape(value)}" for name, value in facts.items())
+
+
+def base_text(base: Json) -> str:
+    """Return in words what a training started from: the base, and the rows that it was trained with."""
+    if "imagenet" in base:
+        return f"{base['imagenet']} with the weights of ImageNet"
+    text = f"task {base['task']}, version {base['version']}"
+    if "data" not in base:  # recorded by an earlier release
+        return text
+    rows = base["rows"]
+    text += (
+        f", trained on data {base['data'][:12]} with {rows['train']:,} training and {rows['validation']:,} validation"
+    )
+    text += " rows, none of which is a test row here"
+    return f"{text}; itself started from {base_text(base['base'])}" if "base" in base else text
