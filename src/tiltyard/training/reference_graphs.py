@@ -46,6 +46,9 @@ def scores_model(reference: Reference, shape: tuple[int, ...]) -> keras.Model:
     elif isinstance(reference, ImageHistograms):
         pixels = _standardised(reference, features)
         scores = _dense(histograms(pixels, keras.ops, places=reference.places), reference.weights, reference.bias)
+    elif isinstance(reference, Linear) and reference.subject.modality == "series":
+        scores = _dense(reference.derived(features, keras.ops), reference.weights, reference.bias)
+        scores = scores if reference.subject.followed is None else scores + _last(reference, features)
     elif isinstance(reference, Linear):
         flat = keras.layers.Flatten()(_standardised(reference, features))
         scores = _dense(flat, reference.weights, reference.bias)
@@ -98,7 +101,7 @@ def _trees(reference: BoostedTrees, features: keras.KerasTensor) -> keras.KerasT
     return scores if reference.subject.followed is None else scores + _last(reference, features)
 
 
-def _last(reference: BoostedTrees, features: keras.KerasTensor) -> keras.KerasTensor:
+def _last(reference: Reference, features: keras.KerasTensor) -> keras.KerasTensor:
     import keras
 
     place, target = reference.subject.followed or 0, reference.subject.encoder.target

@@ -112,6 +112,11 @@ class Reference(ABC):
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
 
+    def last(self, features: Array) -> Array | float:
+        """Return the last value of the series that is forecast, in standardised units; 0 for other tasks."""
+        place, target = self.subject.followed, self.subject.encoder.target
+        return 0.0 if place is None else (features[:, -1, place : place + 1] - target["mean"]) / target["std"]
+
     def applies(self, width: int) -> bool:
         """Whether it can be fitted to so many features."""
         return self.subject.modality in self.modalities and width <= self.max_width
