@@ -13,6 +13,7 @@ import numpy as np
 from tiltyard import files, plugins
 from tiltyard.arrays import Array, Cells, Coded, ParsedRows, decoded, row_count
 from tiltyard.config.task import Task
+from tiltyard.data import stand_in
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation import array_file, base_rows
 from tiltyard.preparation.column_spill import ColumnSpill, open_spill
@@ -50,6 +51,7 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
             "rows": {name: len(index) for name, index in parts.items()},
             **({"naive_mae": float(modality.steps[parts["train"]].mean())} if modality.steps is not None else {}),
             "notes": modality.notes(raw),
+            **({"stand_in": generated} if (generated := stand_in.reason(raw)) else {}),
         }
         seal(workspace, task.name, facts, reseal=reseal)
         base_rows.write(folder, keys, parts, task.split.seed)

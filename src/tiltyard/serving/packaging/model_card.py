@@ -25,6 +25,7 @@ def card(task: Task, report: Json, training: Json, device: Json, override: Json 
     metrics = task.evaluator.metrics
     gate_metric = metrics[task.gate.metric]
     sections = {
+        **({"Stand-in data": _stand_in(report["stand_in"])} if "stand_in" in report else {}),
         "What it does": _purpose(task),
         "Intended use": _use(task.title, gate_metric.title),
         "Limits": _limits(task.serve.max_instances),
@@ -66,6 +67,7 @@ def summary(task: Task, report: Json) -> Json:
         "confidence": task.gate.confidence,
         "rows": report["rows"],
         "data": report["data"],
+        **({"stand_in": report["stand_in"]} if "stand_in" in report else {}),
         "packaged": datetime.now(UTC).date().isoformat(),
     }
 
@@ -146,6 +148,13 @@ def _use(title: str, metric: str) -> str:
     return (
         f"For instances like those it was trained on: {markdown.escape(title.lower())}. The gate judged it by "
         f"{metric.lower()}; users must decide whether that is enough for the decisions that they base on predictions."
+    )
+
+
+def _stand_in(reason: str) -> str:
+    return (
+        f"**This model was trained and evaluated on generated data: {markdown.escape(reason)}.** "
+        "Its metrics prove nothing about the real data."
     )
 
 

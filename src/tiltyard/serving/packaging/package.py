@@ -115,6 +115,7 @@ def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, An
         "limits": {"max_instances": task.serve.max_instances, "max_body_bytes": task.serve.max_body_bytes},
         "example": task.serve.example,
         "metrics": report["metrics"],
+        **({"stand_in": report["stand_in"]} if "stand_in" in report else {}),
         "card": summary(task, report),
     }
 
