@@ -85,8 +85,12 @@ def main() -> None:
     parser.add_argument("tasks", nargs="*", metavar="TASK")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--again", action="store_true", help="judge the last training of each task again")
+    parser.add_argument("--page", action="store_true", help="only write the section again: verdicts may be stale now")
     options = parser.parse_args()
     results: dict[str, list[Json]] = files.read_json(RESULTS_FILE) if RESULTS_FILE.is_file() else {}
+    if options.page:
+        _write(results)
+        return
     space = create_space()
     for name in options.tasks or GOALS:
         settings_hash = _settings_hash(space, name)
