@@ -63,6 +63,8 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
             with array_file.npz_writer(folder / f"{name}.npz") as write:
                 write("features", len(index), encode_batches(encoder, spill.rows(index)))
                 write("truth", len(index), [truth[index]])
+        if encoder.derived:
+            encoder = encoder.with_derived(array_file.open_part(folder / "train.npz")[0])
         encoder.save(folder / "encoder.json")
         files.write_json(folder / "split.json", facts)
     return facts

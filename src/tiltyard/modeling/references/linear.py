@@ -32,7 +32,7 @@ class Linear(Reference):
         A relative network subtracts the last value itself. Of standardised values alone, a penalised linear model would
         have to learn such small differences as differences of large weights.
         """
-        mean, std = (np.array(part, dtype=np.float32) for part in self.subject.encoder.scaling())
+        mean, std = (np.array(part, dtype=np.float32) for part in self.subject.encoder.widened_scaling())
         flat = _flat((features - mean) / std, ops)
         if self.subject.modality != "series" or features.shape[1] < 2:
             return flat

@@ -89,8 +89,10 @@ def _purpose(task: Task) -> str:
     before, _, after = task.problem_type.purpose(task.target).partition(f"`{task.target.column}`")
     column_name = markdown.inline_code(task.target.column) if after else ""
     purpose = f"{markdown.escape(before)} {column_name}{markdown.escape(after)}".strip()
+    inputs = {name: _column(column) for name, column in task.columns.items()}
+    derived = {name: f"{part.formula}, computed by the model, not sent" for name, part in task.derived.items()}
     return f"Model `{task.name}` predicts {purpose}. Its inputs are:\n\n" + "\n".join(
-        f"- {markdown.inline_code(name)}: {markdown.escape(_column(column))}" for name, column in task.columns.items()
+        f"- {markdown.inline_code(name)}: {markdown.escape(text)}" for name, text in {**inputs, **derived}.items()
     )
 
 
