@@ -18,6 +18,7 @@ from tiltyard.errors import RequestError, TaskError
 from tiltyard.evaluation.evaluate import evaluate
 from tiltyard.evaluation.evaluated import read_evaluated
 from tiltyard.modeling.columns._derived import Derived
+from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
@@ -85,7 +86,7 @@ def fitted_encoder() -> tuple[Encoder, Array]:
     """Return an encoder of two columns with every operation, and encoded rows."""
     generator = np.random.default_rng(0)
     rows = {"a": generator.normal(size=500) * 1e3, "b": np.where(generator.random(500) < 0.1, 0.0, 2.0)}
-    columns = {"a": Number(), "b": Number(missing="median")}
+    columns: dict[str, Column] = {"a": Number(), "b": Number(missing="median")}
     derived = {name: Derived(**settings) for name, settings in EVERY.items()}
     encoder = Encoder("t", Regression(), columns, {}, {}, [], bare=False, max_instances=10, derived=derived)
     encoder = encoder.fit(Target(column="y"), rows, rows["a"])
@@ -183,8 +184,9 @@ def test_references_see_derived_features() -> None:
     rows = {name: generator.normal(size=400) for name in ("a", "b")}
     truth = rows["a"] * rows["b"]
     errors = []
-    for derived in ({}, {"product": Derived(op="product", of=["a", "b"])}):
-        columns = {"a": Number(), "b": Number()}
+    without: dict[str, Derived] = {}
+    for derived in (without, {"product": Derived(op="product", of=["a", "b"])}):
+        columns: dict[str, Column] = {"a": Number(), "b": Number()}
         encoder = Encoder("t", Regression(), columns, {}, {}, [], bare=False, max_instances=9, derived=derived)
         encoder = encoder.fit(Target(column="y"), rows, truth)
         features = encoder.encode(rows)
