@@ -25,8 +25,12 @@ from tiltyard.runtime import progress
 from tiltyard.runtime.task_lock import task_lock
 from tiltyard.workspace import Workspace
 
+Options = dict[str, dict[str, bool]]  # of each step
 
-def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lambda: None) -> list[TaskOutcome]:
+
+def run(
+    workspace: Workspace, names: list[str], ready: Callable[[], None] = lambda: None, *, allow_stand_in: bool = False
+) -> list[TaskOutcome]:
     """Run the pipeline for tasks and return a row for each; all task files are read before anything runs.
 
     Prefect reads its settings when it is imported: call environment.configure_tools and server.running_server first.
@@ -39,7 +43,7 @@ def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lamb
     dvc.repair_lock_file(workspace)
     server.wait_until_ready()
     ready()
-    state: Any = pipeline_flow(str(workspace.root), names, return_state=True)
+    state: Any = pipeline_flow(str(workspace.root), names, allow_stand_in, return_state=True)
     rows: list[TaskOutcome] | BaseException = state.result(raise_on_failure=False)
     if isinstance(rows, BaseException):
         raise rows
@@ -48,7 +52,7 @@ def run(workspace: Workspace, names: list[str], ready: Callable[[], None] = lamb
 
 # The name is stored in Prefect's databases, with the history of runs and as road/TASKS in deployments: it must stay.
 @flow(name="road", persist_result=False, validate_parameters=False)
-def pipeline_flow(root: str, names: list[str]) -> Any:
+def pipeline_flow(root: str, names: list[str], allow_stand_in: bool = False) -> Any:
     """Return a row for each task; if one fails, the others go on."""
     workspace = Workspace(Path(root))
     with (
@@ -56,7 +60,8 @@ def pipeline_flow(root: str, names: list[str]) -> Any:
         ForkServers(),
         RunProgress(workspace, names, tuple(steps.STEPS), task_pool.worker_count(names)) as display,
     ):
-        rows = task_pool.run_tasks(workspace, names, display, lambda task: _run_task(workspace, task, display))
+        options = {"promote": {"allow_stand_in": allow_stand_in}}
+        rows = task_pool.run_tasks(workspace, names, display, lambda task: _run_task(workspace, task, display, options))
         if any(row.ok for row in rows):
             display.show_activity("pushing versions to the remote")
             rows += _push_versions(root)
@@ -64,7 +69,7 @@ def pipeline_flow(root: str, names: list[str]) -> Any:
     return Failed(message=f"stopped: {', '.join(failed)}", data=rows) if failed else Completed(data=rows)
 
 
-def _run_task(workspace: Workspace, task: Task, display: RunProgress) -> TaskOutcome:
+def _run_task(workspace: Workspace, task: Task, display: RunProgress, options: Options) -> TaskOutcome:
     """Run the steps of one task, holding the task's lock."""
     name = task.name
     row, start = TaskOutcome(name), time.monotonic()
@@ -72,7 +77,7 @@ def _run_task(workspace: Workspace, task: Task, display: RunProgress) -> TaskOut
     try:
         with task_lock(workspace, name):
             start = time.monotonic()
-            _run_steps(workspace, task, display, row)
+            _run_steps(workspace, task, display, row, options)
     except TiltyardError as error:  # another process still holds the lock
         row.fail("fetch", error)
         display.fail(name, "fetch", row.error)
@@ -80,18 +85,19 @@ def _run_task(workspace: Workspace, task: Task, display: RunProgress) -> TaskOut
     return row
 
 
-def _run_steps(workspace: Workspace, task: Task, display: RunProgress, row: TaskOutcome) -> None:
-    """Run the steps one after the other until one fails."""
-    name, current = task.name, False
+def _run_steps(workspace: Workspace, task: Task, display: RunProgress, row: TaskOutcome, options: Options) -> None:
+    """Run the steps one after the other until one fails; `options` are those of steps by name."""
+    name = task.name
     for step in steps.STEPS:
         if display.stopping.is_set():
             break
         display.begin(name, step)
         try:
-            result = _run_step(workspace, name, step, current=current)
+            result = _run_step(workspace, name, step, **options.get(step, {}))
             _record_result(workspace, row, step, result)
             if step == "fetch":
                 current = not base_tasks.is_stale(workspace, task) and dvc.is_current(workspace, name)
+                options = {**options, **{stage: {"current": current} for stage in dvc.STAGES}}
         except Exception as error:  # noqa: BLE001 - whatever stops this task must not stop the others
             row.fail(step, error)
             display.fail(name, step, row.error)
@@ -99,9 +105,8 @@ def _run_steps(workspace: Workspace, task: Task, display: RunProgress, row: Task
         display.end(name, step, result if isinstance(result, str) else row.verdict)
 
 
-def _run_step(workspace: Workspace, name: str, step: str, *, current: bool) -> Any:
+def _run_step(workspace: Workspace, name: str, step: str, **options: bool) -> Any:
     """Run one Prefect task; return its result or raise its error."""
-    options = {"current": current} if step in dvc.STAGES else {}
     state: Any = steps.STEPS[step](str(workspace.root), name, **options, return_state=True)
     return state.result()
 

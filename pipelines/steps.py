@@ -80,19 +80,19 @@ ARTIFACTS: dict[str, Callable[[Workspace, str], None]] = {
 
 
 @task(name="promote", task_run_name="promote {name}", **WITHOUT_RETRIES)
-def promote(root: str, name: str) -> Verdict:
+def promote(root: str, name: str, *, allow_stand_in: bool = False) -> Verdict:
     """Judge the challenger; if it wins, package it, test the package and make it the champion."""
     from tiltyard.gate.promote import promote as action
 
     workspace = Workspace(Path(root))
     task_file = loader.load(workspace, name)
-    verdict = action(workspace, task_file)
+    verdict = action(workspace, task_file, allow_stand_in=allow_stand_in)
     if (
         verdict.fails_only("approval")
         and task_file.gate.approval_minutes
         and wait_for_approval(workspace, task_file, verdict.version)
     ):
-        verdict = action(workspace, task_file)
+        verdict = action(workspace, task_file, allow_stand_in=allow_stand_in)
     artifacts.create_verdict_text(name, verdict.verdict, verdict.reasons)
     if not verdict.recorded:
         artifacts.create_report_link(workspace, task_file)

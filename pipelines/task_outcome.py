@@ -29,6 +29,7 @@ class TaskOutcome:
     error: str = ""
     hint: str = ""
     next: NextSteps = field(default_factory=NextSteps)  # what to do after a verdict other than PROMOTE
+    stand_in: str = ""  # why its data are generated, if they stand in for real files
     log: list[str] = field(default_factory=list)  # the last lines of a step that crashed
 
     def fail(self, step: str, error: Exception) -> None:
@@ -47,6 +48,7 @@ class TaskOutcome:
         """Record the metrics of an evaluation."""
         self.problem, self.metric, self.version = report["problem"], report["metric"], report["version"]
         self.value, self.baseline = report["metrics"][self.metric], report["baseline"][self.metric]
+        self.stand_in = report.get("stand_in", "")
 
     def record_verdict(self, verdict: Verdict, following: NextSteps) -> None:
         """Record a verdict and what to do next; that the champion was trained again needs no reason."""

@@ -20,7 +20,7 @@ from tiltyard.workspace import Workspace
 FETCHED: dict[str, str] = {}  # the state of data that was fetched here, which the flow need not fetch again
 
 
-def unchanged(workspace: Workspace, names: list[str]) -> list[TaskOutcome] | None:
+def unchanged(workspace: Workspace, names: list[str], *, allow_stand_in: bool = False) -> list[TaskOutcome] | None:
     """Return the rows of a run in which every step has been done before; None if the flow must run.
 
     A team's Prefect server records every run, so with one the flow always runs. After an error it runs, too: it tries
@@ -30,12 +30,12 @@ def unchanged(workspace: Workspace, names: list[str]) -> list[TaskOutcome] | Non
     if os.environ.get(API_URL):
         return None
     try:
-        return _known_rows(workspace, names)
+        return _known_rows(workspace, names, allow_stand_in=allow_stand_in)
     except (TiltyardError, OSError):
         return None
 
 
-def _known_rows(workspace: Workspace, names: list[str]) -> list[TaskOutcome] | None:
+def _known_rows(workspace: Workspace, names: list[str], *, allow_stand_in: bool) -> list[TaskOutcome] | None:
     if not dvc_push.is_pushed(workspace):
         return None
     names = base_tasks.in_training_order(workspace, names)
@@ -47,7 +47,7 @@ def _known_rows(workspace: Workspace, names: list[str]) -> list[TaskOutcome] | N
             return None
         rows = []
         for task in tasks:
-            if not (row := _row(workspace, task)):
+            if not (row := _row(workspace, task, allow_stand_in=allow_stand_in)):
                 return None
             rows.append(row)
     _log(workspace, rows)
@@ -64,7 +64,7 @@ def _locked(workspace: Workspace, names: list[str]) -> Iterator[None]:
         yield
 
 
-def _row(workspace: Workspace, task: Task) -> TaskOutcome | None:
+def _row(workspace: Workspace, task: Task, *, allow_stand_in: bool) -> TaskOutcome | None:
     """Return the row of a task whose data are the same and whose verdict is known; None if a step must run."""
     from tiltyard.data.fetch import get
     from tiltyard.evaluation.evaluated import read_evaluated
@@ -79,10 +79,12 @@ def _row(workspace: Workspace, task: Task) -> TaskOutcome | None:
     if FETCHED[task.name] == "new":
         return None
     evaluated = read_evaluated(workspace, task)
-    earlier = known_verdict(workspace, task, evaluated)
+    earlier = known_verdict(workspace, task, evaluated, allow_stand_in=allow_stand_in)
     if not earlier or (earlier.fails_only("approval") and task.gate.approval_minutes):
         return None
-    verdict = promote(workspace, task)  # completes a package that is missing in a fresh clone
+    verdict = promote(
+        workspace, task, allow_stand_in=allow_stand_in
+    )  # completes a package that is missing in a fresh clone
     row.record_report(evaluated.report)
     row.record_verdict(verdict, next_steps(workspace, task, verdict))
     row.seconds = time.monotonic() - started

@@ -90,6 +90,18 @@ def _walk() -> Case:
     return _case(columns, {"y": windows}, ahead[:, 12:], Forecasting(), "series", horizon=2, followed=0)
 
 
+def lagging(rows: int) -> Case:
+    """Return windows of two prices that learn logarithms: the second follows the first by a step; it rises or not."""
+    generator, window = np.random.default_rng(0), 20
+    first = generator.normal(0, 0.001, rows + window)
+    second = 0.35 * np.roll(first, 1) + generator.normal(0, 0.0006, rows + window)
+    prices = {"a": 30_000 * np.exp(np.cumsum(first)), "b": 2_000 * np.exp(np.cumsum(second))}
+    windows = {name: np.lib.stride_tricks.sliding_window_view(price, window)[:rows] for name, price in prices.items()}
+    columns: dict[str, Column] = {name: Series(window=window, log=True, relative=True) for name in prices}
+    truth = (prices["b"][window:] > prices["b"][window - 1 : -1]).astype(int)
+    return _case(columns, windows, truth, Classification(), "series")
+
+
 def _images() -> Case:
     generator, truth = np.random.default_rng(0), np.arange(90) % 3
     pixels = generator.integers(0, 200, size=(90, 16, 16, 3)).astype(np.float32)

@@ -100,6 +100,7 @@ def worse(better: Duel, check_name: str) -> Duel:
                 **FACTS,
                 "size_mb": 900.0,
                 "parity": 0.1,
+                "stand_in": "made-up pictures",
                 "empty": ["Slices"],
                 "origin": {**ORIGIN, "data": None},
             },

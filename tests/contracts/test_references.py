@@ -7,13 +7,14 @@ import sys
 
 import numpy as np
 import pytest
-from reference_subjects import CASES, case
+from reference_subjects import CASES, case, lagging
 
 from tiltyard import plugins
 from tiltyard.arrays import Array
 from tiltyard.modeling.references import base
 from tiltyard.modeling.references.boosted_trees import BoostedTrees, rounded_down
-from tiltyard.modeling.references.linear import Linear
+from tiltyard.modeling.references.linear import Linear, fit_linear
+from tiltyard.modeling.references.recent_changes import RecentChanges
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -103,6 +104,35 @@ def test_forecasts_of_trees_follow_a_trend() -> None:
     low, high = order[:180], order[-20:]
     (trees,) = (r for r in base.candidates(subject, (features[low], truth[low])) if isinstance(r.model, BoostedTrees))
     assert trees.outputs(features[high]).mean() > truth[low].max()
+
+
+def test_linear_models_of_series_learn_ratios() -> None:
+    """On prices, linear models see changes: what a ratio of the last two prices tells is found, as by a network."""
+    subject, features, truth = lagging(2000)
+    train, (later, label) = (features[:1500], truth[:1500]), (features[1500:], truth[1500:])
+    fitted = {type(r.model): r for r in base.candidates(subject, train)}
+    areas = {kind: _auc(label, fitted[kind].outputs(later)[:, 1]) for kind in (Linear, RecentChanges)}
+    assert areas[RecentChanges] > 0.65, areas
+    assert areas[Linear] > 0.6, areas
+    levels = features.reshape(len(features), -1).astype(np.float64)
+    standardised = (levels - levels.mean(axis=0)) / levels.std(axis=0)
+    weights, _ = fit_linear(standardised[:1500], train[1], 2, None)
+    assert _auc(label, (standardised[1500:] @ weights)[:, 1]) < areas[Linear]
+
+
+def _auc(truth: Array, scores: Array) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(truth, scores))
+
+
+def test_window_of_one_step_has_no_changes() -> None:
+    """References of a series with a window of one step use its value."""
+    values = np.random.default_rng(0).normal(size=(240, 1))
+    subject, _, _ = case("walk")
+    features, truth = values[:, :, None].astype(np.float32), np.concatenate([values, values], axis=1)
+    for reference in base.candidates(subject, (features, truth)):
+        assert np.isfinite(reference.scores(features)).all()
 
 
 THREADS = """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import gzip
+import hashlib
 import http.server
 import io
 import threading
@@ -18,7 +20,8 @@ from PIL import Image as Pillow
 
 from tiltyard import files
 from tiltyard.arrays import Array
-from tiltyard.data.sources import _download, keras
+from tiltyard.data import stand_in
+from tiltyard.data.sources import _download, _fashion_mnist, keras
 from tiltyard.data.sources.keras import DATASETS, Keras
 from tiltyard.errors import SourceError
 from tiltyard.workspace import Workspace
@@ -227,13 +230,93 @@ def test_real_digits(fetch_dataset: Callable[..., Path], mirror: Path) -> None:
     assert {label: labels.count(label) for label in labels} == dict.fromkeys("0123456789", 10)
 
 
-def test_stand_in_images_have_a_note(fetch_dataset: Callable[..., Path], mirror_folder: Path) -> None:
-    """Stand-in images have the layout of the real ones, and a note."""
-    with zipfile.ZipFile(fetch_dataset("fashion_mnist", stand_in=True, rows=100)) as file:
+def test_stand_in_images_are_marked(workspace: Workspace, mirror_folder: Path, tmp_path: Path) -> None:
+    """Generated images have the layout of the real ones and a mark, without paths; real ones have none."""
+
+    def fetched(name: str) -> Path:
+        (folder := tmp_path / name).mkdir()
+        source = {"kind": "keras", "dataset": "fashion_mnist", "stand_in": True, "rows": 100}
+        Keras.model_validate(source).fetch(folder, workspace)
+        return folder
+
+    folder = fetched("generated")
+    with zipfile.ZipFile(folder / "images.zip") as file:
         assert len(file.namelist()) == 100
         assert {name.partition("/")[0] for name in file.namelist()} >= {"tshirt", "ankle_boot"}
         assert {name.partition("/")[2].partition("-")[0] for name in file.namelist()} == {"train", "test"}
-        assert b"made-up pictures stand in for fashion_mnist, since no file" in file.comment
+    reason = "made-up pictures stand in for fashion_mnist, which is neither in the project nor in TILTYARD_MIRROR"
+    assert stand_in.reason(folder) == reason
     np.savez(mirror_folder / "fashion_mnist.npz", **arrays(28, 28))
-    with zipfile.ZipFile(fetch_dataset("fashion_mnist", stand_in=True)) as file:
-        assert file.comment == b""
+    assert not stand_in.reason(fetched("real"))
+    (mirror_folder / "fashion_mnist.npz").write_bytes(b"damaged")
+    with pytest.raises(SourceError, match="expected a whole file of numbers"):
+        fetched("damaged")
+
+
+def idx(values: Array) -> bytes:
+    """Return a compressed IDX file of bytes."""
+    head = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, dtype=">u4").tobytes()
+    return gzip.compress(head + values.astype(np.uint8).tobytes(), mtime=0)
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """Small files in the format of Fashion-MNIST, whose checksums count as the published ones."""
+    content = arrays(28, 28)
+    made = {file: idx(content[name]) for name, (file, _) in _fashion_mnist.FILES.items()}
+    sums = {
+        name: (file, hashlib.md5(made[file], usedforsecurity=False).hexdigest())
+        for name, (file, _) in _fashion_mnist.FILES.items()
+    }
+    monkeypatch.setattr(_fashion_mnist, "FILES", sums)
+    return made
+
+
+@pytest.mark.parametrize("place", ["mirror", "server"])
+def test_fashion_is_read_from_its_published_files(
+    fetch_dataset: Callable[..., Path], mirror_folder: Path, server: Path, published: dict[str, bytes], place: str
+) -> None:
+    """The four files are found in the mirror or downloaded; pixels and labels are those of the files."""
+    for name, content in published.items():
+        ((mirror_folder if place == "mirror" else server) / name).write_bytes(content)
+    with zipfile.ZipFile(fetch_dataset("fashion_mnist")) as file:
+        assert len(file.namelist()) == 50
+        pixels = np.asarray(Pillow.open(io.BytesIO(file.read("tshirt/train-00010.png"))))
+    np.testing.assert_array_equal(pixels, arrays(28, 28)["x_train"][10])
+
+
+def test_files_of_mnist_are_no_fashion(
+    fetch_dataset: Callable[..., Path], mirror_folder: Path, published: dict[str, bytes]
+) -> None:
+    """Files of the same names with other content are refused by their checksum."""
+    for name in published:
+        (mirror_folder / name).write_bytes(idx(np.zeros((2, 2))))
+    with pytest.raises(SourceError, match=r"train-images-idx3-ubyte.gz: expected MD5 .*, as published; received"):
+        fetch_dataset("fashion_mnist")
+
+
+@pytest.mark.usefixtures("server")
+def test_missing_fashion_error_names_every_way(fetch_dataset: Callable[..., Path]) -> None:
+    """Without files, the hint names the place, the mirror, the address and the stand-in."""
+    with pytest.raises(SourceError, match="the server answers 404") as caught:
+        fetch_dataset("fashion_mnist")
+    for way in ("place fashion_mnist.npz at", "TILTYARD_MIRROR", "train-images-idx3-ubyte.gz, from http", "stand_in"):
+        assert way in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no gzip",
+        gzip.compress(b""),
+        idx(np.zeros((3, 3)))[:-6],
+        gzip.compress(bytes([0, 0, 9, 1, 0, 0, 0, 1, 0])),
+        gzip.compress(bytes([0, 0, 8, 2, 0, 0, 0, 3, 0, 0, 0, 3]) + bytes(8)),
+        gzip.compress(bytes([0, 0, 8, 200])),
+    ],
+)
+def test_damaged_idx_files_are_refused(content: bytes) -> None:
+    """An empty, cut or foreign file, and one with fewer values than its header says, is refused."""
+    with pytest.raises(SourceError, match=r"file.gz: expected"):
+        _fashion_mnist.parsed(content, "file.gz")

@@ -85,6 +85,7 @@ CASES: dict[str, Callable[[], Duel]] = {
     "robustness": lambda: build_duel(cancer(), linear_model(cancer()), metric="accuracy", noise=2.0),
     "reference": lambda: build_duel(cancer(), DecisionTreeClassifier(max_depth=1)),
     "size": lambda: _facts(size_mb=900.0),
+    "stand_in": lambda: _facts(stand_in="made-up pictures stand in for tumours"),
     "slices": lambda: build_duel(cancer(), linear_model(cancer()), slices=["side"], slice_floor=0.05),
     "test_reuse": lambda: build_duel(cancer(), linear_model(cancer()), more={"uses": 51}),
     "variant_speed": lambda: _variant(time_ratios={1: 1.2}),

@@ -81,6 +81,7 @@ def test_first_good_challenger_becomes_champion(iris: Project, monkeypatch: pyte
             "provenance",
             "robustness",
             "size",
+            "stand_in",
             "test_reuse",
         )
     }

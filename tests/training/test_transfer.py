@@ -17,9 +17,11 @@ from pipelines import smoke
 from pipelines.smoke import run as run_smoke
 from tiltyard import files
 from tiltyard.config import base_tasks, loader
-from tiltyard.errors import TaskError, TrainingError
+from tiltyard.errors import DataError, TaskError, TrainingError
 from tiltyard.modeling.inference.predictor import version
-from tiltyard.preparation import prepare
+from tiltyard.preparation import base_rows, prepare
+from tiltyard.preparation.row_hashes import row_keys
+from tiltyard.serving.packaging.model_card import base_text
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -53,7 +55,13 @@ def test_frozen_base_is_unchanged(trained_project: Workspace) -> None:
     """Convolutions and batch statistics are exactly those of the base, and its version is recorded."""
     out, base = _transfer_task(trained_project, TRANSFER), trained_project.out("digits", "train")
     train_tasks(trained_project, "few")
-    assert files.read_json(out / "training.json")["base"] == {"task": "digits", "version": version(base)}
+    record, facts = files.read_json(out / "training.json"), files.read_json(base.parent / "prepare" / "split.json")
+    rows = {name: facts["rows"][name] for name in ("train", "validation")}
+    expected = {"task": "digits", "version": version(base), "data": facts["data"], "rows": rows}
+    assert record["base"] == expected
+    text = base_text(record["base"])
+    assert text.startswith(f"task digits, version {version(base)}, trained on data {facts['data'][:12]} with")
+    assert f"{rows['train']:,} training and {rows['validation']:,} validation rows" in text
     assert run_in_process(_weights, str(out)) == run_in_process(_weights, str(base))
     assert files.read_json(out / "training.json")["parity"] < 1e-4
     task = loader.load(trained_project, "few")
@@ -61,6 +69,54 @@ def test_frozen_base_is_unchanged(trained_project: Workspace) -> None:
     encoder = files.read_json(base / "encoder.json")
     files.write_json(base / "encoder.json", {**encoder, "one": "more"})
     assert base_tasks.is_stale(trained_project, task)
+
+
+def test_base_that_knows_test_rows_is_refused(trained_project: Workspace) -> None:
+    """With another split, test rows are among those of the base: the error counts them, and nothing is trained."""
+    out = _transfer_task(trained_project, TRANSFER, split={"kind": "random", "test": 0.2, "validation": 0.2, "seed": 1})
+    error = _training_error(trained_project)
+    base = trained_project.out("digits", "prepare")
+    with np.load(base / base_rows.FILE) as hashes, np.load(out.parent / "prepare" / "test.npz") as test:
+        keys = row_keys({"image": test["column:image"]}, 0)
+        known = [int(np.isin(keys, hashes[name]).sum()) for name in base_rows.PARTS]
+    assert all(known)
+    assert f"{sum(known):,} of {len(keys):,} sealed test rows are among the rows of digits" in error
+    assert f"{known[0]:,} among its training rows, {known[1]:,} among its validation rows" in error
+    assert not out.exists()
+
+
+def test_base_of_a_base_is_checked(trained_project: Workspace) -> None:
+    """Test rows that only the first of two bases knows are found, and both bases are disclosed."""
+    train = _transfer_task(trained_project, TRANSFER)
+    train_tasks(trained_project, "few")
+    record = files.read_json(train / "training.json")
+    content = yaml.safe_load(trained_project.task_file("few").read_text()) | {"model": TRANSFER | {"base": "few"}}
+    trained_project.task_file("fewer").write_text(yaml.safe_dump(content))
+    fetch_raw(trained_project, "fewer")
+    task = loader.load(trained_project, "fewer")
+    prepare.prepare(trained_project, task)
+    checked = base_rows.checked_base(trained_project, task)
+    assert checked["base"] == record["base"]
+    assert base_text({"task": "few", "version": "v", **checked}).count("none of which is a test row here") == 2
+    hashes = train.parent / "prepare" / base_rows.FILE
+    np.savez(hashes, train=[], validation=[], seed=[0])  # as if `few` itself knew no row
+    edited = yaml.safe_load(trained_project.task_file("fewer").read_text())
+    edited["split"] = {"kind": "random", "test": 0.2, "validation": 0.2, "seed": 1}
+    trained_project.task_file("fewer").write_text(yaml.safe_dump(edited))
+    task = loader.load(trained_project, "fewer")
+    prepare.prepare(trained_project, task, reseal=True)
+    with pytest.raises(DataError, match="among the rows of digits: "):
+        base_rows.checked_base(trained_project, task)
+
+
+def test_base_with_other_rows_than_it_was_trained_with_is_refused(trained_project: Workspace) -> None:
+    """If a base was prepared again, nobody knows which rows its model has learned from."""
+    _transfer_task(trained_project, TRANSFER)
+    edit_task(trained_project, "digits", {"split.validation": 0.25})
+    prepare.prepare(trained_project, loader.load(trained_project, "digits"))
+    assert "TrainingError: model.base: expected the rows that digits was trained with" in _training_error(
+        trained_project
+    )
 
 
 def test_unfrozen_last_block_is_trained(trained_project: Workspace) -> None:

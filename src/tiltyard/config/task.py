@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import not_
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from pydantic import Field, model_validator
 
 from tiltyard import plugins
 from tiltyard.arrays import Array
+from tiltyard.config import column_checks
 from tiltyard.config.gate_section import Gate
 from tiltyard.config.sections import Check, Range, Serve, Split
 from tiltyard.config.train_section import Train, incompatibility
@@ -17,6 +19,7 @@ from tiltyard.data.sources.base import Source
 from tiltyard.errors import DataError, RequestError, format_value
 from tiltyard.expectation import Expectation
 from tiltyard.modeling.columns._cell import CellColumn
+from tiltyard.modeling.columns._derived import Derived
 from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.evaluators.base import Evaluator
@@ -50,6 +53,11 @@ class Task(Settings):
     source: AnySource
     rows: tuple[int, int] = Field(strict=False, description="The minimum and the maximum number of rows.")
     columns: dict[str, AnyColumn] = Field(min_length=1)
+    derived: dict[str, Derived] = Field(
+        default_factory=dict,
+        exclude_if=not_,
+        description="Features that the model computes from number columns; a client does not send them.",
+    )
     target: Target
     expect: list[Expectation] = Field(default_factory=list)
     split: Split
@@ -134,6 +142,7 @@ class Task(Settings):
             bare=self.modality != "table" and len(self.columns) == 1,
             max_instances=self.serve.max_instances,
             read={key: value for key, value in read.items() if value is not None},
+            derived=self.derived,
         )
 
     def _with_na(self, column: Column) -> Column:
@@ -180,32 +189,14 @@ class Task(Settings):
 
 
 def _columns(task: Task) -> str:
+    if text := column_checks.derived_error(task.derived, task.columns, task.target):
+        return text
     if task.modality == "series":
-        return _series(task)
+        return column_checks.series_error(task.columns, task.target)
     if task.modality != "table" and len(task.columns) > 1:
         return f"columns: expected the {task.modality} column alone; received {', '.join(task.columns)}"
     if task.modality != "prose" and task.target.column in task.columns:
         return f"columns.{task.target.column}: expected features only; this is the target"
-    return ""
-
-
-def _series(task: Task) -> str:
-    """Check that all series of a task have the same time steps."""
-    series_names = ", ".join(task.columns)
-    if any(column.type != "series" for column in task.columns.values()):
-        return f"columns: expected only series columns, or none; received {series_names}"
-    if task.target.column not in task.columns:
-        return f"target.column: expected one of the series {series_names}; received {task.target.column}"
-    ways = [column.model_dump(include={"window", "order", "group", "steps"}) for column in task.columns.values()]
-    if any(way != ways[0] for way in ways):
-        return "columns: expected the same window, order, group and steps in each series"
-    target_settings = task.columns[task.target.column].model_dump()
-    if (
-        not task.target.rise
-        and target_settings.get("relative", False)
-        and target_settings.get("log", False) != task.target.log
-    ):
-        return "target.log: expected the same as log of its column, which is relative"
     return ""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from tiltyard import files
-from tiltyard.data import dvc, versions
+from tiltyard.data import dvc, stand_in, versions
 from tiltyard.data.sources.base import Source
 from tiltyard.errors import SourceError
 from tiltyard.workspace import Workspace
@@ -36,6 +36,7 @@ class Fetched:
 
     data: str
     state: Literal["new", "same", "edited"]
+    stand_in: str = ""  # why the data are generated, if they stand in for real files
 
 
 def fetch(workspace: Workspace, task: Fetchable, *, force: bool = False) -> Fetched:
@@ -72,7 +73,7 @@ def _stored(workspace: Workspace, task: str, state: Literal["new", "same", "edit
         dvc.add(workspace, raw)
     data = files.sha256(raw)
     versions.record(workspace, task, data, dvc.pointer(raw))
-    return Fetched(data, state)
+    return Fetched(data, state, stand_in.reason(raw))
 
 
 def _version(source: Source) -> str:

@@ -57,6 +57,7 @@ class Duel:
     newer: bool = False  # the challenger was trained on newer data than the champion
     threshold: float | None = None  # by which the challenger decides between two labels
     champion_threshold: float | None = None
+    allow_stand_in: bool = False  # whether generated data may stand in for real files
     uses: int = 0  # how many other versions the test rows have judged
 
     @property

@@ -51,7 +51,14 @@ print(psutil.Process().memory_info().rss / 2**20)
 """
 
 
-def build_duel(workspace: Workspace, task: Task, evaluated: Evaluated, champion: Champion | None) -> Duel:
+def build_duel(
+    workspace: Workspace,
+    task: Task,
+    evaluated: Evaluated,
+    champion: Champion | None,
+    *,
+    allow_stand_in: bool = False,
+) -> Duel:
     """Predict the sealed rows with every model now."""
     report, test, predictor = evaluated.report, evaluated.test, evaluated.predictor
     prepared = workspace.out(task.name, "prepare")
@@ -85,6 +92,7 @@ def build_duel(workspace: Workspace, task: Task, evaluated: Evaluated, champion:
         **_drift(workspace, task, predictor.encoder, features),
         facts=_facts(workspace, task, report),
         approvals=approvers(Registry(workspace), task.name, report["version"], signed=task.gate.signed),
+        allow_stand_in=allow_stand_in,
         uses=uses(Registry(workspace).decisions(task.name), report),
     )
 
@@ -178,6 +186,7 @@ def _facts(workspace: Workspace, task: Task, report: Json) -> Json:
     recorded_data = {version.data for version in recorded(workspace, task.name)}
     return {
         **{name: training[name] for name in ("variant", "blend", "reference") if name in training},
+        **({"stand_in": report["stand_in"]} if "stand_in" in report else {}),
         "size_mb": (train / "model.onnx").stat().st_size / 2**20,
         "memory_mb": _memory_mb(train),
         "parity": training.get("parity"),

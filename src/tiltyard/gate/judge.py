@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from typing import TypedDict
 
 from tiltyard import plugins
 from tiltyard.config.gate_section import Gate
@@ -20,13 +21,27 @@ from tiltyard.registry.registry import Champion, Registry, rolled_back
 from tiltyard.workspace import Workspace
 
 
-def judge(workspace: Workspace, task: Task, evaluated: Evaluated | None = None, *, again: bool = False) -> Verdict:
+class JudgeOptions(TypedDict, total=False):
+    """Options of a judgement, which `promote` passes on."""
+
+    again: bool  # judge what was held, rejected or rolled back before
+    allow_stand_in: bool  # let a model of generated data that stand in for real files win
+
+
+def judge(
+    workspace: Workspace,
+    task: Task,
+    evaluated: Evaluated | None = None,
+    *,
+    again: bool = False,
+    allow_stand_in: bool = False,
+) -> Verdict:
     """Run every check on the evaluated model; pass `evaluated` if it was read already."""
     evaluated = evaluated or read_evaluated(workspace, task)
-    verdict, champion = _undecided(workspace, task, evaluated)
+    verdict, champion = _undecided(workspace, task, evaluated, allow_stand_in=allow_stand_in)
     if earlier := _earlier_verdict(workspace, verdict, again=again):
         return earlier
-    duel = duel_setup.build_duel(workspace, task, evaluated, champion)
+    duel = duel_setup.build_duel(workspace, task, evaluated, champion, allow_stand_in=allow_stand_in)
     outcomes = [plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")]
     reasons = [outcome.text for outcome in outcomes if outcome.state == "failed"] or _praise(duel)
     return dataclasses.replace(
@@ -34,16 +49,20 @@ def judge(workspace: Workspace, task: Task, evaluated: Evaluated | None = None, 
     )
 
 
-def known_verdict(workspace: Workspace, task: Task, evaluated: Evaluated) -> Verdict | None:
+def known_verdict(
+    workspace: Workspace, task: Task, evaluated: Evaluated, *, allow_stand_in: bool = False
+) -> Verdict | None:
     """Return the verdict if it is known without a duel: on the champion, or on what was judged before."""
-    return _earlier_verdict(workspace, _undecided(workspace, task, evaluated)[0])
+    return _earlier_verdict(workspace, _undecided(workspace, task, evaluated, allow_stand_in=allow_stand_in)[0])
 
 
-def _undecided(workspace: Workspace, task: Task, evaluated: Evaluated) -> tuple[Verdict, Champion | None]:
+def _undecided(
+    workspace: Workspace, task: Task, evaluated: Evaluated, *, allow_stand_in: bool
+) -> tuple[Verdict, Champion | None]:
     """Return the verdict before any check, and the champion to compare with."""
     champion = Registry(workspace).champion(task.name)
     version = champion.version if champion else None
-    fingerprint = _fingerprint(task.gate, evaluated.report, version)
+    fingerprint = _fingerprint(task.gate, evaluated.report, version, allow_stand_in=allow_stand_in)
     return Verdict(task.name, "HOLD", evaluated.report["version"], version, [], fingerprint=fingerprint), champion
 
 
@@ -69,9 +88,10 @@ def _earlier_verdict(workspace: Workspace, verdict: Verdict, *, again: bool = Fa
     return None
 
 
-def _fingerprint(gate: Gate, report: Json, champion: str | None) -> str:
-    """Hash everything that a verdict depends on."""
-    judged = [report, gate.model_dump(mode="json"), champion, code_digest()]
+def _fingerprint(gate: Gate, report: Json, champion: str | None, *, allow_stand_in: bool) -> str:
+    """Hash everything that a verdict depends on; whether a stand-in is allowed matters only if there is one."""
+    allowed = ["stand-in allowed"] if allow_stand_in and "stand_in" in report else []
+    judged = [report, gate.model_dump(mode="json"), champion, code_digest(), *allowed]
     return hashlib.sha256(json.dumps(judged, sort_keys=True).encode()).hexdigest()
 
 

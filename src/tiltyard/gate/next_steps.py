@@ -32,6 +32,14 @@ def next_steps(workspace: Workspace, task: Task, verdict: Verdict) -> NextSteps:
     name, failed = task.name, {outcome.code for outcome in verdict.outcomes if outcome.state == "failed"}
     if failed == {"approval"}:
         return NextSteps([], {f"tiltyard approve {name}": f"then: tiltyard promote {name}"})
+    if failed == {"stand_in"}:
+        return NextSteps(
+            [],
+            {
+                f"tiltyard fetch {name}": f"after supplying the real files; then: tiltyard run {name}",
+                f"tiltyard promote {name} --allow-stand-in": "make it champion all the same, marked as a stand-in",
+            },
+        )
     if not failed:  # it was rolled back before; the reason says how to judge it again
         return NextSteps([], {f"tiltyard history {name}": "decisions and who made them"})
     path = workspace.out(name, "train") / "training.json"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from typing import Unpack
 
 from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.evaluation.evaluated import Evaluated, read_evaluated
 from tiltyard.gate.checks.base import Outcome
-from tiltyard.gate.judge import judge, known_verdict
+from tiltyard.gate.judge import JudgeOptions, judge, known_verdict
 from tiltyard.gate.verdict import Verdict
 from tiltyard.registry import signing
 from tiltyard.registry.decision import Decision, code_digest, provenance
@@ -22,24 +23,27 @@ MAX_CHARACTERS = 500
 
 
 def promote(
-    workspace: Workspace, task: Task, *, dry_run: bool = False, again: bool = False, override: str | None = None
+    workspace: Workspace,
+    task: Task,
+    *,
+    dry_run: bool = False,
+    override: str | None = None,
+    **options: Unpack[JudgeOptions],
 ) -> Verdict:
-    """Judge and record the verdict; `again` judges what was held, rejected or rolled back before.
-
-    `override` is a person's reason to promote in spite of HOLD.
-    """
+    """Judge and record the verdict; `override` is a person's reason to promote in spite of HOLD."""
     reason = None if override is None else check_reason(override)
     if dry_run:
-        return _with_word(workspace, judge(workspace, task, again=again), reason)
+        return _with_word(workspace, judge(workspace, task, **options), reason)
     signing.require_key(workspace, task.name, required=task.gate.signed)
     registry = Registry(workspace)
     with registry.lock(task.name), contextlib.ExitStack() as stack:
         registry.repair(task.name)
         evaluated = read_evaluated(workspace, task)
         builder = stack.enter_context(bento.Builder(workspace, task.name))
-        if again or not known_verdict(workspace, task, evaluated):
+        allow_stand_in = options.get("allow_stand_in", False)
+        if options.get("again") or not known_verdict(workspace, task, evaluated, allow_stand_in=allow_stand_in):
             builder.load()
-        verdict = judge(workspace, task, evaluated, again=again)
+        verdict = judge(workspace, task, evaluated, **options)
         try:
             verdict = _with_word(workspace, verdict, reason)
         except RegistryError:  # the verdict stands, and is a use of the sealed rows
@@ -117,6 +121,11 @@ def overridden(verdict: Verdict, who: str, reason: str) -> Verdict:
             f"{verdict.task}: gate.approval requires that a person approved {verdict.version}: "
             "an override is no approval",
             hint=f"tiltyard approve {verdict.task}",
+        )
+    if "stand_in" in failed:
+        raise RegistryError(
+            f"{verdict.task}: {verdict.version} was trained on a stand-in: an override does not make its data real",
+            hint=f"tiltyard promote {verdict.task} --allow-stand-in",
         )
     if not failed:  # it was rolled back, and no check was made
         raise RegistryError(

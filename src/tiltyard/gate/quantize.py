@@ -49,7 +49,8 @@ def quantize(workspace: Workspace, task: Task, kind: str, *, dry_run: bool = Fal
     varied = VariantWorkspace(workspace.root, kind)
     _write(varied, task, source, champion.version)
     evaluate(varied, task)
-    return promote(varied, task, dry_run=dry_run, again=again)
+    # Its origin is champion, so a stand-in was allowed before.
+    return promote(varied, task, dry_run=dry_run, again=again, allow_stand_in=True)
 
 
 def _write(workspace: VariantWorkspace, task: Task, source: Path, origin: str) -> None:

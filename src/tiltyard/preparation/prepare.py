@@ -13,8 +13,9 @@ import numpy as np
 from tiltyard import files, plugins
 from tiltyard.arrays import Array, Cells, Coded, ParsedRows, decoded, row_count
 from tiltyard.config.task import Task
+from tiltyard.data import stand_in
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.preparation import array_file
+from tiltyard.preparation import array_file, base_rows
 from tiltyard.preparation.column_spill import ColumnSpill, open_spill
 from tiltyard.preparation.row_hashes import hashing
 from tiltyard.preparation.sealed_test import seal, unit_digest, write_test
@@ -50,8 +51,10 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
             "rows": {name: len(index) for name, index in parts.items()},
             **({"naive_mae": float(modality.steps[parts["train"]].mean())} if modality.steps is not None else {}),
             "notes": modality.notes(raw),
+            **({"stand_in": generated} if (generated := stand_in.reason(raw)) else {}),
         }
         seal(workspace, task.name, facts, reseal=reseal)
+        base_rows.write(folder, keys, parts, task.split.seed)
         encoder = task.encoder().learn(
             task.target, lambda name: spill.cells(name, parts["train"]), truth[parts["train"]], threads.ordered
         )
@@ -60,6 +63,8 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
             with array_file.npz_writer(folder / f"{name}.npz") as write:
                 write("features", len(index), encode_batches(encoder, spill.rows(index)))
                 write("truth", len(index), [truth[index]])
+        if encoder.derived:
+            encoder = encoder.with_derived(array_file.open_part(folder / "train.npz")[0])
         encoder.save(folder / "encoder.json")
         files.write_json(folder / "split.json", facts)
     return facts

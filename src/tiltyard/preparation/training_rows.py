@@ -15,6 +15,8 @@ from tiltyard.modeling.columns._vocabulary import START
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation.array_file import Features, open_part
 
+NAMES = ("encoder.json", "train.npz", "validation.npz")
+
 
 @dataclass(frozen=True)
 class TrainingRows:
@@ -29,16 +31,14 @@ class TrainingRows:
     @classmethod
     def load(cls, folder: Path, inherited: dict[str, Any] | None = None) -> TrainingRows:
         """Read the files of `prepare`."""
-        names = ("encoder.json", "train.npz", "validation.npz")
-        for name in names:
+        for name in NAMES:
             if not (folder / name).is_file():
                 task = folder.parent.name
                 raise DataError(
                     f"no {name} for {task}: it is not prepared", hint=f"prepare it: tiltyard prepare {task}"
                 )
-        train, validation = (open_part(folder / name) for name in names[1:])
-        digest = files.sha256(*(folder / name for name in names))
-        return cls(Encoder.load(folder / names[0]), train, validation, digest, inherited or {})
+        train, validation = (open_part(folder / name) for name in NAMES[1:])
+        return cls(Encoder.load(folder / NAMES[0]), train, validation, rows_digest(folder), inherited or {})
 
     def with_decoder_inputs(self) -> TrainingRows:
         """Return them for a sequence-to-sequence model: features with the target shifted by one step."""
@@ -47,6 +47,11 @@ class TrainingRows:
             for features, truth in (self.train, self.validation)
         )
         return replace(self, train=train, validation=validation)
+
+
+def rows_digest(folder: Path) -> str:
+    """Return the hash of the prepared rows and of the encoder."""
+    return files.sha256(*(folder / name for name in NAMES))
 
 
 def sample_rows(part: tuple[Features, Array], max_rows: int) -> tuple[Array, Array]:

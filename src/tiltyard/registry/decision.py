@@ -86,6 +86,7 @@ class _Facts(_Record):
     """The facts about a model that are read later."""
 
     blend: _Blend | None = None
+    stand_in: str | None = None
 
 
 class _Evidence(_Record):

@@ -34,6 +34,7 @@ def _row(workspace: Workspace, name: str) -> dict[str, Any]:
     except RegistryError as error:  # concerns this task only: the others still have rows
         champion, decisions, mistake = None, [], mistake or error
     decision, last = champion.decision if champion else None, decisions[-1] if decisions else None
+    facts = recorded_facts(decisions, decision.version) if decision else {}
     return {
         "task": name,
         "version": decision.version if decision else None,
@@ -46,15 +47,22 @@ def _row(workspace: Workspace, name: str) -> dict[str, Any]:
         "mistake": mistake.message if mistake else None,
         "hint": mistake.hint if mistake else None,
         "override": decision.evidence.get("override") if decision else None,
-        "consists_of": _consists_of(decisions, decision.version) if decision else None,
+        "consists_of": blend["summary"] if (blend := facts.get("blend")) else None,
+        "stand_in": facts.get("stand_in"),
     }
 
 
-def _consists_of(decisions: list[Decision], version: str) -> str | None:
-    """Return the parts of a version that averages a network with references, in words; None for other models."""
-    promoted = [decision for decision in decisions if decision.version == version and decision.verdict == "PROMOTE"]
-    facts: dict[str, Any] = promoted[-1].evidence.get("facts") or {} if promoted else {}
-    return facts["blend"]["summary"] if facts.get("blend") else None
+def recorded_facts(decisions: list[Decision], version: str) -> dict[str, Any]:
+    """Return the recorded facts of a version: what it consists of, and whether its data are a stand-in."""
+    judged = [
+        decision.evidence["facts"] for decision in decisions if decision.version == version and _is_judged(decision)
+    ]
+    return judged[-1] if judged else {}
+
+
+def _is_judged(decision: Decision) -> bool:
+    """Return whether it holds the facts of a model; those of other kinds hold none."""
+    return bool(decision.evidence.get("facts"))
 
 
 def recorded_override(workspace: Workspace, task: str, version: str) -> dict[str, Any] | None:

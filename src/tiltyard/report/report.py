@@ -13,6 +13,7 @@ from tiltyard.evaluation.evaluated import read_evaluated
 from tiltyard.files import Json
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.registry.decision import TRAFFIC_VERDICTS, Decision
+from tiltyard.registry.queries import recorded_facts
 from tiltyard.registry.registry import Champion, Registry
 from tiltyard.report.html_elements import Cell, Page, Section, date_cell, render_badge, render_facts, render_table
 from tiltyard.report.sections.data import data_section
@@ -128,6 +129,8 @@ def _overview_row(workspace: Workspace, task: Task) -> Json:
     champion, decisions = registry.champion(task.name), registry.decisions(task.name)
     last, metric = decisions[-1] if decisions else None, task.gate.metric
     value, baseline = _values(champion, last, metric)
+    shown = champion.version if champion else last.version if last else ""
+    stand_in = " (stand-in data)" if recorded_facts(decisions, shown).get("stand_in") else ""
     return {
         "task": Cell(f'<a href="{escape(task.name)}.html">{escape(task.name)}</a>', task.name),
         "last verdict": Cell(render_badge(last.verdict if last else None), last.verdict if last else ""),
@@ -138,7 +141,7 @@ def _overview_row(workspace: Workspace, task: Task) -> Json:
         "champion": Cell(f"<code>{escape(champion.version)}</code>", champion.version) if champion else None,
         "decided": date_cell(last.time) if last else None,
         "problem": task.problem,
-        "about": task.title,
+        "about": f"{task.title}{stand_in}",
     }
 
 

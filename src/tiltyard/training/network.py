@@ -32,14 +32,14 @@ def build_core(task: Task, encoder: Encoder, rows: Features) -> keras.Model:
     import keras
 
     shape = rows.shape[1:]
-    mean, std = (np.array(part, dtype=np.float32) for part in encoder.scaling())
+    mean, std = (np.array(part, dtype=np.float32) for part in encoder.widened_scaling())
     if task.model.adapts:
-        task.model.adapt((_sample(rows) - mean) / std)
+        task.model.adapt((encoder.widened(_sample(rows)) - mean) / std)
     features = keras.Input(shape, name="features")
     # Rescaling, not Normalization: the latter does not survive the export to ONNX
     # float32 even under mixed precision: 16 bits hold neither large values nor ids
     scale, offset = (1 / std).tolist(), (-mean / std).tolist()
-    x = keras.layers.Rescaling(scale, offset, dtype="float32", name="standard")(features)
+    x = keras.layers.Rescaling(scale, offset, dtype="float32", name="standard")(encoder.widened(features, keras.ops))
     relative = np.array([_is_relative(column) for column in encoder.columns.values()], dtype=np.float32)
     if relative.any():
         x = x - x[:, -1:] * relative

@@ -38,7 +38,8 @@ def scores_model(reference: Reference, shape: tuple[int, ...]) -> keras.Model:
     """Return a model with the scores of a fitted reference; `shape` is that of an encoded row."""
     import keras
 
-    features = keras.Input(shape, name="features")
+    inputs = keras.Input(shape, name="features")
+    features = reference.subject.encoder.widened(inputs, keras.ops)
     if isinstance(reference, BoostedTrees):
         scores = _trees(reference, features)
     elif isinstance(reference, TextNgrams):
@@ -46,18 +47,21 @@ def scores_model(reference: Reference, shape: tuple[int, ...]) -> keras.Model:
     elif isinstance(reference, ImageHistograms):
         pixels = _standardised(reference, features)
         scores = _dense(histograms(pixels, keras.ops, places=reference.places), reference.weights, reference.bias)
+    elif isinstance(reference, Linear) and reference.subject.modality == "series":
+        scores = _dense(reference.derived(features, keras.ops), reference.weights, reference.bias)
+        scores = scores if reference.subject.followed is None else scores + _last(reference, features)
     elif isinstance(reference, Linear):
         flat = keras.layers.Flatten()(_standardised(reference, features))
         scores = _dense(flat, reference.weights, reference.bias)
     else:
         raise TypeError(f"expected a reference that can be built from layers; received {type(reference).__name__}")
-    return keras.Model(features, scores)
+    return keras.Model(inputs, scores)
 
 
 def _standardised(reference: Reference, features: keras.KerasTensor) -> keras.KerasTensor:
     import keras
 
-    mean, std = (np.array(part, dtype=np.float32) for part in reference.subject.encoder.scaling())
+    mean, std = (np.array(part, dtype=np.float32) for part in reference.subject.encoder.widened_scaling())
     return keras.layers.Rescaling((1 / std).tolist(), (-mean / std).tolist(), dtype="float32")(features)
 
 
@@ -98,7 +102,7 @@ def _trees(reference: BoostedTrees, features: keras.KerasTensor) -> keras.KerasT
     return scores if reference.subject.followed is None else scores + _last(reference, features)
 
 
-def _last(reference: BoostedTrees, features: keras.KerasTensor) -> keras.KerasTensor:
+def _last(reference: Reference, features: keras.KerasTensor) -> keras.KerasTensor:
     import keras
 
     place, target = reference.subject.followed or 0, reference.subject.encoder.target

@@ -16,6 +16,7 @@ from tiltyard.errors import DataError
 from tiltyard.modeling.inference import decision_threshold, held_out
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.problems.classification import probabilities
+from tiltyard.preparation.base_rows import checked_base
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.runtime import environment
 from tiltyard.training import backend, blend, ensemble
@@ -56,6 +57,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
             held_out.save(folder / "folds.npz", folds)
         record |= {
             **parts.inherited,
+            "prepared": parts.digest,
             "backend": backend.chosen(task),
             "parity": export(model, folder, _parity_rows(parts, model), sigmoid=task.output == "sigmoid"),
         }
@@ -84,12 +86,20 @@ def _with_threshold(task: Task, parts: TrainingRows, model: keras.Model) -> Enco
 
 def opened(workspace: Workspace, task: Task) -> TrainingRows:
     """Read the rows and configure Keras: backend, determinism and precision must be set before the first layer."""
-    parts = TrainingRows.load(workspace.out(task.name, "prepare"), task.model.inherit(workspace))
+    parts = TrainingRows.load(workspace.out(task.name, "prepare"), _inherited(workspace, task))
     if task.train.batch_size > (rows := len(parts.train[0])):
         raise DataError(f"train.batch_size: expected 1 to {rows}, the training rows; received {task.train.batch_size}")
     with environment.suppress_native_output():
         _set_up(task)
     return parts.with_decoder_inputs() if task.model.translates else parts
+
+
+def _inherited(workspace: Workspace, task: Task) -> dict[str, Any]:
+    """Return the provenance of the base model, if there is one; its rows may not meet the sealed test rows."""
+    inherited = task.model.inherit(workspace)
+    if task.model.base_task:
+        inherited["base"] |= checked_base(workspace, task)
+    return inherited
 
 
 def _parity_rows(parts: TrainingRows, model: keras.Model) -> Array:

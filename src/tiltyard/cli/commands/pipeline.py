@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from tiltyard.config.task import Task
     from tiltyard.gate.verdict import Verdict
 
+ALLOW_STAND_IN = click.option(
+    "--allow-stand-in", is_flag=True, help="Promote also models of generated data that stand in for real files."
+)
 STOPPED = "stopped; run the same command again to resume"
 
 
@@ -37,11 +40,16 @@ STOPPED = "stopped; run the same command again to resume"
 @JSON
 def fetch(tasks: tuple[str, ...], force: bool, as_json: bool) -> None:
     """Fetch raw data into data/raw and version it with DVC. Push it to the default remote."""
+    from tiltyard.cli.output import tables
     from tiltyard.data.fetch import fetch as action
 
     states = {"new": "new", "same": "unchanged", "edited": "edited by hand and kept; --force overwrites it"}
     fetched = run_locked(tasks, lambda w, t: action(w, t, force=force))
-    print_each(fetched, lambda raw: f"raw data {raw.data[:12]}, {states[raw.state]}", as_json=as_json)
+
+    def sentence(raw: Any) -> str:
+        return f"raw data {raw.data[:12]}, {states[raw.state]}" + tables.stand_in_note(raw.stand_in)
+
+    print_each(fetched, sentence, as_json=as_json)
 
 
 @click.command()
@@ -81,10 +89,12 @@ def validate(tasks: tuple[str, ...], as_json: bool) -> None:
 @JSON
 def prepare(tasks: tuple[str, ...], reseal: bool, as_json: bool) -> None:
     """Split the rows, seal the test rows and fit the encoder. The encoder is fitted on the training rows only."""
+    from tiltyard.cli.output import tables
     from tiltyard.preparation.prepare import prepare as action
 
     def sentence(facts: Any) -> str:
-        return ", ".join(f"{count} {part}" for part, count in facts["rows"].items()) + " rows"
+        rows = ", ".join(f"{count} {part}" for part, count in facts["rows"].items())
+        return f"{rows} rows{tables.stand_in_note(facts.get('stand_in'))}"
 
     print_each(run_locked(tasks, lambda w, t: action(w, t, reseal=reseal)), sentence, as_json=as_json)
 
@@ -120,6 +130,7 @@ def train(tasks: tuple[str, ...], range_test: bool, as_json: bool) -> None:
 @JSON
 def evaluate(tasks: tuple[str, ...], as_json: bool) -> None:
     """Evaluate the ONNX model and a baseline on the sealed test rows."""
+    from tiltyard.cli.output import tables
     from tiltyard.evaluation.evaluate import evaluate as action
 
     reports = [report for _, report in run_locked(tasks, action)]
@@ -129,7 +140,7 @@ def evaluate(tasks: tuple[str, ...], as_json: bool) -> None:
         name = report["metric"]
         click.echo(
             f"{report['task']}: {name} {report['metrics'][name]:.4g}, baseline {report['baseline'][name]:.4g}; "
-            f"full report: tiltyard report {report['task']} --open"
+            f"full report: tiltyard report {report['task']} --open" + tables.stand_in_note(report.get("stand_in"))
         )
 
 
@@ -138,8 +149,9 @@ def evaluate(tasks: tuple[str, ...], as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Judge and print; change nothing.")
 @click.option("--again", is_flag=True, help="Judge a version again that was held, rejected or rolled back.")
 @click.option("--override", metavar="REASON", help="Promote one task in spite of HOLD; your name and reason are kept.")
+@ALLOW_STAND_IN
 @JSON
-def promote(tasks: tuple[str, ...], dry_run: bool, again: bool, override: str | None, as_json: bool) -> None:
+def promote(tasks: tuple[str, ...], as_json: bool, **options: Any) -> None:
     r"""Judge the challenger and, if it wins, make it the champion.
 
     Before it becomes the champion, it is packaged and the package is tested.
@@ -152,9 +164,9 @@ def promote(tasks: tuple[str, ...], dry_run: bool, again: bool, override: str | 
     """
     from tiltyard.gate.promote import promote as action
 
-    if override is not None and len(tasks) != 1:
+    if options["override"] is not None and len(tasks) != 1:
         raise click.UsageError(f"--override: expected one task; received {', '.join(tasks) or 'none'}")
-    _print_verdicts(tasks, lambda w, t: action(w, t, dry_run=dry_run, again=again, override=override), as_json=as_json)
+    _print_verdicts(tasks, lambda w, t: action(w, t, **options), as_json=as_json)
 
 
 @click.command()
@@ -248,8 +260,9 @@ def _end_by(number: int) -> None:
 @click.command()
 @TASKS
 @click.option("--smoke", is_flag=True, help="Smoke test: few rows and one epoch, in a temporary folder.")
+@ALLOW_STAND_IN
 @JSON
-def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
+def run(tasks: tuple[str, ...], smoke: bool, allow_stand_in: bool, as_json: bool) -> None:
     r"""Run the whole pipeline, from source to packaged champion.
 
     It is one Prefect flow; unchanged stages are skipped.
@@ -272,7 +285,7 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
     with _interruptible():
         with progress.status("checking for changes"):
             names = list(tasks) or task_list.listed(workspace)
-            rows = None if smoke else unchanged(workspace, names)
+            rows = None if smoke else unchanged(workspace, names, allow_stand_in=allow_stand_in)
         if rows is not None:
             click.echo("nothing changed since the last run: every step is skipped", err=True)
         else:
@@ -280,7 +293,7 @@ def run(tasks: tuple[str, ...], smoke: bool, as_json: bool) -> None:
                 progress.status("starting Prefect") as ready,
                 _smoke_module() if smoke else _flow_module() as flow,
             ):
-                rows = flow.run(workspace, names, ready)
+                rows = flow.run(workspace, names, ready, **({} if smoke else {"allow_stand_in": allow_stand_in}))
         if as_json:
             print_json([asdict(row) for row in rows])
         else:

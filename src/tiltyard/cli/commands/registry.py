@@ -31,6 +31,8 @@ def status(as_json: bool) -> None:
                 )
             if row["consists_of"]:
                 click.echo(f"{row['task']}: {row['version']} consists of {row['consists_of']}")
+            if row["stand_in"]:
+                click.echo(f"{row['task']}:{tables.stand_in_note(row['stand_in'])}")
             if row["mistake"]:
                 print_error(TiltyardError(row["mistake"], row["hint"]))
 

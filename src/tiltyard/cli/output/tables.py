@@ -81,6 +81,8 @@ def print_outcomes(rows: Sequence[Any], *, smoke: bool = False) -> None:
     for row in rows:
         for reason in [row.error] if row.error else row.reasons if row.verdict != "PROMOTE" else []:
             click.echo(f"{row.task}: {reason}")
+        if row.stand_in:
+            click.echo(f"{row.task}: {stand_in_note(row.stand_in).strip()}")
         for line in row.log:
             click.echo(click.style(f"  | {line}", dim=True))
         for line in row.next.fit:
@@ -101,6 +103,12 @@ def print_outcomes(rows: Sequence[Any], *, smoke: bool = False) -> None:
                 "tiltyard report --open": "metrics and plots in the browser",
             }
         )
+
+
+def stand_in_note(reason: str | None) -> str:
+    """Return the warning that data are generated, as a line of its own; empty for real data."""
+    text = f"stand-in: {reason}; figures on it prove nothing about the real data"
+    return "\n  " + click.style(text, fg="yellow") if reason else ""
 
 
 def training_summary(record: Any) -> str:

@@ -15,7 +15,9 @@ from pydantic import Field
 
 from tiltyard import files
 from tiltyard.arrays import Array
+from tiltyard.data import stand_in
 from tiltyard.data.images import image_files
+from tiltyard.data.sources import _fashion_mnist
 from tiltyard.data.sources._location import MIRROR, FileLocation
 from tiltyard.data.sources.base import Source
 from tiltyard.errors import SourceError
@@ -78,7 +80,10 @@ class Keras(Source):
     kind: Literal["keras"]
     dataset: NAMES
     rows: int | None = Field(None, ge=2, description="How many to take, balanced over the classes; all if unset.")
-    stand_in: bool = Field(default=False, description="If the file is not found, generate similar images, with a note.")
+    stand_in: bool = Field(
+        default=False,
+        description="Generate similar images if no local file is found; outputs say so, and the gate holds the model.",
+    )
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write images.zip with CLASS/train-NUMBER.png and CLASS/test-NUMBER.png, or table.csv."""
@@ -88,43 +93,59 @@ class Keras(Source):
                 f"source.dataset: Keras stores {self.dataset} as a pickle, which may run any code: it is not read",
                 hint="save its texts as a table with a column of text and one of labels, and use source.kind: file",
             )
-        notes = []
-        try:
-            arrays = self._arrays(dataset, workspace)
-        except SourceError as error:
-            if not self.stand_in or isinstance(dataset, TableSet):
-                raise
-            arrays, notes = (
-                _stand_in_arrays(dataset),
-                [f"made-up pictures stand in for {self.dataset}, since {error.message}"],
+        if self.stand_in and isinstance(dataset, ImageSet) and not self._is_local(workspace):
+            arrays = _stand_in_arrays(dataset)
+            stand_in.mark(
+                folder,
+                f"made-up pictures stand in for {self.dataset}, which is neither in the project nor in {MIRROR}",
             )
+        else:
+            arrays = self._arrays(dataset, workspace)
         if isinstance(dataset, TableSet):
             files.write_text(folder / "table.csv", _table(dataset, arrays, self.rows))
         else:
-            image_files.write(folder / "images.zip", _png_files(dataset, arrays, self.rows), notes)
+            image_files.write(folder / "images.zip", _png_files(dataset, arrays, self.rows))
 
     def _arrays(self, dataset: ImageSet | TableSet, workspace: Workspace) -> dict[str, Array]:
         """Read the file from the project, the downloads, the mirror, or else from Keras's server."""
         name = f"{self.dataset}.npz"
         url = ADDRESS + name if dataset.sha256 else None
         location = FileLocation(path=name, url=url, sha256=dataset.sha256)
-        with tempfile.TemporaryDirectory() as temporary:
-            path = Path(temporary) / name
-            try:
+        try:
+            if self.dataset == "fashion_mnist" and not _is_file(name, workspace):
+                return _fashion_mnist.read(workspace, ADDRESS)
+            with tempfile.TemporaryDirectory() as temporary:
+                path = Path(temporary) / name
                 # a local copy may be compressed again, so its checksum is not required
                 location.copy_to(path, workspace)
-            except SourceError as error:
-                raise SourceError(error.message, self._hint(location, workspace)) from None
-            arrays = _read(path)
+                arrays = _read(path)
+        except SourceError as error:
+            raise SourceError(error.message, self._hint(location, workspace)) from None
         if mismatch := _mismatch(dataset, arrays):
             raise SourceError(f"{name}: {mismatch}", hint="compare it with the file that keras.datasets uses")
         return arrays
+
+    def _is_local(self, workspace: Workspace) -> bool:
+        """Return whether the file, or the first of several, is in the project or in the mirror."""
+        parts = [_fashion_mnist.FILES["x_train"][0]] if self.dataset == "fashion_mnist" else []
+        return any(_is_file(name, workspace) for name in (f"{self.dataset}.npz", *parts))
 
     def _hint(self, location: FileLocation, workspace: Workspace) -> str:
         """Return a hint with the ways to supply the file, and a command that makes it if Keras has another format."""
         place = location.local_paths(workspace)[0]
         ways = f"place {location.path} at {place}; or put it into a folder and set {MIRROR} to that"
-        return ways if location.url else f'{ways}; to make it: python -c "{SAVE_COMMAND.format(self.dataset)}"'
+        if self.dataset == "fashion_mnist":
+            first = _fashion_mnist.FILES["x_train"][0]
+            ways = f"{ways}, or its four files, such as {first}, from {ADDRESS}"
+        if not location.url:
+            ways = f'{ways}; to make it: python -c "{SAVE_COMMAND.format(self.dataset)}"'
+        if not self.stand_in and isinstance(DATASETS[self.dataset], ImageSet):
+            ways = f"{ways}; or, for made-up images, which prove nothing: source.stand_in: true"
+        return ways
+
+
+def _is_file(name: str, workspace: Workspace) -> bool:
+    return any(path.is_file() for path in FileLocation(path=name, url=None, sha256=None).local_paths(workspace))
 
 
 def _read(path: Path) -> dict[str, Array]:

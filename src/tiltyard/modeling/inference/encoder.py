@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -14,8 +14,21 @@ from pydantic import TypeAdapter
 from tiltyard import files, plugins
 from tiltyard.arrays import Array, Cells, Fitted, Rows
 from tiltyard.errors import DataError, RequestError
-from tiltyard.modeling.columns.base import Column
+from tiltyard.modeling.columns._derived import Derived
+from tiltyard.modeling.columns.base import Column, scale
 from tiltyard.modeling.problems.base import Problem, Target
+
+FIT_ROWS = 1 << 16  # rows that are read at a time to fit derived features
+
+
+class Features(Protocol):
+    """Encoded rows in memory or in a file."""
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    def __getitem__(self, rows: slice, /) -> Array:
+        """Return rows."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,8 @@ class Encoder:
     bare: bool  # an instance is the bare value (an image, a series, a text), not an object of named features
     max_instances: int
     read: dict[str, Any] = field(default_factory=dict)  # how the task reads text files; a CSV body is read the same way
+    derived: dict[str, Derived] = field(default_factory=dict)  # features that the model computes from the encoded ones
+    derived_fitted: dict[str, Fitted] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Give the problem what was fitted to the targets, so that all decode alike."""
@@ -97,6 +112,37 @@ class Encoder:
         scales = [scale for name, column in self.columns.items() for scale in column.scaling(self.fitted[name])]
         return [mean for mean, _ in scales], [std for _, std in scales]
 
+    def with_derived(self, features: Features) -> Encoder:
+        """Return an encoder whose derived features are fitted to the encoded training rows."""
+        fitted: dict[str, Fitted] = {}
+        for name, derived in self.derived.items():
+            places = [self.spans[operand].start for operand in derived.of]
+            starts = range(0, len(features), FIT_ROWS)
+            operands = np.concatenate([features[start : start + FIT_ROWS][:, places] for start in starts])
+            learned = derived.fit(operands)
+            mean, std = scale(_derive(derived, [*operands.T], learned, np).astype(np.float64))
+            fitted[name] = {**learned, "mean": mean, "std": std}
+        return replace(self, derived_fitted=fitted)
+
+    def widened(self, features: Any, ops: Any = np) -> Any:
+        """Return encoded features with the derived ones after them, as the network and the references see them.
+
+        `ops` are the functions of NumPy or of Keras, whose graph computes them when the model is served.
+        """
+        if not self.derived:
+            return features
+        spans, columns = self.spans, [features]
+        for name, derived in self.derived.items():
+            operands = [features[:, spans[operand].start : spans[operand].start + 1] for operand in derived.of]
+            columns.append(_derive(derived, operands, self.derived_fitted[name], ops))
+        return ops.concatenate(columns, axis=-1)
+
+    def widened_scaling(self) -> tuple[list[float], list[float]]:
+        """Return mean and standard deviation of each feature of `widened`."""
+        mean, std = self.scaling()
+        fitted = [self.derived_fitted[name] for name in self.derived]
+        return [*mean, *(part["mean"] for part in fitted)], [*std, *(part["std"] for part in fitted)]
+
     @property
     def spans(self) -> dict[str, slice]:
         """Return the feature range of each column, for tables and multivariate series."""
@@ -154,6 +200,9 @@ class Encoder:
             "max_instances": self.max_instances,
             **({"read": self.read} if self.read else {}),  # omitted if empty, so that older encoders keep their hash
         }
+        if self.derived:
+            content["derived"] = {name: derived.model_dump(exclude_none=True) for name, derived in self.derived.items()}
+            content["derived_fitted"] = self.derived_fitted
         files.write_json(path, content)
 
     @classmethod
@@ -162,6 +211,7 @@ class Encoder:
         content = files.read_json(path)
         column, settings = _column_adapter(*plugins.names("columns")), content["columns"].items()
         content["columns"] = {name: column.validate_python(value, strict=False) for name, value in settings}
+        content["derived"] = {name: Derived(**value) for name, value in content.get("derived", {}).items()}
         content["problem"] = plugins.load("problems", content["problem"])()
         return cls(**content)
 
@@ -170,6 +220,12 @@ class Encoder:
 def _column_adapter(*_: str) -> TypeAdapter[Column]:
     """Return the type of a column of these kinds; building it holds the interpreter for milliseconds."""
     return TypeAdapter(plugins.union("columns", "type"))
+
+
+def _derive(derived: Derived, operands: list[Any], fitted: Fitted, ops: Any) -> Any:
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # results are bounded
+        values = derived.values(operands, fitted, ops)
+    return values.astype(np.float32) if ops is np else values
 
 
 def _fit(column: Column, parts: Iterable[Cells], name: str) -> Fitted:

@@ -112,6 +112,11 @@ class Reference(ABC):
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
 
+    def last(self, features: Array) -> Array | float:
+        """Return the last value of the series that is forecast, in standardised units; 0 for other tasks."""
+        place, target = self.subject.followed, self.subject.encoder.target
+        return 0.0 if place is None else (features[:, -1, place : place + 1] - target["mean"]) / target["std"]
+
     def applies(self, width: int) -> bool:
         """Whether it can be fitted to so many features."""
         return self.subject.modality in self.modalities and width <= self.max_width
@@ -146,7 +151,8 @@ class FittedReference:
     def scores(self, features: Features) -> Array:
         """Return the scores of many rows, in batches."""
         step = max(1, 4_000_000 // max(1, width(features)))
-        parts = [self.model.scores(features[i : i + step]) for i in range(0, len(features), step)]
+        widened = self.model.subject.encoder.widened
+        parts = [self.model.scores(widened(features[i : i + step])) for i in range(0, len(features), step)]
         return np.concatenate(parts)
 
     def outputs(self, features: Features) -> Array:
@@ -162,13 +168,15 @@ def candidates(subject: Subject, train: Part) -> Iterator[FittedReference]:
     features, truth = train
     if not 0 < subject.units <= MAX_CLASSES:
         return
+    columns = width(features) + len(subject.encoder.derived)
     for name in plugins.names("references"):
         model: Reference = plugins.load("references", name)(subject)
-        if not model.applies(width(features)):
+        if not model.applies(columns):
             continue
-        rows = max(1, min(len(truth), model.max_rows, model.max_cells // max(1, width(features))))
+        rows = max(1, min(len(truth), model.max_rows, model.max_cells // max(1, columns)))
         with one_thread():
-            model.fit(features[len(truth) - rows :].astype(np.float32), truth[len(truth) - rows :])
+            known = subject.encoder.widened(features[len(truth) - rows :].astype(np.float32))
+            model.fit(known, truth[len(truth) - rows :])
         yield FittedReference(model, rows, len(truth))
 
 

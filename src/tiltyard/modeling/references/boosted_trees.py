@@ -82,11 +82,6 @@ class BoostedTrees(Reference):
         differences = ops.reshape(features - features[:, -1:], (-1, math.prod(features.shape[1:])))
         return ops.concatenate([flat, differences], axis=1)
 
-    def last(self, features: Array) -> Array | float:
-        """Return the last value of the series that is forecast, in standardised units; 0 for other tasks."""
-        place, target = self.subject.followed, self.subject.encoder.target
-        return 0.0 if place is None else (features[:, -1, place : place + 1] - target["mean"]) / target["std"]
-
     def forest(self) -> Forest:
         """Return the trees as arrays, for the graph that is served."""
         units, trees, start = self.subject.units, [], np.zeros(self.subject.units)

@@ -76,7 +76,7 @@ class Modality(ABC):
         yield {**rows}, truth
 
     def notes(self, folder: Path) -> list[str]:
-        """Return the source's notes about the raw data, for readers of the report."""
+        """Return the source's notes about the raw data, for readers of the report; a stand-in is not among them."""
         return []
 
     def raw_column(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:

@@ -8,6 +8,7 @@ from tiltyard.config.task import Task
 from tiltyard.files import Json
 from tiltyard.registry.registry import Champion
 from tiltyard.report.html_elements import Section, format_number, render_table
+from tiltyard.serving.packaging.model_card import base_text
 from tiltyard.workspace import Workspace
 
 
@@ -23,6 +24,7 @@ def lineage_section(
         "Data": f"{report['data'][:12]}, {sum(report['rows'].values()):,} rows",
         "Split": f"{task.split.kind}, seed {task.split.seed}; test rows {report['test'][:12]}, sealed",
         "Training": f"{task.model.family}, {training['parameters']:,} parameters, seed {training['seed']}",
+        **({"Base": base_text(training["base"])} if "base" in training else {}),
         "Model": report["version"],
         "Evaluation": f"{task.metric.title}: {format_number(report['metrics'][task.gate.metric])}",
         "Package": str(package.relative_to(workspace.root)) if package.is_dir() else "none",
@@ -41,5 +43,6 @@ def provenance_section(report: Json, training: Json) -> Section:
         "rows": ", ".join(f"{count} {part}" for part, count in report["rows"].items()),
         "parameters": f"{training['parameters']:,}",
         "seed": str(training["seed"]),
+        **({"started from": base_text(training["base"])} if "base" in training else {}),
     }
     return Section("Provenance", render_table([{"what": name, "value": value} for name, value in facts.items()]))

@@ -16,7 +16,8 @@ def summary(task: Task, report: Json, verdict: str | None = None, reasons: Seque
     value, baseline = report["metrics"][name], report["baseline"][name]
     better = task.metric.gain(value, baseline) > 0
     style, comparison = ("good", "better than") if better else ("bad", "not better than")
-    notes = "".join(f'<p class="bad">{escape(note)}</p>' for note in report.get("notes", ()))
+    stand_in = [f"Stand-in data: {report['stand_in']}."] if "stand_in" in report else []
+    notes = "".join(f'<p class="bad">{escape(note)}</p>' for note in [*stand_in, *report.get("notes", ())])
     why = "".join(f"<li>{escape(reason)}</li>" for reason in reasons)
     badge = f"<div>{render_badge(verdict)}<ul>{why}</ul></div>" if verdict else ""
     facts = {"task": task.name, "problem": task.problem, "version": report["version"], "data": report["data"][:12]}

@@ -248,6 +248,7 @@ def _state(model: LoadedModel) -> Json:
     metrics = {"type": "object", "additionalProperties": {"type": ["number", "null"]}}
     name = {"name": {"const": model.task}, "ready": {"const": True}, "state": STATE}
     facts = {"title": TEXT, "problem": TEXT, "version": VERSION, "metrics": metrics}
+    facts |= {"stand_in": TEXT} if "stand_in" in model.schema else {}
     return object_schema({**name, **facts, "model_version_status": array_schema(STATUS)})
 
 

@@ -64,7 +64,7 @@ async def _model(request: Request) -> Response:
     schema = find_model(request).schema
     status = {"state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
     statuses = [{"version": version, **status} for version in versions(request)]
-    facts = {key: schema[key] for key in ("title", "problem", "version", "metrics")}
+    facts = {key: schema[key] for key in ("title", "problem", "version", "metrics", "stand_in") if key in schema}
     name = {"name": schema["task"], "ready": True, "state": "AVAILABLE"}
     return json_response(encoder.encode({**name, **facts, "model_version_status": statuses}))
 

@@ -25,6 +25,7 @@ def card(task: Task, report: Json, training: Json, device: Json, override: Json 
     metrics = task.evaluator.metrics
     gate_metric = metrics[task.gate.metric]
     sections = {
+        **({"Stand-in data": _stand_in(report["stand_in"])} if "stand_in" in report else {}),
         "What it does": _purpose(task),
         "Intended use": _use(task.title, gate_metric.title),
         "Limits": _limits(task.serve.max_instances),
@@ -66,6 +67,7 @@ def summary(task: Task, report: Json) -> Json:
         "confidence": task.gate.confidence,
         "rows": report["rows"],
         "data": report["data"],
+        **({"stand_in": report["stand_in"]} if "stand_in" in report else {}),
         "packaged": datetime.now(UTC).date().isoformat(),
     }
 
@@ -87,8 +89,10 @@ def _purpose(task: Task) -> str:
     before, _, after = task.problem_type.purpose(task.target).partition(f"`{task.target.column}`")
     column_name = markdown.inline_code(task.target.column) if after else ""
     purpose = f"{markdown.escape(before)} {column_name}{markdown.escape(after)}".strip()
+    inputs = {name: _column(column) for name, column in task.columns.items()}
+    derived = {name: f"{part.formula}, computed by the model, not sent" for name, part in task.derived.items()}
     return f"Model `{task.name}` predicts {purpose}. Its inputs are:\n\n" + "\n".join(
-        f"- {markdown.inline_code(name)}: {markdown.escape(_column(column))}" for name, column in task.columns.items()
+        f"- {markdown.inline_code(name)}: {markdown.escape(text)}" for name, text in {**inputs, **derived}.items()
     )
 
 
@@ -149,6 +153,13 @@ def _use(title: str, metric: str) -> str:
     )
 
 
+def _stand_in(reason: str) -> str:
+    return (
+        f"**This model was trained and evaluated on generated data: {markdown.escape(reason)}.** "
+        "Its metrics prove nothing about the real data."
+    )
+
+
 def _override(word: Json) -> str:
     """Return who promoted the model although the gate held it, and why."""
     return (
@@ -175,6 +186,22 @@ def _provenance(model: Model, report: Json, training: Json) -> str:
         **({"consists of": training["blend"]["summary"]} if "blend" in training else {}),
         "training": f"{training['epochs']} epochs, best {training['best_epoch']}, seed {training['seed']}",
         "parameters": training["parameters"],
+        **({"started from": base_text(training["base"])} if "base" in training else {}),
         **({"variant": "{kind} of {of}".format(**training["variant"])} if "variant" in training else {}),
     }
     return "\n".join(f"- {name}: {markdown.escape(value)}" for name, value in facts.items())
+
+
+def base_text(base: Json) -> str:
+    """Return in words what a training started from: the base, and the rows that it was trained with."""
+    if "imagenet" in base:
+        return f"{base['imagenet']} with the weights of ImageNet"
+    text = f"task {base['task']}, version {base['version']}"
+    if "data" not in base:  # recorded by an earlier release
+        return text
+    rows = base["rows"]
+    text += (
+        f", trained on data {base['data'][:12]} with {rows['train']:,} training and {rows['validation']:,} validation"
+    )
+    text += " rows, none of which is a test row here"
+    return f"{text}; itself started from {base_text(base['base'])}" if "base" in base else text

@@ -115,11 +115,21 @@ def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, An
         "version": report["version"],
         "problem": task.problem,
         "instance": encoder.json_schema(),
+        **({"derived": _derived(task)} if task.derived else {}),
         "prediction": task.problem_type.json_schema(task.target),
         "limits": {"max_instances": task.serve.max_instances, "max_body_bytes": task.serve.max_body_bytes},
         "example": task.serve.example,
         "metrics": report["metrics"],
+        **({"stand_in": report["stand_in"]} if "stand_in" in report else {}),
         "card": summary(task, report),
+    }
+
+
+def _derived(task: Task) -> dict[str, Any]:
+    """Return the features that a client does not send, since the model computes them."""
+    return {
+        name: {"formula": derived.formula, "of": derived.of, "description": "computed by the model; do not send it"}
+        for name, derived in task.derived.items()
     }
 
 

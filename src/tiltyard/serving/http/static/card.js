@@ -15,11 +15,13 @@ export function card(schema) {
   );
 }
 
-export function identity({ task, problem, version, card: facts }) {
+export function identity({ task, problem, version, card: facts, stand_in: standIn }) {
   const purpose = facts ? element("p", {}, "Predicts ", withCode(facts.purpose), ".") : "";
   const parts = [element("code", {}, task), problem, ["version ", element("code", {}, version)]];
   if (facts) parts.push(`packaged on ${facts.packaged}`, ["data ", element("code", {}, facts.data.slice(0, 12))]);
-  return [element("p", { class: "soft facts" }, parts.map((part) => element("span", {}, part))), purpose];
+  const line = element("p", { class: "soft facts" }, parts.map((part) => element("span", {}, part)));
+  const warning = standIn ? element("p", { class: "bad" }, `Stand-in data: ${standIn}. Its metrics prove nothing about the real data.`) : "";
+  return [line, warning, purpose];
 }
 
 function metrics({ figures, confidence }) {
