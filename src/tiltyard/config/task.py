@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from tiltyard import plugins
 from tiltyard.arrays import Array
+from tiltyard.config import complete_split
 from tiltyard.config.gate_section import Gate
 from tiltyard.config.sections import Check, Range, Serve, Split
 from tiltyard.config.train_section import Train, incompatibility
@@ -280,7 +281,7 @@ def _split(task: Task) -> str:
         return "split.by: expected the column that holds train, validation or test for each row; received none"
     if (task.split.by or task.split.group) and task.modality not in ("table", "text"):
         return f"split: expected by and group only for rows of a table; received them for {task.modality} columns"
-    return ""
+    return complete_split.find_error(task.split, task.columns, task.rows, task.train.folds)
 
 
 def _family(task: Task) -> str:
@@ -368,7 +369,7 @@ def _rows(task: Task) -> str:
     low, high = task.rows
     if not 1 <= low <= high:
         return f"rows: expected the minimum, then the maximum, both at least 1; received {list(task.rows)}"
-    train = int(min(low, task.split.rows or low) * (1 - task.split.test - task.split.validation))
+    train = int(min(low, task.split.rows or low) * task.split.training_share)
     if task.train.batch_size > train:
         return (
             f"train.batch_size: expected 1 to {train}, the training rows when there are {low}; "
