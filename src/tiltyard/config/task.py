@@ -327,14 +327,16 @@ def _ngrams(task: Task) -> str:
 
 
 def _reference(task: Task) -> str:
-    """Check that nothing is asked of a reference that only training by epochs can do."""
+    """Check that nothing is asked of a family without a network that only training by epochs can do."""
     if task.model.trained_by_epochs:
         return ""
     options = {"folds": task.train.folds, "augment": task.train.augment, "then": task.train.then}
     options |= {"members": task.train.members > 1}
     for key, value in options.items():
         if value:
-            return f"train.{key}: expected none for the family reference, which has no epochs; remove it"
+            return (
+                f"train.{key}: expected none for the family {task.model.family}, which Keras does not train; remove it"
+            )
     return ""
 
 
@@ -344,7 +346,7 @@ def _blend(task: Task) -> str:
         return ""
     reads = getattr(next(iter(task.columns.values())), "by", "") if task.modality == "text" else "ngrams"
     reasons = {
-        "the family reference, which is one itself": not task.model.trained_by_epochs,
+        f"the family {task.model.family}, which Keras does not train": not task.model.trained_by_epochs,
         f"{task.problem}, since no reference predicts texts": task.problem_type.targets == "text",
         f"texts that are read by {reads} (references read by: ngrams)": reads != "ngrams",
     }

@@ -15,6 +15,7 @@ from tiltyard.config.task import Task
 from tiltyard.errors import DataError
 from tiltyard.modeling.inference import decision_threshold, held_out
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.models._solved import SolvedModel
 from tiltyard.modeling.problems.classification import probabilities
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.runtime import environment
@@ -25,6 +26,7 @@ from tiltyard.training.diagnosis import diagnose
 from tiltyard.training.fit import FitResult, RunPaths, fit
 from tiltyard.training.objective import Objective, encode_targets
 from tiltyard.training.reference import fit_reference
+from tiltyard.training.solved import fit_solved
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -111,6 +113,8 @@ def _set_up(task: Task) -> None:
 
 def fit_all(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[keras.Model, dict[str, Any]]:
     """Fit a reference, a network, or both; return the model with the record of the training."""
+    if isinstance(task.model, SolvedModel):
+        return fit_solved(task, task.model, parts)
     if not task.model.trained_by_epochs:
         return fit_reference(task, parts)
     body, record = _fit_networks(task, parts, paths)
