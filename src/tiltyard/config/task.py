@@ -331,7 +331,7 @@ def _reference(task: Task) -> str:
     if task.model.trained_by_epochs:
         return ""
     options = {"folds": task.train.folds, "augment": task.train.augment, "then": task.train.then}
-    options |= {"members": task.train.members > 1}
+    options |= {"members": task.train.members > 1, "restarts": task.train.restarts}
     for key, value in options.items():
         if value:
             return (

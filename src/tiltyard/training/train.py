@@ -26,6 +26,7 @@ from tiltyard.training.diagnosis import diagnose
 from tiltyard.training.fit import FitResult, RunPaths, fit
 from tiltyard.training.objective import Objective, encode_targets
 from tiltyard.training.reference import fit_reference
+from tiltyard.training.restarts import fit_with_restarts
 from tiltyard.training.solved import fit_solved
 from tiltyard.workspace import Workspace
 
@@ -127,7 +128,7 @@ def fit_all(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[keras.Mod
 def _fit_networks(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[keras.Model, dict[str, Any]]:
     """Fit the network or all members of an ensemble."""
     if task.train.members == 1:
-        fitted = fit(task, parts, paths)
+        fitted = fit_with_restarts(task, parts, paths)
         losses = baseline_losses(Objective.of(task, parts.encoder), parts, fitted.body)
         diagnosis = diagnose(losses, fitted.record, fitted.snapshots)
         return fitted.body, {**fitted.record, "diagnosis": diagnosis}

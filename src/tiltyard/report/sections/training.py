@@ -18,6 +18,7 @@ def training_sections(task: Task, report: Json, training: Json) -> list[Section]
         Section("Training", content + _training_text(training)),
         Section("Cross-validation", _fold_table(task, report.get("folds"))),
         Section("Ensemble members", _ensemble_table(training)),
+        Section("Restarts", _attempt_table(training.get("attempts"))),
         Section("Network and references", _blend_table(training.get("blend"))),
     ]
 
@@ -121,6 +122,17 @@ def _ensemble_table(training: Json) -> str:
     note = f"Mean correlation of their errors on validation rows: {format_number(mean)}; lower is better."
     return (
         render_table([{"member": number, **member} for number, member in enumerate(members, 1)])
+        + f'<p class="soft">{note}</p>'
+    )
+
+
+def _attempt_table(attempts: Sequence[Json] | None) -> str:
+    """Return a table of the trainings from other initial weights, of which the best was kept."""
+    if not attempts:
+        return ""
+    note = "Each training began from other weights; the best value on validation rows was kept."
+    return (
+        render_table([{"training": number, **attempt} for number, attempt in enumerate(attempts, 1)])
         + f'<p class="soft">{note}</p>'
     )
 
