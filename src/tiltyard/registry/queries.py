@@ -107,7 +107,7 @@ def compare(workspace: Workspace, task: Task, first: str, second: str) -> dict[s
     train_context = training_context(task.evaluator, prepared, read_truth(prepared / "train.npz"))
     contexts = [with_threshold(train_context, model.encoder.problem.threshold) for model in models]
     dependence = task.dependence(test.unit, len(test.truth))
-    bootstrap = Bootstrap(len(test.truth), task.split.seed, task.gate.confidence, dependence)
+    bootstrap = Bootstrap(len(test.truth), task.split.seed, task.gate.confidence, dependence, task.split.complete)
     rows = []
     for name, metric in evaluator.metrics.items():
 
