@@ -73,8 +73,7 @@ def main(arguments: list[str]) -> None:
         list(_measured("csv", 5_000, options.only))
         if options.large:
             large = [one for rows in sizes for one in _measured(PARQUET, rows, "")]
-            page = _with_large(RESULTS.read_text(encoding="utf-8"), large)
-            files.write_text(RESULTS, page)
+            files.write_text(RESULTS, _with_large(RESULTS.read_text(encoding="utf-8"), large))
             return
         measurements = [one for suffix in FORMATS for rows in sizes for one in _measured(suffix, rows, options.only)]
     page = _updated(RESULTS.read_text(encoding="utf-8"), options.only, measurements) if options.only else None
