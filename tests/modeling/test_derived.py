@@ -200,11 +200,11 @@ def test_references_see_derived_features() -> None:
 
 @pytest.fixture
 def task_with_derived(workspace: Workspace) -> Workspace:
-    """Diabetes with derived features, trained."""
+    """Diabetes with a derived feature of every operation, trained and exported."""
     content = yaml.safe_load(workspace.task_file("diabetes").read_text(encoding="utf-8"))
+    place = {"a": "bmi", "b": "bp"}
     content["derived"] = {
-        "bmi_by_pressure": {"op": "ratio", "of": ["bmi", "bp"]},
-        "stage": EVERY["fifths"] | {"of": ["bmi"]},
+        name: settings | {"of": [place[operand] for operand in settings["of"]]} for name, settings in EVERY.items()
     }
     workspace.task_file("diabetes").write_text(yaml.safe_dump(content))
     fetch_raw(workspace, "diabetes")
@@ -223,7 +223,7 @@ def test_trained_model_computes_derived_features_itself(task_with_derived: Works
     evaluate(workspace, task)
     predictor = Predictor.load(train)
     sent = len(predictor.encoder.scaling()[0])
-    assert record["parameters"] == (sent + 2 + 1) * 32 + (32 + 1) * 16 + 16 + 1
+    assert record["parameters"] == (sent + len(EVERY) + 1) * 32 + (32 + 1) * 16 + 16 + 1
     compiled = compile_request(predictor, "v")
     assert compiled is not None
     row = task.serve.example
@@ -233,11 +233,11 @@ def test_trained_model_computes_derived_features_itself(task_with_derived: Works
     general = predictor.encoder.decode(predictor.outputs(predictor.encoder.parse([row])))
     assert prediction == pytest.approx(general[0], rel=1e-6)
     with pytest.raises(RequestError) as caught:
-        predictor.encoder.parse([{**row, "bmi_by_pressure": 0.3}])
-    assert (caught.value.code, caught.value.field) == ("unknown_field", "instances[0].bmi_by_pressure")
+        predictor.encoder.parse([{**row, "ratio": 0.3}])
+    assert (caught.value.code, caught.value.field) == ("unknown_field", "instances[0].ratio")
     folder = workspace.root / "package"
     package.write(workspace, task, folder, read_evaluated(workspace, task))
     schema = files.read_json(folder / "schema.json")
     assert {*schema["instance"]["properties"]} == {*task.columns}
-    assert schema["derived"]["bmi_by_pressure"]["formula"] == "bmi / bp"
+    assert schema["derived"]["ratio"]["formula"] == "bmi / bp"
     assert "bmi / bp, computed by the model, not sent" in (folder / "card.md").read_text(encoding="utf-8")

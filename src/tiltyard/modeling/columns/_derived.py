@@ -95,7 +95,7 @@ class Derived(Settings):
         elif self.op == "min_max":
             result = (first - fitted["low"]) / ((fitted["high"] - fitted["low"]) or 1.0)
         else:
-            result = ops.log1p(ops.maximum(first, 0.0))
+            result = ops.log(ops.maximum(first, 0.0) + 1.0)  # log1p has no operator in ONNX
         return ops.clip(result, -LARGEST, LARGEST)
 
 
