@@ -36,8 +36,10 @@ NETS: dict[str, tuple[int, int, str]] = {
     "mnist_cnn_notes": (
         1_199_882,
         1_199_882,
-        "Conv2D 32 3x3 relu, Conv2D 64 3x3 relu, MaxPooling2D 2x2, Dropout 0.25, Dense 128 relu, Dropout 0.5, "
-        "Dense 10 softmax",
+        (
+            "Conv2D 32 3x3 relu, Conv2D 64 3x3 relu, MaxPooling2D 2x2, Dropout 0.25, Dense 128 relu, Dropout 0.5, "
+            "Dense 10 softmax"
+        ),
     ),
     "mnist_lstm_notes": (
         216_426,
@@ -48,21 +50,27 @@ NETS: dict[str, tuple[int, int, str]] = {
     "lenet5_notes": (
         62_006,
         62_006,
-        "Conv2D 6 5x5 tanh, AveragePooling2D 2x2, Conv2D 16 5x5 tanh, AveragePooling2D 2x2, Dense 120 tanh, "
-        "Dense 84 tanh, Dense 10 softmax",
+        (
+            "Conv2D 6 5x5 tanh, AveragePooling2D 2x2, Conv2D 16 5x5 tanh, AveragePooling2D 2x2, Dense 120 tanh, "
+            "Dense 84 tanh, Dense 10 softmax"
+        ),
     ),
     "cifar10_cnn_notes": (
         122_570,
         122_570,
-        "Conv2D 32 3x3 relu, MaxPooling2D 2x2, Conv2D 64 3x3 relu, MaxPooling2D 2x2, Conv2D 64 3x3 relu, "
-        "Dense 64 relu, Dense 10 softmax",
+        (
+            "Conv2D 32 3x3 relu, MaxPooling2D 2x2, Conv2D 64 3x3 relu, MaxPooling2D 2x2, Conv2D 64 3x3 relu, "
+            "Dense 64 relu, Dense 10 softmax"
+        ),
     ),
     # with the layer that flattens: 10 layers; the notes do not say their widths
     "cats_dogs": (
         224_514,
         224_514,
-        "Conv2D 32 3x3 relu, MaxPooling2D 2x2, Conv2D 64 3x3 relu, MaxPooling2D 2x2, Conv2D 128 3x3 relu, "
-        "MaxPooling2D 2x2, Dense 64 relu, Dropout 0.4, Dense 2 softmax",
+        (
+            "Conv2D 32 3x3 relu, MaxPooling2D 2x2, Conv2D 64 3x3 relu, MaxPooling2D 2x2, Conv2D 128 3x3 relu, "
+            "MaxPooling2D 2x2, Dense 64 relu, Dropout 0.4, Dense 2 softmax"
+        ),
     ),
     "sine_rnn": (1_457, 1_457, "SimpleRNN 32 tanh, Dense 8 relu, Dense 1 linear"),
     # 4 x (1 + 32 + 1) x 32, 32 x 8 + 8, 9; a GRU has 3 x (1 + 32 + 2) x 32
@@ -168,26 +176,21 @@ def _networks(names: list[str]) -> dict[str, tuple[int, int, str]]:
 
 def _layer(layer: Any) -> str:
     """Describe a layer; empty for those that only pass on, scale or reshape."""
-    import keras
-
-    name = type(layer).__name__
-    if isinstance(layer, keras.layers.Bidirectional):
+    name, settings = type(layer).__name__, layer.get_config()
+    if name == "Bidirectional":
         return f"{name} {_layer(layer.forward_layer)}"
-    if isinstance(layer, keras.layers.Dense | keras.layers.SimpleRNN | keras.layers.LSTM | keras.layers.GRU):
-        return f"{name} {layer.units} {layer.activation.__name__}"
-    if isinstance(layer, keras.layers.Conv2D):
-        return f"{name} {layer.filters} {'x'.join(map(str, layer.kernel_size))} {layer.activation.__name__}".replace(
-            " linear", ""
-        )
-    if isinstance(layer, keras.layers.Activation):
-        return f"({layer.activation.__name__})"
-    if isinstance(layer, keras.layers.MaxPooling2D | keras.layers.AveragePooling2D):
-        return f"{name} {'x'.join(map(str, layer.pool_size))}"
-    if isinstance(layer, keras.layers.Dropout):
-        return f"{name} {layer.rate:g}"
-    if isinstance(layer, keras.layers.Embedding):
-        return f"{name} {layer.input_dim} x {layer.output_dim}"
-    return name if isinstance(layer, keras.layers.BatchNormalization) else ""
+    if name == "Activation":  # of the convolution before
+        return f"({settings['activation']})"
+    size = "x".join(map(str, settings.get("kernel_size", settings.get("pool_size", ()))))
+    description = {
+        **dict.fromkeys(("Dense", "SimpleRNN", "LSTM", "GRU"), "{units} {activation}"),
+        "Conv2D": "{filters} {size}",
+        **dict.fromkeys(("MaxPooling2D", "AveragePooling2D"), "{size}"),
+        "Dropout": "{rate:g}",
+        "Embedding": "{input_dim} x {output_dim}",
+        "BatchNormalization": "",
+    }.get(name)
+    return "" if description is None else f"{name} {description.format(size=size, **settings)}".strip()
 
 
 @pytest.mark.slow

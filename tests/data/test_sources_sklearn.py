@@ -24,7 +24,7 @@ SOURCE = Sklearn(kind="sklearn", dataset="california_housing")
 
 
 def test_features_are_ratios_of_counts(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rooms, bedrooms and people are divided by households, the value by 100,000; rows without bedrooms are left out."""
+    """Rooms, bedrooms and people are divided by households, values by 100,000; rows without bedrooms are left out."""
     path = tmp_path / "mirror" / sklearn.COUNTS.path
     path.parent.mkdir()
     path.write_bytes(gzip.compress(COUNTS.encode()))

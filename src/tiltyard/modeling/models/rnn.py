@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Rnn(DenseLayers):
-    """Stacked recurrent layers, then dense layers. Unless set, recurrent layers keep the activations that cuDNN needs."""
+    """Stacked recurrent layers, then dense layers; by default, cells have the activations that cuDNN needs."""
 
     modalities: ClassVar = ("series", "text", "prose", "image")
 
