@@ -117,6 +117,10 @@ class Reference(ABC):
         """Whether it can be fitted to so many features."""
         return self.subject.modality in self.modalities and width <= self.max_width
 
+    def derived_width(self, width: int) -> int:
+        """Return how many features it fits for so many encoded ones, which bounds its rows."""
+        return width
+
     @abstractmethod
     def fit(self, features: Array, truth: Array) -> None:
         """Fit it to training rows."""
@@ -182,7 +186,7 @@ def refitted(fitted: FittedReference, train: Part, validation: Part) -> FittedRe
 def _fit(model: Reference, *parts: Part) -> int:
     """Fit it to as many of the last rows of the parts as its bounds allow; return how many."""
     total = sum(len(truth) for _, truth in parts)
-    left = rows = max(1, min(total, model.max_rows, model.max_cells // max(1, width(parts[0][0]))))
+    left = rows = max(1, min(total, model.max_rows, model.max_cells // max(1, model.derived_width(width(parts[0][0])))))
     chosen: list[tuple[Array, Array]] = []
     for features, truth in reversed(parts):
         if left:
