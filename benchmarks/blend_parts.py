@@ -24,9 +24,9 @@ def keeping_network() -> Iterator[list[Any]]:
 
     networks, original = list[Any](), blend.blend
 
-    def keep(task: Task, parts: TrainingRows, body: Any) -> Any:
+    def keep(task: Task, parts: TrainingRows, body: Any, record: dict[str, Any]) -> Any:
         networks.append(body)
-        return original(task, parts, body)
+        return original(task, parts, body, record)
 
     blend.blend = keep
     try:

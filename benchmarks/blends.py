@@ -23,7 +23,7 @@ import yaml
 from blend_parts import best_reference, keeping_network, network_outputs
 from photo_crops import COLOUR, TEXTURES, write_crops
 from table_data import MIRROR, TABLES
-from texts import SETS as TEXTS
+from text_sets import SETS as TEXTS
 
 from tiltyard import files
 from tiltyard.arrays import Array

@@ -31,7 +31,7 @@ and seconds of a table are means over the seeds, which draw rows and split. A ta
 # Why trees may be better, by the beginning of a table's name. What was not examined is not said.
 REASONS = {
     "boxes": "the target is a sum of steps along the columns, which trees fit exactly",
-    "cardinality": "columns of 200 to 2,000 names: CatBoost learns from the mean target of a name, here each is a flag",
+    "cardinality": "columns of 200 to 2,000 names: CatBoost learns from their mean targets, the network from flags",
     "categories": "pairs of names have effects; CatBoost learns from the mean target of pairs of columns",
     "wide": "few rows and many columns: the scales of the inputs are learned from these rows",
     "wine_quality": "240 rows are in the file twice, which trees can know by heart; whether it is this was not tested",

@@ -3,16 +3,13 @@
 TILTYARD_MIRROR=... python benchmarks/texts.py
 
 Writes benchmarks/TEXTS.md. TF-IDF is scikit-learn's, with a logistic regression (C=10), fitted to training and
-validation rows: of words and pairs of words, and of these with 2 to 5 characters of a word. The generated texts have 9
-words; one of them begins with a stem of the label, has one of six endings and, in a third of the texts, a letter too
-few; 5 % of the labels are wrong.
+validation rows: of words and pairs of words, and of these with 2 to 5 characters of a word. Draft and reference choose
+by validation rows, then fit n-grams to these rows, too. The generated texts are those of `text_sets.py`.
 """
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +19,7 @@ import pandas as pd
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline, make_union
+from text_sets import SETS
 
 from tiltyard.config.draft.draft import DraftRequest
 
@@ -72,46 +70,6 @@ def _score(vectors: TfidfVectorizer, frame: pd.DataFrame, sealed: np.ndarray) ->
     known, new = frame[~sealed], frame[sealed]
     return float(model.fit(known["text"], known["label"].astype(str)).score(new["text"], new["label"].astype(str)))
 
-
-def _spam() -> pd.DataFrame:
-    return pd.read_csv(_mirror("sms_spam.tsv"), sep="\t", quoting=3).set_axis(["label", "text"], axis=1)
-
-
-def _reviews() -> pd.DataFrame:
-    table = pd.read_parquet(_mirror("imdb_reviews.parquet"))
-    return table.sample(2000, random_state=0)[["label", "text"]]
-
-
-def _generated() -> pd.DataFrame:
-    generator = np.random.default_rng(0)
-    letters = list("abcdefghiklmnoprstuvw")
-    words = ["".join(generator.choice(letters, generator.integers(2, 8))) for _ in range(3000)]
-    rarity = 1 / np.arange(1, len(words) + 1)
-    stems = [["".join(generator.choice(letters, 6)) for _ in range(20)] for _ in range(8)]
-    labels = generator.integers(0, len(stems), 10_000)
-    texts = []
-    for label in labels:
-        sentence = generator.choice(words, 9, p=rarity / rarity.sum()).tolist()
-        word = str(generator.choice(stems[label])) + str(generator.choice(["ing", "er", "ers", "s", "ings", ""]))
-        place = int(generator.integers(0, len(word)))
-        sentence[int(generator.integers(0, 9))] = (
-            word[:place] + word[place + 1 :] if generator.random() < 1 / 3 else word
-        )
-        texts.append(" ".join(sentence))
-    wrong = generator.random(len(labels)) < 0.05
-    noisy = np.where(wrong, generator.integers(0, len(stems), len(labels)), labels)
-    return pd.DataFrame({"label": [f"topic {label}" for label in noisy], "text": texts})
-
-
-def _mirror(name: str) -> Path:
-    return Path(os.environ["TILTYARD_MIRROR"], name)
-
-
-SETS: dict[str, Callable[[], pd.DataFrame]] = {
-    "SMS, spam or not": _spam,
-    "generated, 8 topics": _generated,
-    "film reviews, good or bad": _reviews,
-}
 
 if __name__ == "__main__":
     main()

@@ -9,6 +9,7 @@ import numpy as np
 
 from tiltyard.arrays import Array, Rows
 from tiltyard.modeling.columns.base import Column
+from tiltyard.modeling.columns.category import Category
 from tiltyard.modeling.columns.image import Image
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.columns.series import Series
@@ -83,6 +84,24 @@ def _values() -> Case:
     return _case(columns, rows, 1e4 * rows["x0"] * rows["x1"] + 5e4, Regression(), "table")
 
 
+def _names() -> Case:
+    """Return 60 names with a mean of their own, kinds, and a number."""
+    generator = np.random.default_rng(0)
+    place, kind = generator.integers(0, 60, ROWS), generator.integers(0, 3, ROWS)
+    rows = {
+        "name": np.array([f"n{number}" for number in place]),
+        "kind": np.array([f"k{number}" for number in kind]),
+        "x": generator.normal(size=ROWS),
+    }
+    columns: dict[str, Column] = {
+        "name": Category(unseen="bucket", top=100),
+        "kind": Category(values=["k0", "k1", "k2"]),
+        "x": Number(),
+    }
+    truth = 3 * generator.normal(size=60)[place] + kind + rows["x"] + 0.3 * generator.normal(size=ROWS)
+    return _case(columns, rows, truth, Regression(), "table")
+
+
 def _walk() -> Case:
     walk = np.cumsum(np.random.default_rng(0).normal(size=ROWS + 20))
     windows, ahead = (np.lib.stride_tricks.sliding_window_view(walk, size)[:ROWS] for size in (12, 14))
@@ -136,6 +155,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "constant labels": _constant_labels,
     "texts with label sets": _texts_with_sets,
     "values": _values,
+    "names": _names,
     "walk": _walk,
     "images": _images,
     "n-grams": lambda: _texts("ngrams"),

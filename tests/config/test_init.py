@@ -329,13 +329,13 @@ def test_binned_target_is_a_leak(workspace: Workspace) -> None:
 
 
 def test_postal_codes_are_categories(workspace: Workspace) -> None:
-    """Postal codes are categories, and the most frequent are learned."""
+    """Postal codes are categories, and all of them are learned in a small table."""
     dice = np.random.default_rng(0)
     frame = pd.DataFrame({"ZipCode": dice.integers(98_001, 98_061, 900), "price": dice.normal(10, 1, 900)})
     frame.to_csv(workspace.root / "homes.csv", index=False)
     draft.draft_task(workspace, "homes", DraftRequest("homes.csv", "price"))
     column = yaml.safe_load(workspace.task_file("homes").read_text(encoding="utf-8"))["columns"]["ZipCode"]
-    assert column == {"type": "category", "unseen": "bucket", "top": 50}
+    assert column == {"type": "category", "unseen": "bucket", "top": 60}
 
 
 def test_split_by_time_or_by_group(workspace: Workspace, table: Path) -> None:

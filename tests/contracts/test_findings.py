@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from customer_table import customers, write_task
 from PIL import Image as Pillow
-from workspaces import edit_task, fetch_raw, new_workspace
+from workspaces import ROOT, edit_task, fetch_raw, new_workspace
 
 from tiltyard import plugins
 from tiltyard.config import loader
@@ -283,3 +283,97 @@ def test_row_order_does_not_matter_with_split_by(workspace: Workspace) -> None:
     checked = check(workspace, loader.load(workspace, "shop"))
     assert [found for found in checked.findings if found.code == "time"] == []
     prepare.prepare(workspace, loader.load(workspace, "shop"))
+
+
+def test_skewed_numbers_are_not_outliers(workspace: Workspace) -> None:
+    """A lognormal column has values far from its quartiles; only one that is far by its logarithm, too, is reported."""
+    skewed = np.random.default_rng(0).lognormal(3, 1.2, 900).round(2)
+    columns = {"columns": {"spent": {"type": "number"}, "height": {"type": "number"}}}
+    assert findings_of(workspace, "outliers", {"spent": skewed}, columns) == []
+    skewed[7] = 9e6
+    ((_, column, text),) = findings_of(workspace, "outliers", {"spent": skewed}, columns)
+    assert (column, text.partition(";")[0]) == ("spent", "9e+06 in row 7")
+
+
+def test_many_nearly_constant_columns_are_one_finding(workspace: Workspace) -> None:
+    """Flags of rare values would fill a page."""
+    flags = {f"flag_{place}": np.arange(900) < place + 1 for place in range(5)}
+    settings = {"columns": {name: {"type": "boolean"} for name in flags} | {"height": {"type": "number"}}}
+    ((severity, column, text),) = findings_of(workspace, "constant", flags, settings)
+    assert (severity, column) == ("note", "")
+    assert text == "5 columns have one value in 96% of the rows or more: flag_0, flag_1, flag_2, flag_3, flag_4"
+
+
+def test_few_doubted_labels_are_normal(workspace: Workspace) -> None:
+    """Four of 900 are less than half a percent: where classes overlap, there are as many."""
+    frame = customers()
+    columns, task = _flipped_labels(frame)
+    sure = (frame["height"] - 170) / 10 + (frame["weight"] - 70) / 8
+    truth = np.where(sure > 0, "yes", "no")
+    few = np.flatnonzero(columns["again"] != truth)[:4]
+    columns["again"] = truth.copy()
+    columns["again"][few] = np.where(truth[few] == "yes", "no", "yes")
+    assert findings_of(workspace, "label_noise", columns, task) == []
+
+
+def test_dates_that_rows_do_not_follow_are_a_note(workspace: Workspace) -> None:
+    """They may be a fact about a customer; if rows are in their order, it is a warning."""
+    shuffled = customers()["since"].sample(frac=1, random_state=0).to_numpy()
+    task = {"split.kind": "random"}
+    assert [found[0] for found in findings_of(workspace, "future_leak", {"since": shuffled}, task)] == ["note"]
+    assert [found[0] for found in findings_of(workspace, "future_leak", {}, task)] == ["warning"]
+
+
+def test_trend_of_a_chronological_split_is_a_note(workspace: Workspace) -> None:
+    """The latest rows differ where values grow; at random they should not."""
+    weight = customers()["weight"] + np.arange(900) / 30
+    found = findings_of(workspace, "skew", {"weight": weight}, {})
+    assert ("note", "weight") in [one[:2] for one in found]
+
+
+def test_names_that_tell_the_target_are_not_too_many(workspace: Workspace) -> None:
+    """Names with two rows each are reported only if the target does not differ between them."""
+    generator = np.random.default_rng(5)
+    place = generator.integers(0, 300, 900)
+    truth = np.where(generator.normal(size=300)[place] + 0.3 * generator.normal(size=900) > 0, "yes", "no")
+    shop = {"shop": place.astype(str)}
+    assert findings_of(workspace, "cardinality", {**shop, "again": truth}, {}) == []
+    ((_, column, _),) = findings_of(workspace, "cardinality", shop, {})
+    assert column == "shop"
+
+
+def test_exact_copies_of_texts_are_reported_once(workspace: Workspace) -> None:
+    """By `duplicates`; texts that differ in digits or punctuation only are another finding."""
+    words = np.random.default_rng(0).choice(["win", "money", "now", "lunch", "home", "see", "you", "soon"], (300, 8))
+    texts = [" ".join(row) for row in words]
+    frame = pd.DataFrame({"text": texts + texts[:9], "again": ["yes", "no"] * 154 + ["yes"]})
+    changes = {"columns": {"text": {"type": "text"}}, "model": {"family": "bow"}, "split.kind": "random"}
+    assert "texts" not in {found.code for found in check(workspace, write_task(workspace, frame, changes)).findings}
+
+
+def test_a_small_class_is_reported_once(workspace: Workspace) -> None:
+    """Its ratio to the largest of several classes says nothing new."""
+    labels = np.array(["yes", "no", "rare"])[np.r_[np.zeros(450, int), np.ones(440, int), np.full(10, 2)]]
+    task = {"target.classes": ["yes", "no", "rare"]}
+    found = findings_of(workspace, "imbalance", {"again": labels}, task)
+    assert len(found) == 1
+    assert "1 of 3 classes are small: rare with 10 rows" in found[0][2]
+
+
+def test_texts_about_digits_are_not_copies(workspace: Workspace) -> None:
+    """Of dates or times every text equals another one except for digits."""
+    frame = pd.DataFrame({"text": [f"at {place} o'clock" for place in range(300)], "again": ["yes", "no"] * 150})
+    changes = {"columns": {"text": {"type": "text"}}, "model": {"family": "bow"}, "split.kind": "random"}
+    assert "texts" not in {found.code for found in check(workspace, write_task(workspace, frame, changes)).findings}
+
+
+def test_prose_is_checked_by_line(workspace: Workspace) -> None:
+    """A text to continue is no table, though some lines have commas; so is a file of new text."""
+    content = (ROOT / "tasks" / "text_generation.yaml").read_text(encoding="utf-8")
+    task = loader.parse(content, "text_generation", "tasks/text_generation.yaml")
+    workspace.raw(task.name).mkdir(parents=True, exist_ok=True)
+    text = "Now, my lord,\nwhat say you?\nNothing; nothing, I.\n" * 100
+    for path in (workspace.raw(task.name) / "prose.txt", workspace.root / "new.txt"):
+        path.write_text(text, encoding="utf-8")
+    assert check(workspace, task).rows == 301
+    assert check(workspace, task, workspace.root / "new.txt").rows == 301

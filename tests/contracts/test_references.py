@@ -79,6 +79,42 @@ def test_only_as_many_rows_as_allowed_are_fitted(monkeypatch: pytest.MonkeyPatch
     assert np.array_equal(alone.scores(features), linear.scores(features))
 
 
+@pytest.mark.parametrize(("name", "again"), [("n-grams", True), ("images", True), ("labels", False)])
+def test_references_of_texts_and_images_are_fitted_again(name: str, again: bool) -> None:
+    """To training and validation rows, which the name says; those of tables stay as they are."""
+    subject, (features, truth) = _split(name)
+    train, validation = (features[:-30], truth[:-30]), (features[-30:], truth[-30:])
+    fitted = next(r for r in base.candidates(subject, train) if not isinstance(r.model, Linear))
+    refitted = base.refitted(fitted, train, validation)
+    assert (refitted is not fitted) == again
+    if again:
+        assert refitted.name == f"{fitted.model.title} fitted to {len(truth)} training and validation rows"
+        whole = next(r for r in base.candidates(subject, (features, truth)) if type(r.model) is type(fitted.model))
+        assert np.allclose(refitted.scores(features), whole.scores(features))
+
+
+def test_rows_of_a_second_fit_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All validation rows and the last training rows, as many as the bounds allow."""
+    subject, (features, truth) = _split("n-grams")
+    train, validation = (features[:-30], truth[:-30]), (features[-30:], truth[-30:])
+    (fitted,) = base.candidates(subject, train)
+    monkeypatch.setattr(type(fitted.model), "max_rows", 100)
+    refitted = base.refitted(fitted, train, validation)
+    assert refitted.extent == f"100 of {len(truth)} training and validation rows"
+    (last,) = base.candidates(subject, (features[-100:], truth[-100:]))
+    assert np.array_equal(refitted.scores(features), last.scores(features))
+    monkeypatch.setattr(type(fitted.model), "max_rows", 20)
+    (last,) = base.candidates(subject, (features[-20:], truth[-20:]))
+    assert np.array_equal(base.refitted(fitted, train, validation).scores(features), last.scores(features))
+
+
+def test_a_reference_is_left_out_by_name() -> None:
+    """The network's settings may say that one does not suit the data."""
+    subject, part = _split("images")
+    titles = [{r.model.title for r in base.candidates(subject, part, without)} for without in ((), ("image_grids",))]
+    assert titles[0] - titles[1] == {"colours and edges by place with a linear model"}
+
+
 def test_too_many_features_are_not_fitted() -> None:
     """A reference does not apply to more features than its bound."""
     subject, _ = _split("labels")

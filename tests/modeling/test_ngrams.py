@@ -5,14 +5,24 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reference_subjects import case
 
 from tiltyard.arrays import Array, Fitted
 from tiltyard.explain.math.masking import WordMask
 from tiltyard.modeling.columns import _vocabulary
 from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN
 from tiltyard.modeling.columns.text import Text
+from tiltyard.modeling.references.text_ngrams import (
+    CHARACTERS,
+    HELD_OUT,
+    MIN_ROWS,
+    SCALES,
+    STRENGTHS,
+    TextNgrams,
+)
 
 TEXTS = ["win money now", "see you at lunch", "win a prize now", "lunch at home", "winning money at home"]
 
@@ -90,3 +100,51 @@ def test_masked_words_are_read_again() -> None:
     mask = WordMask(["win", "money", "now"], np.zeros(1), column, fitted)
     kept = mask.keep(np.array([[True, False, True], [False, False, False]]))
     assert np.array_equal(kept, column.encode(column.parse(["win now", "@"], "text"), fitted))
+
+
+def test_settings_are_chosen_by_rows_that_are_held_out() -> None:
+    """The least loss of the penalties and scales that are tried, then of the weights of characters."""
+    subject, features, truth = case("n-grams")
+    reference = TextNgrams(subject)
+    derived = reference.derived(features)
+    strength, characters, scale = reference._settings(derived, truth)
+    held_out = np.arange(len(truth)) % HELD_OUT == 0
+
+    def loss(strength: float, characters: float, scale: float) -> float:
+        weights, bias = reference._fitted(derived[~held_out], truth[~held_out], strength, characters)
+        return subject.loss(truth[held_out], scale * (derived[held_out] @ weights + bias))
+
+    chosen = loss(strength, characters, scale)
+    assert chosen <= min(loss(one, 1.0, other) for one in STRENGTHS for other in SCALES)
+    assert chosen <= min(loss(strength, one, other) for one in CHARACTERS for other in SCALES)
+
+
+def test_settings_are_fixed_for_few_rows() -> None:
+    """A fifth of them is too few to choose."""
+    subject, features, truth = case("n-grams")
+    reference, rows = TextNgrams(subject), MIN_ROWS - 1
+    fixed = (STRENGTHS[0], CHARACTERS[0], 1.0)
+    assert reference._settings(reference.derived(features[:rows]), truth[:rows]) == fixed
+
+
+def test_scores_are_scaled_and_labels_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scale changes probabilities, and not which label has the largest."""
+    subject, features, truth = case("n-grams")
+    scores = []
+    for scale in (1.0, 3.0):
+        reference = TextNgrams(subject)
+        monkeypatch.setattr(reference, "_settings", lambda *_, scale=scale: (10.0, 0.3, scale))
+        reference.fit(features, truth)
+        scores.append(reference.scores(features))
+    assert np.allclose(scores[1], 3 * scores[0])
+
+
+def test_weight_of_characters_is_in_the_learned_weights() -> None:
+    """Characters without weight have no influence, though the graph reads them as before."""
+    subject, features, truth = case("n-grams")
+    reference = TextNgrams(subject)
+    weights, _ = reference._fitted(reference.derived(features), truth, 10.0, 0.0)
+    characters = reference.idf[:, 1] > 0
+    assert characters.any()
+    assert not weights[characters].any()
+    assert weights[reference.idf[:, 0] > 0].any()

@@ -20,9 +20,12 @@ from tiltyard.evaluation.evaluate import evaluate
 from tiltyard.explain.explain import ExplainRequest, explain
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.preparation import prepare
+from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.report.report import task_page
 from tiltyard.serving.packaging.model_card import card
 from tiltyard.training import blend
+from tiltyard.training.fit import RunPaths
+from tiltyard.training.reference import Trained
 from tiltyard.workspace import Workspace
 
 TRUTH = np.random.default_rng(0).normal(size=(200, 1))
@@ -140,7 +143,7 @@ def _compare(root: str, name: str, precision: str) -> dict[str, Any]:
     scores = [fitted.scores(new) for fitted in base.candidates(subject, rows.train)]
     weights = np.arange(1, len(scores) + 2) / np.arange(1, len(scores) + 2).sum()
     blend.learn_weights = lambda *_: weights.tolist()
-    joined, _ = blend.blend(task, rows, body)
+    joined = blend.blend(task, rows, body, {}).body
     if subject.classes:
         scores = [base.softmax(part)[:, 1:] if task.output == "sigmoid" else base.softmax(part) for part in scores]
     elif subject.several:
@@ -254,7 +257,6 @@ def test_threshold_is_that_of_the_blend(workspace: Workspace) -> None:
     """If a label is rare, the decision threshold is chosen on the outputs of the exported model."""
     from tiltyard.modeling.inference import decision_threshold
     from tiltyard.modeling.problems.classification import probabilities
-    from tiltyard.preparation.training_rows import TrainingRows
 
     generator = np.random.default_rng(0)
     values = generator.normal(size=(600, 2))
@@ -283,6 +285,44 @@ def test_threshold_is_that_of_the_blend(workspace: Workspace) -> None:
     features, truth = TrainingRows.load(space.out("rare", "prepare")).validation
     expected = decision_threshold.choose(truth, probabilities(predictor.run(features[:])), 1)
     assert predictor.encoder.problem.threshold == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_references_of_texts_are_fitted_again_at_the_end(workspace: Workspace) -> None:
+    """The served model knows validation rows, too; weights, losses and a threshold are those before."""
+    _prepared(workspace, "moods")
+    found = run_in_process(_train_texts, str(workspace.root))
+    assert found["before"]["parts"][1]["model"].endswith("fitted to 120 training rows")
+    assert found["after"]["parts"][1]["model"].endswith("fitted to 160 training and validation rows")
+    assert [part["weight"] for part in found["after"]["parts"]] == [0.5, 0.5]
+    assert found["before"]["loss"] == found["after"]["loss"]
+    assert found["difference"] > 1e-3
+    assert found["parity"] < 1e-4
+
+
+def _train_texts(root: str) -> dict[str, Any]:
+    """Train as the command does; return what the record says before and after the second fit, and the difference."""
+    from tiltyard.training import network, train
+
+    space, trained = Workspace(Path(root)), list[Trained]()
+    task, original = loader.load(space, "moods"), train.fit_all
+    blend.learn_weights = lambda *_: [0.5, 0.5]
+
+    def fit_all(task: Task, parts: TrainingRows, paths: RunPaths) -> Trained:
+        trained.append(original(task, parts, paths))
+        return trained[0]
+
+    train.fit_all = fit_all
+    record = train.train(space, task)
+    predictor = Predictor.load(space.out("moods", "train"))
+    rows = train.opened(space, task).validation[0][:]
+    difference = predictor.run(rows) - network.outputs(trained[0].body, rows)
+    return {
+        "before": trained[0].record["blend"],
+        "after": record["blend"],
+        "difference": float(np.abs(difference).max()),
+        "parity": record["parity"],
+    }
 
 
 @pytest.mark.slow

@@ -54,8 +54,9 @@ def train_and_score(workspace: Workspace, task: Task, paths: RunPaths, rows: int
         keras.utils.clear_session()  # models of earlier trials would slow this one down
         all_rows = opened(workspace, _without_extras(task))
         data = _sample(all_rows, rows)
-        network_body, record = fit_all(_without_extras(task), data, paths)
-        value = _validation_score(task, data, network_body, task.evaluator.context(all_rows.train[1]))
+        trained = fit_all(_without_extras(task), data, paths)
+        record, body = trained.record, trained.body
+        value = _validation_score(task, data, body, task.evaluator.context(all_rows.train[1]))
     except TiltyardError as error:
         return TrialResult(trouble=error.message, seconds=_seconds_since(started))
     if value is None:

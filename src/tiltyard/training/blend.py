@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from tiltyard.modeling.references import base
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.training import ensemble
 from tiltyard.training.objective import Objective
-from tiltyard.training.reference import MAX_VALIDATION, build_reference
+from tiltyard.training.reference import MAX_VALIDATION, Trained, build_reference
 
 if TYPE_CHECKING:
     import keras
@@ -27,29 +28,63 @@ SMALLEST = 0.05  # a part of less weight costs time and improves little: it is l
 LossOfRows = Callable[[Array], Array]  # the loss of each row, of outputs
 
 
-def blend(task: Task, parts: TrainingRows, body: keras.Model) -> tuple[keras.Model, dict[str, Any]]:
+@dataclass(frozen=True)
+class Blend:
+    """A trained network and the references fitted to its rows, with their weights and losses on validation rows."""
+
+    task: Task
+    parts: TrainingRows
+    models: list[keras.Model]  # the network, then the references
+    fitted: list[base.FittedReference]
+    weights: list[float]
+    losses: list[float]  # of each part, and of the mean
+
+    def trained(self, record: dict[str, Any]) -> Trained:
+        """Return one model; `record` is that of the network, to which this adds."""
+        rows = min(MAX_VALIDATION, len(self.parts.validation[1]))
+        names = [NETWORK, *(reference.name for reference in self.fitted)]
+        listed = [
+            {"model": name, "weight": weight, "loss": loss}
+            for name, weight, loss in zip(names, self.weights, self.losses, strict=False)
+        ]
+        blended = {
+            "validation_rows": rows,
+            "loss": self.losses[-1],
+            "parts": listed,
+            "summary": _sentence(listed, rows),
+        }
+        body = combine(self.models, self.weights)
+        return Trained(body, {**record, "parameters": body.count_params(), "blend": blended})
+
+    def refitted(self) -> Blend:
+        """Return the same with references fitted again, to training and validation rows, if their kind is."""
+        fitted, models = [*self.fitted], [*self.models]
+        for place, (reference, weight) in enumerate(zip(self.fitted, self.weights[1:], strict=True)):
+            if weight and reference.model.refits:
+                fitted[place] = base.refitted(reference, self.parts.train, self.parts.validation)
+                models[place + 1] = build_reference(fitted[place], self.parts, self.task.output)
+        return replace(self, fitted=fitted, models=models)
+
+
+def blend(task: Task, parts: TrainingRows, body: keras.Model, record: dict[str, Any]) -> Trained:
     """Return the weighted mean of a trained network and of the references fitted to its rows, and the record of it.
 
     Equal rows give equal weights, so that a training that was killed ends with the same model.
     """
     from tiltyard.training import network
 
-    models = {NETWORK: body}
-    for fitted in base.candidates(task.reference_subject(parts.encoder), parts.train):
-        models[fitted.name] = build_reference(fitted, parts, task.output)
+    subject = task.reference_subject(parts.encoder)
+    fitted = [*base.candidates(subject, parts.train, task.model.unsuited_references)]
+    models = [body, *(build_reference(reference, parts, task.output) for reference in fitted)]
     features, truth = parts.validation[0][:MAX_VALIDATION], parts.validation[1][:MAX_VALIDATION]
-    outputs = np.stack([network.outputs(model, features) for model in models.values()])
+    outputs = np.stack([network.outputs(model, features) for model in models])
     losses = loss_of_rows(Objective.of(task, parts.encoder), truth)
     overlap = parts.train[0].shape[1] if task.modality == "series" else 1
     weights = learn_weights(outputs, losses, len(truth) / overlap)
     mean = np.tensordot(weights, outputs, 1)
     figures = [float(f"{losses(part).mean():.6g}") for part in (*outputs, mean)]
-    listed = [
-        {"model": name, "weight": weight, "loss": loss}
-        for name, weight, loss in zip(models, weights, figures, strict=False)
-    ]
-    record = {"validation_rows": len(truth), "loss": figures[-1], "parts": listed, "summary": _sentence(listed, truth)}
-    return combine([*models.values()], weights), record
+    blended = Blend(task, parts, models, fitted, weights, figures)
+    return replace(blended.trained(record), refit=lambda: blended.refitted().trained(record))
 
 
 def loss_of_rows(objective: Objective, truth: Array) -> LossOfRows:
@@ -100,9 +135,9 @@ def combine(models: list[keras.Model], weights: list[float]) -> keras.Model:
     return ensemble.join([models[place] for place in kept], [weights[place] for place in kept], names)
 
 
-def _sentence(listed: list[dict[str, Any]], truth: Array) -> str:
+def _sentence(listed: list[dict[str, Any]], rows: int) -> str:
     """Return in words what the model is made of."""
     if len(listed) == 1:
         return f"the {NETWORK} alone, since no reference takes such features"
     made = ", ".join(f"{part['weight']:.2f} {part['model']}" for part in listed if part["weight"])
-    return f"{made}; weights by the loss on {len(truth):,} validation rows"
+    return f"{made}; weights by the loss on {rows:,} validation rows"

@@ -34,7 +34,7 @@ def cross_validate(task: Task, parts: TrainingRows, paths: RunPaths) -> list[Hel
             digest=f"{parts.digest} fold {number} of {task.train.folds}",
         )
         fitted = fit(_without_statistics(task), fold_rows, paths.inside(f"fold-{number}"))
-        body = blend.blend(task, fold_rows, fitted.body)[0] if task.model.blend_references else fitted.body
+        body = blend.blend(task, fold_rows, fitted.body, {}).body if task.model.blend_references else fitted.body
         outputs = network.outputs(network.build_inference(task.model, body, parts.encoder), features[held_out])
         results.append(HeldOut(truth[held_out], outputs, truth[train]))
     return results

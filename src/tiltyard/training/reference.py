@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,8 +25,18 @@ MAX_VALIDATION = 5_000  # rows by which the best is chosen
 TOLERANCE = 1e-3  # of scores, relative to the largest: float32 beside float64
 
 
-def fit_reference(task: Task, parts: TrainingRows) -> tuple[keras.Model, dict[str, Any]]:
-    """Return the model and the record of its training, which counts as one epoch."""
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, and the record of its training."""
+
+    body: keras.Model
+    record: dict[str, Any]
+    # Fits references again, to validation rows as well: after these rows have chosen all that they choose.
+    refit: Callable[[], Trained] | None = None
+
+
+def fit_reference(task: Task, parts: TrainingRows) -> Trained:
+    """Return the best reference and the record of its training, which counts as one epoch."""
     later, truth = parts.validation[0][:MAX_VALIDATION], parts.validation[1][:MAX_VALIDATION]
     subject = task.reference_subject(parts.encoder)
     fitted = base.best(subject, parts.train, lambda reference: subject.loss(truth, reference.scores(later)))
@@ -44,7 +56,13 @@ def fit_reference(task: Task, parts: TrainingRows) -> tuple[keras.Model, dict[st
         "history": {"loss": [losses.train], "val_loss": [losses.validation]},
         "reference": fitted.name,
     }
-    return body, {**record, "diagnosis": diagnose(losses, record, [])}
+    record |= {"diagnosis": diagnose(losses, record, [])}
+
+    def refit() -> Trained:
+        again = base.refitted(fitted, parts.train, parts.validation)
+        return Trained(build_reference(again, parts, task.output), {**record, "reference": again.name})
+
+    return Trained(body, record, refit if fitted.model.refits else None)
 
 
 def build_reference(fitted: base.FittedReference, parts: TrainingRows, output: str) -> keras.Model:

@@ -26,7 +26,7 @@ from tiltyard.training.cross_validation import cross_validate
 from tiltyard.training.diagnosis import diagnose
 from tiltyard.training.fit import FitResult, RunPaths, fit
 from tiltyard.training.objective import Objective, encode_targets
-from tiltyard.training.reference import fit_reference
+from tiltyard.training.reference import Trained, fit_reference
 from tiltyard.training.restarts import fit_with_restarts
 from tiltyard.training.solved import fit_solved
 from tiltyard.workspace import Workspace
@@ -51,11 +51,13 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     state = workspace.state(task.name, "train")
     paths = RunPaths(state, workspace.logs(task.name), task.name)
     folds = cross_validate(task, parts, paths) if task.train.folds else []
-    body, record = fit_all(task, parts, paths)
-    ends = _ends(task.target.interval, parts, body) if task.target.interval else None
-    model = network.build_inference(task.model, body, parts.encoder, ends)
+    trained = fit_all(task, parts, paths)
+    ends = _ends(task.target.interval, parts, trained.body) if task.target.interval else None
+    encoder = _with_threshold(task, parts, trained.body)
+    trained = trained.refit() if trained.refit else trained
+    model, record = network.build_inference(task.model, trained.body, parts.encoder, ends), {**trained.record}
     with files.atomic_folder(workspace.out(task.name, "train")) as folder:
-        _with_threshold(task, parts, model).save(folder / "encoder.json")
+        encoder.save(folder / "encoder.json")
         if folds:
             held_out.save(folder / "folds.npz", folds)
         record |= {
@@ -76,13 +78,13 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     return record
 
 
-def _with_threshold(task: Task, parts: TrainingRows, model: keras.Model) -> Encoder:
+def _with_threshold(task: Task, parts: TrainingRows, body: keras.Model) -> Encoder:
     """Return the encoder with a decision threshold, if one of two labels is rare; it is chosen on validation rows."""
     from tiltyard.training import network
 
     if (rare := decision_threshold.rare_label(parts.train[1], len(task.classes))) is None:
         return parts.encoder
-    features, truth = parts.validation
+    (features, truth), model = parts.validation, network.build_inference(task.model, body, parts.encoder)
     threshold = decision_threshold.choose(truth, probabilities(network.outputs(model, features)), rare)
     return parts.encoder if threshold is None else parts.encoder.with_threshold(threshold)
 
@@ -122,17 +124,14 @@ def _set_up(task: Task) -> None:
     keras.mixed_precision.set_global_policy("mixed_float16" if task.train.mixed_precision else "float32")
 
 
-def fit_all(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[keras.Model, dict[str, Any]]:
-    """Fit a reference, a network, or both; return the model with the record of the training."""
+def fit_all(task: Task, parts: TrainingRows, paths: RunPaths) -> Trained:
+    """Fit a reference, a network, or both."""
     if isinstance(task.model, SolvedModel):
-        return fit_solved(task, task.model, parts)
+        return Trained(*fit_solved(task, task.model, parts))
     if not task.model.trained_by_epochs:
         return fit_reference(task, parts)
     body, record = _fit_networks(task, parts, paths)
-    if not task.model.blend_references:
-        return body, record
-    body, blended = blend.blend(task, parts, body)
-    return body, {**record, "parameters": body.count_params(), "blend": blended}
+    return blend.blend(task, parts, body, record) if task.model.blend_references else Trained(body, record)
 
 
 def _fit_networks(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[keras.Model, dict[str, Any]]:

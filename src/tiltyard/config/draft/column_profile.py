@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 MAX_INT64 = str(2**63 - 1)
 MAX_LISTED_NAMES = 20  # categories that a task file lists; of more, the most frequent are learned
-MAX_LEARNED_NAMES = 50
+MAX_LEARNED_NAMES = 50  # of a large table, or until the target is known
+TOO_MANY = ": too many to learn from"  # ends the reason to leave out a column
 MIN_FLOAT = 5e-324  # the smallest positive float
 KEYS = re.compile(r"(?i:^(id|index|key|unnamed.*|uuid|guid)$|[_ -](id|key|nr|no)$)|(?:ID|Id|Key|Number|Index)$")
 CODES = re.compile(r"(?i)zip|postal|postcode|plz")  # numbers that are codes
@@ -248,7 +249,7 @@ def _reason(profile: ColumnProfile, values: ColumnValues) -> str:
         f"an id: {profile.unique:,} different values in {profile.rows:,} rows": _is_key(profile, values),
         f"numbers in several units ({units}): convert them to one": bool(symbols),
         "dates in several formats: convert them to one": profile.kind == "category" and _is_mixed(values.distinct),
-        f"{profile.unique:,} categories in {profile.rows:,} rows: too many to learn from": _is_scattered(profile),
+        f"{profile.unique:,} categories in {profile.rows:,} rows{TOO_MANY}": _is_scattered(profile),
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tiltyard import files
 from tiltyard.config import loader, task_list
-from tiltyard.config.draft import images, table_network, targets, texts, time_series, yaml_text
+from tiltyard.config.draft import images, many_names, table_network, targets, texts, time_series, yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.config.draft.leakage import leakage_score, leaked_label
 from tiltyard.config.draft.reading import DraftTable, open_draft
@@ -198,6 +198,7 @@ def _rows_content(
         table.notes.append(f"{truth.name}: {missing:,} of {len(table.frame):,} rows have no target and are left out")
     target = targets.section(truth, rows[truth.name], problem, missing / len(table.frame), request.separator)
     sampled = rows if len(rows) <= MAX_SAMPLED else rows.sample(MAX_SAMPLED, random_state=0)
+    traits = [many_names.with_names(profile, sampled, truth.name, problem) for profile in traits]
     traits = [_exclude_leak(sampled, profile, request, problem) for profile in traits]
     features = _features(traits)
     by_name = {feature.name: feature for feature in features}

@@ -88,6 +88,8 @@ class Column(Settings):
     A missing value is parsed as NaN, NaT or an empty text.
     """
 
+    one_hot: ClassVar[bool] = False  # whether its features are flags, of which one is 1
+
     repeats: ClassVar[bool] = False  # whether few distinct values occur often, so that a cache saves time
 
     seconds_a_byte: ClassVar[float] = 5e-7  # of JSON: the time to parse many small values

@@ -27,6 +27,7 @@ USUAL = 50  # learned names, if the task sets no number
 class Category(CellColumn):
     """A column of names or codes."""
 
+    one_hot: ClassVar = True
     repeats: ClassVar = True
 
     type: Literal["category"] = "category"

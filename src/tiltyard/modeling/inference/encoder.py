@@ -151,6 +151,12 @@ class Encoder:
         return {name: slice(end - width, end) for name, width, end in zip(self.columns, widths, ends, strict=True)}
 
     @property
+    def name_places(self) -> list[range]:
+        """The features of each column of names, of which one flag is 1."""
+        spans, columns = self.spans, self.columns.items()
+        return [range(spans[name].start, spans[name].stop) for name, column in columns if column.one_hot]
+
+    @property
     def vocabulary_size(self) -> int:
         """Return the number of ids if features are ids, else 0."""
         return max(column.vocabulary_size(self.fitted[name]) for name, column in self.columns.items())

@@ -38,6 +38,11 @@ class Model(Settings):
         description="Average the outputs of the network with those of the references, weighted by validation rows.",
     )
 
+    @property
+    def unsuited_references(self) -> tuple[str, ...]:
+        """The references that are not averaged with it, since its settings say that they do not suit the data."""
+        return ()
+
     def adapt(self, rows: Array) -> None:
         """Compute what `build` needs to know of standardised training rows; by default nothing."""
 

@@ -28,6 +28,11 @@ class Histograms(DenseLayers):
     )
     units: list[int] = Field([], description="Width of each dense layer after the histograms; none: a linear model.")
 
+    @property
+    def unsuited_references(self) -> tuple[str, ...]:
+        """Counts by place if they do not matter: few validation rows would take them by chance."""
+        return () if self.places else ("image_grids",)
+
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """Build the histograms, scaled within each image, then the dense layers."""
         from keras import layers, ops

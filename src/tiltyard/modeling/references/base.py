@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -108,6 +108,7 @@ class Reference(ABC):
     max_rows: ClassVar[int] = 20_000  # that it is fitted to
     max_cells: ClassVar[int] = 8_000_000  # rows times features, which bounds memory and time
     max_width: ClassVar[int] = 4096  # features
+    refits: ClassVar[bool] = False  # whether the served one is fitted again, to training and validation rows
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
@@ -120,6 +121,10 @@ class Reference(ABC):
     def applies(self, width: int) -> bool:
         """Whether it can be fitted to so many features."""
         return self.subject.modality in self.modalities and width <= self.max_width
+
+    def derived_width(self, width: int) -> int:
+        """Return how many features it fits for so many encoded ones, which bounds its rows."""
+        return width
 
     @abstractmethod
     def fit(self, features: Array, truth: Array) -> None:
@@ -136,12 +141,13 @@ class FittedReference:
 
     model: Reference
     rows: int
-    of: int  # all training rows
+    of: int  # all of these rows
+    kind: str = "training rows"
 
     @property
     def extent(self) -> str:
         """The rows that it was fitted to, in words."""
-        return f"{self.rows:,} training rows" if self.rows == self.of else f"{self.rows:,} of {self.of:,} training rows"
+        return f"{self.rows:,} {self.kind}" if self.rows == self.of else f"{self.rows:,} of {self.of:,} {self.kind}"
 
     @property
     def name(self) -> str:
@@ -160,24 +166,46 @@ class FittedReference:
         return self.model.subject.outputs(self.scores(features))
 
 
-def candidates(subject: Subject, train: Part) -> Iterator[FittedReference]:
+def candidates(subject: Subject, train: Part, without: Collection[str] = ()) -> Iterator[FittedReference]:
     """Fit every reference that applies, each to as many of the last rows as its bounds allow.
 
     The last rows are the latest of a chronological split, and a sample of any other.
     """
-    features, truth = train
     if not 0 < subject.units <= MAX_CLASSES:
         return
-    columns = width(features) + len(subject.encoder.derived)
+    columns = width(train[0]) + len(subject.encoder.derived)
     for name in plugins.names("references"):
         model: Reference = plugins.load("references", name)(subject)
-        if not model.applies(columns):
-            continue
-        rows = max(1, min(len(truth), model.max_rows, model.max_cells // max(1, columns)))
-        with one_thread():
-            known = subject.encoder.widened(features[len(truth) - rows :].astype(np.float32))
-            model.fit(known, truth[len(truth) - rows :])
-        yield FittedReference(model, rows, len(truth))
+        if name not in without and model.applies(columns):
+            rows = _fit(model, train)
+            yield FittedReference(model, rows, len(train[1]))
+
+
+def refitted(fitted: FittedReference, train: Part, validation: Part) -> FittedReference:
+    """Return the reference fitted to training and validation rows, if its kind is; else unchanged."""
+    if not fitted.model.refits:
+        return fitted
+    model = type(fitted.model)(fitted.model.subject)
+    rows = _fit(model, train, validation)
+    return FittedReference(model, rows, len(train[1]) + len(validation[1]), "training and validation rows")
+
+
+def _fit(model: Reference, *parts: Part) -> int:
+    """Fit it to as many of the last rows of the parts as its bounds allow; return how many."""
+    total = sum(len(truth) for _, truth in parts)
+    encoder = model.subject.encoder
+    columns = model.derived_width(width(parts[0][0]) + len(encoder.derived))
+    left = rows = max(1, min(total, model.max_rows, model.max_cells // max(1, columns)))
+    chosen: list[tuple[Array, Array]] = []
+    for features, truth in reversed(parts):
+        if left:
+            start = max(0, len(truth) - left)
+            chosen.insert(0, (features[start : len(truth)].astype(np.float32), truth[start:]))
+            left -= len(truth) - start
+    features, truth = chosen[0] if len(chosen) == 1 else map(np.concatenate, zip(*chosen, strict=True))
+    with one_thread():
+        model.fit(encoder.widened(features), truth)
+    return rows
 
 
 def best(subject: Subject, train: Part, loss: Callable[[FittedReference], float]) -> FittedReference | None:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
+from tiltyard.modeling.references._name_means import NameMeans, named
 from tiltyard.modeling.references.base import ABSENT, Reference
 
 ITERATIONS, MIN_ITERATIONS = 100, 10
@@ -42,17 +43,26 @@ class BoostedTrees(Reference):
     max_cells: ClassVar = 4_000_000
     max_width: ClassVar = 2048
 
+    names: NameMeans
     models: list[Any]  # one for all labels; or one for each step of a forecast, and for each of several labels
 
     def applies(self, width: int) -> bool:
         """Whether it can be fitted: not to very many labels or steps."""
-        return super().applies(width) and self.subject.units <= MAX_UNITS
+        return super().applies(self.derived_width(width)) and self.subject.units <= MAX_UNITS
+
+    def derived_width(self, width: int) -> int:
+        """Return the number of features with means of names instead of their flags."""
+        return width - sum(len(places) - 1 for places in named(self.subject))
 
     def fit(self, features: Array, truth: Array) -> None:
         """Fit it to training rows."""
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-        flat, targets, weights = self.derived(features), self.subject.targets(truth), self.subject.weights(truth)
+        targets, weights = self.subject.targets(truth), self.subject.weights(truth)
+        self.names = NameMeans.of(self.subject, features, targets)
+        flat = (
+            self.names.held_out(features, targets, self.subject.units) if self.names.places else self.derived(features)
+        )
         trees = self.subject.units if self.subject.units != 2 or not self.subject.classes else 1
         settings = {"random_state": 0, "max_iter": max(MIN_ITERATIONS, min(ITERATIONS, MAX_TREES // trees))}
         if self.subject.classes or self.subject.several:
@@ -75,10 +85,10 @@ class BoostedTrees(Reference):
         return _logits(self.models[0], flat, self.subject.classes)
 
     def derived(self, features: Any, ops: Any = np) -> Any:
-        """Return the features of a row side by side, for series with the differences from the last value."""
+        """Return the features of a row side by side: of series with differences, of many names with mean targets."""
         flat = ops.reshape(features, (-1, math.prod(features.shape[1:])))
         if self.subject.modality != "series":
-            return flat
+            return self.names.replaced(flat, ops)
         differences = ops.reshape(features - features[:, -1:], (-1, math.prod(features.shape[1:])))
         return ops.concatenate([flat, differences], axis=1)
 

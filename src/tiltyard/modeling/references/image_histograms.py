@@ -23,6 +23,7 @@ class ImageHistograms(Reference):
     max_rows: ClassVar = 5_000
     max_cells: ClassVar = 50_000_000  # pixels
     max_width: ClassVar = 1_000_000
+    refits: ClassVar = True
     places: ClassVar = False  # whether edges and colours are counted by cell of a grid, too
 
     weights: Array

@@ -13,7 +13,11 @@ from tiltyard.modeling.references.base import Reference, Subject
 from tiltyard.modeling.references.linear import fit_linear
 
 VOCABULARY = 50_000  # n-grams, if the task reads texts in another way
-STRENGTH = 10.0
+STRENGTHS = (10.0, 1.0, 100.0)  # inverse penalties that are tried: many weak n-grams need 1, a few strong ones 100
+CHARACTERS = (1.0, 0.3)  # weights of characters beside words
+SCALES = np.exp(np.arange(-4, 13) / 4).tolist()  # of scores: a penalty makes them small, and probabilities too cautious
+HELD_OUT = 5  # one training row of so many chooses penalty and scale
+MIN_ROWS = 200  # training rows; of fewer, too few would choose
 TINY = 1e-6
 
 
@@ -22,7 +26,8 @@ class TextNgrams(Reference):
 
     title: ClassVar = "TF-IDF of words and characters with a linear model"
     modalities: ClassVar = ("text",)
-    max_cells: ClassVar = 2_000_000  # words, or n-grams
+    max_cells: ClassVar = 10_000_000  # words, or n-grams
+    refits: ClassVar = True
 
     weights: Array  # (ids, units)
     bias: Array
@@ -41,9 +46,38 @@ class TextNgrams(Reference):
         """Fit it to training rows."""
         if not self._reads_ngrams:
             self.refitted = self._ngram_column.fit(self._texts(features))
-        subject = self.subject
-        derived, targets = self.derived(features), subject.targets(truth)
-        self.weights, self.bias = fit_linear(derived, targets, subject.units, subject.weights(truth), STRENGTH)
+        derived = self.derived(features)
+        strength, characters, scale = self._settings(derived, truth)
+        weights, bias = self._fitted(derived, truth, strength, characters)
+        self.weights, self.bias = weights * scale, bias * scale
+
+    def _settings(self, derived: Any, truth: Array) -> tuple[float, float, float]:
+        """Return penalty, weight of characters and scale of scores with the least loss on held-out training rows."""
+        if len(truth) < MIN_ROWS:
+            return STRENGTHS[0], CHARACTERS[0], 1.0
+        strength, *_ = self._best(derived, truth, [(strength, CHARACTERS[0]) for strength in STRENGTHS])
+        return self._best(derived, truth, [(strength, characters) for characters in CHARACTERS])
+
+    def _best(self, derived: Any, truth: Array, tried: list[tuple[float, float]]) -> tuple[float, float, float]:
+        losses = {(*one, scale): loss for one in tried for scale, loss in self._losses(derived, truth, *one)}
+        return min(losses, key=losses.__getitem__)
+
+    def _losses(self, derived: Any, truth: Array, strength: float, characters: float) -> list[tuple[float, float]]:
+        """Return the loss on held-out rows for each scale; numbers are not scaled."""
+        held_out = np.arange(len(truth)) % HELD_OUT == 0
+        weights, bias = self._fitted(derived[~held_out], truth[~held_out], strength, characters)
+        scores = np.asarray(derived[held_out] @ weights + bias)
+        scales = SCALES if self.subject.classes or self.subject.several else (1.0,)
+        return [(scale, self.subject.loss(truth[held_out], scores * scale)) for scale in scales]
+
+    def _fitted(self, derived: Any, truth: Array, strength: float, characters: float) -> tuple[Array, Array]:
+        """Fit with characters that have this weight beside words, by which their weights are multiplied in turn."""
+        from scipy.sparse import diags
+
+        subject, relative = self.subject, np.where(self.idf[:, 1] > 0, characters, 1.0)
+        scaled = derived @ diags(relative)
+        weights, bias = fit_linear(scaled, subject.targets(truth), subject.units, subject.weights(truth), strength)
+        return weights * relative[:, None], bias
 
     def scores(self, features: Array) -> Array:
         """Return a logit for each label, or standardised numbers."""

@@ -136,7 +136,7 @@ def of_file(task: Task, path: Path, reference: CheckedData) -> CheckedData:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         suffixes = "".join(path.suffixes[-2:])
-        name = modality.file if task.modality in ("image", "series") else f"table{suffixes}"
+        name = modality.file if task.modality in ("image", "series", "prose") else f"table{suffixes}"
         (folder / name).symlink_to(path.resolve())
         data = _read_sample(task, modality, folder)
     return replace(data, reference=reference)

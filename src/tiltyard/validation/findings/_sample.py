@@ -34,8 +34,8 @@ class Sample:
 
 
 def draw(task: Task, modality: Modality, folder: Path) -> Sample:
-    """Return a sample of a table, with labels as text; or all facts about images or series, as in validation."""
-    if task.modality in ("image", "series"):
+    """Return a sample of a table, with labels as text; or all facts about images, series or lines, as in validation."""
+    if task.modality in ("image", "series", "prose"):
         frame = modality.facts(task, folder)
         return Sample(frame, len(frame), frame.attrs.get("repairs", []))
     texts = [name for name, column in task.columns.items() if column.parsed_as_text]

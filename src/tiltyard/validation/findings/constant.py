@@ -9,9 +9,10 @@ import numpy as np
 
 from tiltyard.errors import format_value
 from tiltyard.validation.findings._dataset import CheckedData
-from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, removal_advice, share
+from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, join_first, removal_advice, share
 
 MAX_SHARE = 0.96  # of the rows with the same value
+MAX_SINGLE = 3  # nearly constant columns that are reported each
 
 
 class Constant(Finding):
@@ -21,7 +22,8 @@ class Constant(Finding):
     title: ClassVar = "constant and nearly constant columns"
 
     def detect(self, subject: CheckedData) -> Iterator[Found]:
-        """Count the most frequent value."""
+        """Count the most frequent value; many nearly constant columns, such as flags, are one finding."""
+        nearly: dict[str, str] = {}
         for name, column in subject.columns.items():
             present, rows = column.present, len(column.parsed)
             if not len(present) or rows < MIN_ROWS:
@@ -32,5 +34,12 @@ class Constant(Finding):
                 text = f"always {value} in {rows:,} rows; expected at least two values"
                 yield self.found("warning", name, text, removal_advice(subject, name))
             elif count >= MAX_SHARE * rows:
-                text = f"{value} in {share(count, rows)} rows; expected at most {MAX_SHARE:.0%}"
-                yield self.found("note", name, text, f"see whether {name} is worth a column")
+                nearly[name] = f"{value} in {share(count, rows)} rows"
+        if len(nearly) > MAX_SINGLE:
+            names = join_first([*nearly])
+            text = f"{len(nearly):,} columns have one value in {MAX_SHARE:.0%} of the rows or more: {names}"
+            yield self.found("note", "", text, "see whether they are worth a column")
+            return
+        for name, text in nearly.items():
+            expected = f"expected at most {MAX_SHARE:.0%}"
+            yield self.found("note", name, f"{text}; {expected}", f"see whether {name} is worth a column")

@@ -30,8 +30,11 @@ class Imbalance(Finding):
         labels = subject.truth.tolist()
         label_counts = Counter(labels)
         counts = {label: label_counts[label] for label in subject.task.classes}
-        yield from self._small(subject, counts)
+        small = [*self._small(subject, counts)]
+        yield from small
         most_frequent, least_frequent = max(counts, key=lambda c: counts[c]), min(counts, key=lambda c: counts[c])
+        if small and len(counts) > 2:
+            return  # the rarest of several classes is already reported
         if counts[least_frequent] and counts[most_frequent] > MAX_RATIO * counts[least_frequent]:
             ratio = counts[most_frequent] / counts[least_frequent]
             by_accuracy = subject.task.gate.metric == "accuracy"

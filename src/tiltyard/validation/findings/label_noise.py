@@ -19,6 +19,7 @@ MAX_FEATURES = 500
 NEIGHBOURS = 7
 MIN_PROBABILITY = 0.05  # out-of-fold probability of the label, below which it is doubted
 MIN_DOUBTED = 3  # one or two doubted rows are normal
+NOTE_SHARE = 0.005  # of the rows; fewer are normal where classes overlap
 WARNING_SHARE = 0.03  # of the rows
 
 
@@ -38,12 +39,12 @@ class LabelNoise(Finding):
         if features is None or features.shape[1] > MAX_FEATURES or np.bincount(labels).min() < MIN_ROWS:
             return
         doubted = _doubted(features, labels)
-        if len(doubted) >= MIN_DOUBTED:
+        if len(doubted) >= MIN_DOUBTED and len(doubted) > NOTE_SHARE * len(places):
             text = f"{share(len(doubted), len(places))} examined rows seem to have another label: rows "
             text += join_first(subject.row_numbers(places[doubted]))
             hint = "look at these rows; correct those that are wrong"
             severity: Severity = "warning" if len(doubted) > WARNING_SHARE * len(places) else "note"
-            yield self.found(severity, subject.task.target.column, f"{text}; expected fewer than {MIN_DOUBTED}", hint)
+            yield self.found(severity, subject.task.target.column, f"{text}; expected at most {NOTE_SHARE:.1%}", hint)
 
 
 def _features(subject: CheckedData, places: Array) -> Array | None:

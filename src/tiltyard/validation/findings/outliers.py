@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_DISTANCE = 10  # from the quartiles, in interquartile ranges
+MAX_LOG_DISTANCE = 5  # the same of logarithms: numbers that are never negative are often skewed, and not wrong
 MAX_SHARE = 0.02  # of the rows; more frequent values are part of the distribution
 MAX_TARGETS = 0.005  # of the rows with a target far from all others
 MIN_REPEATS = 3  # rows with the same code
@@ -45,7 +46,7 @@ class Outliers(Finding):
                 codes = _codes(column.parsed, far) | _proposed(name, column)
                 if codes:
                     yield self._report_codes(subject, name, codes)
-                elif 0 < len(far) <= MAX_SHARE * len(column.parsed):
+                elif len(far := _beyond_skew(column.parsed, far)) and len(far) <= MAX_SHARE * len(column.parsed):
                     yield self._report_outliers(subject, name, far)
         yield from self._of_target(subject)
 
@@ -113,11 +114,18 @@ def _codes(values: Array, far: Array) -> dict[float, int]:
     return {value: rows for value, rows in pairs if rows >= MIN_REPEATS and CODE.fullmatch(f"{value:.0f}")}
 
 
-def _far(values: Array, *, log: bool) -> Array:
+def _beyond_skew(values: Array, far: Array) -> Array:
+    """Return the places that are also far from all others by their logarithms; all if a value is negative."""
+    if np.nanmin(values) < 0:
+        return far
+    return np.intersect1d(far, _far(values, log=True, most=MAX_LOG_DISTANCE))
+
+
+def _far(values: Array, *, log: bool, most: float = MAX_DISTANCE) -> Array:
     numbers = np.log1p(np.maximum(values, 0)) if log else values
     numbers = numbers / 64  # exact, and prevents an overflow of the margin
     low, high = np.nanquantile(numbers, [0.25, 0.75])
-    margin = MAX_DISTANCE * (high - low)
+    margin = most * (high - low)
     if not margin:
         return np.empty(0, dtype=np.int64)
     return np.flatnonzero((numbers < low - margin) | (numbers > high + margin))

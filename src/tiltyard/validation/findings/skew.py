@@ -40,10 +40,13 @@ class Skew(Finding):
         expected = ", ".join(f"{d.measure} {limits[d.measure]:g}" for d in measured)
         column = subject.task.columns.get(comparison.column)
         is_date = column is not None and column.type == "date"  # newer rows have later dates
+        in_time = new == "the test rows" and subject.task.split.kind == "chronological"  # values may have a trend
         text = f"{new} differ from {old}: {values}; expected at most {expected}"
         hint = (
             "find out what changed; train again if it is permanent"
             if new != "the test rows"
-            else ("see whether the split separates rows that belong together, or the data changed over time")
+            else "see whether it has a trend: test rows are the latest"
+            if in_time
+            else "see whether the split separates rows that belong together"
         )
-        return self.found("note" if is_date else "warning", comparison.column, text, hint)
+        return self.found("note" if is_date or in_time else "warning", comparison.column, text, hint)

@@ -16,6 +16,7 @@ from tiltyard.validation.findings.base import MIN_COPIES, Finding, Found, join_f
 
 MIN_CHARACTERS = 3
 MAX_TRUNCATED = 0.1  # share of the texts
+MAX_REPEATED = 0.5  # of the texts; if more are equal, they are about digits or punctuation, such as dates
 PUNCTUATION, DIGITS = re.compile(r"[\W_]+"), re.compile(r"\d+")
 
 
@@ -52,9 +53,8 @@ class Texts(Finding):
             )
 
     def _repeated(self, subject: CheckedData, name: str, keys: Array) -> Iterator[Found]:
-        _, group, counts = np.unique(keys, return_inverse=True, return_counts=True)
-        repeated = (counts[group] > 1) & (keys != "")
-        if repeated.sum() < MIN_COPIES:
+        repeated = _near_copies(keys, np.array([str(cell) for cell in subject.columns[name].cells], dtype=object))
+        if repeated.sum() < MIN_COPIES or repeated.sum() > MAX_REPEATED * len(keys):
             return
         text = f"{share(int(repeated.sum()), len(keys))} texts equal another except for punctuation and digits"
         text += ", such as rows "
@@ -63,6 +63,14 @@ class Texts(Finding):
         overlap = int(np.isin(keys[subject.parts["test"]], keys[subject.parts["train"]]).sum()) if subject.parts else 0
         text += f"; {overlap:,} of the test rows have such a copy among the training rows" if overlap else ""
         yield self.found("warning" if overlap else "note", name, text, hint)
+
+
+def _near_copies(keys: Array, cells: Array) -> Array:
+    """Return which texts equal another one in their key and not in every character: `duplicates` reports the latter."""
+    _, group = np.unique(keys, return_inverse=True)
+    _, first = np.unique(cells, return_index=True)
+    different = np.bincount(group[first], minlength=group.max() + 1)  # texts with each key
+    return np.asarray((different[group] > 1) & (keys != ""))
 
 
 def _keys(column: ObservedColumn) -> Array:
