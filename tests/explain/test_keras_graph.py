@@ -19,13 +19,14 @@ SMALL: dict[str, dict[str, Any]] = {
     "vgg": {"width": 0.05, "units": [16]},
     "xception": {"small": True, "width": 0.05, "blocks": 1},
 }
+TEXT_GENERATORS = ("seq2seq",)  # they generate text, for which there are no explanations by gradients
+WITHOUT_HIDDEN_LAYERS = ("perceptron", "linear", "rosenblatt", "histograms", "ngrams", "reference")
+WITHOUT_GRADIENTS = ("mcculloch_pitts",)  # steps
 FAMILIES = [
     name
     for name in plugins.names("models")
-    if name not in ("seq2seq", "perceptron", "histograms", "ngrams", "reference")
+    if name not in (*TEXT_GENERATORS, *WITHOUT_HIDDEN_LAYERS, *WITHOUT_GRADIENTS)
 ]
-TEXT_GENERATORS = ("seq2seq",)  # they generate text, for which there are no explanations by gradients
-WITHOUT_HIDDEN_LAYERS = ("perceptron", "histograms", "ngrams", "reference")
 LARGE = (32, 32, 1)
 
 
@@ -73,4 +74,4 @@ def test_graph_of_the_published_lenet_is_read() -> None:
 
 def test_every_family_is_covered() -> None:
     """Each family is tested here, or listed as one without hidden layers or gradients."""
-    assert sorted([*FAMILIES, *TEXT_GENERATORS, *WITHOUT_HIDDEN_LAYERS]) == plugins.names("models")
+    assert sorted([*FAMILIES, *TEXT_GENERATORS, *WITHOUT_HIDDEN_LAYERS, *WITHOUT_GRADIENTS]) == plugins.names("models")
