@@ -316,14 +316,6 @@ def test_few_doubted_labels_are_normal(workspace: Workspace) -> None:
     assert findings_of(workspace, "label_noise", columns, task) == []
 
 
-def test_dates_that_rows_do_not_follow_are_a_note(workspace: Workspace) -> None:
-    """They may be a fact about a customer; if rows are in their order, it is a warning."""
-    shuffled = customers()["since"].sample(frac=1, random_state=0).to_numpy()
-    task = {"split.kind": "random"}
-    assert [found[0] for found in findings_of(workspace, "future_leak", {"since": shuffled}, task)] == ["note"]
-    assert [found[0] for found in findings_of(workspace, "future_leak", {}, task)] == ["warning"]
-
-
 def test_trend_of_a_chronological_split_is_a_note(workspace: Workspace) -> None:
     """The latest rows differ where values grow; at random they should not."""
     weight = customers()["weight"] + np.arange(900) / 30

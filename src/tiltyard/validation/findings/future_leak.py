@@ -14,7 +14,6 @@ from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import MIN_ROWS, Finding, Found, removal_advice, share
 from tiltyard.validation.findings.time import dates
 
-MIN_ORDERED = 0.9  # share of rows that are not earlier than the row before: then the date is the time of a row
 MIN_LATER = 0.99  # share of rows in which a date is later than another
 
 
@@ -50,7 +49,7 @@ class FutureLeak(Finding):
         kind = subject.task.split.kind
         text = f"rows from {first} to {last} are split {kind}: some training rows are later than test rows"
         yield self.found(
-            "warning" if ordered[name] >= MIN_ORDERED else "note",
+            "warning",
             name,
             f"{text}; expected a chronological split if {name} is the time of a row",
             f"if so, write split: {{kind: chronological, by: {name}}}, with format: if it is not ISO 8601"
