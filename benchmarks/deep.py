@@ -206,7 +206,7 @@ def _line(name: str, runs: list[Json]) -> str:
     values = [run["value"] for run in runs]
     spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
     low, high = one["interval"]
-    notes = "; ".join(filter(None, [goal.remark, *one["notes"]]))
+    notes = "; ".join(filter(None, [goal.remark, *one["notes"], _staleness(name, runs)]))
     seconds = statistics.median(run["seconds"] for run in runs)
     return (
         f"| `{name}` | {one['metric']} | {goal.published} | {goal.goal} | **{statistics.fmean(values):.4f}**{spread} "
@@ -214,6 +214,12 @@ def _line(name: str, runs: list[Json]) -> str:
         f"| {seconds:,.0f} | {one['parameters']:,} | {page.verdicts(runs)} | {one['device']} "
         f"| {one['data'][:12]} | {notes} |"
     )
+
+
+def _staleness(name: str, runs: list[Json]) -> str:
+    """Return a remark if the task file has changed since it was measured."""
+    today = _settings_hash(Workspace(page.ROOT), name)
+    return "" if all(run["task"] == today for run in runs) else "**stale**: measured with other settings"
 
 
 HEAD = """

@@ -175,7 +175,7 @@ def _rate(train: Train, body: keras.Model, rows: tuple[Any, Any], seconds: float
     from tiltyard.training import network
     from tiltyard.training.batches import Batches
     from tiltyard.training.epochs import Epochs
-    from tiltyard.training.objective import optimizer
+    from tiltyard.training.optimizer import optimizer
 
     features, truth = rows
     model = network.build_trainer(train, body)

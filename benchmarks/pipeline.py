@@ -62,7 +62,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         earlier, current = Path(folder) / "earlier", Path(folder) / "current"
         _extract(given.against, earlier)
-        _copy(current)
+        copy_project(current)
         for number in range(given.times + 1):
             for tree, seconds in ((earlier, before), (current, now)):
                 _measure(tree, Path(folder) / "project", seconds if number else Seconds())  # the first warms up
@@ -81,7 +81,7 @@ def _extract(revision: str, folder: Path) -> None:
         files.write_text(entry, "from tiltyard.cli.main import main as main\n")
 
 
-def _copy(folder: Path) -> None:
+def copy_project(folder: Path) -> None:
     """Copy the project's files as they are now."""
     command = ["git", "-C", str(page.ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "--", *PROJECT]
     for name in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
@@ -92,20 +92,27 @@ def _copy(folder: Path) -> None:
 def _measure(tree: Path, project: Path, seconds: Seconds) -> None:
     """Run all commands in a new copy of a tree."""
     shutil.copytree(tree, project)
-    environment = {**os.environ, "PYTHONPATH": f"{project / 'src'}{os.pathsep}{project}", "DVC_NO_ANALYTICS": "1"}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for title, arguments in COMMANDS.items():
         for name in REMOVED.get(title, ()):
             path = project / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         started = time.perf_counter()
-        done = subprocess.run(arguments, cwd=project, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            arguments, cwd=project, env=environment(project), capture_output=True, text=True, check=False
+        )
         if done.returncode not in (0, *EXIT_STATUS.values()):
             raise SystemExit(f"{title}: {done.stdout}{done.stderr}")
         seconds.setdefault(title, []).append(time.perf_counter() - started)
         print(f"{tree.name}: {title}: {seconds[title][-1]:.2f} s", flush=True)
     shutil.rmtree(project)
+
+
+def environment(project: Path) -> dict[str, str]:
+    """Return the environment of a command that uses the code of a copy, with bytecode."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    code = f"{project / 'src'}{os.pathsep}{project}"
+    return {**kept, "PYTHONPATH": code, "DVC_NO_ANALYTICS": "1", "PATH": path}
 
 
 def _page(revision: str, before: Seconds, now: Seconds) -> str:

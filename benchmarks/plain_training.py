@@ -13,7 +13,8 @@ import keras
 from tiltyard.config import loader
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.training import network
-from tiltyard.training.objective import Objective, optimizer
+from tiltyard.training.objective import Objective
+from tiltyard.training.optimizer import optimizer
 from tiltyard.workspace import Workspace
 
 

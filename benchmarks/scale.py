@@ -3,7 +3,8 @@
 `python benchmarks/scale.py [ROWS]...` writes benchmarks/SCALE.md. Each stage runs in a separate process, in a temporary
 project. `--only prepare` measures one stage again, and leaves what was measured of the others. pandera runs the same
 checks on the same rows, and Polars prepares them, if they are installed: `uv pip install --group bench` installs them,
-and the next `make` removes them.
+and the next `make` removes them. `--large 1e7 1e8` measures Parquet alone, without pandera and Polars, which hold a
+whole table in memory, and adds a section; 1e8 rows need about 60 GB of disk.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ ROWS = (10_000, 100_000, 1_000_000, 10_000_000)
 VERBS = ("fetch", "validate", "prepare", "train", "evaluate")
 SLOPE_FROM = 1_000_000  # the slope is computed from this number of rows, since imports dominate below it
 MIB = 1 << 20
-FORMATS = ("csv", "parquet")
+PARQUET = "parquet"
+FORMATS = ("csv", PARQUET)
+LARGE = "## Larger Parquet files"
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,16 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("rows", nargs="*", type=float)
     parser.add_argument("--only", choices=("validate", "prepare"))
+    parser.add_argument("--large", action="store_true")
     options = parser.parse_args(arguments)
     sizes = [int(rows) for rows in options.rows] or list(ROWS)
     with tempfile.TemporaryDirectory() as compiled:
         ENVIRONMENT["PYTHONPYCACHEPREFIX"] = compiled
         list(_measured("csv", 5_000, options.only))
+        if options.large:
+            large = [one for rows in sizes for one in _measured(PARQUET, rows, "")]
+            files.write_text(RESULTS, _with_large(RESULTS.read_text(encoding="utf-8"), large))
+            return
         measurements = [one for suffix in FORMATS for rows in sizes for one in _measured(suffix, rows, options.only)]
     page = _updated(RESULTS.read_text(encoding="utf-8"), options.only, measurements) if options.only else None
     files.write_text(RESULTS, page or _page(measurements))
@@ -87,8 +95,8 @@ def _measured(suffix: str, rows: int, only: str | None = None) -> Iterator[Measu
 
 
 def _commands(root: Path, suffix: str, only: str | None) -> dict[str, list[str]]:
-    """Return what to measure; every stage needs the fetched data, and one stage alone needs no other."""
-    commands = {verb: ["tiltyard", verb, "wide"] for verb in VERBS if only in (None, verb) or verb == "fetch"}
+    """Return what to measure: all, one stage, which needs only the fetched data, or (`only` is empty) no scripts."""
+    commands = {verb: ["tiltyard", verb, "wide"] for verb in VERBS if only in (None, "", verb) or verb == "fetch"}
     script = [sys.executable, str(ROOT / "benchmarks" / "pandera_checks.py"), str(root)]
     if only in (None, "validate") and importlib.util.find_spec("pandera"):
         commands["pandera"] = [*script, "whole"]
@@ -150,6 +158,13 @@ def _page(measurements: list[Measurement]) -> str:
         selected = [measurement for measurement in measurements if measurement.suffix == suffix]
         parts += [f"## {suffix}", _table(selected), *_comparisons(selected)]
     return "\n\n".join(filter(None, [*parts, _checks(measurements)])) + "\n"
+
+
+def _with_large(page: str, measurements: list[Measurement]) -> str:
+    """Return the page with a section on files for which pandera and Polars need too much memory."""
+    before, _, after = page.partition(LARGE)
+    rest = after[after.index("\n## ") :] if "\n## " in after else ""
+    return f"{before.rstrip()}\n\n{LARGE}\nMeasured {_circumstances()}.\n\n{_table(measurements)}\n{rest}"
 
 
 def _updated(page: str, verb: str, measurements: list[Measurement]) -> str:

@@ -112,6 +112,7 @@ def shrink_task(task: Task) -> Task:
         "patience": None,
         "backend": "tensorflow",  # which the process has loaded
         "then": None,
+        "restarts": 0,
         "schedule": task.train.schedule.model_copy(update={"warmup": 0}),  # the warm-up would take the whole training
     }
     changes = {

@@ -16,7 +16,6 @@ TiltyardError
 from __future__ import annotations
 
 import contextlib
-import difflib
 import errno
 import os
 import re
@@ -141,6 +140,8 @@ def similar_names(
     name: str, names: Iterable[str], *, limit: int = 1, min_similarity: float = MIN_SIMILARITY
 ) -> list[str]:
     """Return the names similar to a misspelt one, the nearest first."""
+    import difflib  # only for messages: every command imports this file
+
     return difflib.get_close_matches(name, [*names], n=limit, cutoff=min_similarity)
 
 

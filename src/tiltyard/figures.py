@@ -18,7 +18,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.files import Json
 
-Kind = Literal["lines", "points", "bars", "matrix", "table", "images", "words"]
+Kind = Literal["lines", "points", "bars", "regions", "matrix", "table", "images", "words"]
 BarValue = TypeVar("BarValue", float, tuple[float, float, float])
 
 MAX_POINTS = 1500  # in a scatter plot: more cannot be distinguished
@@ -58,13 +58,26 @@ def points(
 ) -> Figure:
     """Return a scatter plot of groups by name, two arrays each; of very many points, an even sample.
 
-    Options: `level` or `diagonal`, a reference line.
+    Options: `level` or `diagonal`, a reference line; `curve` with `x` and `y`, a fitted line.
     """
+    if curve := more.pop("curve", None):
+        more["curve"] = {key: _rounded(values) for key, values in curve.items()}
     max_points = max(MAX_POINTS // max(len(groups), 1), 2)
     drawn = [
         {"name": name, "x": _sample(x, max_points), "y": _sample(y, max_points)} for name, (x, y) in groups.items()
     ]
     return Figure(title, text, "points", {"x": axes[0], "y": axes[1], "groups": drawn, **more})
+
+
+def regions(scatter: Figure, grid: tuple[Array, Array], colours: Array, shares: Array) -> Figure:
+    """Return a scatter plot above a plane of coloured cells.
+
+    `grid` has the middle of each column and of each row of cells. `colours` and `shares` (rows, columns) have the
+    number of the group of points whose colour a cell has, and how strong it is, from 0 to 1.
+    """
+    across, up = (_rounded(axis.astype(np.float64)) for axis in grid)
+    cells = {"colours": colours.tolist(), "shares": np.round(shares.astype(np.float64), 2).tolist()}
+    return Figure(scatter.title, scatter.text, "regions", {**scatter.data, "across": across, "up": up, **cells})
 
 
 def histogram(title: str, text: str, values: Mapping[str, Array]) -> Figure:

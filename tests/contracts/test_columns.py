@@ -72,6 +72,7 @@ VALID: dict[str, list[tuple[Column, st.SearchStrategy[Any]]]] = {
     ],
     "category": [
         (Category(values=["a", "b", 3]), st.sampled_from(["a", "b", 3])),
+        (Category(values=["a", "b", 3], drop_first=True), st.sampled_from(["a", "b", 3])),
         (Category(values=["a"], unseen="bucket"), NAMES),
         (Category(values=["a", 1], missing="bucket"), st.sampled_from(["a", 1, None])),
         (Category(unseen="bucket", missing="bucket", top=2), NAMES | st.none()),

@@ -15,7 +15,7 @@ from workspaces import fetch_raw, new_workspace
 from tiltyard import plugins
 from tiltyard.arrays import Array
 from tiltyard.config import loader
-from tiltyard.explain.math.gradients import ExplainedOutput
+from tiltyard.explain.math.explained_output import ExplainedOutput
 from tiltyard.explain.methods.base import ExplainedModel
 from tiltyard.explain.methods.lime import perturb_table
 from tiltyard.explain.methods.occlusion import occlusion_map

@@ -10,6 +10,7 @@ import pytest
 from duels import FACTS, Data, baseline_model, build_duel, cancer, diabetes, linear_model
 
 from tiltyard import plugins
+from tiltyard.config.sections import Split
 from tiltyard.gate.checks.base import Outcome
 from tiltyard.gate.duel import Duel
 
@@ -26,12 +27,29 @@ def numbers() -> Duel:
     return build_duel(diabetes(), linear_model(diabetes()), linear_model(diabetes()))
 
 
+def complete(*champions: Any) -> Make:
+    """Return a function that makes a duel on rows that are all there are."""
+
+    def make() -> Duel:
+        duel = build_duel(cancer(), linear_model(cancer()), *champions)
+        return dataclasses.replace(duel, task=duel.task.model_copy(update={"split": Split(kind="complete")}))
+
+    return make
+
+
 def without(fact: str) -> Make:
     """Return a function that makes a duel in which one fact is not recorded."""
     return labels(more={"facts": {name: value for name, value in FACTS.items() if name != fact}})
 
 
 REASONS: list[tuple[str, Make, str]] = [
+    ("generalization_gap", complete(), "the test rows are the training rows: no row is unseen"),
+    (
+        "mcnemar",
+        complete(linear_model(cancer())),
+        "the rows are all combinations of the columns' values, not a sample of them",
+    ),
+    ("test_reuse", complete(), "the rows are all combinations of the columns' values: none could be fresh"),
     ("approval", labels(), "gate.approval does not require one"),
     ("behaviour", labels(), "gate.behaviours names no rule"),
     ("calibration", numbers, "regression has no probabilities"),

@@ -113,6 +113,13 @@ def test_most_frequent_categories_are_learned() -> None:
     ]
 
 
+def test_first_category_may_have_no_feature() -> None:
+    """With `drop_first`, the first value is where all features are 0; a missing value keeps its own feature."""
+    column = Category(values=["a", "b", 3], missing="bucket", drop_first=True)
+    assert encode_values(column, {}, "a", "b", 3, None) == [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert len(column.scaling({})) == 3
+
+
 def test_number_of_categories_is_limited() -> None:
     """Too many listed values are rejected; learned ones have a fixed number of features."""
     names = [f"name {i}" for i in range(10_000)]
@@ -129,6 +136,8 @@ def test_number_of_categories_is_limited() -> None:
         ({"values": ["a", 1, "1"]}, "expected each name once"),
         ({"values": ["a", ""]}, "none empty"),
         ({"values": ["a"], "top": 3}, "top: expected only if values are learned"),
+        ({"values": ["a"], "drop_first": True}, "drop_first: expected two or more `values`"),
+        ({"values": ["a", "b"], "drop_first": True, "unseen": "bucket"}, "and `unseen: refuse`"),
     ],
 )
 def test_invalid_category_settings_are_rejected(settings: dict[str, Any], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ COUNTS: dict[str, tuple[str, tuple[int, ...], int, int, int]] = {
     "lenet5": ("{family: lenet5}", (32, 32, 3), 10, 62_006, 62_006),
     # 156, 12, 25 x (6 x 3 + 9 x 4 + 6) + 16 = 1,516, 32, 48,120, 10,164 are trainable; the codes, 84 x 10, are not
     "lenet5_paper": ("{family: lenet5, form: paper}", (32, 32, 1), 10, 60_840, 60_000),
+    "lenet5_pictures": ("{family: lenet5, form: paper, codes: bitmap}", (32, 32, 1), 10, 60_840, 60_000),
     "lenet5_codes": ("{family: lenet5, form: paper, codes: trainable}", (32, 32, 1), 10, 60_840, 60_840),
     # in halves: 34,944, 307,456, 885,120, 663,936, 442,624, 9216 x 4096 + 4096, 16,781,312, 4,097,000
     "alexnet": ("{family: alexnet}", (227, 227, 3), 1000, 60_965_224, 60_965_224),
@@ -113,6 +115,7 @@ VARIANTS: dict[str, tuple[str, str, tuple[int, ...]]] = {
     "gru of images": ("{family: rnn, cell: gru, dense: [4]}", "image", (8, 8, 2)),
     "rnn of framed series": ("{family: rnn, cell: simple, frame: 4}", "series", (12, 2)),
     "lstm of texts": ("{family: rnn, units: [8], bidirectional: true, attention: true}", "text", (12,)),
+    "relu cells": ("{family: rnn, cell_activation: relu, units: [8, 4]}", "series", (6, 2)),
     "last step": (
         "{family: transformer, causal: true, pool: last, positions: sinusoidal, blocks: 2, units: [4], dropout: 0.1}",
         "text",
@@ -152,6 +155,37 @@ def test_family_variants_are_saved_and_exported(tmp_path: Path) -> None:
     assert {
         name: worst for name, worst in run_in_process(_export_variants, str(tmp_path)).items() if worst > 1e-5
     } == {}
+
+
+def _drawn_codes() -> list[list[str]]:
+    """Return the codes in the output layer of the published LeNet-5 as pictures, and the message for other classes."""
+    import numpy as np
+
+    settings = {"family": "lenet5", "form": "paper", "codes": "bitmap"}
+    model = build_model(settings, (32, 32, 1), 10, "softmax")
+    assert not model.get_layer("codes").trainable
+    codes = np.asarray(model.get_layer("codes").weights[0]).T.reshape(10, 12, 7)
+    pictures = [["".join(".#"[int(pixel > 0)] for pixel in row) for row in code] for code in codes]
+    try:
+        build_model(settings, (32, 32, 1), 4, "softmax")
+    except ValueError as error:
+        return [*pictures, [str(error)]]
+    return pictures
+
+
+def test_output_codes_may_be_pictures_of_digits() -> None:
+    """The codes are pictures of 7x12 pixels, all different, fixed, and only for ten classes."""
+    *pictures, (message,) = run_in_process(_drawn_codes)
+    assert pictures[4] == [
+        *("....##.", "...###.", "...###.", "..####.", "..#.##.", ".##.##.", "##..##."),
+        *("##..##.", "#######", "....##.", "....##.", "....##."),
+    ]
+    differences = [
+        sum(a != b for a, b in zip("".join(one), "".join(other), strict=True))
+        for one, other in combinations(pictures, 2)
+    ]
+    assert min(differences) == 8  # 0 and 6
+    assert message == "codes: expected 10 classes, the digits, for bitmap; received 4"
 
 
 def _connections() -> list[int]:

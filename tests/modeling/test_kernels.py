@@ -66,6 +66,70 @@ def test_edge_kernels_detect_edges() -> None:
     assert not convolve(np.full((6, 6), 7, dtype=np.float32), EDGES).any()
 
 
+WORKED_IMAGE = [
+    [18, 54, 51, 239, 244, 188],
+    [55, 121, 75, 78, 95, 88],
+    [35, 24, 204, 113, 109, 221],
+    [3, 154, 104, 235, 25, 130],
+    [15, 253, 225, 159, 78, 233],
+    [68, 85, 180, 214, 245, 0],
+]
+DIAGONALS = [[1, 0, 1], [0, 1, 0], [1, 0, 1]]  # the first sum is 18 + 51 + 121 + 35 + 204
+WORKED = [[429, 505, 686, 856], [261, 792, 412, 640], [633, 653, 851, 751], [608, 913, 713, 657]]
+
+
+def _layers(image: Any, kernel: Any) -> Any:
+    """Return the outputs of Keras' layers: the convolution, and the largest and the mean of each two by two."""
+    from keras import layers
+
+    x = np.array(image, dtype=np.float32)[None, :, :, None]
+    convolution = layers.Conv2D(1, len(kernel), use_bias=False)
+    convolution.build(x.shape)
+    convolution.set_weights([np.array(kernel, dtype=np.float32)[:, :, None, None]])
+    maps = convolution(x)
+    pools = [layer(maps) for layer in (layers.MaxPooling2D(2), layers.AveragePooling2D(2))]
+    return [np.asarray(values)[0, :, :, 0].tolist() for values in (maps, *pools)]
+
+
+@pytest.mark.slow
+def test_layers_of_keras_give_the_worked_example() -> None:
+    """A published image of 6x6 and a kernel of 3x3 give these 16 sums, and these four after pooling."""
+    assert convolve(np.array(WORKED_IMAGE, dtype=np.float32), np.array(DIAGONALS, dtype=np.float32)).tolist() == WORKED
+    maps, largest, mean = run_in_process(_layers, WORKED_IMAGE, DIAGONALS)
+    assert maps == WORKED
+    assert largest == [[792, 856], [913, 851]]
+    assert mean == [[496.75, 648.5], [701.75, 743]]
+
+
+def _sizes(cases: list[tuple[int, int, int, int]]) -> list[int]:
+    """Return the output side of Keras' layers for sides of image and kernel, padding, and stride."""
+    from keras import layers
+
+    sides = []
+    for width, kernel, padding, stride in cases:
+        x = layers.ZeroPadding2D(padding)(np.zeros((1, width, width, 1), dtype=np.float32))
+        sides.append(int(layers.Conv2D(1, kernel, stride)(x).shape[1]))
+    return sides
+
+
+@pytest.mark.slow
+def test_output_size_follows_the_formula() -> None:
+    """O = floor((W - K + 2P) / S) + 1, also where the stride leaves pixels over."""
+    cases = [(6, 3, 0, 1), (6, 3, 1, 1), (7, 3, 0, 2), (8, 3, 0, 2), (8, 3, 1, 2), (28, 5, 2, 1), (227, 11, 0, 4)]
+    expected = [(w - k + 2 * p) // s + 1 for w, k, p, s in cases]
+    assert expected == [4, 6, 3, 3, 4, 28, 55]
+    assert run_in_process(_sizes, cases) == expected
+
+
+def test_horizontal_and_vertical_kernels_tell_edges_apart() -> None:
+    """Along an edge a kernel is silent; across it, it responds with the sign of the change."""
+    step = np.zeros((6, 6), dtype=np.float32)
+    step[3:] = 10  # dark above, bright below
+    assert not convolve(step, VERTICAL).any()
+    assert convolve(step, VERTICAL.T).tolist() == [[0] * 4, [-30] * 4, [-30] * 4, [0] * 4]
+    assert convolve(step[::-1], VERTICAL.T).tolist() == [[0] * 4, [30] * 4, [30] * 4, [0] * 4]
+
+
 @pytest.mark.slow
 def test_pooling_halves_an_image() -> None:
     """The result is the maximum or the mean of four pixels."""

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.errors import RegistryError
+from tiltyard.registry.aliases import aliases, resolve_version
 from tiltyard.registry.decision import Decision, provenance
 from tiltyard.registry.ledger import Ledger
 from tiltyard.registry.queries import compare, history, status, why
-from tiltyard.registry.registry import Registry, aliases, champion_history, resolve_version, rolled_back
+from tiltyard.registry.registry import Registry, champion_history, rolled_back
 from tiltyard.registry.rollback import restore_previous, rollback
 from tiltyard.report.report import report
 from tiltyard.workspace import Workspace

@@ -27,9 +27,10 @@ from tiltyard.gate.promote import promote
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation import array_file, sealed_test
 from tiltyard.registry import manifest, pointer
+from tiltyard.registry.aliases import aliases
 from tiltyard.registry.approve import approve
 from tiltyard.registry.queries import compare
-from tiltyard.registry.registry import Registry, aliases
+from tiltyard.registry.registry import Registry
 from tiltyard.registry.verify import verify
 from tiltyard.workspace import Workspace
 

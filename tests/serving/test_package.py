@@ -30,6 +30,7 @@ from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, package, smoke_test
 from tiltyard.workspace import Workspace
 
+LOAD = bento.Builder.load  # tests of promotions do nothing instead
 FILES = ["card.md", "encoder.json", "golden.json", "model.onnx", "proven.json", "reference.json", "schema.json"]
 
 
@@ -237,6 +238,36 @@ def test_packaging_resumes_after_a_kill(unpackaged: Workspace, iris: Task, step:
     ]
     time.sleep(1)
     assert not processes_inside(unpackaged.root)
+
+
+def test_builder_that_is_not_needed_ends(tiny_workspace: Workspace) -> None:
+    """After a HOLD neither the process that has loaded BentoML nor its folder is left."""
+    with bento.Builder(tiny_workspace, "iris") as builder:
+        LOAD(builder)
+        process = builder.process
+        assert process is not None
+        assert process.poll() is None
+        assert processes_inside(tiny_workspace.state("iris", "package"))
+    assert process.returncode is not None
+    assert not tiny_workspace.state("iris", "package").exists()
+
+
+@pytest.mark.smoke
+def test_loaded_builder_builds_the_same(unpackaged: Workspace, iris: Task) -> None:
+    """A process that has loaded BentoML before builds the same files as one that is started to build."""
+    version, built = package.package(unpackaged, iris), []
+    folder = bento.folder(unpackaged, "iris", version)
+    for wait in (False, True):
+        shutil.rmtree(folder)
+        with bento.Builder(unpackaged, "iris") as builder:
+            if wait:
+                LOAD(builder)
+                time.sleep(1)
+            builder.build(version)
+        built.append({path.relative_to(folder): path.stat().st_size for path in folder.rglob("*") if path.is_file()})
+        built[-1].pop(Path("bento.yaml"))  # it holds the time of the build
+    assert built[0] == built[1]
+    assert len(built[0]) > 10
 
 
 def processes_inside(root: Path) -> list[str]:

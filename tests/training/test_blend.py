@@ -81,7 +81,7 @@ def test_weights_that_are_tried_have_a_sum_of_one(parts: int) -> None:
 
 
 REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
-    "for the family reference, which is one itself; received true": ("iris", {"model": {"family": "reference"}}),
+    "for the family reference, which Keras does not train; received true": ("iris", {"model": {"family": "reference"}}),
     "for generation, since no reference predicts texts; received true": ("text_generation", {}),
     "for translation, since no reference predicts texts; received true": ("translation", {}),
     r"for texts that are read by words \(references read by: ngrams\); received true": ("imdb_lstm", {}),
@@ -235,7 +235,7 @@ def test_unused_parts_are_not_in_the_graph(blended: tuple[Workspace, Task]) -> N
         result = run_in_process(explain, space, task, ExplainRequest(only=("saliency",)))
     finally:
         files.write_json(record, content)
-    expected = "it needs a network with gradients; the model consists of references alone"
+    expected = "it needs a network with gradients; the model has none"
     assert result["left_out"] == {"saliency": expected}
 
 

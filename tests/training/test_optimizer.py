@@ -31,7 +31,7 @@ def _train(**settings: Any) -> Train:
 
 def _rates(schedules: dict[str, Any]) -> dict[str, list[float]]:
     """Return the rate before each batch of all epochs; runs in a separate process."""
-    from tiltyard.training.objective import Rate
+    from tiltyard.training.optimizer import Rate
 
     batches = range(STEPS * EPOCHS + 1)
     return {
@@ -66,7 +66,7 @@ def _updates(settings: dict[str, Any], gradients: list[list[float]], steps: int)
     import keras
     import numpy as np
 
-    from tiltyard.training.objective import optimizer
+    from tiltyard.training.optimizer import optimizer
 
     variables = [
         keras.Variable(np.ones(len(gradient), np.float32), name=f"kernel{i}") for i, gradient in enumerate(gradients)
@@ -118,7 +118,7 @@ def _loss_ratios(names: list[str]) -> dict[str, float]:
     import keras
     import numpy as np
 
-    from tiltyard.training.objective import optimizer
+    from tiltyard.training.optimizer import optimizer
 
     x = np.random.default_rng(0).normal(size=(256, 4)).astype(np.float32)
     found = {}

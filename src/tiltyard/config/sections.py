@@ -14,8 +14,9 @@ from tiltyard.settings import Settings
 class Split(Settings):
     """How rows are split into training, validation and test; identical rows always stay together."""
 
-    kind: Literal["random", "stratified", "chronological", "given"] = Field(
-        description="given: the column `by` names the part; for images, the folder above the class."
+    kind: Literal["random", "stratified", "chronological", "given", "complete"] = Field(
+        description="given: the column `by` names the part; for images, the folder above the class. complete: each row "
+        "is a training, validation and test row, for a table with every combination of its columns' values."
     )
     test: float = Field(0.2, gt=0, lt=1)
     validation: float = Field(0.2, gt=0, lt=1, description="Share of all rows, like `test`.")
@@ -41,11 +42,23 @@ class Split(Settings):
             raise ValueError(f"format: expected for a chronological split with `by`; received {self.format}")
         if self.format:
             DatetimeFormat(self.format)
-        if self.group and self.kind in ("chronological", "given"):
+        if self.group and self.kind in ("chronological", "given", "complete"):
             raise ValueError(f"group: expected for a random or stratified split; received {self.group}")
+        if self.rows and self.complete:
+            raise ValueError(f"rows: expected none for a complete split, which uses all; received {self.rows}")
         if self.test + self.validation >= 1:
             raise ValueError(f"expected test + validation below 1; received {self.test + self.validation:g}")
         return self
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row is a training, validation and test row, so that no row is unseen."""
+        return self.kind == "complete"
+
+    @property
+    def training_share(self) -> float:
+        """The share of the rows that are training rows."""
+        return 1.0 if self.complete else 1 - self.test - self.validation
 
 
 class Check(Settings):

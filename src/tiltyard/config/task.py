@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from tiltyard import plugins
 from tiltyard.arrays import Array
-from tiltyard.config import column_checks
+from tiltyard.config import column_checks, complete_split
 from tiltyard.config.gate_section import Gate
 from tiltyard.config.sections import Check, Range, Serve, Split
 from tiltyard.config.train_section import Train, incompatibility
@@ -271,7 +271,7 @@ def _split(task: Task) -> str:
         return "split.by: expected the column that holds train, validation or test for each row; received none"
     if (task.split.by or task.split.group) and task.modality not in ("table", "text"):
         return f"split: expected by and group only for rows of a table; received them for {task.modality} columns"
-    return ""
+    return complete_split.find_error(task.split, task.columns, task.rows, task.train.folds)
 
 
 def _family(task: Task) -> str:
@@ -317,14 +317,16 @@ def _ngrams(task: Task) -> str:
 
 
 def _reference(task: Task) -> str:
-    """Check that nothing is asked of a reference that only training by epochs can do."""
+    """Check that nothing is asked of a family without a network that only training by epochs can do."""
     if task.model.trained_by_epochs:
         return ""
     options = {"folds": task.train.folds, "augment": task.train.augment, "then": task.train.then}
-    options |= {"members": task.train.members > 1}
+    options |= {"members": task.train.members > 1, "restarts": task.train.restarts}
     for key, value in options.items():
         if value:
-            return f"train.{key}: expected none for the family reference, which has no epochs; remove it"
+            return (
+                f"train.{key}: expected none for the family {task.model.family}, which Keras does not train; remove it"
+            )
     return ""
 
 
@@ -334,7 +336,7 @@ def _blend(task: Task) -> str:
         return ""
     reads = getattr(next(iter(task.columns.values())), "by", "") if task.modality == "text" else "ngrams"
     reasons = {
-        "the family reference, which is one itself": not task.model.trained_by_epochs,
+        f"the family {task.model.family}, which Keras does not train": not task.model.trained_by_epochs,
         f"{task.problem}, since no reference predicts texts": task.problem_type.targets == "text",
         f"texts that are read by {reads} (references read by: ngrams)": reads != "ngrams",
     }
@@ -359,7 +361,7 @@ def _rows(task: Task) -> str:
     low, high = task.rows
     if not 1 <= low <= high:
         return f"rows: expected the minimum, then the maximum, both at least 1; received {list(task.rows)}"
-    train = int(min(low, task.split.rows or low) * (1 - task.split.test - task.split.validation))
+    train = int(min(low, task.split.rows or low) * task.split.training_share)
     if task.train.batch_size > train:
         return (
             f"train.batch_size: expected 1 to {train}, the training rows when there are {low}; "

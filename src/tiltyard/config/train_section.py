@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import not_
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -107,6 +108,13 @@ class Train(Settings):
     augment: Augment | None = None
     folds: int | None = Field(None, ge=2, le=50, description="Also cross-validate on the training and validation rows.")
     members: int = Field(1, ge=1, le=50, description="Models of an ensemble, with different seeds.")
+    restarts: int = Field(
+        0,
+        ge=0,
+        le=100,
+        exclude_if=not_,  # not written if unset, so that the parameters of earlier verdicts stay the same
+        description="Further trainings with the next seeds, until one reaches stop_at; the best by `monitor` is kept.",
+    )
     blend: Literal["mean", "weighted"] = Field(
         "mean", description="Mean of the members' predictions; weights may be learned."
     )
@@ -148,6 +156,10 @@ class Train(Settings):
                 raise ValueError(
                     f"schedule.warmup: expected below {phase.epochs} epochs; received {phase.schedule.warmup}"
                 )
+        if self.restarts and (not self.stop_at or self.stop_at.on == "training"):
+            raise ValueError("restarts: expected with stop_at on validation rows, which ends them; received none")
+        if self.restarts and (self.members > 1 or self.folds):
+            raise ValueError(f"restarts: expected none with members or folds; received {self.restarts}")
         if self.blend == "weighted" and self.members == 1:
             raise ValueError("blend: expected more than one of train.members; received 1")
         return self

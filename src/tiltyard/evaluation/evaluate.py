@@ -79,7 +79,7 @@ def _measure(
     """
     evaluator, truth, outputs = task.evaluator, predictions.truth, predictions.outputs
     dependence = task.dependence(test.unit, len(truth))
-    bootstrap = Bootstrap(len(truth), task.split.seed, task.gate.confidence, dependence)
+    bootstrap = Bootstrap(len(truth), task.split.seed, task.gate.confidence, dependence, task.split.complete)
     own_context = with_threshold(context, predictions.threshold)
     intervals = bootstrap.intervals(evaluator.scores_of_rows(truth, outputs, own_context))
     metric = evaluator.metrics[task.gate.metric]

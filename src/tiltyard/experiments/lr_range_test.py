@@ -61,7 +61,7 @@ def _losses(task: Task, data: TrainingRows) -> Iterator[tuple[float, float]]:
 
     from tiltyard.training import network
     from tiltyard.training.batches import Batches
-    from tiltyard.training.objective import optimizer
+    from tiltyard.training.optimizer import optimizer
 
     keras.utils.set_random_seed(task.train.seed)
     settings = task.train.model_copy(update={"schedule": Constant(kind="constant"), "learning_rate": MIN_RATE})

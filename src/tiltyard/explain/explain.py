@@ -84,7 +84,7 @@ def _unsupported_reason(method: ExplanationMethod, model: ExplainedModel) -> str
     if method.needs_keras and not path.is_file():
         return f"it needs {KERAS_FILE}, which is not here"
     if method.needs_keras and not model.network_weight:
-        return "it needs a network with gradients; the model consists of references alone"
+        return "it needs a network with gradients; the model has none"
     return method.unsupported_reason(model)
 
 

@@ -167,7 +167,8 @@ class Duel:
 
     def _bootstrap(self, places: Array, among: int) -> Bootstrap:
         dependence = self.dependence.take(places) if self.dependence else None
-        return Bootstrap(len(places), self.task.split.seed, confidence_among(self.confidence, among), dependence)
+        confidence = confidence_among(self.confidence, among)
+        return Bootstrap(len(places), self.task.split.seed, confidence, dependence, self.task.split.complete)
 
     def gain(self, other: Array, places: Array | None = None, threshold: float | None = None, among: int = 1) -> Gain:
         """Return the gain of the challenger over another model, which decides at `threshold`, if it has one.

@@ -65,6 +65,7 @@ def _changes(task: Task, fit: str, failed: set[str]) -> dict[str, str]:
     reference = _served_reference(task) if _lost_to_reference(task, failed) else ""
     if task.search and not reference:
         return {f"tiltyard search {task.name} --apply": again}
+    fit = fit if task.model.trained_by_epochs else "good fit"  # the settings of networks would change nothing
     return {f"edit tasks/{task.name}.yaml": f"{SETTINGS[fit]}{reference}; {again}"}
 
 

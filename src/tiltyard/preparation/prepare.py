@@ -19,7 +19,7 @@ from tiltyard.preparation import array_file, base_rows
 from tiltyard.preparation.column_spill import ColumnSpill, open_spill
 from tiltyard.preparation.row_hashes import hashing
 from tiltyard.preparation.sealed_test import seal, unit_digest, write_test
-from tiltyard.preparation.split import split_inputs, split_rows, units
+from tiltyard.preparation.split import notes, split_inputs, split_rows, units
 from tiltyard.runtime import threads
 from tiltyard.workspace import Workspace
 
@@ -50,7 +50,7 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
             **({"units": unit_digest(unit)} if unit is not None else {}),
             "rows": {name: len(index) for name, index in parts.items()},
             **({"naive_mae": float(modality.steps[parts["train"]].mean())} if modality.steps is not None else {}),
-            "notes": modality.notes(raw),
+            "notes": [*modality.notes(raw), *notes(task.split, len(truth))],
             **({"stand_in": generated} if (generated := stand_in.reason(raw)) else {}),
         }
         seal(workspace, task.name, facts, reseal=reseal)

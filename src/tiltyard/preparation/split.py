@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiltyard.arrays import Array
+from tiltyard.config.complete_split import combinations
 from tiltyard.config.sections import Split
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError, format_value, join_first
@@ -44,12 +45,36 @@ class SplitInputs:
 def split_inputs(task: Task, key: Array, cells: Callable[[str], pd.Series[Any]]) -> SplitInputs:
     """Return the inputs of the split; `key` holds the content hashes, `cells` returns a raw column."""
     split = task.split
+    if split.complete:
+        _refuse_incomplete(task, key)
     if split.kind == "given":
         return SplitInputs(key, part=_parse_parts(cells(split.by or PART_COLUMN), split.by or "the names of the files"))
     if split.group:
         return SplitInputs(group_keys(split, cells(split.group).map(str).to_numpy(dtype=np.str_)), grouped=True)
     date_format = split.format or getattr(task.columns.get(split.by or ""), "format", None)
     return SplitInputs(key, times=_parse_times(cells(split.by), split.by, date_format) if split.by else None)
+
+
+def _refuse_incomplete(task: Task, key: Array) -> None:
+    """Refuse a complete split unless each combination of the columns' values is there once."""
+    expected, distinct = combinations(task.columns), len(np.unique(key))
+    if not len(key) == distinct == expected:
+        raise DataError(
+            f"split.kind: complete: expected each of the {expected} combinations of the columns' values once; "
+            f"received {distinct} of them in {len(key)} rows",
+            hint="add the missing rows and remove repeated ones, or use a random split",
+        )
+
+
+def notes(split: Split, rows: int) -> list[str]:
+    """Return what every report must say of the split; nothing unless test rows are not unseen."""
+    if not split.complete:
+        return []
+    text = (
+        f"all {rows} rows are training, validation and test rows at once: they are every combination of the columns' "
+        "values, so no row is unseen, and the metrics say how well the model has learned these rows"
+    )
+    return [text]
 
 
 def parse_part(name: str) -> str:
@@ -118,6 +143,8 @@ def _subsample(split: Split, inputs: SplitInputs) -> Array:
 
 def _assign(split: Split, inputs: SplitInputs, truth: Array, gap: int) -> Parts:
     key = inputs.key
+    if split.complete:
+        return {name: np.arange(len(key)) for name in PART_NAMES}
     if split.kind == "chronological":
         order = np.arange(len(key)) if inputs.times is None else np.argsort(inputs.times, kind="stable")
         parts = {name: np.sort(order[index]) for name, index in _by_time(split, len(key), gap).items()}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError
 from tiltyard.registry import signing
+from tiltyard.registry.aliases import aliases, resolve_version
 from tiltyard.registry.decision import Decision, provenance
-from tiltyard.registry.registry import Registry, aliases, resolve_version
+from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace
 
 

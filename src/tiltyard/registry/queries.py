@@ -15,8 +15,9 @@ from tiltyard.modeling.metrics.base import Context, with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
 from tiltyard.preparation.array_file import read_truth
 from tiltyard.preparation.sealed_test import read_test
+from tiltyard.registry.aliases import resolve_version
 from tiltyard.registry.decision import TRAFFIC_VERDICTS, Decision
-from tiltyard.registry.registry import Registry, resolve_version
+from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace
 
 
@@ -106,7 +107,7 @@ def compare(workspace: Workspace, task: Task, first: str, second: str) -> dict[s
     train_context = training_context(task.evaluator, prepared, read_truth(prepared / "train.npz"))
     contexts = [with_threshold(train_context, model.encoder.problem.threshold) for model in models]
     dependence = task.dependence(test.unit, len(test.truth))
-    bootstrap = Bootstrap(len(test.truth), task.split.seed, task.gate.confidence, dependence)
+    bootstrap = Bootstrap(len(test.truth), task.split.seed, task.gate.confidence, dependence, task.split.complete)
     rows = []
     for name, metric in evaluator.metrics.items():
 

@@ -1,4 +1,4 @@
-"""The registry: the champion of each task, every decision that led to it, and aliases of versions.
+"""The registry: the champion of each task, and every decision that led to it.
 
 A promotion writes the pointer first. It holds the whole ledger line, so that a kill before the ledger is written loses
 nothing: decisions() includes that line, and the next change writes it. After each ledger write the pointer gets the new
@@ -15,16 +15,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tiltyard import files
-from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError
-from tiltyard.modeling.inference.predictor import version
 from tiltyard.registry import manifest, pointer, signing
 from tiltyard.registry.decision import Decision, first_error
 from tiltyard.registry.ledger import CHAIN, SIGNATURE, SIGNER, Ledger
 from tiltyard.workspace import Workspace
 
 CHAMPION_VERDICTS = {"PROMOTE", "ROLLBACK"}  # verdicts that make a version champion
-MIN_PREFIX = 4  # characters of a version
 
 
 @dataclass(frozen=True)
@@ -236,36 +233,3 @@ def rolled_back(decisions: list[Decision]) -> dict[str, Decision]:
         if decision.verdict in {"PROMOTE", "ROLLBACK"}:
             rollbacks.pop(decision.version, None)
     return rollbacks
-
-
-def aliases(workspace: Workspace, task: Task) -> dict[str, str]:
-    """Return the versions that have an alias now; the challenger is what was trained last, champion or not."""
-    registry, train = Registry(workspace), workspace.out(task.name, "train")
-    champion = registry.champion(task.name)
-    versions = {"champion": champion.version} if champion else {}
-    before = [
-        decision.version
-        for decision in champion_history(registry.decisions(task.name))
-        if decision.version != versions.get("champion")
-    ]
-    if before:
-        versions["previous"] = before[-1]
-    if (train / "model.onnx").is_file():
-        versions["challenger"] = version(train)
-    return versions
-
-
-def resolve_version(workspace: Workspace, task: Task, name: str) -> str:
-    """Return the version that an alias or prefix stands for."""
-    current_aliases = aliases(workspace, task)
-    if name in current_aliases:
-        return current_aliases[name]
-    versions = {decision.version for decision in Registry(workspace).decisions(task.name)} | {*current_aliases.values()}
-    matches = [version for version in sorted(versions) if len(name) >= MIN_PREFIX and version.startswith(name)]
-    if len(matches) != 1:
-        names = ", ".join([*current_aliases, *sorted(versions)]) or "none"
-        raise RegistryError(
-            f"expected one version of {task.name}: {names}; received {name}",
-            hint=f"list them: tiltyard history {task.name}",
-        )
-    return matches[0]

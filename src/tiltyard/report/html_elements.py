@@ -120,6 +120,7 @@ def format_number(value: float | None) -> str:
     """Format a number with four significant digits, a large one as an integer, None as a dash."""
     if value is None:
         return "\N{EN DASH}"
+    value += 0.0  # no negative zero
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
 
 

@@ -19,6 +19,7 @@ from tiltyard.report.html_elements import Cell, Page, Section, date_cell, render
 from tiltyard.report.sections.data import data_section
 from tiltyard.report.sections.explanations import explanations_section
 from tiltyard.report.sections.history import history_section, verdict_sparkline
+from tiltyard.report.sections.input_space import input_space_figures
 from tiltyard.report.sections.lineage import lineage_section, provenance_section
 from tiltyard.report.sections.metrics import metrics_section, summary
 from tiltyard.report.sections.predictions import prediction_sections
@@ -85,7 +86,7 @@ def task_page(workspace: Workspace, task: Task, up: str = INDEX) -> str:
         metrics_section(task, evaluation),
         verdict_section(last),
         comparison_section(task, evaluation["version"], champion, decisions),
-        *prediction_sections(task, evaluation, predictions, rows),
+        *prediction_sections(task, evaluation, predictions, rows, input_space_figures(task, evaluated, predictions)),
         *training_sections(task, evaluation, training),
         explanations_section(workspace, task, evaluation["version"]),
         history_section(workspace, task, decisions),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -14,6 +15,8 @@ from tiltyard import files
 from tiltyard.config.learning_rate_schedules import Plateau
 from tiltyard.config.train_section import StopAt, Train
 from tiltyard.runtime import progress
+from tiltyard.training import diagnosis
+from tiltyard.training.checkpoint import CheckpointCallback
 
 SECONDS_A_LINE = 5  # without a terminal
 SECONDS_A_NOTE = 0.25  # between two writes of the progress file, which take longer than an epoch of a small model
@@ -83,6 +86,29 @@ class TrainingMonitor(keras.callbacks.Callback):  # type: ignore[misc]
         """Close the bar and the event file."""
         self.bar.stop()
         self.writer.close()
+
+
+class DivergenceCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """End a training whose losses stay far above that of the best constant.
+
+    Those of sigmoids and softmaxes are bounded: a learning rate that is too high gives large losses, not infinite ones.
+    """
+
+    def __init__(self, train: Train, checkpoint: CheckpointCallback, constant: Callable[[], float]) -> None:
+        super().__init__()
+        self.train = train
+        self.checkpoint = checkpoint  # has the losses of earlier epochs, also those before an interruption
+        self.constant = constant
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Raise a TrainingError if the last epochs are hopeless; their state is not saved."""
+        figures, history = logs or {}, self.checkpoint.history
+        losses, validation = ([*history.get(name, ()), float(figures[name])] for name in ("loss", "val_loss"))
+        if (stalled := diagnosis.stalled_loss(losses, validation)) is None:
+            return
+        loss = stalled - sum(map(float, self.model.losses))  # without penalties of weights
+        if loss > diagnosis.ABOVE * (constant := self.constant()):
+            raise diagnosis.diverging(self.train, epoch + 1, loss, constant)
 
 
 class StopAtThreshold(keras.callbacks.Callback):  # type: ignore[misc]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +28,22 @@ def baseline_losses(objective: Objective, parts: TrainingRows, network: keras.Mo
     return Losses(train, validation, train_constant, validation_constant)
 
 
+def constant_loss(objective: Objective, parts: TrainingRows, units: int) -> float:
+    """Return the loss of the best constant on training rows; infinity for texts, whose steps are too many."""
+    if objective.of_texts:
+        return math.inf
+    constant = _constant(objective, objective.core_targets(parts.train[1]), units)
+    targets = objective.core_targets(sample_rows(parts.train, ROWS)[1])
+    targets = targets.reshape(len(targets), -1)
+    return float(np.mean(np.asarray(_loss(objective)(targets, np.broadcast_to(constant, (len(targets), units))))))
+
+
+def _loss(objective: Objective) -> Any:
+    import keras
+
+    return keras.losses.get(objective.loss_name if objective.encoder.classes else objective.loss)
+
+
 def _constant(objective: Objective, targets: Array, units: int) -> Array:
     """Return the label frequencies, or the mean or median of the numbers."""
     if targets.dtype.kind == "f":
@@ -41,11 +58,9 @@ def _losses(
     objective: Objective, model: keras.Model, constant: Array, part: tuple[Array, Array]
 ) -> tuple[float, float]:
     """Return the mean loss of the model and of the constant, in chunks: an output may be large."""
-    import keras
-
     from tiltyard.training import network
 
-    loss = keras.losses.get(objective.loss_name if objective.encoder.classes else objective.loss)
+    loss = _loss(objective)
     targets = objective.core_targets(part[1])
     targets = targets.reshape(len(targets), -1)
     sums, start = np.zeros(2), 0

@@ -17,6 +17,8 @@ RISEN = 0.2  # share by which the last value exceeds the best one: the curve has
 VANISHED = 1e-3  # gradient of the first layer divided by that of the last
 EXPLODED = 100.0  # root mean square of a layer's gradient, where targets are standardised
 DEAD = 0.5  # share of the units of a layer
+ABOVE = 2.0  # times the loss of the best constant: a loss above this means that weights are far too large
+PATIENT = 5  # epochs in a row with such losses, on training and on validation rows, none of them the lowest so far
 
 Verdict = Literal["under-fit", "good fit", "over-fit"]
 Snapshot = Mapping[str, Any]
@@ -149,6 +151,26 @@ def _dead(snapshots: Sequence[Snapshot]) -> list[str]:
         for layer, share in snapshot["dead"].items()
         if share > DEAD
     ]
+
+
+def stalled_loss(losses: Sequence[float], validation: Sequence[float]) -> float | None:
+    """Return the lowest loss of the last epochs if none of them was the lowest so far, else None.
+
+    Losses of both kinds of rows count: one alone may be large because of batch normalisation or over-fitting.
+    """
+    recent, earlier = losses[-PATIENT:], losses[:-PATIENT]
+    if not earlier or min(recent) < min(earlier):
+        return None
+    return min(*recent, *validation[-PATIENT:])
+
+
+def diverging(train: Train, epoch: int, loss: float, constant: float) -> TrainingError:
+    """Return the error for losses that stay far above that of the best constant."""
+    return TrainingError(
+        f"training diverged in epoch {epoch}: expected a loss below that of the best constant, {constant:.4g}; "
+        f"received {loss:.4g} or more in each of the last {PATIENT} epochs, none of which lowered it",
+        hint=f"lower train.learning_rate (now {train.rate:g}) or set train.clip_norm",
+    )
 
 
 def diverged(train: Train, epoch: int, snapshots: Sequence[Snapshot]) -> TrainingError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +141,10 @@ class _Phase:
         try:
             if not checkpoint.finished:
                 self._fit(
-                    [*stateful, *self._rates(), monitor, *statistics, checkpoint, *self._epoch_callbacks()],
+                    [
+                        *(*stateful, *self._rates(), monitor, *statistics, self._divergence(checkpoint)),
+                        *(checkpoint, *self._epoch_callbacks()),
+                    ],
                     checkpoint.epoch,
                 )
         finally:
@@ -155,7 +159,7 @@ class _Phase:
         return checkpoint, [snapshot for statistic in statistics for snapshot in statistic.snapshots]
 
     def _compile(self) -> None:
-        from tiltyard.training.objective import optimizer
+        from tiltyard.training.optimizer import optimizer
 
         train, objective = self.train, self.shared.objective
         self.shared.model.compile(
@@ -195,6 +199,15 @@ class _Phase:
                 on_epoch_end=lambda _, logs: logs.update(learning_rate=float(optimizer.learning_rate))
             )
         ]
+
+    def _divergence(self, checkpoint: CheckpointCallback) -> keras.callbacks.Callback:
+        from tiltyard.training.callbacks import DivergenceCallback
+        from tiltyard.training.constant_baseline import constant_loss
+
+        shared = self.shared
+        units = shared.body.output_shape[-1]
+        constant = cache(lambda: constant_loss(shared.objective, shared.rows, units))
+        return DivergenceCallback(self.train, checkpoint, constant)
 
     def _epoch_callbacks(self) -> list[keras.callbacks.Callback]:
         """Report each epoch, without weight penalties, which would make the losses of variants incomparable."""

@@ -15,6 +15,7 @@ from tiltyard.config.task import Task
 from tiltyard.errors import DataError
 from tiltyard.modeling.inference import decision_threshold, held_out
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.models._solved import SolvedModel
 from tiltyard.modeling.problems.classification import probabilities
 from tiltyard.preparation.base_rows import checked_base
 from tiltyard.preparation.training_rows import TrainingRows
@@ -26,6 +27,8 @@ from tiltyard.training.diagnosis import diagnose
 from tiltyard.training.fit import FitResult, RunPaths, fit
 from tiltyard.training.objective import Objective, encode_targets
 from tiltyard.training.reference import fit_reference
+from tiltyard.training.restarts import fit_with_restarts
+from tiltyard.training.solved import fit_solved
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -121,6 +124,8 @@ def _set_up(task: Task) -> None:
 
 def fit_all(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[keras.Model, dict[str, Any]]:
     """Fit a reference, a network, or both; return the model with the record of the training."""
+    if isinstance(task.model, SolvedModel):
+        return fit_solved(task, task.model, parts)
     if not task.model.trained_by_epochs:
         return fit_reference(task, parts)
     body, record = _fit_networks(task, parts, paths)
@@ -133,7 +138,7 @@ def fit_all(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[keras.Mod
 def _fit_networks(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[keras.Model, dict[str, Any]]:
     """Fit the network or all members of an ensemble."""
     if task.train.members == 1:
-        fitted = fit(task, parts, paths)
+        fitted = fit_with_restarts(task, parts, paths)
         losses = baseline_losses(Objective.of(task, parts.encoder), parts, fitted.body)
         diagnosis = diagnose(losses, fitted.record, fitted.snapshots)
         return fitted.body, {**fitted.record, "diagnosis": diagnosis}

@@ -1,23 +1,30 @@
-"""Source `sklearn`: data sets bundled with scikit-learn, tables as CSV, images as a zip of PNG files by class."""
+"""Source `sklearn`: data sets of scikit-learn, tables as CSV, images as a zip of PNG files by class."""
 
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 from tiltyard.data.images import image_files
+from tiltyard.data.sources._location import FileLocation
 from tiltyard.data.sources.base import Source
 from tiltyard.workspace import Workspace
 
+# scikit-learn downloads these counts from elsewhere and computes ratios; this file has no bedrooms in 207 rows.
+COUNTS = FileLocation(
+    path="california_housing.csv.gz", sha256="613ae86108fb557d870964f12d2d84ad260a835c465cab596976465649a48cff"
+)
+
 
 class Sklearn(Source):
-    """A bundled data set by name."""
+    """A data set by name; california_housing needs a file from the mirror, the others are bundled."""
 
     kind: Literal["sklearn"]
-    dataset: Literal["diabetes", "iris", "digits"]
+    dataset: Literal["diabetes", "iris", "digits", "california_housing"]
 
     def version(self) -> str:
         """Return the versions of the libraries that contain and write the data."""
@@ -27,8 +34,9 @@ class Sklearn(Source):
         """Write table.csv, or images.zip with CLASS/NUMBER.png."""
         if self.dataset == "digits":
             image_files.write(folder / "images.zip", _digits())
-        else:
-            _table(self.dataset).to_csv(folder / "table.csv", index=False, lineterminator="\n")
+            return
+        table = _table(self.dataset) if self.dataset != "california_housing" else _housing(workspace)
+        table.to_csv(folder / "table.csv", index=False, lineterminator="\n")
 
 
 def _table(dataset: str) -> Any:
@@ -42,6 +50,30 @@ def _table(dataset: str) -> Any:
     frame = bunch.frame.rename(columns=names)
     frame["species"] = [bunch.target_names[code] for code in frame.pop("target")]
     return frame
+
+
+def _housing(workspace: Workspace) -> Any:
+    """Return the eight features of scikit-learn's data set and its target, without rows whose bedrooms are missing."""
+    import pandas as pd
+
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / COUNTS.path
+        COUNTS.copy_to(path, workspace)
+        COUNTS.verify(path)
+        counts = pd.read_csv(path).dropna(subset="total_bedrooms")
+    return pd.DataFrame(
+        {
+            "MedInc": counts["median_income"],
+            "HouseAge": counts["housing_median_age"],
+            "AveRooms": counts["total_rooms"] / counts["households"],
+            "AveBedrms": counts["total_bedrooms"] / counts["households"],
+            "Population": counts["population"],
+            "AveOccup": counts["population"] / counts["households"],
+            "Latitude": counts["latitude"],
+            "Longitude": counts["longitude"],
+            "MedHouseVal": counts["median_house_value"] / 100_000,
+        }
+    )
 
 
 def _digits() -> Iterator[tuple[str, bytes]]:

@@ -1,20 +1,14 @@
-"""Gradients of the output that is explained with respect to the inputs, under TensorFlow and JAX."""
+"""Gradients of a Keras function with respect to its inputs, under TensorFlow and JAX."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.modeling.inference.predictor import Predictor
-from tiltyard.modeling.problems.classification import probabilities
-
-if TYPE_CHECKING:
-    from tiltyard.modeling.problems.base import Target
 
 MAX_BATCH_VALUES = 1 << 16  # input values of one batch: feature maps hold many times as many
 
@@ -79,38 +73,3 @@ def _jax(objective: Objective) -> Objective:
 
 
 BACKENDS: dict[str, Callable[[Objective], Objective]] = {"tensorflow": _tensorflow, "jax": _jax}  # by backend
-
-
-@dataclass(frozen=True)
-class ExplainedOutput:
-    """A model, and the label whose probability is explained, if it predicts labels."""
-
-    predictor: Predictor
-    label: int | None
-
-    @classmethod
-    def for_row(cls, predictor: Predictor, features: Array) -> ExplainedOutput:
-        """Explain the label that is predicted for one encoded row; of several, the most probable one."""
-        if predictor.encoder.problem.targets not in ("label", "labels"):
-            return cls(predictor, None)
-        return cls(predictor, int(probabilities(predictor.run(features))[0].argmax()))
-
-    def describe(self, target: Target) -> str:
-        """Describe the output, for a sentence or an axis."""
-        if self.name:
-            return f"the probability of {self.name if self.name[:1].isalpha() else f'label {self.name}'}"
-        ahead = " one step ahead" if target.horizon > 1 else ""
-        return f"{target.column}{ahead}" + (f" ({target.unit})" if target.unit else "")
-
-    @property
-    def name(self) -> str | None:
-        """The name of the label."""
-        return None if self.label is None else self.predictor.encoder.classes[self.label]
-
-    def __call__(self, features: Array) -> Array:
-        """Return the explained output of each encoded row."""
-        outputs = self.predictor.run(features)
-        if self.label is not None:
-            outputs = probabilities(outputs)[:, self.label]
-        numbers: Array = outputs.reshape(len(outputs), -1)[:, 0].astype(np.float64)
-        return numbers

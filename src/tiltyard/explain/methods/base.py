@@ -71,7 +71,7 @@ class ExplainedModel:
     @cached_property
     def network_weight(self) -> float:
         """The weight of the network in the model: less than 1 if it is averaged with references."""
-        if not self.task.model.trained_by_epochs:
+        if not self.task.model.has_gradients:
             return 0.0
         path = self.workspace.out(self.task.name, "train") / "training.json"
         parts = files.read_json(path).get("blend", {}).get("parts", []) if path.is_file() else []

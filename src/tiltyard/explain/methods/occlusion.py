@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.gradients import ExplainedOutput
+from tiltyard.explain.math.explained_output import ExplainedOutput
 from tiltyard.explain.math.heatmap import signed_overlay
 from tiltyard.explain.math.masking import WordMask
 from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.explain.math.gradients import ExplainedOutput
+from tiltyard.explain.math.explained_output import ExplainedOutput
 from tiltyard.explain.math.masking import WordMask
 from tiltyard.explain.math.shapley import coalition_count, mix_rows, shapley
 from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row

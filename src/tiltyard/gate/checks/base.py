@@ -114,6 +114,8 @@ def versus(duel: Duel, gain: Gain, opponent: str) -> str:
 
 def interval_text(duel: Duel, gain: Gain) -> str:
     """Return the interval of a gain in words, with how many independent units the rows are worth."""
+    if duel.task.split.complete:
+        return f"no interval: the {len(duel.truth)} rows are all combinations of the columns' values"
     interval = f"{duel.task.gate.confidence:.0%} interval {gain.low:.4g} to {gain.high:.4g}"
     if duel.dependence is None or gain.units is None:
         return interval

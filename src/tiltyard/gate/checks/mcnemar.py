@@ -27,6 +27,8 @@ class Mcnemar(Check):
             raise NotApplicableError(f"{duel.task.problem} has no labels")
         if duel.champion is None:
             raise NotApplicableError("there is no champion yet")
+        if duel.task.split.complete:
+            raise NotApplicableError("the rows are all combinations of the columns' values, not a sample of them")
         rows = slice(None) if duel.shared is None else duel.shared
         models = (duel.challenger, duel.threshold), (duel.champion, duel.champion_threshold)
         new, old = (_is_right(duel.truth[rows], outputs[rows], threshold) for outputs, threshold in models)

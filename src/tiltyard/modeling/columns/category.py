@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from operator import not_
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -43,6 +44,11 @@ class Category(CellColumn):
         exclude_if="refuse".__eq__,
         description="What to do with null or an empty cell: refuse it, or encode it as a category of its own.",
     )
+    drop_first: bool = Field(
+        False,
+        exclude_if=not_,
+        description="The first of `values` has no feature of its own (dummy coding): it is where all others are 0.",
+    )
     top: int | None = Field(
         None,
         ge=1,
@@ -57,6 +63,8 @@ class Category(CellColumn):
             raise ValueError("values: expected the values that may occur, or `unseen: bucket` to learn them")
         if self.values is not None and self.top is not None:
             raise ValueError("top: expected only if values are learned; `values` names them")
+        if self.drop_first and (len(self.names) < 2 or self.unseen != "refuse"):
+            raise ValueError("drop_first: expected two or more `values`, and `unseen: refuse`: others would look alike")
         if len(self.names) > MOST:
             problem = f"expected at most {MOST}; received {len(self.names)}"
             raise ValueError(f"values: {problem}: leave `values` out, and set `unseen: bucket` and `top: {USUAL}`")
@@ -136,7 +144,7 @@ class Category(CellColumn):
 
     def _feature_names(self, fitted: Fitted) -> list[str | None]:
         """Return the name of each feature: None for unseen values, '' for missing ones."""
-        names: list[str | None] = [*(fitted["values"] if self.values is None else self.names)]
+        names: list[str | None] = [*(fitted["values"] if self.values is None else self.names[self.drop_first :])]
         return [
             *names,
             *([None] if self.unseen == "bucket" else []),

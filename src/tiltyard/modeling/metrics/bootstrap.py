@@ -76,6 +76,7 @@ class Bootstrap:
     seed: int
     confidence: float
     dependence: Dependence | None = None  # between rows; None if they are independent
+    complete: bool = False  # the rows are all that exist: nothing is drawn, and each interval is the value itself
 
     def intervals(self, scores: Callable[[Array], Mapping[str, float]]) -> dict[str, Interval]:
         """Return an interval for each value that `scores` computes from row indices."""
@@ -121,6 +122,9 @@ class Bootstrap:
         return _measured(function, self._resamples(), self.rows)
 
     def _resamples(self) -> Iterator[Array]:
+        if self.complete:
+            yield np.arange(self.rows)
+            return
         generator = np.random.default_rng(self.seed)
         for _ in range(RESAMPLES):
             yield generator.integers(0, self.rows, min(self.rows, DRAWN))

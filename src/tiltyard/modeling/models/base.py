@@ -25,7 +25,8 @@ class Model(Settings):
     modalities: ClassVar[tuple[str, ...]]  # the modalities that it can read
     translates: ClassVar[bool] = False  # whether it predicts texts (sequence to sequence), and only texts
     reads_ngrams: ClassVar[bool] = False  # whether it reads texts only as n-grams
-    trained_by_epochs: ClassVar[bool] = True  # whether it is a network that gradients train
+    trained_by_epochs: ClassVar[bool] = True  # whether Keras trains it, epoch by epoch
+    has_gradients: ClassVar[bool] = True  # whether its outputs have useful gradients by its inputs
 
     adapts: ClassVar[bool] = False  # whether it computes statistics of training rows before it is built
 

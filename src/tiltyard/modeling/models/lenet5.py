@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from tiltyard.arrays import Array
+from tiltyard.modeling.models._digit_bitmaps import digit_codes
 from tiltyard.modeling.models._layers import Activation, ConvLayers
 
 if TYPE_CHECKING:
@@ -30,8 +32,10 @@ class Lenet5(ConvLayers):
     form: Literal["keras", "paper"] = Field(
         "keras", description="paper: as published, with a sparse third layer, learned pooling and output codes."
     )
-    codes: Literal["fixed", "trainable"] = Field(
-        "fixed", description="The paper's output code of each class, of +1 and -1."
+    codes: Literal["fixed", "trainable", "bitmap"] = Field(
+        "fixed",
+        description="The paper's output code of each class, of +1 and -1: drawn at random, and learned if trainable; "
+        "bitmap: the digits 0 to 9 as pictures of 7x12 pixels, for ten classes in this order.",
     )
     activation: Activation = "tanh"
 
@@ -61,7 +65,7 @@ class Lenet5(ConvLayers):
             return super().head(x, units, activation)
         if activation != "softmax":
             raise ValueError(f"output: expected softmax for the paper's form; received {activation}")
-        signs = np.random.default_rng(0).choice([-1.0, 1.0], (x.shape[-1], units))
+        signs = self._signs(x.shape[-1], units)
         codes = layers.Dense(
             units,
             use_bias=False,
@@ -75,6 +79,14 @@ class Lenet5(ConvLayers):
         squared_norms = ops.sum(ops.square(codes(unit_vectors)), axis=0)
         distances = ops.sum(ops.square(x), axis=1, keepdims=True) - 2.0 * codes(x) + squared_norms
         return layers.Activation("softmax", dtype="float32", name="output")(-distances)
+
+    def _signs(self, length: int, classes: int) -> Array:
+        """Return a column of +1 and -1 for each class."""
+        if self.codes != "bitmap":
+            return np.random.default_rng(0).choice([-1.0, 1.0], (length, classes))
+        if classes != (known := digit_codes()).shape[1]:
+            raise ValueError(f"codes: expected {known.shape[1]} classes, the digits, for bitmap; received {classes}")
+        return known
 
     @property
     def _paper(self) -> bool:

@@ -16,6 +16,7 @@ class Reference(Model):
     modalities: ClassVar = ("table", "series", "image", "text")
     reads_ngrams: ClassVar = True
     trained_by_epochs: ClassVar = False
+    has_gradients: ClassVar = False
 
     family: Literal["reference"]
 

@@ -13,12 +13,17 @@ if TYPE_CHECKING:
 
 
 class Rnn(DenseLayers):
-    """Stacked recurrent layers, then dense layers. Recurrent layers keep the activations that cuDNN needs."""
+    """Stacked recurrent layers, then dense layers; by default, cells have the activations that cuDNN needs."""
 
     modalities: ClassVar = ("series", "text", "prose", "image")
 
     family: Literal["rnn"]
     cell: Literal["simple", "lstm", "gru"] = "lstm"
+    cell_activation: Literal["tanh", "relu"] = Field(
+        "tanh",
+        exclude_if="tanh".__eq__,
+        description="Activation of the cells; gates stay sigmoid. relu is slow on GPUs, since cuDNN has only tanh.",
+    )
     units: list[int] = Field([32], min_length=1, description="Width of each recurrent layer.")
     bidirectional: bool = Field(default=False, description="Read in both directions, each with the widths of `units`.")
     attention: bool = Field(
@@ -64,7 +69,7 @@ class Rnn(DenseLayers):
         from keras import layers
 
         cell = {"simple": layers.SimpleRNN, "lstm": layers.LSTM, "gru": layers.GRU}[self.cell]
-        layer = cell(width, return_sequences=all_steps, **self.weights())
+        layer = cell(width, return_sequences=all_steps, activation=self.cell_activation, **self.weights())
         return layers.Bidirectional(layer) if self.bidirectional else layer
 
 

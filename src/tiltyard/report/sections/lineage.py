@@ -21,7 +21,7 @@ def lineage_section(
     package = workspace.package(task.name, report["version"])
     steps = {
         "Source": source,
-        "Data": f"{report['data'][:12]}, {sum(report['rows'].values()):,} rows",
+        "Data": f"{report['data'][:12]}, {_row_count(task, report):,} rows",
         "Split": f"{task.split.kind}, seed {task.split.seed}; test rows {report['test'][:12]}, sealed",
         "Training": f"{task.model.family}, {training['parameters']:,} parameters, seed {training['seed']}",
         **({"Base": base_text(training["base"])} if "base" in training else {}),
@@ -32,6 +32,12 @@ def lineage_section(
     }
     items = "".join(f"<li><b>{name}</b>{escape(text)}</li>" for name, text in steps.items())
     return Section("Lineage", f'<ol class="lineage">{items}</ol>')
+
+
+def _row_count(task: Task, report: Json) -> int:
+    """Return the number of rows of all parts, which share their rows in a complete split."""
+    counts = report["rows"].values()
+    return int(max(counts) if task.split.complete else sum(counts))
 
 
 def provenance_section(report: Json, training: Json) -> Section:

@@ -23,12 +23,25 @@ def summary(task: Task, report: Json, verdict: str | None = None, reasons: Seque
     facts = {"task": task.name, "problem": task.problem, "version": report["version"], "data": report["data"][:12]}
     return (
         f"<h1>{escape(task.title)}</h1>{render_facts(facts)}"
-        f'<div class="lead"><div><div class="soft">{escape(task.metric.title)} on {report["rows"]["test"]:,} sealed '
-        f"test rows</div><strong>{format_number(value)}</strong> "
-        f'<span class="soft">({task.gate.confidence:.0%} interval {_interval(report, name)})</span>'
+        f'<div class="lead"><div><div class="soft">{escape(task.metric.title)} on '
+        f"{_rows(task, report)}</div><strong>{format_number(value)}</strong> "
+        f'<span class="soft">{_certainty(task, report, name)}</span>'
         f'<div class="{style}">{comparison} the baseline&rsquo;s {format_number(baseline)}</div></div>{badge}</div>'
         f"{notes}"
     )
+
+
+def _rows(task: Task, report: Json) -> str:
+    """Return the rows of the metrics in words."""
+    count = f"{report['rows']['test']:,}"
+    return f"all {count} rows, which are also the training rows" if task.split.complete else f"{count} sealed test rows"
+
+
+def _certainty(task: Task, report: Json, name: str) -> str:
+    """Return the interval of the gate's metric in words."""
+    if task.split.complete:
+        return "(no interval: there are no other rows)"
+    return f"({task.gate.confidence:.0%} interval {_interval(report, name)})"
 
 
 def metrics_section(task: Task, report: Json) -> Section:
@@ -46,13 +59,14 @@ def _metric_table(task: Task, report: Json) -> str:
             {
                 "metric": f"{task.evaluator.metrics[name].title}, {direction} is better{mark}",
                 "value": value,
-                "interval": _interval(report, name),
+                "interval": "none" if task.split.complete else _interval(report, name),
                 "baseline": report["baseline"][name],
                 "training rows": report["train"][name],
             }
         )
-    drawn = _drawn(report.get("dependence"))
-    note = f"Intervals: {task.gate.confidence:.0%} bootstrap of {drawn}. Baseline: {task.evaluator.baseline_title}."
+    drawn = f"{task.gate.confidence:.0%} bootstrap of {_drawn(report.get('dependence'))}"
+    intervals = "none, since the rows are all that exist" if task.split.complete else drawn
+    note = f"Intervals: {intervals}. Baseline: {task.evaluator.baseline_title}."
     return render_table(rows) + f'<p class="soft">{escape(note)}</p>'
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
+from tiltyard.figures import Figure
 from tiltyard.files import Json
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.report.html_elements import Section, render_figures, render_table
@@ -17,11 +18,13 @@ MAX_COLUMNS = 12  # columns of an instance that are shown
 MAX_CHARACTERS = 400
 
 
-def prediction_sections(task: Task, report: Json, predictions: Predictions, rows: Rows) -> list[Section]:
-    """Return the sections about predictions; `rows` are the sealed test rows."""
+def prediction_sections(
+    task: Task, report: Json, predictions: Predictions, rows: Rows, figures: Sequence[Figure] = ()
+) -> list[Section]:
+    """Return the sections about predictions; `rows` are the sealed test rows, `figures` are drawn first."""
     test_rows = SealedRows(task, predictions, rows)
     return [
-        Section("Predictions", render_figures(task.evaluator.figures(predictions))),
+        Section("Predictions", render_figures([*figures, *task.evaluator.figures(predictions)])),
         Section("By class", render_table(report.get("per_class", ()))),
         Section("By label", render_table(report.get("per_label", ()))),
         Section("By slice", render_table(report.get("slices", ()))),

@@ -18,6 +18,7 @@ def training_sections(task: Task, report: Json, training: Json) -> list[Section]
         Section("Training", content + _training_text(training)),
         Section("Cross-validation", _fold_table(task, report.get("folds"))),
         Section("Ensemble members", _ensemble_table(training)),
+        Section("Restarts", _attempt_table(training.get("attempts"))),
         Section("Network and references", _blend_table(training.get("blend"))),
     ]
 
@@ -26,7 +27,7 @@ def _curve_figures(training: Json) -> list[Figure]:
     """Plot loss and metrics by epoch, and the gradients of layers if they were recorded."""
     history, best = training.get("history", {}), training["best_epoch"]
     epochs = [*range(1, len(history.get("loss", ())) + 1)]
-    if not epochs:
+    if not epochs or (len(epochs) == 1 and "solved" in training):
         return []
     snapshots = training.get("diagnosis", {}).get("snapshots")
     metric_names = sorted({name.removeprefix("val_") for name in history} - {"loss"})
@@ -63,11 +64,27 @@ def _gradient_figure(snapshots: Sequence[Json]) -> Figure:
 
 
 def _training_text(training: Json) -> str:
+    if solved := training.get("solved"):
+        return f'<p class="soft">{escape(f"Solved {solved}.")}</p>{_squares_text(training.get("sums_of_squares"))}'
     end = "stopped early" if training.get("stopped_early") else "ran to the end"
     text = f"{training['epochs']} epochs, {end}; epoch {training['best_epoch']} was kept."
     if warm := training.get("warm_start"):
         text += f" Epoch {warm['epoch']} started with a new optimizer and the weights of epoch {warm['from_epoch']}."
     return f'<p class="soft">{escape(text)}</p>'
+
+
+def _squares_text(sums: Json | None) -> str:
+    """Return the sums of squares on the training rows, which add up for least squares."""
+    if not sums:
+        return ""
+    total, errors, explained, r2, squared = (
+        format_number(value)
+        for value in (sums["total"], sums["errors"], sums["explained"], sums["r2"], sums["correlation"] ** 2)
+    )
+    return (
+        f'<p class="soft">Sums of squares on the training rows: {errors} of errors and {explained} explained, of '
+        f"{total} in total. R² is {r2}; the squared correlation of predictions and truth is {squared}.</p>"
+    )
 
 
 def _diagnosis_html(diagnosis: Json | None) -> str:
@@ -105,6 +122,17 @@ def _ensemble_table(training: Json) -> str:
     note = f"Mean correlation of their errors on validation rows: {format_number(mean)}; lower is better."
     return (
         render_table([{"member": number, **member} for number, member in enumerate(members, 1)])
+        + f'<p class="soft">{note}</p>'
+    )
+
+
+def _attempt_table(attempts: Sequence[Json] | None) -> str:
+    """Return a table of the trainings from other initial weights, of which the best was kept."""
+    if not attempts:
+        return ""
+    note = "Each training began from other weights; the best value on validation rows was kept."
+    return (
+        render_table([{"training": number, **attempt} for number, attempt in enumerate(attempts, 1)])
         + f'<p class="soft">{note}</p>'
     )
 

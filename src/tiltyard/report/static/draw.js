@@ -67,7 +67,7 @@ function roundStep(step) {
 function frame(width, height, data, xs, ys, options = {}) {
   const ends = { top: 10, right: 14, bottom: 42, left: 58 };
   const x = scale(xs, [ends.left, width - ends.right], { log: data.log_x, exact: options.exact, count: width < 420 ? 4 : 6 });
-  const y = scale(ys, [height - ends.bottom, ends.top], { log: data.log, zero: data.zero });
+  const y = scale(ys, [height - ends.bottom, ends.top], { log: data.log, zero: data.zero, exact: options.exactY });
   const svg = svgElement("svg", { viewBox: `0 0 ${width} ${height}`, height, "aria-hidden": "true" });
   for (const mark of y.marks) {
     svg.append(svgElement("line", { class: "axis", x1: ends.left, x2: width - ends.right, y1: y(mark), y2: y(mark) }));

@@ -72,21 +72,56 @@ function points(plot, data, hidden) {
   const [xs, ys] = ["x", "y"].map((axis) => shown.flatMap((group) => group[axis]));
   const level = data.level === undefined ? [] : [data.level];
   const both = data.diagonal ? [...xs, ...ys] : undefined;
-  const { svg, x, y, ends } = frame(width, height, data, both ?? xs, both ?? [...ys, ...level]);
+  const curve = data.curve ?? { x: [], y: [] };
+  const { svg, x, y, ends } = frame(width, height, data, both ?? [...xs, ...curve.x], both ?? [...ys, ...level, ...curve.y]);
   if (level.length) svg.append(svgElement("line", { class: "zero", x1: ends.left, x2: width - ends.right, y1: y(data.level), y2: y(data.level) }));
   if (data.diagonal) {
     const [least, most] = [Math.min(...both), Math.max(...both)];
     svg.append(svgElement("line", { class: "zero", x1: x(least), x2: x(most), y1: y(least), y2: y(most) }));
   }
-  const size = xs.length > 600 ? 2 : 3;
-  for (const group of shown) {
-    const fill = colour(data.groups.indexOf(group));
-    group.x.forEach((at, place) => {
-      if (at !== null && group.y[place] !== null) svg.append(svgElement("circle", { cx: x(at).toFixed(1), cy: y(group.y[place]).toFixed(1), r: size, fill, "fill-opacity": 0.65 }));
-    });
-  }
+  svg.append(...circles(shown, data.groups, x, y, xs.length > 600 ? 2 : 3, { "fill-opacity": 0.65 }));
+  if (curve.x.length) svg.append(svgElement("path", { class: "strong", d: pathData(curve.x, curve.y, x, y), stroke: colour(1) }));
   plot.prepend(svg);
   return (left, top) => nearestPoint(shown, left, top, x, y, data);
+}
+
+function circles(shown, groups, x, y, size, look) {
+  return shown.flatMap((group) => {
+    const fill = colour(groups.indexOf(group));
+    return group.x.flatMap((at, place) => (at === null || group.y[place] === null ? [] : [svgElement("circle", { cx: x(at).toFixed(1), cy: y(group.y[place]).toFixed(1), r: size, fill, ...look })]));
+  });
+}
+
+function regions(plot, data, hidden) {
+  const shown = data.groups.filter((group) => !hidden.has(group.name));
+  const width = plot.clientWidth;
+  const height = Math.min(width, 420);
+  const [halfX, halfY] = [data.across, data.up].map((axis) => (axis[1] - axis[0]) / 2);
+  const span = (axis, half) => [axis[0] - half, axis.at(-1) + half];
+  const { svg, x, y } = frame(width, height, data, span(data.across, halfX), span(data.up, halfY), { exact: true, exactY: true });
+  data.up.forEach((middle, row) => {
+    const [top, high] = [y(middle + halfY), y(middle - halfY) - y(middle + halfY)];
+    for (const { first, last, place, share } of runs(data.colours[row], data.shares[row])) {
+      const [left, right] = [x(data.across[first] - halfX), x(data.across[last] + halfX)];
+      svg.append(svgElement("rect", { x: left.toFixed(2), y: top.toFixed(2), width: (right - left).toFixed(2), height: high.toFixed(2), "shape-rendering": "crispEdges", fill: colour(place), "fill-opacity": (0.06 + 0.44 * share).toFixed(3) }));
+    }
+  });
+  const few = shown.reduce((sum, group) => sum + group.x.length, 0) <= 100;
+  svg.append(...circles(shown, data.groups, x, y, few ? 5 : 3, { stroke: "var(--card)", "stroke-width": 1 }));
+  plot.prepend(svg);
+  return (left, top) => nearestPoint(shown, left, top, x, y, data);
+}
+
+// Neighbours of one colour and nearly one strength become one rectangle.
+function runs(colours, shares) {
+  const found = [];
+  colours.forEach((place, at) => {
+    const share = Math.round(shares[at] * 20) / 20;
+    const previous = found.at(-1);
+    if (previous && previous.place === place && previous.share === share) previous.last = at;
+    else found.push({ first: at, last: at, place, share });
+  });
+  return found;
 }
 
 function bars(plot, data) {
@@ -166,7 +201,7 @@ function matrix(plot, data) {
   };
 }
 
-const KINDS = { lines, points, bars, matrix };
+const KINDS = { lines, points, bars, regions, matrix };
 
 function renderFigure(figure) {
   const data = JSON.parse(figure.querySelector("script").textContent);

@@ -19,11 +19,12 @@ from tiltyard.serving import variables
 from tiltyard.serving.packaging import wheel
 from tiltyard.workspace import Workspace
 
-# Reads the build settings from one line of standard input, builds, and ends when that input closes: so it never
-# outlives the process that started it, even if that process is killed.
+# Imports what a build needs, reads its settings from one line of standard input, builds, and ends when that input
+# closes: so it never outlives the process that started it, even if that process is killed.
 BUILD = """\
 import json, os, sys, threading
-import bentoml
+import bentoml.bentos, bentoml.images, httptools, msgspec, numpy, pydantic, starlette.applications, uvicorn
+bentoml.service  # loaded when it is first named
 settings = sys.stdin.readline()
 threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start()
 if settings:

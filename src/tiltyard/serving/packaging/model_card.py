@@ -31,7 +31,7 @@ def card(task: Task, report: Json, training: Json, device: Json, override: Json 
         "Limits": _limits(task.serve.max_instances),
         **({"Override": _override(override)} if override else {}),
         "Data": _data(task.source, task.split, report),
-        "Metrics": _metrics_table(metrics, task.gate, report),
+        "Metrics": _metrics_table(metrics, task.gate, report) + _certainty(task, report),
         "Slices": _slices(gate_metric.title, report.get("slices")),
         "Time and energy": _cost(device),
         "Provenance": _provenance(task.model, report, training),
@@ -66,6 +66,7 @@ def summary(task: Task, report: Json) -> Json:
         "baseline": evaluator.baseline_title,
         "confidence": task.gate.confidence,
         "rows": report["rows"],
+        **({"complete": True} if task.split.complete else {}),
         "data": report["data"],
         **({"stand_in": report["stand_in"]} if "stand_in" in report else {}),
         "packaged": datetime.now(UTC).date().isoformat(),
@@ -106,7 +107,7 @@ def _data(source: Source, split: Split, report: Json) -> str:
     options = ", ".join(f"{key} {value}" for key, value in source.model_dump(mode="json").items())
     return (
         f"Source: {markdown.escape(options)}. Rows: {rows}; split {split.kind}, seed {split.seed}. "
-        "The test rows were sealed before training and used only for the metrics below."
+        + ("" if split.complete else "The test rows were sealed before training and used only for the metrics below.")
         + "".join(f" **Note: {markdown.escape(note)}.**" for note in report.get("notes", ()))
     )
 
@@ -119,8 +120,15 @@ def _metrics_table(metrics: Mapping[str, Metric], gate: Gate, report: Json) -> s
         interval = f"{low:.4g} to {high:.4g}" if low is not None else "not computed"
         title = f"{metrics[name].title}{' (gate)' if name == gate.metric else ''}"
         lines.append(f"| {title} | {value:.4g} | {interval} | {report['baseline'][name]:.4g} |")
-    share = f"{gate.confidence:.0%}"
-    return "\n".join(lines) + f"\n\nOn {report['rows']['test']} test rows; {share} bootstrap intervals."
+    return "\n".join(lines)
+
+
+def _certainty(task: Task, report: Json) -> str:
+    """Return the rows that the metrics are about, and what the intervals are."""
+    rows = report["rows"]["test"]
+    if task.split.complete:
+        return f"\n\nOn all {rows} rows, which are also the training rows; no intervals, since there are no other rows."
+    return f"\n\nOn {rows} test rows; {task.gate.confidence:.0%} bootstrap intervals."
 
 
 def _slices(title: str, slices: list[Json] | None) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import logging
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,8 @@ def package(
     if not proof_path.is_file():
         log.info("%s: write package %s", task.name, version)
         write(workspace, task, folder, evaluated, override or recorded_override(workspace, task.name, version))
+    if not pointer.is_file():  # DVC is imported while this process waits for others
+        threading.Thread(target=importlib.import_module, args=("dvc.repo",), daemon=True).start()
     log.info("%s: build Bento %s:%s", task.name, task.name, version)
     if builder:
         builder.build(version)

@@ -169,7 +169,7 @@ def wait(server: Server) -> None:
             raise PackageError(f"the packaged service did not start:\n{server.last_log_lines()}")
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{server.url}/readyz", timeout=2):  # noqa: S310
             return
-        time.sleep(0.1)
+        time.sleep(0.03)
     raise PackageError(f"the packaged service was not ready within {READY:g} seconds:\n{server.last_log_lines()}")
 
 

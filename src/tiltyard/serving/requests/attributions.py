@@ -13,7 +13,7 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.errors import RequestError
-from tiltyard.explain.math.gradients import ExplainedOutput
+from tiltyard.explain.math.explained_output import ExplainedOutput
 from tiltyard.explain.math.shapley import coalition_count, mix_rows, shapley
 from tiltyard.modeling import deadline
 from tiltyard.serving.model.loaded_model import LoadedModel

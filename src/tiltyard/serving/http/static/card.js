@@ -45,7 +45,8 @@ function plainMetrics(values) {
   return element("dl", {}, Object.entries(values).map(([name, value]) => [element("dt", {}, name), element("dd", {}, formatNumber(value))]));
 }
 
-function basis({ rows, baseline }) {
+function basis({ rows, baseline, complete }) {
+  if (complete) return `Measured on all ${formatNumber(rows.test, 9)} rows that exist, which are also the training rows. The baseline predicts ${baseline}.`;
   const counts = Object.entries(rows).filter(([part]) => part !== "test").map(([part, count]) => `${formatNumber(count, 9)} for ${part}`);
   return `Measured on ${formatNumber(rows.test, 9)} sealed test rows; trained on others (${counts.join(", ")}). The baseline predicts ${baseline}.`;
 }

@@ -1,0 +1,50 @@
+"""The output that is explained: the probability of one label, a number, or the first step of a forecast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.modeling.problems.classification import probabilities
+
+if TYPE_CHECKING:
+    from tiltyard.modeling.problems.base import Target
+
+
+@dataclass(frozen=True)
+class ExplainedOutput:
+    """A model, and the label whose probability is explained, if it predicts labels."""
+
+    predictor: Predictor
+    label: int | None
+
+    @classmethod
+    def for_row(cls, predictor: Predictor, features: Array) -> ExplainedOutput:
+        """Explain the label that is predicted for one encoded row; of several, the most probable one."""
+        if predictor.encoder.problem.targets not in ("label", "labels"):
+            return cls(predictor, None)
+        return cls(predictor, int(probabilities(predictor.run(features))[0].argmax()))
+
+    def describe(self, target: Target) -> str:
+        """Describe the output, for a sentence or an axis."""
+        if self.name:
+            return f"the probability of {self.name if self.name[:1].isalpha() else f'label {self.name}'}"
+        ahead = " one step ahead" if target.horizon > 1 else ""
+        return f"{target.column}{ahead}" + (f" ({target.unit})" if target.unit else "")
+
+    @property
+    def name(self) -> str | None:
+        """The name of the label."""
+        return None if self.label is None else self.predictor.encoder.classes[self.label]
+
+    def __call__(self, features: Array) -> Array:
+        """Return the explained output of each encoded row."""
+        outputs = self.predictor.run(features)
+        if self.label is not None:
+            outputs = probabilities(outputs)[:, self.label]
+        numbers: Array = outputs.reshape(len(outputs), -1)[:, 0].astype(np.float64)
+        return numbers
