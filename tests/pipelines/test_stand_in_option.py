@@ -13,6 +13,7 @@ from pipelines import flow, steps, unchanged
 from pipelines.task_outcome import TaskOutcome
 from tiltyard.cli.main import cli
 from tiltyard.config import loader
+from tiltyard.data import dvc
 from tiltyard.workspace import Workspace
 
 
@@ -40,7 +41,7 @@ def test_option_reaches_the_promotion_alone(
     options = {"promote": {"allow_stand_in": allowed}}
     flow._run_steps(workspace, loader.load(workspace, "iris"), display, row, options)
     assert row.ok, row.error
-    stages = {stage: {"current": True} for stage in steps.dvc.STAGES}
+    stages = {stage: {"current": True} for stage in dvc.STAGES}
     assert received == {"fetch": {}, **stages, "promote": {"allow_stand_in": allowed}}
 
 
