@@ -65,7 +65,7 @@ PAIRS = {
     "sp500_lstm_notes": Pair("", 5, "rmse"),
     "mnist_mlp_notes": Pair("mnist_mlp", 5, "accuracy", ".9777"),
     "mnist_elu_notes": Pair("mnist_mlp", 5, "accuracy"),
-    "mnist_batchnorm": Pair("mnist_mlp_notes", 5, "accuracy", ".9796"),
+    "mnist_batchnorm": Pair("", 5, "accuracy", ".9796"),
     "mnist_cnn_notes": Pair("mnist_cnn", 3, "accuracy", ".1243 (at rate .001)"),
     "mnist_lstm_notes": Pair("mnist_lstm", 3, "accuracy", ".9799 (validation)"),
     "lenet5_notes": Pair("lenet5", 5, "accuracy", ".4258"),
