@@ -223,13 +223,13 @@ def _rounded(value: float) -> str:
 
 HEAD = """
 Written by `benchmarks/notes_nets.py`; `benchmarks/notes_nets.json` has every training. `tasks/NAME_notes.yaml` is the
-net that the course notes have for the task NAME, with their training ([why](decisions/notes-nets.md)). It is
-compared with the net and training of our task, on the columns, target and rows of the notes' task. The value is that of the exported file
-on sealed test rows; the pipeline scales the target and keeps the epoch that is best on validation rows, for both. Each
-seed has a split, a training seed and, for `sine`, a series of its own; MNIST, CIFAR-10 and IMDB have one test part. The
-mean and its 95 % interval are over seeds. Differences are paired by seed: both nets have the same test rows. Splits of
-one table share rows, so that the intervals are somewhat too narrow. `published` is the notes' own figure, of one
-training on another split. Seconds were measured beside other work.
+net that the course notes have for the task NAME, with their training ([why](decisions/notes-nets.md)). It is compared
+with the net and training of our task, on the columns, target and rows of the notes' task. The value is that of the
+exported file on sealed test rows; the pipeline scales the target and keeps the epoch that is best on validation rows,
+for both. Each seed has a split, a training seed and, for `sine`, a series of its own; series are split by time, and
+MNIST, CIFAR-10 and IMDB have one test part. The mean and its 95 % interval are over seeds. Differences are paired by
+seed: both nets have the same test rows. Splits of one table share rows, so that the intervals are somewhat too narrow.
+`published` is the notes' own figure, of one training on another split. Seconds were measured beside other work.
 
 `house_sales` itself also learns from LandVal and ImpsVal, an assessor's values, which nearly are the price: its figure
 in the first section cannot be compared with that of the notes. `forest_fires_notes` and `burned_area_notes` have 377
