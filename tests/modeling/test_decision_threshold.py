@@ -77,6 +77,7 @@ def test_threshold_is_that_of_the_validation_rows(monkeypatch: pytest.MonkeyPatc
     train_rows = rows_with(np.where(truth == 1, 0.9, 0.1), truth)
     validation = rows_with(np.where(truth == 1, 0.2, 0.02) + 0.05 * generator.random(1000), truth)
     monkeypatch.setattr(network, "outputs", lambda _, features: features)
+    monkeypatch.setattr(network, "build_inference", lambda *_: None)
     parts: Any = SimpleNamespace(encoder=fraud_task().encoder(), train=train_rows, validation=validation)
     model: Any = None
     threshold = train._with_threshold(fraud_task(), parts, model).problem.threshold
