@@ -87,7 +87,7 @@ def _disks() -> None:
         ("fetch iris", "data/raw", "data/raw"),
         ("prepare iris", "out", "out/iris"),
         pytest.param("promote iris", "serving/ledger", "serving/ledger", marks=pytest.mark.smoke),
-        pytest.param("promote iris", ".tiltyard", ".tiltyard/state/iris/package", marks=pytest.mark.smoke),
+        pytest.param("promote iris", ".tiltyard", ".tiltyard/state/iris", marks=pytest.mark.smoke),
     ],
 )
 def test_full_disk_is_reported(words: str, folder: str, reported_folder: str, tmp_path: Path) -> None:

@@ -49,8 +49,9 @@ class Builder:
         self.process: subprocess.Popen[bytes] | None = None
 
     def load(self) -> None:
-        """Start the process, which loads BentoML while a challenger is judged."""
-        self.process = self._start()
+        """Start the process, which loads BentoML while a challenger is judged; `build` reports what is wrong."""
+        with contextlib.suppress(OSError):
+            self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
         shutil.rmtree(self.state, ignore_errors=True)  # left by a killed process
