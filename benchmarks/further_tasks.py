@@ -23,7 +23,7 @@ import pipeline
 import yaml
 
 from tiltyard import files
-from tiltyard.gate.verdict import EXIT_STATUS
+from tiltyard.gate.exit_status import EXIT_STATUS
 
 COPIES = 4
 HEADING = "## One more task"

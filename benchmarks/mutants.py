@@ -53,7 +53,8 @@ COVERED: dict[str, tuple[str, ...]] = {
     "gate/checks": CHECKS,
     "gate/verdict.py": (*VERDICTS, *CHECKS),
     "gate/judge.py": VERDICTS,
-    "gate/promote.py": (*VERDICTS, "gate/test_override.py"),
+    "gate/promote.py": VERDICTS,
+    "gate/override.py": ("gate/test_override.py",),
     "registry/registry.py": (*RECORDS, "gate/test_promote.py"),
     "registry/ledger.py": (*RECORDS, "registry/test_verify.py"),
     "registry/decision.py": (*RECORDS, "gate/test_judge.py", "registry/test_verify.py"),
@@ -61,7 +62,7 @@ COVERED: dict[str, tuple[str, ...]] = {
     "preparation/split.py": SPLIT,
     "preparation/row_hashes.py": SPLIT,
     "modeling/metrics/scores.py": ("modeling/test_metrics.py", "contracts/test_evaluators.py"),
-    "modeling/metrics/curves.py": (
+    "modeling/metrics/confusion_matrix.py": (
         *("modeling/test_classification.py", "modeling/test_metrics.py", "modeling/test_curves.py"),
         *("contracts/test_evaluators.py", *CHECKS, "evaluation/test_evaluate.py"),
     ),

@@ -23,7 +23,7 @@ from pathlib import Path
 import page
 
 from tiltyard import files
-from tiltyard.gate.verdict import EXIT_STATUS
+from tiltyard.gate.exit_status import EXIT_STATUS
 
 TARGET = page.ROOT / "benchmarks" / "PIPELINE.md"
 PROJECT = ("tasks", "dvc.yaml", "params.yaml", ".dvcignore", ".dvc/config", "serving", "src", "pipelines")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tiltyard import files
 from tiltyard.config import task_list
-from tiltyard.gate.verdict import EXIT_STATUS
+from tiltyard.gate.exit_status import EXIT_STATUS
 from tiltyard.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]

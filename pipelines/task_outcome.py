@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from tiltyard.errors import StageError, TiltyardError, from_os_error
 from tiltyard.files import Json
+from tiltyard.gate.exit_status import EXIT_STATUS
 from tiltyard.gate.next_steps import NextSteps
-from tiltyard.gate.verdict import EXIT_STATUS, Verdict
+from tiltyard.gate.verdict import Verdict
 from tiltyard.runtime.processes import LOG_LINES
 
 

@@ -25,8 +25,9 @@ from tiltyard.config import loader
 from tiltyard.errors import TaskError
 from tiltyard.experiments import plots, study_plan, workers
 from tiltyard.experiments.seed_comparison import SeedComparison, interval
-from tiltyard.experiments.study import StudyRun, plan_runs, study
+from tiltyard.experiments.study import study
 from tiltyard.experiments.study_plan import Plan
+from tiltyard.experiments.study_runs import StudyRun, plan_runs
 from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
@@ -171,7 +172,7 @@ def _prepare(workspace: Workspace) -> None:
 
 
 def _work(root: str, runs: list[StudyRun]) -> None:
-    from tiltyard.experiments import study as verb
+    from tiltyard.experiments import study_runs as verb
 
     verb.run_worker(root, "iris", runs)
 

@@ -15,7 +15,8 @@ from linear_challengers import Project, use_challenger
 from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.errors import PackageError, RegistryError
-from tiltyard.gate.promote import MAX_CHARACTERS, check_reason, promote
+from tiltyard.gate.override import MAX_CHARACTERS, check_reason
+from tiltyard.gate.promote import promote
 from tiltyard.registry.queries import recorded_override, status
 from tiltyard.registry.registry import Registry
 from tiltyard.registry.rollback import restore_previous

@@ -12,7 +12,7 @@ import pytest
 from tiltyard.modeling.evaluators import _label_figures
 from tiltyard.modeling.evaluators.classification import Classification as Evaluator
 from tiltyard.modeling.metrics import curves
-from tiltyard.modeling.metrics.curves import finite
+from tiltyard.modeling.metrics.confusion_matrix import finite
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.base import FittedEncoder, Target
 from tiltyard.modeling.problems.classification import Classification, probabilities

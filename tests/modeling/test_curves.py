@@ -14,7 +14,7 @@ from tiltyard.modeling.evaluators import _label_figures
 from tiltyard.modeling.evaluators.classification import Classification
 from tiltyard.modeling.evaluators.regression import Regression, compared
 from tiltyard.modeling.metrics import curves, scores
-from tiltyard.modeling.metrics.curves import binary_metrics
+from tiltyard.modeling.metrics.confusion_matrix import binary_metrics
 from tiltyard.modeling.metrics.predictions import Predictions
 
 HAND = np.array([True, False, True, True, False]), np.array([0.9, 0.8, 0.7, 0.4, 0.4])

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from tiltyard.arrays import Array
 from tiltyard.modeling.metrics import scores
-from tiltyard.modeling.metrics.curves import confusion
+from tiltyard.modeling.metrics.confusion_matrix import confusion
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -1,4 +1,4 @@
-"""The command promote: a challenger becomes champion if no check fails, or a person overrides a HOLD with a reason."""
+"""The command promote: a challenger becomes champion only if no check fails and its packaged service passes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from tiltyard.errors import PackageError, RegistryError
 from tiltyard.evaluation.evaluated import Evaluated, read_evaluated
 from tiltyard.gate.checks.base import Outcome
 from tiltyard.gate.judge import JudgeOptions, judge, known_verdict
+from tiltyard.gate.override import check_reason, overridden
 from tiltyard.gate.verdict import Verdict
 from tiltyard.registry import signing
 from tiltyard.registry.decision import Decision, code_digest, provenance
 from tiltyard.registry.registry import Registry
 from tiltyard.serving.packaging import bento, package
 from tiltyard.workspace import Workspace
-
-MAX_CHARACTERS = 500
 
 
 def promote(
@@ -89,54 +88,3 @@ def _proven(
         outcomes, reasons = [*verdict.outcomes, outcome], [error.message.partition("\n")[0]]
         return dataclasses.replace(verdict, verdict="REJECT", reasons=reasons, outcomes=outcomes)
     return verdict
-
-
-def check_reason(reason: str) -> str:
-    """Return the reason without surrounding blanks; refuse one that is empty, too long or not one printable line."""
-    text = reason.strip()
-    if not text or len(text) > MAX_CHARACTERS or not text.isprintable():
-        received = "none" if not text else f"{len(text):,} characters"
-        kind = "" if text.isprintable() else ", some of which cannot be printed"
-        raise RegistryError(
-            f"--override: expected a reason in one line of 1 to {MAX_CHARACTERS} characters; received {received}{kind}",
-            hint='such as: --override "fixes wrong prices of ticket 812"',
-        )
-    return text
-
-
-def overridden(verdict: Verdict, who: str, reason: str) -> Verdict:
-    """Return PROMOTE in place of HOLD, with the word in the evidence; other verdicts are returned or refused."""
-    failed = [outcome.code for outcome in verdict.outcomes if outcome.state == "failed"]
-    if verdict.verdict == "PROMOTE" or verdict.version == verdict.champion:
-        return verdict
-    if verdict.verdict == "REJECT":
-        unfit = [o.code for o in verdict.outcomes if o.state == "failed" and o.severity == "REJECT"]
-        raise RegistryError(
-            f"{verdict.task}: {verdict.version} was rejected by {', '.join(unfit)}: "
-            "an override counts only against HOLD",
-            hint=f"every check with its values: tiltyard why {verdict.task}",
-        )
-    if "approval" in failed:
-        raise RegistryError(
-            f"{verdict.task}: gate.approval requires that a person approved {verdict.version}: "
-            "an override is no approval",
-            hint=f"tiltyard approve {verdict.task}",
-        )
-    if "stand_in" in failed:
-        raise RegistryError(
-            f"{verdict.task}: {verdict.version} was trained on a stand-in: an override does not make its data real",
-            hint=f"tiltyard promote {verdict.task} --allow-stand-in",
-        )
-    if not failed:  # it was rolled back, and no check was made
-        raise RegistryError(
-            f"{verdict.reasons[0]}; an override needs the result of the checks",
-            hint="use --again together with --override",
-        )
-    word = {"who": who, "reason": reason, "failed": failed}
-    return dataclasses.replace(
-        verdict,
-        verdict="PROMOTE",
-        reasons=[f"override by {who}: {reason}", *verdict.reasons],
-        evidence={**verdict.evidence, "override": word},
-        recorded=False,
-    )

@@ -1,8 +1,8 @@
-"""A verdict on a challenger: its decision in the ledger, and the exit status of the command."""
+"""A verdict on a challenger, and its conversion to a decision in the ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -11,8 +11,6 @@ from tiltyard.gate.checks.base import Outcome
 from tiltyard.registry.decision import Decision
 
 Word = Literal["PROMOTE", "HOLD", "REJECT"]
-
-EXIT_STATUS = {"HOLD": 3, "REJECT": 4}
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,3 @@ def decide(outcomes: Sequence[Outcome]) -> Word:
     """Return the verdict: the most severe failure decides."""
     failed = {outcome.severity for outcome in outcomes if outcome.state == "failed"}
     return "REJECT" if "REJECT" in failed else "HOLD" if failed else "PROMOTE"
-
-
-def exit_status(verdicts: Iterable[Verdict]) -> int:
-    """Return the exit status for verdicts: 4 if any is REJECT, else 3 if any is HOLD, else 0."""
-    return max((EXIT_STATUS.get(verdict.shown_verdict, 0) for verdict in verdicts), default=0)

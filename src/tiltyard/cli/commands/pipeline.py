@@ -196,7 +196,7 @@ def _print_verdicts(tasks: tuple[str, ...], action: Callable[[Workspace, Task], 
 
     from tiltyard.cli.output import tables
     from tiltyard.gate import next_steps
-    from tiltyard.gate.verdict import exit_status
+    from tiltyard.gate.exit_status import exit_status
 
     def judged(workspace: Workspace, task: Task) -> Any:
         verdict = action(workspace, task)

@@ -10,7 +10,7 @@ import numpy as np
 from tiltyard.arrays import Array, is_missing
 from tiltyard.modeling.columns.base import unit
 from tiltyard.modeling.metrics import scores
-from tiltyard.modeling.metrics.curves import confusion
+from tiltyard.modeling.metrics.confusion_matrix import confusion
 
 MIN_BALANCED_ACCURACY = 0.985  # on rows held out from the tree
 MIN_R2 = 0.95  # on such rows; also the smallest rank correlation of a copy of the target in other units

@@ -10,7 +10,7 @@ from tiltyard.arrays import Array
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation
 from tiltyard.gate.duel import Duel
 from tiltyard.modeling.metrics import scores
-from tiltyard.modeling.metrics.curves import matrix
+from tiltyard.modeling.metrics.confusion_matrix import matrix
 from tiltyard.modeling.problems.classification import probabilities
 
 FEWEST = 5  # sealed rows of one of several labels: there may be hundreds, most of them rare

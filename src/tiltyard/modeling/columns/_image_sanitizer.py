@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tiltyard.modeling.columns import _tiff_file, _webp_file
+from tiltyard.modeling.columns import _image_orientation, _tiff_file, _webp_file
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"  # magic numbers
 PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}  # of a PNG: those that determine its pixels
@@ -38,7 +38,7 @@ class ImageFile(NamedTuple):
 
     content: bytes
     scans: int = 1
-    orientation: int = _tiff_file.NORMAL
+    orientation: int = _image_orientation.NORMAL
 
 
 def stripped(content: bytes, max_pixels: int = MAX_PIXELS) -> ImageFile:
@@ -50,7 +50,7 @@ def stripped(content: bytes, max_pixels: int = MAX_PIXELS) -> ImageFile:
     if content.startswith(PNG):
         orientations: list[int] = []
         chunks = b"".join(_chunks(content, orientations))
-        return ImageFile(PNG + chunks, orientation=(orientations or [_tiff_file.NORMAL])[0])
+        return ImageFile(PNG + chunks, orientation=(orientations or [_image_orientation.NORMAL])[0])
     if _webp_file.is_webp(content):
         webp = _webp_file.stripped(content)
         if webp.width * webp.height > max_pixels:
@@ -72,7 +72,7 @@ def _chunks(content: bytes, orientations: list[int]) -> Iterator[bytes]:
         end = position + 12 + int.from_bytes(content[position : position + 4], "big")
         if kind == b"eXIf":
             exif = content[position + 8 : min(end - 4, position + 8 + MAX_EXIF_BYTES)]
-            orientations.append(_tiff_file.of_exif(exif))
+            orientations.append(_image_orientation.of_exif(exif))
         if kind in PIXEL_CHUNKS:
             yield content[position:end]
         if kind == b"IEND":
@@ -82,7 +82,7 @@ def _chunks(content: bytes, orientations: list[int]) -> Iterator[bytes]:
 
 def _jpeg(content: bytes) -> ImageFile:
     """Drop metadata and padding before the first scan, and count the scans."""
-    header, scans, scan_start, orientation = [JPEG], 0, len(content), _tiff_file.NORMAL
+    header, scans, scan_start, orientation = [JPEG], 0, len(content), _image_orientation.NORMAL
     for count, (code, start, end) in enumerate(_segments(content)):
         if count >= MAX_PARTS:
             raise ValueError(f"expected a JPEG file of at most {MAX_PARTS:,} segments")
@@ -91,7 +91,7 @@ def _jpeg(content: bytes) -> ImageFile:
         if code == START_OF_SCAN:
             scans, scan_start = scans + 1, min(scan_start, start)
         elif not scans and code == APP1 and content[start + 4 : start + 10] == EXIF:
-            orientation = _tiff_file.of_exif(content[start + 4 : end])
+            orientation = _image_orientation.of_exif(content[start + 4 : end])
         elif not scans and code not in METADATA:
             header.append(content[start:end])
         if scans > MAX_SCANS:

@@ -1,4 +1,4 @@
-"""TIFF and Exif without a library: check the first directory before decoding, and read the orientation of a photo."""
+"""Check the first directory of TIFF files before decoding: size, compression, tiles, and where the pixels are."""
 
 from __future__ import annotations
 
@@ -11,10 +11,6 @@ MAX_ENTRIES = 500
 MAX_VALUES = 1 << 16  # of an entry, such as the places of strips
 WIDTH, HEIGHT, BITS, COMPRESSION, SAMPLES, TILE_WIDTH, TILE_HEIGHT = 256, 257, 258, 259, 277, 322, 323
 OFFSETS = {273: 279, 324: 325}  # the entries with the places of strips or tiles, and those with their sizes
-
-NORMAL = 1
-TAG = 0x0112
-MAX_EXIF_ENTRIES = 1000  # of the first directory
 
 
 def is_tiff(content: bytes) -> bool:
@@ -66,21 +62,3 @@ def _entries(content: bytes) -> dict[int, list[int]]:
         (where,) = (place + 8,) if inline else struct.unpack_from(f"{order}I", content, place + 8)
         entries[tag] = list(struct.unpack_from(f"{order}{number}{letter}", content, where))
     return entries
-
-
-def of_exif(content: bytes) -> int:
-    """Return the orientation, 1 to 8, in Exif data; 1 if there is none or they are damaged."""
-    tiff = content.removeprefix(b"Exif\0\0")
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    if not order:
-        return NORMAL
-    try:
-        (start,) = struct.unpack_from(f"{order}I", tiff, 4)
-        (count,) = struct.unpack_from(f"{order}H", tiff, start)
-        for place in range(min(count, MAX_EXIF_ENTRIES)):
-            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tiff, start + 2 + 12 * place)
-            if tag == TAG and kind == 3:
-                return int(value) if 1 <= value <= 8 else NORMAL
-    except struct.error:
-        pass
-    return NORMAL

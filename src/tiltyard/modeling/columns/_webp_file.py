@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tiltyard.modeling.columns import _tiff_file
+from tiltyard.modeling.columns import _image_orientation
 
 MAX_CHUNKS = 100
 ALPHA = 0x10  # the flag in VP8X
@@ -40,7 +40,7 @@ def stripped(content: bytes) -> Webp:
         canvas = struct.pack("<I", ALPHA) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
         parts = [(b"VP8X", canvas), (b"ALPH", chunks[b"ALPH"]), *parts]
     body = b"WEBP" + b"".join(_chunk(name, data) for name, data in parts)
-    orientation = _tiff_file.of_exif(chunks.get(b"EXIF", b""))
+    orientation = _image_orientation.of_exif(chunks.get(b"EXIF", b""))
     return Webp(b"RIFF" + struct.pack("<I", len(body)) + body, width, height, orientation)
 
 

@@ -11,7 +11,7 @@ from tiltyard import figures
 from tiltyard.arrays import Array
 from tiltyard.figures import Figure
 from tiltyard.modeling.metrics import curves
-from tiltyard.modeling.metrics.curves import binary_metrics, finite, matrix
+from tiltyard.modeling.metrics.confusion_matrix import binary_metrics, finite, matrix
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.classification import probabilities
 

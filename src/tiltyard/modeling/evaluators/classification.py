@@ -14,7 +14,7 @@ from tiltyard.modeling.evaluators import _label_figures
 from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.metrics import scores
 from tiltyard.modeling.metrics.base import Context, Metric
-from tiltyard.modeling.metrics.curves import finite, matrix
+from tiltyard.modeling.metrics.confusion_matrix import finite, matrix
 from tiltyard.modeling.metrics.label_rows import LabelRows
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.classification import labels, probabilities

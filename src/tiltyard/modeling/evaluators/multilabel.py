@@ -14,7 +14,7 @@ from tiltyard.modeling.evaluators import _label_figures
 from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.metrics import label_sets
 from tiltyard.modeling.metrics.base import Context, Metric
-from tiltyard.modeling.metrics.curves import finite
+from tiltyard.modeling.metrics.confusion_matrix import finite
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.multilabel import named, predicted
 

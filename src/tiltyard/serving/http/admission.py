@@ -1,4 +1,4 @@
-"""Admission control: API keys, limits on concurrent requests, connections and memory, and reading of bodies."""
+"""Admission control: authentication by API key, and limits on concurrent requests, connections and memory."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import asyncio
 import contextlib
 import itertools
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
-
-from starlette.requests import Request
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.http import api_keys
 from tiltyard.serving.http.api_keys import Headers
 from tiltyard.serving.http.limits import Limits
-from tiltyard.serving.traffic.traffic_split import client
 
 if TYPE_CHECKING:
     from tiltyard.serving.http.connection import BoundedConnection
@@ -137,33 +134,3 @@ class RoundRobin:
         if readers:
             self.waiting[address] = readers
         return reader
-
-
-@contextlib.asynccontextmanager
-async def read_body(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """Read the body; raise RequestError as soon as it is too large. Its bytes count as used until the block ends."""
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise RequestError("unsupported_encoding", "expected a body that is not compressed", status=415)
-    admission: AdmissionControl = request.app.state.admission
-    body, client_name = bytearray(), client(request.scope)
-    try:
-        if declared_length(request) > limit:
-            raise _too_large(limit)
-        async for chunk in request.stream():
-            admission.buffer(len(chunk), client_name)
-            body += chunk
-            if len(body) > limit:
-                raise _too_large(limit)
-        yield bytes(body)
-    finally:
-        admission.buffer(-len(body), client_name)
-
-
-def _too_large(limit: int) -> RequestError:
-    return RequestError("body_too_large", f"expected at most {limit} bytes", status=413)
-
-
-def declared_length(request: Request) -> int:
-    """Return the Content-Length of a request; 0 if it has none."""
-    length = request.headers.get("content-length", "")
-    return int(length) if length.isdecimal() and len(length) < 20 else 0

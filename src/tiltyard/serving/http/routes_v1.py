@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from tiltyard.errors import RequestError
 from tiltyard.serving.http import feedback
-from tiltyard.serving.http.admission import declared_length, read_body
+from tiltyard.serving.http.body_limit import declared_length, read_body
 from tiltyard.serving.http.routing import METHODS, allow, encoder, find_model, json_response, predict, versions
 from tiltyard.serving.model.tensors import Tensor
 from tiltyard.serving.traffic.feedback_limits import Sender

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from tiltyard.errors import RequestError
-from tiltyard.serving.http.admission import read_body
+from tiltyard.serving.http.body_limit import read_body
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import predict_request, tensor_path
 from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
