@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from typing import TypedDict
+from collections.abc import Callable
+from typing import TypedDict, Unpack
 
 from tiltyard import plugins
 from tiltyard.config.gate_section import Gate
@@ -26,21 +27,20 @@ class JudgeOptions(TypedDict, total=False):
 
     again: bool  # judge what was held, rejected or rolled back before
     allow_stand_in: bool  # let a model of generated data that stand in for real files win
+    before_duel: Callable[[], object]  # called unless the verdict is known without a duel
 
 
 def judge(
-    workspace: Workspace,
-    task: Task,
-    evaluated: Evaluated | None = None,
-    *,
-    again: bool = False,
-    allow_stand_in: bool = False,
+    workspace: Workspace, task: Task, evaluated: Evaluated | None = None, **options: Unpack[JudgeOptions]
 ) -> Verdict:
     """Run every check on the evaluated model; pass `evaluated` if it was read already."""
+    allow_stand_in = options.get("allow_stand_in", False)
     evaluated = evaluated or read_evaluated(workspace, task)
     verdict, champion = _undecided(workspace, task, evaluated, allow_stand_in=allow_stand_in)
-    if earlier := _earlier_verdict(workspace, verdict, again=again):
+    if earlier := _earlier_verdict(workspace, verdict, again=options.get("again", False)):
         return earlier
+    if before_duel := options.get("before_duel"):
+        before_duel()
     duel = duel_setup.build_duel(workspace, task, evaluated, champion, allow_stand_in=allow_stand_in)
     outcomes = [plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")]
     reasons = [outcome.text for outcome in outcomes if outcome.state == "failed"] or _praise(duel)

@@ -11,7 +11,7 @@ from tiltyard.config.task import Task
 from tiltyard.errors import PackageError, RegistryError
 from tiltyard.evaluation.evaluated import Evaluated, read_evaluated
 from tiltyard.gate.checks.base import Outcome
-from tiltyard.gate.judge import JudgeOptions, judge, known_verdict
+from tiltyard.gate.judge import JudgeOptions, judge
 from tiltyard.gate.override import check_reason, overridden
 from tiltyard.gate.verdict import Verdict
 from tiltyard.registry import signing
@@ -39,10 +39,7 @@ def promote(
         registry.repair(task.name)
         evaluated = read_evaluated(workspace, task)
         builder = stack.enter_context(bento.Builder(workspace, task.name))
-        allow_stand_in = options.get("allow_stand_in", False)
-        if options.get("again") or not known_verdict(workspace, task, evaluated, allow_stand_in=allow_stand_in):
-            builder.load()
-        verdict = judge(workspace, task, evaluated, **options)
+        verdict = judge(workspace, task, evaluated, before_duel=builder.load, **options)
         try:
             verdict = _with_word(workspace, verdict, reason)
         except RegistryError:  # the verdict stands, and is a use of the sealed rows
