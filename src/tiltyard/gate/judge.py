@@ -27,11 +27,16 @@ class JudgeOptions(TypedDict, total=False):
 
     again: bool  # judge what was held, rejected or rolled back before
     allow_stand_in: bool  # let a model of generated data that stand in for real files win
+
+
+class DuelOptions(JudgeOptions, total=False):
+    """Options of a judgement, with what to do before a duel."""
+
     before_duel: Callable[[], object]  # called unless the verdict is known without a duel
 
 
 def judge(
-    workspace: Workspace, task: Task, evaluated: Evaluated | None = None, **options: Unpack[JudgeOptions]
+    workspace: Workspace, task: Task, evaluated: Evaluated | None = None, **options: Unpack[DuelOptions]
 ) -> Verdict:
     """Run every check on the evaluated model; pass `evaluated` if it was read already."""
     allow_stand_in = options.get("allow_stand_in", False)
