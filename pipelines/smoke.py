@@ -51,11 +51,8 @@ def _run_task(workspace: Workspace, task: Task, display: RunProgress) -> TaskOut
     try:
         _run_process(workspace, task.name, display.workspace)
         report = files.read_json(display.workspace.out(task.name, "evaluate") / "report.json")
-        row.version, row.value, row.stand_in = (
-            report["version"],
-            report["metrics"][row.metric],
-            report.get("stand_in", ""),
-        )
+        row.version, row.value = report["version"], report["metrics"][row.metric]
+        row.stand_in = report.get("stand_in", "")
         row.baseline = report["baseline"][row.metric]
     except Exception as error:  # noqa: BLE001 - whatever stops this task must not stop the others
         row.fail("pipeline", error)

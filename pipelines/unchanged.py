@@ -82,9 +82,8 @@ def _row(workspace: Workspace, task: Task, *, allow_stand_in: bool) -> TaskOutco
     earlier = known_verdict(workspace, task, evaluated, allow_stand_in=allow_stand_in)
     if not earlier or (earlier.fails_only("approval") and task.gate.approval_minutes):
         return None
-    verdict = promote(
-        workspace, task, allow_stand_in=allow_stand_in
-    )  # completes a package that is missing in a fresh clone
+    # completes a package that is missing in a fresh clone
+    verdict = promote(workspace, task, allow_stand_in=allow_stand_in)
     row.record_report(evaluated.report)
     row.record_verdict(verdict, next_steps(workspace, task, verdict))
     row.seconds = time.monotonic() - started

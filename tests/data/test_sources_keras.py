@@ -309,12 +309,13 @@ def test_missing_fashion_error_names_every_way(fetch_dataset: Callable[..., Path
     [
         b"",
         b"no gzip",
-        gzip.compress(b""),
+        gzip.compress(b"", mtime=0),
         idx(np.zeros((3, 3)))[:-6],
-        gzip.compress(bytes([0, 0, 9, 1, 0, 0, 0, 1, 0])),
-        gzip.compress(bytes([0, 0, 8, 2, 0, 0, 0, 3, 0, 0, 0, 3]) + bytes(8)),
-        gzip.compress(bytes([0, 0, 8, 200])),
+        gzip.compress(bytes([0, 0, 9, 1, 0, 0, 0, 1, 0]), mtime=0),
+        gzip.compress(bytes([0, 0, 8, 2, 0, 0, 0, 3, 0, 0, 0, 3]) + bytes(8), mtime=0),
+        gzip.compress(bytes([0, 0, 8, 200]), mtime=0),
     ],
+    ids=["empty", "no_gzip", "nothing_packed", "cut", "other_type", "too_few_values", "no_sizes"],
 )
 def test_damaged_idx_files_are_refused(content: bytes) -> None:
     """An empty, cut or foreign file, and one with fewer values than its header says, is refused."""
