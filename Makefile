@@ -75,8 +75,7 @@ bench: $(INSTALLED)  ## run the benchmarks, write benchmarks/RESULTS.md
 	python benchmarks/run.py
 
 results: $(INSTALLED)  ## measure the catalogue on real data (hours; TILTYARD_MIRROR), write docs/RESULTS.md
-	python benchmarks/catalogue.py
-	python benchmarks/deep.py $(TASKS)
+	python benchmarks/results.py $(TASKS)
 
 lock: $(INSTALLED)  ## write the lock files again from pyproject.toml
 	$(UV) pip compile -q pyproject.toml --extra cpu --group dev --universal --generate-hashes \

@@ -12,7 +12,7 @@ from typing import Any
 import tiltyard
 
 SOURCE = Path(tiltyard.__file__).parent
-# What measures and judges. Networks, encoders and preparation are left out: they change versions, not how these are judged.
+# What measures and judges. Networks, encoders and preparation change versions, not how these are judged.
 JUDGING = (
     *("gate", "evaluation", "modeling/metrics", "modeling/references", "config/gate_section.py"),
     *("modeling/inference/decision_threshold.py", "modeling/inference/held_out.py", "modeling/evaluators/base.py"),

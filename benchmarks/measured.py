@@ -2,9 +2,9 @@
 
 TILTYARD_MIRROR=... python benchmarks/measured.py [--seeds N] [--again] [TASK[:NET]]...
 
-TASK:NET is the network and training of the task NET on the rows of TASK. Each run is kept in benchmarks/measured.json by
-a hash of its settings, so that an interrupted script resumes and a changed task file is measured again. Its folder is
-kept, too, under .tiltyard/runs: --again judges it by today's gate without another training.
+TASK:NET is the network and training of the task NET on the rows of TASK. Each run is kept in benchmarks/measured.json
+by a hash of its settings, so that an interrupted script resumes and a changed task file is measured again. Its folder
+is kept, too, under .tiltyard/runs: --again judges it by today's gate without another training.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import os
 import shutil
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import judging
 import page
 import raw_data
+import rules
 import yaml
 
 from tiltyard import files
@@ -86,7 +88,7 @@ def found(name: str, seeds: int, net: str = "") -> dict[int, Json]:
 
 
 def settings(name: str, seed: int, net: str = "") -> Json:
-    """Return a task with a split, training seed and generated data of its own; with the network of another task, if any."""
+    """Return a task with seeds of its own for split, training and generated data; or with another task's network."""
     content = task_file(name)
     if net:
         ours = task_file(net)
@@ -128,9 +130,9 @@ def _space(key: str) -> Workspace:
 def _run(key: str, name: str, content: Json) -> Json:
     """Run a task, its base first, from source to verdict; return the results."""
     shutil.rmtree(RUNS / key, ignore_errors=True)
-    space = _space(key)
     if isinstance(base := content["model"].get("base"), str):
-        _train(space, base, task_file(base))
+        shutil.copytree(_trained_base(base), RUNS / key, symlinks=True)
+    space = _space(key)
     record, facts, seconds = _train(space, name, content)
     device = files.read_json(space.out(name, "train") / "device.json")
     return {
@@ -141,6 +143,7 @@ def _run(key: str, name: str, content: Json) -> Json:
         "diagnosis": record.get("diagnosis", {}).get("verdict", ""),
         "seconds": round(seconds, 1),
         "notes": facts["notes"],
+        **({"base": record["base"]} if "base" in record else {}),
         **({"stand_in": facts["stand_in"]} if "stand_in" in facts else {}),
         "data": facts["data"],
         "device": f"{device['backend']} {device['device']}",
@@ -148,6 +151,17 @@ def _run(key: str, name: str, content: Json) -> Json:
         "load": round(os.getloadavg()[0], 1),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
     }
+
+
+def _trained_base(name: str) -> Path:
+    """Return the folder in which the base is trained, once for all runs that start from it."""
+    content = task_file(name)
+    key = f"base-{settings_hash(content)}"
+    with files.locked(RUNS / f"{key}.lock"):
+        if not (RUNS / key / "out" / name / "train" / "training.json").is_file():
+            shutil.rmtree(RUNS / key, ignore_errors=True)
+            _train(_space(key), name, content)
+    return RUNS / key
 
 
 def _train(space: Workspace, name: str, content: Json) -> tuple[Json, Json, float]:
@@ -175,6 +189,7 @@ def _judge(space: Workspace, name: str, content: Json) -> Json:
         "baseline": report["baseline"],
         "metrics": report["metrics"],
         "by_step": report.get("by_step", []),
+        "rule": rules.scores(space, task),
         "version": report["version"],
         "verdict": verdict.verdict,
         "reasons": verdict.reasons,
