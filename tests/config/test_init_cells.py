@@ -204,6 +204,31 @@ def test_a_series_with_gaps_is_filled(workspace: Workspace) -> None:
     prepare.prepare(workspace, loaded)
 
 
+def test_a_number_that_means_missing_in_a_series_is_filled(workspace: Workspace) -> None:
+    """A code such as -999 beside the forecast series is no value: not in the example, and filled before learning."""
+    days = pd.date_range("2024-01-01", periods=120).strftime("%Y-%m-%d")
+    heat = (20 + DICE.normal(size=120)).round(1)
+    heat[[20, 50, 119]] = -999
+    drafted, task = init(workspace, pd.DataFrame({"day": days, "sold": np.arange(120.0), "heat": heat}), "sold")
+    assert (task["columns"]["heat"]["na"], task["columns"]["heat"]["gaps"]) == ([-999], "forward")
+    assert min(task["serve"]["example"]["heat"]) > 0
+    assert task["target"] == {"column": "sold"}  # though it counts like an id
+    assert "heat: -999 in 2.5% of the rows means a missing value" in drafted.notes
+    fetch_raw(workspace, "any")
+    loaded = loader.load(workspace, "any")
+    facts = plugins.load("modalities", "series")().facts(loaded, workspace.raw("any"))
+    assert facts["heat"].iloc[20] == facts["heat"].iloc[19]
+    prepare.prepare(workspace, loaded)
+
+
+def test_a_constant_series_is_refused(workspace: Workspace) -> None:
+    """There is nothing to forecast if all values are equal, and another column is not forecast instead."""
+    days = pd.date_range("2024-01-01", periods=120).strftime("%Y-%m-%d")
+    frame = pd.DataFrame({"day": days, "sold": 3, "heat": DICE.normal(size=120)})
+    with pytest.raises(DataError, match="sold: expected numbers that change"):
+        init(workspace, frame, "sold", time="day")
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

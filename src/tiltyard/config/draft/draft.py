@@ -174,11 +174,14 @@ def _series_content(
         moments = times(rows[timeline.order], timeline.time_format).to_numpy()
         rows = rows.iloc[np.argsort(moments, kind="stable")]
         table.notes.append(f"{timeline.order}: rows are sorted by time (sort: true)")
+    if truth.unique == 1:
+        raise DataError(f"{truth.name}: expected numbers that change, to forecast them; it is {truth.reason}")
     if timeline.gaps or truth.missing:
         table.notes.append(f"{timeline.order}: gaps are filled with the value before (gaps: forward)")
     parts = table.read.get("dates", {}).get(timeline.order, [])
     traits = [profile.left_out("part of the date") if profile.name in parts else profile for profile in traits]
-    traits = [truth, *(timeline.check_feature(profile) for profile in traits)]
+    # A series that counts steadily looks like an id, but is the one to forecast.
+    traits = [replace(truth, reason=""), *(timeline.check_feature(profile) for profile in traits)]
     sections = time_series.sections(timeline, rows, [profile for profile in traits if not profile.reason])
     return _content(request, "forecasting", rows, sections, table.read), traits
 

@@ -164,7 +164,8 @@ def sections(timeline: Timeline, rows: pd.DataFrame, series: list[ColumnProfile]
 
 
 def _written(profile: ColumnProfile) -> dict[str, Any]:
-    return {"written": profile.column["written"]} if "written" in profile.column else {}
+    """Return how the cells of a column are written, and which numbers mean a missing value."""
+    return {key: profile.column[key] for key in ("written", "na") if key in profile.column}
 
 
 def _steps(profile: ColumnProfile, cells: pd.Series[Any]) -> pd.Series[float]:

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from tiltyard.arrays import Array, Cells, Fitted, decoded
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, between, in_set, not_null
+from tiltyard.modeling.columns._cell import NaCells
 from tiltyard.modeling.columns._number_format import NumberFormat
 from tiltyard.modeling.columns._streamed_scale import scale_of_parts
 from tiltyard.modeling.columns.base import Column, Plain, Scale, scale
@@ -44,6 +45,7 @@ class Series(Column):
     written: NumberFormat | None = Field(
         None, exclude_if=not_, description="How cells are written that are no plain numbers: 1.002,66 €, 21,5 °C."
     )
+    na: NaCells = None
     group: str | None = Field(None, exclude_if=not_, description="The raw column that names the series of each row.")
     season: int | None = Field(
         None, ge=1, exclude_if=not_, description="The baseline predicts the value so many steps before; 1 if unset."
@@ -68,7 +70,7 @@ class Series(Column):
     @property
     def number(self) -> Number:
         """A column that reads one step."""
-        return Number(written=self.written, missing="median")
+        return Number(written=self.written, missing="median", na=self.na)
 
     @property
     def parsed_as_text(self) -> bool:

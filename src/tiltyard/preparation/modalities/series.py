@@ -92,8 +92,8 @@ def _numeric(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     for name, column in task.columns.items():
-        written = isinstance(column, SeriesColumn) and column.written
-        cells = column.number.facts_of_cells(frame[name]) if written else frame[name]  # type: ignore[attr-defined]
+        read = isinstance(column, SeriesColumn) and (column.written or column.na)
+        cells = column.number.facts_of_cells(frame[name]) if read else frame[name]  # type: ignore[attr-defined]
         frame[name] = pd.to_numeric(cells, errors="coerce")
     return frame
 
