@@ -96,7 +96,7 @@ def joined_file(raw: Path, name: str) -> Path:
     paths = sorted(path for path in folder.glob("*.*") if path.name.partition(".")[0] in STEMS)
     if len(paths) != 1:
         received = ", ".join(sorted(path.name for path in folder.glob("*"))) or "none"
-        hint = f"fetch it: tiltyard fetch {raw.name}" if not paths else "join a source that yields one table"
+        hint = f"fetch it: tiltyard fetch {raw.name}" if not folder.is_dir() else "join a source that yields one table"
         raise DataError(f"joins.{name}.source: expected one table; received {received}", hint=hint)
     return paths[0]
 
@@ -144,9 +144,47 @@ def checksums(raw: Path) -> dict[str, str]:
     return {path.relative_to(raw).as_posix(): files.file_digest(path).hex() for path in paths}
 
 
-def notes(table: TableFile) -> list[str]:
-    """Return what was done with rows without a match, in sentences; none without joins."""
-    return sentences(table.statistics) if isinstance(table, JoinedTable) else []
+def counted(table: TableFile) -> list[JoinStatistics]:
+    """Return what each join found; nothing without joins."""
+    return table.statistics if isinstance(table, JoinedTable) else []
+
+
+def open_rows(
+    path: Path, options: Dialect | None, joins: JoinedFiles, names: Iterable[str], texts: Iterable[str] = ()
+) -> TableFile:
+    """Open a file of new rows: as it is if it has the columns that are named, else joined with the tables at hand.
+
+    No row is refused or left out; one without a match has missing values.
+    """
+    main = table_reader.open_table(path, options, texts)
+    wanted = [*names]
+    missing = [name for name in wanted if name not in main.layout.columns]
+    rules = dict[str, JoinRule]()
+    for name, rule in reversed([*joins.rules.items()] if missing else []):
+        if taken := _offered(path, joins.raw, name, rule, missing):
+            if present := [column for column in taken if column in wanted and column in main.layout.columns]:
+                text = f"expected all columns of the join {name} or none; it has {', '.join(present)}"
+                raise DataError(f"{path.name}: {text}, and not {', '.join(set(missing) & {*taken})}")
+            columns = [old for new, old in taken.items() if new in missing]
+            rules[name] = rule.model_copy(update={"unmatched": "missing", "columns": columns})
+            missing = [column for column in missing if column not in taken]
+            named = [*rule.keys, *([rule.times[0]] if rule.times else [])]
+            missing += [key for key in named if key not in main.layout.columns]
+    ordered = {name: rules[name] for name in joins.rules if name in rules}
+    return open_table(path, options, replace(joins, rules=ordered, strict=False), texts) if ordered else main
+
+
+def _offered(path: Path, raw: Path, name: str, rule: JoinRule, missing: list[str]) -> dict[str, str]:
+    """Return the columns that a join adds by their new names, if some are missing; raise if its table is not here."""
+    if rule.columns and not {f"{rule.prefix}{column}" for column in rule.columns} & set(missing):
+        return {}
+    if not (raw / FOLDER / name).is_dir():
+        text = f"{path.name}: expected the columns {', '.join(missing)}; they are not in it, and the table that "
+        hint = f"fetch it: tiltyard fetch {raw.name}; or add the columns to the file"
+        raise DataError(f"{text}the task joins ({name}) is not here", hint=hint)
+    table = _open(raw, name, rule)
+    offered = _taken(name, rule, table, {})
+    return offered if offered.keys() & set(missing) else {}
 
 
 def _open(folder: Path, name: str, rule: JoinRule) -> TableFile:
@@ -186,8 +224,8 @@ def _count(main: TableFile, joins: list[OpenedJoin]) -> tuple[list[JoinStatistic
     statistics, rows = [JoinStatistics(join.name, join.rule, join.matching) for join in joins], 0
     for batch in main.batches([name for name in main.layout.columns if name in keys]):
         joined = batch
-        for join, counted in zip(joins, statistics, strict=True):
-            counted.add(joined)
+        for join, found in zip(joins, statistics, strict=True):
+            found.add(joined)
             joined = _joined(joined, join, loaded[join.name])
         rows += len(joined)
     if not rows:

@@ -79,6 +79,15 @@ class JoinRule(Settings):
         return (self.time, self.time) if self.time else None
 
     @property
+    def sentence(self) -> str:
+        """How rows are matched, and what happens to the others, for readers of reports and cards."""
+        pairs = [*self.keys.items(), *([self.times] if self.times else [])]
+        names = [main if main == joined else f"{main} = {joined}" for main, joined in pairs]
+        latest = " (the latest that is not later)" if self.times else ""
+        rest = {"missing": "keep missing values", "drop": "are left out", "refuse": "are refused"}[self.unmatched]
+        return f"by {', '.join(names)}{latest}; rows without a match {rest}"
+
+    @property
     def seconds(self) -> float | None:
         """The maximum age in seconds, if it is a duration."""
         match = AGE.fullmatch(self.max_age) if isinstance(self.max_age, str) else None

@@ -50,6 +50,19 @@ class JoinStatistics:
         if self.rule.times and (places >= 0).any():
             self.oldest = max(float(self.matching.ages(batch, places).max()), self.oldest or 0.0)
 
+    def similar(self) -> list[tuple[str, str]]:
+        """Return examples of keys without a match that another case or other blanks would match, with the match."""
+        codes = self.matching.codes
+        if codes is None or len(codes.known) != 1 or codes.kinds != ["string"]:
+            return []
+        known = {_bare(text): text for text in codes.known[0].to_pylist()}
+        return [(here, format_value(known[_bare(here)])) for here in self.examples if _bare(here) in known]
+
+
+def _bare(text: str) -> str:
+    """Return a text without case, quotes, blanks, marks and leading zeros."""
+    return "".join(character for character in text.casefold() if character.isalnum()).lstrip("0")
+
 
 def sentences(statistics: Iterable[JoinStatistics]) -> list[str]:
     """Return what was done with rows without a match, and joined rows without a key, in sentences."""

@@ -14,6 +14,7 @@ from tiltyard import plugins
 from tiltyard.arrays import Array, Cells, ParsedRows, Rows, is_missing
 from tiltyard.config.task import Task
 from tiltyard.data.joins import joined_table
+from tiltyard.data.joins.statistics import JoinStatistics, sentences
 from tiltyard.data.table_reader import TableFile
 from tiltyard.errors import DataError, RequestError, format_value
 from tiltyard.modeling.columns._label_cells import labels_of, multi_hot
@@ -49,7 +50,8 @@ class Modality(ABC):
     drops_rows: ClassVar[bool] = False  # whether rows without a target are left out
     file: ClassVar[str]  # the raw file; a table may have any readable suffix
     times: Array | None = None  # of each row, if several rows have one time step; set by rows()
-    joined: Sequence[str] = ()  # what was done with rows without a match, in sentences; set by open_raw()
+    strict_joins: bool = True  # whether faults of joins are refused; else they are only counted
+    joined: Sequence[JoinStatistics] = ()  # what each join found; set by open_raw()
     steps: Array | None = (
         None  # of each row of several series: how far the truth is from the value before; set likewise
     )
@@ -79,7 +81,7 @@ class Modality(ABC):
 
     def notes(self, folder: Path) -> list[str]:
         """Return the source's notes about the raw data, for readers of the report; a stand-in is not among them."""
-        return [*self.joined]
+        return sentences(self.joined)
 
     def raw_column(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
         """Return a raw column, also one that is not a feature; only tables have them."""
@@ -89,11 +91,11 @@ class Modality(ABC):
         """Return how many neighbouring rows share values with a row."""
         return 0
 
-    def open_raw(self, task: Task, folder: Path, texts: Iterable[str] = (), *, strict: bool = True) -> TableFile:
-        """Open the raw table with the joined ones; without `strict`, faults of joins are counted and not refused."""
-        joins = joined_table.JoinedFiles(task.joins, folder, strict)
+    def open_raw(self, task: Task, folder: Path, texts: Iterable[str] = ()) -> TableFile:
+        """Open the raw table with the joined ones."""
+        joins = joined_table.JoinedFiles(task.joins, folder, self.strict_joins)
         table = joined_table.open_table(self.raw_file(folder), task.source.dialect, joins, texts)
-        self.joined = joined_table.notes(table)
+        self.joined = joined_table.counted(table)
         return table
 
     def read_raw(
@@ -123,7 +125,8 @@ def version_reader(task: Task) -> Callable[[Path], pd.DataFrame]:
     modality: Modality = plugins.load("modalities", task.modality)()
     if task.modality == "image":
         return lambda folder: modality.facts(task, folder)
-    return lambda folder: modality.open_raw(task, folder, strict=False).to_frame()
+    modality.strict_joins = False
+    return lambda folder: modality.open_raw(task, folder).to_frame()
 
 
 def parse_target(task: Task, values: Sequence[object]) -> Array:

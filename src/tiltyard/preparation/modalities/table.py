@@ -94,7 +94,7 @@ class Table(Modality):
     def notes(self, folder: Path) -> list[str]:
         """Return how many rows have no match in a joined table, and how many were left out without a target."""
         dropped = [f"{self.dropped:,} of {self.rows_read:,} rows have no target: left out"] if self.dropped else []
-        return [*self.joined, *dropped]
+        return [*super().notes(folder), *dropped]
 
     def raw_column(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
         """Return the whole column."""
