@@ -66,7 +66,7 @@ def get(workspace: Workspace, task: Fetchable, *, force: bool = False) -> Fetche
     before, recorded = joined_table.checksums(raw), _recorded(workspace, task.name)
     version = _version(task)
     if version and before == recorded and version == _recorded_version(workspace, task.name) and not force:
-        return _stored(workspace, task.name, "same")
+        return _stored(workspace, task, "same")
     with tempfile.TemporaryDirectory() as temporary:
         fresh = Path(temporary)
         sums = _fetch_into(workspace, task, fresh)
@@ -77,16 +77,17 @@ def get(workspace: Workspace, task: Fetchable, *, force: bool = False) -> Fetche
     if not edited:
         _record(workspace, task.name, sums)
         files.write_text(workspace.fetched(task.name), version)
-    return _stored(workspace, task.name, "edited" if edited else "same" if before == sums else "new")
+    return _stored(workspace, task, "edited" if edited else "same" if before == sums else "new")
 
 
-def _stored(workspace: Workspace, task: str, state: Literal["new", "same", "edited"]) -> Fetched:
+def _stored(workspace: Workspace, task: Fetchable, state: Literal["new", "same", "edited"]) -> Fetched:
     """Store the raw data as a version unless that was done before."""
-    raw = workspace.raw(task)
+    raw = workspace.raw(task.name)
     if dvc.changed(workspace, raw):
         dvc.add(workspace, raw)
     data = files.sha256(raw)
-    versions.record(workspace, task, data, dvc.pointer(raw))
+    hashes = joined_table.checksums(raw) if task.joins else {}
+    versions.record(workspace, task.name, data, dvc.pointer(raw), hashes)
     return Fetched(data, state, stand_in.reason(raw))
 
 
@@ -115,11 +116,11 @@ def write_raw(task: Fetchable, folder: Path, workspace: Workspace) -> None:
         inside.mkdir(parents=True)
         try:
             join.source.fetch(inside, workspace)
-            joined_table.joined_file(folder, name)
         except (ImportError, OSError, ValueError, LookupError, TiltyardError) as error:
             reason = error.message if isinstance(error, TiltyardError) else f"{type(error).__name__}: {error}"
             hint = error.hint if isinstance(error, TiltyardError) else ""
             raise SourceError(f"joins.{name}: {reason}", hint=hint) from None
+        joined_table.joined_file(folder, name)
 
 
 def _fetch_into(workspace: Workspace, task: Fetchable, folder: Path) -> Sums:
