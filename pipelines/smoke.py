@@ -18,6 +18,8 @@ from pipelines.task_outcome import TaskOutcome
 from tiltyard import files
 from tiltyard.config import base_tasks
 from tiltyard.config.task import Task
+from tiltyard.data import fetch
+from tiltyard.data.sources.base import Source
 from tiltyard.errors import TiltyardError
 from tiltyard.runtime import processes
 from tiltyard.serving.packaging import smoke_test
@@ -85,7 +87,7 @@ def run_task(workspace: Workspace, task: Task, target: Workspace) -> dict[str, A
 
     small = shrink_task(task)
     with files.atomic_folder(target.raw(task.name)) as folder:
-        small.source.fetch(folder, workspace)
+        fetch.write_raw(small, folder, workspace)
     validate(target, small)
     prepare(target, small)
     train(target, small)
@@ -101,8 +103,11 @@ def shrink_task(task: Task) -> Task:
     window = max(getattr(column, "window", 0) for column in task.columns.values())
     limits = {"rows": max(SMOKE_ROWS, MIN_WINDOWS * (window + task.target.horizon))}
     smaller = {**limits, "stand_in": True}  # its values mean nothing, so generated data will do if files are missing
-    known = type(task.source).model_fields
-    source = task.source.model_copy(update={key: value for key, value in smaller.items() if key in known})
+    source = _updated(task.source, smaller)
+    joins = {
+        name: join.model_copy(update={"source": _updated(join.source, {"stand_in": True})})
+        for name, join in task.joins.items()
+    }
     train = {
         "epochs": 1,
         "batch_size": min(task.train.batch_size, SMOKE_ROWS // 10),
@@ -114,11 +119,18 @@ def shrink_task(task: Task) -> Task:
     }
     changes = {
         "source": source,
+        "joins": joins,
         "rows": (1, task.rows[1]),
         "split": task.split.model_copy(update=limits),
         "train": task.train.model_copy(update=train),
     }
     return task.model_copy(update=changes)
+
+
+def _updated(source: Source, settings: dict[str, Any]) -> Source:
+    """Return a source with other settings, as far as it has them."""
+    known = type(source).model_fields
+    return source.model_copy(update={key: value for key, value in settings.items() if key in known})
 
 
 def _check_all(target: Workspace, rows: list[TaskOutcome], display: RunProgress) -> None:

@@ -35,6 +35,13 @@ def in_set(column: str, values: list[Any]) -> Expectation:
     return Expectation(expectation="expect_column_values_to_be_in_set", arguments=arguments)
 
 
+def unique(columns: list[str]) -> Expectation:
+    """Expect different values in each row, of one column or of several together."""
+    if len(columns) > 1:
+        return Expectation(expectation="expect_compound_columns_to_be_unique", arguments={"column_list": columns})
+    return Expectation(expectation="expect_column_values_to_be_unique", arguments={"column": columns[0]})
+
+
 def row_count(bounds: tuple[int, int]) -> Expectation:
     """Expect a number of rows within bounds."""
     arguments = {"min_value": bounds[0], "max_value": bounds[1]}

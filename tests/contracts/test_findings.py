@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from customer_table import customers, write_task
+from joined_tables import fetch_joined, shops
 from PIL import Image as Pillow
 from workspaces import ROOT, edit_task, fetch_raw, new_workspace
 
@@ -118,6 +119,7 @@ FAULTY: dict[str, tuple[Callable[[Workspace], Checked], set[str]]] = {
         table(lambda f: (_replace_some(f, "weight", "heavy") | _replace_some(f, "since", "2020-02-31"), {})),
         {"weight", "since"},
     ),
+    "joins": (lambda space: check(space, fetch_joined(space, joined=pd.concat([shops(), shops()[:2]]))), {"shops"}),
     "leak": (table(lambda f: ({"height": np.where(f["again"] == "yes", 1.5, 1.7)}, {})), {"height"}),
     "missing": (
         table(lambda f: (_replace_some(f, "income", None, 400) | _replace_some(f, "vip", ""), {})),

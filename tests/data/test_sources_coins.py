@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from workspaces import ROOT
 
@@ -13,7 +14,9 @@ from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.data import stand_in
-from tiltyard.data.sources.coins import START, Coins
+from tiltyard.data.joins import joined_table
+from tiltyard.data.joins.rule import JoinRule
+from tiltyard.data.sources.coins import COINS, START, Coins
 from tiltyard.errors import DataError, SourceError
 from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
@@ -138,3 +141,78 @@ def test_flawed_files_of_coins_are_refused(workspace: Workspace, text: str, mess
     """Unknown columns, odd or repeated times, and too few minutes are refused with the reason."""
     with pytest.raises(SourceError, match=message):
         fetch_files(workspace, {"btc": text, "eth": text})
+
+
+def published(coin: str, prices: dict[int, float], *, names: str = "", header_again: bool = False) -> str:
+    """Return a file with the nine columns of an exchange's archive, in milliseconds, newest first."""
+    head = names or f"unix,date,symbol,open,high,low,close,Volume {coin},Volume USD"
+    days = {second: f"{second}000,{pd.Timestamp(second, unit='s')},{coin}/USD" for second in prices}
+    lines = [
+        f"{days[second]},{close - 1},{close + 2},{close - 2},{close},.5,{close / 2}"
+        for second, close in sorted(prices.items(), reverse=True)
+    ]
+    middle = [head] if header_again else []
+    rows = [*lines[: len(lines) // 2], *middle, *lines[len(lines) // 2 :]]
+    return "\n".join(["https://www.example.com/data", head, *rows]) + "\n"
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A mirror with the files of four coins as an exchange publishes them: gaps, another start, a repeated header."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    for place, (coin, price) in enumerate(COINS.items()):
+        chance = np.random.default_rng(place)
+        steps = np.exp(np.cumsum(chance.normal(0, 0.001, 700)))
+        traded = {START + 60 * (minute - 10 * place): price * step for minute, step in enumerate(steps)}
+        kept = {second: close for second, close in traded.items() if chance.random() > 0.02}
+        text = published(coin.upper(), kept, header_again=coin == "eth")
+        (folder / f"{coin.upper()}-USD.csv").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("TILTYARD_MIRROR", str(folder))
+    return folder
+
+
+@pytest.mark.usefixtures("archive")
+def test_task_of_the_catalogue_runs_on_published_files(workspace: Workspace) -> None:
+    """By their names in the mirror, real files take the place of the stand-in: validated, and not marked as one."""
+    path = workspace.task_file("crypto_direction")
+    files.write_text(path, Workspace(ROOT).task_file("crypto_direction").read_text(encoding="utf-8"))
+    task = loader.load(workspace, "crypto_direction")
+    task = task.model_copy(update={"rows": (400, 700), "source": task.source.model_copy(update={"rows": 600})})
+    with files.atomic_folder(workspace.raw(task.name)) as folder:
+        task.source.fetch(folder, workspace)
+    assert not stand_in.reason(workspace.raw(task.name))
+    validation = validate.validate(workspace, task)
+    assert (validation.rows, validation.repairs) == (600, [])
+    table = np.genfromtxt(workspace.raw(task.name) / "series.csv", delimiter=",", names=True)
+    assert (np.diff(table["unix"]) == 60).all()
+    assert 0 < (table["btc_volume"] == 0).sum() < 30
+
+
+def test_names_that_are_fewer_than_columns_are_refused(workspace: Workspace, archive: Path) -> None:
+    """Six names above nine columns, as in the notes, would give each column the name of another."""
+    names = "unix,low,high,open,close,volume"
+    (archive / "BTC-USD.csv").write_text(published("BTC", {60: 1.0, 120: 2.0}, names=names), encoding="utf-8")
+    with pytest.raises(SourceError, match="expected a name for each column; received 6 names for 9 columns"):
+        Coins(kind="coins", rows=100).fetch(workspace.raw("coins"), workspace)
+
+
+def test_the_general_join_gives_the_same_prices(workspace: Workspace, archive: Path) -> None:
+    """Joining the published files by time, with the first coin as the main table, finds the prices of this source."""
+    with files.atomic_folder(workspace.raw("coins")) as folder:
+        Coins(kind="coins", rows=600).fetch(folder, workspace)
+    expected = pd.read_csv(workspace.raw("coins") / "series.csv").set_index("unix")
+    raw = workspace.root / "raw"
+    rule = JoinRule(time="unix", unmatched="drop", columns=["close"], max_age=3_600_000)
+    joins = {coin: rule.model_copy(update={"prefix": f"{coin}_"}) for coin in ("eth", "ltc", "bch")}
+    for coin in COINS:
+        target = raw / ("table.csv" if coin == "btc" else f"joins/{coin}/table.csv")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        address, _, table = (archive / f"{coin.upper()}-USD.csv").read_text(encoding="utf-8").partition("\n")
+        assert address.startswith("https")
+        target.write_text(table, encoding="utf-8")
+    frame = joined_table.open_table(raw / "table.csv", None, joined_table.JoinedFiles(joins, raw)).to_frame()
+    frame = frame.assign(unix=frame["unix"] // 1000).set_index("unix").loc[lambda one: one.index.isin(expected.index)]
+    assert len(frame) > 550
+    for coin in joins:
+        assert np.allclose(frame[f"{coin}_close"], expected.loc[frame.index, f"{coin}_close"], rtol=1e-6)

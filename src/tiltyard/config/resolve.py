@@ -16,8 +16,8 @@ from tiltyard.workspace import Workspace
 
 # the sections that a stage reads; it does not run again when others change
 SECTIONS: dict[str, set[str]] = {
-    "validate": {"problem", "source", "rows", "columns", "target", "expect"},
-    "prepare": {"problem", "source", "columns", "derived", "target", "split", "serve"},
+    "validate": {"problem", "source", "joins", "rows", "columns", "target", "expect"},
+    "prepare": {"problem", "source", "joins", "columns", "derived", "target", "split", "serve"},
     "train": {"problem", "columns", "target", "model", "train"},
     "evaluate": {"title", "problem", "columns", "target", "split", "gate"},
 }

@@ -13,6 +13,7 @@ from tiltyard import plugins
 from tiltyard.arrays import Array
 from tiltyard.config import column_checks, complete_split
 from tiltyard.config.gate_section import Gate
+from tiltyard.config.join_section import Joins
 from tiltyard.config.sections import Check, Range, Serve, Split
 from tiltyard.config.train_section import Train, incompatibility
 from tiltyard.data.sources.base import Source
@@ -51,6 +52,7 @@ class Task(Settings):
     title: str
     problem: ProblemName
     source: AnySource
+    joins: Joins = Field(default_factory=dict, exclude_if=not_)
     rows: tuple[int, int] = Field(strict=False, description="The minimum and the maximum number of rows.")
     columns: dict[str, AnyColumn] = Field(min_length=1)
     derived: dict[str, Derived] = Field(
@@ -170,6 +172,7 @@ class Task(Settings):
     def _errors(self) -> Iterator[str]:
         """Yield the errors that concern several sections; each names the key, the expected and the received value."""
         for check in (
+            _joins,
             _columns,
             _target,
             _forecast,
@@ -186,6 +189,12 @@ class Task(Settings):
         ):
             if text := check(self):
                 yield text
+
+
+def _joins(task: Task) -> str:
+    if task.joins and task.modality not in ("table", "text", "series"):
+        return f"joins: expected only for the rows of a table, or a series; received {task.modality} columns"
+    return ""
 
 
 def _columns(task: Task) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +34,7 @@ class TableDiff:
     cells: dict[str, int]  # the number of changed cells in each column
     examples: dict[str, list[Any]]  # the first keys, or row numbers, of added, removed and changed rows
     spread: list[dict[str, Any]]  # columns whose distribution differs, the most different first
+    files: list[str] = field(default_factory=list)  # that differ, if the table is joined from several
 
 
 def compare(task: str, versions: tuple[str, str], frames: tuple[pd.DataFrame, pd.DataFrame]) -> TableDiff:

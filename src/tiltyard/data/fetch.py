@@ -5,17 +5,27 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 from tiltyard import files
 from tiltyard.data import dvc, stand_in, versions
+from tiltyard.data.joins import joined_table
 from tiltyard.data.sources.base import Source
-from tiltyard.errors import SourceError
+from tiltyard.errors import SourceError, TiltyardError
 from tiltyard.workspace import Workspace
 
 Sums = dict[str, str]  # SHA-256 by file name
+
+
+class Joined(Protocol):
+    """A joined table, as far as `fetch` uses it."""
+
+    @property
+    def source(self) -> Source:
+        """The source of its raw data."""
 
 
 class Fetchable(Protocol):
@@ -28,6 +38,10 @@ class Fetchable(Protocol):
     @property
     def source(self) -> Source:
         """The source of its raw data."""
+
+    @property
+    def joins(self) -> Mapping[str, Joined]:
+        """The tables that are joined to it."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +63,10 @@ def fetch(workspace: Workspace, task: Fetchable, *, force: bool = False) -> Fetc
 def get(workspace: Workspace, task: Fetchable, *, force: bool = False) -> Fetched:
     """Update data/raw/TASK from its source and store a version; keep edits since the last fetch unless `force`."""
     raw = workspace.raw(task.name)
-    before, recorded = _checksums_of(raw), _recorded(workspace, task.name)
-    version = _version(task.source)
+    before, recorded = joined_table.checksums(raw), _recorded(workspace, task.name)
+    version = _version(task)
     if version and before == recorded and version == _recorded_version(workspace, task.name) and not force:
-        return _stored(workspace, task.name, "same")
+        return _stored(workspace, task, "same")
     with tempfile.TemporaryDirectory() as temporary:
         fresh = Path(temporary)
         sums = _fetch_into(workspace, task, fresh)
@@ -63,26 +77,30 @@ def get(workspace: Workspace, task: Fetchable, *, force: bool = False) -> Fetche
     if not edited:
         _record(workspace, task.name, sums)
         files.write_text(workspace.fetched(task.name), version)
-    return _stored(workspace, task.name, "edited" if edited else "same" if before == sums else "new")
+    return _stored(workspace, task, "edited" if edited else "same" if before == sums else "new")
 
 
-def _stored(workspace: Workspace, task: str, state: Literal["new", "same", "edited"]) -> Fetched:
+def _stored(workspace: Workspace, task: Fetchable, state: Literal["new", "same", "edited"]) -> Fetched:
     """Store the raw data as a version unless that was done before."""
-    raw = workspace.raw(task)
+    raw = workspace.raw(task.name)
     if dvc.changed(workspace, raw):
         dvc.add(workspace, raw)
     data = files.sha256(raw)
-    versions.record(workspace, task, data, dvc.pointer(raw))
+    hashes = joined_table.checksums(raw) if task.joins else {}
+    versions.record(workspace, task.name, data, dvc.pointer(raw), hashes)
     return Fetched(data, state, stand_in.reason(raw))
 
 
-def _version(source: Source) -> str:
-    """Return a hash of the source's settings, code and version; empty if the data must be fetched to know them."""
-    if not (version := source.version()):
+def _version(task: Fetchable) -> str:
+    """Return a hash of all sources' settings, code and versions; empty if the data must be fetched to know them."""
+    sources = [task.source, *(join.source for join in task.joins.values())]
+    known = [source.version() for source in sources]
+    if not all(known):
         return ""
     folders = (Path(__file__).with_name(name) for name in ("sources", "images"))
     code = files.sha256(*(path for folder in folders for path in sorted(folder.glob("*.py"))))
-    return hashlib.sha256(f"{version} {code} {source.model_dump_json()}".encode()).hexdigest()
+    settings = " ".join(source.model_dump_json() for source in sources)
+    return hashlib.sha256(f"{' '.join(known)} {code} {settings}".encode()).hexdigest()
 
 
 def _recorded_version(workspace: Workspace, task: str) -> str:
@@ -90,27 +108,37 @@ def _recorded_version(workspace: Workspace, task: str) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
+def write_raw(task: Fetchable, folder: Path, workspace: Workspace) -> None:
+    """Let each source write its files: the main one into the folder, each joined one into a folder of its own."""
+    task.source.fetch(folder, workspace)
+    for name, join in task.joins.items():
+        inside = folder / joined_table.FOLDER / name
+        inside.mkdir(parents=True)
+        try:
+            join.source.fetch(inside, workspace)
+        except (ImportError, OSError, ValueError, LookupError, TiltyardError) as error:
+            reason = error.message if isinstance(error, TiltyardError) else f"{type(error).__name__}: {error}"
+            hint = error.hint if isinstance(error, TiltyardError) else ""
+            raise SourceError(f"joins.{name}: {reason}", hint=hint) from None
+        joined_table.joined_file(folder, name)
+
+
 def _fetch_into(workspace: Workspace, task: Fetchable, folder: Path) -> Sums:
-    """Let the source write into a folder; return the checksums of its files, or raise if there are none."""
+    """Let the sources write into a folder; return the checksums of its files, or raise if there are none."""
     name = f"source.kind {task.source.kind}"
     try:
-        task.source.fetch(folder, workspace)
+        write_raw(task, folder, workspace)
     except (ImportError, OSError, ValueError, LookupError) as error:
         raise SourceError(
             f"{name}: could not be fetched: {type(error).__name__}: {error}",
             hint=f"try again: tiltyard fetch {task.name}",
         ) from None
-    sums = _checksums_of(folder)
+    sums = joined_table.checksums(folder)
     if not sums:
         raise SourceError(
             f"{name}: expected files; it wrote none", hint=f"see src/tiltyard/data/sources/{task.source.kind}.py"
         )
     return sums
-
-
-def _checksums_of(folder: Path) -> Sums:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): files.file_digest(path).hex() for path in paths}
 
 
 def _checksum_file(workspace: Workspace, task: str) -> Path:

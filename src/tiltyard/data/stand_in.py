@@ -20,5 +20,6 @@ def mark(folder: Path, reason: str) -> None:
 
 def reason(folder: Path) -> str:
     """Return why the raw data in a folder are generated; empty if they are real."""
-    path = folder / FILE
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    paths = [folder / FILE, *sorted(folder.glob(f"joins/*/{FILE}"))]  # of the main source, and of joined ones
+    texts = (path.read_text(encoding="utf-8").strip() for path in paths if path.is_file())
+    return "; ".join(dict.fromkeys(texts))

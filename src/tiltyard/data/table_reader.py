@@ -44,7 +44,7 @@ class TableFile:
         import pyarrow as pa
 
         start, batches, size = 0, [], 0
-        for batch in self._batches(columns):
+        for batch in self.batches(columns):
             batches.append(batch)
             size += len(batch)
             if size >= rows:
@@ -61,9 +61,10 @@ class TableFile:
         """Read some columns at once."""
         import pyarrow as pa
 
-        return _frame(pa.concat_tables(self._batches(columns)), self.layout, 0)
+        return _frame(pa.concat_tables(self.batches(columns)), self.layout, 0)
 
-    def _batches(self, columns: Iterable[str] | None) -> Iterator[pa.Table]:
+    def batches(self, columns: Iterable[str] | None) -> Iterator[pa.Table]:
+        """Read some columns in the batches of the format."""
         import pyarrow as pa
 
         names = list(dict.fromkeys(self.layout.columns if columns is None else columns))
@@ -83,7 +84,7 @@ class TableFile:
 
 def open_table(path: Path, options: Dialect | None = None, texts: Iterable[str] = ()) -> TableFile:
     """Find the layout of a table; the columns in `texts` will be read as text, even if all cells are numbers."""
-    return TableFile(path, options, _as_text(survey(path, options), set(texts)))
+    return TableFile(path, options, as_text(survey(path, options), set(texts)))
 
 
 def read(
@@ -138,7 +139,7 @@ def _format(path: Path, options: Dialect | None) -> Format:
     return formats_by_suffix()[ending](path, options or Dialect(), ending)
 
 
-def _as_text(layout: Layout, names: set[str]) -> Layout:
+def as_text(layout: Layout, names: set[str]) -> Layout:
     """Return the layout with some columns as text: a code 1.50 in one file must not become 1.5 in another."""
     columns = {
         name: replace(column_type, kind="text", leading_blank=True)

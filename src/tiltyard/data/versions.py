@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from operator import not_
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
 
 from tiltyard import files
 from tiltyard.data import dvc
 from tiltyard.data.diff import TableDiff, compare
 from tiltyard.data.dvc import Pointer
+from tiltyard.data.joins.joined_table import checksums
 from tiltyard.errors import DataError, TiltyardError
 from tiltyard.settings import Settings
 from tiltyard.workspace import Workspace
@@ -35,15 +41,27 @@ class Version(Settings):
     bytes: int
     files: int
     pointer: Pointer
+    hashes: dict[str, str] = Field(
+        default_factory=dict, exclude_if=not_, description="The SHA-256 of each file, if tables are joined."
+    )
+
+    def changed(self, before: Version | None) -> list[str]:
+        """Return the files that differ from those of an earlier version; none without joins."""
+        earlier = before.hashes if before else {}
+        return [name for name in sorted({*self.hashes, *earlier}) if self.hashes.get(name) != earlier.get(name)]
 
 
-def record(workspace: Workspace, task: str, data: str, pointer: Pointer) -> None:
+def record(
+    workspace: Workspace, task: str, data: str, pointer: Pointer, hashes: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Add the present content of data/raw/TASK to the list of versions, if its hash is new."""
     before = recorded(workspace, task)
     if data in {version.data for version in before}:
         return
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    version = Version(data=data, time=now, bytes=pointer.size, files=pointer.nfiles, pointer=pointer)
+    version = Version(
+        data=data, time=now, bytes=pointer.size, files=pointer.nfiles, pointer=pointer, hashes=dict(hashes)
+    )
     lines = [entry.model_dump_json() for entry in (*before, version)]
     files.write_text(workspace.versions(task), "\n".join(lines) + "\n")
 
@@ -109,6 +127,7 @@ def list_versions(workspace: Workspace, task: str, read: Read) -> list[dict[str,
     raw = workspace.raw(task)
     local_hash = files.sha256(raw) if raw.is_dir() else ""
     record_rows(workspace, task, _count_rows(workspace, task, all_versions, read))
+    before = [None, *all_versions]
     return [
         {
             "data": version.data,
@@ -117,8 +136,9 @@ def list_versions(workspace: Workspace, task: str, read: Read) -> list[dict[str,
             "bytes": version.bytes,
             "commit": commit(workspace, task, version),
             "here": version.data == local_hash,
+            **({"changed": version.changed(earlier)} if version.hashes else {}),
         }
-        for version in all_versions
+        for version, earlier in zip(all_versions, before, strict=False)
     ]
 
 
@@ -132,7 +152,15 @@ def diff(workspace: Workspace, task: str, read: Read, old: str | None = None, ne
     old_version = find(workspace, task, old) if old else before[-1]
     names = [old_version.data[:12], NOW if new in (None, NOW) else find(workspace, task, str(new)).data[:12]]
     frames = [_read_version(workspace, task, name, read) for name in names]
-    return compare(task, (names[0], names[1]), (frames[0], frames[1]))
+    compared = compare(task, (names[0], names[1]), (frames[0], frames[1]))
+    new_version = _here(workspace, task) if names[1] == NOW else find(workspace, task, names[1])
+    return replace(compared, files=new_version.changed(old_version) if new_version else [])
+
+
+def _here(workspace: Workspace, task: str) -> Version | None:
+    """Return the present data as a version with the hashes of its files; None if none has any before."""
+    known = [version for version in recorded(workspace, task) if version.hashes]
+    return known[-1].model_copy(update={"hashes": checksums(workspace.raw(task))}) if known else None
 
 
 def checkout(workspace: Workspace, task: str, name: str) -> Version:

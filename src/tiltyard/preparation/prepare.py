@@ -14,6 +14,7 @@ from tiltyard import files, plugins
 from tiltyard.arrays import Array, Cells, Coded, ParsedRows, decoded, row_count
 from tiltyard.config.task import Task
 from tiltyard.data import stand_in
+from tiltyard.data.joins.joined_table import checksums
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation import array_file, base_rows
 from tiltyard.preparation.column_spill import ColumnSpill, open_spill
@@ -46,6 +47,7 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
         test_columns = {name: partial(spill.column, name, parts["test"]) for name in spill.files}
         facts = {
             "data": data.result(),
+            **({"files": checksums(raw)} if task.joins else {}),
             "test": write_test(folder / "test.npz", test_columns, truth, parts["test"], unit),
             **({"units": unit_digest(unit)} if unit is not None else {}),
             "rows": {name: len(index) for name, index in parts.items()},

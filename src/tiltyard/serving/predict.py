@@ -10,7 +10,7 @@ import msgspec
 
 from tiltyard import files
 from tiltyard.config.task import Task
-from tiltyard.data import table_reader
+from tiltyard.data.joins.joined_table import JoinedFiles, open_rows
 from tiltyard.errors import DataError, RegistryError, RequestError
 from tiltyard.registry.registry import Registry
 from tiltyard.serving import spreadsheet
@@ -37,7 +37,7 @@ def predict_csv(workspace: Workspace, task: Task, path: Path, rejected: Path | N
 
     Raise RequestError for an invalid row; with `rejected`, write invalid rows and reasons to that file and return None.
     """
-    model, rows = load_champion(workspace, task), _read_instances(task, path)
+    model, rows = load_champion(workspace, task), _read_instances(workspace, task, path)
     size, rejections = task.serve.max_instances, list[tuple[int, str]]()
     if not rows:
         raise RequestError("no_instances", f"expected rows in {path}; received none", "--csv")
@@ -114,16 +114,20 @@ def _with_field(error: RequestError, field: str) -> RequestError:
     return RequestError(error.code, f"{field}: {error.message}", field)
 
 
-def _read_instances(task: Task, path: Path) -> list[Any]:
+def _read_instances(workspace: Workspace, task: Task, path: Path) -> list[Any]:
     """Read the instances of a CSV file by the rules of `prepare`; ignore other columns, such as the target."""
     if task.modality == "image":
         raise RequestError("wrong_type", "expected a table or a series; images go by --json", "--csv")
     try:
         text_columns = [name for name, column in task.columns.items() if column.parsed_as_text]
-        frame = table_reader.read(path, task.source.dialect, list(task.columns), text_columns).frame
+        joins = JoinedFiles(task.joins, workspace.raw(task.name))
+        table = open_rows(path, task.source.dialect, joins, task.columns, text_columns)
+        frame = table.to_frame(task.columns)
     except (OSError, DataError) as error:
         text = str(error).removeprefix(f"{path.name}: ")
-        raise RequestError("unreadable", f"cannot read {path}: {text}", "--csv") from None
+        unreadable = RequestError("unreadable", f"cannot read {path}: {text}", "--csv")
+        unreadable.hint = error.hint if isinstance(error, DataError) else ""
+        raise unreadable from None
     values = {name: column.read(frame[name].tolist()) for name, column in task.columns.items()}
     if task.modality == "table":
         return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
+from tiltyard.data.joins.joined_table import JoinedFiles, counted, open_rows
 from tiltyard.errors import DataError, RequestError
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.problems import multilabel
@@ -43,7 +44,8 @@ def predict_file(workspace: Workspace, task: Task, source: Path, target: Path) -
     model, predicted, rejected = load_champion(workspace, task), 0, 0
     rejected_file = rejected_path(target)
     text_columns = [name for name, column in task.columns.items() if column.parsed_as_text]
-    table = table_reader.open_table(source, task.source.dialect, text_columns)
+    joins = JoinedFiles(task.joins, workspace.raw(task.name))
+    table = open_rows(source, task.source.dialect, joins, task.columns, text_columns)
     table_reader.require_columns(source, task.columns, table.layout.columns)
     with (
         files.atomic_file(target) as path,
@@ -68,8 +70,14 @@ def predict_file(workspace: Workspace, task: Task, source: Path, target: Path) -
         _require_predictions(source, predicted, rejected, rejected_file)
     if not rejected:
         rejected_file.unlink(missing_ok=True)  # left by an earlier call
-    summary = {"rejected": rejected, "rejected_rows": str(rejected_file)} if rejected else {}
+    summary: dict[str, Any] = {"joined": notes} if (notes := _join_notes(table)) else {}
+    summary |= {"rejected": rejected, "rejected_rows": str(rejected_file)} if rejected else {}
     return {"task": task.name, "version": model.version, "rows": predicted, "out": str(target), **summary}
+
+
+def _join_notes(table: table_reader.TableFile) -> list[str]:
+    """Return for each table that was joined to the file how many rows have a match."""
+    return [f"{found.name}: {found.matched:,} of {found.rows:,} rows have a match" for found in counted(table)]
 
 
 def rejected_path(target: Path) -> Path:

@@ -39,7 +39,7 @@ def check(workspace: Workspace, task: Task, against: Path | None = None) -> Chec
     folder = workspace.raw(task.name)
     subject = of_task(task, folder)
     if against:
-        subject = of_file(task, against, subject)
+        subject = of_file(task, against, subject, folder)
         subject = replace(subject, previous=PreviousData(comparisons=tuple(_new(subject))))
     else:
         data = files.sha256(folder)

@@ -55,6 +55,16 @@ def write(gx: Any, name: str, results: list[Any], folder: Path) -> None:
     gx.build_data_docs(site_names=["docs"], resource_identifiers=[result, suite])
 
 
+def about(table: str, result: Any) -> Any:
+    """Copy a result with the name of a joined table before those of its columns."""
+    named = copy.deepcopy(result)
+    arguments = named.expectation_config.kwargs
+    for key in [key for key in arguments if key.startswith("column")]:
+        value = arguments[key]
+        arguments[key] = [f"{table}: {name}" for name in value] if isinstance(value, list) else f"{table}: {value}"
+    return named
+
+
 def _without_html(result: Any) -> Any:
     """Copy a result without HTML markup, since Data Docs do not escape all names and values."""
     escaped = copy.deepcopy(result)

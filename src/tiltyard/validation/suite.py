@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+from tiltyard.config.join_section import Join
 from tiltyard.config.task import Task
-from tiltyard.expectation import between, in_set, not_null, row_count
+from tiltyard.expectation import between, in_set, not_null, row_count, unique
 
 Result = TypeVar("Result")
 MAX_HELD_BYTES = 1 << 28  # of columns kept in memory for expectations that need whole columns
@@ -223,6 +224,13 @@ def implied_expectations(task: Task, *, drops_rows: bool) -> list[Expectation]:
     """Return the expectations; `drops_rows` says whether rows without a target may be left out."""
     columns = [e for name, column in task.columns.items() for e in column.expectations(name)]
     return [row_count(task.rows), *columns, *_target_expectations(task, drops_rows=drops_rows)]
+
+
+def join_expectations(join: Join) -> list[Expectation]:
+    """Return what a join implies for the joined table: keys that are unique, and known if possible."""
+    names = [*join.keys.values(), *([join.times[1]] if join.times else [])]
+    known = [not_null(name).model_copy(update={"severity": "warning"}) for name in names]
+    return [*known, *([] if join.duplicates == "last" else [unique(names)])]
 
 
 def _target_expectations(task: Task, *, drops_rows: bool) -> list[Expectation]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from tiltyard import files, plugins
 from tiltyard.config.task import Task
+from tiltyard.data import table_reader
+from tiltyard.data.joins.joined_table import joined_file
 from tiltyard.errors import DataError
+from tiltyard.expectation import Expectation
+from tiltyard.preparation.modalities.base import RawTable
 from tiltyard.validation import data_docs
 from tiltyard.validation.suite import (
     ExpectationOutcome,
@@ -16,6 +21,7 @@ from tiltyard.validation.suite import (
     evaluate,
     gx_context,
     implied_expectations,
+    join_expectations,
     resolve,
 )
 from tiltyard.workspace import Workspace
@@ -27,20 +33,15 @@ def validate(workspace: Workspace, task: Task) -> Validation:
     Data Docs contain times, so they are not an output of the stage: out/TASK/docs holds them with a copy of
     result.json, also if the data fail and the stage has no output.
     """
-    modality = plugins.load("modalities", task.modality)()
-    facts = modality.raw_table(task, workspace.raw(task.name))
-    implied = implied_expectations(task, drops_rows=modality.drops_rows)
-    expected = {f"columns (implied {i})": e for i, e in enumerate(implied)}
-    expected |= {f"expect[{i}]": e for i, e in enumerate(task.expect)}
-    docs = workspace.out(task.name, "docs")
+    raw, docs = workspace.raw(task.name), workspace.out(task.name, "docs")
     with files.atomic_folder(docs) as folder:
         gx = gx_context()
-        suite = [resolve(key, expectation, facts.columns) for key, expectation in expected.items()]
-        rows, outcomes = evaluate(gx, task.name, suite, facts)
-        data_docs.write(gx, task.name, [outcomes[resolved.key].result for resolved in suite], folder)
-        validation = Validation(
-            task.name, rows, [_outcome(resolved, outcomes[resolved.key]) for resolved in suite], facts.repairs
-        )
+        checked = [_joined(gx, task, name, raw) for name in task.joins]
+        if not any(table.failed for table in checked):
+            checked.insert(0, _main(gx, task, raw))
+        data_docs.write(gx, task.name, [result for table in checked for result in table.results()], folder)
+        outcomes = [outcome for table in checked for outcome in table.outcomes()]
+        validation = Validation(task.name, checked[0].rows, outcomes, checked[0].repairs)
         files.write_json(folder / "result.json", validation.to_json())
     if failed := validation.failed("critical"):
         raise DataError(
@@ -51,6 +52,60 @@ def validate(workspace: Workspace, task: Task) -> Validation:
     with files.atomic_folder(workspace.out(task.name, "validate")) as folder:
         files.write_json(folder / "result.json", validation.to_json())
     return validation
+
+
+@dataclass(frozen=True)
+class _CheckedTable:
+    """The outcomes of the expectations about the rows of a task, or about one joined table."""
+
+    join: str  # empty for the rows of the task
+    rows: int
+    repairs: list[str]
+    evaluated: list[tuple[ResolvedExpectation, ExpectationOutcome]]
+
+    @property
+    def failed(self) -> bool:
+        """Whether a critical expectation failed: then the tables are not joined."""
+        return any(not evaluated.result.success and _is_critical(resolved) for resolved, evaluated in self.evaluated)
+
+    def outcomes(self) -> list[Outcome]:
+        """Return the outcomes; those of a joined table name it beside the column."""
+        outcomes = [_outcome(resolved, evaluated) for resolved, evaluated in self.evaluated]
+        return [replace(one, column=f"{self.join}: {one.column}") if self.join else one for one in outcomes]
+
+    def results(self) -> list[Any]:
+        """Return the results of Great Expectations, likewise."""
+        results = [evaluated.result for _, evaluated in self.evaluated]
+        return [data_docs.about(self.join, result) for result in results] if self.join else results
+
+
+def _is_critical(resolved: ResolvedExpectation) -> bool:
+    return resolved.expectation.severity == "critical"
+
+
+def _main(gx: Any, task: Task, raw: Path) -> _CheckedTable:
+    """Check the rows of a task, joined."""
+    modality = plugins.load("modalities", task.modality)()
+    facts = modality.raw_table(task, raw)
+    implied = implied_expectations(task, drops_rows=modality.drops_rows)
+    expected = {f"columns (implied {i})": e for i, e in enumerate(implied)}
+    expected |= {f"expect[{i}]": e for i, e in enumerate(task.expect)}
+    return _check(gx, task.name, "", expected, facts)
+
+
+def _joined(gx: Any, task: Task, name: str, raw: Path) -> _CheckedTable:
+    """Check a joined table as its source wrote it."""
+    table = table_reader.open_table(joined_file(raw, name), task.joins[name].dialect)
+    facts = RawTable([*table.layout.columns], table.layout.repairs, lambda names: table.parts(names, CHUNK_ROWS))
+    expected = {f"joins.{name} (implied {i})": e for i, e in enumerate(join_expectations(task.joins[name]))}
+    expected |= {f"joins.{name}.expect[{i}]": e for i, e in enumerate(task.joins[name].expect)}
+    return _check(gx, f"{task.name}-{name}", name, expected, facts)
+
+
+def _check(gx: Any, asset: str, join: str, expected: dict[str, Expectation], facts: RawTable) -> _CheckedTable:
+    suite = [resolve(key, expectation, facts.columns) for key, expectation in expected.items()]
+    rows, outcomes = evaluate(gx, asset, suite, facts)
+    return _CheckedTable(join, rows, facts.repairs, [(resolved, outcomes[resolved.key]) for resolved in suite])
 
 
 def _outcome(resolved: ResolvedExpectation, evaluated: ExpectationOutcome) -> Outcome:
@@ -82,6 +137,7 @@ def _json_value(value: Any) -> Any:
     return value if isinstance(value, bool | int | str | None) else str(value)
 
 
+CHUNK_ROWS = 1 << 17  # of a joined table
 MAX_ROWS_SHOWN = 10  # for each failed expectation
 
 

@@ -159,7 +159,9 @@ def print_removal(planned: Any, *, err: bool = False) -> None:
 
 def print_data_versions(rows: list[dict[str, Any]]) -> None:
     """Print the versions of raw data; an arrow marks the one in data/raw."""
-    print_table(["", "version", "fetched (UTC)", "rows", "bytes", "git commit"], [_version(row) for row in rows])
+    joined = any("changed" in row for row in rows)
+    names = ["", "version", "fetched (UTC)", "rows", "bytes", "git commit", *(["changed files"] if joined else [])]
+    print_table(names, [[*_version(row), ", ".join(row.get("changed", ()))][: len(names)] for row in rows])
     if not any(row["here"] for row in rows):
         click.echo("data/raw holds none of these versions" if rows else "no version yet; next: tiltyard fetch")
 
@@ -169,6 +171,8 @@ def print_diff(diff: Any) -> None:
     old, new = diff.versions
     click.echo(f"{diff.task}: {old} → {new}: {diff.rows[0]:,} → {diff.rows[1]:,} rows", nl=False)
     click.echo(f", matched by {diff.key}" if diff.key else ", matched by content")
+    if diff.files:
+        click.echo(f"  files changed: {', '.join(diff.files)}")
     for word, names in (("added", diff.columns_added), ("removed", diff.columns_removed)):
         if names:
             click.echo(f"  columns {word}: {', '.join(names)}")

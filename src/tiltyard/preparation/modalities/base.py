@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,7 +13,9 @@ import numpy as np
 from tiltyard import plugins
 from tiltyard.arrays import Array, Cells, ParsedRows, Rows, is_missing
 from tiltyard.config.task import Task
-from tiltyard.data import table_reader
+from tiltyard.data.joins import joined_table
+from tiltyard.data.joins.statistics import JoinStatistics, sentences
+from tiltyard.data.table_reader import TableFile
 from tiltyard.errors import DataError, RequestError, format_value
 from tiltyard.modeling.columns._label_cells import labels_of, multi_hot
 from tiltyard.modeling.columns.base import distinct
@@ -48,6 +50,8 @@ class Modality(ABC):
     drops_rows: ClassVar[bool] = False  # whether rows without a target are left out
     file: ClassVar[str]  # the raw file; a table may have any readable suffix
     times: Array | None = None  # of each row, if several rows have one time step; set by rows()
+    strict_joins: bool = True  # whether faults of joins are refused; else they are only counted
+    joined: Sequence[JoinStatistics] = ()  # what each join found; set by open_raw()
     steps: Array | None = (
         None  # of each row of several series: how far the truth is from the value before; set likewise
     )
@@ -77,7 +81,7 @@ class Modality(ABC):
 
     def notes(self, folder: Path) -> list[str]:
         """Return the source's notes about the raw data, for readers of the report; a stand-in is not among them."""
-        return []
+        return sentences(self.joined)
 
     def raw_column(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
         """Return a raw column, also one that is not a feature; only tables have them."""
@@ -86,6 +90,22 @@ class Modality(ABC):
     def overlap(self, task: Task) -> int:
         """Return how many neighbouring rows share values with a row."""
         return 0
+
+    def open_raw(self, task: Task, folder: Path, texts: Iterable[str] = ()) -> TableFile:
+        """Open the raw table with the joined ones."""
+        joins = joined_table.JoinedFiles(task.joins, folder, self.strict_joins)
+        table = joined_table.open_table(self.raw_file(folder), task.source.dialect, joins, texts)
+        self.joined = joined_table.counted(table)
+        return table
+
+    def read_raw(
+        self, task: Task, folder: Path, columns: Iterable[str] | None = None, texts: Iterable[str] = ()
+    ) -> pd.DataFrame:
+        """Read the raw table with the joined ones, or some columns, as a whole."""
+        table = self.open_raw(task, folder, texts)
+        frame = table.to_frame(columns)
+        frame.attrs["repairs"] = table.layout.repairs  # validation reports them, and receives the frame alone
+        return frame
 
     def raw_file(self, folder: Path) -> Path:
         """Return the raw file; raise a DataError if it is missing or not the only one."""
@@ -105,7 +125,8 @@ def version_reader(task: Task) -> Callable[[Path], pd.DataFrame]:
     modality: Modality = plugins.load("modalities", task.modality)()
     if task.modality == "image":
         return lambda folder: modality.facts(task, folder)
-    return lambda folder: table_reader.read(modality.raw_file(folder), task.source.dialect).frame
+    modality.strict_joins = False
+    return lambda folder: modality.open_raw(task, folder).to_frame()
 
 
 def parse_target(task: Task, values: Sequence[object]) -> Array:

@@ -38,9 +38,9 @@ class Series(Modality):
 
     def facts(self, task: Task, folder: Path) -> pd.DataFrame:
         """Return the series, and each row's time step in units of the median: 1 is regular, -1 means newest first."""
-        column, path = _column(task), self.raw_file(folder)
-        frame = table_reader.read(path, task.source.dialect, texts=_texts(task)).frame
-        table_reader.require_columns(path, _required_columns(task), frame.columns)
+        column = _column(task)
+        frame = self.read_raw(task, folder, texts=_texts(task))
+        table_reader.require_columns(self.raw_file(folder), _required_columns(task), frame.columns)
         frame = _arranged(task, frame)
         steps = _times(frame, column).groupby(_group_numbers(frame, column), sort=False).diff()
         frame["gap"] = (steps / (abs(steps.median()) or 1.0)).fillna(1.0).round(6)
@@ -55,8 +55,7 @@ class Series(Modality):
     def chunks(self, task: Task, folder: Path) -> Iterator[tuple[ParsedRows, Array]]:
         """Yield the same rows in chunks: windows overlap, so all of them take many times the memory of the series."""
         column, target = _column(task), task.target
-        path, required = self.raw_file(folder), _required_columns(task)
-        frame = _arranged(task, table_reader.read(path, task.source.dialect, required, _texts(task)).frame)
+        frame = _arranged(task, self.read_raw(task, folder, _required_columns(task), _texts(task)))
         min_values = column.window + target.horizon  # for one row
         long_enough = [places for places in _places_by_group(frame, column) if len(places) >= min_values]
         if not long_enough:

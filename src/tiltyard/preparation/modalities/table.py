@@ -92,8 +92,9 @@ class Table(Modality):
             )
 
     def notes(self, folder: Path) -> list[str]:
-        """Return how many rows were left out because they have no target."""
-        return [f"{self.dropped:,} of {self.rows_read:,} rows have no target: left out"] if self.dropped else []
+        """Return how many rows have no match in a joined table, and how many were left out without a target."""
+        dropped = [f"{self.dropped:,} of {self.rows_read:,} rows have no target: left out"] if self.dropped else []
+        return [*super().notes(folder), *dropped]
 
     def raw_column(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
         """Return the whole column."""
@@ -110,7 +111,7 @@ class Table(Modality):
 
     def _table(self, task: Task, folder: Path) -> table_reader.TableFile:
         path = self.raw_file(folder)
-        table = table_reader.open_table(path, task.source.dialect, _text_columns(task))
+        table = self.open_raw(task, folder, _text_columns(task))
         table_reader.require_columns(path, [*task.columns, task.target.column], table.layout.columns)
         return table
 

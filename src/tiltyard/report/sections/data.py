@@ -21,14 +21,16 @@ def data_section(workspace: Workspace, task: Task) -> Section:
     met = sum(expectation["success"] for expectation in recorded)
     summary = f"<p>{met} of {len(rows)} expectations are met by {validated['rows']:,} rows.</p>" if rows else ""
     repairs = "".join(f'<p class="warn">Repaired: {escape(repair)}</p>' for repair in validated["repairs"])
+    recorded_versions = versions.recorded(workspace, task.name)
     version_rows = [
         {
             "version": version.data[:12],
             "fetched": date_cell(version.time),
             "bytes": version.bytes,
             "files": version.files,
+            **({"changed files": ", ".join(version.changed(before))} if task.joins else {}),
         }
-        for version in reversed(versions.recorded(workspace, task.name))
+        for version, before in reversed([*zip(recorded_versions, [None, *recorded_versions], strict=False)])
     ]
     return Section(
         "Data docs",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
+from tiltyard import files
 from tiltyard.config.task import Task
+from tiltyard.data.sources.base import Source
 from tiltyard.files import Json
 from tiltyard.registry.registry import Champion
 from tiltyard.report.html_elements import Section, format_number, render_table
@@ -16,12 +18,12 @@ def lineage_section(
     workspace: Workspace, task: Task, report: Json, training: Json, champion: Champion | None
 ) -> Section:
     """Return the lineage of a model, from its data source to its endpoint."""
-    source = ", ".join(f"{key} {value}" for key, value in task.source.model_dump(mode="json").items() if value)
     serves = champion is not None and champion.version == report["version"]
     package = workspace.package(task.name, report["version"])
     steps = {
-        "Source": source,
-        "Data": f"{report['data'][:12]}, {_row_count(task, report):,} rows",
+        "Source": _source(task.source),
+        **{f"Joined: {name}": f"{_source(join.source)}; {join.sentence}" for name, join in task.joins.items()},
+        "Data": f"{report['data'][:12]}, {_row_count(task, report):,} rows{_files(workspace, task)}",
         "Split": f"{task.split.kind}, seed {task.split.seed}; test rows {report['test'][:12]}, sealed",
         "Training": f"{task.model.family}, {training['parameters']:,} parameters, seed {training['seed']}",
         **({"Base": base_text(training["base"])} if "base" in training else {}),
@@ -32,6 +34,17 @@ def lineage_section(
     }
     items = "".join(f"<li><b>{name}</b>{escape(text)}</li>" for name, text in steps.items())
     return Section("Lineage", f'<ol class="lineage">{items}</ol>')
+
+
+def _files(workspace: Workspace, task: Task) -> str:
+    """Return the hashes of the files of joined data, from which one can see what changed."""
+    path = workspace.out(task.name, "prepare") / "split.json"
+    hashes = files.read_json(path).get("files", {}) if path.is_file() else {}
+    return "".join(f"; {name} {digest[:12]}" for name, digest in hashes.items())
+
+
+def _source(source: Source) -> str:
+    return ", ".join(f"{key} {value}" for key, value in source.model_dump(mode="json").items() if value)
 
 
 def _row_count(task: Task, report: Json) -> int:

@@ -30,7 +30,7 @@ def card(task: Task, report: Json, training: Json, device: Json, override: Json 
         "Intended use": _use(task.title, gate_metric.title),
         "Limits": _limits(task.serve.max_instances),
         **({"Override": _override(override)} if override else {}),
-        "Data": _data(task.source, task.split, report),
+        "Data": _data(task.source, task.split, report) + _joined(task),
         "Metrics": _metrics_table(metrics, task.gate, report) + _certainty(task, report),
         "Slices": _slices(gate_metric.title, report.get("slices")),
         "Time and energy": _cost(device),
@@ -110,6 +110,15 @@ def _data(source: Source, split: Split, report: Json) -> str:
         + ("" if split.complete else "The test rows were sealed before training and used only for the metrics below.")
         + "".join(f" **Note: {markdown.escape(note)}.**" for note in report.get("notes", ()))
     )
+
+
+def _joined(task: Task) -> str:
+    """Return the joined tables, whose columns a client sends like any other."""
+    if not task.joins:
+        return ""
+    sentences = (f"{name} ({join.source.kind}), {join.sentence}" for name, join in task.joins.items())
+    text = "Joined tables, of which the service looks up nothing: a request holds their columns."
+    return "\n\n".join(["", text, "\n".join(f"- {markdown.escape(line)}" for line in sentences)])
 
 
 def _metrics_table(metrics: Mapping[str, Metric], gate: Gate, report: Json) -> str:

@@ -13,6 +13,9 @@ import numpy as np
 from tiltyard import plugins
 from tiltyard.arrays import Array, Rows, is_missing, take_rows
 from tiltyard.config.task import Task
+from tiltyard.data import table_reader
+from tiltyard.data.joins import joined_table
+from tiltyard.data.joins.statistics import JoinStatistics
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.number import Number
@@ -61,6 +64,7 @@ class CheckedData:
     split_error: str = ""  # the error message of the split, if it fails
     reference: CheckedData | None = None
     previous: PreviousData = field(default_factory=PreviousData)
+    joins: tuple[JoinStatistics, ...] = ()  # what each join of the task finds
 
     @property
     def parsed(self) -> Rows:
@@ -125,12 +129,14 @@ class CheckedData:
 def of_task(task: Task, folder: Path) -> CheckedData:
     """Return the raw data of a task."""
     modality = plugins.load("modalities", task.modality)()
+    modality.strict_joins = False
     return _split(_read_sample(task, modality, folder), modality, folder)
 
 
-def of_file(task: Task, path: Path, reference: CheckedData) -> CheckedData:
-    """Return new data from a file."""
+def of_file(task: Task, path: Path, reference: CheckedData, raw: Path) -> CheckedData:
+    """Return new data from a file, joined with the tables of the raw data if it lacks the joined columns."""
     modality = plugins.load("modalities", task.modality)()
+    modality.strict_joins = False
     if not path.is_file():
         raise DataError(f"no file {path}", hint=f"give an existing file: tiltyard check {task.name} --against new.csv")
     with tempfile.TemporaryDirectory() as temporary:
@@ -138,6 +144,10 @@ def of_file(task: Task, path: Path, reference: CheckedData) -> CheckedData:
         suffixes = "".join(path.suffixes[-2:])
         name = modality.file if task.modality in ("image", "series", "prose") else f"table{suffixes}"
         (folder / name).symlink_to(path.resolve())
+        if task.joins and task.columns.keys() <= table_reader.survey(folder / name, task.source.dialect).columns.keys():
+            task = task.model_copy(update={"joins": {}})
+        elif task.joins:
+            (folder / joined_table.FOLDER).symlink_to((raw / joined_table.FOLDER).resolve())
         data = _read_sample(task, modality, folder)
     return replace(data, reference=reference)
 
@@ -148,7 +158,8 @@ def _read_sample(task: Task, modality: Modality, folder: Path) -> CheckedData:
     has_features = task.modality not in ("image", "prose")  # whose frames hold facts about images or lines
     columns = {name: _observe(task, name, frame) for name in task.columns if has_features and name in frame}
     return CheckedData(
-        task, frame, sample.rows, sample.repairs, sample.hashes, columns, sample.counts, _truth(task, frame)
+        *(task, frame, sample.rows, sample.repairs, sample.hashes, columns, sample.counts, _truth(task, frame)),
+        joins=tuple(modality.joined),
     )
 
 

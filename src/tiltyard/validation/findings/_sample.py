@@ -40,8 +40,7 @@ def draw(task: Task, modality: Modality, folder: Path) -> Sample:
         return Sample(frame, len(frame), frame.attrs.get("repairs", []))
     texts = [name for name, column in task.columns.items() if column.parsed_as_text]
     texts += [task.target.column] if task.target.labels or task.target.written else []
-    table = table_reader.open_table(modality.raw_file(folder), task.source.dialect, texts)
-    return _draw_rows(task, table)
+    return _draw_rows(task, modality.open_raw(task, folder, texts))
 
 
 def _draw_rows(task: Task, table: table_reader.TableFile) -> Sample:
