@@ -281,7 +281,7 @@ def _family(task: Task) -> str:
     if task.model.steps != (task.problem == "generation"):
         ways = "rnn with whole: true, from one end and without attention, or transformer with causal: true, pool: none"
         return f"model: expected for prose, and only for it, {ways}"
-    return ""
+    return task.model.columns_error(task.columns)
 
 
 def _fit(task: Task) -> str:

@@ -153,8 +153,13 @@ class Encoder:
     @property
     def name_places(self) -> list[range]:
         """The features of each column of names, of which one flag is 1."""
+        return [*self.places_by_name.values()]
+
+    @property
+    def places_by_name(self) -> dict[str, range]:
+        """The same by the name of the column."""
         spans, columns = self.spans, self.columns.items()
-        return [range(spans[name].start, spans[name].stop) for name, column in columns if column.one_hot]
+        return {name: range(spans[name].start, spans[name].stop) for name, column in columns if column.one_hot}
 
     @property
     def vocabulary_size(self) -> int:
