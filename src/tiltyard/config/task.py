@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from tiltyard import plugins
 from tiltyard.arrays import Array
-from tiltyard.config import column_checks, complete_split
+from tiltyard.config import column_checks, complete_split, objective_checks
 from tiltyard.config.gate_section import Gate
 from tiltyard.config.sections import Check, Range, Serve, Split
 from tiltyard.config.train_section import Train, incompatibility
@@ -291,16 +291,7 @@ def _fit(task: Task) -> str:
     channels = getattr(next(iter(task.columns.values())), "channels", 0)
     if text := incompatibility(task.train, task.modality, channels, task.classes, _no_classes(task)):
         return text
-    if task.output not in task.problem_type.losses:
-        return (
-            f"model.output: expected {' or '.join(task.problem_type.losses)} for {task.problem}; received {task.output}"
-        )
-    if task.loss not in task.problem_type.losses[task.output]:
-        allowed = " or ".join(task.problem_type.losses[task.output])
-        return f"train.loss: expected {allowed} with a {task.output} output; received {task.loss}"
-    if task.output == "sigmoid" and task.problem == "classification" and len(task.classes) != 2:
-        return f"model.output: expected softmax for {len(task.classes)} classes; received sigmoid, which is for 2"
-    return ""
+    return objective_checks.find_error(task)
 
 
 def _ngrams(task: Task) -> str:

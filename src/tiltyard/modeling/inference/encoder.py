@@ -55,6 +55,10 @@ class Encoder:
         """Return the encoder with a decision threshold."""
         return replace(self, target={**self.target, "threshold": threshold})
 
+    def with_scale(self, mean: float, std: float) -> Encoder:
+        """Return the encoder with another scale of the target, a number."""
+        return replace(self, target={**self.target, "mean": mean, "std": std})
+
     def fit(self, target: Target, rows: Rows, truth: Array) -> Encoder:
         """Fit an encoder to training rows."""
         return self.learn(target, lambda name: [rows[name]], truth)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tiltyard.workspace import Workspace
 
-Output = Literal["linear", "sigmoid", "softmax"]
+Output = Literal["linear", "sigmoid", "softmax", "exponential"]
 NETWORK = "network"  # name of the layer that holds the network, if a model averages it with references
 
 
@@ -48,6 +48,11 @@ class Model(Settings):
 
     def adapt(self, rows: Array) -> None:
         """Compute what `build` needs to know of standardised training rows; by default nothing."""
+
+    @property
+    def one_output_layer(self) -> bool:
+        """Whether its output layer is one dense layer with a bias, whose weights can be scaled."""
+        return True
 
     @abstractmethod
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
