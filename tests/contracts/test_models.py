@@ -22,19 +22,25 @@ pytestmark = pytest.mark.slow
 SMALL: dict[str, dict[str, Any]] = {
     "alexnet": {"small": True, "width": 0.05, "units": [16], "dropout": 0.0},
     "inception": {"small": True, "width": 0.1, "dropout": 0.0},
+    "inception_resnet_v2": {"small": True, "width": 0.02, "blocks": [1, 1, 2], "dropout": 0.0},
+    "inception_v3": {"small": True, "width": 0.02},
+    "inception_v4": {"small": True, "width": 0.02, "blocks": [1, 1, 1], "dropout": 0.0},
+    "mobilenet": {"small": True, "width": 0.05},
     "resnet": {"small": True, "blocks": [1, 1], "filters": 4},
     "transfer": {"base": {"family": "cnn", "filters": [4, 8], "units": []}, "units": [16]},
     "vgg": {"width": 0.05, "units": [16], "dropout": 0.0},
     "xception": {"small": True, "width": 0.05, "blocks": 1},
 }
 FAMILIES = [name for name in plugins.names("models") if plugins.load("models", name).trained_by_epochs]
-JAXED = [name for name in FAMILIES if name != "inception"]  # it has no layers that the others lack
+WITHOUT_NEWS = {"inception", "inception_v3", "inception_v4"}  # they have no layers that the others lack
+JAXED = [name for name in FAMILIES if name not in WITHOUT_NEWS]
 LARGE = (32, 32, 1)  # the smallest image for large networks
 # seq2seq: twice 20 x 32 and 4 x (32 + 64 + 1) x 64, 64 x 20 + 20
 # tabm, 6 numbers: 6 x (1 + 1 + 16) x 8, 16 x 48, 48 x 128 + 128, 128 x 128 + 128, 16 x (128 + 1)
 # realmlp: 6 x (2 x 16 + 16 x 3 + 3 + 4), 24 x 256 + 256, 2 x (256 x 256 + 256), 3 x 256 shares of activations, 257
 # histograms: 40 counts and 144 by place, twice each for scaling, then a weight for each and the output's bias
 # ngrams: 20 weights and 20 pairs that are not trained, the output's 1 + 1
+# wide_deep, 6 numbers without categories: 6 x 64 + 64, 64 x 32 + 32, the output's 32 + 6 + 1
 # bow: 20 vectors of 32, a dense layer of 32 x 32 + 32, the output's 32 + 1
 PARAMETERS = {
     "alexnet": 6545,
@@ -42,8 +48,12 @@ PARAMETERS = {
     "cnn": 35329,
     "histograms": 553,
     "inception": 60189,
+    "inception_resnet_v2": 8159,
+    "inception_v3": 11063,
+    "inception_v4": 6771,
     "lenet5": 61196,
     "mlp": 2561,
+    "mobilenet": 12561,
     "ngrams": 62,
     "perceptron": 7,
     "realmlp": 139531,
@@ -54,6 +64,7 @@ PARAMETERS = {
     "transfer": 881,
     "transformer": 9665,
     "vgg": 37849,
+    "wide_deep": 2567,
     "xception": 29189,
 }  # a changed number is a changed model: say why in CHANGELOG
 

@@ -48,6 +48,14 @@ COUNTS: dict[str, tuple[str, tuple[int, ...], int, int, int]] = {
     "vgg16": ("{family: vgg}", (224, 224, 3), 1000, 138_357_544, 138_357_544),
     "vgg19": ("{family: vgg, depth: 19}", (224, 224, 3), 1000, 143_667_240, 143_667_240),
     "inception": ("{family: inception}", (224, 224, 3), 1000, 6_998_552, 6_998_552),
+    "inception_v3": ("{family: inception_v3}", (299, 299, 3), 1000, 23_851_784, 23_817_352),
+    # without the statistics of batch norm, 42.68 million
+    "inception_v4": ("{family: inception_v4}", (299, 299, 3), 1000, 42_742_984, 42_679_816),
+    "inception_resnet_v2": ("{family: inception_resnet_v2}", (299, 299, 3), 1000, 55_873_736, 55_813_192),
+    "mobilenet": ("{family: mobilenet}", (224, 224, 3), 1000, 4_253_864, 4_231_976),
+    "mobilenet_0.75": ("{family: mobilenet, width: 0.75}", (224, 224, 3), 1000, 2_601_976, 2_585_560),
+    "mobilenet_0.5": ("{family: mobilenet, width: 0.5}", (224, 224, 3), 1000, 1_342_536, 1_331_592),
+    "mobilenet_0.25": ("{family: mobilenet, width: 0.25}", (224, 224, 3), 1000, 475_544, 470_072),
     "resnet50": ("{family: resnet}", (224, 224, 3), 1000, 25_636_712, 25_583_592),
     # ResNet-20 has 269,722 in the paper; here also biases, batch statistics and two short cuts with weights
     "resnet20": (
@@ -108,6 +116,64 @@ def _counts() -> dict[str, list[int]]:
 def test_parameter_counts_of_the_catalogue() -> None:
     """All settings have exactly the listed number of parameters and of trainable ones."""
     assert run_in_process(_counts) == {name: [total, trainable] for name, (*_, total, trainable) in COUNTS.items()}
+
+
+# Networks that Keras has, too: family, its function in keras.applications, and the side of the images.
+ORACLES = [
+    ("mobilenet", "MobileNet", 224),
+    ("inception_v3", "InceptionV3", 299),
+    ("inception_resnet_v2", "InceptionResNetV2", 299),
+]
+
+
+def _shapes_of_weights(family: str, oracle: str, side: int) -> list[list[list[int]]]:
+    """Return the shapes of all kernels, biases and norms but those of the output layer, ours and Keras', sorted."""
+    import keras
+
+    shape = (side, side, 3)
+    ours = build_model({"family": family, "initializer": "zeros"}, shape, 1000, "softmax")
+    theirs = getattr(keras.applications, oracle)(weights=None, include_top=False, input_shape=shape)
+    kept = [weight for layer in ours.layers if layer.name != "output" for weight in layer.weights]
+    return [sorted([*weight.shape] for weight in weights) for weights in (kept, theirs.weights)]
+
+
+@pytest.mark.catalogue
+@pytest.mark.parametrize(("family", "oracle", "side"), ORACLES)
+def test_layers_have_the_shapes_of_the_published_network(family: str, oracle: str, side: int) -> None:
+    """Without the output layer, the weights are those of keras.applications, layer by layer."""
+    ours, theirs = run_in_process(_shapes_of_weights, family, oracle, side)
+    assert ours == theirs
+
+
+SMALLEST = [
+    (family, small, side)
+    for family in ("inception_v3", "inception_v4", "inception_resnet_v2")
+    for small, side in ((False, 75), (True, 21))
+]
+
+
+def _smallest() -> list[str]:
+    """Build each network for its smallest image and for one that is smaller; return the messages."""
+    messages = []
+    for family, small, side in SMALLEST:
+        settings = {"family": family, "small": small, "width": 0.02, "initializer": "zeros"}
+        build_model(settings, (side, side + 1, 1))
+        try:
+            build_model(settings, (side + 1, side - 1, 1))
+        except ValueError as error:
+            messages.append(str(error))
+    build_model({"family": "mobilenet", "width": 0.02}, (1, 1, 1))
+    return messages
+
+
+def test_images_that_are_too_small_are_refused() -> None:
+    """The message names the smallest size, and the option for small images; MobileNet reads all sizes."""
+    messages = run_in_process(_smallest)
+    large, small = messages[:2]
+    way = "expected images of at least 75x75 pixels, or small: true, which takes 21x21 or more; received 76x74"
+    assert large == way
+    assert small == "expected images of at least 21x21 pixels; received 22x20"
+    assert len(messages) == len(SMALLEST)
 
 
 # Variants of families: settings, and modality and shape of the input.

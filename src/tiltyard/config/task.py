@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from tiltyard import plugins
 from tiltyard.arrays import Array
-from tiltyard.config import column_checks, complete_split
+from tiltyard.config import column_checks, complete_split, objective_checks
 from tiltyard.config.gate_section import Gate
 from tiltyard.config.join_section import Joins
 from tiltyard.config.sections import Check, Range, Serve, Split
@@ -290,7 +290,7 @@ def _family(task: Task) -> str:
     if task.model.steps != (task.problem == "generation"):
         ways = "rnn with whole: true, from one end and without attention, or transformer with causal: true, pool: none"
         return f"model: expected for prose, and only for it, {ways}"
-    return ""
+    return task.model.columns_error(task.columns)
 
 
 def _fit(task: Task) -> str:
@@ -300,16 +300,7 @@ def _fit(task: Task) -> str:
     channels = getattr(next(iter(task.columns.values())), "channels", 0)
     if text := incompatibility(task.train, task.modality, channels, task.classes, _no_classes(task)):
         return text
-    if task.output not in task.problem_type.losses:
-        return (
-            f"model.output: expected {' or '.join(task.problem_type.losses)} for {task.problem}; received {task.output}"
-        )
-    if task.loss not in task.problem_type.losses[task.output]:
-        allowed = " or ".join(task.problem_type.losses[task.output])
-        return f"train.loss: expected {allowed} with a {task.output} output; received {task.loss}"
-    if task.output == "sigmoid" and task.problem == "classification" and len(task.classes) != 2:
-        return f"model.output: expected softmax for {len(task.classes)} classes; received sigmoid, which is for 2"
-    return ""
+    return objective_checks.find_error(task)
 
 
 def _ngrams(task: Task) -> str:

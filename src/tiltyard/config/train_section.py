@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operator import not_
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,11 @@ from tiltyard.config.learning_rate_schedules import AnySchedule, Constant
 from tiltyard.settings import Settings
 
 Optimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamax", "nadam"]
-Loss = Literal["mse", "mae", "huber", "binary_crossentropy", "sparse_categorical_crossentropy"]
+_NumberLoss = Literal["mse", "mae", "huber", "pseudo_huber", "poisson"]
+_MarginLoss = Literal["hinge", "squared_hinge"]
+_LabelLoss = Literal["sparse_categorical_crossentropy", "kl_divergence", "cosine_similarity"]
+Loss = Literal[_NumberLoss, "binary_crossentropy", _MarginLoss, _LabelLoss]
+MARGIN_LOSSES = get_args(_MarginLoss)  # they learn from margins, not from probabilities
 
 # Keras defaults to 0.001 for all but SGD, which is too small for Adadelta (designed for 1) and Adagrad.
 DEFAULT_RATES: dict[str, float] = {
@@ -91,7 +95,11 @@ class Train(Settings):
         None, gt=0, description="Largest norm of the gradient of all variables together."
     )
     clip_value: float | None = Field(None, gt=0, description="Largest absolute value in a gradient.")
-    loss: Loss | None = Field(None, description="The default for the problem and output if unset.")
+    loss: Loss | None = Field(
+        None,
+        description="The default for the problem and output if unset. hinge and "
+        "squared_hinge: two classes and output: sigmoid; poisson: counts and output: exponential.",
+    )
     monitor: Literal["val_loss", "val_accuracy"] = Field(
         "val_loss", description="The metric by which the best weights are chosen."
     )

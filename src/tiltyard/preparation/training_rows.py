@@ -40,6 +40,21 @@ class TrainingRows:
         train, validation = (open_part(folder / name) for name in NAMES[1:])
         return cls(Encoder.load(folder / NAMES[0]), train, validation, rows_digest(folder), inherited or {})
 
+    def with_counts(self) -> TrainingRows:
+        """Return them for an exponential output: the target is divided by its mean, and not shifted.
+
+        The mean that minimises the loss of Poisson is the same in any unit that begins at zero.
+        """
+        lowest = min(float(truth.min()) for _, truth in (self.train, self.validation))
+        mean = float(self.train[1].mean())
+        if lowest < 0 or mean <= 0:
+            received = f"{lowest:g}" if lowest < 0 else "only zeros"
+            raise DataError(
+                f"target: expected counts, 0 or more and not all 0, with an exponential output; received {received}",
+                hint="remove model.output and train.loss, to learn any number",
+            )
+        return replace(self, encoder=self.encoder.with_scale(0.0, mean))
+
     def with_decoder_inputs(self) -> TrainingRows:
         """Return them for a sequence-to-sequence model: features with the target shifted by one step."""
         train, validation = (

@@ -89,11 +89,10 @@ def blend(task: Task, parts: TrainingRows, body: keras.Model, record: dict[str, 
 
 def loss_of_rows(objective: Objective, truth: Array) -> LossOfRows:
     """Return the function that computes the loss of each row, weighted as training rows are."""
-    import keras
-
+    objective = objective.of_outputs
     targets = objective.core_targets(truth)
     weights = objective.weights(truth, targets)
-    function = keras.losses.get(objective.loss_name)
+    function = objective.of_core_targets
 
     def losses(outputs: Array) -> Array:
         values = function(targets.reshape(len(targets), -1), outputs.astype(np.float32))

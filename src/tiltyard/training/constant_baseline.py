@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +21,7 @@ ROWS = 1000  # rows of each part that are measured
 
 def baseline_losses(objective: Objective, parts: TrainingRows, network: keras.Model) -> Losses:
     """Measure losses without dropout, augmentation, sample weights or penalties, which the curves include."""
+    objective = objective.of_outputs
     constant = _constant(objective, objective.core_targets(parts.train[1]), network.output_shape[-1])
     (train, train_constant), (validation, validation_constant) = (
         _losses(objective, network, constant, sample_rows(part, ROWS)) for part in (parts.train, parts.validation)
@@ -35,23 +36,27 @@ def constant_loss(objective: Objective, parts: TrainingRows, units: int) -> floa
     constant = _constant(objective, objective.core_targets(parts.train[1]), units)
     targets = objective.core_targets(sample_rows(parts.train, ROWS)[1])
     targets = targets.reshape(len(targets), -1)
-    return float(np.mean(np.asarray(_loss(objective)(targets, np.broadcast_to(constant, (len(targets), units))))))
-
-
-def _loss(objective: Objective) -> Any:
-    import keras
-
-    return keras.losses.get(objective.loss_name if objective.encoder.classes else objective.loss)
+    return float(
+        np.mean(np.asarray(objective.of_core_targets(targets, np.broadcast_to(constant, (len(targets), units)))))
+    )
 
 
 def _constant(objective: Objective, targets: Array, units: int) -> Array:
-    """Return the label frequencies, or the mean or median of the numbers."""
+    """Return the label frequencies, or the probability with the best margin, or the mean or median of the numbers."""
     if targets.dtype.kind == "f":
         average = np.median if objective.loss_name == "mae" else np.mean
         return np.asarray(average(targets.reshape(len(targets), -1), axis=0), dtype=np.float32)
     targets = targets[targets != PAD] if objective.of_texts else targets  # padding is not learned
     shares = np.bincount(targets.ravel(), minlength=max(units, 2)) / targets.size
+    if objective.learns_margins:
+        return _best_margin(shares[1], squared=objective.loss_name == "squared_hinge")
     return (shares[1:] if units == 1 else shares).astype(np.float32)
+
+
+def _best_margin(share: float, *, squared: bool) -> Array:
+    """Return the sigmoid of the constant margin with the lowest loss, by the share of the second label."""
+    margin = 2 * share - 1 if squared else np.where(share >= 1 / 2, 1.0, -1.0)
+    return np.asarray([1 / (1 + np.exp(-margin))], dtype=np.float32)
 
 
 def _losses(
@@ -60,7 +65,7 @@ def _losses(
     """Return the mean loss of the model and of the constant, in chunks: an output may be large."""
     from tiltyard.training import network
 
-    loss = _loss(objective)
+    loss = objective.of_core_targets
     targets = objective.core_targets(part[1])
     targets = targets.reshape(len(targets), -1)
     sums, start = np.zeros(2), 0

@@ -14,7 +14,7 @@ import numpy as np
 from tiltyard.config.task import Task
 from tiltyard.config.train_section import Train
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
-from tiltyard.training import diagnosis
+from tiltyard.training import diagnosis, platt
 from tiltyard.training.objective import Objective
 
 if TYPE_CHECKING:
@@ -75,7 +75,10 @@ def fit(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResult:
         snapshots += [{**snapshot, "epoch": snapshot["epoch"] + phase.epochs_before} for snapshot in phase_snapshots]
         for weight, best in zip(model.weights, _best_checkpoint(checkpoints).best, strict=True):
             weight.assign(best)
-    return FitResult(body, _record(task.train, body, checkpoints), snapshots)
+    record = _record(task.train, body, checkpoints)
+    if shared.objective.learns_margins:
+        record["probabilities"] = platt.calibrate(body, rows.validation)
+    return FitResult(body, record, snapshots)
 
 
 def _best_checkpoint(checkpoints: list[CheckpointCallback]) -> CheckpointCallback:

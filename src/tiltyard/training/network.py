@@ -65,6 +65,8 @@ def _family(model: Model, encoder: Encoder, x: keras.KerasTensor, head: tuple[in
             x = model.translate(x[:, :-steps], x[:, -steps:], (encoder.vocabulary_size, units))
         else:
             model.weigh_tokens(encoder.token_weights)
+            if model.reads_names:
+                model.locate_names(encoder.places_by_name)
             x = model.build(x, encoder.vocabulary_size)
         return model.head(x, units, activation)
     except ValueError as error:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
+from tiltyard.config.train_section import MARGIN_LOSSES
 from tiltyard.modeling.columns._vocabulary import PAD
 from tiltyard.modeling.inference.encoder import Encoder
 
@@ -67,13 +68,31 @@ class Objective:
 
     @property
     def loss(self) -> Any:
-        """Return the name of the loss in Keras, which differs for label indices and one-hot labels.
+        """Return the loss of training: its name in Keras, or a function.
 
-        Steps after the end of a text have no weight.
+        Keras' names differ for label indices and one-hot labels. Steps after the end of a text have no weight.
         """
         if self.of_texts:
             return _step_loss
-        return self.loss_name.removeprefix("sparse_") if self.soft else self.loss_name
+        name = self.loss_name.removeprefix("sparse_") if self.soft else self.loss_name
+        return named_loss(name)
+
+    @property
+    def of_core_targets(self) -> Any:
+        """Return the loss as a function of the targets of the core, and of outputs or batches of them."""
+        import keras
+
+        return keras.losses.get(named_loss(self.loss_name) if self.encoder.classes else self.loss)
+
+    @property
+    def learns_margins(self) -> bool:
+        """Return whether outputs become probabilities only after the training."""
+        return self.loss_name in MARGIN_LOSSES
+
+    @property
+    def of_outputs(self) -> Objective:
+        """Return the objective that compares finished outputs: the log loss for margins that became probabilities."""
+        return replace(self, loss_name="binary_crossentropy") if self.learns_margins else self
 
     def weights(self, truth: Array, targets: Array) -> Array:
         """Return the sample weights: 1, those of the labels, or balanced over the classes."""
@@ -98,6 +117,13 @@ def encode_targets(encoder: Encoder, truth: Array) -> Array:
     truth = np.log1p(truth) if "log" in encoder.target else truth
     standardised: Array = (truth - encoder.target["mean"]) / encoder.target["std"]
     return standardised.astype(np.float32)
+
+
+def named_loss(name: str) -> Any:
+    """Return a loss of ours as a function; the names of all others are Keras'."""
+    from tiltyard.training.losses import OWN
+
+    return OWN.get(name, name)
 
 
 def _step_loss(truth: keras.KerasTensor, prediction: keras.KerasTensor) -> keras.KerasTensor:

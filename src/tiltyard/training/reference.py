@@ -76,11 +76,15 @@ def build_reference(fitted: base.FittedReference, parts: TrainingRows, output: s
 
 
 def _activated(scores: keras.Model, output: str, *, several: bool = False) -> keras.Model:
-    """Append the activation of the task: a sigmoid has one unit for two labels, unless a row may have several."""
+    """Append the activation of the task: a sigmoid has one unit for two labels, unless a row may have several.
+
+    A reference predicts counts themselves, not their logarithms, but they may be negative.
+    """
     import keras
 
     logits = scores.output
     logits = logits[:, 1:] - logits[:, :1] if output == "sigmoid" and not several else logits
+    output = "relu" if output == "exponential" else output
     return keras.Model(scores.input, keras.layers.Activation(output, dtype="float32", name="output")(logits))
 
 

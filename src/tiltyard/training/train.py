@@ -96,6 +96,7 @@ def opened(workspace: Workspace, task: Task) -> TrainingRows:
         raise DataError(f"train.batch_size: expected 1 to {rows}, the training rows; received {task.train.batch_size}")
     with environment.suppress_native_output():
         _set_up(task)
+    parts = parts.with_counts() if task.output == "exponential" else parts
     return parts.with_decoder_inputs() if task.model.translates else parts
 
 

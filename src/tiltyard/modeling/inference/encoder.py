@@ -55,6 +55,10 @@ class Encoder:
         """Return the encoder with a decision threshold."""
         return replace(self, target={**self.target, "threshold": threshold})
 
+    def with_scale(self, mean: float, std: float) -> Encoder:
+        """Return the encoder with another scale of the target, a number."""
+        return replace(self, target={**self.target, "mean": mean, "std": std})
+
     def fit(self, target: Target, rows: Rows, truth: Array) -> Encoder:
         """Fit an encoder to training rows."""
         return self.learn(target, lambda name: [rows[name]], truth)
@@ -153,8 +157,13 @@ class Encoder:
     @property
     def name_places(self) -> list[range]:
         """The features of each column of names, of which one flag is 1."""
+        return [*self.places_by_name.values()]
+
+    @property
+    def places_by_name(self) -> dict[str, range]:
+        """The same by the name of the column."""
         spans, columns = self.spans, self.columns.items()
-        return [range(spans[name].start, spans[name].stop) for name, column in columns if column.one_hot]
+        return {name: range(spans[name].start, spans[name].stop) for name, column in columns if column.one_hot}
 
     @property
     def vocabulary_size(self) -> int:

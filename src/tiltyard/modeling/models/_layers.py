@@ -105,6 +105,7 @@ class ConvLayers(DenseLayers):
     """Convolutions of images, each with batch norm, activation and spatial dropout."""
 
     normal_dense: ClassVar = False
+    norm_scale: ClassVar[bool] = True  # whether batch norm learns a scale
 
     dropout: Share | list[Share] = Field(
         0.0, description="Dropout rate after each dense layer, or a list with one rate for each."
@@ -112,7 +113,13 @@ class ConvLayers(DenseLayers):
     spatial_dropout: Share = Field(0.0, description="Share of feature maps dropped after each convolution.")
 
     def convolution(
-        self, x: keras.KerasTensor, filters: int, kernel: int, *, activate: bool = True, **options: Any
+        self,
+        x: keras.KerasTensor,
+        filters: int,
+        kernel: int | tuple[int, int],
+        *,
+        activate: bool = True,
+        **options: Any,
     ) -> keras.KerasTensor:
         """Add a convolution, by default with `same` padding; it has no bias if batch norm follows, which has one."""
         from keras import layers
@@ -125,7 +132,7 @@ class ConvLayers(DenseLayers):
         """Add batch norm, activation and spatial dropout after a convolution."""
         from keras import layers
 
-        x = layers.BatchNormalization()(x) if self.batch_norm else x
+        x = layers.BatchNormalization(scale=self.norm_scale)(x) if self.batch_norm else x
         x = self.apply_activation(x) if activate else x
         return layers.SpatialDropout2D(self.spatial_dropout)(x) if self.spatial_dropout else x
 

@@ -79,6 +79,11 @@ class TableLayers(Model):
 
     _statistics: FeatureStatistics | None = PrivateAttr(None)
 
+    @property
+    def one_output_layer(self) -> bool:
+        """Whether there are no members, each of which has an output layer."""
+        return self.members == 1
+
     def adapt(self, rows: Array) -> None:
         """Compute the statistics of standardised training rows."""
         self._statistics = FeatureStatistics.of(rows, self.bins)

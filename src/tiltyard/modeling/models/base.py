@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from tiltyard.arrays import Array
+from tiltyard.modeling.columns.base import Column
 from tiltyard.settings import Settings
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     from tiltyard.workspace import Workspace
 
-Output = Literal["linear", "sigmoid", "softmax"]
+Output = Literal["linear", "sigmoid", "softmax", "exponential"]
 NETWORK = "network"  # name of the layer that holds the network, if a model averages it with references
 
 
@@ -25,6 +27,7 @@ class Model(Settings):
     modalities: ClassVar[tuple[str, ...]]  # the modalities that it can read
     translates: ClassVar[bool] = False  # whether it predicts texts (sequence to sequence), and only texts
     reads_ngrams: ClassVar[bool] = False  # whether it reads texts only as n-grams
+    reads_names: ClassVar[bool] = False  # whether it needs to know which features are the flags of a column of names
     trained_by_epochs: ClassVar[bool] = True  # whether Keras trains it, epoch by epoch
     has_gradients: ClassVar[bool] = True  # whether its outputs have useful gradients by its inputs
 
@@ -45,6 +48,11 @@ class Model(Settings):
 
     def adapt(self, rows: Array) -> None:
         """Compute what `build` needs to know of standardised training rows; by default nothing."""
+
+    @property
+    def one_output_layer(self) -> bool:
+        """Whether its output layer is one dense layer with a bias, whose weights can be scaled."""
+        return True
 
     @abstractmethod
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
@@ -71,6 +79,13 @@ class Model(Settings):
 
     def weigh_tokens(self, weights: list[tuple[float, float]]) -> None:
         """Receive the weights of ids before `build`, if features are a set of ids; by default they are not used."""
+
+    def columns_error(self, columns: Mapping[str, Column]) -> str:
+        """Return what is wrong with settings that name columns: key, expected, received; or empty."""
+        return ""
+
+    def locate_names(self, places: dict[str, range]) -> None:
+        """Receive the places of the flags of each column of names before `build`; by default they are not used."""
 
     def head(self, x: keras.KerasTensor, units: int, activation: str) -> keras.KerasTensor:
         """Add the output layer."""

@@ -13,7 +13,10 @@ from tiltyard.modeling.problems.base import FittedEncoder, Problem, Target
 class Classification(Problem):
     """Softmax over the classes, or one sigmoid for two."""
 
-    losses: ClassVar = {"softmax": ("sparse_categorical_crossentropy",), "sigmoid": ("binary_crossentropy",)}
+    losses: ClassVar = {
+        "softmax": ("sparse_categorical_crossentropy", "kl_divergence", "cosine_similarity"),
+        "sigmoid": ("binary_crossentropy", "hinge", "squared_hinge"),
+    }
     targets: ClassVar = "label"
 
     def __init__(self, threshold: float | None = None) -> None:

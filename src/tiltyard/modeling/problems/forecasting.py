@@ -5,7 +5,7 @@ Outputs are (rows, steps), or (rows, 3, steps) if each forecast has a lower and 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ ENDS = ("forecast", "low", "high")
 
 class Forecasting(Regression):
     """One linear output per step."""
+
+    losses: ClassVar = {"linear": Regression.losses["linear"]}
 
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:
         """Return one unit per time step."""

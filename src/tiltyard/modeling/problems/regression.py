@@ -12,9 +12,9 @@ from tiltyard.modeling.problems.base import FittedEncoder, Problem, Target
 
 
 class Regression(Problem):
-    """One linear output."""
+    """One linear output, or an exponential one for counts."""
 
-    losses: ClassVar = {"linear": ("mse", "mae", "huber")}
+    losses: ClassVar = {"linear": ("mse", "mae", "huber", "pseudo_huber"), "exponential": ("poisson",)}
     targets: ClassVar = "number"
 
     def fit(self, target: Target, truth: Array) -> Fitted:
