@@ -33,6 +33,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("diabetes", {"augment": {"mixup": 0.2}}, "train.augment.mixup: expected only for classification"),
     ("iris", {"augment": {"noise": 0.2}}, "train.augment: expected only for images, except mixup"),
     ("digits", {"augment": {"hue": 0.2}}, "expected saturation and hue for 3 channels; received 1"),
+    ("digits", {"augment": {"channel_shift": 0.2}}, r"expected channel_shift for 3 channels \(brightness for one\)"),
+    ("iris", {"augment": {"blur": 1.0}}, "expected only for images, except mixup; received table columns"),
 ]
 
 

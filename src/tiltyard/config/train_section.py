@@ -41,6 +41,30 @@ class Augment(Settings):
     mixup: float = Field(
         0.0, ge=0, description="Alpha of the beta distribution by which two rows and their labels are mixed."
     )
+    # not written if unset, so that the parameters of earlier verdicts stay the same
+    shear: float = Field(
+        0.0, ge=0, le=60, exclude_if=not_, description="Largest angle in degrees by which columns of pixels lean."
+    )
+    channel_shift: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        exclude_if=not_,
+        description="Largest change of each channel by itself, as a share of the full range; for three channels.",
+    )
+    blur: float = Field(
+        0.0, ge=0, le=5, exclude_if=not_, description="Largest standard deviation of a Gaussian blur in pixels."
+    )
+    sharpen: float = Field(
+        0.0, ge=0, le=5, exclude_if=not_, description="Largest factor of the details that are added to the image."
+    )
+    overlay: float = Field(
+        0.0,
+        ge=0,
+        lt=0.5,
+        exclude_if=not_,
+        description="Largest share of another image of the batch that is laid over an image; the label stays.",
+    )
 
     @property
     def image_changes(self) -> list[str]:
@@ -183,6 +207,8 @@ def _augment(train: Train, modality: str, channels: int, classes: list[str]) -> 
         return f"train.augment: expected only for images, except mixup; received {modality} columns"
     if (augment.saturation or augment.hue) and channels != 3:
         return f"train.augment: expected saturation and hue for 3 channels; received {channels}"
+    if augment.channel_shift and channels != 3:
+        return f"train.augment: expected channel_shift for 3 channels (brightness for one); received {channels}"
     if augment.mixup and not classes:
         return "train.augment.mixup: expected only for classification, since it mixes the labels of two rows"
     if augment.mixup and modality == "text":
