@@ -142,6 +142,11 @@ class Train(Settings):
     blend: Literal["mean", "weighted"] = Field(
         "mean", description="Mean of the members' predictions; weights may be learned."
     )
+    member_rows: Literal["all", "bootstrap", "folds"] = Field(
+        "all",
+        exclude_if=lambda rows: rows == "all",
+        description="Training rows of each member: all, a bootstrap sample, or all but one of as many folds.",
+    )
     watch: bool = Field(True, description="Record gradients, weights and dead units.")
     mixed_precision: bool = False
     backend: Literal["tensorflow", "jax", "auto"] = Field(
@@ -184,8 +189,6 @@ class Train(Settings):
             raise ValueError("restarts: expected with stop_at on validation rows, which ends them; received none")
         if self.restarts and (self.members > 1 or self.folds):
             raise ValueError(f"restarts: expected none with members or folds; received {self.restarts}")
-        if self.blend == "weighted" and self.members == 1:
-            raise ValueError("blend: expected more than one of train.members; received 1")
         return self
 
 
