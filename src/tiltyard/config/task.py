@@ -327,7 +327,8 @@ def _reference(task: Task) -> str:
     if task.model.trained_by_epochs:
         return ""
     options = {"folds": task.train.folds, "augment": task.train.augment, "then": task.train.then}
-    options |= {"members": task.train.members > 1, "restarts": task.train.restarts}
+    options |= {name: getattr(task.train, name) for name in ("restarts", "tensorboard")}
+    options |= {"members": task.train.members > 1}
     for key, value in options.items():
         if value:
             return (

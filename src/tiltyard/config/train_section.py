@@ -148,6 +148,12 @@ class Train(Settings):
         description="Training rows of each member: all, a bootstrap sample, or all but one of as many folds.",
     )
     watch: bool = Field(True, description="Record gradients, weights and dead units.")
+    tensorboard: list[Literal["histograms", "graph", "embeddings"]] = Field(
+        default_factory=list,
+        exclude_if=not_,
+        description="What is written for TensorBoard beside curves: histograms of weights and gradients, the layers, "
+        "and the vectors of words or of validation rows for its projector.",
+    )
     mixed_precision: bool = False
     backend: Literal["tensorflow", "jax", "auto"] = Field(
         "tensorflow",
@@ -185,6 +191,8 @@ class Train(Settings):
                 raise ValueError(
                     f"schedule.warmup: expected below {phase.epochs} epochs; received {phase.schedule.warmup}"
                 )
+        if "histograms" in self.tensorboard and not self.watch:
+            raise ValueError("tensorboard: expected histograms only with watch: true, which records gradients")
         if self.restarts and (not self.stop_at or self.stop_at.on == "training"):
             raise ValueError("restarts: expected with stop_at on validation rows, which ends them; received none")
         if self.restarts and (self.members > 1 or self.folds):

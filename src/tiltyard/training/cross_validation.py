@@ -54,7 +54,7 @@ def _fit(task: Task, rows: TrainingRows, paths: RunPaths) -> keras.Model:
 
 def _without_statistics(task: Task) -> Task:
     """Return the task for a fold, whose model is discarded: nothing is recorded of its weights."""
-    return task.model_copy(update={"train": task.train.model_copy(update={"watch": False})})
+    return task.model_copy(update={"train": task.train.model_copy(update={"watch": False, "tensorboard": []})})
 
 
 def _all_rows(parts: TrainingRows) -> tuple[Array, Array]:
