@@ -24,7 +24,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("iris", {"clip_norm": 1, "clip_value": 1}, "expected one kind of clipping; received clip_norm and clip_value"),
     ("iris", {"momentum": 0.5}, "momentum: expected for momentum, nesterov, rmsprop; received with adam"),
     ("iris", {"stop_at": {}}, "stop_at: expected either accuracy or loss"),
-    ("iris", {"blend": "weighted"}, "blend: expected more than one of train.members"),
+    ("iris", {"blend": "weighted"}, "train.blend: expected mean for one model; received weighted"),
+    ("iris", {"member_rows": "folds"}, "train.member_rows: expected all for one model; received folds"),
     ("iris", {"class_weights": {"setoza": 2}}, "class_weights: expected labels among setosa, .*; received setoza"),
     ("iris", {"class_weights": {"setosa": 0}}, "class_weights: expected weights above 0; received 0"),
     ("diabetes", {"class_weights": "balanced"}, "class_weights: expected none, since there are no classes"),
@@ -33,6 +34,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("diabetes", {"augment": {"mixup": 0.2}}, "train.augment.mixup: expected only for classification"),
     ("iris", {"augment": {"noise": 0.2}}, "train.augment: expected only for images, except mixup"),
     ("digits", {"augment": {"hue": 0.2}}, "expected saturation and hue for 3 channels; received 1"),
+    ("digits", {"augment": {"channel_shift": 0.2}}, r"expected channel_shift for 3 channels \(brightness for one\)"),
+    ("iris", {"augment": {"blur": 1.0}}, "expected only for images, except mixup; received table columns"),
 ]
 
 

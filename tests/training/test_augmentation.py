@@ -25,6 +25,11 @@ SETTINGS: dict[str, Any] = {
     "hue": 0.6,
     "noise": 0.1,
     "erasing": 0.25,
+    "shear": 30,
+    "channel_shift": 0.2,
+    "blur": 2.0,
+    "sharpen": 3.0,
+    "overlay": 0.4,
 }
 
 
@@ -100,3 +105,88 @@ def test_noise_and_erased_patches_have_the_requested_size(augmented: dict[str, l
     black = (augmented["erasing"][0] == 0).all(axis=-1).mean(axis=(1, 2))
     assert 0.3 < (black > 0).mean() < 0.7
     assert black.max() <= 0.25 + 0.08  # whole pixels
+
+
+def _sheared() -> Array:
+    from tiltyard.training.image_layers import shear
+
+    picture = np.zeros((1, 3, 5, 1), dtype=np.float32)
+    picture[0, :, 2] = 100.0
+    return np.asarray([shear(picture, slope)[0, ..., 0] for slope in (1.0, -1.0, 0.5)])
+
+
+def test_shear_of_a_known_picture() -> None:
+    """A vertical line leans by one pixel a row about its centre; by half a pixel, its light is shared by two."""
+    right, left, half = run_in_process(_sheared)
+    assert right.tolist() == [[0, 0, 0, 100, 0], [0, 0, 100, 0, 0], [0, 100, 0, 0, 0]]
+    assert left.tolist() == [[0, 100, 0, 0, 0], [0, 0, 100, 0, 0], [0, 0, 0, 100, 0]]
+    assert half.tolist() == [[0, 0, 50, 50, 0], [0, 0, 100, 0, 0], [0, 50, 50, 0, 0]]
+
+
+def _blurred() -> list[Array]:
+    from tiltyard.training.image_layers import blur
+
+    images, point = _images(), np.zeros((1, 9, 9, 1), dtype=np.float32)
+    point[0, 4, 4] = 100.0
+    return [np.asarray(image) for image in (blur(images, 1.5, 2.0), blur(point, 1.0, 1.0), blur(images, 0.0, 2.0))]
+
+
+def test_blur_keeps_the_mean() -> None:
+    """The mean of each channel stays, a point becomes a Gaussian, and a deviation of 0 changes nothing."""
+    blurred, point, unchanged = run_in_process(_blurred)
+    assert np.allclose(blurred.mean(axis=(1, 2)), _images().mean(axis=(1, 2)), rtol=1e-5)
+    assert blurred.std() < 0.4 * _images().std()
+    assert point.sum() == pytest.approx(100, rel=1e-5)
+    assert point[0, 4, 4, 0] == pytest.approx(100 / (2 * np.pi), rel=0.01)
+    assert point[0, 4, 5, 0] / point[0, 4, 4, 0] == pytest.approx(np.exp(-0.5), rel=1e-5)
+    assert np.allclose(unchanged, _images(), atol=1e-3)
+
+
+def _sharpened() -> list[Array]:
+    from tiltyard.training.image_layers import Sharpen
+
+    constant, edge = np.full((4, 6, 6, 1), 90.0, dtype=np.float32), np.full((4, 6, 6, 1), 90.0, dtype=np.float32)
+    edge[:, :, 3:] = 160.0
+    return [np.asarray(Sharpen(1.0, 0)(images, training=True)) for images in (constant, edge)]
+
+
+def test_sharpening_changes_edges_only() -> None:
+    """A constant picture stays; beside an edge the dark side gets darker and the light side lighter."""
+    constant, edge = run_in_process(_sharpened)
+    assert np.allclose(constant, 90, atol=1e-3)
+    assert (edge[:, :, 2] < 90).all()
+    assert (edge[:, :, 3] > 160).all()
+
+
+def test_channels_are_shifted_apart_and_overlays_are_of_the_batch(augmented: dict[str, list[Array]]) -> None:
+    """Each channel moves by one number of its own; an overlaid image is a mean of two images of the batch."""
+    moved = augmented["channel_shift"][0] - _images()
+    moved = np.where((augmented["channel_shift"][0] > 0) & (augmented["channel_shift"][0] < 255), moved, np.nan)
+    offsets = np.nanmean(moved, axis=(1, 2))
+    assert np.nanmax(np.abs(moved - offsets[:, None, None])) < 1e-2
+    assert np.abs(offsets).max() <= 0.2 * 255 + 0.01
+    assert np.ptp(offsets, axis=1).max() > 10
+    added = (augmented["overlay"][0] - _images()).reshape(64, -1)
+    flat = _images().reshape(64, -1)
+    for row, change in zip(flat, added, strict=True):
+        others = flat - row
+        shares = (others @ change) / np.maximum((others**2).sum(axis=1), 1e-9)
+        rest = ((change - shares[:, None] * others) ** 2).sum(axis=1)
+        assert rest.min() < 1e-3 * max(1.0, (change**2).sum())
+        assert 0 <= shares[rest.argmin()] < 0.4 + 1e-4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"shear": 61}, "less than or equal to 60"),
+        ({"channel_shift": 1.5}, "less than or equal to 1"),
+        ({"blur": -1}, "greater than or equal to 0"),
+        ({"sharpen": 6}, "less than or equal to 5"),
+        ({"overlay": 0.5}, "less than 0.5"),
+    ],
+)
+def test_values_out_of_bounds_are_refused(settings: dict[str, Any], message: str) -> None:
+    """More than these would leave little of the image."""
+    with pytest.raises(ValueError, match=message):
+        Augment.model_validate(settings)

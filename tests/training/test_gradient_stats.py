@@ -19,8 +19,8 @@ pytestmark = pytest.mark.slow
 def _snapshots(folder: str, depth: int, epochs: int, rate: float = 0.01, **dense: Any) -> list[dict[str, Any]]:
     """Train a network of equal layers on a round boundary, and return its snapshots; runs in a separate process."""
     import keras
-    from tensorboard.summary import Writer
 
+    from tiltyard.training.event_writer import EventWriter
     from tiltyard.training.gradient_stats import GradientStats
 
     keras.utils.set_random_seed(0)
@@ -31,7 +31,7 @@ def _snapshots(folder: str, depth: int, epochs: int, rate: float = 0.01, **dense
         hidden = keras.layers.Dense(16, **dense)(hidden)
     model = keras.Model(features, keras.layers.Dense(1, name="output")(hidden))
     model.compile(keras.optimizers.SGD(rate), "mse")
-    stats = GradientStats(model, "mse", (x[:64], y[:64]), Writer(folder))
+    stats = GradientStats(model, "mse", (x[:64], y[:64]), EventWriter(Path(folder)))
     model.fit(x, y, epochs=epochs, callbacks=[stats], verbose=0)
     stats.writer.close()
     return stats.snapshots

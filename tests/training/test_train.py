@@ -98,7 +98,7 @@ def test_kill_during_one_of_several_fits_resumes_to_the_same_result(workspace: W
     train_tasks(workspace, "iris")
     uninterrupted = files.read_json(out / "training.json"), (out / "model.onnx").read_bytes()
     assert uninterrupted[0]["warm_start"]["epoch"] == 6
-    _kill_after_epoch(workspace, "iris", 3, "fold-2")
+    _kill_after_epoch(workspace, "iris", 3, "fold-2/member-1")
     _kill_after_epoch(workspace, "iris", 4, "member-1")
     _kill_when(workspace, "iris", (workspace.state("iris", "train") / "member-2" / "state-2.npz").is_file)
     train_tasks(workspace, "iris")

@@ -9,7 +9,7 @@ from typing import Any
 from tiltyard.errors import TaskError
 
 Changes = Mapping[str, Any]  # train.learning_rate -> 0.01; model.units.0 is the first of a list
-SECTIONS = ("model", "train")  # these do not change rows, split and test rows
+SECTIONS = ("model", "train", "ensemble")  # these do not change rows, split and test rows
 
 
 def apply_changes(data: dict[str, Any], changes: Changes) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def format_decimal(value: float) -> str:
 
 
 def _require_changeable(key: str) -> None:
-    if key.partition(".")[0] not in SECTIONS or "." not in key:
+    if key != "ensemble" and (key.partition(".")[0] not in SECTIONS or "." not in key):
         raise TaskError(
             f"{key}: expected a key of {' or '.join(SECTIONS)}, such as train.learning_rate; others change the rows",
             hint="see every key and its meaning: tiltyard schema",

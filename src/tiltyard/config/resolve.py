@@ -18,7 +18,7 @@ from tiltyard.workspace import Workspace
 SECTIONS: dict[str, set[str]] = {
     "validate": {"problem", "source", "joins", "rows", "columns", "target", "expect"},
     "prepare": {"problem", "source", "joins", "columns", "derived", "target", "split", "serve"},
-    "train": {"problem", "columns", "target", "model", "train"},
+    "train": {"problem", "columns", "target", "model", "train", "ensemble"},
     "evaluate": {"title", "problem", "columns", "target", "split", "gate"},
 }
 

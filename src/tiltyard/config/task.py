@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 
 from tiltyard import plugins
 from tiltyard.arrays import Array
-from tiltyard.config import column_checks, complete_split, objective_checks
+from tiltyard.config import column_checks, complete_split, ensemble_section, objective_checks
+from tiltyard.config.ensemble_section import AnyModel, Member
 from tiltyard.config.gate_section import Gate
 from tiltyard.config.join_section import Joins
 from tiltyard.config.sections import Check, Range, Serve, Split
@@ -27,7 +28,7 @@ from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.metrics.base import Metric
 from tiltyard.modeling.metrics.dependence import Dependence
-from tiltyard.modeling.models.base import Model, Output
+from tiltyard.modeling.models.base import Output
 from tiltyard.modeling.problems.base import Problem, Target
 from tiltyard.modeling.problems.multilabel import MAX_LABELS
 from tiltyard.modeling.references.base import Subject
@@ -35,12 +36,10 @@ from tiltyard.settings import Settings
 
 if TYPE_CHECKING:
     AnySource = Source
-    AnyModel = Model
     AnyColumn = Column
     ProblemName = str
 else:
     AnySource = plugins.union("sources", "kind")
-    AnyModel = plugins.union("models", "family")
     AnyColumn = plugins.union("columns", "type")
     ProblemName = Literal[tuple(plugins.names("problems"))]
 
@@ -65,6 +64,12 @@ class Task(Settings):
     split: Split
     model: AnyModel
     train: Train
+    ensemble: list[Member] = Field(
+        default_factory=list,
+        max_length=20,
+        exclude_if=not_,
+        description="Further models, of other families or with other settings, that are averaged with `model`.",
+    )
     gate: Gate
     check: Check = Field(default_factory=Check)
     serve: Serve
@@ -182,6 +187,7 @@ class Task(Settings):
             _ngrams,
             _reference,
             _blend,
+            lambda task: ensemble_section.find_error(task, (_family, _fit, _ngrams, _rows)),
             _folds,
             _rows,
             _gate,
@@ -321,7 +327,8 @@ def _reference(task: Task) -> str:
     if task.model.trained_by_epochs:
         return ""
     options = {"folds": task.train.folds, "augment": task.train.augment, "then": task.train.then}
-    options |= {"members": task.train.members > 1, "restarts": task.train.restarts}
+    options |= {name: getattr(task.train, name) for name in ("restarts", "tensorboard")}
+    options |= {"members": task.train.members > 1}
     for key, value in options.items():
         if value:
             return (
@@ -346,9 +353,10 @@ def _blend(task: Task) -> str:
 
 def _folds(task: Task) -> str:
     if task.problem_type.targets == "text":
-        for name, value in (("folds", task.train.folds), ("members", task.train.members > 1)):
+        several = {"train.members": task.train.members > 1, "ensemble": task.ensemble}
+        for name, value in {"train.folds": task.train.folds, **several}.items():
             if value:
-                return f"train.{name}: expected only for numbers and labels; received it for {task.problem}"
+                return f"{name}: expected only for numbers and labels; received it for {task.problem}"
     times = task.split.by if task.split.kind == "chronological" else None
     if task.train.folds and (named := times or task.split.group):
         return (

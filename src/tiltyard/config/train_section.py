@@ -45,6 +45,30 @@ class Augment(Settings):
     mixup: float = Field(
         0.0, ge=0, description="Alpha of the beta distribution by which two rows and their labels are mixed."
     )
+    # not written if unset, so that the parameters of earlier verdicts stay the same
+    shear: float = Field(
+        0.0, ge=0, le=60, exclude_if=not_, description="Largest angle in degrees by which columns of pixels lean."
+    )
+    channel_shift: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        exclude_if=not_,
+        description="Largest change of each channel by itself, as a share of the full range; for three channels.",
+    )
+    blur: float = Field(
+        0.0, ge=0, le=5, exclude_if=not_, description="Largest standard deviation of a Gaussian blur in pixels."
+    )
+    sharpen: float = Field(
+        0.0, ge=0, le=5, exclude_if=not_, description="Largest factor of the details that are added to the image."
+    )
+    overlay: float = Field(
+        0.0,
+        ge=0,
+        lt=0.5,
+        exclude_if=not_,
+        description="Largest share of another image of the batch that is laid over an image; the label stays.",
+    )
 
     @property
     def image_changes(self) -> list[str]:
@@ -126,7 +150,18 @@ class Train(Settings):
     blend: Literal["mean", "weighted"] = Field(
         "mean", description="Mean of the members' predictions; weights may be learned."
     )
+    member_rows: Literal["all", "bootstrap", "folds"] = Field(
+        "all",
+        exclude_if=lambda rows: rows == "all",
+        description="Training rows of each member: all, a bootstrap sample, or all but one of as many folds.",
+    )
     watch: bool = Field(True, description="Record gradients, weights and dead units.")
+    tensorboard: list[Literal["histograms", "graph", "embeddings"]] = Field(
+        default_factory=list,
+        exclude_if=not_,
+        description="What is written for TensorBoard beside curves: histograms of weights and gradients, the layers, "
+        "and the vectors of words or of validation rows for its projector.",
+    )
     mixed_precision: bool = False
     backend: Literal["tensorflow", "jax", "auto"] = Field(
         "tensorflow",
@@ -164,12 +199,12 @@ class Train(Settings):
                 raise ValueError(
                     f"schedule.warmup: expected below {phase.epochs} epochs; received {phase.schedule.warmup}"
                 )
+        if "histograms" in self.tensorboard and not self.watch:
+            raise ValueError("tensorboard: expected histograms only with watch: true, which records gradients")
         if self.restarts and (not self.stop_at or self.stop_at.on == "training"):
             raise ValueError("restarts: expected with stop_at on validation rows, which ends them; received none")
         if self.restarts and (self.members > 1 or self.folds):
             raise ValueError(f"restarts: expected none with members or folds; received {self.restarts}")
-        if self.blend == "weighted" and self.members == 1:
-            raise ValueError("blend: expected more than one of train.members; received 1")
         return self
 
 
@@ -191,6 +226,8 @@ def _augment(train: Train, modality: str, channels: int, classes: list[str]) -> 
         return f"train.augment: expected only for images, except mixup; received {modality} columns"
     if (augment.saturation or augment.hue) and channels != 3:
         return f"train.augment: expected saturation and hue for 3 channels; received {channels}"
+    if augment.channel_shift and channels != 3:
+        return f"train.augment: expected channel_shift for 3 channels (brightness for one); received {channels}"
     if augment.mixup and not classes:
         return "train.augment.mixup: expected only for classification, since it mixes the labels of two rows"
     if augment.mixup and modality == "text":

@@ -132,7 +132,7 @@ def run_trial(workspace: Workspace, name: str, study: OptunaStudy, trial: optuna
 
 def _pruning_callback(task: Task, study: OptunaStudy, trial: optuna.Trial) -> Callable[[int, float], None] | None:
     """Return the callback that prunes a bad trial; None if the losses of trials cannot be compared."""
-    if "train.loss" in study.spec.ranges or task.train.members > 1:
+    if "train.loss" in study.spec.ranges or task.train.members > 1 or task.ensemble:
         return None
 
     def prune(epoch: int, loss: float) -> None:

@@ -75,7 +75,8 @@ def train_and_score(workspace: Workspace, task: Task, paths: RunPaths, rows: int
 
 def _without_extras(task: Task) -> Task:
     """Return the task without gradient statistics and cross-validation, which a trial does not need."""
-    return task.model_copy(update={"train": task.train.model_copy(update={"watch": False, "folds": None})})
+    extras: dict[str, Any] = {"watch": False, "folds": None, "tensorboard": []}
+    return task.model_copy(update={"train": task.train.model_copy(update=extras)})
 
 
 def _sample(data: TrainingRows, rows: int | None) -> TrainingRows:

@@ -29,7 +29,17 @@ def _layers() -> dict[str, Callable[[Any, int], keras.layers.Layer]]:
     """Return the layer of each setting. A seed depends on the position, so append new settings at the end."""
     from keras import layers
 
-    from tiltyard.training.image_layers import HIGHEST, Crop, Noise, Saturation
+    from tiltyard.training.image_layers import (
+        HIGHEST,
+        Blur,
+        ChannelShift,
+        Crop,
+        Noise,
+        Overlay,
+        Saturation,
+        Sharpen,
+        Shear,
+    )
 
     black = {"fill_mode": "constant"}
     full = {"value_range": (0, HIGHEST)}
@@ -48,4 +58,9 @@ def _layers() -> dict[str, Callable[[Any, int], keras.layers.Layer]]:
         "erasing": lambda share, seed: layers.RandomErasing(
             (0.5, 0.5), scale=(min(0.02, share), share), fill_value=0, **full, seed=seed
         ),
+        "shear": Shear,
+        "channel_shift": ChannelShift,
+        "blur": Blur,
+        "sharpen": Sharpen,
+        "overlay": Overlay,
     }

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import keras
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from tensorboard.summary import Writer
 
 from tiltyard import files
 from tiltyard.config.learning_rate_schedules import Plateau
@@ -17,6 +16,7 @@ from tiltyard.config.train_section import StopAt, Train
 from tiltyard.runtime import progress
 from tiltyard.training import diagnosis
 from tiltyard.training.checkpoint import CheckpointCallback
+from tiltyard.training.event_writer import EventWriter
 
 SECONDS_A_LINE = 5  # without a terminal
 SECONDS_A_NOTE = 0.25  # between two writes of the progress file, which take longer than an epoch of a small model
@@ -28,7 +28,7 @@ class TrainingMonitor(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(self, task: str, logs: Path, progress_file: Path, monitor: str = "val_loss") -> None:
         super().__init__()
         self.task = task
-        self.writer = Writer(str(logs))
+        self.writer = EventWriter(logs)
         self.progress_file = progress_file
         self.done = 0  # finished epochs, including those before an interruption
         self.monitor = monitor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,11 @@ from tiltyard.modeling.inference.held_out import HeldOut
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.training import blend
 from tiltyard.training.fit import RunPaths, fit
+from tiltyard.training.fit_members import fit_members
+from tiltyard.training.row_ranks import rank
+
+if TYPE_CHECKING:
+    import keras
 
 Fold = tuple[Array, ...]
 
@@ -33,16 +39,22 @@ def cross_validate(task: Task, parts: TrainingRows, paths: RunPaths) -> list[Hel
             validation=(features[stop], truth[stop]),
             digest=f"{parts.digest} fold {number} of {task.train.folds}",
         )
-        fitted = fit(_without_statistics(task), fold_rows, paths.inside(f"fold-{number}"))
-        body = blend.blend(task, fold_rows, fitted.body, {}).body if task.model.blend_references else fitted.body
+        body = _fit(_without_statistics(task), fold_rows, paths.inside(f"fold-{number}"))
         outputs = network.outputs(network.build_inference(task.model, body, parts.encoder), features[held_out])
         results.append(HeldOut(truth[held_out], outputs, truth[train]))
     return results
 
 
+def _fit(task: Task, rows: TrainingRows, paths: RunPaths) -> keras.Model:
+    """Fit the model of a fold as that of the whole task: a network, or all members of an ensemble, and references."""
+    several = task.train.members > 1 or task.ensemble
+    body = fit_members(task, rows, paths).body if several else fit(task, rows, paths).body
+    return blend.blend(task, rows, body, {}).body if task.model.blend_references else body
+
+
 def _without_statistics(task: Task) -> Task:
-    """Return the task for a fold, without gradient statistics, since its model is discarded."""
-    return task.model_copy(update={"train": task.train.model_copy(update={"watch": False})})
+    """Return the task for a fold, whose model is discarded: nothing is recorded of its weights."""
+    return task.model_copy(update={"train": task.train.model_copy(update={"watch": False, "tensorboard": []})})
 
 
 def _all_rows(parts: TrainingRows) -> tuple[Array, Array]:
@@ -64,24 +76,11 @@ def _folds(task: Task, features: Array, truth: Array) -> Iterator[Fold]:
         folds = _in_time(len(truth), count, share, overlap)
     else:
         strata = truth if task.classes and task.split.kind != "random" else np.zeros(len(truth), dtype=np.int64)
-        folds = _k_folds(_rank(features, strata, task.split.seed), count, max(2, round(1 / share)))
+        folds = _k_folds(rank(features, strata, task.split.seed), count, max(2, round(1 / share)))
     for fold in folds:
         if not all(map(len, fold)):
             raise DataError(f"train.folds: expected rows for every part of {count} folds; received {len(truth)} rows")
         yield fold
-
-
-def _rank(features: Array, strata: Array, seed: int) -> Array:
-    """Assign a random number to each row within its stratum; identical rows share a number."""
-    rows = np.ascontiguousarray(features).reshape(len(features), -1)
-    _, first, group = np.unique(
-        rows.view(f"V{rows.itemsize * rows.shape[1]}")[:, 0], return_index=True, return_inverse=True
-    )
-    number, generator = np.empty(len(first), dtype=np.int64), np.random.default_rng(seed)
-    for stratum in np.unique(strata[first]):
-        members = np.flatnonzero(strata[first] == stratum)
-        number[members] = generator.permutation(len(members))
-    return number[group]
 
 
 def _k_folds(number: Array, count: int, stop: int) -> Iterator[Fold]:

@@ -41,6 +41,12 @@ def learn_shares(outputs: Array, targets: Array, blend: Literal["mean", "weighte
     return [round(float(share), 6) for share in shares]
 
 
+def without_small(shares: list[float], smallest: float) -> list[float]:
+    """Return the shares without those below the smallest, unless all are; the others are scaled to a sum of 1."""
+    kept = np.where(np.array(shares) < smallest, 0.0, shares)
+    return [round(float(share), 6) for share in kept / kept.sum()] if kept.any() else shares
+
+
 def _slope(mean: Array, outputs: Array, targets: Array) -> Array:
     """Return the gradient by weight: of the squared error for numbers, of the log loss for labels."""
     if targets.dtype.kind == "f":
@@ -54,7 +60,8 @@ def correlation(outputs: Array, targets: Array) -> dict[str, Any]:
     """Return the correlation of the members' errors: the lower, the more an ensemble gains."""
     is_number = targets.dtype.kind == "f"
     errors = outputs - _shaped(targets) if is_number else 1 - _label_probabilities(outputs, targets)
-    table = np.asarray(np.corrcoef(errors.reshape(len(errors), -1).astype(np.float64)))
+    with np.errstate(invalid="ignore"):  # equal errors in all rows have no correlation
+        table = np.nan_to_num(np.corrcoef(errors.reshape(len(errors), -1).astype(np.float64)))
     pairs = table[np.triu_indices(len(table), 1)]
     return {"mean": round(float(pairs.mean()), 4), "table": np.round(table, 4).tolist()}
 

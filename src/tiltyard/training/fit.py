@@ -78,6 +78,10 @@ def fit(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResult:
     record = _record(task.train, body, checkpoints)
     if shared.objective.learns_margins:
         record["probabilities"] = platt.calibrate(body, rows.validation)
+    if "embeddings" in task.train.tensorboard:
+        from tiltyard.training import projector
+
+        projector.write(phase.logs, body, rows)
     return FitResult(body, record, snapshots)
 
 
@@ -135,12 +139,14 @@ class _Phase:
         self._compile()
         train, paths, fingerprint = self.train, self.shared.paths, self._fingerprint()
         progress_file = paths.state / "progress.json"
-        monitor = TrainingMonitor(paths.title, paths.logs / fingerprint[:12], progress_file, train.monitor)
+        monitor = TrainingMonitor(paths.title, self.logs, progress_file, train.monitor)
         statistics, stateful = self._gradient_statistics(monitor), from_section(train)
         name = f"state-{self.number + 1}.npz" if self.number else "state.npz"
         checkpoint = CheckpointCallback(paths.state / name, fingerprint, [*stateful, *statistics], train.monitor)
         checkpoint.restore(self.shared.model)
         monitor.done, monitor.best = checkpoint.epoch, checkpoint.best_value
+        if "graph" in train.tensorboard and not checkpoint.epoch:
+            monitor.writer.add_graph(self.shared.body)
         try:
             if not checkpoint.finished:
                 self._fit(
@@ -160,6 +166,11 @@ class _Phase:
                 [*(snapshot for statistic in statistics for snapshot in statistic.snapshots), *last],
             )
         return checkpoint, [snapshot for statistic in statistics for snapshot in statistic.snapshots]
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the run for TensorBoard."""
+        return self.shared.paths.logs / self._fingerprint()[:12]
 
     def _compile(self) -> None:
         from tiltyard.training.optimizer import optimizer
@@ -237,7 +248,8 @@ class _Phase:
             return []
         objective = self.shared.objective
         features, truth = sample_rows(self.shared.rows.train, min(ROWS, self.train.batch_size))
-        return [GradientStats(self.shared.body, objective.loss, (features, objective.targets(truth)), monitor.writer)]
+        rows, histograms = (features, objective.targets(truth)), "histograms" in self.train.tensorboard
+        return [GradientStats(self.shared.body, objective.loss, rows, monitor.writer, histograms=histograms)]
 
     def _fingerprint(self) -> str:
         """Hash everything that decides the outcome, so that the state of another training is not resumed."""
@@ -245,7 +257,7 @@ class _Phase:
 
         shared = self.shared
         shapes = [tuple(weight.shape) for weight in shared.body.weights]  # changes if the code of the model family does
-        # the number of steps per call changes no result
-        train = f"{self.train.model_dump_json(exclude={'steps_per_execution'})} {self.number}"
+        # the number of steps per call and files for TensorBoard change no result
+        train = f"{self.train.model_dump_json(exclude={'steps_per_execution', 'tensorboard'})} {self.number}"
         settings = f"{shared.family} {train} {shared.rows.digest} {shared.rows.inherited} {shapes}"
         return hashlib.sha256(f"{keras.__version__} {keras.backend.backend()} {settings}".encode()).hexdigest()

@@ -10,9 +10,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from tensorboard.summary import Writer
 
 from tiltyard.arrays import Array
+from tiltyard.training.event_writer import EventWriter
 
 ROWS = 64  # sampled; never more than a batch, which fits into memory
 AT_ONCE = 1 << 20  # numbers per partial sum
@@ -24,7 +24,15 @@ Probe = Callable[[Array, Array], tuple[dict[str, Any], Gradients]]
 class GradientStats(keras.callbacks.Callback):  # type: ignore[misc]
     """Take snapshots before the first epoch and after the 1st, 2nd, 4th, 8th and so on."""
 
-    def __init__(self, body: keras.Model, loss: str, rows: tuple[Array, Array], writer: Writer) -> None:
+    def __init__(
+        self,
+        body: keras.Model,
+        loss: str,
+        rows: tuple[Array, Array],
+        writer: EventWriter,
+        *,
+        histograms: bool = False,
+    ) -> None:
         super().__init__()
         self.names = _names(body)
         self.weighted_layers = [layer for layer in body.layers if _weights(layer)]
@@ -32,6 +40,7 @@ class GradientStats(keras.callbacks.Callback):  # type: ignore[misc]
         self.probe = _probe(body, {self.names[layer.name]: layer for layer in body.layers if _rectified(layer)}, loss)
         self.rows = rows
         self.writer = writer
+        self.histograms = histograms
         self.snapshots: list[dict[str, Any]] = []  # restored in a resumed run
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
@@ -51,6 +60,17 @@ class GradientStats(keras.callbacks.Callback):  # type: ignore[misc]
         for name, layers in values.items():
             for layer, value in layers.items():
                 self.writer.add_scalar(f"{name}/{layer}", math.nan if value is None else value, epoch)
+        if self.histograms:
+            self._add_histograms(epoch)
+
+    def _add_histograms(self, epoch: int) -> None:
+        """Write the distribution of the weights of each layer, and of their gradients."""
+        _, gradients = self.probe(*self.rows)
+        layers = [layer for layer in self.weighted_layers for _ in _weights(layer)]
+        for layer, variable, gradient in zip(layers, self.variables, gradients, strict=True):
+            name = f"{self.names[layer.name]}/{variable.name}"
+            self.writer.add_histogram(f"weights/{name}", np.asarray(variable), epoch)
+            self.writer.add_histogram(f"gradients/{name}", np.asarray(gradient), epoch)
 
     def snapshot(self) -> dict[str, dict[str, float | None]]:
         """Return root mean squares of gradients and weights by layer, and the shares of dead units."""

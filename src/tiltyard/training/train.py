@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,11 +20,12 @@ from tiltyard.modeling.problems.classification import probabilities
 from tiltyard.preparation.base_rows import checked_base
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.runtime import environment
-from tiltyard.training import backend, blend, ensemble
+from tiltyard.training import backend, blend
 from tiltyard.training.constant_baseline import baseline_losses
 from tiltyard.training.cross_validation import cross_validate
 from tiltyard.training.diagnosis import diagnose
-from tiltyard.training.fit import FitResult, RunPaths, fit
+from tiltyard.training.fit import RunPaths
+from tiltyard.training.fit_members import fit_members
 from tiltyard.training.objective import Objective, encode_targets
 from tiltyard.training.reference import Trained, fit_reference
 from tiltyard.training.restarts import fit_with_restarts
@@ -137,40 +138,13 @@ def fit_all(task: Task, parts: TrainingRows, paths: RunPaths) -> Trained:
 
 def _fit_networks(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[keras.Model, dict[str, Any]]:
     """Fit the network or all members of an ensemble."""
-    if task.train.members == 1:
+    if task.train.members == 1 and not task.ensemble:
         fitted = fit_with_restarts(task, parts, paths)
         losses = baseline_losses(Objective.of(task, parts.encoder), parts, fitted.body)
         diagnosis = diagnose(losses, fitted.record, fitted.snapshots)
         return fitted.body, {**fitted.record, "diagnosis": diagnosis}
-    members = []
-    for number in range(task.train.members):
-        settings = task.train.model_copy(update={"seed": task.train.seed + number})
-        members.append(fit(task.model_copy(update={"train": settings}), parts, paths.inside(f"member-{number + 1}")))
-    return _joined(Objective.of(task, parts.encoder), parts, members, task.train.blend)
-
-
-def _joined(
-    objective: Objective, parts: TrainingRows, members: list[FitResult], weighting: Literal["mean", "weighted"]
-) -> tuple[keras.Model, dict[str, Any]]:
-    """Combine the members; the record is that of the first, with a summary of each."""
-    from tiltyard.training import network
-
-    outputs = np.stack([network.outputs(member.body, parts.validation[0]) for member in members])
-    targets = objective.core_targets(parts.validation[1])
-    shares = ensemble.learn_shares(outputs, targets, weighting)
-    body = ensemble.join([member.body for member in members], shares)
-    record, names = members[0].record, ("seed", "epochs", "best_epoch", "stopped_early")
-    summaries = [
-        {**{name: fitted.record[name] for name in names}, "share": share}
-        for fitted, share in zip(members, shares, strict=True)
-    ]
-    return body, {
-        **record,
-        "parameters": body.count_params(),
-        "members": summaries,
-        "correlation": ensemble.correlation(outputs, targets),
-        "diagnosis": diagnose(baseline_losses(objective, parts, body), record, members[0].snapshots),
-    }
+    members = fit_members(task, parts, paths)
+    return members.body, members.record()
 
 
 def _ends(share: float, parts: TrainingRows, body: keras.Model) -> tuple[Array, Array]:

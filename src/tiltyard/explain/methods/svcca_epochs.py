@@ -50,7 +50,7 @@ class SvccaEpochs(ExplanationMethod):
         }
         chance = max(chance_level(best[name], best[name], model.generator) for name in names)
         curves["chance"] = {"x": epochs[[0, -1]], "y": [chance, chance], "dashed": True}
-        subject = "the first member" if model.task.train.members > 1 else "the model"
+        subject = "the first member" if model.task.train.members > 1 or model.task.ensemble else "the model"
         text = (
             f"SVCCA of each hidden layer of {subject}, on {len(features)} training rows, with the same layer in "
             "the kept model. A layer whose curve is close to 1 early changed little afterwards."
@@ -60,8 +60,10 @@ class SvccaEpochs(ExplanationMethod):
 
 def _train_again(model: ExplainedModel, features: Array) -> tuple[dict[int, Activations], Activations]:
     """Train again; return activations after epochs 1, 2, 4, 8, ... and the last, and those of the kept weights."""
+    from tiltyard.config.ensemble_section import member_tasks
     from tiltyard.explain.math.gradients import enable_determinism
     from tiltyard.training.fit import RunPaths, fit
+    from tiltyard.training.member_rows import rows_by_member
 
     enable_determinism()
     model.task.model.inherit(model.workspace)
@@ -77,7 +79,8 @@ def _train_again(model: ExplainedModel, features: Array) -> tuple[dict[int, Acti
         paths = RunPaths(
             Path(folder) / "state", Path(folder) / "logs", f"{model.task.name} once more", show=record_epoch
         )
-        fitted = fit(model.task, model.data, paths)
+        rows = next(rows_by_member(model.task, model.data, len(member_tasks(model.task))))
+        fitted = fit(model.task, rows, paths)
     best = _activations(model, fitted.body, features)
     fitted.body.set_weights(weights)
     return {**by_epoch, fitted.record["epochs"]: _activations(model, fitted.body, features)}, best

@@ -10,6 +10,8 @@ from tiltyard.figures import Figure, lines
 from tiltyard.files import Json
 from tiltyard.report.html_elements import Section, format_number, render_figures, render_table
 
+MAX_CORRELATED = 10  # members whose pairs are shown
+
 
 def training_sections(task: Task, report: Json, training: Json) -> list[Section]:
     """Return the sections about the training."""
@@ -118,12 +120,31 @@ def _ensemble_table(training: Json) -> str:
     """Return a table of the members of an ensemble, and the correlation of their errors."""
     if not (members := training.get("members")):
         return ""
-    mean = training["correlation"]["mean"]
-    note = f"Mean correlation of their errors on validation rows: {format_number(mean)}; lower is better."
+    correlation, together = training["correlation"], training.get("members_mean")
+    note = (
+        f"Mean correlation of their errors on validation rows: {format_number(correlation['mean'])}; lower is better."
+    )
+    if together:
+        note += (
+            f" Loss of their mean: {format_number(together['loss'])}, on {together['validation_rows']:,} validation "
+            "rows; these rows have also chosen epochs and shares."
+        )
     return (
         render_table([{"member": number, **member} for number, member in enumerate(members, 1)])
         + f'<p class="soft">{note}</p>'
+        + _correlation_table(correlation["table"])
     )
+
+
+def _correlation_table(table: Sequence[Sequence[float]]) -> str:
+    """Return the correlation of each pair of members, if there are few."""
+    if not 2 < len(table) <= MAX_CORRELATED:  # of two, it is the mean
+        return ""
+    rows = [
+        {"correlation": f"member {number}", **{f"member {place}": value for place, value in enumerate(row, 1)}}
+        for number, row in enumerate(table, 1)
+    ]
+    return render_table(rows)
 
 
 def _attempt_table(attempts: Sequence[Json] | None) -> str:

@@ -201,12 +201,28 @@ def _provenance(model: Model, report: Json, training: Json) -> str:
         "test part (SHA-256)": report["test"],
         "family": f"{model.family}: {settings or training.get('reference', 'defaults')}",
         **({"consists of": training["blend"]["summary"]} if "blend" in training else {}),
+        **({"members": members_text(training)} if "members" in training else {}),
         "training": f"{training['epochs']} epochs, best {training['best_epoch']}, seed {training['seed']}",
         "parameters": training["parameters"],
         **({"started from": base_text(training["base"])} if "base" in training else {}),
         **({"variant": "{kind} of {of}".format(**training["variant"])} if "variant" in training else {}),
     }
     return "\n".join(f"- {name}: {markdown.escape(value)}" for name, value in facts.items())
+
+
+def members_text(training: Json) -> str:
+    """Return in words what an ensemble is averaged from, with the loss of each member and of their mean."""
+    members, mean = training["members"], training.get("members_mean")
+    listed = ", ".join(
+        f"{member['share']:.2f} {member.get('family', 'network')} (seed {member['seed']}"
+        + (f", loss {member['loss']:.4g}" if "loss" in member else "")
+        + ")"
+        for member in members
+    )
+    text = f"{listed}; mean correlation of their errors {training['correlation']['mean']:.2f}"
+    if mean:
+        text += f"; loss of their mean {mean['loss']:.4g} on {mean['validation_rows']:,} validation rows"
+    return text
 
 
 def base_text(base: Json) -> str:
