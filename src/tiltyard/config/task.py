@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 
 from tiltyard import plugins
 from tiltyard.arrays import Array
-from tiltyard.config import column_checks, complete_split
+from tiltyard.config import column_checks, complete_split, evaluate_section
+from tiltyard.config.evaluate_section import Evaluate
 from tiltyard.config.gate_section import Gate
 from tiltyard.config.sections import Check, Range, Serve, Split
 from tiltyard.config.train_section import Train, incompatibility
@@ -63,6 +64,7 @@ class Task(Settings):
     split: Split
     model: AnyModel
     train: Train
+    evaluate: Evaluate = Field(default_factory=Evaluate, exclude_if=Evaluate().__eq__)
     gate: Gate
     check: Check = Field(default_factory=Check)
     serve: Serve
@@ -181,6 +183,7 @@ class Task(Settings):
             _blend,
             _folds,
             _rows,
+            _evaluate,
             _gate,
             _example,
         ):
@@ -368,6 +371,10 @@ def _rows(task: Task) -> str:
             f"received {task.train.batch_size}"
         )
     return ""
+
+
+def _evaluate(task: Task) -> str:
+    return evaluate_section.find_error(task.evaluate, task.problem, task.columns, task.model, task.train)
 
 
 def _gate(task: Task) -> str:
