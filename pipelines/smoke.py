@@ -17,6 +17,7 @@ from pipelines.run_progress import RunProgress
 from pipelines.task_outcome import TaskOutcome
 from tiltyard import files
 from tiltyard.config import base_tasks
+from tiltyard.config.evaluate_section import Evaluate
 from tiltyard.config.task import Task
 from tiltyard.data import fetch
 from tiltyard.data.sources.base import Source
@@ -29,6 +30,7 @@ from tiltyard.workspace import Workspace
 
 COMMAND = "from tiltyard.cli.main import main; main()"  # `tiltyard` may not be on the path
 SMOKE_ROWS = 400
+MANY_ROWS = 1_000_000  # more than the test rows
 MIN_WINDOWS = 20  # a series needs so many windows, so that rows are left between the parts of the split
 
 
@@ -123,6 +125,7 @@ def shrink_task(task: Task) -> Task:
         "rows": (1, task.rows[1]),
         "split": task.split.model_copy(update=limits),
         "train": task.train.model_copy(update=train),
+        "evaluate": _shortened(task.evaluate),
     }
     return task.model_copy(update=changes)
 
@@ -131,6 +134,12 @@ def _updated(source: Source, settings: dict[str, Any]) -> Source:
     """Return a source with other settings, as far as it has them."""
     known = type(source).model_fields
     return source.model_copy(update={key: value for key, value in settings.items() if key in known})
+
+
+def _shortened(evaluate: Evaluate) -> Evaluate:
+    """Return the evaluations with one further training, and few steps ahead."""
+    walk = evaluate.walk_forward and evaluate.walk_forward.model_copy(update={"every": MANY_ROWS})
+    return evaluate.model_copy(update={"walk_forward": walk, "rollout": evaluate.rollout and 2})
 
 
 def _check_all(target: Workspace, rows: list[TaskOutcome], display: RunProgress) -> None:

@@ -58,6 +58,7 @@ NOT_JUDGING = {
     "registry": "storing decisions",
     "runtime": "processes, threads, locks and progress",
     "serving": "serving requests",
+    "training": "training networks, of which those of a walk-forward evaluation are reported and not judged",
 }
 
 

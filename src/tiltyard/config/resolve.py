@@ -19,8 +19,9 @@ SECTIONS: dict[str, set[str]] = {
     "validate": {"problem", "source", "joins", "rows", "columns", "target", "expect"},
     "prepare": {"problem", "source", "joins", "columns", "derived", "target", "split", "serve"},
     "train": {"problem", "columns", "target", "model", "train", "ensemble"},
-    "evaluate": {"title", "problem", "columns", "target", "split", "gate"},
+    "evaluate": {"title", "problem", "columns", "target", "split", "evaluate", "gate"},
 }
+WALK_FORWARD = {"model", "train"}  # the stage evaluate trains networks for it
 
 
 def resolve(workspace: Workspace, task: Task) -> list[str]:
@@ -28,7 +29,8 @@ def resolve(workspace: Workspace, task: Task) -> list[str]:
     _unfold(workspace.task_file(task.name))
     with files.atomic_folder(workspace.out(task.name, "config")) as folder:
         for verb, sections in SECTIONS.items():
-            content = task.model_dump(mode="json", include=sections)
+            more = WALK_FORWARD if verb == "evaluate" and task.evaluate.walk_forward else set()
+            content = task.model_dump(mode="json", include=sections | more)
             files.write_text(folder / f"{verb}.json", json.dumps(content, indent=1) + "\n")
     return [f"{verb}.json" for verb in SECTIONS]
 

@@ -11,8 +11,9 @@ from pydantic import Field, model_validator
 
 from tiltyard import plugins
 from tiltyard.arrays import Array
-from tiltyard.config import column_checks, complete_split, ensemble_section, objective_checks
+from tiltyard.config import column_checks, complete_split, ensemble_section, evaluate_section, objective_checks
 from tiltyard.config.ensemble_section import AnyModel, Member
+from tiltyard.config.evaluate_section import Evaluate
 from tiltyard.config.gate_section import Gate
 from tiltyard.config.join_section import Joins
 from tiltyard.config.sections import Check, Range, Serve, Split
@@ -70,6 +71,7 @@ class Task(Settings):
         exclude_if=not_,
         description="Further models, of other families or with other settings, that are averaged with `model`.",
     )
+    evaluate: Evaluate = Field(default_factory=Evaluate, exclude_if=Evaluate().__eq__)
     gate: Gate
     check: Check = Field(default_factory=Check)
     serve: Serve
@@ -190,6 +192,7 @@ class Task(Settings):
             lambda task: ensemble_section.find_error(task, (_family, _fit, _ngrams, _rows)),
             _folds,
             _rows,
+            _evaluate,
             _gate,
             _example,
         ):
@@ -376,6 +379,10 @@ def _rows(task: Task) -> str:
             f"received {task.train.batch_size}"
         )
     return ""
+
+
+def _evaluate(task: Task) -> str:
+    return evaluate_section.find_error(task.evaluate, task.problem, task.columns, task.model, task.train)
 
 
 def _gate(task: Task) -> str:

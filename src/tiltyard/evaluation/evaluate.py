@@ -13,7 +13,9 @@ import numpy as np
 from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
+from tiltyard.evaluation.rollout import evaluate_rollout
 from tiltyard.evaluation.slices import parts
+from tiltyard.evaluation.walk_forward import walk_forward
 from tiltyard.modeling.columns.series import Series
 from tiltyard.modeling.evaluators.base import TRUTH, Evaluator
 from tiltyard.modeling.evaluators.forecasting import training_context
@@ -26,11 +28,16 @@ from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.preparation.array_file import open_part
 from tiltyard.preparation.sealed_test import TestRows, read_test
 from tiltyard.runtime import threads
+from tiltyard.training import backend
 from tiltyard.workspace import Workspace
+
+Further = tuple[dict[str, Any], dict[str, dict[str, list[Any]]]]  # what the report says, and columns of CSV files
 
 
 def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     """Write report.json, predictions and plots; return the report."""
+    if task.evaluate.walk_forward and backend.is_other_loaded(task):
+        return backend.evaluate_apart(workspace, task)
     train = workspace.out(task.name, "train")
     predictor, test = Predictor.load(train), read_test(workspace, task.name, task.columns)
     features, train_truth = open_part(workspace.out(task.name, "prepare") / "train.npz")
@@ -38,7 +45,8 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     train_outputs = predictor.condense(train_truth, features)
     folds = fold_scores(train / "folds.npz", task.evaluator)
     context = training_context(task.evaluator, workspace.out(task.name, "prepare"), train_truth)
-    history = files.read_json(train / "training.json")["history"]
+    training = files.read_json(train / "training.json")
+    further = {} if "variant" in training else _further(workspace, task, (predictor, test, predictions), context)
     with files.atomic_folder(workspace.out(task.name, "evaluate")) as folder, ThreadPoolExecutor(1) as background:
         pending = background.submit(predictions.save, folder / "predictions.npz")  # compression takes long
         report = {
@@ -47,11 +55,25 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
             **files.read_json(workspace.out(task.name, "prepare") / "split.json"),
             **_measure(task, predictions, test, (train_truth, train_outputs), context),
             **({"folds": folds} if folds else {}),
+            **{name: facts for name, (facts, _) in further.items()},
         }
         files.write_json(folder / "report.json", report)
-        write_plots(folder / "plots", task.evaluator.plots(predictions), history)
+        plots = {name: columns for _, more in further.values() for name, columns in more.items()}
+        write_plots(folder / "plots", {**task.evaluator.plots(predictions), **plots}, training["history"])
         pending.result()
     return report
+
+
+def _further(
+    workspace: Workspace, task: Task, evaluated: tuple[Predictor, TestRows, Predictions], context: Context
+) -> dict[str, Further]:
+    """Return the further evaluations of a forecast that the task asks for."""
+    (predictor, test, predictions), further = evaluated, {}
+    if task.evaluate.walk_forward:
+        further["walk_forward"] = walk_forward(workspace, task, test, predictions, context)
+    if task.evaluate.rollout:
+        further["rollout"] = evaluate_rollout(task, predictor, test)
+    return further
 
 
 def predict(task: Task, predictor: Predictor, test: TestRows, train_truth: Array) -> Predictions:

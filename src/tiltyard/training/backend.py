@@ -77,12 +77,22 @@ def is_other_loaded(task: Task) -> bool:
 
 
 def train_apart(workspace: Workspace, task: Task) -> dict[str, Any]:
-    """Train in another process with the backend of a task, which ends with this one; return the record."""
-    with processes.supervised(workspace, "train", task.name) as variables:
-        command = [sys.executable, "-c", COMMAND, "train", task.name]
+    """Train in another process with the backend of a task; return the record."""
+    return _run_apart(workspace, task, "train", "training.json")
+
+
+def evaluate_apart(workspace: Workspace, task: Task) -> dict[str, Any]:
+    """Evaluate, with further trainings, in another process with the backend of a task; return the report."""
+    return _run_apart(workspace, task, "evaluate", "report.json")
+
+
+def _run_apart(workspace: Workspace, task: Task, verb: str, result: str) -> dict[str, Any]:
+    """Run a stage in a process that ends with this one; return what it wrote."""
+    with processes.supervised(workspace, verb, task.name) as variables:
+        command = [sys.executable, "-c", COMMAND, verb, task.name]
         environment = {**os.environ, **variables, VARIABLE: chosen(task)}
         process = subprocess.run(command, cwd=workspace.root, env=environment, stdout=subprocess.DEVNULL, check=False)
     if process.returncode:
-        raise processes.stage_error(workspace, "train", task.name)
-    record: dict[str, Any] = files.read_json(workspace.out(task.name, "train") / "training.json")
+        raise processes.stage_error(workspace, verb, task.name)
+    record: dict[str, Any] = files.read_json(workspace.out(task.name, verb) / result)
     return record
