@@ -35,6 +35,7 @@ LARGE = (32, 32, 1)  # the smallest image for large networks
 # realmlp: 6 x (2 x 16 + 16 x 3 + 3 + 4), 24 x 256 + 256, 2 x (256 x 256 + 256), 3 x 256 shares of activations, 257
 # histograms: 40 counts and 144 by place, twice each for scaling, then a weight for each and the output's bias
 # ngrams: 20 weights and 20 pairs that are not trained, the output's 1 + 1
+# mixed: 20 vectors of 32; 10 x 16, 145 x 32 and 129 x 32 for the image; 7 x 32 for the numbers; 97 x 64, 65
 # bow: 20 vectors of 32, a dense layer of 32 x 32 + 32, the output's 32 + 1
 PARAMETERS = {
     "alexnet": 6545,
@@ -43,6 +44,7 @@ PARAMETERS = {
     "histograms": 553,
     "inception": 60189,
     "lenet5": 61196,
+    "mixed": 16065,
     "mlp": 2561,
     "ngrams": 62,
     "perceptron": 7,
