@@ -11,7 +11,7 @@ import pytest
 
 from tiltyard import plugins
 from tiltyard.arrays import Array
-from tiltyard.modeling.models.base import Model
+from tiltyard.modeling.models.base import Branch, Model
 
 if TYPE_CHECKING:
     import keras
@@ -20,7 +20,9 @@ needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="
 Json = dict[str, Any]
 VOCABULARY = 20  # number of word ids in a text
 OUTPUT_STEPS = 4  # steps of a generated text
-SHAPES = {"table": (6,), "image": (8, 8, 1), "series": (12, 1), "text": (12,)}
+SHAPES = {"table": (6,), "image": (8, 8, 1), "series": (12, 1), "text": (12,), "mixed": (6 + 12 + 64,)}
+BRANCHES = [Branch("note", "text", 2, (12,), VOCABULARY), Branch("photo", "image", 18, (8, 8, 1))]
+OTHERS = [0, 1, 14, 15, 16, 17]  # numbers before and between text and image
 
 
 def model_settings(content: Json) -> Model:
@@ -37,6 +39,8 @@ def build_model(content: Json, shape: tuple[int, ...], units: int = 1, output: s
     family, features = model_settings(content), keras.Input(shape, name="features")
     if family.adapts:
         family.adapt(draw_features(shape, "table"))
+    if family.modalities == ("mixed",):
+        family.lay_out(BRANCHES, OTHERS)
     if family.translates:  # the last steps are the decoder's input: the right output of the step before
         x = family.translate(features[:, :-OUTPUT_STEPS], features[:, -OUTPUT_STEPS:], (words, words))
     else:
@@ -48,7 +52,10 @@ def draw_features(shape: tuple[int, ...], modality: str, rows: int = 32) -> Arra
     """Return random features: word ids of texts of all lengths, or numbers."""
     rng = np.random.default_rng(0)
     if modality != "text":
-        return rng.random((rows, *shape), dtype=np.float32)
+        features = rng.random((rows, *shape), dtype=np.float32)
+        if modality == "mixed":
+            features[:, BRANCHES[0].start : BRANCHES[0].stop] = draw_features((12,), "text", rows)
+        return features
     ids = rng.integers(1, VOCABULARY, (rows, *shape))
     return np.where(np.arange(shape[0]) < rng.integers(1, shape[0] + 1, (rows, 1)), ids, 0).astype(np.float32)
 
@@ -78,6 +85,7 @@ def model_and_data(content: Json, shape: tuple[int, ...], modality: str) -> tupl
     if len(model.output_shape) == 3:
         return model, x, x[:, -OUTPUT_STEPS:]
     target = x.reshape(len(x), -1).mean(axis=1) + 1
+    target = target / target.mean() if modality == "mixed" else target  # ids of words are large
     if model.output_shape[-1] > 1:
         target = np.digitize(target, np.quantile(target, [0.25, 0.5, 0.75]))
     return model, x, target

@@ -35,7 +35,9 @@ def case(name: str) -> Case:
 def _case(columns: dict[str, Column], rows: Rows, truth: Array, problem: Problem, modality: str, **more: Any) -> Case:
     classes = LABELS if problem.targets in ("label", "labels") else []
     target = Target(column="y", classes=classes or None)
-    encoder = Encoder("t", problem, columns, {}, {}, classes, modality != "table", 10).fit(target, rows, truth)
+    encoder = Encoder("t", problem, columns, {}, {}, classes, modality not in ("table", "mixed"), 10).fit(
+        target, rows, truth
+    )
     return Subject(modality, encoder, **more), encoder.encode(rows), truth
 
 
@@ -147,6 +149,38 @@ def _texts(by: str) -> Case:
     return _case({"text": column}, {"text": column.parse(rows, "text")}, truth, Classification(), "text")
 
 
+def _mixed(by: str) -> Case:
+    """Return texts, images and numbers of which the label needs all."""
+    column, (written, stem) = Text.model_validate({"by": by}), texts(ROWS)
+    generator = np.random.default_rng(1)
+    bright, x = generator.integers(0, 2, ROWS), generator.normal(size=ROWS)
+    pixels = generator.integers(0, 200, size=(ROWS, 8, 8, 1)) + 50.0 * bright[:, None, None, None]
+    columns: dict[str, Column] = {
+        "text": column,
+        "x": Number(),
+        "image": Image(height=8, width=8),
+        "kind": Category(values=["k0", "k1"]),
+    }
+    rows = {
+        "text": column.parse(written, "text"),
+        "x": x,
+        "image": pixels.astype(np.float32),
+        "kind": np.array(["k0", "k1"])[generator.integers(0, 2, ROWS)],
+    }
+    truth = np.clip((stem == 0).astype(int) + bright + (x > 0), 1, 3) - 1
+    return _case(columns, rows, truth, Classification(), "mixed")
+
+
+def _mixed_numbers() -> Case:
+    """Return two texts and a number."""
+    column, (written, _) = Text.model_validate({"by": "ngrams"}), texts(ROWS)
+    other = [text[::-1] for text in reversed(written)]
+    x = np.random.default_rng(2).normal(size=ROWS)
+    rows = {"one": column.parse(written, "one"), "two": column.parse(other, "two"), "x": x}
+    truth = 10.0 * texts(ROWS)[1] + 3 * x + 100
+    return _case({"one": column, "two": column, "x": Number()}, rows, truth, Regression(), "mixed")
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "labels": _labels,
     "absent label": _absent_label,
@@ -161,4 +195,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "n-grams": lambda: _texts("ngrams"),
     "words": lambda: _texts("words"),
     "characters": lambda: _texts("characters"),
+    "mixed": lambda: _mixed("ngrams"),
+    "mixed with words": lambda: _mixed("words"),
+    "mixed numbers": _mixed_numbers,
 }

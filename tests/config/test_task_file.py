@@ -61,7 +61,7 @@ REFUSED = [
     ("iris", {"columns.petal_width.bounds": [4, 1]}, "bounds: expected the lower one first"),
     ("sine", {"split.kind": "random"}, "split.kind: expected chronological for series; received random"),
     ("sine", {"problem": "regression", "gate.metric": "rmse"}, "problem: expected forecasting for series"),
-    ("digits", {"columns.noise": {"type": "number"}}, "columns: expected the image column alone"),
+    ("digits", {"columns.noise": {"type": "number"}}, "model.family: cnn takes image; received mixed columns"),
 ]
 
 

@@ -41,6 +41,7 @@ LARGE = (32, 32, 1)  # the smallest image for large networks
 # histograms: 40 counts and 144 by place, twice each for scaling, then a weight for each and the output's bias
 # ngrams: 20 weights and 20 pairs that are not trained, the output's 1 + 1
 # wide_deep, 6 numbers without categories: 6 x 64 + 64, 64 x 32 + 32, the output's 32 + 6 + 1
+# mixed: 20 vectors of 32; 10 x 16, 145 x 32 and 129 x 32 for the image; 7 x 32 for the numbers; 97 x 64, 65
 # bow: 20 vectors of 32, a dense layer of 32 x 32 + 32, the output's 32 + 1
 PARAMETERS = {
     "alexnet": 6545,
@@ -52,6 +53,7 @@ PARAMETERS = {
     "inception_v3": 11063,
     "inception_v4": 6771,
     "lenet5": 61196,
+    "mixed": 16065,
     "mlp": 2561,
     "mobilenet": 12561,
     "ngrams": 62,

@@ -1,13 +1,39 @@
-"""Checks of the columns of a task file: all series have the same steps, and derived features name number columns."""
+"""Checks of the columns of a task file: which may be together, how texts are read, what derived features name."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from tiltyard.modeling.columns._derived import Derived
 from tiltyard.modeling.columns.base import Column
+from tiltyard.modeling.columns.image import Image
 from tiltyard.modeling.columns.number import Number
+from tiltyard.modeling.columns.text import Text
+from tiltyard.modeling.models.base import Model
 from tiltyard.modeling.problems.base import Target
+
+MAX_FEATURES = 1 << 18  # pixels and ids of a row with several kinds of columns, which is stored as 32-bit numbers
+
+
+def mixed_error(columns: Mapping[str, Column]) -> str:
+    """Check the columns of a row that has texts or images beside others."""
+    sizes = [math.prod(column.shape) for column in columns.values() if isinstance(column, Image)]
+    sizes += [column.length for column in columns.values() if isinstance(column, Text)]
+    if (total := sum(sizes)) > MAX_FEATURES:
+        expected = f"at most {MAX_FEATURES:,} pixels and words of a row with several kinds of columns"
+        return f"columns: expected {expected}; received {total:,}: resize the images, or shorten the texts"
+    return ""
+
+
+def ngrams_error(name: str, column: Column, model: Model) -> str:
+    """Check that n-grams are read by families that need no order of words, and only by them."""
+    unit = getattr(column, "by", "")
+    if model.reads_ngrams and unit != "ngrams":
+        return f"columns.{name}.by: expected ngrams for the family {model.family}; received {unit}"
+    if unit == "ngrams" and not model.reads_ngrams and model.family != "bow":
+        return f"columns.{name}.by: expected words or characters for the family {model.family}; received ngrams"
+    return ""
 
 
 def series_error(columns: Mapping[str, Column], target: Target) -> str:

@@ -81,9 +81,15 @@ class Task(Settings):
 
     @property
     def modality(self) -> str:
-        """The modality of its raw data: table, image, series, prose or text."""
+        """The modality of its raw data: table, image, series, prose, text; mixed for texts or images beside others."""
         types = {column.type for column in self.columns.values()}
-        return next((modality for modality in ("image", "series", "prose", "text") if modality in types), "table")
+        modality = next((name for name in ("series", "prose", "image", "text") if name in types), "table")
+        return "mixed" if modality in ("image", "text") and len(self.columns) > 1 else modality
+
+    @property
+    def is_tabular(self) -> bool:
+        """Whether a row consists of named columns, each with one value."""
+        return self.modality in ("table", "mixed")
 
     @property
     def problem_type(self) -> Problem:
@@ -148,7 +154,7 @@ class Task(Settings):
             fitted={},
             target={},
             classes=self.labels,
-            bare=self.modality != "table" and len(self.columns) == 1,
+            bare=not self.is_tabular and len(self.columns) == 1,
             max_instances=self.serve.max_instances,
             read={key: value for key, value in read.items() if value is not None},
             derived=self.derived,
@@ -211,7 +217,9 @@ def _columns(task: Task) -> str:
         return text
     if task.modality == "series":
         return column_checks.series_error(task.columns, task.target)
-    if task.modality != "table" and len(task.columns) > 1:
+    if task.modality == "mixed" and (text := column_checks.mixed_error(task.columns)):
+        return text
+    if not task.is_tabular and len(task.columns) > 1:
         return f"columns: expected the {task.modality} column alone; received {', '.join(task.columns)}"
     if task.modality != "prose" and task.target.column in task.columns:
         return f"columns.{task.target.column}: expected features only; this is the target"
@@ -253,7 +261,7 @@ def _problem(task: Task) -> str:
     for problem, modality in (("forecasting", "series"), ("generation", "prose")):
         if (task.problem == problem) != (task.modality == modality):
             return f"problem: expected {problem} for {modality} and only then; received {task.problem}"
-    if task.problem == "multilabel" and task.modality not in ("table", "text"):
+    if task.problem == "multilabel" and not (task.is_tabular or task.modality == "text"):
         return f"problem: expected multilabel for a table or texts; received {task.modality} columns"
     if task.problem == "translation" and (task.modality != "text" or not task.target.length):
         return "problem: expected for translation a column of text, and target.length; received " + (
@@ -287,7 +295,7 @@ def _split(task: Task) -> str:
         return f"split.kind: expected chronological for {task.modality}; received {task.split.kind}"
     if task.split.kind == "given" and task.modality != "image" and not task.split.by:
         return "split.by: expected the column that holds train, validation or test for each row; received none"
-    if (task.split.by or task.split.group) and task.modality not in ("table", "text"):
+    if (task.split.by or task.split.group) and not (task.is_tabular or task.modality == "text"):
         return f"split: expected by and group only for rows of a table; received them for {task.modality} columns"
     return complete_split.find_error(task.split, task.columns, task.rows, task.train.folds)
 
@@ -314,14 +322,10 @@ def _fit(task: Task) -> str:
 
 def _ngrams(task: Task) -> str:
     """Check that n-grams are read by families that need no order of words, and only by them."""
-    for name, column in task.columns.items() if task.modality == "text" else ():
-        unit = getattr(column, "by", "")
-        if task.model.reads_ngrams and unit != "ngrams":
-            return f"columns.{name}.by: expected ngrams for the family {task.model.family}; received {unit}"
-        if unit == "ngrams" and not task.model.reads_ngrams and task.model.family != "bow":
-            return (
-                f"columns.{name}.by: expected words or characters for the family {task.model.family}; received ngrams"
-            )
+    model = task.model.reader("text")
+    for name, column in task.columns.items() if task.modality in ("text", "mixed") else ():
+        if column.branch == "text" and (text := column_checks.ngrams_error(name, column, model)):
+            return text
     return ""
 
 
@@ -344,7 +348,8 @@ def _blend(task: Task) -> str:
     """Check that there are references which the network can be averaged with, in one graph."""
     if not task.model.blend_references:
         return ""
-    reads = getattr(next(iter(task.columns.values())), "by", "") if task.modality == "text" else "ngrams"
+    texts = [column for column in task.columns.values() if column.branch == "text"]
+    reads = next((by for column in texts if (by := getattr(column, "by", "")) != "ngrams"), "ngrams")
     reasons = {
         f"the family {task.model.family}, which Keras does not train": not task.model.trained_by_epochs,
         f"{task.problem}, since no reference predicts texts": task.problem_type.targets == "text",

@@ -230,8 +230,9 @@ def _augment(train: Train, modality: str, channels: int, classes: list[str]) -> 
         return f"train.augment: expected channel_shift for 3 channels (brightness for one); received {channels}"
     if augment.mixup and not classes:
         return "train.augment.mixup: expected only for classification, since it mixes the labels of two rows"
-    if augment.mixup and modality == "text":
-        return "train.augment.mixup: expected for images and tables; received text, whose ids cannot be mixed"
+    if augment.mixup and modality in ("text", "mixed"):
+        received = f"{modality} columns, whose ids cannot be mixed"
+        return f"train.augment.mixup: expected for images and tables; received {received}"
     return ""
 
 

@@ -41,7 +41,7 @@ def mask_missing(rows: Rows, columns: Mapping[str, Column], generator: np.random
         if getattr(columns[name], "missing", "refuse") == "refuse" or values.ndim > 1:
             continue
         masked = generator.random(len(values)) < MISSING
-        changed[name] = np.where(masked, np.nan if values.dtype.kind == "f" else "", values)
+        changed[name] = np.where(masked, np.nan if values.dtype.kind == "f" else values.dtype.type(), values)
     return {**rows, **changed} if changed else None
 
 

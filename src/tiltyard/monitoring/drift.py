@@ -38,7 +38,7 @@ def measure_drift(workspace: Workspace, task: Task, version: str) -> dict[str, A
 
 def drift_unavailable(task: Task, rows: list[Any]) -> str:
     """Return why the drift of recorded rows cannot be measured; an empty text if it can."""
-    if task.modality == "image":
+    if any(column.type == "image" for column in task.columns.values()):
         return "images are not recorded"
     return "" if len(rows) >= MIN_ROWS else f"expected {MIN_ROWS} recorded instances; received {len(rows)}"
 

@@ -15,7 +15,7 @@ from tiltyard.arrays import Array, Cells, Coded, ParsedRows, decoded, row_count
 from tiltyard.config.task import Task
 from tiltyard.data import stand_in
 from tiltyard.data.joins.joined_table import checksums
-from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.inference.encoder import Encoder, side_by_side
 from tiltyard.preparation import array_file, base_rows
 from tiltyard.preparation.column_spill import ColumnSpill, open_spill
 from tiltyard.preparation.row_hashes import hashing
@@ -123,4 +123,4 @@ def _encode(encoder: Encoder, parts: list[Cells]) -> list[Array]:
     if encoder.bare:
         return [encoder.pack(decoded(parts[0]))]
     blocks = [slice(start, start + BLOCK_ROWS) for start in range(0, len(parts[0]), BLOCK_ROWS)]
-    return [np.concatenate([decoded(part[block]) for part in parts], axis=-1) for block in blocks]
+    return [side_by_side([decoded(part[block]) for part in parts]) for block in blocks]

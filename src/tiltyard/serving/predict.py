@@ -117,7 +117,7 @@ def _with_field(error: RequestError, field: str) -> RequestError:
 def _read_instances(workspace: Workspace, task: Task, path: Path) -> list[Any]:
     """Read the instances of a CSV file by the rules of `prepare`; ignore other columns, such as the target."""
     if task.modality == "image":
-        raise RequestError("wrong_type", "expected a table or a series; images go by --json", "--csv")
+        raise RequestError("wrong_type", "expected a table or a series; images alone go by --json", "--csv")
     try:
         text_columns = [name for name, column in task.columns.items() if column.parsed_as_text]
         joins = JoinedFiles(task.joins, workspace.raw(task.name))
@@ -129,7 +129,7 @@ def _read_instances(workspace: Workspace, task: Task, path: Path) -> list[Any]:
         unreadable.hint = error.hint if isinstance(error, DataError) else ""
         raise unreadable from None
     values = {name: column.read(frame[name].tolist()) for name, column in task.columns.items()}
-    if task.modality == "table":
+    if task.is_tabular:
         return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
     ((name, column),) = task.columns.items()
     return [values[name][-getattr(column, "window", 0) :]] if task.modality == "series" else values[name]

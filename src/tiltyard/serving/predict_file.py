@@ -37,7 +37,7 @@ def predict_file(workspace: Workspace, task: Task, source: Path, target: Path) -
     if target.suffix not in WRITERS:
         expected = ", ".join(WRITERS)
         raise RequestError("wrong_type", f"--out: expected a file of {expected}; received {target.name}", "--out")
-    if task.modality not in ("table", "text"):
+    if not (task.is_tabular or task.modality == "text"):
         raise RequestError(
             "wrong_type", f"--out: expected a task with tables or texts; {task.name} has {task.modality} data"
         )

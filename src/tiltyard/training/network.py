@@ -15,7 +15,7 @@ from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.series import Series
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.models._tables import MEMBERS
-from tiltyard.modeling.models.base import Model
+from tiltyard.modeling.models.base import Branch, Model
 from tiltyard.preparation.array_file import Features
 from tiltyard.training.augmentation import augmentation
 
@@ -67,6 +67,7 @@ def _family(model: Model, encoder: Encoder, x: keras.KerasTensor, head: tuple[in
             model.weigh_tokens(encoder.token_weights)
             if model.reads_names:
                 model.locate_names(encoder.places_by_name)
+            model.lay_out(*branches(encoder))
             x = model.build(x, encoder.vocabulary_size)
         return model.head(x, units, activation)
     except ValueError as error:
@@ -74,6 +75,20 @@ def _family(model: Model, encoder: Encoder, x: keras.KerasTensor, head: tuple[in
         shape = "x".join(map(str, x.shape[1:]))
         hint = "change model: in the task file, or the input size"
         raise TaskError(f"model: {model.family} does not fit features of {shape}: {text}", hint) from None
+
+
+def branches(encoder: Encoder) -> tuple[list[Branch], list[int]]:
+    """Return the texts and images of a row that has several columns, and the places of all other features."""
+    if encoder.bare:
+        return [], []
+    found, spans = list[Branch](), encoder.spans
+    for name, column in encoder.columns.items():
+        if column.branch != "table":
+            fitted = encoder.fitted[name]
+            shape, ids = column.feature_shape(fitted), column.vocabulary_size(fitted)
+            found.append(Branch(name, column.branch, spans[name].start, shape, ids))
+    inside = {place for branch in found for place in range(branch.start, branch.stop)}
+    return found, [place for place in range(len(encoder.widened_scaling()[0])) if place not in inside]
 
 
 def _is_relative(column: Column) -> bool:

@@ -15,7 +15,10 @@ from tiltyard.modeling.references.base import Reference
 from tiltyard.modeling.references.boosted_trees import BoostedTrees
 from tiltyard.modeling.references.image_histograms import ImageHistograms
 from tiltyard.modeling.references.linear import Linear
+from tiltyard.modeling.references.mixed_linear import MixedLinear
+from tiltyard.modeling.references.mixed_trees import MixedTrees
 from tiltyard.modeling.references.text_ngrams import TextNgrams
+from tiltyard.training.mixed_graphs import linear_scores, tree_features
 
 if TYPE_CHECKING:
     import keras
@@ -40,7 +43,9 @@ def scores_model(reference: Reference, shape: tuple[int, ...]) -> keras.Model:
 
     inputs = keras.Input(shape, name="features")
     features = reference.subject.encoder.widened(inputs, keras.ops)
-    if isinstance(reference, BoostedTrees):
+    if isinstance(reference, MixedLinear):
+        scores = linear_scores(reference, features)
+    elif isinstance(reference, BoostedTrees):
         scores = _trees(reference, features)
     elif isinstance(reference, TextNgrams):
         scores = _tfidf(reference, features)
@@ -89,7 +94,10 @@ def _trees(reference: BoostedTrees, features: keras.KerasTensor) -> keras.KerasT
 
     forest = reference.forest()
     trees, nodes = forest.feature.shape
-    flat = reference.derived(features, keras.ops)
+    if isinstance(reference, MixedTrees):
+        flat = tree_features(reference, features)
+    else:
+        flat = reference.derived(features, keras.ops)
     taken = keras.ops.take(flat, forest.feature.ravel().tolist(), axis=1)
     decisions = keras.ops.cast(keras.ops.less_equal(taken, forest.threshold.ravel()[None]), "float32")
     leaf = keras.layers.EinsumDense(

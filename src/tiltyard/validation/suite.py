@@ -222,7 +222,12 @@ def _exception(info: dict[str, Any]) -> str:
 
 def implied_expectations(task: Task, *, drops_rows: bool) -> list[Expectation]:
     """Return the expectations; `drops_rows` says whether rows without a target may be left out."""
-    columns = [e for name, column in task.columns.items() for e in column.expectations(name)]
+    cells = task.modality == "mixed"
+    columns = [
+        expected
+        for name, column in task.columns.items()
+        for expected in (column.cell_expectations(name) if cells else column.expectations(name))
+    ]
     return [row_count(task.rows), *columns, *_target_expectations(task, drops_rows=drops_rows)]
 
 

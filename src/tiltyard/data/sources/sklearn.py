@@ -33,7 +33,7 @@ class Sklearn(Source):
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write table.csv, or images.zip with CLASS/NUMBER.png."""
         if self.dataset == "digits":
-            image_files.write(folder / "images.zip", _digits())
+            image_files.write(folder / "images.zip", digits())
             return
         table = _table(self.dataset) if self.dataset != "california_housing" else _housing(workspace)
         table.to_csv(folder / "table.csv", index=False, lineterminator="\n")
@@ -76,7 +76,8 @@ def _housing(workspace: Workspace) -> Any:
     )
 
 
-def _digits() -> Iterator[tuple[str, bytes]]:
+def digits() -> Iterator[tuple[str, bytes]]:
+    """Yield each handwritten digit as a PNG file under CLASS/NUMBER.png."""
     from PIL import Image
     from sklearn import datasets
 

@@ -25,13 +25,14 @@ class WordMask:
     fitted: Fitted = field(default_factory=dict)
 
     @classmethod
-    def of(cls, encoder: Encoder, row: Rows) -> WordMask:
-        """Return the words that the model reads of one row."""
-        ((name, column),) = encoder.columns.items()
-        assert isinstance(column, Text)  # noqa: S101 - for the type checker: the columns of a text are texts
+    def of(cls, encoder: Encoder, row: Rows, name: str = "") -> WordMask:
+        """Return the words that the model reads of one row, in a column if there are several."""
+        name = name or next(iter(encoder.columns))
+        column, fitted = encoder.columns[name], encoder.fitted[name]
+        assert isinstance(column, Text)  # noqa: S101 - for the type checker: the column holds texts
         text = column.to_json(row[name])[0]
         pieces = [*text] if column.by == "characters" else text.split()
-        return cls(pieces, encoder.encode(row)[0], column, encoder.fitted[name])
+        return cls(pieces, column.encode(row[name], fitted)[0], column, fitted)
 
     def keep(self, masks: Array) -> Array:
         """Return the ids of texts whose kept words move together; an empty text becomes one unknown word."""

@@ -29,6 +29,8 @@ class Adversarial(ExplanationMethod):
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require a column that can change by a little."""
+        if model.task.modality == "mixed":
+            return "words, pixels and numbers cannot be changed by one size; the gate adds noise to each column"
         if model.task.problem_type.targets == "text" or model.data.encoder.vocabulary_size:
             return f"{model.task.name} reads texts, whose words cannot change by a little"
         if model.task.problem == "multilabel":

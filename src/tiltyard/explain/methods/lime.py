@@ -38,7 +38,7 @@ class Lime(ExplanationMethod):
     def of_row(self, model: ExplainedModel, row: Row) -> Iterator[Figure]:
         """Yield one figure, by the modality."""
         output = ExplainedOutput.for_row(model.predictor, model.encode(row))
-        show = {"table": _table, "text": _text, "image": _image}[model.task.modality]
+        show = {"table": _table, "mixed": _table, "text": _text, "image": _image}[model.task.modality]
         yield show(model, output, row)
 
 

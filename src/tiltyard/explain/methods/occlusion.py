@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from tiltyard.explain.math.heatmap import signed_overlay
 from tiltyard.explain.math.masking import WordMask
 from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
 from tiltyard.figures import Figure, image_figure, lines, word_figure
+from tiltyard.modeling.inference.encoder import Encoder
 
 PATCHES_PER_SIDE = 8  # a patch is an image's side divided by this
 MAX_PATCH_POSITIONS = 32  # down and across
@@ -33,32 +35,73 @@ class Occlusion(ExplanationMethod):
         return "for the columns of a table use shap and permutation" if model.task.modality == "table" else ""
 
     def of_row(self, model: ExplainedModel, row: Row) -> Iterator[Figure]:
-        """Yield one figure, by the modality."""
+        """Yield one figure, by the modality; of several columns, one for each text and image."""
         output = ExplainedOutput.for_row(model.predictor, model.encode(row))
-        yield {"text": _text, "image": _image, "series": _series}[model.task.modality](model, output, row)
+        if model.task.modality == "mixed":
+            yield from _of_columns(model, output, row)
+        elif model.task.modality == "series":
+            yield _series(model, output, row)
+        else:
+            show = {"text": _text, "image": _image}[model.task.modality]
+            yield show(PartOfRow(output, output.describe(model.task.target)), model.predictor.encoder, row)
 
 
-def _text(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
-    text, name = WordMask.of(model.predictor.encoder, row.values), output.describe(model.task.target)
+@dataclass(frozen=True)
+class PartOfRow:
+    """The explained output by one part of a row: the value itself, or a column while all others stay the same."""
+
+    output: ExplainedOutput
+    unit: str
+    row: Array | None = None  # the encoded row, (1, features), if it has several columns
+    span: slice = field(default_factory=lambda: slice(0))
+    name: str = ""
+
+    def __call__(self, values: Array) -> Array:
+        """Return the outputs for some values of the part."""
+        if self.row is None:
+            return self.output(values)
+        rows = np.repeat(self.row, len(values), axis=0)
+        rows[:, self.span] = values.reshape(len(values), -1)
+        return self.output(rows)
+
+    def title(self, text: str) -> str:
+        """Return a title with the name of the column, if there are several."""
+        return f"{text}: {self.name}" if self.name else text
+
+
+def _of_columns(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Iterator[Figure]:
+    """Yield a figure for each column of texts or images."""
+    encoder, encoded, unit = model.predictor.encoder, model.encode(row), output.describe(model.task.target)
+    for name, span in encoder.spans.items():
+        part, kind = PartOfRow(output, unit, encoded, span, name), encoder.columns[name].branch
+        if kind == "image":
+            yield _image(part, encoder, row)
+        elif kind == "text" and WordMask.of(encoder, row.values, name).pieces:
+            yield _text(part, encoder, row)
+
+
+def _text(part: PartOfRow, encoder: Encoder, row: Row) -> Figure:
+    text = WordMask.of(encoder, row.values, part.name)
     masks = ~np.eye(len(text.pieces), dtype=bool)
-    decrease = float(output(model.encode(row))[0]) - output(text.keep(masks))
-    sentence = f"The decrease of {name} when a word is removed; below 0 it increases."
-    return word_figure("Occlusion of words", sentence, [*zip(text.pieces, decrease.tolist(), strict=True)])
+    decrease = float(part(text.ids[None])[0]) - part(text.keep(masks))
+    sentence = f"The decrease of {part.unit} when a word is removed; below 0 it increases."
+    return word_figure(part.title("Occlusion of words"), sentence, [*zip(text.pieces, decrease.tolist(), strict=True)])
 
 
-def _image(model: ExplainedModel, output: ExplainedOutput, row: Row) -> Figure:
-    image, name = model.encode(row)[0], output.describe(model.task.target)
-    decrease = occlusion_map(output, image, float(np.mean(model.data.encoder.scaling()[0])))
+def _image(part: PartOfRow, encoder: Encoder, row: Row) -> Figure:
+    name = part.name or next(iter(encoder.columns))
+    column, fitted = encoder.columns[name], encoder.fitted[name]
+    image = column.encode(row.values[name], fitted)[0]
+    decrease = occlusion_map(part, image, float(np.mean([mean for mean, _ in column.scaling(fitted)])))
     sentence = (
-        f"A grey patch slides over the image. Hiding a red region decreases {name}, by up to "
+        f"A grey patch slides over the image. Hiding a red region decreases {part.unit}, by up to "
         f"{max(float(decrease.max()), 0):.2g}; hiding a blue one increases it."
     )
-    return image_figure(
-        "Occlusion by patches", sentence, {"original": image, "decrease": signed_overlay(image, decrease)}
-    )
+    pictures = {"original": image, "decrease": signed_overlay(image, decrease)}
+    return image_figure(part.title("Occlusion by patches"), sentence, pictures)
 
 
-def occlusion_map(output: ExplainedOutput, image: Array, grey: float) -> Array:
+def occlusion_map(output: Callable[[Array], Array], image: Array, grey: float) -> Array:
     """Return for each pixel the mean loss of the output under the patches that cover it."""
     corners = [_patch_bounds(size) for size in image.shape[:2]]
     places = [(slice(a, b), slice(c, d)) for a, b in corners[0] for c, d in corners[1]]

@@ -30,6 +30,8 @@ class Saliency(ExplanationMethod):
             return f"{model.task.name} predicts texts, which have no single score"
         if model.task.problem == "multilabel":
             return f"{model.task.name} predicts several labels, which have no single score"
+        if model.task.modality == "mixed":
+            return "words, pixels and numbers have gradients of different units; use shap and occlusion"
         if model.data.encoder.vocabulary_size and not model.network_view.embedding:
             return "the model reads word ids without an embedding, and ids have no gradient"
         if model.data.encoder.token_weights:

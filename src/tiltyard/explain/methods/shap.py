@@ -43,7 +43,7 @@ class Shap(ExplanationMethod):
 
     def of_model(self, model: ExplainedModel) -> Iterator[Figure]:
         """Yield mean absolute Shapley values, and a dependence plot of the most important number."""
-        if model.task.modality != "table":
+        if not model.task.is_tabular:
             return
         features, contributions = _sample_validation(model), _shap_values(model)
         sizes = dict(zip(model.data.encoder.spans, np.abs(contributions).mean(axis=0).tolist(), strict=True))
@@ -96,7 +96,7 @@ def _sample_validation(model: ExplainedModel) -> Array:
 
 def _spans(model: ExplainedModel) -> Spans:
     """Return for each part its slice of the flattened row."""
-    if model.task.modality == "table":
+    if model.task.is_tabular:
         return model.data.encoder.spans
     steps, width = model.validation[0].shape[1:]
     steps_per_part = -(-steps // MAX_STRETCHES)
@@ -134,7 +134,7 @@ def _sum_small(values: dict[str, float]) -> tuple[dict[str, float], str]:
 
 def _name_with_value(model: ExplainedModel, row: Row, name: str) -> str:
     """Return the name of a column with its value."""
-    if name not in row.values or model.task.modality != "table":
+    if name not in row.values or not model.task.is_tabular or model.task.columns[name].branch == "image":
         return name
     value = model.task.columns[name].to_json(row.values[name])[0]
     text = f"{value:.6g}" if isinstance(value, float) else "missing" if value in (None, "") else str(value)

@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MAX_CODED = 1 << 14  # distinct values; with more, codes save nothing
 
 Scale = tuple[float, float]  # mean and standard deviation of one encoded feature
+Kind = Literal["table", "text", "image"]
 
 PLAIN: Scale = (0.0, 1.0)  # for flags and cycles, which are not scaled
 
@@ -94,6 +95,8 @@ class Column(Settings):
 
     seconds_a_byte: ClassVar[float] = 5e-7  # of JSON: the time to parse many small values
 
+    branch: ClassVar[Kind] = "table"  # the layers that read it beside columns of other kinds
+
     type: str
 
     @property
@@ -104,6 +107,10 @@ class Column(Settings):
     @abstractmethod
     def expectations(self, name: str) -> list[Expectation]:
         """Return the expectations of the raw values (for images: of their facts) that the settings imply."""
+
+    def cell_expectations(self, name: str) -> list[Expectation]:
+        """Return the expectations of one cell in each row, for a table with columns of several kinds."""
+        return self.expectations(name)
 
     @property
     def in_cells(self) -> bool:
@@ -193,6 +200,10 @@ class Column(Settings):
 
         The model scales by them inside its graph.
         """
+
+    def feature_shape(self, fitted: Fitted) -> tuple[int, ...]:
+        """Return the shape of an encoded value."""
+        return (len(self.scaling(fitted)),)
 
     def vocabulary_size(self, fitted: Fitted) -> int:
         """Return the number of ids if features are ids, else 0."""

@@ -13,19 +13,20 @@ import struct
 import warnings
 from collections.abc import Iterable, Sequence
 from operator import not_
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from tiltyard.arrays import Array, Cells, Fitted, decoded
+from tiltyard.arrays import Array, Cells, Fitted, decoded, is_missing
 from tiltyard.errors import RequestError
-from tiltyard.expectation import Expectation, between, in_set
+from tiltyard.expectation import Expectation, between, in_set, not_null
 from tiltyard.modeling import deadline
 from tiltyard.modeling.columns import _image_sanitizer
-from tiltyard.modeling.columns.base import Column, Plain, Scale
+from tiltyard.modeling.columns.base import Column, Kind, Plain, Scale
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from PIL import Image as Pillow
 
 MODES = {1: "L", 3: "RGB"}
@@ -35,6 +36,7 @@ SCAN = 2e-9  # seconds for each pixel in each scan of a JPEG, however few its by
 FORMATS = ["PNG", "JPEG", "WEBP", "TIFF"]
 TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # Pillow's transpositions by the orientation of Exif
 NUMBERS = {int, float}
+DECODES = "decodes"  # what validation checks of an image in a cell; else the reason why it cannot be decoded
 DEFECTS = (AssertionError, AttributeError, LookupError, TypeError, struct.error)  # by Pillow, for damaged files
 UNIQUE = Expectation(
     expectation="expect_column_values_to_be_unique", severity="warning", arguments={"column": "digest"}
@@ -52,6 +54,8 @@ def _ignore_warnings() -> None:
 
 class Image(Column):
     """A column of images with values from 0 to 255."""
+
+    branch: ClassVar[Kind] = "image"
 
     type: Literal["image"] = "image"
     height: int = Field(ge=1, le=4096)
@@ -80,9 +84,30 @@ class Image(Column):
         exact = [between(fact, (value, value)) for fact, value in size.items()]
         return [in_set("decodes", [True]), *exact, UNIQUE]
 
+    def cell_expectations(self, name: str) -> list[Expectation]:
+        """Expect in each cell an image that can be decoded and has the size."""
+        return [not_null(name), in_set(name, [DECODES])]
+
+    def read(self, cells: Sequence[object]) -> list[object]:
+        """Return the Base64 of files in the cells of a table as a client would send it."""
+        return [
+            None if is_missing(cell) else {"b64": cell.strip()} if isinstance(cell, str) else cell for cell in cells
+        ]
+
+    def facts(self, cells: Sequence[object]) -> list[Any]:
+        """Return for each cell whether it decodes, or why not."""
+        return [None if value is None else self._fact(value) for value in self.read(cells)]
+
+    def _fact(self, value: object) -> str:
+        try:
+            self._parse_value(value, "")
+        except RequestError as error:
+            return error.message
+        return DECODES
+
     @property
     def in_cells(self) -> bool:
-        """False, since an image does not fit into one cell."""
+        """False, since a client sends an image as nested lists or as an object."""
         return False
 
     def decodes(self, values: Sequence[object]) -> bool:
@@ -93,6 +118,10 @@ class Image(Column):
         """Parse images; refuse other values, and images of another size."""
         steps = deadline.stepwise(values)
         return np.stack([self._parse_value(value, f"instances[{i}].{name}") for i, value in enumerate(steps)])
+
+    def parse_arrow(self, cells: pa.Array, name: str) -> Cells | None:
+        """Return None: an error that names a row is found while the images are decoded, which takes longest."""
+        return None
 
     def _parse_value(self, value: object, field: str) -> Array:
         if isinstance(value, dict):
@@ -164,6 +193,10 @@ class Image(Column):
     def scaling(self, fitted: Fitted) -> list[Scale]:
         """Return one scaling for all pixels."""
         return [(fitted["mean"], fitted["std"])]
+
+    def feature_shape(self, fitted: Fitted) -> tuple[int, ...]:
+        """Return height, width and channels."""
+        return self.shape
 
     def json_schema(self) -> dict[str, Any]:
         """Return the schema: nested lists, or a file in Base64."""

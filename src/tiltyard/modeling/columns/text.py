@@ -17,7 +17,7 @@ from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, not_null
 from tiltyard.modeling.columns import _vocabulary
 from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN, frequent_tokens
-from tiltyard.modeling.columns.base import PLAIN, Column, Scale
+from tiltyard.modeling.columns.base import PLAIN, Column, Kind, Scale
 
 LONGEST = 40  # characters of a word
 # Control characters separate words. Punctuation, currency signs, emoji and characters of scripts without spaces are
@@ -37,6 +37,7 @@ class Text(Column):
     """A column of texts in a natural language."""
 
     seconds_a_byte: ClassVar[float] = 2e-6
+    branch: ClassVar[Kind] = "text"
 
     type: Literal["text"] = "text"
     vocabulary: int = Field(10_000, ge=1, le=1_000_000, description="How many of the most frequent words are learned.")
@@ -114,8 +115,7 @@ class Text(Column):
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
         """Return padded ids, which float32 holds exactly; a text without words is one unknown word."""
-        width = fitted["width"] if self.by == "ngrams" else self.length
-        encoded = np.full((len(values), width), PAD, dtype=np.float32)
+        encoded = np.full((len(values), *self.feature_shape(fitted)), PAD, dtype=np.float32)
         for row, value in zip(encoded, values, strict=True):
             ids = self._ids(value, fitted) or [UNKNOWN]
             row[: len(ids)] = ids
@@ -133,6 +133,10 @@ class Text(Column):
     def scaling(self, fitted: Fitted) -> list[Scale]:
         """Return no scaling, since the features are ids."""
         return [PLAIN]
+
+    def feature_shape(self, fitted: Fitted) -> tuple[int, ...]:
+        """Return the number of ids of a padded text."""
+        return (fitted["width"] if self.by == "ngrams" else self.length,)
 
     def vocabulary_size(self, fitted: Fitted) -> int:
         """Return the number of words, with unknown and padding."""

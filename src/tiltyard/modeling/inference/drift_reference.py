@@ -1,7 +1,8 @@
 """Drift reference: histograms of the training rows by column, small enough for the package.
 
 Columns are compared in encoded form, as training rows are stored: numbers by their feature, with missing values
-counted separately; one-hot flags by their index; images and series by their mean; texts by their length.
+counted separately; one-hot flags by their index; images and series by their mean; texts by their length. Rows of
+several kinds of columns are compared in the same way, column by column.
 """
 
 from __future__ import annotations
@@ -30,16 +31,15 @@ def per_column(encoder: Encoder, features: Array) -> dict[str, Array]:
     """Return one array per column: floats with NaN for missing values, or indices of one-hot flags."""
     if encoder.bare:
         (name,) = encoder.columns
-        rows = features.reshape(len(features), -1).astype(np.float64)
-        return {name: (rows != 0).sum(axis=1) * 1.0 if encoder.vocabulary_size else rows.mean(axis=1)}
+        return {name: _summary(features.reshape(len(features), -1), ids=encoder.vocabulary_size > 0)}
     if features.ndim > 2:  # several series: one channel each
         return {name: features[..., index].mean(axis=1) for index, name in enumerate(encoder.columns)}
-    arrays, start = {}, 0
+    arrays, spans = {}, encoder.spans
     for name, column in encoder.columns.items():
-        scales = column.scaling(encoder.fitted[name])
-        columns = features[:, start : start + len(scales)]
-        start += len(scales)
-        if all(scale == PLAIN for scale in scales):
+        columns = features[:, spans[name]]
+        if column.branch != "table":
+            arrays[name] = _summary(columns, ids=column.branch == "text")
+        elif all(scale == PLAIN for scale in column.scaling(encoder.fitted[name])):
             arrays[name] = np.where(columns.any(axis=1), columns.argmax(axis=1), -1)
         else:
             may_be_missing = isinstance(column, Number) and column.missing == "median"
@@ -48,6 +48,12 @@ def per_column(encoder: Encoder, features: Array) -> dict[str, Array]:
                 np.where(columns[:, 1] > 0, np.nan, numbers) if may_be_missing else numbers.astype(np.float64)
             )
     return arrays
+
+
+def _summary(rows: Array, *, ids: bool) -> Array:
+    """Return the number of tokens of each text, or the mean of each image or series."""
+    numbers = rows.astype(np.float64)
+    return np.asarray((numbers != 0).sum(axis=1) * 1.0 if ids else numbers.mean(axis=1))
 
 
 def from_instances(encoder: Encoder, instances: list[Any]) -> dict[str, Array]:

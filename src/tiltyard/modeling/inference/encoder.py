@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -15,7 +16,7 @@ from tiltyard import files, plugins
 from tiltyard.arrays import Array, Cells, Fitted, Rows
 from tiltyard.errors import DataError, RequestError
 from tiltyard.modeling.columns._derived import Derived
-from tiltyard.modeling.columns.base import Column, scale
+from tiltyard.modeling.columns.base import Column, Scale, scale
 from tiltyard.modeling.problems.base import Problem, Target
 
 FIT_ROWS = 1 << 16  # rows that are read at a time to fit derived features
@@ -105,7 +106,7 @@ class Encoder:
     def encode(self, rows: Rows) -> Array:
         """Return the model's input as float32: concatenated features for a table, the value itself otherwise."""
         parts = [column.encode(rows[name], self.fitted[name]) for name, column in self.columns.items()]
-        return parts[0] if self.bare else np.concatenate(parts, axis=-1)
+        return parts[0] if self.bare else side_by_side(parts)
 
     def pack(self, features: Array) -> Array:
         """Return encoded features in the type they are stored in; they are float32 again when read."""
@@ -113,8 +114,14 @@ class Encoder:
 
     def scaling(self) -> tuple[list[float], list[float]]:
         """Return mean and standard deviation of each encoded feature, by which the model scales inside its graph."""
-        scales = [scale for name, column in self.columns.items() for scale in column.scaling(self.fitted[name])]
+        scales = [scale for name in self.columns for scale in self._scales(name)]
         return [mean for mean, _ in scales], [std for _, std in scales]
+
+    def _scales(self, name: str) -> list[Scale]:
+        """Return mean and standard deviation of each feature of a column; of a bare value, one may be for all."""
+        column, fitted = self.columns[name], self.fitted[name]
+        scales = column.scaling(fitted)
+        return scales if self.bare else scales * (math.prod(column.feature_shape(fitted)) // len(scales))
 
     def with_derived(self, features: Features) -> Encoder:
         """Return an encoder whose derived features are fitted to the encoded training rows."""
@@ -150,7 +157,7 @@ class Encoder:
     @property
     def spans(self) -> dict[str, slice]:
         """Return the feature range of each column, for tables and multivariate series."""
-        widths = [len(column.scaling(self.fitted[name])) for name, column in self.columns.items()]
+        widths = [len(self._scales(name)) for name in self.columns]
         ends = np.cumsum(widths).tolist()
         return {name: slice(end - width, end) for name, width, end in zip(self.columns, widths, ends, strict=True)}
 
@@ -164,6 +171,12 @@ class Encoder:
         """The same by the name of the column."""
         spans, columns = self.spans, self.columns.items()
         return {name: range(spans[name].start, spans[name].stop) for name, column in columns if column.one_hot}
+
+    @property
+    def longest_text(self) -> int:
+        """Return the most ids of a text, if a row has texts among its columns; else 0."""
+        texts = [(column, self.fitted[name]) for name, column in self.columns.items() if column.branch == "text"]
+        return max((math.prod(column.feature_shape(fitted)) for column, fitted in texts), default=0)
 
     @property
     def vocabulary_size(self) -> int:
@@ -235,6 +248,11 @@ class Encoder:
 def _column_adapter(*_: str) -> TypeAdapter[Column]:
     """Return the type of a column of these kinds; building it holds the interpreter for milliseconds."""
     return TypeAdapter(plugins.union("columns", "type"))
+
+
+def side_by_side(parts: Sequence[Array]) -> Array:
+    """Return the encoded columns of some rows as one array; the pixels of an image become a row."""
+    return np.concatenate([part.reshape(len(part), -1) if part.ndim > 3 else part for part in parts], axis=-1)
 
 
 def _derive(derived: Derived, operands: list[Any], fitted: Fitted, ops: Any) -> Any:

@@ -122,7 +122,8 @@ class Predictor:
     def run(self, features: Array) -> Array:
         """Return the outputs for encoded features, in small batches for long texts."""
         name, batch = self.input, BATCH
-        if len(features) * (width := features.shape[1]) ** 2 > PAIRS and self.encoder.vocabulary_size:
+        width = features.shape[1] if self.encoder.bare else self.longest_text
+        if len(features) * width**2 > PAIRS and self.encoder.vocabulary_size:
             batch = max(1, min(BATCH, PAIRS // width**2))
         if deadline.is_limited():
             batch = min(batch, DEADLINE_BATCH)
@@ -135,6 +136,11 @@ class Predictor:
             for part in deadline.stepwise(parts or [features])
         ]
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+
+    @cached_property
+    def longest_text(self) -> int:
+        """Return the most ids of a text among the columns of a row."""
+        return self.encoder.longest_text
 
     @cached_property
     def pace(self) -> tuple[float, float]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -19,6 +21,22 @@ if TYPE_CHECKING:
 
 Output = Literal["linear", "sigmoid", "softmax", "exponential"]
 NETWORK = "network"  # name of the layer that holds the network, if a model averages it with references
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A column of a packed row that has layers of its own: its kind, place, shape, and the number of ids of a text."""
+
+    name: str
+    kind: str
+    start: int
+    shape: tuple[int, ...]
+    vocabulary_size: int = 0
+
+    @property
+    def stop(self) -> int:
+        """The place after its last feature."""
+        return self.start + math.prod(self.shape)
 
 
 class Model(Settings):
@@ -53,6 +71,13 @@ class Model(Settings):
     def one_output_layer(self) -> bool:
         """Whether its output layer is one dense layer with a bias, whose weights can be scaled."""
         return True
+
+    def reader(self, kind: str) -> Model:
+        """Return the model whose layers read columns of a kind: itself, unless each kind has layers of its own."""
+        return self
+
+    def lay_out(self, branches: Sequence[Branch], others: Sequence[int]) -> None:
+        """Receive where texts and images are in a row before `build`, and the places of all other features."""
 
     @abstractmethod
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Reference(Model):
     """The model with which the gate compares networks; scikit-learn fits it, without epochs."""
 
-    modalities: ClassVar = ("table", "series", "image", "text")
+    modalities: ClassVar = ("table", "series", "image", "text", "mixed")
     reads_ngrams: ClassVar = True
     trained_by_epochs: ClassVar = False
     has_gradients: ClassVar = False

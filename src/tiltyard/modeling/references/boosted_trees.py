@@ -38,7 +38,7 @@ class BoostedTrees(Reference):
     """Histogram gradient boosting."""
 
     title: ClassVar = "boosted trees"
-    modalities: ClassVar = ("table", "series")
+    modalities: ClassVar[tuple[str, ...]] = ("table", "series")
     max_rows: ClassVar = 50_000
     max_cells: ClassVar = 4_000_000
     max_width: ClassVar = 2048
@@ -56,13 +56,18 @@ class BoostedTrees(Reference):
 
     def fit(self, features: Array, truth: Array) -> None:
         """Fit it to training rows."""
-        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-
-        targets, weights = self.subject.targets(truth), self.subject.weights(truth)
+        targets = self.subject.targets(truth)
         self.names = NameMeans.of(self.subject, features, targets)
         flat = (
             self.names.held_out(features, targets, self.subject.units) if self.names.places else self.derived(features)
         )
+        self.fit_trees(flat, truth, self.last(features))
+
+    def fit_trees(self, flat: Array, truth: Array, last: Array | float = 0.0) -> None:
+        """Fit trees to features side by side; `last` is what a forecast adds to their scores."""
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+        targets, weights = self.subject.targets(truth), self.subject.weights(truth)
         trees = self.subject.units if self.subject.units != 2 or not self.subject.classes else 1
         settings = {"random_state": 0, "max_iter": max(MIN_ITERATIONS, min(ITERATIONS, MAX_TREES // trees))}
         if self.subject.classes or self.subject.several:
@@ -72,7 +77,7 @@ class BoostedTrees(Reference):
                 for labels in each
             ]
             return
-        targets = targets - self.last(features)
+        targets = targets - last
         self.models = [HistGradientBoostingRegressor(**settings).fit(flat, step) for step in targets.T]
 
     def scores(self, features: Array) -> Array:

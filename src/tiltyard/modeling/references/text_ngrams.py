@@ -44,12 +44,16 @@ class TextNgrams(Reference):
 
     def fit(self, features: Array, truth: Array) -> None:
         """Fit it to training rows."""
-        if not self._reads_ngrams:
-            self.refitted = self._ngram_column.fit(self._texts(features))
+        self.read_words(features)
         derived = self.derived(features)
         strength, characters, scale = self._settings(derived, truth)
         weights, bias = self._fitted(derived, truth, strength, characters)
         self.weights, self.bias = weights * scale, bias * scale
+
+    def read_words(self, features: Array) -> None:
+        """Learn n-grams of the known words, if the task reads texts in another way."""
+        if not self._reads_ngrams:
+            self.refitted = self._ngram_column.fit(self._texts(features))
 
     def _settings(self, derived: Any, truth: Array) -> tuple[float, float, float]:
         """Return penalty, weight of characters and scale of scores with the least loss on held-out training rows."""

@@ -41,6 +41,10 @@ class Table(Modality):
     def __init__(self) -> None:
         self.dropped = self.rows_read = 0  # set by chunks()
 
+    def parts(self, task: Task, table: table_reader.TableFile, names: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
+        """Yield some columns in parts that are parsed at a time, each with the number of its first row."""
+        yield from table.tables(names, CHUNK_ROWS)
+
     def facts(self, task: Task, folder: Path) -> pd.DataFrame:
         """Return the table with each column converted to its type."""
         import pandas as pd
@@ -56,11 +60,11 @@ class Table(Modality):
         columns = [*table.layout.columns]
 
         def chunks(names: Sequence[str]) -> Iterator[pd.DataFrame]:
-            for frame in table.parts(names, CHUNK_ROWS):
-                yield _parsed_facts(task, frame)
+            for start, part in self.parts(task, table, names):
+                yield _parsed_facts(task, table.frame(part, start))
 
         def parts(names: Sequence[str]) -> Iterator[FactPart]:
-            for start, part in table.tables(names, CHUNK_ROWS):
+            for start, part in self.parts(task, table, names):
                 yield _fact_parts.of_table(
                     part, start, lambda cells, first: _parsed_facts(task, table.frame(cells, first))
                 )
@@ -77,7 +81,7 @@ class Table(Modality):
         """Yield rows in chunks, without those that have no target; refuse a table with too many of these."""
         table = self._table(task, folder)
         self.dropped = self.rows_read = 0
-        for start, part in table.tables([*task.columns, task.target.column], CHUNK_ROWS):
+        for start, part in self.parts(task, table, [*task.columns, task.target.column]):
             has_target = _has_target(task, part)
             self.dropped, self.rows_read = self.dropped + int((~has_target).sum()), self.rows_read + len(has_target)
             if has_target.any():

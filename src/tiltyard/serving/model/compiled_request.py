@@ -20,7 +20,7 @@ import numpy as np
 from tiltyard.arrays import Array, Fitted
 from tiltyard.errors import RequestError
 from tiltyard.modeling.columns.base import Column, Plain
-from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.inference.encoder import Encoder, side_by_side
 from tiltyard.modeling.problems.base import Problem
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class CompiledRequest:
             if (features := part.of(rows)) is None:
                 return None
             blocks.append(features)
-        return np.concatenate(blocks, axis=-1)
+        return side_by_side(blocks)
 
 
 class ValueCache:

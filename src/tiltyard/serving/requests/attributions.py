@@ -38,7 +38,7 @@ def unsupported_reason(model: LoadedModel) -> str:
     encoder = model.predictor.encoder
     if encoder.problem.targets == "text":
         return f"expected a model that predicts labels or numbers; {model.task} generates text"
-    if encoder.bare or encoder.vocabulary_size or not all(column.in_cells for column in encoder.columns.values()):
+    if encoder.bare or any(column.type == "series" for column in encoder.columns.values()):
         return f"expected a model of a table; an instance of {model.task} has no columns"
     if not model.background:
         return f"expected a package with golden rows; {model.version} has none"

@@ -80,7 +80,7 @@ class CheckedData:
     def readable(self) -> Array:
         """The positions of the rows that can be used for training; none if a column is missing."""
         usable = self._has_target
-        if usable is None or self.columns.keys() != self.task.columns.keys():
+        if usable is None or self.columns.keys() != _observed_names(self.task):
             return np.empty(0, dtype=np.int64)
         for column in self.columns.values():
             usable[[refusal.place for refusal in column.refused]] = False
@@ -156,11 +156,17 @@ def _read_sample(task: Task, modality: Modality, folder: Path) -> CheckedData:
     sample = draw(task, modality, folder)
     frame = sample.frame
     has_features = task.modality not in ("image", "prose")  # whose frames hold facts about images or lines
-    columns = {name: _observe(task, name, frame) for name in task.columns if has_features and name in frame}
+    names = [name for name in task.columns if has_features and name in _observed_names(task) and name in frame]
+    columns = {name: _observe(task, name, frame) for name in names}
     return CheckedData(
         *(task, frame, sample.rows, sample.repairs, sample.hashes, columns, sample.counts, _truth(task, frame)),
         joins=tuple(modality.joined),
     )
+
+
+def _observed_names(task: Task) -> set[str]:
+    """Return the columns that findings parse: images beside others are decoded by a finding of their own."""
+    return {name for name, column in task.columns.items() if not task.is_tabular or column.branch != "image"}
 
 
 def _observe(task: Task, name: str, frame: pd.DataFrame) -> ObservedColumn:

@@ -53,7 +53,7 @@ def _prepared(workspace: Workspace, task: str) -> dict[str, Any] | None:
 def _comparisons(workspace: Workspace, subject: CheckedData) -> list[Comparison]:
     """Encode the present training rows as those of the last training, and compare both by column."""
     folder = workspace.out(subject.task.name, "prepare")
-    if not subject.parts or subject.truth is None or subject.task.modality not in ("table", "text"):
+    if not subject.parts or subject.truth is None or not (subject.task.is_tabular or subject.task.modality == "text"):
         return []
     train = subject.parts["train"]
     encoder = Encoder.load(folder / "encoder.json")
@@ -62,22 +62,24 @@ def _comparisons(workspace: Workspace, subject: CheckedData) -> list[Comparison]
     features, targets = open_part(folder / "train.npz")
     parts = sample_blocks(len(targets))
     old, targets = (np.concatenate([rows[part] for part in parts]) for rows in (features, targets))
+    if encoder.columns.keys() != subject.columns.keys():
+        return []  # it has images, which are not parsed here
     new = encoder.encode(take_rows(subject.parsed, train))
     truth = np.array(encoder.classes)[targets] if encoder.classes else targets.astype(np.float64)
     target = Comparison(subject.task.target.column, truth, subject.truth[train], NAMES)
-    return [*(_compare_columns(encoder, old, new) if subject.task.modality == "table" else []), target]
+    return [*(_compare_columns(encoder, old, new) if subject.task.is_tabular else []), target]
 
 
 def _compare_columns(encoder: Encoder, old: Array, new: Array) -> list[Comparison]:
-    comparisons, start = [], 0
+    comparisons, spans = [], encoder.spans
     for name, column in encoder.columns.items():
-        scales = column.scaling(encoder.fitted[name])
-        part = slice(start, start + len(scales))
-        flags = all(scale == PLAIN for scale in scales)
+        if column.branch != "table":
+            continue
+        part = spans[name]
+        flags = all(scale == PLAIN for scale in column.scaling(encoder.fitted[name]))
         comparisons.append(
             Comparison(name, _comparable(old[:, part], flags=flags), _comparable(new[:, part], flags=flags), NAMES)
         )
-        start = part.stop
     return comparisons
 
 

@@ -52,7 +52,8 @@ def _draw_rows(task: Task, table: table_reader.TableFile) -> Sample:
     if rows > MAX_SAMPLED_ROWS:
         places = np.sort(np.random.default_rng(0).choice(rows, MAX_SAMPLED_ROWS, replace=False))
     names = [name for name in task.columns if name in table.layout.columns]
-    counts = {name: CellCounts() for name in names} if rows > MAX_SAMPLED_ROWS and task.modality == "table" else {}
+    counted_names = [name for name in names if task.columns[name].branch != "image"] if task.is_tabular else []
+    counts = {name: CellCounts() for name in counted_names} if rows > MAX_SAMPLED_ROWS else {}
 
     def read_part(part: tuple[int, Any]) -> tuple[pd.DataFrame, tuple[Array, Array], list[CellCounts]]:
         start, cells = part

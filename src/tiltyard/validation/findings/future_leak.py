@@ -25,7 +25,7 @@ class FutureLeak(Finding):
 
     def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Compare the split with the dates, and dates with each other."""
-        if subject.task.modality != "table" or subject.rows < MIN_ROWS:
+        if not subject.task.is_tabular or subject.rows < MIN_ROWS:
             return
         date_columns = dates(subject)
         if subject.task.split.kind != "chronological":

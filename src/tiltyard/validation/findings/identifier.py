@@ -26,7 +26,7 @@ class Identifier(Finding):
         """Look for unique names, numbers that count rows, and mostly unique numbers called an id."""
         for name, column in subject.columns.items():
             present = column.present
-            if subject.task.modality != "table" or len(present) < MIN_ROWS or present.dtype.kind not in "fU":
+            if not subject.task.is_tabular or len(present) < MIN_ROWS or present.dtype.kind not in "fU":
                 continue
             distinct = len(np.unique(present))
             if _is_unique_name(name, column, distinct, len(present)) or _counts_rows(subject, column, distinct):

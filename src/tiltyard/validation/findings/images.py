@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from tiltyard.modeling.columns.image import Image
+from tiltyard.modeling.columns.image import DECODES, Image
 from tiltyard.validation.findings._dataset import CheckedData
 from tiltyard.validation.findings.base import Finding, Found, join_first, share
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+MAX_DECODED = 2000  # images of a table that are examined
 
 
 class Images(Finding):
@@ -23,6 +26,8 @@ class Images(Finding):
 
     def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Examine the facts about images that validation uses."""
+        if subject.task.modality == "mixed":
+            yield from self._in_cells(subject)
         if subject.task.modality != "image":
             return
         frame, ((name, column),) = subject.frame, subject.task.columns.items()
@@ -34,6 +39,19 @@ class Images(Finding):
             yield self.found("critical", name, text, "replace or remove these files")
         yield from self._sizes(frame[frame["decodes"].astype(bool)], name, column)
         yield from self._duplicates(frame, subject.task.target.column)
+
+    def _in_cells(self, subject: CheckedData) -> Iterator[Found]:
+        """Decode some of the images in the cells of a table."""
+        for name, column in subject.task.columns.items():
+            if not isinstance(column, Image) or name not in subject.frame:
+                continue
+            cells = subject.frame[name].iloc[:: max(1, len(subject.frame) // MAX_DECODED)]
+            facts = dict(zip(cells.index.tolist(), column.facts(cells.tolist()), strict=True))
+            broken = [row for row, fact in facts.items() if fact != DECODES]
+            if broken:
+                text = f"{share(len(broken), len(facts))} examined images cannot be read: rows {join_first(broken)}; "
+                text += f"row {broken[0]}: {facts[broken[0]] or 'missing'}"
+                yield self.found("critical", name, text, "replace the files, or remove these rows")
 
     def _sizes(self, frame: pd.DataFrame, name: str, column: Image) -> Iterator[Found]:
         expected = (column.width, column.height, column.channels)

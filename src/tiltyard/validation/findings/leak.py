@@ -23,17 +23,17 @@ class Leak(Finding):
 
     def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Measure each feature by rank correlation and a small tree."""
-        if subject.label_sets is not None and subject.task.modality == "table":
+        if subject.label_sets is not None and subject.task.is_tabular:
             yield from self._of_label_sets(subject, subject.label_sets)
-        if subject.truth is None or subject.task.modality != "table":
+        if subject.truth is None or not subject.task.is_tabular:
             return
         labels = bool(subject.task.classes)
         labelled = np.flatnonzero(subject.truth != "" if labels else np.isfinite(subject.truth))
         places = labelled[:: max(1, len(labelled) // MAX_ROWS)].tolist()
         truth = subject.truth[places].tolist()
         for name, column in subject.columns.items() if len(set(truth)) > 1 else ():
-            if column.is_date and not labels:
-                continue  # a number may grow with time
+            if (column.is_date and not labels) or column.column.branch != "table":
+                continue  # a number may grow with time, and a text may say what the target is
             if score := _score([column.cells[place] for place in places], truth, labels=labels):
                 target, limit = subject.task.target.column, MIN_BALANCED_ACCURACY if labels else MIN_R2
                 text = f"predicts {target} alone with a score of {score:.1%}; expected below {limit:.1%}"
@@ -44,6 +44,8 @@ class Leak(Finding):
         """Measure each feature against the presence of each label."""
         places = range(0, len(label_sets), max(1, len(label_sets) // MAX_ROWS))
         for name, column in subject.columns.items():
+            if column.column.branch != "table":
+                continue
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a label may be missing from one half of the rows
                 score, label = leaked_label([column.cells[p] for p in places], [label_sets[p] for p in places])

@@ -48,7 +48,8 @@ class Target(Finding):
 
     def _missing(self, subject: CheckedData, missing: int) -> Found:
         name, rows, limit = subject.task.target.column, len(subject.frame), subject.task.target.drop_missing
-        if subject.task.modality in ("table", "text") and missing <= limit * rows:
+        drops_rows = subject.task.is_tabular or subject.task.modality == "text"
+        if drops_rows and missing <= limit * rows:
             return self.found(
                 "note", name, f"{share(missing, rows)} rows have no target; they are left out", "find them"
             )

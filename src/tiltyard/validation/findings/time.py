@@ -29,7 +29,7 @@ class Time(Finding):
         """Check the steps of a series, or the dates of a table that is split by time."""
         if subject.task.modality == "series":
             yield from self._series(subject)
-        elif subject.task.split.kind == "chronological" and subject.task.modality == "table":
+        elif subject.task.split.kind == "chronological" and subject.task.is_tabular:
             date_columns = dates(subject)
             if (
                 date_columns

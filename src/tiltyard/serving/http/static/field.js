@@ -8,7 +8,7 @@ import { series } from "./series.js";
 const DEFAULT_DATE_FORMAT = "%Y-%m-%d";
 
 export function field(name, schema, fallback) {
-  if (isImage(schema)) return image(schema);
+  if (isImage(schema)) return image(name, schema);
   if (schema.type === "array") return series(name, schema);
   return plain(name, schema, fallback);
 }

@@ -9,7 +9,7 @@ export function isImage(schema) {
   return Boolean(schema.oneOf?.[1]?.properties?.b64);
 }
 
-export function image(schema) {
+export function image(name, schema) {
   const grid = new Grid(schema.oneOf[0]);
   const node = element("canvas", { width: grid.width, height: grid.height, role: "img", "aria-label": grid.title });
   node.classList.toggle("drawable", grid.channels === 1);
@@ -17,10 +17,11 @@ export function image(schema) {
   const clear = element("button", { type: "button" }, "Clear");
   const hint = `any image; it is scaled to ${grid.width}x${grid.height} pixels`;
   const { frame, refuse } = fieldFrame("Or a file", file, hint);
-  const prompt = grid.channels === 1 ? "Draw here, or drop an image" : "Drop an image here";
+  const hintText = grid.channels === 1 ? "Draw here, or drop an image" : "Drop an image here";
+  const prompt = name ? `${name.replaceAll("_", " ")}: ${hintText.toLowerCase()}` : hintText;
   const box = element("div", { class: "image" }, element("p", { class: "hint" }, prompt), node, clear);
   frame.prepend(box);
-  const input = { name: "", frame, control: file, refuse };
+  const input = { name, frame, control: file, refuse };
   const state = { grid, node, sentValue: undefined, drawn: false };
   const changed = () => {
     paint(state);
