@@ -80,6 +80,15 @@ class Model(Settings):
     def weigh_tokens(self, weights: list[tuple[float, float]]) -> None:
         """Receive the weights of ids before `build`, if features are a set of ids; by default they are not used."""
 
+    @property
+    def random_in_training(self) -> bool:
+        """Whether `training_layer` returns another layer than it receives."""
+        return False
+
+    def training_layer(self, layer: Any, seed: int) -> Any:
+        """Return the layer that takes the place of one of the network in training; by default the same."""
+        return layer
+
     def columns_error(self, columns: Mapping[str, Column]) -> str:
         """Return what is wrong with settings that name columns: key, expected, received; or empty."""
         return ""
