@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 
 Output = Literal["linear", "sigmoid", "softmax", "exponential"]
 NETWORK = "network"  # name of the layer that holds the network, if a model averages it with references
+
+
+def load_network(path: Path) -> keras.Model:
+    """Load a saved network, which may have layers of our own."""
+    import keras
+
+    from tiltyard.modeling.models import _peephole  # noqa: F401 - its import registers the cell
+
+    return keras.saving.load_model(path, compile=False)
 
 
 class Model(Settings):
