@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from pydantic import ValidationError
 
 from tiltyard import files
 from tiltyard.arrays import Array
@@ -78,6 +79,31 @@ def test_images_are_read_from_the_mirror(fetch_dataset: Callable[..., Path], mir
         pixels = np.asarray(Pillow.open(io.BytesIO(file.read("9/test-00049.png"))))
     np.testing.assert_array_equal(pixels, content["x_test"][-1])
     assert fetch_dataset("mnist").read_bytes() == first
+
+
+def test_images_are_moved_by_chance(fetch_dataset: Callable[..., Path], mirror_folder: Path) -> None:
+    """Each image lies somewhere else, at most so many pixels away, the same each time; what enters is black."""
+    content = arrays(28, 28)
+    for name in ("x_train", "x_test"):
+        content[name][:] = 0
+        content[name][:, 10:12, 20] = [7, 9]
+    np.savez_compressed(mirror_folder / "mnist.npz", **content)
+    path = fetch_dataset("mnist", shift=9)
+    first, places = path.read_bytes(), []
+    with zipfile.ZipFile(path) as file:
+        for name in file.namelist():
+            pixels = np.asarray(Pillow.open(io.BytesIO(file.read(name))))
+            places += [(row - 10, column - 20) for row, column in np.argwhere(pixels == 7).tolist()]
+            assert pixels.sum() in (0, 16), "a point that leaves on the right is lost, and does not enter on the left"
+    for distances in zip(*places, strict=True):
+        assert min(distances) < 0 < max(distances)
+        assert max(map(abs, distances)) <= 9
+    assert len({*places}) > 20
+    assert fetch_dataset("mnist", shift=9).read_bytes() == first
+    with pytest.raises(
+        ValidationError, match="shift: expected only for images; received 1 for boston_housing, a table"
+    ):
+        Keras(kind="keras", dataset="boston_housing", shift=1)
 
 
 def test_sample_is_balanced_over_classes(fetch_dataset: Callable[..., Path], mirror_folder: Path) -> None:

@@ -87,7 +87,7 @@ def test_every_committed_study_is_valid() -> None:
     """Each file in studies/ is a plan whose variants are valid."""
     space = Workspace(ROOT)
     paths = sorted((ROOT / "studies").glob("*.yaml"))
-    assert len(paths) == 8
+    assert len(paths) == 10
     for path in paths:
         read = study_plan.read(path)
         for variant in read.all_variants():

@@ -86,6 +86,8 @@ COUNTS: dict[str, tuple[str, tuple[int, ...], int, int, int]] = {
         216_426,
         216_426,
     ),
+    # as an LSTM, 4 x (1 + 50 + 1) x 50, and three weights for each unit
+    "peephole": ("{family: rnn, cell: peephole, units: [50]}", (50, 1), 1, 10_601, 10_601),
     # 10,000 x 32, 4 x (32 + 64 + 1) x 64, 64 x 64 + 64, 65; bidirectional cells need a dense layer of 128 x 64 + 64
     "imdb_lstm": ("{family: rnn, units: [64], dense: [64]}", (120,), 1, 349_057, 349_057),
     "imdb_bilstm": ("{family: rnn, units: [64], bidirectional: true, dense: [64]}", (120,), 1, 377_985, 377_985),
@@ -181,6 +183,7 @@ VARIANTS: dict[str, tuple[str, str, tuple[int, ...]]] = {
     "gru of images": ("{family: rnn, cell: gru, dense: [4]}", "image", (8, 8, 2)),
     "rnn of framed series": ("{family: rnn, cell: simple, frame: 4}", "series", (12, 2)),
     "lstm of texts": ("{family: rnn, units: [8], bidirectional: true, attention: true}", "text", (12,)),
+    "peepholes": ("{family: rnn, cell: peephole, units: [8, 4], bidirectional: true}", "text", (12,)),
     "relu cells": ("{family: rnn, cell_activation: relu, units: [8, 4]}", "series", (6, 2)),
     "last step": (
         "{family: transformer, causal: true, pool: last, positions: sinusoidal, blocks: 2, units: [4], dropout: 0.1}",
@@ -305,3 +308,32 @@ def test_causal_transformer_ignores_later_words() -> None:
     assert causal < 1e-6
     assert unmasked > 1e-4
     assert padded < 1e-6
+
+
+def _peephole_steps() -> list[list[float]]:
+    """Return the output of a cell with peepholes after three steps, and the same by NumPy."""
+    import keras
+    import numpy as np
+
+    model = build_model({"family": "rnn", "cell": "peephole", "units": [2]}, (3, 1))
+    chance, values = np.random.default_rng(0), [0.5, -1.0, 2.0]
+    cell = next(layer.cell for layer in model.layers if isinstance(layer, keras.layers.RNN))
+    cell.set_weights([chance.normal(size=weight.shape) for weight in cell.weights])
+    kernel, recurrent, bias, peepholes = (np.array(weight, dtype=np.float64) for weight in cell.weights)
+    output = state = np.zeros(2)
+    for value in values:
+        admit, keep, candidate, release = np.split(value * kernel[0] + output @ recurrent + bias, 4)
+        admit, keep = (
+            1 / (1 + np.exp(-gate - hole * state)) for gate, hole in ((admit, peepholes[0]), (keep, peepholes[1]))
+        )
+        state = keep * state + admit * np.tanh(candidate)
+        output = np.tanh(state) / (1 + np.exp(-release - peepholes[2] * state))
+    recurrent_layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.RNN))
+    inputs = np.array(values, dtype=np.float32).reshape(1, 3, 1)
+    return [keras.ops.convert_to_numpy(recurrent_layer(inputs))[0].tolist(), output.tolist()]
+
+
+def test_peepholes_read_the_state_of_the_cell() -> None:
+    """Input and forget gate read the state before a step, the output gate the state after it."""
+    received, expected = run_in_process(_peephole_steps)
+    assert received == pytest.approx(expected, abs=1e-6)

@@ -106,8 +106,11 @@ def _last_value(name: str, encoder: Encoder, features: keras.KerasTensor) -> ker
     return keras.layers.Rescaling(1 / std, -mean / std, dtype="float32")(features[:, -1, place : place + 1])
 
 
-def build_trainer(train: Train, body: keras.Model) -> keras.Model:
-    """Put augmentation in front of the shared core, or its members at the end; export omits both."""
+def build_trainer(train: Train, body: keras.Model, family: Model | None = None) -> keras.Model:
+    """Put augmentation in front of the shared core, random layers into it, or its members at the end.
+
+    The core shares its weights with the trainer; export omits all of these.
+    """
     import keras
 
     if any(layer.name == MEMBERS for layer in body.layers):
@@ -115,10 +118,23 @@ def build_trainer(train: Train, body: keras.Model) -> keras.Model:
 
         return MembersTrainer(body.input, body.get_layer(MEMBERS).output)
 
+    body = _randomised(family, body, train.seed) if family and family.random_in_training else body
     if not train.augment or not train.augment.image_changes:
         return body
     features = keras.Input(body.input_shape[1:], name="features")
     return keras.Model(features, body(augmentation(train.augment, train.seed)(features)))
+
+
+def _randomised(family: Model, body: keras.Model, seed: int) -> keras.Model:
+    """Return the core with the layers that the family has in training; both share their weights."""
+    import keras
+
+    places = {layer.name: place for place, layer in enumerate(body.layers)}
+
+    def replaced(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return family.training_layer(layer, seed + places[layer.name]) if layer.name in places else layer
+
+    return keras.models.clone_model(body, clone_function=replaced)
 
 
 def build_inference(

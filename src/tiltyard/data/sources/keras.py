@@ -7,11 +7,12 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import not_
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tiltyard import files
 from tiltyard.arrays import Array
@@ -80,10 +81,24 @@ class Keras(Source):
     kind: Literal["keras"]
     dataset: NAMES
     rows: int | None = Field(None, ge=2, description="How many to take, balanced over the classes; all if unset.")
+    shift: int = Field(
+        0,
+        ge=0,
+        le=100,
+        exclude_if=not_,
+        description="Move each image by up to so many pixels, at random along each side; what leaves it is lost, and "
+        "what enters is black.",
+    )
     stand_in: bool = Field(
         default=False,
         description="Generate similar images if no local file is found; outputs say so, and the gate holds the model.",
     )
+
+    @model_validator(mode="after")
+    def _check_shift(self) -> Keras:
+        if self.shift and isinstance(DATASETS.get(self.dataset), TableSet):
+            raise ValueError(f"shift: expected only for images; received {self.shift} for {self.dataset}, a table")
+        return self
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write images.zip with CLASS/train-NUMBER.png and CLASS/test-NUMBER.png, or table.csv."""
@@ -104,7 +119,7 @@ class Keras(Source):
         if isinstance(dataset, TableSet):
             files.write_text(folder / "table.csv", _table(dataset, arrays, self.rows))
         else:
-            image_files.write(folder / "images.zip", _png_files(dataset, arrays, self.rows))
+            image_files.write(folder / "images.zip", _png_files(dataset, arrays, self.rows, self.shift))
 
     def _arrays(self, dataset: ImageSet | TableSet, workspace: Workspace) -> dict[str, Array]:
         """Read the file from the project, the downloads, the mirror, or else from Keras's server."""
@@ -198,7 +213,9 @@ def _stand_in_arrays(dataset: ImageSet) -> dict[str, Array]:
     return arrays
 
 
-def _png_files(dataset: ImageSet, arrays: dict[str, Array], rows: int | None) -> Iterator[tuple[str, bytes]]:
+def _png_files(
+    dataset: ImageSet, arrays: dict[str, Array], rows: int | None, shift: int
+) -> Iterator[tuple[str, bytes]]:
     """Yield names and PNG files; positions count the training images first."""
     from PIL import Image
 
@@ -206,10 +223,18 @@ def _png_files(dataset: ImageSet, arrays: dict[str, Array], rows: int | None) ->
     first = len(arrays["x_train"])
     for place in image_files.sample_per_class(labels, rows):
         pixels = arrays["x_train"][place] if place < first else arrays["x_test"][place - first]
+        pixels = _shifted(pixels, shift, place) if shift else pixels
         content = io.BytesIO()
         Image.fromarray(pixels.astype(np.uint8)).save(content, "PNG")
         part = PARTS[place >= first]
         yield f"{labels[place]}/{part}-{place:05}.png", content.getvalue()
+
+
+def _shifted(pixels: Array, most: int, place: int) -> Array:
+    """Return an image moved by at most so many pixels along each side; the position of the image is the seed."""
+    down, right = np.random.default_rng(place).integers(0, 2 * most, 2, endpoint=True)
+    margins = [(most, most), (most, most), *[(0, 0)] * (pixels.ndim - 2)]
+    return np.pad(pixels, margins)[down : down + pixels.shape[0], right : right + pixels.shape[1]]
 
 
 def _table(dataset: TableSet, arrays: dict[str, Array], rows: int | None) -> str:

@@ -16,7 +16,7 @@ from tiltyard.config.task import Task
 from tiltyard.figures import Figure
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.metrics.base import Context
-from tiltyard.modeling.models.base import NETWORK
+from tiltyard.modeling.models.base import NETWORK, load_network
 from tiltyard.preparation.sealed_test import TestRows
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.runtime import environment
@@ -58,15 +58,12 @@ class ExplainedModel:
     def network(self) -> keras.Model:
         """The model as a Keras network, which has layers and gradients; of a blend with references, the network."""
         with environment.suppress_native_output():
-            import keras
-
             from tiltyard.training.network import build_inference
 
-            path = self.workspace.out(self.task.name, "train") / "model.keras"
-            model = keras.saving.load_model(path, compile=False)
+            model = load_network(self.workspace.out(self.task.name, "train") / "model.keras")
             if self.network_weight == 1:
                 return model
-            return build_inference(self.task.model, model.get_layer(NETWORK), self.data.encoder)
+            return build_inference(self.task.model, model.get_layer(NETWORK), self.predictor.encoder)
 
     @cached_property
     def network_weight(self) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from operator import not_
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tiltyard.modeling.models.base import Model
 
@@ -99,6 +100,46 @@ class DenseLayers(WeightSettings):
     def _is_separate_layer(self) -> bool:
         """Whether the activation needs a layer of its own, not only a name."""
         return self.activation in ("prelu", "gelu") or (self.activation == "leaky_relu" and self.slope is not None)
+
+
+class DroppedLayers(DenseLayers):
+    """Dense layers of which weights may be dropped in training, and features before the first layer."""
+
+    input_dropout: Share = Field(
+        0.0, exclude_if=not_, description="Share of the features (of an image, values of pixels) dropped in training."
+    )
+    drop_connect: Share = Field(
+        0.0,
+        exclude_if=not_,
+        description="Share of the weights of hidden dense layers dropped in training, others in each batch.",
+    )
+
+    @model_validator(mode="after")
+    def _check_units(self) -> DroppedLayers:
+        if self.drop_connect and not getattr(self, "units", None):
+            raise ValueError("drop_connect: expected hidden dense layers (units); received none")
+        return self
+
+    def drop_inputs(self, features: keras.KerasTensor) -> keras.KerasTensor:
+        """Drop features, which are then their mean in training rows."""
+        from keras import layers
+
+        return layers.Dropout(self.input_dropout)(features) if self.input_dropout else features
+
+    @property
+    def random_in_training(self) -> bool:
+        """Whether layers are replaced in training."""
+        return self.drop_connect > 0
+
+    def training_layer(self, layer: Any, seed: int) -> Any:
+        """Return a dense layer that drops weights in place of a hidden one."""
+        from keras import layers
+
+        from tiltyard.modeling.models._random_layers import DropConnect
+
+        if self.drop_connect and isinstance(layer, layers.Dense) and layer.name != "output":
+            return DropConnect(layer, self.drop_connect, seed)
+        return layer
 
 
 class ConvLayers(DenseLayers):

@@ -6,6 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -37,6 +38,15 @@ class Branch:
     def stop(self) -> int:
         """The place after its last feature."""
         return self.start + math.prod(self.shape)
+
+
+def load_network(path: Path) -> keras.Model:
+    """Load a saved network, which may have layers of our own."""
+    import keras
+
+    from tiltyard.modeling.models import _peephole  # noqa: F401 - its import registers the cell
+
+    return keras.saving.load_model(path, compile=False)
 
 
 class Model(Settings):
@@ -104,6 +114,15 @@ class Model(Settings):
 
     def weigh_tokens(self, weights: list[tuple[float, float]]) -> None:
         """Receive the weights of ids before `build`, if features are a set of ids; by default they are not used."""
+
+    @property
+    def random_in_training(self) -> bool:
+        """Whether `training_layer` returns another layer than it receives."""
+        return False
+
+    def training_layer(self, layer: Any, seed: int) -> Any:
+        """Return the layer that takes the place of one of the network in training; by default the same."""
+        return layer
 
     def columns_error(self, columns: Mapping[str, Column]) -> str:
         """Return what is wrong with settings that name columns: key, expected, received; or empty."""

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from tiltyard.modeling.models._layers import DenseLayers
+from tiltyard.modeling.models._layers import DroppedLayers
 
 if TYPE_CHECKING:
     import keras
 
 
-class Mlp(DenseLayers):
+class Mlp(DroppedLayers):
     """Dense layers of the given widths."""
 
     modalities: ClassVar = ("table", "image", "series")
@@ -24,4 +24,4 @@ class Mlp(DenseLayers):
         """Build: flatten, then one dense layer for each width."""
         from keras import layers
 
-        return self.add_dense_layers(layers.Flatten()(features), self.units)
+        return self.add_dense_layers(layers.Flatten()(self.drop_inputs(features)), self.units)

@@ -18,7 +18,9 @@ class Rnn(DenseLayers):
     modalities: ClassVar = ("series", "text", "prose", "image")
 
     family: Literal["rnn"]
-    cell: Literal["simple", "lstm", "gru"] = "lstm"
+    cell: Literal["simple", "lstm", "gru", "peephole"] = Field(
+        "lstm", description="peephole: an LSTM whose gates also read the state; slow on GPUs, since cuDNN has none."
+    )
     cell_activation: Literal["tanh", "relu"] = Field(
         "tanh",
         exclude_if="tanh".__eq__,
@@ -68,8 +70,20 @@ class Rnn(DenseLayers):
     def _recurrent(self, width: int, *, all_steps: bool) -> Any:
         from keras import layers
 
+        if self.cell == "peephole":
+            from tiltyard.modeling.models._peephole import PeepholeCell
+
+            unit = PeepholeCell(width, activation=self.cell_activation, **self.weights())
+            return self._directed(layers.RNN(unit, return_sequences=all_steps))
         cell = {"simple": layers.SimpleRNN, "lstm": layers.LSTM, "gru": layers.GRU}[self.cell]
-        layer = cell(width, return_sequences=all_steps, activation=self.cell_activation, **self.weights())
+        return self._directed(
+            cell(width, return_sequences=all_steps, activation=self.cell_activation, **self.weights())
+        )
+
+    def _directed(self, layer: Any) -> Any:
+        """Return the layer, which reads in both directions if the task says so."""
+        from keras import layers
+
         return layers.Bidirectional(layer) if self.bidirectional else layer
 
 

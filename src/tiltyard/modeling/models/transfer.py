@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr, SerializeAsAny, field_validator, model_
 from tiltyard import plugins
 from tiltyard.errors import TrainingError
 from tiltyard.modeling.models._layers import DenseLayers
-from tiltyard.modeling.models.base import NETWORK, Model
+from tiltyard.modeling.models.base import NETWORK, Model, load_network
 
 if TYPE_CHECKING:
     import keras
@@ -105,7 +105,7 @@ class Transfer(DenseLayers):
             return _imagenet(self.base, features)
         if self._base_path is None:
             raise TrainingError(f"model.base: call inherit before build: it finds the weights of {self.base}")
-        base_model = _network_part(keras.saving.load_model(self._base_path, compile=False), str(self.base))
+        base_model = _network_part(load_network(self._base_path), str(self.base))
         if base_model.input_shape != features.shape:
             expected, received = base_model.input_shape[1:], features.shape[1:]
             raise ValueError(f"base: expected images of {expected}, as in {self.base}; received {received}")

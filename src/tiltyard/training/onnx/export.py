@@ -16,6 +16,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.errors import TrainingError
 from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.modeling.models.base import load_network
 from tiltyard.training.onnx import canonical
 
 if TYPE_CHECKING:
@@ -65,9 +66,7 @@ def _convert_apart(folder: Path) -> None:
 
 def convert(folder: Path) -> None:
     """Write ONNX from the saved file; the model must have predicted once."""
-    import keras
-
-    model = keras.saving.load_model(folder / "model.keras", compile=False)
+    model = load_network(folder / "model.keras")
     model.predict_on_batch(np.zeros((1, *model.input_shape[1:]), dtype=np.float32))
     _convert(model, folder)
 
