@@ -24,10 +24,13 @@ from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.errors import TaskError
 from tiltyard.experiments import plots, study_plan, workers
+from tiltyard.experiments.fold_choice import choose
 from tiltyard.experiments.seed_comparison import SeedComparison, interval
 from tiltyard.experiments.study import study
 from tiltyard.experiments.study_plan import Plan
 from tiltyard.experiments.study_runs import StudyRun, plan_runs
+from tiltyard.modeling.evaluators.classification import Classification
+from tiltyard.modeling.evaluators.regression import Regression
 from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 
@@ -48,6 +51,8 @@ from tiltyard.workspace import Workspace
         ({"variants": {"a": {}, "b": {"model.width": 3}}}, "model.width=3: .*unknown key 'width'"),
         ({"variants": {"a": {}, "b": {}}, "set": {"train.epochs": 0}}, "train.epochs=0: .*greater than or equal to 1"),
         ({"variants": {"a": {}, "b": {}}, "repeat": 1}, "repeat: expected greater than or equal to 2"),
+        ({"variants": {"a": {}, "b": {}}, "repeat": 3, "folds": 3}, "folds: expected without repeat"),
+        ({"variants": {"a": {}, "b": {}}, "folds": 1}, "folds: expected greater than or equal to 2"),
         ({"variants": {"a": {}, "b": {}}, "row": 50}, r"unknown key 'row' \(did you mean 'rows'\?\)"),
     ],
 )
@@ -78,9 +83,11 @@ def test_command_line_values_are_parsed_like_a_file(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=r"expected KEY=VALUE,VALUE; received train\.optimizer"):
         study_plan.from_arguments("iris", ["train.optimizer"], [])
     with pytest.raises(TaskError, match="expected --vary and --set for a task"):
-        study_plan.from_cli("studies/cells.yaml", ("a=1",), (), None, None)
+        study_plan.from_cli("studies/cells.yaml", ("a=1",), ())
     with pytest.raises(TaskError, match=r"no study .*expected a file"):
-        study_plan.from_cli(str(tmp_path / "none.yaml"), (), (), None, None)
+        study_plan.from_cli(str(tmp_path / "none.yaml"), (), ())
+    with pytest.raises(TaskError, match="expected --folds or --repeat"):
+        study_plan.from_cli("iris", ("train.optimizer=sgd,adam",), (), repeat=3, folds=3)
 
 
 def test_every_committed_study_is_valid() -> None:
@@ -234,6 +241,47 @@ def test_study_reports_differences_and_trains_each_run_once(
     after = {path: path.stat().st_mtime_ns for path in workspace.cells("iris").glob("*.json")}
     assert len(after) == 12
     assert {path: after[path] for path in before} == before
+
+
+@pytest.mark.smoke
+@pytest.mark.nightly
+def test_study_over_folds_chooses_by_mean_and_spread(workspace: Workspace) -> None:
+    """Each variant is measured on the rows of each fold; the page shows the spread, and which variant is chosen."""
+    _prepare(workspace)
+    variants = {name: {"train.learning_rate": rate} for name, rate in {"slow": 0.00001, "good": 0.05}.items()}
+    planned = Plan(task="iris", variants=variants, folds=3)
+    _train(workspace, planned)
+    result = study(workspace, "folded", planned, 1, lambda _: None)
+    slow, good = result["variants"]
+    assert len(slow["values"]) == len(good["values"]) == 3
+    assert len({*good["values"], *slow["values"]}) > 2
+    assert result["chosen"]["name"] == "good"
+    page = (workspace.study("folded") / "study.md").read_text()
+    assert "3 folds. The balanced_accuracy is that of the rows that each fold holds out" in page
+    assert "| variant | balanced_accuracy | deviation |" in page
+    assert "- Chosen: good (mean" in page
+    rows = [json.loads(path.read_text()) for path in workspace.cells("iris").glob("*.json")]
+    assert {row["changes"]["train.folds"] for row in rows} == {3}
+
+
+def _variant(name: str, values: list[float]) -> dict[str, Any]:
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"name": name, "values": values, "mean": float(np.mean(values)), "deviation": deviation}
+
+
+def test_steady_variant_within_one_standard_error_is_chosen() -> None:
+    """Of variants that are hardly worse than the best, the one with the least spread is chosen; a worse one never."""
+    accuracy, error = Classification().metrics["accuracy"], Regression().metrics["rmse"]
+    wide, steady = _variant("wide", [0.80, 0.95, 0.86, 0.91]), _variant("steady", [0.87, 0.88, 0.87, 0.88])
+    worse = _variant("worse", [0.70, 0.70, 0.70, 0.70])
+    chosen = choose([wide, steady, worse], accuracy)
+    assert chosen is not None
+    assert chosen["name"] == "steady"
+    assert "the best mean is that of wide, 0.88, which is within one standard error (0.032)" in chosen["sentence"]
+    lower = choose([wide, steady, worse], error)
+    assert lower is not None
+    assert lower["name"] == "worse"
+    assert choose([_variant("one", [0.5])], accuracy) is None
 
 
 def _start(workspace: Workspace, *words: str) -> subprocess.Popen[str]:

@@ -131,6 +131,45 @@ def test_overlap_of_a_mask_with_itself_is_one() -> None:
     assert overlaps(shown, masks).tolist() == [[1.0, 0.0], [0.0, 0.0]]
 
 
+def _save_sums(path: str) -> None:
+    """Save a network for labels and one for numbers that use the names of Keras' operations."""
+    import keras
+
+    for name, activation in (("labels", "softmax"), ("one_label", "sigmoid"), ("numbers", "linear")):
+        features = keras.Input((4,), name="features")
+        hidden = keras.layers.Dense(4)(features) + features
+        hidden = keras.ops.concatenate([keras.ops.log(keras.ops.square(hidden) + 1.0), -hidden], axis=-1)
+        units = 3 if name == "labels" else 1
+        halves = [keras.layers.Dense(units, activation)(hidden) for _ in range(2)]
+        keras.Model(features, keras.ops.mean(keras.ops.stack(halves), axis=0)).save(f"{path}/{name}.keras")
+
+
+def _score_sums(path: str) -> dict[str, list[Any]]:
+    """Load them as a new process does, and return outputs and scores."""
+    import keras
+
+    from tiltyard.explain.math.network_view import open_network
+
+    rows, found = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32), {}
+    for name in ("labels", "one_label", "numbers"):
+        loaded = keras.saving.load_model(f"{path}/{name}.keras", compile=False)
+        view = open_network(loaded, labels=name != "numbers")
+        found[name] = [np.asarray(loaded(rows)), view.activations(rows, [view.scores])[0]]
+    return found
+
+
+def test_scores_of_a_loaded_network_whose_operations_have_usual_names(tmp_path: Path) -> None:
+    """Scores are operations, too: their names may not be those that the network has from another process."""
+    run_in_process(_save_sums, str(tmp_path))
+    found = run_in_process(_score_sums, str(tmp_path))
+    outputs, scores = found["labels"]
+    assert np.allclose(scores, np.log(outputs), atol=1e-5)
+    outputs, scores = found["one_label"]
+    assert np.allclose(scores[:, 1] - scores[:, 0], np.log(outputs / (1 - outputs))[:, 0], atol=1e-4)
+    outputs, scores = found["numbers"]
+    assert np.allclose(scores, outputs, atol=1e-6)
+
+
 def _read_ensemble() -> tuple[list[str], list[float], Any]:
     """Read the graph of an ensemble whose members share names, with batch normalization and fused activations."""
     import keras

@@ -42,10 +42,13 @@ def _penalties() -> dict[str, float]:
     bounded, perceptron = (_train(mlp | {"max_norm": 0.5}), _train({"family": "perceptron", "max_norm": 0.5}))
     maps = _train({"family": "cnn", "filters": [4], "units": [], "max_norm": 0.3}, (6, 6, 1), 10)
     steps = _train({"family": "rnn", "units": [4], "max_norm": 0.2}, (6, 3), 10)
+    free, held = (_train(mlp | {"l2": 0.05, "regularize_output": value}).get_layer("output") for value in (False, True))
     cell = next(layer.cell for layer in steps.layers if layer.weights)
     return {
         "plain": float(np.linalg.norm(plain)),
         "l2": float(np.linalg.norm(shrunk)),
+        "output": float(np.linalg.norm(np.array(free.kernel))),
+        "output with l2": float(np.linalg.norm(np.array(held.kernel))),
         "zeros without l1": float(np.mean(np.abs(plain) < 0.01)),
         "zeros with l1": float(np.mean(np.abs(sparse) < 0.01)),
         "longest": float(np.linalg.norm(plain, axis=0).max()),
@@ -61,6 +64,7 @@ def test_weight_penalties_limit_weights() -> None:
     """l2 shrinks weights, l1 sets most useless ones to zero, and max_norm holds in all kinds of layers."""
     result = run_in_process(_penalties)
     assert result["l2"] < 0.7 * result["plain"]
+    assert result["output with l2"] < 0.8 * result["output"]
     assert result["zeros without l1"] < 0.1
     assert result["zeros with l1"] > 0.5
     assert result["longest"] > 0.6
@@ -68,6 +72,13 @@ def test_weight_penalties_limit_weights() -> None:
         if " of " in name:
             bound = float(name.split()[2])
             assert 0.9 * bound < length <= bound + 1e-5, name
+
+
+def test_an_output_layer_without_penalties_is_refused() -> None:
+    """The setting needs a penalty, a norm or an initializer; the codes of LeNet-5's paper form have none."""
+    with pytest.raises(ValueError, match="regularize_output: expected with initializer, l1, l2 or max_norm; received"):
+        model_settings({"family": "mlp", "regularize_output": True})
+    assert "regularize_output" not in model_settings({"family": "mlp"}).model_dump()
 
 
 FORMULAS: dict[str, Callable[[int, int], float]] = {

@@ -56,7 +56,7 @@ def search_spec(workspace: Workspace, task: Task) -> SearchSpec:
             hint="write, for example: search: {train.learning_rate: {low: 0.0001, high: 0.1, log: true}}",
         )
     fixed = apply_changes(
-        task.model_dump(mode="json", include={"model", "train", "target"}), dict.fromkeys(task.search)
+        task.model_dump(mode="json", include={"model", "train", "ensemble", "target"}), dict.fromkeys(task.search)
     )
     ranges = {key: value_range.model_dump() for key, value_range in sorted(task.search.items())}
     rows = TrainingRows.load(workspace.out(task.name, "prepare")).digest

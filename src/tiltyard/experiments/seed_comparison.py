@@ -39,6 +39,7 @@ class SeedComparison:
     gains: list[float]  # one for each seed; positive if the variant is better
     confidence: float
     rows: int | None = None  # validation rows, if the metric counts correct rows
+    unit: str = "seeds"  # or folds
 
     @property
     def interval(self) -> Interval | None:
@@ -50,7 +51,8 @@ class SeedComparison:
         """A sentence with the result: better, worse, no difference, or not comparable."""
         bounds, seeds = self.interval, len(self.gains)
         if seeds < 2:
-            return f"{self.name} cannot be compared with {self.first}: expected two seeds with both; there are {seeds}"
+            text = f"expected two {self.unit} with both; there are {seeds}"
+            return f"{self.name} cannot be compared with {self.first}: {text}"
         gain = statistics.fmean(self.gains)
         if bounds is None:
             return f"{self._without_interval(gain, seeds)}{self._resolution(gain)}"
@@ -58,7 +60,7 @@ class SeedComparison:
 
     def _with_interval(self, gain: float, bounds: Interval, seeds: int) -> str:
         if bounds[0] <= 0 <= bounds[1]:
-            text = f"no significant difference between {self.name} and {self.first} with {seeds} seeds"
+            text = f"no significant difference between {self.name} and {self.first} with {seeds} {self.unit}"
             return f"{text} ({self._gain_text(gain, bounds)})"
         word, sign = ("better", 1) if gain > 0 else ("worse", -1)
         low, high = sorted(sign * end for end in bounds)
@@ -67,10 +69,10 @@ class SeedComparison:
     def _without_interval(self, gain: float, seeds: int) -> str:
         """Describe equal gains: their direction, but no interval."""
         if gain == 0:
-            return f"no difference between {self.name} and {self.first}: equal with each of {seeds} seeds"
+            return f"no difference between {self.name} and {self.first}: equal with each of {seeds} {self.unit}"
         word = "better" if gain > 0 else "worse"
         return (
-            f"{self.name} is {word} than {self.first} by the same {abs(gain):.2g} with each of {seeds} seeds: "
+            f"{self.name} is {word} than {self.first} by the same {abs(gain):.2g} with each of {seeds} {self.unit}: "
             "without variation there is no interval, so chance is not ruled out"
         )
 

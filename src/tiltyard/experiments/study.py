@@ -12,6 +12,7 @@ from typing import Any
 from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.config.task import Task
+from tiltyard.experiments.fold_choice import choose
 from tiltyard.experiments.seed_comparison import SeedComparison, interval
 from tiltyard.experiments.study_markdown import to_markdown
 from tiltyard.experiments.study_plan import Plan
@@ -56,7 +57,7 @@ def copy(workspace: Workspace, result: dict[str, Any], folder: Path) -> None:
 
 def _run_line(task: Task, run: StudyRun, result: dict[str, Any]) -> str:
     outcome = result["trouble"] or f"{task.gate.metric} {result['value']:.4g}"
-    return f"{run.variant.name}, seed {run.seed}: {outcome}, {result['seconds']:.0f} s"
+    return f"{run.title}: {outcome}, {result['seconds']:.0f} s"
 
 
 def _result(workspace: Workspace, name: str, plan: Plan, runs: list[StudyRun]) -> dict[str, Any]:
@@ -66,13 +67,13 @@ def _result(workspace: Workspace, name: str, plan: Plan, runs: list[StudyRun]) -
     for run in runs:
         groups[run.variant.name].append((run, read(workspace, plan.task, run)))
     first, *_ = groups.values()
-    validation_count = _validation_row_count(workspace, task, plan)
+    validation_count = None if plan.folds else _validation_row_count(workspace, task, plan)
     variants = [
         {
             "name": variant,
             "changes": group[0][0].variant.changes,
             **_outcome(task, [result for _, result in group]),
-            **({} if group is first else _compare(task, group, first, validation_count)),
+            **({} if group is first else _compare(task, group, first, validation_count, plan.unit)),
         }
         for variant, group in groups.items()
     ]
@@ -82,9 +83,10 @@ def _result(workspace: Workspace, name: str, plan: Plan, runs: list[StudyRun]) -
         "task": plan.task,
         "metric": task.gate.metric,
         "confidence": task.gate.confidence,
-        "validation_rows": validation_count,
+        **({} if validation_count is None else {"validation_rows": validation_count}),
         "plan": plan.model_dump(mode="json"),
         "variants": variants,
+        **({"chosen": choose(variants, task.metric)} if plan.folds else {}),
     }
 
 
@@ -95,6 +97,7 @@ def _outcome(task: Task, results: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "values": values,
         "mean": statistics.fmean(values) if values else None,
+        "deviation": statistics.stdev(values) if len(values) > 1 else None,
         "interval": interval(values, task.gate.confidence),
         "epochs": statistics.fmean(result["best_epoch"] for result in trained) if trained else None,
         "seconds": statistics.fmean(result["seconds"] for result in results),
@@ -110,14 +113,15 @@ def _validation_row_count(workspace: Workspace, task: Task, plan: Plan) -> int:
     return validation_rows(rows["train"], rows["validation"], plan.rows)
 
 
-def _compare(task: Task, group: Group, first: Group, rows: int) -> dict[str, Any]:
-    """Compare a variant with the first, seed by seed; only seeds that both have are used."""
+def _compare(task: Task, group: Group, first: Group, rows: int | None, unit: str) -> dict[str, Any]:
+    """Compare a variant with the first, seed by seed or fold by fold; only those that both have are used."""
     values, first_values = (
-        {run.seed: result["value"] for run, result in pairs if result["value"] is not None} for pairs in (group, first)
+        {run.number: result["value"] for run, result in pairs if result["value"] is not None}
+        for pairs in (group, first)
     )
     gains = [task.metric.gain(values[seed], first_values[seed]) for seed in values if seed in first_values]
     names = group[0][0].variant.name, first[0][0].variant.name
     comparison = SeedComparison(
-        *names, gains, task.gate.confidence, rows if task.gate.metric in ROW_COUNTING_METRICS else None
+        *names, gains, task.gate.confidence, rows if task.gate.metric in ROW_COUNTING_METRICS else None, unit
     )
     return {"gains": gains, "gain_interval": comparison.interval, "sentence": comparison.sentence}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tiltyard.config import loader, safe_yaml
 from tiltyard.config.overrides import yaml_value
@@ -35,7 +35,29 @@ class Plan(Settings):
     vary: dict[str, list[Any]] = Field(default_factory=dict, description="Values by key; a grid of all combinations.")
     set: dict[str, Any] = Field(default_factory=dict, description="Keys that are the same in all variants.")
     repeat: int = Field(5, ge=2, le=100, description="Number of seeds: train.seed of the task and those after it.")
+    folds: int | None = Field(
+        None,
+        ge=2,
+        le=50,
+        description="Instead of seeds: train each variant on each of so many folds, and choose by mean and spread.",
+    )
     rows: int | None = Field(None, ge=10, description="Training rows to use; validation rows in proportion.")
+
+    @property
+    def unit(self) -> str:
+        """What the trainings of a variant differ by."""
+        return "folds" if self.folds else "seeds"
+
+    @property
+    def count(self) -> int:
+        """Trainings of each variant."""
+        return self.folds or self.repeat
+
+    @model_validator(mode="after")
+    def _folds_or_seeds(self) -> Plan:
+        if self.folds and "repeat" in self.model_fields_set:
+            raise ValueError("folds: expected without repeat, since each fold is one training; received both")
+        return self
 
     def all_variants(self) -> list[Variant]:
         """Return the product of named variants and varied values; the first is the reference."""
@@ -64,16 +86,21 @@ def read(path: Path) -> Plan:
 
 
 def from_cli(
-    task: str, vary: tuple[str, ...], settings: tuple[str, ...], repeat: int | None, rows: int | None
+    task: str,
+    vary: tuple[str, ...],
+    settings: tuple[str, ...],
+    **numbers: int | None,
 ) -> tuple[str, Plan]:
-    """Return name and plan of a command: a file's, or a task with varied keys."""
-    path, options = Path(task), {"repeat": repeat, "rows": rows}
+    """Return name and plan of a command: a file's, or a task with varied keys; `numbers` replace those of the plan."""
+    path, given = Path(task), {key: value for key, value in numbers.items() if value is not None}
+    if "folds" in given and "repeat" in given:
+        raise TaskError("study: expected --folds or --repeat, since each fold is one training; received both")
     is_file = path.suffix in (".yaml", ".yml")
     if is_file and (vary or settings):
         raise TaskError(f"study: expected --vary and --set for a task; {task} has its own", hint=f"edit {task}")
     plan = read(path) if is_file else from_arguments(task, vary, settings)
     name = path.stem if is_file else "-".join([task, *(key.rpartition(".")[2] for key in plan.vary)])
-    return name, plan.model_copy(update={key: value for key, value in options.items() if value is not None})
+    return name, plan.model_copy(update={**({"folds": None} if "repeat" in given else {}), **given})
 
 
 def from_arguments(task: str, vary: Iterable[str], settings: Iterable[str]) -> Plan:

@@ -26,12 +26,24 @@ from tiltyard.workspace import Workspace
 
 @dataclass(frozen=True)
 class StudyRun:
-    """One training, identified by a hash of everything that determines its result."""
+    """One training with a seed or on a fold, identified by a hash of everything that determines its result."""
 
     variant: Variant
     seed: int
     key: str
     rows: int | None
+    fold: int | None = None  # from 0
+
+    @property
+    def number(self) -> int:
+        """The number by which runs of two variants are compared: fold or seed."""
+        return self.seed if self.fold is None else self.fold
+
+    @property
+    def title(self) -> str:
+        """The variant, and its seed or fold."""
+        place = f"seed {self.seed}" if self.fold is None else f"fold {self.fold + 1}"
+        return f"{self.variant.name}, {place}"
 
     def task(self, workspace: Workspace, name: str) -> Task:
         """Return the task with the run's changes and seed."""
@@ -44,19 +56,32 @@ class StudyRun:
 
 
 def plan_runs(workspace: Workspace, plan: Plan) -> list[StudyRun]:
-    """Return the runs seed by seed, so that a study that is stopped has equally many of each variant."""
+    """Return the runs seed by seed, or fold by fold, so that a stopped study has equally many of each variant."""
     base = loader.load(workspace, plan.task)
     digest = TrainingRows.load(workspace.out(plan.task, "prepare")).digest
-    variants = [(variant, loader.load_with(workspace, plan.task, variant.changes)) for variant in plan.all_variants()]
+    variants = [_folded(variant, plan.folds) for variant in plan.all_variants()]
+    tasks = [(variant, loader.load_with(workspace, plan.task, variant.changes)) for variant in variants]
+    first, rows = base.train.seed, f"{digest} {plan.rows}"
+    if plan.folds:
+        return [
+            StudyRun(variant, first, _key(task, first, f"{rows} fold {fold}"), plan.rows, fold)
+            for fold in range(plan.folds)
+            for variant, task in tasks
+        ]
     return [
-        StudyRun(variant, seed, _key(task, seed, f"{digest} {plan.rows}"), plan.rows)
-        for seed in range(base.train.seed, base.train.seed + plan.repeat)
-        for variant, task in variants
+        StudyRun(variant, seed, _key(task, seed, rows), plan.rows)
+        for seed in range(first, first + plan.repeat)
+        for variant, task in tasks
     ]
 
 
+def _folded(variant: Variant, folds: int | None) -> Variant:
+    """Return a variant whose task has so many folds."""
+    return Variant(variant.name, {**variant.changes, "train.folds": folds}) if folds else variant
+
+
 def _key(task: Task, seed: int, rows: str) -> str:
-    sections = task.model_dump(mode="json", include={"model", "train", "target"})
+    sections = task.model_dump(mode="json", include={"model", "train", "ensemble", "target"})
     libraries = version("keras"), backend.chosen(task)
     content = json.dumps([sections, seed, rows, task.gate.metric, libraries], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
@@ -89,8 +114,8 @@ def _train_if_free(workspace: Workspace, name: str, run: StudyRun) -> bool:
     lock, state = path.with_suffix(".lock"), path.with_suffix("")
     with files.claimed(lock) as claimed:
         if missing := claimed and not path.is_file():
-            title = f"{run.variant.name}, seed {run.seed}"
-            result = train_and_score(workspace, run.task(workspace, name), RunPaths(state, state, title), run.rows)
+            paths = RunPaths(state, state, run.title)
+            result = train_and_score(workspace, run.task(workspace, name), paths, run.rows, run.fold)
             files.write_json(path, {"changes": run.variant.changes, "seed": run.seed, **result.to_json()})
             shutil.rmtree(state, ignore_errors=True)
         if claimed:

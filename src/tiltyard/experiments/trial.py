@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import time
 from dataclasses import asdict, dataclass
@@ -10,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.errors import TiltyardError
 from tiltyard.modeling.metrics.base import Context
+from tiltyard.preparation.array_file import Features
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.training import backend
+from tiltyard.training.cross_validation import fold_parts
 from tiltyard.training.fit import RunPaths
 from tiltyard.training.train import fit_all, opened
 from tiltyard.workspace import Workspace
@@ -44,8 +48,13 @@ class TrialResult:
         return asdict(self)
 
 
-def train_and_score(workspace: Workspace, task: Task, paths: RunPaths, rows: int | None = None) -> TrialResult:
-    """Train on at most `rows` training rows; a failure is a result, too."""
+def train_and_score(
+    workspace: Workspace, task: Task, paths: RunPaths, rows: int | None = None, fold: int | None = None
+) -> TrialResult:
+    """Train on at most `rows` training rows; a failure is a result, too.
+
+    The score is that of the validation rows, or of those that one of `train.folds` holds out.
+    """
     started = time.monotonic()
     try:
         backend.load(task)
@@ -54,9 +63,12 @@ def train_and_score(workspace: Workspace, task: Task, paths: RunPaths, rows: int
         keras.utils.clear_session()  # models of earlier trials would slow this one down
         all_rows = opened(workspace, _without_extras(task))
         data = _sample(all_rows, rows)
+        scored = data.validation
+        if fold is not None:
+            data, scored = next(itertools.islice(fold_parts(task, data), fold, None))
         trained = fit_all(_without_extras(task), data, paths)
         record, body = trained.record, trained.body
-        value = _validation_score(task, data, body, task.evaluator.context(all_rows.train[1]))
+        value = _score(task, data, scored, body, task.evaluator.context(all_rows.train[1]))
     except TiltyardError as error:
         return TrialResult(trouble=error.message, seconds=_seconds_since(started))
     if value is None:
@@ -100,11 +112,13 @@ def validation_rows(train: int, validation: int, rows: int | None) -> int:
     return min(validation, max(MIN_VALIDATION_ROWS, math.ceil(validation * rows / train)))
 
 
-def _validation_score(task: Task, data: TrainingRows, network_body: keras.Model, context: Context) -> float | None:
-    """Return the metric on the validation rows, as evaluation computes it; None if it is not finite."""
+def _score(
+    task: Task, data: TrainingRows, scored: tuple[Features, Array], network_body: keras.Model, context: Context
+) -> float | None:
+    """Return the metric on rows that did not train, as evaluation computes it; None if it is not finite."""
     from tiltyard.training import network
 
-    model, (features, truth) = network.build_inference(task.model, network_body, data.encoder), data.validation
+    model, (features, truth) = network.build_inference(task.model, network_body, data.encoder), scored
     if task.model.translates:
         features = features[:][:, : model.input_shape[1]]  # the rest is decoder input, used in training only
     predictions, start = [], 0

@@ -30,8 +30,17 @@ def cross_validate(task: Task, parts: TrainingRows, paths: RunPaths) -> list[Hel
     """Train once per fold, and return the outputs for the held-out rows."""
     from tiltyard.training import network
 
-    features, truth = _all_rows(parts)
     results = []
+    for number, (fold_rows, (features, truth)) in enumerate(fold_parts(task, parts), start=1):
+        body = _fit(_without_statistics(task), fold_rows, paths.inside(f"fold-{number}"))
+        outputs = network.outputs(network.build_inference(task.model, body, parts.encoder), features)
+        results.append(HeldOut(truth, outputs, fold_rows.train[1]))
+    return results
+
+
+def fold_parts(task: Task, parts: TrainingRows) -> Iterator[tuple[TrainingRows, tuple[Array, Array]]]:
+    """Yield for each of `train.folds` the rows to train on and to stop by, and those that are held out."""
+    features, truth = _all_rows(parts)
     for number, (train, stop, held_out) in enumerate(_folds(task, features, truth), start=1):
         fold_rows = dataclasses.replace(
             parts,
@@ -39,10 +48,7 @@ def cross_validate(task: Task, parts: TrainingRows, paths: RunPaths) -> list[Hel
             validation=(features[stop], truth[stop]),
             digest=f"{parts.digest} fold {number} of {task.train.folds}",
         )
-        body = _fit(_without_statistics(task), fold_rows, paths.inside(f"fold-{number}"))
-        outputs = network.outputs(network.build_inference(task.model, body, parts.encoder), features[held_out])
-        results.append(HeldOut(truth[held_out], outputs, truth[train]))
-    return results
+        yield fold_rows, (features[held_out], truth[held_out])
 
 
 def _fit(task: Task, rows: TrainingRows, paths: RunPaths) -> keras.Model:

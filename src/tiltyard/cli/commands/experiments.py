@@ -57,6 +57,7 @@ def search(task: str, trials: int, jobs: int, apply: bool, as_json: bool) -> Non
 @click.option("--vary", multiple=True, metavar="KEY=VALUE,...", help="Values to try; several keys make a grid.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting for all variants.")
 @click.option("--repeat", type=click.IntRange(2), help="Seeds for each variant; 5 if the file names no number.")
+@click.option("--folds", type=click.IntRange(2, 50), help="Folds instead of seeds; chooses by mean and spread.")
 @click.option(
     "--rows",
     type=click.IntRange(10),

@@ -50,20 +50,23 @@ def print_study(result: Mapping[str, Any]) -> None:
     """Print the table of a study, then a conclusion for each variant."""
     from tiltyard.experiments.study_markdown import failures
 
+    folds = bool(result["plan"].get("folds"))
     rows = [
         [
             variant["name"],
             variant["mean"],
+            *([variant["deviation"]] if folds else []),
             *(variant["interval"] or (None, None)),
             variant["epochs"],
             variant["seconds"],
         ]
         for variant in result["variants"]
     ]
-    tables.print_table(["variant", result["metric"], "low", "high", "kept epoch", "seconds"], rows)
+    spread = ["deviation"] if folds else []
+    tables.print_table(["variant", result["metric"], *spread, "low", "high", "kept epoch", "seconds"], rows)
     for text in [*(variant["sentence"] for variant in result["variants"][1:]), *failures(result)]:
         click.echo(text)
-    click.echo(
-        "Measured on validation rows, which also chose the epoch; test rows were not used.\n"
-        f"see out/studies/{result['study']}/study.md"
-    )
+    if chosen := result.get("chosen"):
+        click.echo(chosen["sentence"])
+    rows_measured = "the held-out rows of each fold" if folds else "validation rows, which also chose the epoch"
+    click.echo(f"Measured on {rows_measured}; test rows were not used.\nsee out/studies/{result['study']}/study.md")

@@ -93,22 +93,34 @@ def open_network(network: keras.Model, *, labels: bool, perturbed_call: int = -1
     features = keras.Input(network.input_shape[1:], name="features")
     output = walker.run(network, features)
     before_softmax = walker.preactivations.get(id(output))
-    scores = _scores(output, before_softmax, labels=labels)
+    known = labels and before_softmax is not None
+    scores = _Scores(labels=labels, before_softmax=known)(before_softmax if known else output)
     inputs = [features, *walker.perturbations]
     return NetworkView(network, labels, inputs, output, scores, walker.layers, walker.feature_maps, walker.embedding)
 
 
-def _scores(output: keras.KerasTensor, before_softmax: keras.KerasTensor | None, *, labels: bool) -> keras.KerasTensor:
-    """Return the scores before softmax, or the log of its probabilities where the graph does not show them."""
-    from keras import ops
+class _Scores(keras.layers.Layer):  # type: ignore[misc]
+    """The scores before softmax, or the log of its probabilities where the graph does not show them.
 
-    if not labels:
-        mean_output = output[:, 0] if len(output.shape) == 3 else output
-        return ops.mean(mean_output, axis=-1, keepdims=True)
-    if output.shape[-1] > 1:
-        return ops.log(output + TINY) if before_softmax is None else before_softmax
-    log_odds = ops.log(output + TINY) - ops.log(1 + TINY - output) if before_softmax is None else before_softmax
-    return ops.concatenate([-log_odds / 2, log_odds / 2], axis=-1)  # their softmax is the sigmoid
+    One layer with a name of its own: separate operations would get names that a loaded network may have already.
+    """
+
+    def __init__(self, *, labels: bool, before_softmax: bool) -> None:
+        super().__init__(name="scores_of_labels", dtype="float32")
+        self.labels = labels
+        self.before_softmax = before_softmax
+
+    def call(self, output: keras.KerasTensor) -> keras.KerasTensor:
+        """Return (rows, labels), or (rows, 1) for numbers; `output` is that of the network, or before its softmax."""
+        from keras import ops
+
+        if not self.labels:
+            mean_output = output[:, 0] if len(output.shape) == 3 else output
+            return ops.mean(mean_output, axis=-1, keepdims=True)
+        if output.shape[-1] > 1:
+            return output if self.before_softmax else ops.log(output + TINY)
+        log_odds = output if self.before_softmax else ops.log(output + TINY) - ops.log(1 + TINY - output)
+        return ops.concatenate([-log_odds / 2, log_odds / 2], axis=-1)  # their softmax is the sigmoid
 
 
 def mean_activation(part: keras.Model) -> Callable[..., Any]:

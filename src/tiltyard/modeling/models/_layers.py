@@ -62,6 +62,25 @@ class DenseLayers(WeightSettings):
     dropout: Share | list[Share] = Field(
         0.0, description="Dropout rate after each hidden layer, or a list with one rate for each."
     )
+    regularize_output: bool = Field(
+        default=False,
+        exclude_if=not_,
+        description="Apply initializer, l1, l2 and max_norm to the output layer, too.",
+    )
+
+    @model_validator(mode="after")
+    def _has_regularizer(self) -> DenseLayers:
+        if self.regularize_output and not (self.initializer or self.l1 or self.l2 or self.max_norm):
+            raise ValueError("regularize_output: expected with initializer, l1, l2 or max_norm; received none of them")
+        return self
+
+    def head(self, x: keras.KerasTensor, units: int, activation: str) -> keras.KerasTensor:
+        """Add the output layer, with the settings of the hidden layers' weights if asked for."""
+        from keras import layers
+
+        if not self.regularize_output:
+            return super().head(x, units, activation)
+        return layers.Dense(units, activation=activation, dtype="float32", name="output", **self.weights())(x)
 
     def add_dense_layers(self, x: keras.KerasTensor, widths: list[int], first: int = 0) -> keras.KerasTensor:
         """Add one dense layer for each width; the first one is hidden layer number `first`, from 0."""

@@ -63,6 +63,8 @@ class Lenet5(ConvLayers):
 
         if not self._paper:
             return super().head(x, units, activation)
+        if self.regularize_output:
+            raise ValueError("regularize_output: expected false for the paper's form, whose output layer has codes")
         if activation != "softmax":
             raise ValueError(f"output: expected softmax for the paper's form; received {activation}")
         signs = self._signs(x.shape[-1], units)
