@@ -18,13 +18,15 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.files import Json
 
-Kind = Literal["lines", "points", "bars", "regions", "matrix", "table", "images", "words"]
+Kind = Literal["lines", "points", "bars", "boxes", "counts", "regions", "matrix", "network", "table", "images", "words"]
 BarValue = TypeVar("BarValue", float, tuple[float, float, float])
 
 MAX_POINTS = 1500  # in a scatter plot: more cannot be distinguished
 MAX_BARS = 30  # in a bar chart: more are hard to read
 DIGITS = 6  # significant digits of a number in a plot
 BINS = 30  # of a histogram
+MAX_OUTLIERS = 12  # drawn beyond a whisker of a box plot
+WHISKER = 1.5  # length of a whisker at most, in interquartile ranges
 MIN_DRAWN = 1e-300  # smaller numbers are drawn as 0, since axes have no ticks for them
 
 
@@ -42,7 +44,7 @@ def lines(title: str, text: str, axes: tuple[str, str], curves: Mapping[str, Map
     """Return a line plot of curves by name, each with `x` and `y`; `dashed` marks a reference curve.
 
     Options: `band` with `x`, `low` and `high`; `marks`, each with `x` and `name`; `log` or `log_x` for a logarithmic
-    axis.
+    axis; `ranges`, each with `name`, `from` and `to`, of which the reader chooses one to see.
     """
     drawn = [
         {"name": name, **{key: _rounded(values) for key, values in curve.items()}} for name, curve in curves.items()
@@ -113,6 +115,43 @@ def bars(title: str, text: str, axis: str, values: Mapping[str, float | tuple[fl
     return Figure(title, text, "bars", {"x": axis, "bars": drawn})
 
 
+def boxes(title: str, text: str, axis: str, groups: Mapping[str, Array], **more: Any) -> Figure:
+    """Return box plots by name; values that are not finite are counted as missing, groups without values left out.
+
+    Option: `own`, to draw each box on a scale of its own.
+    """
+    drawn = [_box(name, np.asarray(values, dtype=np.float64)) for name, values in groups.items()]
+    return Figure(title, text, "boxes", {"x": axis, "boxes": [box for box in drawn if box], **more})
+
+
+def _box(name: str, values: Array) -> Json:
+    """Return quartiles, whiskers and some of the values beyond them; nothing if there are no finite values."""
+    finite = np.sort(values[np.isfinite(values)])
+    if not len(finite):
+        return {}
+    quartiles = np.quantile(finite, [0.25, 0.5, 0.75])
+    reach = WHISKER * (quartiles[2] - quartiles[0])
+    inside = (finite >= quartiles[0] - reach) & (finite <= quartiles[2] + reach)
+    beyond = finite[~inside]
+    ends = finite[inside] if inside.any() else quartiles
+    return {
+        "name": name,
+        "low": _rounded(float(ends[0])),
+        "quartiles": _rounded(quartiles),
+        "high": _rounded(float(ends[-1])),
+        "outliers": _sample(beyond, 2 * MAX_OUTLIERS) if len(beyond) else [],
+        "beyond": len(beyond),
+        "rows": len(finite),
+        "missing": len(values) - len(finite),
+    }
+
+
+def counts(title: str, text: str, axis: str, names: Sequence[str], groups: Mapping[str, Sequence[int]]) -> Figure:
+    """Return bars for each name, one for each group: a number for each name."""
+    drawn = [{"name": name, "values": [int(value) for value in values]} for name, values in groups.items()]
+    return Figure(title, text, "counts", {"x": axis, "names": [*names], "groups": drawn})
+
+
 def largest_bars(values: Mapping[str, BarValue]) -> tuple[dict[str, BarValue], str]:
     """Return the largest bars, sorted, and a sentence with the number of all bars if some are left out."""
     order = sorted(values, key=lambda name: -abs(_middle(values[name])))
@@ -136,6 +175,11 @@ def matrix(
     return Figure(title, text, "matrix", {**data, **more})
 
 
+def network(title: str, text: str, data: Json) -> Figure:
+    """Return the diagram of a network: `boxes` in rows and columns, and `lines` through such places."""
+    return Figure(title, text, "network", data)
+
+
 def table(title: str, text: str, records: Sequence[Mapping[str, Any]]) -> Figure:
     """Return a table of records with the same keys; a cell may be None, or an image that begins with data:image/."""
     columns = [*records[0]] if records else []
@@ -146,9 +190,12 @@ def table(title: str, text: str, records: Sequence[Mapping[str, Any]]) -> Figure
 
 def image_figure(title: str, text: str, shown: Mapping[str, Array]) -> Figure:
     """Return images by caption: (height, width) or (height, width, 3), with values from 0 to 255."""
-    return Figure(
-        title, text, "images", {"images": [{"name": name, "src": png(image)} for name, image in shown.items()]}
-    )
+    return captioned_images(title, text, [*shown.items()])
+
+
+def captioned_images(title: str, text: str, shown: Sequence[tuple[str, Array]]) -> Figure:
+    """Return images with captions, of which several may be the same."""
+    return Figure(title, text, "images", {"images": [{"name": name, "src": png(image)} for name, image in shown]})
 
 
 def word_figure(title: str, text: str, weights: Sequence[tuple[str, float]]) -> Figure:

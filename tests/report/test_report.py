@@ -66,7 +66,7 @@ def test_task_page_has_all_sections(project: Project) -> None:
     written = task_page(workspace, task)
     content = sections(written)
     names = ["Metrics", "Verdict", "Champion and challenger", "Predictions", "By slice", "Largest errors"]
-    rest = ["Smallest errors", "Training", "Explanations", "History", "Data docs", "Lineage", "Provenance"]
+    rest = ["Smallest errors", "Training", "Explanations", "History", "Data", "Data docs", "Lineage", "Provenance"]
     assert [*content] == names + rest
     assert written.count('<li><a href="#') == len(content)
     assert "beats the champion" in content["Verdict"]

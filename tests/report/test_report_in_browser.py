@@ -11,10 +11,21 @@ from browser import LOW_CONTRAST, Browser, open_browser
 from linear_challengers import prepare_task, quick_package, write_challenger
 from workspaces import new_workspace
 
+from tiltyard import files
 from tiltyard.explain import explain
 from tiltyard.gate.promote import promote
 from tiltyard.report import report
+from tiltyard.training.layer_graph import FILE
 
+# The layers of a network with four branches, which is wider than a phone.
+LAYERS = [
+    {"name": name, "type": "Dense", "settings": name, "shape": [4], "parameters": 20, "trainable": 20, "inputs": inputs}
+    for name, inputs in {
+        "in": [],
+        **{f"b{place}": ["in"] for place in range(4)},
+        "out": ["b0", "b1", "b2", "b3"],
+    }.items()
+]
 pytestmark = pytest.mark.smoke
 ALL = "document.querySelectorAll('figure[data-kind]')"
 DRAWN = f"[...{ALL}].every((one) => one.querySelector('svg'))"
@@ -35,6 +46,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> str:
             write_challenger(workspace, task, slice(2))
             promote(workspace, task)
         explain.explain(workspace, task, explain.ExplainRequest(only=["permutation"]))
+        files.write_json(workspace.out(task.name, "train") / FILE, LAYERS)
     report.report(workspace, tasks)
     return workspace.report.as_uri()
 
@@ -93,6 +105,57 @@ def test_plots_have_tooltips(browser: Browser, site: str) -> None:
     assert "sepal_length\n" in hover(browser, "Permutation importance", 0.5, 0.1)
     browser.open(f"{site}/diabetes.html", DRAWN)
     assert "Predicted minus actual: " in hover(browser, "Residuals")
+
+
+def test_boxes_counts_and_layers_have_tooltips(browser: Browser, site: str) -> None:
+    """The plots of the data and of the network show their values."""
+    browser.open(f"{site}/iris.html", DRAWN)
+    assert "versicolor\nmedian " in hover(browser, "petal_width by label", 0.5, 0.35)
+    assert "virginica\ntraining: " in hover(browser, "Labels", 0.5, 0.6)
+    assert "Dense b1\n4\n20 parameters" in hover(browser, "Layers", 0.4, 0.5)
+
+
+def test_data_of_a_plot_are_a_table_for_the_keyboard(browser: Browser, site: str) -> None:
+    """The table is built when it is opened with a key, and holds the numbers that are drawn."""
+    browser.open(f"{site}/iris.html", DRAWN)
+    figure = f"[...{ALL}].find((one) => one.querySelector('h3').textContent === 'Labels')"
+    cells = "(row) => [...row.cells].map((cell) => cell.textContent)"
+    rows = f"[...{figure}.querySelectorAll('details.data tr')].map({cells})"
+    assert browser.script(rows) == []
+    browser.script(f"{figure}.querySelector('summary').focus()")
+    browser.press("Enter")
+    browser.wait_until(f"{figure}.querySelector('details.data table')")
+    assert browser.script(rows)[0] == ["name", "training", "validation", "test"]
+    assert browser.script(rows)[1] == ["setosa", "30", "10", "10"]
+    assert browser.script("[...document.querySelectorAll('details.data')].length") > 5
+    browser.script("document.querySelectorAll('details.data').forEach((one) => { one.open = true; })")
+    browser.wait_until(
+        "document.querySelectorAll('details.data').length === document.querySelectorAll('details.data table').length"
+    )
+    confusion = f"[...{ALL}].find((one) => one.querySelector('h3').textContent === 'Confusion matrix')"
+    head = f"[...{confusion}.querySelectorAll('details th')].map((one) => one.textContent)"
+    assert browser.script(head) == ["Actual / Predicted", "setosa", "versicolor", "virginica"]
+    assert not browser.script(WIDE)
+    assert browser.script(LOW_CONTRAST) == []
+
+
+def test_a_range_of_a_series_can_be_chosen(browser: Browser, site: str) -> None:
+    """A button draws a part of the curves, with an axis of its own."""
+    browser.open(f"{site}/iris.html", DRAWN)
+    curve = {"name": "a", "x": [*range(100)], "y": [*range(100)]}
+    ranges = [{"name": "all", "from": 0, "to": 99}, {"name": "end", "from": 90, "to": 99}]
+    data = json.dumps({"x": "x", "y": "y", "lines": [curve], "ranges": ranges, "marks": [{"x": 5, "name": "early"}]})
+    script = f"<figure data-kind=lines><div class=plot></div><script type='application/json'>{data}</scr"
+    browser.script(f"document.body.insertAdjacentHTML('afterbegin', {json.dumps(script)} + 'ipt></figure>')")
+    browser.script("renderFigure(document.querySelector('figure'))")
+    browser.wait_until("document.querySelector('figure svg')")
+    before = browser.script("document.querySelector('figure svg path').getAttribute('d').split('L').length")
+    assert browser.script("document.querySelector('figure').querySelectorAll('.mark').length") == 1
+    browser.script("document.querySelectorAll('figure .ranges button')[1].click()")
+    after = browser.script("document.querySelector('figure svg path').getAttribute('d').split('L').length")
+    assert (before, after) == (100, 10)
+    assert browser.script("document.querySelector('figure').querySelectorAll('.mark').length") == 0
+    assert browser.script("document.querySelectorAll('figure .ranges button')[1].ariaPressed") == "true"
 
 
 def test_click_on_a_legend_name_hides_its_curve(browser: Browser, site: str) -> None:

@@ -20,7 +20,7 @@ from tiltyard.figures import Figure
 from tiltyard.files import Json
 
 STATIC_FOLDER = Path(__file__).parent / "static"
-SCRIPTS = ("draw.js", "plots.js", "tables.js")
+SCRIPTS = ("draw.js", "data.js", "boxes.js", "plots.js", "tables.js")
 # The browser must load nothing from elsewhere, and run no scripts but those of the page, by their hashes.
 SECURITY_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {}; base-uri 'none'; form-action 'none'"
@@ -179,9 +179,16 @@ def _render_figure(figure: Figure) -> str:
         return f"<figure{attribute}>{caption}{_STATIC_KINDS[figure.kind](figure.data)}</figure>"
     data = json.dumps(figure.data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     plot = f'<div class="plot" role="img" aria-label="{escape(figure.title)}: {escape(figure.text)}"></div>'
-    wide = ' class="whole"' if figure.kind == "matrix" and len(figure.data["columns"]) > 12 else ""
+    wide = ' class="whole"' if _is_wide(figure) else ""
     script = f'<script type="application/json">{data}</script>'
     return f'<figure{wide} data-kind="{escape(figure.kind)}">{caption}{plot}{script}</figure>'
+
+
+def _is_wide(figure: Figure) -> bool:
+    """Return whether a plot takes the whole width of the page."""
+    if figure.kind == "matrix":
+        return len(figure.data["columns"]) > 12
+    return figure.kind == "network" or bool(figure.data.get("ranges") or figure.data.get("wide"))
 
 
 def _render_table_figure(data: Json) -> str:

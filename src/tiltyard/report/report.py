@@ -10,19 +10,32 @@ from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError, TiltyardError
 from tiltyard.evaluation.evaluated import read_evaluated
+from tiltyard.figures import Figure
 from tiltyard.files import Json
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.registry.decision import TRAFFIC_VERDICTS, Decision
 from tiltyard.registry.queries import recorded_facts
 from tiltyard.registry.registry import Champion, Registry
-from tiltyard.report.html_elements import Cell, Page, Section, date_cell, render_badge, render_facts, render_table
+from tiltyard.report.html_elements import (
+    Cell,
+    Page,
+    Section,
+    date_cell,
+    render_badge,
+    render_facts,
+    render_figures,
+    render_table,
+)
 from tiltyard.report.sections.data import data_section
 from tiltyard.report.sections.explanations import explanations_section
 from tiltyard.report.sections.history import history_section, verdict_sparkline
 from tiltyard.report.sections.input_space import input_space_figures
 from tiltyard.report.sections.lineage import lineage_section, provenance_section
 from tiltyard.report.sections.metrics import metrics_section, summary
+from tiltyard.report.sections.network import network_section
 from tiltyard.report.sections.predictions import prediction_sections
+from tiltyard.report.sections.rows import LearnedRows
+from tiltyard.report.sections.series import rollout_section, series_figures, walk_forward_section
 from tiltyard.report.sections.training import training_sections
 from tiltyard.report.sections.verdict import comparison_section, verdict_section
 from tiltyard.workspace import Workspace
@@ -87,15 +100,26 @@ def task_page(workspace: Workspace, task: Task, up: str = INDEX) -> str:
         verdict_section(last),
         comparison_section(task, evaluation["version"], champion, decisions),
         *prediction_sections(task, evaluation, predictions, rows, input_space_figures(task, evaluated, predictions)),
+        walk_forward_section(task, evaluation, out),
+        rollout_section(task, evaluation, out),
         *training_sections(task, evaluation, training),
+        network_section(evaluated.train),
         explanations_section(workspace, task, evaluation["version"]),
         history_section(workspace, task, decisions),
+        Section("Data", render_figures(_data_figures(workspace, task, predictions))),
         data_section(workspace, task),
         lineage_section(workspace, task, evaluation, training, champion),
         provenance_section(evaluation, training),
     ]
     head = summary(task, evaluation, last.verdict if last else "none yet", last.reasons if last else ())
     return Page(f"{task.name}: report", head, sections, up).html()
+
+
+def _data_figures(workspace: Workspace, task: Task, predictions: Predictions) -> list[Figure]:
+    """Return plots of the data: the series with its split, or labels, number columns and pictures."""
+    prepared = workspace.out(task.name, "prepare")
+    learned = LearnedRows(task, prepared, predictions.truth)
+    return [*series_figures(task, prepared, predictions), *learned.figures()]
 
 
 def _page_without_metrics(workspace: Workspace, task: Task, decisions: list[Decision], text: str, up: str) -> str:

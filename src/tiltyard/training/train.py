@@ -20,7 +20,7 @@ from tiltyard.modeling.problems.classification import probabilities
 from tiltyard.preparation.base_rows import checked_base
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.runtime import environment
-from tiltyard.training import backend, blend
+from tiltyard.training import backend, blend, layer_graph
 from tiltyard.training.constant_baseline import baseline_losses
 from tiltyard.training.cross_validation import cross_validate
 from tiltyard.training.diagnosis import diagnose
@@ -68,6 +68,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
             "parity": export(model, folder, _parity_rows(parts, model), sigmoid=task.output == "sigmoid"),
         }
         files.write_json(folder / "training.json", record)
+        files.write_json(folder / layer_graph.FILE, layer_graph.layer_graph(model))
         durations = {
             "seconds": time.monotonic() - started,
             "processor_seconds": time.process_time() - processor_started,

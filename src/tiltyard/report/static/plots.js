@@ -2,7 +2,7 @@
 "use strict";
 
 function lines(plot, data, hidden) {
-  const shown = data.lines.filter((line) => !hidden.has(line.name));
+  const shown = data.lines.filter((line) => !hidden.has(line.name)).map((line) => within(line, data.view));
   const band = data.band && Object.keys(data.band).length ? data.band : { x: [], low: [], high: [] };
   const width = plot.clientWidth;
   const height = data.square ? Math.min(width, 380) : Math.min(Math.max(width * 0.55, 220), 340);
@@ -13,14 +13,21 @@ function lines(plot, data, hidden) {
     const back = pathData([...band.x].reverse(), [...band.low].reverse(), x, y).replace("M", "L");
     svg.append(svgElement("path", { class: "band", d: `${there}${back}Z`, style: `fill: ${colour(1)}` }));
   }
-  for (const line of shown) svg.append(...curveElements(line, data.lines.indexOf(line), x, y, height - ends.bottom));
-  for (const { x: at, name } of data.marks ?? []) {
+  for (const line of shown) svg.append(...curveElements(line, line.place ?? data.lines.indexOf(line), x, y, height - ends.bottom));
+  (data.marks ?? []).filter(({ x: at }) => x(at) >= ends.left - 1 && x(at) <= width - ends.right + 1).forEach(({ x: at, name }, place) => {
     svg.append(svgElement("line", { class: "zero", x1: x(at), x2: x(at), y1: ends.top, y2: height - ends.bottom }));
     const left = x(at) > width / 2;
-    svg.append(svgElement("text", { class: "mark", x: x(at) + (left ? -5 : 5), y: ends.top + 12, "text-anchor": left ? "end" : "start" }, name));
-  }
+    svg.append(svgElement("text", { class: "mark", x: x(at) + (left ? -5 : 5), y: ends.top + 12 + 15 * (place % 2), "text-anchor": left ? "end" : "start" }, name));
+  });
   plot.prepend(svg);
   return (left, top) => (data.square ? nearestPoint(shown, left, top, x, y, data) : nearestX(shown, left, x, y, data, svg, ends, height));
+}
+
+// The part of a curve that the reader has chosen to see.
+function within(line, view) {
+  if (!view) return line;
+  const kept = line.x.flatMap((at, place) => (at !== null && at >= view.from && at <= view.to ? [place] : []));
+  return { ...line, x: kept.map((place) => line.x[place]), y: kept.map((place) => line.y[place]) };
 }
 
 function curveElements(line, place, x, y, floor) {
@@ -201,7 +208,7 @@ function matrix(plot, data) {
   };
 }
 
-const KINDS = { lines, points, bars, regions, matrix };
+const KINDS = { lines, points, bars, boxes, counts, regions, matrix, network };
 
 function renderFigure(figure) {
   const data = JSON.parse(figure.querySelector("script").textContent);
@@ -212,7 +219,7 @@ function renderFigure(figure) {
   const bubble = tooltip(plot);
   const draw = () => {
     if (!plot.clientWidth) return;
-    plot.querySelector("svg")?.remove();
+    plot.querySelector(":scope > svg, :scope > .scroll")?.remove();
     bubble.hide();
     look = KINDS[figure.dataset.kind](plot, data, hidden);
   };
@@ -221,13 +228,30 @@ function renderFigure(figure) {
     if (found) bubble.show(found.text, found.left, found.top);
     else bubble.hide();
   }, () => { bubble.hide(); plot.querySelector(".at")?.remove(); });
+  (data.lines ?? []).forEach((line, place) => { line.place = place; });
+  if (data.ranges) plot.before(rangeButtons(data, draw));
   if (names.filter(({ name }) => name).length) plot.after(legend(names, hidden, draw));
+  addDataTable(figure, figure.dataset.kind, data);
   let wide = 0;
   new ResizeObserver(() => {
     if (plot.clientWidth === wide) return;
     wide = plot.clientWidth;
     draw();
   }).observe(plot);
+}
+
+// A button for each range of the axis.
+function rangeButtons(data, draw) {
+  const buttons = data.ranges.map((range, place) => {
+    const button = htmlElement("button", { type: "button", "aria-pressed": String(place === 0) }, range.name);
+    button.addEventListener("click", () => {
+      data.view = range;
+      buttons.forEach((one) => one.setAttribute("aria-pressed", String(one === button)));
+      draw();
+    });
+    return button;
+  });
+  return htmlElement("div", { class: "ranges", role: "group", "aria-label": "Shown range" }, ...buttons);
 }
 
 // A button for each name shows or hides its curve.
