@@ -1,14 +1,17 @@
-"""Small prepared tasks on generated data: a table with all column types, exponential growth, texts, label sets."""
+"""Small prepared tasks on generated data: tables with all column types, exponential growth, texts, label sets."""
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import math
 import random
 from datetime import date, timedelta
 from typing import Any
 
 import movies
+import numpy as np
 import yaml
 
 from tiltyard import files
@@ -73,6 +76,35 @@ MOVIES: dict[str, Any] = {
 }
 
 
+PARCELS: dict[str, Any] = {
+    "title": "Whether a parcel comes back",
+    "problem": "classification",
+    "source": {"kind": "sine"},
+    "rows": [100, 400],
+    "columns": {
+        "review": {"type": "text", "length": 8, "missing": "empty"},
+        "price": {"type": "number", "bounds": [0, 100], "missing": "median"},
+        "photo": {"type": "image", "height": 4, "width": 4},
+        "size": {"type": "category", "values": ["large", "small"]},
+    },
+    "target": {"column": "fate", "classes": ["kept", "returned"]},
+    "split": {"kind": "stratified"},
+    "model": {
+        "family": "mixed",
+        "text": {"family": "bow", "embedding": 4, "units": []},
+        "image": {"family": "cnn", "filters": [4], "units": [4]},
+        "table": {"family": "mlp", "units": [4]},
+        "units": [8],
+    },
+    "train": {"epochs": 3, "learning_rate": 0.05},
+    "gate": {"metric": "accuracy"},
+    "serve": {
+        "example": {"review": "good as it is", "price": 9.5, "photo": [[0, 9, 9, 0]] * 4, "size": "small"},
+        "max_instances": 64,
+    },
+}
+
+
 def prepare_table(space: Workspace) -> Task:
     """Write the task `people` and its raw table, and prepare it."""
     chance = random.Random(0)  # noqa: S311 - no secret
@@ -117,6 +149,37 @@ def prepare_label_sets(space: Workspace) -> Task:
     """Write the task `movies`, whose rows have any number of genres, and prepare it."""
     table = movies.movies(300)[["budget", "minutes", "studio", "genres"]]
     return _prepare(space, "movies", MOVIES, [[*table.columns], *table.astype(str).to_numpy().tolist()])
+
+
+def prepare_mixed(space: Workspace, *, photos: bool = True) -> Task:
+    """Write the task `parcels` with a text, a number, a category and a picture, of which some cells are empty."""
+    chance = random.Random(0)  # noqa: S311 - no secret
+    rows = [["review", "price", "photo", "size", "fate"]]
+    for place in range(200):
+        happy, dark = chance.random() < 0.5, chance.random() < 0.5
+        words = chance.choices(["good", "fine", "nice"] if happy else ["torn", "late", "wrong"], k=2)
+        review = " ".join([*words, chance.choice(["box", "shirt", "one"])]) if place % 17 else ""
+        price = round(chance.uniform(1, 99), 2)
+        score = (2 if happy else -2) - price / 30 + (1 if dark else 0)
+        row = [review, str(price) if place % 13 else "", photo(chance, dark=dark), chance.choice(["large", "small"])]
+        rows.append([*row, "kept" if score + chance.gauss(0, 0.5) > -1 else "returned"])
+    if photos:
+        return _prepare(space, "parcels", PARCELS, rows)
+    columns, example = ({k: v for k, v in part.items() if k != "photo"} for part in (PARCELS["columns"], _EXAMPLE))
+    return _prepare(space, "parcels", {**PARCELS, "columns": columns, "serve": {"example": example}}, rows)
+
+
+_EXAMPLE: dict[str, Any] = PARCELS["serve"]["example"]
+
+
+def photo(chance: random.Random, *, dark: bool) -> str:
+    """Return a picture as Base64 of a PNG file, as in a cell of a table."""
+    from PIL import Image
+
+    pixels = np.array([chance.randrange(100) + (0 if dark else 150) for _ in range(16)], dtype=np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(pixels.reshape(4, 4)).save(content, "PNG")
+    return base64.b64encode(content.getvalue()).decode()
 
 
 def _prepare(space: Workspace, name: str, content: dict[str, Any], rows: list[list[str]]) -> Task:

@@ -204,7 +204,7 @@ WRONG: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("message", WRONG)
 def test_mistakes_are_refused(workspace: Workspace, message: str) -> None:
     """What does not fit rows with several labels is refused with the expected and the received value."""
-    init(workspace, movies())
+    init(workspace, movies().drop(columns="title"))
     text = yaml.safe_dump({**content(workspace), **WRONG[message]})
     with pytest.raises(TaskError, match=re.escape(message)):
         loader.parse(text, "movies", "tasks/movies.yaml")

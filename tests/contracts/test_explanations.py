@@ -23,16 +23,17 @@ DRAWN = {
     "images": "images",
     "words": "words",
 }
-SUBJECTS = ("diabetes", "iris", "digits", "sine", "moods", "movies")  # tables, images, a series, texts, label sets
-GENERATED = ("moods", "movies")
+SUBJECTS = ("diabetes", "iris", "digits", "sine", "moods", "movies", "parcels")  # the last has columns of all kinds
+GENERATED = ("moods", "movies", "parcels")
 
 
 @pytest.fixture(scope="session")
 def generated_project(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A project with trained tasks about texts and label sets."""
+    """A project with trained tasks about texts, label sets, and columns of all kinds."""
     space = new_workspace(tmp_path_factory.mktemp("moody"))
     generated_tasks.prepare_texts(space)
     generated_tasks.prepare_label_sets(space)
+    generated_tasks.prepare_mixed(space)
     train_tasks(space, *GENERATED)
     return space
 
@@ -64,6 +65,7 @@ def test_explains_or_gives_a_reason(
 @pytest.mark.slow
 def test_each_modality_can_be_explained(trained: Workspace, generated_project: Workspace) -> None:
     """For every modality there is a method that needs the ONNX model only."""
-    for subject, method in zip(SUBJECTS, ("shap", "lime", "lime", "occlusion", "occlusion", "lime"), strict=True):
+    methods = ("shap", "lime", "lime", "occlusion", "occlusion", "lime", "occlusion")
+    for subject, method in zip(SUBJECTS, methods, strict=True):
         root = (generated_project if subject in GENERATED else trained).root
         assert run_in_process(explain_twice, str(root), subject, method)[0] == ""

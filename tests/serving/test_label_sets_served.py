@@ -55,7 +55,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Draft, validate and prepare the films, and serve a model."""
     workspace = new_workspace(tmp_path_factory.mktemp("movies"))
     movies().to_csv(workspace.root / "movies.csv", index=False)
-    draft_task(workspace, "movies", DraftRequest("movies.csv", "genres"))
+    draft_task(workspace, "movies", DraftRequest("movies.csv", "genres", drop=("title",)))
     fetch_raw(workspace, "movies")
     task = loader.load(workspace, "movies")
     validate(workspace, task)

@@ -13,7 +13,7 @@ import numpy as np
 
 from tiltyard import files
 from tiltyard.config import loader, task_list
-from tiltyard.config.draft import images, many_names, table_network, targets, texts, time_series, yaml_text
+from tiltyard.config.draft import images, many_names, mixed, table_network, targets, texts, time_series, yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.config.draft.leakage import leakage_score, leaked_label
 from tiltyard.config.draft.reading import DraftTable, open_draft
@@ -203,6 +203,7 @@ def _rows_content(
     sampled = rows if len(rows) <= MAX_SAMPLED else rows.sample(MAX_SAMPLED, random_state=0)
     traits = [many_names.with_names(profile, sampled, truth.name, problem) for profile in traits]
     traits = [_exclude_leak(sampled, profile, request, problem) for profile in traits]
+    traits = mixed.with_texts(traits, sampled, truth.name, problem, request.separator)
     features = _features(traits)
     by_name = {feature.name: feature for feature in features}
     if problem == "regression" and targets.helps(rows[truth.name].to_numpy(np.float64), features, rows):
@@ -283,7 +284,7 @@ def _exclude_leak_of_label(rows: pd.DataFrame, profile: ColumnProfile, request: 
 
 
 def _features(traits: list[ColumnProfile]) -> list[ColumnProfile]:
-    """Return the features; a free text is kept only if there is no other feature."""
+    """Return the features; a free text that is left out is kept only if there is no other feature."""
     features = [profile for profile in traits if not profile.reason]
     texts = [profile for profile in traits if profile.kind == "text" and profile.reason.startswith("free text")]
     if not features and len(texts) == 1:
@@ -330,8 +331,8 @@ def _split(request: DraftRequest, problem: ProblemName, traits: list[ColumnProfi
 def _sections(
     target: dict[str, Any], split: dict[str, Any], features: list[ColumnProfile], rows: pd.DataFrame
 ) -> dict[str, Any]:
-    """Return the sections that are specific to tables."""
-    if features[0].kind == "text":
+    """Return the sections that are specific to tables, and to texts."""
+    if [profile.kind for profile in features] == ["text"]:
         text_sections = texts.sections(features[0], rows[features[0].name].tolist())
         return {"columns": text_sections.pop("columns"), "target": target, "split": split, **text_sections}
     example = {profile.name: _example(profile, rows[profile.name]) for profile in features}
@@ -339,7 +340,7 @@ def _sections(
         "columns": {profile.name: profile.column for profile in features},
         "target": target,
         "split": split,
-        **table_network.sections(len(rows), features),
+        **(mixed if any(p.kind == "text" for p in features) else table_network).sections(len(rows), features),
         "serve": {"example": example},
     }
 

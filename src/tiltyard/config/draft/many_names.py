@@ -43,12 +43,12 @@ def informative(cells: Sequence[object], truth: Sequence[object], *, labels: boo
     names = np.array(["" if is_missing(cell) else str(cell) for cell in cells])
     place = np.unique(names, return_inverse=True)[1]
     half = np.random.default_rng(0).permutation(len(names)) % 2 == 0
-    targets = _targets(truth, labels=labels)
-    deviations = [_deviations(place, target, half) for target in targets]
-    return max(deviations, default=0.0) > MIN_DEVIATIONS + SEVERAL * (len(targets) > 1)
+    wanted = targets(truth, labels=labels)
+    deviations = [_deviations(place, target, half) for target in wanted]
+    return max(deviations, default=0.0) > MIN_DEVIATIONS + SEVERAL * (len(wanted) > 1)
 
 
-def _targets(truth: Sequence[object], *, labels: bool) -> list[Array]:
+def targets(truth: Sequence[object], *, labels: bool) -> list[Array]:
     """Return ranks of numbers, which outliers do not dominate; or a flag for each frequent label."""
     if not labels:
         numbers = np.array(truth, dtype=np.float64)

@@ -24,6 +24,9 @@ ANGRY = (
     *("unacceptable: {} does not work, I want to speak to a manager", "fix {} now or we cancel"),
 )
 OPENINGS = ("", "Hello, ", "Dear team, ", "Hi, ")
+DETAILS = ("it concerns order {}", "my customer number is {}", "see ticket {}", "reference {}")
+SINCE = ("since Monday", "since the weekend", "since this morning", "since last month", "on my phone", "at the office")
+MISSING = 0.03  # share of messages, and of days, that are empty
 PLANS = {"free": -0.5, "team": 0.0, "business": 0.5}
 
 
@@ -48,10 +51,13 @@ def _ticket(rng: np.random.Generator) -> list[str]:
     angry, days, plan = bool(rng.integers(2)), round(float(rng.exponential(4)), 1), str(rng.choice([*PLANS]))
     first = bool(rng.integers(2))
     subject = SUBJECTS[rng.integers(len(SUBJECTS))]
-    message = OPENINGS[rng.integers(len(OPENINGS))] + (ANGRY if angry else CALM)[rng.integers(5)].format(subject)
+    words = [OPENINGS[rng.integers(len(OPENINGS))] + (ANGRY if angry else CALM)[rng.integers(5)].format(subject)]
+    words += [SINCE[rng.integers(len(SINCE))]] if rng.integers(2) else []
+    words += [DETAILS[rng.integers(len(DETAILS))].format(rng.integers(10_000, 99_999))]
+    message = ", ".join(words)
     # An angry customer who has waited is escalated; waiting hardly matters to a calm one.
     score = (0.9 * days - 1.2 if angry else 0.15 * days - 2.2) + PLANS[plan] - 0.7 * first
     escalated = rng.random() < 1 / (1 + np.exp(-1.5 * score))
-    message = "" if rng.random() < 0.03 else message
-    shown_days = "" if rng.random() < 0.03 else f"{days}"
+    message = "" if rng.random() < MISSING else message
+    shown_days = "" if rng.random() < MISSING else f"{days}"
     return [message, shown_days, plan, "yes" if first else "no", "yes" if escalated else "no"]

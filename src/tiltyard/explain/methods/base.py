@@ -132,6 +132,8 @@ class ConvolutionMethod(ExplanationMethod):
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require both."""
+        if model.task.modality == "mixed":
+            return f"it needs images alone; those of {model.task.name} are beside other columns: see occlusion"
         if model.task.modality != "image":
             return f"{model.task.name} has no images"
         return "" if model.network_view.convolutions else "the model has no convolutions"
