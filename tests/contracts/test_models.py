@@ -23,6 +23,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "alexnet": {"small": True, "width": 0.05, "units": [16], "dropout": 0.0},
     "inception": {"small": True, "width": 0.1, "dropout": 0.0},
     "resnet": {"small": True, "blocks": [1, 1], "filters": 4},
+    "pretrained": {"base": {"family": "transformer", "pool": "none"}},
     "transfer": {"base": {"family": "cnn", "filters": [4, 8], "units": []}, "units": [16]},
     "vgg": {"width": 0.05, "units": [16], "dropout": 0.0},
     "xception": {"small": True, "width": 0.05, "blocks": 1},
@@ -46,6 +47,7 @@ PARAMETERS = {
     "mlp": 2561,
     "ngrams": 62,
     "perceptron": 7,
+    "pretrained": 9665,
     "realmlp": 139531,
     "resnet": 2449,
     "rnn": 4385,
@@ -61,7 +63,7 @@ PARAMETERS = {
 def _case(name: str) -> tuple[dict[str, Any], tuple[int, ...], str]:
     """Return settings of a family, and shape and modality of what it reads."""
     modality = plugins.load("models", name).modalities[0]
-    shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer"} else SHAPES[modality]
+    shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer", "pretrained"} else SHAPES[modality]
     return {"family": name, **SMALL.get(name, {})}, shape, modality
 
 

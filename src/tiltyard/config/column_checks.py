@@ -39,3 +39,15 @@ def derived_error(derived: Mapping[str, Derived], columns: Mapping[str, Column],
             if column.log:
                 return f"derived.{name}.of: expected a column that keeps its values, without log; received {operand}"
     return ""
+
+
+def masked_error(columns: Mapping[str, Column], problem: str) -> str:
+    """Return an error unless words are masked in texts of the problem masked, and only there."""
+    for name, column in columns.items():
+        share = getattr(column, "masked", 0.0)
+        if problem == "masked" and not share:
+            expected = "columns of texts, with a share of words such as masked: 0.15"
+            return f"columns.{name}: expected for the problem masked {expected}; received type: {column.type}"
+        if share and problem != "masked":
+            return f"columns.{name}.masked: expected only for the problem masked; received it for {problem}"
+    return ""

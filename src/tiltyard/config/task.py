@@ -195,7 +195,7 @@ def _columns(task: Task) -> str:
         return column_checks.series_error(task.columns, task.target)
     if task.modality != "table" and len(task.columns) > 1:
         return f"columns: expected the {task.modality} column alone; received {', '.join(task.columns)}"
-    if task.modality != "prose" and task.target.column in task.columns:
+    if task.problem not in ("generation", "masked") and task.target.column in task.columns:
         return f"columns.{task.target.column}: expected features only; this is the target"
     return ""
 
@@ -241,9 +241,9 @@ def _problem(task: Task) -> str:
         return "problem: expected for translation a column of text, and target.length; received " + (
             f"{task.modality} columns" if task.modality != "text" else "no target.length"
         )
-    if task.modality == "prose" and task.target.column not in task.columns:
-        return f"target.column: expected {', '.join(task.columns)}, the text to continue; received {task.target.column}"
-    return ""
+    if task.problem in ("generation", "masked") and task.target.column not in task.columns:
+        return f"target.column: expected {', '.join(task.columns)}, the text itself; received {task.target.column}"
+    return column_checks.masked_error(task.columns, task.problem)
 
 
 def _forecast(task: Task) -> str:
@@ -281,6 +281,8 @@ def _family(task: Task) -> str:
     if task.model.steps != (task.problem == "generation"):
         ways = "rnn with whole: true, from one end and without attention, or transformer with causal: true, pool: none"
         return f"model: expected for prose, and only for it, {ways}"
+    if task.problem == "masked" and not task.model.keeps_steps:
+        return "model: expected for masked words transformer with pool: none, or rnn with whole and bidirectional: true"
     return ""
 
 
@@ -309,6 +311,8 @@ def _ngrams(task: Task) -> str:
         unit = getattr(column, "by", "")
         if task.model.reads_ngrams and unit != "ngrams":
             return f"columns.{name}.by: expected ngrams for the family {task.model.family}; received {unit}"
+        if unit == "ngrams" and getattr(task.model, "weighting", "mean") != "mean":
+            return "model.weighting: expected mean for n-grams, which the family ngrams weights by TF-IDF"
         if unit == "ngrams" and not task.model.reads_ngrams and task.model.family != "bow":
             return (
                 f"columns.{name}.by: expected words or characters for the family {task.model.family}; received ngrams"
@@ -362,6 +366,7 @@ def _rows(task: Task) -> str:
     if not 1 <= low <= high:
         return f"rows: expected the minimum, then the maximum, both at least 1; received {list(task.rows)}"
     train = int(min(low, task.split.rows or low) * task.split.training_share)
+    train = min(train, task.split.training_rows or train)
     if task.train.batch_size > train:
         return (
             f"train.batch_size: expected 1 to {train}, the training rows when there are {low}; "

@@ -13,9 +13,11 @@ from tiltyard.config.train_section import Train
 from tiltyard.errors import TaskError
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.series import Series
+from tiltyard.modeling.columns.text import Text
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.models._tables import MEMBERS
-from tiltyard.modeling.models.base import Model
+from tiltyard.modeling.models.base import ENCODED, Model
+from tiltyard.modeling.problems.masked import Masked
 from tiltyard.preparation.array_file import Features
 from tiltyard.training.augmentation import augmentation
 
@@ -65,13 +67,28 @@ def _family(model: Model, encoder: Encoder, x: keras.KerasTensor, head: tuple[in
             x = model.translate(x[:, :-steps], x[:, -steps:], (encoder.vocabulary_size, units))
         else:
             model.weigh_tokens(encoder.token_weights)
-            x = model.build(x, encoder.vocabulary_size)
+            ids, x = x, model.build(x, encoder.vocabulary_size)
+            x = _at_masks(x, ids, encoder) if isinstance(encoder.problem, Masked) else x
         return model.head(x, units, activation)
     except ValueError as error:
         text = " ".join(str(error).split())[:MAX_ERROR_CHARACTERS]
         shape = "x".join(map(str, x.shape[1:]))
         hint = "change model: in the task file, or the input size"
         raise TaskError(f"model: {model.family} does not fit features of {shape}: {text}", hint) from None
+
+
+def _at_masks(x: keras.KerasTensor, ids: keras.KerasTensor, encoder: Encoder) -> keras.KerasTensor:
+    """Return the steps of masked words, in order, then other ones: probabilities of all words at all steps are many."""
+    import keras
+
+    x = keras.layers.Identity(name=ENCODED)(x)  # where tasks that start from this one continue
+    ((name, column),) = encoder.columns.items()
+    assert isinstance(column, Text)  # noqa: S101 - for the type checker: a task is refused otherwise
+    steps, mask = np.arange(ids.shape[1], dtype=np.float32), column.mask_id(encoder.fitted[name])
+    is_mask = keras.ops.cast(keras.ops.equal(ids, float(mask)), "float32")
+    _, places = keras.ops.top_k(is_mask - steps / (2 * len(steps)), column.max_masks)  # the earlier, the larger
+    chosen = keras.ops.equal(keras.ops.cast(places, "float32")[:, :, None], steps)
+    return keras.ops.matmul(keras.ops.cast(chosen, x.dtype), x)
 
 
 def _is_relative(column: Column) -> bool:
