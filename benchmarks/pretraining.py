@@ -47,16 +47,19 @@ def main() -> None:
     results: Json = files.read_json(RESULTS_FILE) if RESULTS_FILE.is_file() else {}
     if not (space.out(BASE, "train") / "model.keras").is_file():
         results = {BASE: _run(space, BASE, 0)}
+    results.setdefault(BASE, {})
     for seed in range(options.seeds):
         for name in (TUNED, SCRATCH):
             if str(seed) not in (runs := results.setdefault(name, {})):
                 runs[str(seed)] = _run(space, name, seed)
                 files.write_json(RESULTS_FILE, results)
                 print(f"{name}, seed {seed}: {runs[str(seed)]['value']:.4f}", flush=True)
-    for name, run in ((BASE, results), (TUNED, results[TUNED]), (SCRATCH, results[SCRATCH])):
-        _judge(space, name, run.setdefault(BASE if name == BASE else "0", {}))
+        if seed:
+            page.write("Pre-training on texts", _section(results))
+    for name, run in ((BASE, results[BASE]), (TUNED, results[TUNED]["0"]), (SCRATCH, results[SCRATCH]["0"])):
+        _judge(space, name, run)
         files.write_json(RESULTS_FILE, results)
-    page.write("Pre-training on texts", _section(results))
+        page.write("Pre-training on texts", _section(results))
 
 
 def _write_scratch(space: Workspace) -> None:
@@ -122,23 +125,28 @@ def _section(results: Json) -> str:
     gains = [ours["value"] - theirs["value"] for ours, theirs in zip(tuned, scratch, strict=True)]
     sentence = SeedComparison("pre-training", "training from scratch", gains, 0.95, tuned[0]["rows"]["test"]).sentence
     table = [_line(name, runs) for name, runs in (("`imdb_1000`", tuned), ("from scratch", scratch))]
-    text = _text(tuned[0], results[BASE]["judged"])
+    text = _text(tuned[0], results[BASE].get("judged"))
     return "\n\n".join([text, "\n".join([*HEAD, *table]), f"{sentence[0].upper()}{sentence[1:]}."])
 
 
-def _text(run: Json, judged: Json) -> str:
+def _text(run: Json, judged: Json | None) -> str:
     """Describe the rows, the base and what it knows."""
     rows, base = run["rows"], run["base"]
-    model, trigrams = judged["metrics"], judged["baseline"]
+    figures = ""
+    if judged:
+        model, trigrams = judged["metrics"], judged["baseline"]
+        figures = (
+            f": perplexity {model['perplexity']:.0f} and accuracy {model['accuracy']:.3f} on masked words of the test "
+            f"reviews; trigrams {trigrams['perplexity']:.0f} and {trigrams['accuracy']:.3f}; {judged['verdict']}"
+        )
     return (
         f"Written by `benchmarks/pretraining.py` ({run['machine']}). {rows['train']:,} training, "
         f"{rows['validation']:,} validation and {rows['test']:,} sealed test reviews of IMDB. The base, "
         f"`{base['task']}` (version {base['version']}, data {base['data'][:12]}), learned to predict masked words of "
-        f"{base['rows']['train']:,} training reviews, without labels and without a test review: perplexity "
-        f"{model['perplexity']:.0f} and accuracy {model['accuracy']:.3f} on masked words of the test reviews; trigrams "
-        f"{trigrams['perplexity']:.0f} and {trigrams['accuracy']:.3f}. From scratch, the same network learns from the "
-        "same rows with the same vocabulary. Mean ± standard deviation over seeds of the training; the interval is "
-        "that of the mean of the paired differences. The verdict is that of the first seed."
+        f"{base['rows']['train']:,} training reviews, without labels and without a test review{figures}. From scratch, "
+        "the same network learns from the same rows with the same vocabulary. Mean ± standard deviation over seeds of "
+        "the training; the interval is that of the mean of the paired differences. The verdict is that of the first "
+        "seed."
     )
 
 
@@ -146,10 +154,10 @@ HEAD = ("| network | accuracy | seeds | parameters | best simple rival | gate |"
 
 
 def _line(name: str, runs: list[Json]) -> str:
-    values = [run["value"] for run in runs]
+    values, judged = [run["value"] for run in runs], [runs[0]["judged"]] if "judged" in runs[0] else []
     return (
         f"| {name} | **{statistics.fmean(values):.4f}** ± {statistics.stdev(values):.4f} | {len(runs)} "
-        f"| {runs[0]['parameters']:,} | {page.best_rival([runs[0]['judged']])} | {page.verdicts([runs[0]['judged']])} |"
+        f"| {runs[0]['parameters']:,} | {page.best_rival(judged or [{}])} | {page.verdicts(judged) or '-'} |"
     )
 
 
