@@ -69,8 +69,11 @@ def _stage(stage: str) -> Task[..., Any]:
 
 
 def _is_stale(workspace: Workspace, stage: str, name: str) -> bool:
-    """Return whether a stage must run although DVC would skip it."""
-    return stage == "train" and base_tasks.is_stale(workspace, loader.load(workspace, name))
+    """Return whether a stage must run although DVC would skip it: it uses the weights or the vocabulary of a base."""
+    if stage not in ("prepare", "train"):
+        return False
+    task = loader.load(workspace, name)
+    return (stage == "train" or bool(task.model.vocabulary_task)) and base_tasks.is_stale(workspace, task)
 
 
 ARTIFACTS: dict[str, Callable[[Workspace, str], None]] = {

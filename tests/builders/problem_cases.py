@@ -10,6 +10,7 @@ from tiltyard.modeling.columns.prose import Prose
 from tiltyard.modeling.evaluators.base import TRUTH
 from tiltyard.modeling.problems.base import Problem
 from tiltyard.modeling.problems.generation import Generation
+from tiltyard.modeling.problems.masked import SIGN, Masked
 from tiltyard.modeling.problems.translation import judged
 
 CLASSES = ["a", "b", "<c>"]
@@ -37,6 +38,10 @@ def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
 
 def texts(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
     """Return two different texts in a ratio of two to one as truth, perfect outputs, and rows."""
+    if isinstance(kind, Masked):
+        masked = np.array([f"{SIGN}a b c {SIGN}d" if row % 3 else f"{SIGN}b c d {SIGN}e" for row in range(rows)])
+        texts_in_utf8 = np.strings.encode(masked)
+        return texts_in_utf8, np.tile([0.0, 2.0, 2.0], (rows, 1)), {"x": texts_in_utf8, TRUTH: texts_in_utf8}
     truth = np.array(["abcd" if row % 3 else "bcde" for row in range(rows)])
     windows = Prose(length=4).windows(["zabc" if row % 3 else "abcd" for row in range(rows)])
     perfect = np.tile([0.0, 4.0, 4.0], (rows, 1))

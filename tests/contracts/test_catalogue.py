@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from workspaces import ROOT
+from workspaces import ROOT, edit_task
 
 from pipelines.smoke import shrink_task
 from tiltyard import files, plugins
@@ -36,6 +36,8 @@ def task(workspace: Workspace, mirror: Path, catalogue_name: str) -> Task:
     """The task in an empty project, with a few of its rows fetched from the mirror."""
     assert mirror.is_dir()
     shutil.copy(Workspace(ROOT).task_file(catalogue_name), workspace.task_file(catalogue_name))
+    if loader.load(workspace, catalogue_name).model.vocabulary_task:  # of a base, which would have to be trained
+        edit_task(workspace, catalogue_name, {"model.base": {"family": "transformer", "pool": "none"}})
     task = shrink_task(loader.load(workspace, catalogue_name))
     with files.atomic_folder(workspace.raw(task.name)) as folder:
         task.source.fetch(folder, workspace)

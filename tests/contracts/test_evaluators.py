@@ -37,7 +37,7 @@ def with_one_bad_row(name: str, outputs: Array, index: int) -> Array:
     outputs = outputs.copy()
     if outputs.dtype.names:
         outputs[index] = ("oops", 0.0, 4.0, 4.0)
-    elif name == "generation":
+    elif name in ("generation", "masked"):
         outputs[index] = 50.0, 0.0, 4.0
     elif name == "multilabel":
         outputs[index] = 1 - outputs[index]
@@ -86,11 +86,12 @@ def test_baseline_scores_match_formulas(evaluator_name: str) -> None:
         expected = {"rmse": truth.std(), "r2": 0.0}
     elif evaluator_name == "forecasting":
         expected = {"mae": np.abs(truth - np.roll(truth, 1)).mean()}
-    else:  # translation: one extra letter first, one missing last; generation: see test_language.py
+    else:  # translation: one extra letter first, one missing last; generation, masked: see test_language, test_masked
         expected = {
             "classification": {"accuracy": 14 / 40, "balanced_accuracy": 1 / 3, "roc_auc": 0.5},
             "translation": {"exact": 26 / 40, "error_rate": 14 * 2 / 160},
             "generation": {},
+            "masked": {},
             "multilabel": {"subset_accuracy": 7 / 40, "hamming_loss": 44 / 120, "micro_f1": 100 / 144},
         }[evaluator_name]
     assert {name: scores[name] for name in expected} == pytest.approx(expected)

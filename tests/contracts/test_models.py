@@ -27,6 +27,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "inception_v4": {"small": True, "width": 0.02, "blocks": [1, 1, 1], "dropout": 0.0},
     "mobilenet": {"small": True, "width": 0.05},
     "resnet": {"small": True, "blocks": [1, 1], "filters": 4},
+    "pretrained": {"base": {"family": "transformer", "pool": "none"}},
     "transfer": {"base": {"family": "cnn", "filters": [4, 8], "units": []}, "units": [16]},
     "vgg": {"width": 0.05, "units": [16], "dropout": 0.0},
     "xception": {"small": True, "width": 0.05, "blocks": 1},
@@ -58,6 +59,7 @@ PARAMETERS = {
     "mobilenet": 12561,
     "ngrams": 62,
     "perceptron": 7,
+    "pretrained": 9665,
     "realmlp": 139531,
     "resnet": 2449,
     "rnn": 4385,
@@ -74,7 +76,7 @@ PARAMETERS = {
 def _case(name: str) -> tuple[dict[str, Any], tuple[int, ...], str]:
     """Return settings of a family, and shape and modality of what it reads."""
     modality = plugins.load("models", name).modalities[0]
-    shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer"} else SHAPES[modality]
+    shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer", "pretrained"} else SHAPES[modality]
     return {"family": name, **SMALL.get(name, {})}, shape, modality
 
 

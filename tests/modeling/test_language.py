@@ -305,7 +305,7 @@ def test_generated_dates_are_correct(workspace: Workspace, tmp_path: Path) -> No
         (
             GENERATION_TASK,
             {"target.column": "other"},
-            "target.column: expected text, the text to continue; received other",
+            "target.column: expected text, the text itself; received other",
         ),
         (GENERATION_TASK, {"train.folds": 3}, "train.folds: expected only for numbers and labels"),
     ],

@@ -199,3 +199,21 @@ def test_task_uses_as_many_rows_as_requested(kind: Any) -> None:
     if kind == "random":
         reversed_parts = split_rows(how, SplitInputs(row_keys({"x": values[::-1]}, 0)), truth)
         assert {*values[::-1][reversed_parts["test"]]} == {*values[parts["test"]]}
+
+
+@pytest.mark.parametrize("kind", ["random", "stratified", "given"])
+def test_few_training_rows_keep_the_test_rows(kind: Any) -> None:
+    """With `training_rows`, the test part is the same, and the others are some of those without it, of each label."""
+    key = np.random.default_rng(1).integers(0, 2**63, 1000).astype(np.uint64)
+    truth = np.arange(1000) % 2
+    part = np.array(["test" if row % 5 == 0 else "train" for row in range(1000)])
+    inputs = SplitInputs(key, part=part if kind == "given" else None)
+    every, few = (
+        split_rows(Split(kind=kind, by="part" if kind == "given" else None, training_rows=rows), inputs, truth)
+        for rows in (None, 100)
+    )
+    assert np.array_equal(every["test"], few["test"])
+    assert len(few["train"]) + len(few["validation"]) == 100
+    for name in ("train", "validation"):
+        assert np.isin(few[name], every[name]).all()
+        assert 0.1 < truth[few[name]].mean() < 0.9

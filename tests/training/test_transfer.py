@@ -139,15 +139,15 @@ def _layers_of_base() -> tuple[list[str], str]:
     """Return the layers of the network in a blend, and the error for a blend without one."""
     import keras
 
-    from tiltyard.modeling.models.transfer import _network_part
+    from tiltyard.modeling.models._base_task import network_part
     from tiltyard.training.blend import combine
 
     features = keras.Input((4,), name="features")
     body = keras.Model(features, keras.layers.Rescaling(2.0, name="standard")(features))
     other = keras.Model(features, features * 1.0)
-    part = _network_part(combine([body, other, other], [0.5, 0.2, 0.3]), "digits")
+    part = network_part(combine([body, other, other], [0.5, 0.2, 0.3]), "digits")
     try:
-        _network_part(combine([body, other, other], [0.0, 0.4, 0.6]), "digits")
+        network_part(combine([body, other, other], [0.0, 0.4, 0.6]), "digits")
     except ValueError as error:
         return [layer.name for layer in part.layers], str(error)
     return [], ""

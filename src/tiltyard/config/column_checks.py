@@ -31,6 +31,8 @@ def ngrams_error(name: str, column: Column, model: Model) -> str:
     unit = getattr(column, "by", "")
     if model.reads_ngrams and unit != "ngrams":
         return f"columns.{name}.by: expected ngrams for the family {model.family}; received {unit}"
+    if unit == "ngrams" and getattr(model, "weighting", "mean") != "mean":
+        return "model.weighting: expected mean for n-grams, which the family ngrams weights by TF-IDF"
     if unit == "ngrams" and not model.reads_ngrams and model.family != "bow":
         return f"columns.{name}.by: expected words or characters for the family {model.family}; received ngrams"
     return ""
@@ -64,4 +66,16 @@ def derived_error(derived: Mapping[str, Derived], columns: Mapping[str, Column],
                 return f"derived.{name}.of: expected number columns out of {numbers or 'none'}; received {operand}"
             if column.log:
                 return f"derived.{name}.of: expected a column that keeps its values, without log; received {operand}"
+    return ""
+
+
+def masked_error(columns: Mapping[str, Column], problem: str) -> str:
+    """Return an error unless words are masked in texts of the problem masked, and only there."""
+    for name, column in columns.items():
+        share = getattr(column, "masked", 0.0)
+        if problem == "masked" and not share:
+            expected = "columns of texts, with a share of words such as masked: 0.15"
+            return f"columns.{name}: expected for the problem masked {expected}; received type: {column.type}"
+        if share and problem != "masked":
+            return f"columns.{name}.masked: expected only for the problem masked; received it for {problem}"
     return ""

@@ -34,6 +34,14 @@ class Split(Settings):
         None, ge=10, description="How many rows to use: chosen by hash, or the latest; all if unset."
     )
 
+    training_rows: int | None = Field(
+        None,
+        ge=10,
+        exclude_if=lambda value: value is None,
+        description="How many rows that are not test rows to use, for training and validation together: chosen by "
+        "hash; all if unset. It shows what few labels are worth, on the same test rows.",
+    )
+
     @model_validator(mode="after")
     def _consistent(self) -> Split:
         if self.by and self.kind not in ("chronological", "given"):
@@ -46,6 +54,8 @@ class Split(Settings):
             raise ValueError(f"group: expected for a random or stratified split; received {self.group}")
         if self.rows and self.complete:
             raise ValueError(f"rows: expected none for a complete split, which uses all; received {self.rows}")
+        if self.training_rows and self.kind in ("chronological", "complete"):
+            raise ValueError(f"training_rows: expected for a random, stratified or given split; received {self.kind}")
         if self.test + self.validation >= 1:
             raise ValueError(f"expected test + validation below 1; received {self.test + self.validation:g}")
         return self

@@ -221,7 +221,7 @@ def _columns(task: Task) -> str:
         return text
     if not task.is_tabular and len(task.columns) > 1:
         return f"columns: expected the {task.modality} column alone; received {', '.join(task.columns)}"
-    if task.modality != "prose" and task.target.column in task.columns:
+    if task.problem not in ("generation", "masked") and task.target.column in task.columns:
         return f"columns.{task.target.column}: expected features only; this is the target"
     return ""
 
@@ -267,9 +267,9 @@ def _problem(task: Task) -> str:
         return "problem: expected for translation a column of text, and target.length; received " + (
             f"{task.modality} columns" if task.modality != "text" else "no target.length"
         )
-    if task.modality == "prose" and task.target.column not in task.columns:
-        return f"target.column: expected {', '.join(task.columns)}, the text to continue; received {task.target.column}"
-    return ""
+    if task.problem in ("generation", "masked") and task.target.column not in task.columns:
+        return f"target.column: expected {', '.join(task.columns)}, the text itself; received {task.target.column}"
+    return column_checks.masked_error(task.columns, task.problem)
 
 
 def _forecast(task: Task) -> str:
@@ -307,6 +307,8 @@ def _family(task: Task) -> str:
     if task.model.steps != (task.problem == "generation"):
         ways = "rnn with whole: true, from one end and without attention, or transformer with causal: true, pool: none"
         return f"model: expected for prose, and only for it, {ways}"
+    if task.problem == "masked" and not task.model.keeps_steps:
+        return "model: expected for masked words transformer with pool: none, or rnn with whole and bidirectional: true"
     return task.model.columns_error(task.columns)
 
 
@@ -378,6 +380,7 @@ def _rows(task: Task) -> str:
     if not 1 <= low <= high:
         return f"rows: expected the minimum, then the maximum, both at least 1; received {list(task.rows)}"
     train = int(min(low, task.split.rows or low) * task.split.training_share)
+    train = min(train, task.split.training_rows or train)
     if task.train.batch_size > train:
         return (
             f"train.batch_size: expected 1 to {train}, the training rows when there are {low}; "

@@ -79,8 +79,11 @@ def _further(
 def predict(task: Task, predictor: Predictor, test: TestRows, train_truth: Array) -> Predictions:
     """Predict the sealed test rows with the model and the baseline, which is fitted to the training rows."""
     outputs = predictor.condensed(test.rows, test.truth)
-    baseline = task.evaluator.baseline(train_truth, past(task, test), task.gate.metric)
-    threshold = predictor.encoder.problem.threshold
+    problem, rows = predictor.encoder.problem, past(task, test)
+    if TRUTH in rows:
+        rows = {**rows, TRUTH: problem.baseline_truth(predictor.encoder, rows[TRUTH])}
+    known = problem.baseline_truth(predictor.encoder, train_truth)
+    baseline, threshold = task.evaluator.baseline(known, rows, task.gate.metric), problem.threshold
     return Predictions(test.truth, outputs, baseline, test.number, task.labels, task.target.display_name, threshold)
 
 

@@ -72,7 +72,7 @@ def _losses(task: Task, data: TrainingRows) -> Iterator[tuple[float, float]]:
     targets = objective.training_targets(truth)
     arrays = (features, targets, objective.weights(truth, targets))
     mixup = task.train.augment.mixup if task.train.augment else 0.0
-    batches = Batches(arrays, task.train.batch_size, task.train.seed, mixup)
+    batches = Batches(arrays, task.train.batch_size, task.train.seed, mixup, objective.remask)
     for place, batch in zip(range(BATCHES), _repeat_epochs(batches), strict=False):
         rate = MIN_RATE * (MAX_RATE / MIN_RATE) ** (place / (BATCHES - 1))
         model.optimizer.learning_rate.assign(rate)

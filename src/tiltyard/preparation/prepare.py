@@ -16,7 +16,7 @@ from tiltyard.config.task import Task
 from tiltyard.data import stand_in
 from tiltyard.data.joins.joined_table import checksums
 from tiltyard.modeling.inference.encoder import Encoder, side_by_side
-from tiltyard.preparation import array_file, base_rows
+from tiltyard.preparation import array_file, base_rows, base_vocabulary
 from tiltyard.preparation.column_spill import ColumnSpill, open_spill
 from tiltyard.preparation.row_hashes import hashing
 from tiltyard.preparation.sealed_test import seal, unit_digest, write_test
@@ -60,6 +60,7 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
         encoder = task.encoder().learn(
             task.target, lambda name: spill.cells(name, parts["train"]), truth[parts["train"]], threads.ordered
         )
+        encoder = base_vocabulary.adopted(workspace, task, encoder)
         for name in ("train", "validation"):
             index = parts[name]
             with array_file.npz_writer(folder / f"{name}.npz") as write:

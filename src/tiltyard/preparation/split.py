@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Parts = dict[str, Array]  # train, validation, test -> sorted row indices
+SHUFFLE = np.uint64(0x9E3779B97F4A7C15)  # keys times this are ordered differently than the parts are
 PART_COLUMN = "part"  # the fact of an image that holds the part in its file name
 PART_NAMES = {"train": ("train", "training"), "validation": ("validation", "val", "valid"), "test": ("test", "testing")}
 
@@ -137,7 +138,7 @@ def _subsample(split: Split, inputs: SplitInputs) -> Array:
     if split.kind == "chronological":
         order = np.arange(len(inputs.key)) if inputs.times is None else np.argsort(inputs.times, kind="stable")
         return np.sort(order[-split.rows :])
-    shuffled_keys = inputs.key * np.uint64(0x9E3779B97F4A7C15)  # ordered differently than the parts are
+    shuffled_keys = inputs.key * SHUFFLE
     return np.flatnonzero(shuffled_keys < np.sort(shuffled_keys)[split.rows])
 
 
@@ -156,10 +157,22 @@ def _assign(split: Split, inputs: SplitInputs, truth: Array, gap: int) -> Parts:
         stratum = truth[_first_identical(key)]
         groups = [_by_key(split, key, np.flatnonzero(stratum == label)) for label in np.unique(stratum)]
         parts = {name: np.sort(np.concatenate([group[name] for group in groups])) for name in groups[0]}
+    parts = _with_fewer_rows(split, parts, key)
     _refuse_empty(parts, key)
     if split.kind == "chronological" and not gap:  # all other kinds keep identical rows together
         _refuse_overlap(parts, key)
     return parts
+
+
+def _with_fewer_rows(split: Split, parts: Parts, key: Array) -> Parts:
+    """Keep as many training and validation rows as the task says, chosen by key; identical rows stay together."""
+    learned = np.concatenate([parts["train"], parts["validation"]])
+    if not split.training_rows or split.training_rows >= len(learned):
+        return parts
+    shuffled_keys = key * SHUFFLE
+    limit = np.sort(shuffled_keys[learned])[split.training_rows]
+    kept = {name: parts[name][shuffled_keys[parts[name]] < limit] for name in ("train", "validation")}
+    return {**parts, **kept}
 
 
 def _by_part(split: Split, key: Array, part: Array) -> Parts:

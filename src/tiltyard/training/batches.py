@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,10 @@ POOL = 1 << 27  # bytes of features in memory at a time, if they do not all fit
 ASSEMBLED = 1 << 25  # bytes of features that are passed to the compiled loop at a time, if they are not in memory
 
 
+# features, targets and a generator -> features and targets with other masked words
+Remask = Callable[[Array, Array, np.random.Generator], tuple[Array, Array]]
+
+
 @dataclass(frozen=True)
 class Rows:
     """Consecutive batches: batch i has the rows of `arrays` at `order[i * size : (i + 1) * size]`."""
@@ -27,7 +31,7 @@ class Rows:
 
 
 class Batches:
-    """Features, targets and weights; with a seed, they are shuffled in each epoch.
+    """Features, targets and weights; with a seed, they are shuffled in each epoch, and other words may be masked.
 
     Features that are too large for memory stay in their file. Shuffling single rows would need a read for each, so
     blocks of adjacent rows are shuffled, and then the rows of as many blocks as fit into memory.
@@ -39,11 +43,13 @@ class Batches:
         size: int,
         seed: int | None = None,
         mixup: float = 0.0,
+        remask: Remask | None = None,
     ) -> None:
         self.features, *self.other_arrays = arrays
         self.size = size
         self.seed = seed
         self.mixup = mixup
+        self.remask = remask
         self.epoch = 0
         self.order = np.arange(len(self.features))
         self.pool = len(self.order)
@@ -63,8 +69,12 @@ class Batches:
         index = self.order[first : first + self.size]
         features = self._features(first, index).astype(np.float32, copy=False)  # images are stored as bytes
         arrays = features, *(array[index] for array in self.other_arrays)
-        generator = np.random.default_rng([self.seed or 0, self.epoch, position]) if self.mixup else None
-        return mixed(arrays, self.mixup, generator) if generator else arrays
+        if not (self.mixup or self.remask):
+            return arrays
+        generator = np.random.default_rng([self.seed or 0, self.epoch, position])
+        if self.remask:
+            return *self.remask(arrays[0], arrays[1], generator), *arrays[2:]
+        return mixed(arrays, self.mixup, generator)
 
     def deal(self, epoch: int) -> None:
         """Shuffle for an epoch."""
@@ -83,7 +93,7 @@ class Batches:
     @property
     def all_rows(self) -> tuple[Array, ...] | None:
         """All rows, if they are in memory and need no mixing: the compiled loop then picks the rows of each batch."""
-        if isinstance(self.features, ArrayFile) or self.mixup:
+        if isinstance(self.features, ArrayFile) or self.mixup or self.remask:
             return None
         return self.features, *self.other_arrays
 

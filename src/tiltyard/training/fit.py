@@ -69,6 +69,7 @@ def fit(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResult:
     checkpoints: list[CheckpointCallback] = []
     snapshots: list[dict[str, Any]] = []
     for number, settings in enumerate(task.train.phases):
+        task.model.begin_phase(body, number, len(task.train.phases) - 1)
         phase = _Phase(shared, settings, number, sum(checkpoint.epoch for checkpoint in checkpoints))
         checkpoint, phase_snapshots = phase.run()
         checkpoints.append(checkpoint)
@@ -195,7 +196,7 @@ class _Phase:
         arrays = (features, targets, objective.weights(truth, targets))
         Epochs(
             self.shared.model,
-            Batches(arrays, train.batch_size, train.seed, mixup),
+            Batches(arrays, train.batch_size, train.seed, mixup, objective.remask),
             Batches((validation_features, objective.targets(validation_truth)), train.batch_size),
             train.steps_per_execution,
             self.epochs_before,

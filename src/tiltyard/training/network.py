@@ -13,9 +13,11 @@ from tiltyard.config.train_section import Train
 from tiltyard.errors import TaskError
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.series import Series
+from tiltyard.modeling.columns.text import Text
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.models._tables import MEMBERS
-from tiltyard.modeling.models.base import Branch, Model
+from tiltyard.modeling.models.base import ENCODED, Branch, Model
+from tiltyard.modeling.problems.masked import Masked
 from tiltyard.preparation.array_file import Features
 from tiltyard.training.augmentation import augmentation
 
@@ -68,7 +70,8 @@ def _family(model: Model, encoder: Encoder, x: keras.KerasTensor, head: tuple[in
             if model.reads_names:
                 model.locate_names(encoder.places_by_name)
             model.lay_out(*branches(encoder))
-            x = model.build(x, encoder.vocabulary_size)
+            ids, x = x, model.build(x, encoder.vocabulary_size)
+            x = _at_masks(x, ids, encoder) if isinstance(encoder.problem, Masked) else x
         return model.head(x, units, activation)
     except ValueError as error:
         text = " ".join(str(error).split())[:MAX_ERROR_CHARACTERS]
@@ -89,6 +92,20 @@ def branches(encoder: Encoder) -> tuple[list[Branch], list[int]]:
             found.append(Branch(name, column.branch, spans[name].start, shape, ids))
     inside = {place for branch in found for place in range(branch.start, branch.stop)}
     return found, [place for place in range(len(encoder.widened_scaling()[0])) if place not in inside]
+
+
+def _at_masks(x: keras.KerasTensor, ids: keras.KerasTensor, encoder: Encoder) -> keras.KerasTensor:
+    """Return the steps of masked words, in order, then other ones: probabilities of all words at all steps are many."""
+    import keras
+
+    x = keras.layers.Identity(name=ENCODED)(x)  # where tasks that start from this one continue
+    ((name, column),) = encoder.columns.items()
+    assert isinstance(column, Text)  # noqa: S101 - for the type checker: a task is refused otherwise
+    steps, mask = np.arange(ids.shape[1], dtype=np.float32), column.mask_id(encoder.fitted[name])
+    is_mask = keras.ops.cast(keras.ops.equal(ids, float(mask)), "float32")
+    _, places = keras.ops.top_k(is_mask - steps / (2 * len(steps)), column.max_masks)  # the earlier, the larger
+    chosen = keras.ops.equal(keras.ops.cast(places, "float32")[:, :, None], steps)
+    return keras.ops.matmul(keras.ops.cast(chosen, x.dtype), x)
 
 
 def _is_relative(column: Column) -> bool:

@@ -10,8 +10,12 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.config.train_section import MARGIN_LOSSES
+from tiltyard.modeling.columns._masks import masked_anew
 from tiltyard.modeling.columns._vocabulary import PAD
+from tiltyard.modeling.columns.text import Text
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.problems.masked import Masked
+from tiltyard.training.batches import Remask
 
 if TYPE_CHECKING:
     import keras
@@ -42,6 +46,16 @@ class Objective:
     def core_targets(self, truth: Array) -> Array:
         """Return the targets of the core."""
         return encode_targets(self.encoder, truth)
+
+    @property
+    def remask(self) -> Remask | None:
+        """Return a function that masks other words in each epoch; None if no words are masked."""
+        if not isinstance(self.encoder.problem, Masked):
+            return None
+        ((name, column),) = self.encoder.columns.items()
+        assert isinstance(column, Text)  # noqa: S101 - for the type checker: a task is refused otherwise
+        mask = column.mask_id(self.encoder.fitted[name])
+        return lambda features, targets, generator: masked_anew(features, targets, column.masked, mask, generator)
 
     @property
     def soft(self) -> bool:

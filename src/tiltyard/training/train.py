@@ -17,6 +17,7 @@ from tiltyard.modeling.inference import decision_threshold, held_out
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.models._solved import SolvedModel
 from tiltyard.modeling.problems.classification import probabilities
+from tiltyard.preparation import base_vocabulary
 from tiltyard.preparation.base_rows import checked_base
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.runtime import environment
@@ -94,6 +95,7 @@ def _with_threshold(task: Task, parts: TrainingRows, body: keras.Model) -> Encod
 def opened(workspace: Workspace, task: Task) -> TrainingRows:
     """Read the rows and configure Keras: backend, determinism and precision must be set before the first layer."""
     parts = TrainingRows.load(workspace.out(task.name, "prepare"), _inherited(workspace, task))
+    base_vocabulary.check(workspace, task, parts.encoder)
     if task.train.batch_size > (rows := len(parts.train[0])):
         raise DataError(f"train.batch_size: expected 1 to {rows}, the training rows; received {task.train.batch_size}")
     with environment.suppress_native_output():

@@ -7,15 +7,18 @@ import unicodedata
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from operator import not_
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tiltyard.arrays import Array, Fitted, is_missing
 from tiltyard.errors import RequestError, format_value
 from tiltyard.expectation import Expectation, not_null
-from tiltyard.modeling.columns import _vocabulary
+from tiltyard.modeling.columns import _masks, _vocabulary
+from tiltyard.modeling.columns._porter import stem
+from tiltyard.modeling.columns._stop_words import ENGLISH
 from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN, frequent_tokens
 from tiltyard.modeling.columns.base import PLAIN, Column, Kind, Scale
 
@@ -59,6 +62,44 @@ class Text(Column):
     missing: Literal["refuse", "empty"] = Field(
         "refuse", description="What to do with null or a text without words: refuse it, or read it as an empty text."
     )
+    stop_words: Literal["english"] | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="Leave out frequent words that say little of a topic, such as the and of; negations stay.",
+    )
+    stem: Literal["porter"] | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="Take off English suffixes by Porter's algorithm: connected and connections become connect.",
+    )
+    masked: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        exclude_if=not_,
+        description="Share of the words of a text that are masked, for the problem masked, which predicts them.",
+    )
+
+    @model_validator(mode="after")
+    def _check_options(self) -> Text:
+        if self.masked and self.by != "words":
+            raise ValueError(f"masked: expected only for texts that are read by words; received it with by: {self.by}")
+        for name in ("stop_words", "stem"):
+            if not getattr(self, name):
+                continue
+            if self.by == "characters" or not self.lower:
+                received = f"by: {self.by}, lower: {str(self.lower).lower()}"
+                raise ValueError(f"{name}: expected only for words in lower case; received it with {received}")
+            if self.masked:
+                raise ValueError(
+                    f"{name}: expected none for masked words, which are predicted as they are; received it"
+                )
+        return self
+
+    @property
+    def max_masks(self) -> int:
+        """The maximum number of masked words in a text; 0 if none are masked."""
+        return _masks.count(self.length, self.masked) if self.masked else 0
 
     def expectations(self, name: str) -> list[Expectation]:
         """Expect a text in every row, unless texts may be missing."""
@@ -81,11 +122,21 @@ class Text(Column):
             if not words and (self.missing == "refuse" or not isinstance(value, str | None)):
                 code = "no_words" if isinstance(value, str) else "wrong_type"
                 raise RequestError(code, f"expected text; received {format_value(value)}", f"instances[{i}].{name}")
+            if self.masked:
+                words = self._with_masks(words, f"instances[{i}].{name}")
             texts.append(self._separator.join(words).encode())
         return np.array(texts, dtype=np.bytes_)
 
+    def _with_masks(self, words: list[str], field: str) -> list[str]:
+        """Return the words with [MASK] as one word; refuse more of them than the model can fill."""
+        if (received := words.count(_masks.SIGN)) > self.max_masks:
+            message = f"expected at most {self.max_masks} {_masks.MASK} in a text; received {received}"
+            raise RequestError("too_many_masks", message, field)
+        return [_masks.MASK if word == _masks.SIGN else word for word in words]
+
     def _words(self, text: str) -> list[str]:
         text = text.encode("utf-8", "replace").decode()  # JSON may hold lone surrogates
+        text = text.replace(_masks.MASK, f" {_masks.SIGN} ") if self.masked else text
         text = normalized(text)
         text = normalized(text.lower()) if self.lower else text
         if self.by == "characters":
@@ -105,12 +156,19 @@ class Text(Column):
         text = value.decode()
         return [*text] if self.by == "characters" else text.split()
 
+    def _terms(self, value: bytes) -> list[str]:
+        """Return the words that have ids: without stop words, and as stems, if the task says so."""
+        words = self._split(value)
+        if self.stop_words:
+            words = [word for word in words if word not in ENGLISH]
+        return [*map(stem, words)] if self.stem else words
+
     def fit(self, values: Array) -> Fitted:
         """Learn the words that occur in the most rows; ties in alphabetical order."""
         if self.by == "ngrams":
-            texts = [self._split(value) for value in _vocabulary.fitted_texts(values)]
+            texts = [self._terms(value) for value in _vocabulary.fitted_texts(values)]
             return _vocabulary.fit(texts, self.at_least, self.vocabulary)
-        ranked = frequent_tokens(map(self._split, values), self.at_least, self.vocabulary)
+        ranked = frequent_tokens(map(self._terms, values), self.at_least, self.vocabulary)
         return {"ids": {word: index for index, word in enumerate(ranked, start=UNKNOWN + 1)}}
 
     def encode(self, values: Array, fitted: Fitted) -> Array:
@@ -123,8 +181,12 @@ class Text(Column):
 
     def _ids(self, value: bytes, fitted: Fitted) -> list[int]:
         if self.by == "ngrams":
-            return _vocabulary.encode(self._split(value), fitted)
-        return [fitted["ids"].get(word, UNKNOWN) for word in self._split(value)]
+            return _vocabulary.encode(self._terms(value), fitted)
+        words = self._terms(value)
+        ids = [fitted["ids"].get(word, UNKNOWN) for word in words]
+        for place in _masks.places(words, self.masked) if self.masked else ():
+            ids[place] = self.mask_id(fitted)
+        return ids
 
     def token_weights(self, fitted: Fitted) -> list[tuple[float, float]]:
         """Return the inverse document frequency of each id of an n-gram; empty for other tokens."""
@@ -139,15 +201,26 @@ class Text(Column):
         return (fitted["width"] if self.by == "ngrams" else self.length,)
 
     def vocabulary_size(self, fitted: Fitted) -> int:
-        """Return the number of words, with unknown and padding."""
+        """Return the number of words, with unknown and padding, and the mask if there is one."""
+        return len(fitted["ids"]) + 2 + bool(self.masked)
+
+    def mask_id(self, fitted: Fitted) -> int:
+        """Return the id of a masked word, which is the last."""
         return len(fitted["ids"]) + 2
+
+    def masked_places(self, value: bytes) -> tuple[list[str], list[int]]:
+        """Return the words of a parsed text, and the places of those that are masked."""
+        words = self._split(value)
+        return words, _masks.places(words, self.masked)
 
     def json_schema(self) -> dict[str, Any]:
         """Return the schema: text, or null if texts may be missing."""
         return {"type": "string" if self.missing == "refuse" else ["string", "null"]}
 
     def to_json(self, values: Array) -> list[Any]:
-        """Return the texts with the words that were kept."""
+        """Return the texts with the words that were kept, as the model reads them."""
+        if self.masked:
+            return [" ".join(_masks.masked(self._split(value), self.masked)) for value in values.tolist()]
         return [value.decode() for value in values.tolist()]
 
 

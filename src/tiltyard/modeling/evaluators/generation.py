@@ -92,5 +92,5 @@ class Generation(Evaluator):
 
 
 def _perplexities(judged: Array) -> Array:
-    perplexities: Array = np.exp(judged[:, 0] / judged[:, 2])
+    perplexities: Array = np.exp(judged[:, 0] / np.maximum(judged[:, 2], 1))  # masked words may all be unknown
     return perplexities

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 BATCH = 1024  # rows per call: bounds the memory
 DEADLINE_BATCH = 32  # rows per call under a deadline: a call cannot be interrupted
 PART_BYTES = 1 << 22  # of rows as they are stored, encoded at once
+MAX_VALUES = 1 << 26  # outputs of a batch
 MAX_BATCHES = 16  # batches per part
 MAX_CALL_SECONDS = 0.002  # of one row; above, each row is assumed to cost as much
 PAIRS = 1 << 23  # token pairs per call: attention stores several numbers for each
@@ -106,9 +108,9 @@ class Predictor:
 
     def _condense_part(self, truth: Array, features: Array) -> Array:
         """Run the model in batches of a fixed size, since the last digits of outputs may depend on it."""
-        condensed = []
-        for start in range(0, len(features), BATCH):
-            batch = slice(start, start + BATCH)
+        condensed, rows = [], self._batch_rows
+        for start in range(0, len(features), rows):
+            batch = slice(start, start + rows)
             outputs = self.run(features[batch])
             if invalid := int((~np.isfinite(outputs.reshape(len(outputs), -1))).any(axis=1).sum()):
                 task = self.encoder.task
@@ -141,6 +143,11 @@ class Predictor:
     def longest_text(self) -> int:
         """Return the most ids of a text among the columns of a row."""
         return self.encoder.longest_text
+
+    def _batch_rows(self) -> int:
+        """Return how many rows of outputs are in memory: fewer if each has a probability for many words."""
+        sizes = [size for size in self.session.get_outputs()[0].shape[1:] if isinstance(size, int)]
+        return max(1, min(BATCH, MAX_VALUES // math.prod(sizes)))
 
     @cached_property
     def pace(self) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The TF-IDF sum of a text: the weights of its n-grams, times their inverse document frequency, at length 1."""
+"""TF-IDF: how much each word or n-gram of a text weighs, by its counts and its inverse document frequency."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiltyard.arrays import Array
+from tiltyard.modeling.columns._vocabulary import UNKNOWN
 
 if TYPE_CHECKING:
     import keras
@@ -30,3 +31,37 @@ def tfidf_sum(
     rarity = rarity / ops.sqrt(ops.sum(ops.square(rarity), axis=1, keepdims=True) + TINY)
     learned = layers.Embedding(len(idf), units, embeddings_initializer=initializer, name=f"ngrams{suffix}")
     return ops.sum(learned(ids) * ops.sum(rarity, axis=2, keepdims=True), axis=1), learned
+
+
+def document_frequencies(ids: Array, size: int) -> Array:
+    """Return in how many texts each id occurs; `ids` has a row for each text."""
+    ordered = np.sort(ids.astype(np.int64), axis=1)
+    first = np.ones(ordered.shape, dtype=bool)
+    first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    return np.bincount(ordered[first], minlength=size)[:size]
+
+
+def inverse_document_frequencies(frequencies: Array, texts: int) -> Array:
+    """Return 1 + ln((1 + texts) / (1 + frequency)), as if one more text held every word; 0 for unknown words."""
+    idf: Array = 1 + np.log((1 + texts) / (1 + frequencies))
+    idf[: UNKNOWN + 1] = 0
+    return idf.astype(np.float32)
+
+
+def counted(ids: keras.KerasTensor) -> keras.KerasTensor:
+    """Return 1 for each known word of a text: the sum over equal words is a row of the document-term matrix."""
+    from keras import ops
+
+    return ops.cast(ops.greater(ids, float(UNKNOWN)), "float32")
+
+
+def tfidf(ids: keras.KerasTensor, idf: Array) -> keras.KerasTensor:
+    """Return the weight of each word of a text: the sum over equal words is a row of the TF-IDF matrix, of length 1."""
+    from keras import layers, ops
+
+    fixed = layers.Embedding(len(idf), 1, dtype="float32", trainable=False, name="idf")
+    rarity = fixed(ids)
+    fixed.set_weights([idf[:, None]])
+    same = ops.cast(ops.equal(ids[:, :, None], ids[:, None, :]), "float32")
+    squares = ops.sum(rarity * ops.matmul(same, rarity), axis=1, keepdims=True)  # of counts times idf, by word
+    return (rarity / ops.sqrt(squares + TINY))[:, :, 0]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tiltyard.workspace import Workspace
 
 Output = Literal["linear", "sigmoid", "softmax", "exponential"]
+ENCODED = "encoded"  # name of the layer with the encoded words of a text, in a model of masked words
 NETWORK = "network"  # name of the layer that holds the network, if a model averages it with references
 
 
@@ -102,6 +103,11 @@ class Model(Settings):
         """Whether it returns all steps and is causal, which text generation requires."""
         return False
 
+    @property
+    def keeps_steps(self) -> bool:
+        """Whether it returns all steps and each depends on all words, which masked words require."""
+        return False
+
     def translate(
         self, source: keras.KerasTensor, previous: keras.KerasTensor, sizes: tuple[int, int]
     ) -> keras.KerasTensor:
@@ -142,6 +148,14 @@ class Model(Settings):
     def base_task(self) -> str:
         """The base task of transfer learning; empty if there is none."""
         return ""
+
+    @property
+    def vocabulary_task(self) -> str:
+        """The task whose vocabulary is used instead of one of the training rows; empty if there is none."""
+        return ""
+
+    def begin_phase(self, body: keras.Model, number: int, last: int) -> None:
+        """Change what is trained before a phase of the training, from 0 to `last`; by default nothing."""
 
     def inherit(self, workspace: Workspace) -> dict[str, Any]:
         """Find the base model before `build`; return its provenance for the record of the training."""

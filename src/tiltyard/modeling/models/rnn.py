@@ -41,6 +41,11 @@ class Rnn(DenseLayers):
         """Whether it returns all steps and is causal: no step depends on later ones."""
         return self.whole and not (self.bidirectional or self.attention)
 
+    @property
+    def keeps_steps(self) -> bool:
+        """Whether it returns all steps and each depends on all words."""
+        return self.whole and self.bidirectional and not self.attention
+
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """Build the layers; all recurrent layers but the last return sequences."""
         x, mask = self._steps(features, vocabulary_size)

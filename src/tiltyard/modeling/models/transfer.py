@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, PrivateAttr, SerializeAsAny, field_validator, model_validator
 
-from tiltyard import plugins
 from tiltyard.errors import TrainingError
+from tiltyard.modeling.models._base_task import network_part, trained_base, validated_base
 from tiltyard.modeling.models._layers import DenseLayers
-from tiltyard.modeling.models.base import NETWORK, Model, load_network
+from tiltyard.modeling.models.base import Model, load_network
 
 if TYPE_CHECKING:
     import keras
@@ -45,16 +45,7 @@ class Transfer(DenseLayers):
     @classmethod
     def _validate_base(cls, base: Any) -> Any:
         """Validate settings by the family that they name."""
-        if not isinstance(base, dict):
-            return base
-        families = {name: plugins.load("models", name) for name in plugins.names("models")}
-        family_names = [
-            name for name, model in families.items() if "image" in model.modalities and model.trained_by_epochs
-        ]
-        if base.get("family") not in family_names or base["family"] == "transfer":
-            expected = ", ".join(name for name in family_names if name != "transfer")
-            raise ValueError(f"expected the family {expected}; received {base.get('family')}")
-        return plugins.load("models", base["family"]).model_validate(base)
+        return validated_base(base, "image", "transfer")
 
     @model_validator(mode="after")
     def _check_base(self) -> Transfer:
@@ -73,16 +64,8 @@ class Transfer(DenseLayers):
         """Find the trained base; return its name and version for the record of the training."""
         if not self.base_task:
             return {"base": {"imagenet": self.base}} if isinstance(self.base, str) else {}
-        from tiltyard.modeling.inference.predictor import version
-
-        folder = workspace.out(self.base_task, "train")
-        if not all((folder / name).is_file() for name in ("model.keras", "model.onnx", "encoder.json")):
-            raise TrainingError(
-                f"model.base: expected a trained task; {self.base} has no model",
-                hint=f"train it: tiltyard run {self.base}",
-            )
-        self._base_path = folder / "model.keras"
-        return {"base": {"task": self.base, "version": version(folder)}}
+        self._base_path, provenance = trained_base(workspace, self.base_task)
+        return provenance
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """Build the base up to its last feature maps, then the dense layers."""
@@ -105,19 +88,11 @@ class Transfer(DenseLayers):
             return _imagenet(self.base, features)
         if self._base_path is None:
             raise TrainingError(f"model.base: call inherit before build: it finds the weights of {self.base}")
-        base_model = _network_part(load_network(self._base_path), str(self.base))
+        base_model = network_part(load_network(self._base_path), str(self.base))
         if base_model.input_shape != features.shape:
             expected, received = base_model.input_shape[1:], features.shape[1:]
             raise ValueError(f"base: expected images of {expected}, as in {self.base}; received {received}")
         return features, feature_extractor(base_model, base_model.get_layer("standard").output)
-
-
-def _network_part(model: keras.Model, task: str) -> keras.Model:
-    """Return the network of a trained task, which may be averaged with references."""
-    names = [layer.name for layer in model.layers]
-    if "standard" not in names and NETWORK not in names:
-        raise ValueError(f"base: expected a network; the model of {task} consists of references or of an ensemble")
-    return model.get_layer(NETWORK) if NETWORK in names else model
 
 
 def feature_extractor(model: keras.Model, start: keras.KerasTensor) -> keras.Model:

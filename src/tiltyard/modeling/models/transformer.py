@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from operator import not_
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from tiltyard.modeling.models._layers import DenseLayers, Share
 
@@ -29,9 +30,16 @@ class Transformer(DenseLayers):
     causal: bool = Field(default=False, description="Mask later steps.")
     pool: Literal["mean", "last", "none"] = Field("mean", description="How steps are combined; none keeps all of them.")
     units: list[int] = Field([], description="Width of each dense layer after the blocks.")
+    tied: bool = Field(
+        default=False,
+        exclude_if=not_,
+        description="Use the token vectors as the weights of the output layer, too, where outputs are tokens.",
+    )
     dropout: Share | list[Share] = Field(
         0.0, description="Dropout rate in each block and after each dense layer, or a list."
     )
+
+    _vectors: Any = PrivateAttr(None)  # the layer of token vectors, once it is built
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Transformer:
@@ -44,17 +52,33 @@ class Transformer(DenseLayers):
         """Whether it returns all steps and is causal."""
         return self.causal and self.pool == "none"
 
+    @property
+    def keeps_steps(self) -> bool:
+        """Whether it returns all steps and each depends on all words."""
+        return not self.causal and self.pool == "none"
+
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """Build the layers; padding (id 0) is masked in attention and pooling."""
         from keras import layers, ops
 
         mask = ops.not_equal(features, 0.0)
-        x = layers.Embedding(vocabulary_size, self.embedding)(features)
+        self._vectors = (layers.ReversibleEmbedding if self.tied else layers.Embedding)(vocabulary_size, self.embedding)
+        x = self._vectors(features)
         x = self._add_positions(x, features)
         for index in range(self.blocks):
             x = self._block(x, mask, index)
         x = self._pool_steps(layers.LayerNormalization()(x), mask)
         return self.add_dense_layers(x, self.units, first=self.blocks)
+
+    def head(self, x: keras.KerasTensor, units: int, activation: str) -> keras.KerasTensor:
+        """Add the output layer, or multiply by the token vectors."""
+        from keras import layers
+
+        if not self.tied:
+            return super().head(x, units, activation)
+        if units != self._vectors.input_dim or x.shape[-1] != self.embedding:
+            raise ValueError(f"tied: expected tokens as outputs, and no units; received {units} outputs")
+        return layers.Activation(activation, dtype="float32", name="output")(self._vectors(x, reverse=True))
 
     def _add_positions(self, x: keras.KerasTensor, features: keras.KerasTensor) -> keras.KerasTensor:
         """Add the positional encoding."""

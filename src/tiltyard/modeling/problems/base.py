@@ -131,6 +131,10 @@ class Problem(ABC):
         """Return the targets of a text: one id per step."""
         raise NotImplementedError
 
+    def baseline_truth(self, encoder: FittedEncoder, truth: Array) -> Array:
+        """Return the truth of texts as the baseline reads it; by default unchanged."""
+        return truth
+
     def condense(self, encoder: FittedEncoder, truth: Array, outputs: Array) -> Array:
         """Return the outputs reduced to what metrics need, one row each; by default all."""
         return outputs

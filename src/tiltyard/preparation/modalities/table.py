@@ -81,7 +81,8 @@ class Table(Modality):
         """Yield rows in chunks, without those that have no target; refuse a table with too many of these."""
         table = self._table(task, folder)
         self.dropped = self.rows_read = 0
-        for start, part in self.parts(task, table, [*task.columns, task.target.column]):
+        names = [*dict.fromkeys([*task.columns, task.target.column])]  # the target of masked words is the text itself
+        for start, part in self.parts(task, table, names):
             has_target = _has_target(task, part)
             self.dropped, self.rows_read = self.dropped + int((~has_target).sum()), self.rows_read + len(has_target)
             if has_target.any():
@@ -157,6 +158,8 @@ def _parsed(
         cells = arrow(name)
         parsed = None if cells is None else parse_arrow_column(task, name, cells)
         rows[name] = parse_column(task, name, pandas(name)) if parsed is None else parsed
+    if task.target.column in rows:
+        return rows, decoded(rows[task.target.column])
     cells = arrow(task.target.column)
     truth = None if cells is None else parse_arrow_target(task, cells)
     return rows, parse_target_column(task, pandas(task.target.column)) if truth is None else truth

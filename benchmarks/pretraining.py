@@ -1,0 +1,165 @@
+"""Benchmark of pre-training on texts: the task `imdb_1000`, and the same network from scratch on the same rows.
+
+TILTYARD_MIRROR=... python benchmarks/pretraining.py [--seeds N]
+
+Writes a section of docs/RESULTS.md. Both networks have the vocabulary of `imdb_masked`, learn from the same few labels
+and are measured on the same sealed test rows, which the base has not seen: training refuses a base that has. Results
+are kept in benchmarks/pretraining.json after each run, so that an interrupted script resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from typing import Any
+
+import deep
+import page
+import raw_data
+import yaml
+
+from tiltyard import files
+from tiltyard.config import loader
+from tiltyard.config.task import Task
+from tiltyard.evaluation import evaluate
+from tiltyard.experiments.seed_comparison import SeedComparison
+from tiltyard.gate import promote
+from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.preparation import prepare
+from tiltyard.preparation.sealed_test import read_test
+from tiltyard.training import train
+from tiltyard.workspace import Workspace
+
+RESULTS_FILE = page.ROOT / "benchmarks" / "pretraining.json"
+BASE, TUNED, SCRATCH = "imdb_masked", "imdb_1000", "imdb_1000_from_scratch"
+SCRATCH_TRAINING = {"epochs": 20, "batch_size": 32, "optimizer": "adam", "learning_rate": 0.001, "patience": 4}
+Json = dict[str, Any]
+
+
+def main() -> None:
+    """Train the base once and both networks with each seed; write the section."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    options = parser.parse_args()
+    space = deep.create_space()
+    _write_scratch(space)
+    results: Json = files.read_json(RESULTS_FILE) if RESULTS_FILE.is_file() else {}
+    if not (space.out(BASE, "train") / "model.keras").is_file():
+        results = {BASE: _run(space, BASE, 0)}
+    results.setdefault(BASE, {})
+    for seed in range(options.seeds):
+        for name in (TUNED, SCRATCH):
+            if str(seed) not in (runs := results.setdefault(name, {})):
+                runs[str(seed)] = _run(space, name, seed)
+                files.write_json(RESULTS_FILE, results)
+                print(f"{name}, seed {seed}: {runs[str(seed)]['value']:.4f}", flush=True)
+        if seed:
+            page.write("Pre-training on texts", _section(results))
+    for name, run in ((BASE, results[BASE]), (TUNED, results[TUNED]["0"]), (SCRATCH, results[SCRATCH]["0"])):
+        _judge(space, name, run)
+        files.write_json(RESULTS_FILE, results)
+        page.write("Pre-training on texts", _section(results))
+
+
+def _write_scratch(space: Workspace) -> None:
+    """Write the task with the rows, the vocabulary and the network of `imdb_1000`, but random weights."""
+    content = yaml.safe_load(space.task_file(TUNED).read_text(encoding="utf-8"))
+    content["model"]["from_scratch"] = True
+    content["train"] = SCRATCH_TRAINING
+    files.write_text(space.task_file(SCRATCH), yaml.safe_dump(content, sort_keys=False))
+
+
+def _task(space: Workspace, name: str, seed: int) -> Task:
+    task = loader.load(space, name)
+    return task.model_copy(update={"train": task.train.model_copy(update={"seed": seed})})
+
+
+def _run(space: Workspace, name: str, seed: int) -> Json:
+    """Train a network, after preparing the rows if that is not done; measure its exported file on the test rows."""
+    task = _task(space, name, seed)
+    if not (space.out(name, "prepare") / "split.json").is_file():
+        raw_data.fetch(space, task)
+        prepare.prepare(space, task, reseal=True)
+    started = time.perf_counter()
+    record = train.train(space, task)
+    seconds = time.perf_counter() - started
+    test = read_test(space, name, task.columns)
+    outputs = Predictor.load(space.out(name, "train")).condensed(test.rows, test.truth)
+    split = files.read_json(space.out(name, "prepare") / "split.json")
+    return {
+        "value": task.metric.score(test.truth, outputs, {}),
+        "seconds": round(seconds, 1),
+        "parameters": record["parameters"],
+        "epochs": record["epochs"],
+        "base": record.get("base"),
+        "test": split["test"],
+        "rows": split["rows"],
+        "data": split["data"],
+        "machine": page.machine(),
+    }
+
+
+def _judge(space: Workspace, name: str, run: Json) -> None:
+    """Add what the gate says, of the network of the first seed; it is trained again if another was trained after it."""
+    if "judged" in run:
+        return
+    task = _task(space, name, 0)
+    if files.read_json(space.out(name, "train") / "training.json")["seed"]:
+        train.train(space, task)
+    report = evaluate.evaluate(space, task)
+    verdict = page.judged(promote.promote(space, task, dry_run=True, again=True))
+    metric = task.gate.metric
+    run["judged"] = {
+        "metrics": report["metrics"],
+        "interval": report["intervals"][metric],
+        "baseline": report["baseline"],
+        **verdict,
+    }
+
+
+def _section(results: Json) -> str:
+    tuned, scratch = ([*results[name].values()] for name in (TUNED, SCRATCH))
+    if {run["test"] for run in tuned} != {run["test"] for run in scratch}:
+        raise SystemExit("expected the same test rows for both networks")
+    gains = [ours["value"] - theirs["value"] for ours, theirs in zip(tuned, scratch, strict=True)]
+    sentence = SeedComparison("pre-training", "training from scratch", gains, 0.95, tuned[0]["rows"]["test"]).sentence
+    table = [_line(name, runs) for name, runs in (("`imdb_1000`", tuned), ("from scratch", scratch))]
+    text = _text(tuned[0], results[BASE].get("judged"))
+    return "\n\n".join([text, "\n".join([*HEAD, *table]), f"{sentence[0].upper()}{sentence[1:]}."])
+
+
+def _text(run: Json, judged: Json | None) -> str:
+    """Describe the rows, the base and what it knows."""
+    rows, base = run["rows"], run["base"]
+    figures = ""
+    if judged:
+        model, trigrams = judged["metrics"], judged["baseline"]
+        figures = (
+            f": perplexity {model['perplexity']:.0f} and accuracy {model['accuracy']:.3f} on masked words of the test "
+            f"reviews; trigrams {trigrams['perplexity']:.0f} and {trigrams['accuracy']:.3f}; {judged['verdict']}"
+        )
+    return (
+        f"Written by `benchmarks/pretraining.py` ({run['machine']}). {rows['train']:,} training, "
+        f"{rows['validation']:,} validation and {rows['test']:,} sealed test reviews of IMDB. The base, "
+        f"`{base['task']}` (version {base['version']}, data {base['data'][:12]}), learned to predict masked words of "
+        f"{base['rows']['train']:,} training reviews, without labels and without a test review{figures}. From scratch, "
+        "the same network learns from the same rows with the same vocabulary. Mean ± standard deviation over seeds of "
+        "the training; the interval is that of the mean of the paired differences. The verdict is that of the first "
+        "seed."
+    )
+
+
+HEAD = ("| network | accuracy | seeds | parameters | best simple rival | gate |", "|---|---|--:|--:|---|---|")
+
+
+def _line(name: str, runs: list[Json]) -> str:
+    values, judged = [run["value"] for run in runs], [runs[0]["judged"]] if "judged" in runs[0] else []
+    return (
+        f"| {name} | **{statistics.fmean(values):.4f}** ± {statistics.stdev(values):.4f} | {len(runs)} "
+        f"| {runs[0]['parameters']:,} | {page.best_rival(judged or [{}])} | {page.verdicts(judged) or '-'} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
