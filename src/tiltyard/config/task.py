@@ -11,16 +11,15 @@ from pydantic import Field, model_validator
 
 from tiltyard import plugins
 from tiltyard.arrays import Array
-from tiltyard.config import column_checks, complete_split
+from tiltyard.config import column_checks, complete_split, target_checks
 from tiltyard.config.gate_section import Gate
 from tiltyard.config.sections import Check, Range, Serve, Split
 from tiltyard.config.train_section import Train, incompatibility
 from tiltyard.data.sources.base import Source
-from tiltyard.errors import DataError, RequestError, format_value
+from tiltyard.errors import DataError, RequestError
 from tiltyard.expectation import Expectation
 from tiltyard.modeling.columns._cell import CellColumn
 from tiltyard.modeling.columns._derived import Derived
-from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.inference.encoder import Encoder
@@ -28,7 +27,6 @@ from tiltyard.modeling.metrics.base import Metric
 from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.modeling.models.base import Model, Output
 from tiltyard.modeling.problems.base import Problem, Target
-from tiltyard.modeling.problems.multilabel import MAX_LABELS
 from tiltyard.modeling.references.base import Subject
 from tiltyard.settings import Settings
 
@@ -86,7 +84,7 @@ class Task(Settings):
     def evaluator(self) -> Evaluator:
         """The evaluator plug-in of its problem."""
         evaluator: Evaluator = plugins.load("evaluators", self.problem)()
-        return evaluator
+        return evaluator.of(self.target)
 
     @property
     def metric(self) -> Metric:
@@ -156,7 +154,7 @@ class Task(Settings):
         return Subject(
             self.modality,
             encoder,
-            self.target.horizon,
+            max(self.target.horizon, len(self.target.names)),
             self.train.class_weights,
             [*self.columns].index(name) if followed else None,
         )
@@ -171,11 +169,13 @@ class Task(Settings):
         """Yield the errors that concern several sections; each names the key, the expected and the received value."""
         for check in (
             _columns,
-            _target,
-            _forecast,
+            target_checks.target_error,
+            target_checks.numbers_error,
+            target_checks.forecast_error,
             _split,
             _family,
             _fit,
+            target_checks.threshold_error,
             _ngrams,
             _reference,
             _blend,
@@ -195,66 +195,8 @@ def _columns(task: Task) -> str:
         return column_checks.series_error(task.columns, task.target)
     if task.modality != "table" and len(task.columns) > 1:
         return f"columns: expected the {task.modality} column alone; received {', '.join(task.columns)}"
-    if task.modality != "prose" and task.target.column in task.columns:
-        return f"columns.{task.target.column}: expected features only; this is the target"
-    return ""
-
-
-def _target(task: Task) -> str:
-    has_labels = task.problem_type.targets in ("label", "labels")
-    if has_labels != bool(task.labels):
-        expected = "the list of labels" if has_labels else "none"
-        return f"target.classes: expected {expected} for {task.problem}; received {task.target.classes}"
-    if len(set(task.labels)) < len(task.labels):
-        return f"target.classes: expected each label once; received {task.labels}"
-    if text := _label_cells(task):
-        return text
-    if task.target.threshold is not None and len(task.classes) != 2:
-        return f"target.threshold: expected two classes, below and above the threshold; received {task.target.classes}"
-    if task.target.log and task.problem_type.targets != "number":
-        return f"target.log: expected only for numbers; received true for {task.problem}"
-    return _problem(task)
-
-
-def _label_cells(task: Task) -> str:
-    """Check that cells with several labels can be read."""
-    separator = task.target.separator
-    if task.problem != "multilabel":
-        return f"target.separator: expected only for multilabel; received it for {task.problem}" if separator else ""
-    if len(task.labels) > MAX_LABELS:
-        return f"target.classes: expected at most {MAX_LABELS} labels; received {len(task.labels)}"
-    if unreadable := [label for label in task.labels if labels_of(label, separator) != [label]]:
-        wanted = "labels without blanks around them" + (f", and without '{separator}'" if separator else "")
-        return f"target.classes: expected {wanted}; received {format_value(unreadable[0])}"
-    return ""
-
-
-def _problem(task: Task) -> str:
-    if task.target.rise:
-        return ""
-    for problem, modality in (("forecasting", "series"), ("generation", "prose")):
-        if (task.problem == problem) != (task.modality == modality):
-            return f"problem: expected {problem} for {modality} and only then; received {task.problem}"
-    if task.problem == "multilabel" and task.modality not in ("table", "text"):
-        return f"problem: expected multilabel for a table or texts; received {task.modality} columns"
-    if task.problem == "translation" and (task.modality != "text" or not task.target.length):
-        return "problem: expected for translation a column of text, and target.length; received " + (
-            f"{task.modality} columns" if task.modality != "text" else "no target.length"
-        )
-    if task.modality == "prose" and task.target.column not in task.columns:
-        return f"target.column: expected {', '.join(task.columns)}, the text to continue; received {task.target.column}"
-    return ""
-
-
-def _forecast(task: Task) -> str:
-    requested = {"horizon": task.target.horizon > 1, "interval": bool(task.target.interval), "rise": task.target.rise}
-    for name, value in requested.items():
-        if value and task.modality != "series":
-            return f"target.{name}: expected only for a series; received {getattr(task.target, name)}"
-    if task.target.rise and (task.problem != "classification" or len(task.classes) != 2):
-        return f"target.rise: expected for classification with two classes; received {task.problem}, {task.classes}"
-    if task.target.interval and task.problem != "forecasting":
-        return f"target.interval: expected only for forecasting; received it for {task.problem}"
+    if task.modality != "prose" and (targets := [name for name in task.target.names if name in task.columns]):
+        return f"columns.{targets[0]}: expected features only; this is the target"
     return ""
 
 

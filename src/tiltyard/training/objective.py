@@ -11,6 +11,7 @@ from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.modeling.columns._vocabulary import PAD
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.problems.regression import standardised
 
 if TYPE_CHECKING:
     import keras
@@ -95,9 +96,7 @@ def encode_targets(encoder: Encoder, truth: Array) -> Array:
         return truth.astype(np.int32)
     if encoder.problem.targets == "labels":
         return truth.astype(np.float32)
-    truth = np.log1p(truth) if "log" in encoder.target else truth
-    standardised: Array = (truth - encoder.target["mean"]) / encoder.target["std"]
-    return standardised.astype(np.float32)
+    return standardised(truth, encoder.target).astype(np.float32)
 
 
 def _step_loss(truth: keras.KerasTensor, prediction: keras.KerasTensor) -> keras.KerasTensor:
