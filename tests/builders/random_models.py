@@ -50,7 +50,7 @@ def write_model(task: Task, test: TestRows, train: Path, seed: int) -> None:
     from onnx import TensorProto, helper, save
 
     shape = Encoder.load(train / "encoder.json").encode(test.rows).shape[1:]
-    width, units = int(np.prod(shape)), max(len(task.labels), 1)
+    width, units = int(np.prod(shape)), len(task.labels) or len(task.target.names)
     activation = "Softmax" if task.classes else "Sigmoid" if task.labels else "Identity"
     weights = np.random.default_rng(seed).uniform(size=(width, units)) / np.sqrt(width)
     weights = (weights - 0.5) / 20 if activation == "Sigmoid" else weights  # so that probabilities differ

@@ -224,7 +224,7 @@ def test_broken_images_and_other_files_are_reported(workspace: Workspace) -> Non
 def test_table_options_are_rejected_for_images(workspace: Workspace) -> None:
     """Options for columns of tables are refused for images."""
     write_files(workspace.root / "pets", pet_images())
-    with pytest.raises(TaskError, match="for images: expected only --data and --target"):
+    with pytest.raises(TaskError, match="for images: expected only --data, --target and labels"):
         init.draft_task(workspace, "pets", DraftRequest("pets", drop=("x",)))
 
 

@@ -210,11 +210,15 @@ def test_mistakes_are_refused(workspace: Workspace, message: str) -> None:
         loader.parse(text, "movies", "tasks/movies.yaml")
 
 
-def test_images_with_several_labels_are_refused(workspace: Workspace, tmp_path: Path) -> None:
-    """Images have one label each; the sentence says so."""
+def test_labels_of_images_are_in_one_folder_name(workspace: Workspace, tmp_path: Path) -> None:
+    """So a slash cannot stand between them; the sentence says so."""
     init(workspace, movies())
     task = content(workspace)
     columns = {"image": {"type": "image", "height": 8, "width": 8, "channels": 1}}
     task |= {"columns": columns, "model": {"family": "cnn"}, "source": {"kind": "images", "path": "x.zip"}}
-    with pytest.raises(TaskError, match="expected multilabel for a table or texts; received image columns"):
+    task |= {
+        "target": {"column": "genres", "separator": "/", "classes": ["a", "b"]},
+        "serve": {"example": [[0] * 8] * 8},
+    }
+    with pytest.raises(TaskError, match=r"target\.separator: expected one without /, since folders of images"):
         loader.parse(json.dumps(task), "movies", str(tmp_path))

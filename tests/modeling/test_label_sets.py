@@ -18,6 +18,7 @@ EXPECTED: dict[str, Score] = {
     "micro_f1": lambda truth, shares: metrics.f1_score(truth, shares >= 0.5, average="micro"),
     "macro_f1": lambda truth, shares: metrics.f1_score(truth, shares >= 0.5, average="macro", zero_division=np.nan),
     "average_precision": lambda truth, shares: metrics.average_precision_score(truth, shares, average="macro"),
+    "roc_auc": lambda truth, shares: metrics.roc_auc_score(truth, shares, average="macro"),
     "hamming_loss": lambda truth, shares: metrics.hamming_loss(truth, shares >= 0.5),
     "subset_accuracy": lambda truth, shares: metrics.accuracy_score(truth, shares >= 0.5),
     "log_loss": lambda truth, shares: np.mean(
@@ -55,7 +56,7 @@ def test_every_metric_is_compared() -> None:
 def test_rows_without_labels_have_finite_scores(name: str) -> None:
     """If no row has a label and none is predicted, decisions are right and ratios are 0."""
     score = METRICS[name].score(np.zeros((7, 3), dtype=bool), np.zeros((7, 3)), {})
-    assert score == (1.0 if name == "subset_accuracy" else 0.0)
+    assert score == {"subset_accuracy": 1.0, "roc_auc": 0.5}.get(name, 0.0)
 
 
 def test_a_label_without_rows_counts_as_in_classification() -> None:

@@ -81,4 +81,5 @@ def test_card_names_the_labels() -> None:
     """The model card says that a row may have any number of the labels."""
     target = Target(column="genres", classes=["a", "b"], separator="|")
     assert Multilabel().purpose(target) == "the labels of `genres`, any number of a, b, with probabilities"
-    assert Multilabel().fitted_to(Multilabel().fit(target, np.ones((2, 2)))).__dict__ == {"separator": "|"}
+    fitted = Multilabel().fitted_to(Multilabel().fit(target, np.ones((2, 2))))
+    assert fitted.__dict__ == {"separator": "|", "threshold": None}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tiltyard import figures
 from tiltyard.arrays import Array
 from tiltyard.cli.output import explanations
-from tiltyard.config.draft import column_profile, draft, leakage, time_series
+from tiltyard.config.draft import column_profile, leakage, time_series, training_plan
 from tiltyard.data import diff
 from tiltyard.errors import DataError
 from tiltyard.explain.math import heatmap, linear_surrogate
@@ -196,7 +196,7 @@ def test_linear_surrogate_of_extreme_outputs_has_r2_of_at_most_one(parsed: Array
 
 def test_minimum_gain_is_drafted_for_extreme_targets(sample: Array) -> None:
     """The minimum gain, a hundredth of the standard deviation, is finite and not negative."""
-    gain = draft._gate(sample.tolist(), "regression")["minimum_gain"]
+    gain = training_plan.gate(sample.tolist(), "regression", {})["minimum_gain"]
     assert math.isfinite(gain)
     assert gain >= 0
 

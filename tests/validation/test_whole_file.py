@@ -54,9 +54,9 @@ def test_counts_of_all_rows_are_those_of_cells_parsed_one_by_one(workspace: Work
 def test_hashes_tell_rows_and_their_targets_apart() -> None:
     """Equal rows have equal hashes, also in another frame; the order of values matters."""
     frame = pd.DataFrame({"x": [1.0, 1.0, 2.0, 1.0], "y": [2.0, 2.0, 1.0, 2.0], "t": ["a", "b", "a", "a"]})
-    features, labelled = row_hashes(frame, ["x", "y"], "t")
+    features, labelled = row_hashes(frame, ["x", "y"], ["t"])
     assert len({*features.tolist()}) == 2
     assert features[0] == features[1] == features[3] != features[2]
     assert labelled[0] == labelled[3] != labelled[1]
-    assert row_hashes(frame.iloc[1:2], ["x", "y"], "t")[0][0] == features[0]
-    assert [hashes.tolist() for hashes in row_hashes(frame, ["x", "y"], "gone")] == [features.tolist()] * 2
+    assert row_hashes(frame.iloc[1:2], ["x", "y"], ["t"])[0][0] == features[0]
+    assert [hashes.tolist() for hashes in row_hashes(frame, ["x", "y"], ["gone"])] == [features.tolist()] * 2

@@ -58,7 +58,7 @@ def derived_error(derived: Mapping[str, Derived], columns: Mapping[str, Column],
     """Check that derived features have names of their own, and are computed from number columns of a table."""
     numbers = ", ".join(name for name, column in columns.items() if isinstance(column, Number))
     for name, feature in derived.items():
-        if name in columns or name == target.column:
+        if name in columns or name in target.names:
             return f"derived.{name}: expected a name that no column and no target has"
         for operand in feature.of:
             column = columns.get(operand)

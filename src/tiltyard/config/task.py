@@ -11,7 +11,14 @@ from pydantic import Field, model_validator
 
 from tiltyard import plugins
 from tiltyard.arrays import Array
-from tiltyard.config import column_checks, complete_split, ensemble_section, evaluate_section, objective_checks
+from tiltyard.config import (
+    column_checks,
+    complete_split,
+    ensemble_section,
+    evaluate_section,
+    objective_checks,
+    target_checks,
+)
 from tiltyard.config.ensemble_section import AnyModel, Member
 from tiltyard.config.evaluate_section import Evaluate
 from tiltyard.config.gate_section import Gate
@@ -19,11 +26,10 @@ from tiltyard.config.join_section import Joins
 from tiltyard.config.sections import Check, Range, Serve, Split
 from tiltyard.config.train_section import Train, incompatibility
 from tiltyard.data.sources.base import Source
-from tiltyard.errors import DataError, RequestError, format_value
+from tiltyard.errors import DataError, RequestError
 from tiltyard.expectation import Expectation
 from tiltyard.modeling.columns._cell import CellColumn
 from tiltyard.modeling.columns._derived import Derived
-from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.inference.encoder import Encoder
@@ -31,7 +37,6 @@ from tiltyard.modeling.metrics.base import Metric
 from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.modeling.models.base import Output
 from tiltyard.modeling.problems.base import Problem, Target
-from tiltyard.modeling.problems.multilabel import MAX_LABELS
 from tiltyard.modeling.references.base import Subject
 from tiltyard.settings import Settings
 
@@ -101,7 +106,7 @@ class Task(Settings):
     def evaluator(self) -> Evaluator:
         """The evaluator plug-in of its problem."""
         evaluator: Evaluator = plugins.load("evaluators", self.problem)()
-        return evaluator
+        return evaluator.of(self.target)
 
     @property
     def metric(self) -> Metric:
@@ -171,7 +176,7 @@ class Task(Settings):
         return Subject(
             self.modality,
             encoder,
-            self.target.horizon,
+            max(self.target.horizon, len(self.target.names)),
             self.train.class_weights,
             [*self.columns].index(name) if followed else None,
         )
@@ -187,11 +192,13 @@ class Task(Settings):
         for check in (
             _joins,
             _columns,
-            _target,
-            _forecast,
+            target_checks.target_error,
+            target_checks.numbers_error,
+            target_checks.forecast_error,
             _split,
             _family,
             _fit,
+            target_checks.threshold_error,
             _ngrams,
             _reference,
             _blend,
@@ -221,66 +228,9 @@ def _columns(task: Task) -> str:
         return text
     if not task.is_tabular and len(task.columns) > 1:
         return f"columns: expected the {task.modality} column alone; received {', '.join(task.columns)}"
-    if task.problem not in ("generation", "masked") and task.target.column in task.columns:
-        return f"columns.{task.target.column}: expected features only; this is the target"
-    return ""
-
-
-def _target(task: Task) -> str:
-    has_labels = task.problem_type.targets in ("label", "labels")
-    if has_labels != bool(task.labels):
-        expected = "the list of labels" if has_labels else "none"
-        return f"target.classes: expected {expected} for {task.problem}; received {task.target.classes}"
-    if len(set(task.labels)) < len(task.labels):
-        return f"target.classes: expected each label once; received {task.labels}"
-    if text := _label_cells(task):
-        return text
-    if task.target.threshold is not None and len(task.classes) != 2:
-        return f"target.threshold: expected two classes, below and above the threshold; received {task.target.classes}"
-    if task.target.log and task.problem_type.targets != "number":
-        return f"target.log: expected only for numbers; received true for {task.problem}"
-    return _problem(task)
-
-
-def _label_cells(task: Task) -> str:
-    """Check that cells with several labels can be read."""
-    separator = task.target.separator
-    if task.problem != "multilabel":
-        return f"target.separator: expected only for multilabel; received it for {task.problem}" if separator else ""
-    if len(task.labels) > MAX_LABELS:
-        return f"target.classes: expected at most {MAX_LABELS} labels; received {len(task.labels)}"
-    if unreadable := [label for label in task.labels if labels_of(label, separator) != [label]]:
-        wanted = "labels without blanks around them" + (f", and without '{separator}'" if separator else "")
-        return f"target.classes: expected {wanted}; received {format_value(unreadable[0])}"
-    return ""
-
-
-def _problem(task: Task) -> str:
-    if task.target.rise:
-        return ""
-    for problem, modality in (("forecasting", "series"), ("generation", "prose")):
-        if (task.problem == problem) != (task.modality == modality):
-            return f"problem: expected {problem} for {modality} and only then; received {task.problem}"
-    if task.problem == "multilabel" and not (task.is_tabular or task.modality == "text"):
-        return f"problem: expected multilabel for a table or texts; received {task.modality} columns"
-    if task.problem == "translation" and (task.modality != "text" or not task.target.length):
-        return "problem: expected for translation a column of text, and target.length; received " + (
-            f"{task.modality} columns" if task.modality != "text" else "no target.length"
-        )
-    if task.problem in ("generation", "masked") and task.target.column not in task.columns:
-        return f"target.column: expected {', '.join(task.columns)}, the text itself; received {task.target.column}"
-    return column_checks.masked_error(task.columns, task.problem)
-
-
-def _forecast(task: Task) -> str:
-    requested = {"horizon": task.target.horizon > 1, "interval": bool(task.target.interval), "rise": task.target.rise}
-    for name, value in requested.items():
-        if value and task.modality != "series":
-            return f"target.{name}: expected only for a series; received {getattr(task.target, name)}"
-    if task.target.rise and (task.problem != "classification" or len(task.classes) != 2):
-        return f"target.rise: expected for classification with two classes; received {task.problem}, {task.classes}"
-    if task.target.interval and task.problem != "forecasting":
-        return f"target.interval: expected only for forecasting; received it for {task.problem}"
+    of_text = task.problem in ("generation", "masked")
+    if not of_text and (targets := [name for name in task.target.names if name in task.columns]):
+        return f"columns.{targets[0]}: expected features only; this is the target"
     return ""
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, model_validator
 
 from tiltyard.config.learning_rate_schedules import AnySchedule, Constant
+from tiltyard.modeling.inference.decision_threshold import DecisionThreshold
 from tiltyard.settings import Settings
 
 Optimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamax", "nadam"]
@@ -136,6 +137,13 @@ class Train(Settings):
     )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Share of each label that is spread over all classes, in training."
+    )
+    threshold: DecisionThreshold | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="How it is chosen from which probability on the second of two labels, or each of several, is "
+        "predicted. If unset: that with the largest F1 for a rare one of two labels; else the more probable label, "
+        "and 0.5 for each of several.",
     )
     augment: Augment | None = None
     folds: int | None = Field(None, ge=2, le=50, description="Also cross-validate on the training and validation rows.")

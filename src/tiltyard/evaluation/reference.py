@@ -9,7 +9,7 @@ from tiltyard.config.task import Task
 from tiltyard.modeling.inference import decision_threshold
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.metrics.base import Context, with_threshold
-from tiltyard.modeling.problems.classification import probabilities
+from tiltyard.modeling.problems.base import Threshold
 from tiltyard.modeling.references import base
 
 MAX_VALIDATION = 5_000  # rows by which the best is chosen
@@ -22,7 +22,7 @@ class Reference:
     name: str
     outputs: Array
     fitted_to: str
-    threshold: float | None = None  # by which it decides between two labels, chosen as for a network
+    threshold: Threshold | None = None  # by which it decides on labels, chosen as for a network
 
 
 def fit_reference(
@@ -33,11 +33,12 @@ def fit_reference(
         return None
     train, (later, truth) = parts
     later, truth, metric = later[:MAX_VALIDATION], truth[:MAX_VALIDATION], task.metric
-    # A network of an earlier release decides without a threshold, and so does the model that it is compared with.
-    rare = decision_threshold.rare_label(train[1], len(task.classes)) if encoder.problem.threshold is not None else None
+    setting, classes = task.train.threshold, len(task.classes)
+    decides = encoder.problem.threshold is not None
 
-    def threshold(outputs: Array) -> float | None:
-        return None if rare is None else decision_threshold.choose(truth, probabilities(outputs), rare)
+    def threshold(outputs: Array) -> Threshold | None:
+        # A network of an earlier release decides without a threshold, and so does the model that it is compared with.
+        return decision_threshold.decide(setting, classes, train[1], truth, outputs) if decides else None
 
     def loss(reference: base.FittedReference) -> float:
         outputs = reference.outputs(later)

@@ -107,7 +107,9 @@ def _largest_errors(model: ExplainedModel) -> list[int]:
     if model.task.problem_type.targets == "text":
         return [0]
     outputs = model.predictor.condensed(model.test.rows, model.test.truth)
-    order = np.argsort(-row_errors(model.test.truth, outputs, labels=bool(model.task.classes)), kind="stable")
+    scales = model.task.evaluator.scales(model.context)
+    errors = row_errors(model.test.truth, outputs, labels=bool(model.task.classes), scales=scales)
+    order = np.argsort(-errors, kind="stable")
     largest: list[int] = order[:DEFAULT_ROWS].tolist()
     return largest
 
@@ -120,6 +122,8 @@ def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
     if model.task.labels:
         names = named(truth, model.task.labels), prediction["labels"]
         return dict(zip(("actual", "answered"), (", ".join(labels) or "none" for labels in names), strict=True))
+    if model.task.target.columns:
+        return {"actual": dict(zip(model.task.target.names, truth, strict=True)), "answered": prediction}
     return {"actual": truth, "answered": prediction}
 
 

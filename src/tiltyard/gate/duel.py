@@ -19,6 +19,7 @@ from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.metrics.base import Context, with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap, Gain, Interval
 from tiltyard.modeling.metrics.dependence import Dependence
+from tiltyard.modeling.problems.base import Threshold
 from tiltyard.monitoring.live_comparison import LiveComparison
 
 Ask = Callable[[Rows], Array]  # the challenger: rows to outputs
@@ -55,8 +56,8 @@ class Duel:
     dependence: Dependence | None = None  # between the sealed rows; None if they are independent
     served: Array | None = None  # the sealed rows that the champion does not refuse; None if it refuses none
     newer: bool = False  # the challenger was trained on newer data than the champion
-    threshold: float | None = None  # by which the challenger decides between two labels
-    champion_threshold: float | None = None
+    threshold: Threshold | None = None  # by which the challenger decides on a label, or on each of several
+    champion_threshold: Threshold | None = None
     allow_stand_in: bool = False  # whether generated data may stand in for real files
     uses: int = 0  # how many other versions the test rows have judged
 
@@ -155,7 +156,7 @@ class Duel:
             return None
         return {**gain, "model": self.reference.name, "fitted_to": self.reference.fitted_to}
 
-    def score(self, outputs: Array, threshold: float | None, places: Array | None = None) -> float:
+    def score(self, outputs: Array, threshold: Threshold | None, places: Array | None = None) -> float:
         """Return the gate's metric of a model that decides at `threshold`, on all rows or those with given indices."""
         rows = slice(None) if places is None else places
         return self.task.metric.score(self.truth[rows], outputs[rows], with_threshold(self.context, threshold))
@@ -170,7 +171,9 @@ class Duel:
         confidence = confidence_among(self.confidence, among)
         return Bootstrap(len(places), self.task.split.seed, confidence, dependence, self.task.split.complete)
 
-    def gain(self, other: Array, places: Array | None = None, threshold: float | None = None, among: int = 1) -> Gain:
+    def gain(
+        self, other: Array, places: Array | None = None, threshold: Threshold | None = None, among: int = 1
+    ) -> Gain:
         """Return the gain of the challenger over another model, which decides at `threshold`, if it has one.
 
         `among` comparisons at once share the error rate.

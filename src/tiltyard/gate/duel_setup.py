@@ -26,7 +26,9 @@ from tiltyard.modeling.evaluators.forecasting import training_context
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.modeling.problems.base import Threshold
 from tiltyard.modeling.problems.classification import probabilities
+from tiltyard.modeling.problems.multilabel import THRESHOLD
 from tiltyard.monitoring.drift import MAX_ROWS, compare_rows, drift_unavailable
 from tiltyard.monitoring.live_comparison import LiveComparison, compare
 from tiltyard.monitoring.live_quality import load_live_quality
@@ -76,7 +78,7 @@ def build_duel(
         champion=_outputs_of(rival, task, test, served, predictions.baseline),
         served=None if served is None or served.all() else served,
         threshold=predictor.encoder.problem.threshold,
-        champion_threshold=rival.encoder.problem.threshold if rival else None,
+        champion_threshold=champion_threshold(rival.encoder, task.labels) if rival else None,
         newer=champion is not None and _is_newer(workspace, task, report["data"], champion.decision.data),
         context=context,
         train=report["train"][task.gate.metric],
@@ -239,6 +241,15 @@ def champion_outputs(predictor: Predictor, classes: list[str], test: TestRows, s
     all_outputs = np.array(np.broadcast_to(baseline.astype(outputs.dtype), (len(served), *outputs.shape[1:])))
     all_outputs[places] = outputs
     return all_outputs
+
+
+def champion_threshold(encoder: Encoder, labels: list[str]) -> Threshold | None:
+    """Return the champion's decision threshold; those of several labels in the order of the task's labels."""
+    threshold = encoder.problem.threshold
+    if not isinstance(threshold, list):
+        return threshold
+    own = dict(zip(encoder.classes, threshold, strict=True))
+    return [own.get(label, THRESHOLD) for label in labels]
 
 
 def _accepted(column: Column, values: Array) -> Array:

@@ -27,9 +27,9 @@ def step(rows: Rows, columns: Mapping[str, Column], size: float, generator: np.r
     return perturbed or rows
 
 
-def worst_case(truth: Array, outputs: Sequence[Array], *, labels: bool) -> Array:
+def worst_case(truth: Array, outputs: Sequence[Array], *, labels: bool, scales: Array | None = None) -> Array:
     """Return for each row the outputs with the largest error."""
-    errors = np.stack([row_errors(truth, candidate, labels=labels) for candidate in outputs])
+    errors = np.stack([row_errors(truth, candidate, labels=labels, scales=scales) for candidate in outputs])
     worst: Array = np.stack(outputs)[errors.argmax(axis=0), np.arange(len(truth))]
     return worst
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.config.gate_section import Gate
+from tiltyard.modeling.metrics.base import Context
 from tiltyard.modeling.metrics.bootstrap import RESAMPLES, Bootstrap, Gain
+from tiltyard.modeling.problems.classification import labels as decide
 from tiltyard.modeling.problems.multilabel import predicted
 from tiltyard.monitoring.live_quality import MIN_TRUTHS, ROW_KEYS, LiveQuality, outputs_of, truths_of
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TruthsAndOutputs = tuple[Array, Array]  # truths, and the outputs for them
+Contexts = tuple[Context, Context]  # of the metric of challenger and champion
 
 
 @dataclass(frozen=True)
@@ -50,31 +54,37 @@ def compare(quality: LiveQuality, new: str, old: str) -> LiveComparison | None:
     challenger, champion = quality.with_truth(new), quality.with_truth(old)
     paired = challenger.merge(champion, on=ROW_KEYS, suffixes=("", "_old"))
     if len(paired) >= MIN_TRUTHS:
-        comparison = LiveComparison(_paired(quality, paired), len(paired), same=True)
+        contexts = quality.context_of(new), quality.context_of(old)
+        comparison = LiveComparison(_paired(quality, paired, contexts), len(paired), same=True)
     else:
         champion = champion[champion["time"].between(challenger["time"].min(), challenger["time"].max())]
         if (truths := min(len(challenger), len(champion))) < MIN_TRUTHS:
             return None
-        comparison = LiveComparison(_unpaired(quality, challenger, champion), truths, same=False)
+        contexts = quality.context_of(new), quality.context_of(old)
+        comparison = LiveComparison(_unpaired(quality, challenger, champion, contexts), truths, same=False)
     return comparison if np.isfinite([comparison.gain.value, comparison.gain.low, comparison.gain.high]).all() else None
 
 
-def _paired(quality: LiveQuality, rows: pd.DataFrame) -> Gain:
+def _paired(quality: LiveQuality, rows: pd.DataFrame, contexts: Contexts) -> Gain:
     task, truth = quality.task, truths_of(quality.task, rows)
     bootstrap = Bootstrap(len(rows), task.split.seed, task.gate.confidence)
     new, old = (outputs_of(task, rows, column) for column in ("answer", "answer_old"))
-    return bootstrap.gain(task.metric, lambda out, at: task.metric.score(truth[at], out[at], quality.context), new, old)
+
+    def score(context: Context, outputs: Array, at: Array) -> float:
+        return task.metric.score(truth[at], outputs[at], context)
+
+    return bootstrap.gain(task.metric, partial(score, contexts[0]), new, old, partial(score, contexts[1]))
 
 
-def _unpaired(quality: LiveQuality, new: pd.DataFrame, old: pd.DataFrame) -> Gain:
+def _unpaired(quality: LiveQuality, new: pd.DataFrame, old: pd.DataFrame, contexts: Contexts) -> Gain:
     """Return the gain with a bootstrap that draws the rows of each version independently."""
     task, generator = quality.task, np.random.default_rng(quality.task.split.seed)
     samples: list[TruthsAndOutputs] = [(truths_of(task, rows), outputs_of(task, rows)) for rows in (new, old)]
 
     def scores(drawn_rows: list[Array]) -> tuple[float, float]:
         new, old = (
-            task.metric.score(truth[drawn], outputs[drawn], quality.context)
-            for (truth, outputs), drawn in zip(samples, drawn_rows, strict=True)
+            task.metric.score(truth[drawn], outputs[drawn], context)
+            for (truth, outputs), drawn, context in zip(samples, drawn_rows, contexts, strict=True)
         )
         return new, old
 
@@ -94,9 +104,14 @@ def agreement(quality: LiveQuality, new: str, old: str) -> dict[str, float] | No
         return None
     new_outputs, old_outputs = (outputs_of(quality.task, rows, column) for column in ("answer", "answer_old"))
     if quality.task.problem == "multilabel":
-        equal = (predicted(new_outputs) == predicted(old_outputs)).all(axis=1)
+        pairs = (new, new_outputs), (old, old_outputs)
+        labels = [predicted(outputs, quality.thresholds.get(version)) for version, outputs in pairs]
+        equal = (labels[0] == labels[1]).all(axis=1)
         return {"answers": len(rows), "equal": float(equal.mean())}
     if quality.task.classes:
-        return {"answers": len(rows), "equal": float((new_outputs.argmax(axis=1) == old_outputs.argmax(axis=1)).mean())}
-    distances = np.abs(new_outputs - old_outputs).reshape(len(rows), -1).mean(axis=1)
+        decided = (decide(new_outputs, quality.thresholds.get(new)), decide(old_outputs, quality.thresholds.get(old)))
+        return {"answers": len(rows), "equal": float((decided[0] == decided[1]).mean())}
+    scales = quality.task.evaluator.scales(quality.context) if "deviations" in quality.context else None
+    apart = np.abs(new_outputs - old_outputs) / (1.0 if scales is None else scales)  # several numbers: in deviations
+    distances = apart.reshape(len(rows), -1).mean(axis=1)
     return {"answers": len(rows), "apart": float(distances.mean()), "apart_p99": float(np.quantile(distances, 0.99))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +14,9 @@ from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.modeling.columns._label_cells import multi_hot
 from tiltyard.modeling.evaluators.forecasting import training_context
-from tiltyard.modeling.metrics.base import Context
+from tiltyard.modeling.metrics.base import Context, with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
+from tiltyard.modeling.problems.base import Threshold
 from tiltyard.monitoring import records
 from tiltyard.preparation.array_file import read_truth
 from tiltyard.workspace import Workspace
@@ -36,6 +37,11 @@ class LiveQuality:
     context: Context
     predictions: pd.DataFrame
     feedback: dict[str, int]
+    thresholds: dict[str, Threshold] = field(default_factory=dict)  # by version, if it has any
+
+    def context_of(self, version: str) -> Context:
+        """Return the context of metrics of a version: with the thresholds by which it decides."""
+        return with_threshold(self.context, self.thresholds.get(version))
 
     def predictions_of(self, version: str) -> pd.DataFrame:
         """Return the predictions of a version; if a client sent the same id twice, only the last."""
@@ -59,8 +65,9 @@ class LiveQuality:
         truth, outputs = truths_of(self.task, rows), outputs_of(self.task, rows)
         metric, name = self.task.metric, self.task.gate.metric
         bootstrap = Bootstrap(len(rows), self.task.split.seed, self.task.gate.confidence)
-        low, high = bootstrap.intervals(lambda at: {name: metric.score(truth[at], outputs[at], self.context)})[name]
-        values = {"value": metric.score(truth, outputs, self.context), "low": low, "high": high}
+        context = self.context_of(version)
+        low, high = bootstrap.intervals(lambda at: {name: metric.score(truth[at], outputs[at], context)})[name]
+        values = {"value": metric.score(truth, outputs, context), "low": low, "high": high}
         return {
             "truths": len(rows),
             **{key: number if math.isfinite(number) else None for key, number in values.items()},
@@ -95,7 +102,16 @@ def load_live_quality(workspace: Workspace, task: Task) -> LiveQuality:
         "unknown": len(last_truths) - len(matched),
         "waiting": int(served["truth"].isna().sum()),
     }
-    return LiveQuality(task, _context(workspace, task), predictions, feedback)
+    versions = {str(version): _threshold(workspace, task, str(version)) for version in predictions["version"].unique()}
+    thresholds = {version: threshold for version, threshold in versions.items() if threshold is not None}
+    return LiveQuality(task, _context(workspace, task), predictions, feedback, thresholds)
+
+
+def _threshold(workspace: Workspace, task: Task, version: str) -> Threshold | None:
+    """Return the threshold of a packaged version, or those of its labels; None if it has none or is not here."""
+    path = workspace.package(task.name, version) / "encoder.json"
+    threshold: Threshold | None = files.read_json(path)["target"].get("threshold") if path.is_file() else None
+    return threshold
 
 
 def _last_truths(feedback_rows: pd.DataFrame) -> pd.DataFrame:
@@ -132,6 +148,8 @@ def truths_of(task: Task, rows: pd.DataFrame) -> Array:
     if task.classes:
         indices = {name: index for index, name in enumerate(task.classes)}
         return np.array([indices[value] for value in values], dtype=np.int64)
+    if task.target.columns:
+        return np.array([[value[name] for name in task.target.columns] for value in values], dtype=np.float64)
     return np.array(values, dtype=np.float64)
 
 
@@ -140,6 +158,8 @@ def outputs_of(task: Task, rows: pd.DataFrame, column: str = "answer") -> Array:
     answers = [json.loads(text) for text in rows[column]]
     if task.labels:
         return np.array([[answer["probabilities"][name] for name in task.labels] for answer in answers])
+    if task.target.columns:
+        return np.array([[answer[name] for name in task.target.columns] for answer in answers], dtype=np.float64)
     if isinstance(answers[0], dict):
         return np.array([[*answer.values()] for answer in answers])
     return np.array(answers, dtype=np.float64).reshape(len(answers), -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,11 @@ def predict_file(workspace: Workspace, task: Task, source: Path, target: Path) -
                 if len(valid):
                     rows = {name: parse_column(task, name, valid[name]) for name in task.columns}
                     predictions = model.predictor.respond(rows)
-                    write_predictions(_add_predictions(valid, predictions, source, task.target.separator))
+                    write_predictions(
+                        _add_predictions(
+                            valid, predictions, source, task.target.separator, [*(task.target.columns or ())]
+                        )
+                    )
                 if len(invalid):
                     write_rejected = write_rejected or stack.enter_context(
                         WRITERS[target.suffix](_replacing(stack, rejected_file))
@@ -126,11 +130,16 @@ def _progress(source: Path, table: table_reader.TableFile) -> Any:
 
 
 def _add_predictions(
-    part: pd.DataFrame, predictions: list[Any], source: Path, separator: str | None = None
+    part: pd.DataFrame, predictions: list[Any], source: Path, separator: str | None = None, numbers: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Add predictions to their rows: the prediction itself; or labels as in the data, and all probabilities."""
+    """Add predictions to their rows: the prediction itself; or labels as in the data, and all probabilities.
+
+    Several `numbers` have a column each.
+    """
     columns: dict[str, list[Any]] = {"prediction": predictions}
-    if isinstance(predictions[0], dict):
+    if numbers:
+        columns = {f"prediction_{name}": [each[name] for each in predictions] for name in numbers}
+    elif isinstance(predictions[0], dict):
         columns = {"prediction": [multilabel.label_cell(prediction, separator) for prediction in predictions]}
         for name in predictions[0]["probabilities"]:
             columns[f"probability_{name}"] = [prediction["probabilities"][name] for prediction in predictions]

@@ -18,6 +18,7 @@ from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.models._tables import MEMBERS
 from tiltyard.modeling.models.base import ENCODED, Branch, Model
 from tiltyard.modeling.problems.masked import Masked
+from tiltyard.modeling.problems.regression import log_limits
 from tiltyard.preparation.array_file import Features
 from tiltyard.training.augmentation import augmentation
 
@@ -173,8 +174,23 @@ def build_inference(
         output = keras.ops.stack([output, low, high], axis=1)
     value = keras.layers.Rescaling(scale, offset, dtype="float32")(output)
     if limits := encoder.target.get("log"):
-        value = keras.ops.exp(keras.ops.clip(value, *limits)) - 1.0
+        value = _without_log(value, limits) if "names" in encoder.target else _exponential(value, *limits)
     return keras.Model(body.input, value)
+
+
+def _exponential(value: keras.KerasTensor, low: float | Array, high: float | Array) -> keras.KerasTensor:
+    """Return the number whose logarithm was learned; beyond these ends it would overflow."""
+    import keras
+
+    return keras.ops.exp(keras.ops.clip(value, low, high)) - 1.0
+
+
+def _without_log(value: keras.KerasTensor, log: list[list[float] | None]) -> keras.KerasTensor:
+    """Return several numbers, some of which were learned by their logarithm."""
+    import keras
+
+    is_log, low, high = (part.astype(np.float32)[None] for part in log_limits(log))
+    return keras.ops.where(is_log > 0, _exponential(value, low, high), value)
 
 
 def outputs(model: keras.Model, features: Features) -> Array:

@@ -15,6 +15,7 @@ from tiltyard.modeling.columns._vocabulary import PAD
 from tiltyard.modeling.columns.text import Text
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.problems.masked import Masked
+from tiltyard.modeling.problems.regression import standardised
 from tiltyard.training.batches import Remask
 
 if TYPE_CHECKING:
@@ -128,9 +129,7 @@ def encode_targets(encoder: Encoder, truth: Array) -> Array:
         return truth.astype(np.int32)
     if encoder.problem.targets == "labels":
         return truth.astype(np.float32)
-    truth = np.log1p(truth) if "log" in encoder.target else truth
-    standardised: Array = (truth - encoder.target["mean"]) / encoder.target["std"]
-    return standardised.astype(np.float32)
+    return standardised(truth, encoder.target).astype(np.float32)
 
 
 def named_loss(name: str) -> Any:

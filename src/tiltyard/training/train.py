@@ -16,7 +16,6 @@ from tiltyard.errors import DataError
 from tiltyard.modeling.inference import decision_threshold, held_out
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.models._solved import SolvedModel
-from tiltyard.modeling.problems.classification import probabilities
 from tiltyard.preparation import base_vocabulary
 from tiltyard.preparation.base_rows import checked_base
 from tiltyard.preparation.training_rows import TrainingRows
@@ -55,7 +54,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     folds = cross_validate(task, parts, paths) if task.train.folds else []
     trained = fit_all(task, parts, paths)
     ends = _ends(task.target.interval, parts, trained.body) if task.target.interval else None
-    encoder = _with_threshold(task, parts, trained.body)
+    encoder, decisions = _with_threshold(task, parts, trained.body)
     trained = trained.refit() if trained.refit else trained
     model, record = network.build_inference(task.model, trained.body, parts.encoder, ends), {**trained.record}
     with files.atomic_folder(workspace.out(task.name, "train")) as folder:
@@ -64,6 +63,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
             held_out.save(folder / "folds.npz", folds)
         record |= {
             **parts.inherited,
+            **({"thresholds": decisions} if decisions else {}),
             "prepared": parts.digest,
             "backend": backend.chosen(task),
             "parity": export(model, folder, _parity_rows(parts, model), sigmoid=task.output == "sigmoid"),
@@ -81,15 +81,23 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     return record
 
 
-def _with_threshold(task: Task, parts: TrainingRows, body: keras.Model) -> Encoder:
-    """Return the encoder with a decision threshold, if one of two labels is rare; it is chosen on validation rows."""
+def _with_threshold(task: Task, parts: TrainingRows, body: keras.Model) -> tuple[Encoder, list[dict[str, Any]]]:
+    """Return the encoder with decision thresholds, if a label is rare or the task wants them, and their record.
+
+    They are chosen on validation rows.
+    """
     from tiltyard.training import network
 
-    if (rare := decision_threshold.rare_label(parts.train[1], len(task.classes))) is None:
-        return parts.encoder
+    setting, classes, train_truth = task.train.threshold, len(task.classes), parts.train[1]
+    if setting is None and decision_threshold.rare_label(train_truth, classes) is None:
+        return parts.encoder, []
     (features, truth), model = parts.validation, network.build_inference(task.model, body, parts.encoder)
-    threshold = decision_threshold.choose(truth, probabilities(network.outputs(model, features)), rare)
-    return parts.encoder if threshold is None else parts.encoder.with_threshold(threshold)
+    outputs = network.outputs(model, features)
+    threshold = decision_threshold.decide(setting, classes, train_truth, truth, outputs)
+    if threshold is None:
+        return parts.encoder, []
+    decisions = decision_threshold.described(threshold, task.labels, truth, outputs) if setting else []
+    return parts.encoder.with_threshold(threshold), decisions
 
 
 def opened(workspace: Workspace, task: Task) -> TrainingRows:

@@ -62,8 +62,9 @@ def _parts(subject: CheckedData) -> list[Comparison]:
         return []
     train, test = subject.parts["train"], subject.parts["test"]
     values = {name: subject.columns[name].comparable() for name in _compared(subject)}
-    if subject.truth is not None and subject.task.target.column not in values:
-        values[subject.task.target.column] = subject.truth
+    for one in subject.by_target:
+        if one.truth is not None and one.task.target.column not in values:
+            values[one.task.target.column] = one.truth
     names = ("the training rows", "the test rows")
     return [Comparison(name, column[train], column[test], names) for name, column in values.items()]
 

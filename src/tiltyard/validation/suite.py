@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tiltyard.errors import TaskError, similar_names
 from tiltyard.expectation import Expectation
 from tiltyard.preparation.modalities._fact_parts import FactPart
-from tiltyard.preparation.modalities.base import RawTable
+from tiltyard.preparation.modalities.base import RawTable, single_targets
 from tiltyard.runtime import library_imports, threads
 from tiltyard.validation.streaming import FORMAT, StreamingExpectation, row_name
 
@@ -228,7 +228,8 @@ def implied_expectations(task: Task, *, drops_rows: bool) -> list[Expectation]:
         for name, column in task.columns.items()
         for expected in (column.cell_expectations(name) if cells else column.expectations(name))
     ]
-    return [row_count(task.rows), *columns, *_target_expectations(task, drops_rows=drops_rows)]
+    targets = [e for single in single_targets(task) for e in _target_expectations(single, drops_rows=drops_rows)]
+    return [row_count(task.rows), *columns, *targets]
 
 
 def join_expectations(join: Join) -> list[Expectation]:

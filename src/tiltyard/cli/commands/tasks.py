@@ -19,7 +19,9 @@ PROBLEMS = ["regression", "classification", "multilabel", "forecasting"]
 @click.option(
     "--data", required=True, metavar="FILE", help="A table, compressed or not; or a folder or zip file of images."
 )
-@click.option("--target", default="", metavar="COLUMN", help="The column to predict; images need none.")
+@click.option(
+    "--target", multiple=True, metavar="COLUMN", help="The column to predict; repeatable for numbers; images need none."
+)
 @click.option("--problem", type=click.Choice(PROBLEMS), help="The kind of problem, if it would be guessed wrong.")
 @click.option("--time", metavar="COLUMN", help="Order rows by this column: forecast it, or test on the latest rows.")
 @click.option(
@@ -39,7 +41,7 @@ PROBLEMS = ["regression", "classification", "multilabel", "forecasting"]
 @click.option("--skip-bad-rows", is_flag=True, help="Leave out rows with too many or too few cells, and list them.")
 @click.option("--force", is_flag=True, help="Overwrite an existing task file.")
 @JSON
-def init(task: str, force: bool, as_json: bool, na: tuple[str, ...], **options: Any) -> None:
+def init(task: str, force: bool, as_json: bool, target: tuple[str, ...], na: tuple[str, ...], **options: Any) -> None:
     r"""Draft a task file from a table or images.
 
     It names columns, types, bounds, model and gate, and says which columns are left out and why, and how cells were
@@ -47,6 +49,7 @@ def init(task: str, force: bool, as_json: bool, na: tuple[str, ...], **options: 
 
     \b
     tiltyard init churn --data customers.csv --target Exited
+    tiltyard init boxes --data boxes.csv --target width --target height     several numbers at once
     tiltyard init pets --data pets.zip          a folder for each class, or a table of labels beside the images
     """
     from dataclasses import asdict
@@ -57,6 +60,7 @@ def init(task: str, force: bool, as_json: bool, na: tuple[str, ...], **options: 
     from tiltyard.config.draft.reading import dialect_of
 
     read_options = {key: options.pop(key) for key in READ}
+    options |= {"target": target[0] if target else "", "more_targets": target[1:]}
     drafted = action(
         find_workspace(), task, DraftRequest(**options, dialect=dialect_of(na, **read_options)), force=force
     )

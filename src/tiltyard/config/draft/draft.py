@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,16 +10,26 @@ import numpy as np
 
 from tiltyard import files
 from tiltyard.config import loader, task_list
-from tiltyard.config.draft import images, many_names, mixed, table_network, targets, texts, time_series, yaml_text
+from tiltyard.config.draft import (
+    examples,
+    images,
+    many_names,
+    mixed,
+    table_network,
+    targets,
+    texts,
+    time_series,
+    training_plan,
+    yaml_text,
+)
 from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.config.draft.leakage import leakage_score, leaked_label
 from tiltyard.config.draft.reading import DraftTable, open_draft
 from tiltyard.config.draft.targets import LabelLists, find_lists
 from tiltyard.data.tables.dialect import Dialect
-from tiltyard.errors import DataError, RequestError, TaskError, join_first
+from tiltyard.errors import DataError, TaskError, join_first
 from tiltyard.modeling.columns._datetime_format import times
 from tiltyard.modeling.columns._label_cells import labels_of
-from tiltyard.modeling.columns.base import Column
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -31,7 +38,6 @@ if TYPE_CHECKING:
 ProblemName = Literal["regression", "classification", "multilabel", "forecasting"]
 MIN_ROWS = 10  # fewer leave no test rows
 MAX_INTEGER_LABELS = 20  # more distinct integers are a quantity, not labels
-MAX_TRIED = 10_000  # cells for an example
 MAX_SAMPLED = 50_000  # rows that are searched for leaks
 
 
@@ -41,12 +47,18 @@ class DraftRequest:
 
     data: str
     target: str = ""  # required for a table
+    more_targets: tuple[str, ...] = field(default=(), kw_only=True)  # further numbers to predict with it
     problem: ProblemName | None = None
     drop: tuple[str, ...] = ()
     time: str | None = None
     group: str | None = None
     separator: str | None = None  # the text between two labels of a cell of the target
     dialect: Dialect = field(default_factory=Dialect)  # how the user says the file is written
+
+    @property
+    def targets(self) -> list[str]:
+        """All columns to predict."""
+        return [self.target, *self.more_targets]
 
 
 @dataclass(frozen=True)
@@ -101,23 +113,30 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> _Draft | None:
     image_profile = images.profile_images(workspace, request.data, request.target)
     if not image_profile:
         return None
-    if request.problem not in (None, "classification") or request.drop or request.time or request.group:
-        raise TaskError("for images: expected only --data and --target; received another option")
-    targets.refuse_lists(image_profile.target, image_profile.labels)
+    others = request.drop or request.time or request.group or request.more_targets
+    if request.problem not in (None, "classification", "multilabel") or others:
+        raise TaskError("for images: expected only --data, --target and labels; received another option")
+    cells = pd.Series(image_profile.labels)
+    asked = request.problem == "multilabel" or request.separator is not None
+    lists = None if request.problem == "classification" else find_lists(cells, request.separator, asked=asked)
+    problem: ProblemName = "multilabel" if lists or asked else "classification"
+    separator = lists.separator if lists else request.separator
     profile = images.profiles(image_profile)
-    sections = images.sections(image_profile) | {
-        "target": targets.section(profile[1], pd.Series(image_profile.labels), "classification", 0.0)
-    }
+    target = targets.section(profile[1], cells, problem, 0.0, separator)
+    sections = images.sections(image_profile, target["classes"] if lists else []) | {"target": target}
+    if lists:
+        image_profile.notes.append(targets.note_of_lists(image_profile.target, lists, cells))
     rows = pd.DataFrame({image_profile.target: image_profile.labels})
     _require_rows(rows, request.data, image_profile.target)
-    content = _content(replace(request, target=image_profile.target), "classification", rows, sections)
+    content = _content(replace(request, target=image_profile.target), problem, rows, sections)
     notes = [table_network.BLEND] if content["model"].get("blend_references") else []
     return _Draft(content, len(rows), profile, image_profile.notes, images.comments(image_profile), notes)
 
 
 def _draft_table(workspace: Workspace, request: DraftRequest) -> _Draft:
     """Draft from a table."""
-    required = [*filter(None, [request.target, request.time, request.group]), *request.drop]
+    _require_different_targets(request)
+    required = [*filter(None, [*request.targets, request.time, request.group]), *request.drop]
     with open_draft(workspace, request.data, request.dialect, required) as table:
         if not request.target:
             text = f"expected the column to predict; the table has {join_first([*table.frame.columns])}"
@@ -128,6 +147,8 @@ def _draft_table(workspace: Workspace, request: DraftRequest) -> _Draft:
 def _draft_from(table: DraftTable, request: DraftRequest) -> _Draft:
     """Draft a forecast, or a model of rows."""
     frame, truth = table.frame, table.profiles[request.target]
+    if request.more_targets:
+        return _draft_numbers(table, request)
     problem = request.problem or ("forecasting" if request.time and truth.kind == "number" else _problem(truth))
     if lists := _label_lists(table, truth, request, problem):
         request, problem = replace(request, separator=lists.separator), "multilabel"
@@ -140,6 +161,30 @@ def _draft_from(table: DraftTable, request: DraftRequest) -> _Draft:
         content, traits = _series_content(request, table, timeline, rows, traits)
     else:
         content, traits = _rows_content(request, table, problem, rows, traits)
+    return _Draft(content, len(frame), traits, table.layout.repairs, notes=table.notes)
+
+
+def _require_different_targets(request: DraftRequest) -> None:
+    """Raise if several targets are named that are no numbers to learn at once."""
+    if len({*request.targets}) < len(request.targets):
+        raise TaskError(f"--target: expected different columns; received {', '.join(request.targets)}")
+    if request.more_targets and (request.problem not in (None, "regression") or request.separator is not None):
+        received = f"--problem {request.problem}" if request.separator is None else "--separator"
+        raise TaskError(f"--target: expected one column, or several numbers for a regression; received {received}")
+
+
+def _draft_numbers(table: DraftTable, request: DraftRequest) -> _Draft:
+    """Draft a model of several numbers."""
+    frame = table.frame
+    for name in request.targets:
+        frame[name] = targets.cells(table, table.profiles[name], "regression")
+    rows = frame[frame[request.targets].notna().all(axis=1)]
+    _require_rows(rows, request.data, ", ".join(request.targets))
+    for name in request.targets:
+        table.notes.extend(targets.notes(table.profiles[name], rows[name], "regression", explicit=True))
+    others = [name for name in frame.columns if name not in request.targets]
+    traits = [_as_asked(table.profiles[name], request) for name in others]
+    content, traits = _rows_content(request, table, "regression", rows, traits)
     return _Draft(content, len(frame), traits, table.layout.repairs, notes=table.notes)
 
 
@@ -195,21 +240,34 @@ def _rows_content(
 ) -> tuple[dict[str, Any], list[ColumnProfile]]:
     """Return the task of a classification or regression, and the profiles of all columns."""
     truth, missing = table.profiles[request.target], len(table.frame) - len(rows)
-    if (why_not := time_series.why_not(rows, traits, truth)) and not request.time and not request.problem:
+    asked = request.time or request.problem or request.more_targets
+    if (why_not := time_series.why_not(rows, traits, truth)) and not asked:
         table.notes.append(why_not)
     if missing:
-        table.notes.append(f"{truth.name}: {missing:,} of {len(table.frame):,} rows have no target and are left out")
-    target = targets.section(truth, rows[truth.name], problem, missing / len(table.frame), request.separator)
+        names, all_rows = ", ".join(request.targets), len(table.frame)
+        table.notes.append(f"{names}: {missing:,} of {all_rows:,} rows have no target and are left out")
+    share = missing / len(table.frame)
+    parts = [
+        targets.section(table.profiles[name], rows[name], problem, share, request.separator) for name in request.targets
+    ]
     sampled = rows if len(rows) <= MAX_SAMPLED else rows.sample(MAX_SAMPLED, random_state=0)
     traits = [many_names.with_names(profile, sampled, truth.name, problem) for profile in traits]
-    traits = [_exclude_leak(sampled, profile, request, problem) for profile in traits]
-    traits = mixed.with_texts(traits, sampled, truth.name, problem, request.separator)
+    for name in request.targets:
+        alone = replace(request, target=name)
+        traits = [_exclude_leak(sampled, profile, alone, problem) for profile in traits]
+    if not request.more_targets:
+        traits = mixed.with_texts(traits, sampled, truth.name, problem, request.separator)
     features = _features(traits)
     by_name = {feature.name: feature for feature in features}
-    if problem == "regression" and targets.helps(rows[truth.name].to_numpy(np.float64), features, rows):
-        target["log"] = True
-        text = "skewed, learned by its logarithm, and judged by the absolute error"
-        table.notes.append(f"{truth.name}: {text}; if the squared error counts: remove target.log, gate.metric: rmse")
+    for name, part in zip(request.targets, parts, strict=True):
+        if problem == "regression" and targets.helps(rows[name].to_numpy(np.float64), features, rows):
+            part["log"] = True
+            text = "skewed, learned by its logarithm, and judged by the absolute error"
+            undo = (
+                "remove its log, gate.metric: scaled_rmse" if len(parts) > 1 else "remove target.log, gate.metric: rmse"
+            )
+            table.notes.append(f"{name}: {text}; if the squared error counts: remove {undo}")
+    target = targets.together(parts)
     dates = {} if request.time in table.read.get("dates", {}) else table.read.pop("dates", {})
     traits = [by_name.get(profile.name, profile) for profile in traits if profile.name not in dates]
     sections = _sections(target, _split(request, problem, traits), features, rows)
@@ -305,13 +363,13 @@ def _content(
     """Return the sections of the task file in order; `sections` are those that depend on the modality."""
     count, serve, train = len(rows), sections.pop("serve"), sections.pop("train", {})
     return {
-        "title": f"{request.target} from {Path(request.data).name}",
+        "title": f"{', '.join(request.targets)} from {Path(request.data).name}",
         "problem": problem,
         "source": {"kind": "file", "path": request.data, **({"read": read} if read else {})},
         "rows": [max(1, count // 2), count * 10],
         **sections,
-        "train": {**_train(count, problem), **train},
-        "gate": _gate(rows[request.target].tolist(), problem, log=bool(sections["target"].get("log"))),
+        "train": {**training_plan.train(count, problem), **train},
+        "gate": training_plan.gate(rows[request.target].tolist(), problem, sections["target"]),
         "serve": serve,
     }
 
@@ -335,7 +393,7 @@ def _sections(
     if [profile.kind for profile in features] == ["text"]:
         text_sections = texts.sections(features[0], rows[features[0].name].tolist())
         return {"columns": text_sections.pop("columns"), "target": target, "split": split, **text_sections}
-    example = {profile.name: _example(profile, rows[profile.name]) for profile in features}
+    example = {profile.name: examples.example(profile, rows[profile.name]) for profile in features}
     return {
         "columns": {profile.name: profile.column for profile in features},
         "target": target,
@@ -343,58 +401,3 @@ def _sections(
         **(mixed if any(p.kind == "text" for p in features) else table_network).sections(len(rows), features),
         "serve": {"example": example},
     }
-
-
-def _example(profile: ColumnProfile, cells: pd.Series[Any]) -> Any:
-    """Return an example value as a client would send it: the first one that the column accepts."""
-    column = yaml_text.build_column(profile)
-    for cell in cells.dropna().head(MAX_TRIED):
-        (value,) = column.read([cell])
-        if value is not None and profile.kind != "number":
-            return bool(value) if profile.kind == "boolean" else value
-        if value is not None:
-            number = _rounded(float(str(value)), column)
-            return int(number) if number.is_integer() else number
-    raise DataError(f"{profile.name}: expected a value in the first {MAX_TRIED:,} rows that have one; received none")
-
-
-def _rounded(number: float, column: Column) -> float:
-    """Round to six digits, unless the result is outside the column's bounds."""
-    short = float(f"{number:.6g}")
-    try:
-        column.parse([short], "")
-    except RequestError:
-        return number
-    return short
-
-
-def _train(rows: int, problem: ProblemName) -> dict[str, Any]:
-    """Choose batches small enough for several steps per epoch, and so many epochs that patience ends the training."""
-    usual = 16 if rows < 2000 else 32 if rows < 5000 else 128 if rows < 20_000 else 256
-    batch = min(usual, max(1, 2 ** int(math.log2(max(1, rows * 0.25)))))
-    plan = {"epochs": 200 if rows < 5000 else 100, "batch_size": batch, "learning_rate": 0.003, "patience": 15}
-    labels = problem in ("classification", "multilabel")
-    return {**plan, "schedule": "plateau", **({} if labels else {"clip_norm": 1.0})}
-
-
-def _gate(truth: list[Any], problem: ProblemName, *, log: bool = False) -> dict[str, Any]:
-    """Choose the metric: accuracy only for classes of similar size, since it hides rare classes.
-
-    If the target is learned by its logarithm, the absolute error: a few large values would decide the squared one.
-    """
-    if problem == "regression" and log:
-        values = [float(str(cell)) for cell in truth]
-        middle = statistics.median(values)
-        spread = statistics.fmean(abs(value - middle) for value in values)
-        return {"metric": "mae", "minimum_gain": float(f"{spread / 100:.1g}")}
-    if problem == "multilabel":  # many labels are too rare to be predicted with a probability of 50 %
-        return {"metric": "average_precision", "minimum_gain": 0.005}
-    if problem != "classification":
-        return {
-            "metric": "rmse",
-            "minimum_gain": float(f"{statistics.pstdev(float(str(cell)) for cell in truth) / 100:.1g}"),
-        }
-    counts = Counter(map(str, truth))
-    even = max(counts.values()) <= 1.5 * min(counts.values())
-    metric = "accuracy" if even else "roc_auc" if len(counts) == 2 else "balanced_accuracy"
-    return {"metric": metric, "minimum_gain": 0.005}

@@ -140,27 +140,28 @@ def profiles(profile: ImageProfile) -> list[ColumnProfile]:
     ]
 
 
-def sections(profile: ImageProfile) -> dict[str, Any]:
-    """Return the sections of the task file that are specific to images."""
+def sections(profile: ImageProfile, several: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the sections of the task file that are specific to images; `several` are labels of which each has any."""
     column, rows = profile.column, len(profile.labels)
     depth = min(4, max(1, int(math.log2(min(column["height"], column["width"]) / 3))))
     sizes: dict[str, Any] = {}
     if len({size[:2] for size in profile.sizes}) > 1:
         sizes = {name: [size[side] for size in profile.sizes] for side, name in enumerate(("width", "height"))}
-    is_small, patience = _are_few(profile), 12 if rows < 5000 else 8  # batch norm's averages take hundreds of steps
+    is_small = len(profile.labels) < FEW_IMAGES * len(several) if several else _are_few(profile)
+    patience = 12 if rows < 5000 else 8  # batch norm's averages take hundreds of steps
     train = (
         {**FEW_TRAIN}
         if is_small
         else {"epochs": 60 if rows < 5000 else 30, "learning_rate": 0.001, "patience": patience}
     )
-    train |= {"class_weights": "balanced"} if _is_imbalanced(profile) else {}
+    train |= {"class_weights": "balanced"} if _is_imbalanced(profile) and not several else {}
     max_bytes = 2 * max(profile.bytes)
     return {
         "source": profile.source,
         "columns": {COLUMN: column},
         "target": {},
         "expect": [_range("brightest", 1, 255), *(_range(n, min(v) // 2, max(v) * 2) for n, v in sizes.items())],
-        "split": {"kind": "stratified"},
+        "split": {"kind": "random" if several else "stratified"},
         "model": _histograms(profile) if is_small else _cnn(depth),
         "train": train if is_small else {**train, "augment": {"shift": 0.1, "zoom": 0.1}},
         "serve": {**({"max_body_bytes": max_bytes} if max_bytes > 4_000_000 else {}), "example": _example(profile)},

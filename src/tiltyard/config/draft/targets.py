@@ -85,6 +85,15 @@ def section(
     return {"column": truth.name, "classes": sorted(counts, key=_label_order), **drop}
 
 
+def together(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the section of one target, or of several numbers, each with settings of its own."""
+    if len(parts) == 1:
+        return parts[0]
+    drop = {key: value for key, value in parts[0].items() if key == "drop_missing"}
+    own = {part["column"]: {k: v for k, v in part.items() if k not in ("column", "drop_missing")} for part in parts}
+    return {"columns": own, **drop}
+
+
 def notes(truth: ColumnProfile, column: pd.Series[Any], problem: ProblemName, *, explicit: bool) -> list[str]:
     """Return what the user should know of the target, in sentences."""
     if problem == "classification":
@@ -114,15 +123,6 @@ def _grades(truth: ColumnProfile) -> list[str]:
         return []
     text = f"{truth.name}: if {first} to {last} are grades, in order, a regression learns that 4 is between 3 and 5"
     return [f"{text}: add --problem regression"]
-
-
-def refuse_lists(name: str, cells: list[str]) -> None:
-    """Raise if images have several labels each, such as Action|Comedy."""
-    if lists := find_lists(cells):
-        text = f"expected one label for each image; received several, such as {lists.example}"
-        label = labels_of(lists.example, lists.separator)[0]
-        hint = f"add a column that says whether an image has one label, such as is_{label}, and name it: --target"
-        raise DataError(f"{name}: {text}: Tiltyard learns several labels of a row only for tables and texts", hint=hint)
 
 
 def note_of_lists(name: str, lists: LabelLists, cells: pd.Series[Any]) -> str:

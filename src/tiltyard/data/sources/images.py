@@ -1,4 +1,7 @@
-"""Source `images`: a folder or zip of images, labelled by the folder of each class or by a table."""
+"""Source `images`: a folder or zip of images, labelled by the folder of each class or by a table.
+
+Of images with several labels, the folder or the cell of the table holds all of them, such as 3|7.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import not_
 from pathlib import Path, PurePosixPath
 from typing import Literal
 from urllib.parse import urlsplit
@@ -23,7 +27,7 @@ from tiltyard.errors import DataError, SourceError, join_first
 from tiltyard.workspace import Workspace
 
 MAX_NAMED = 5  # in one sentence
-MAX_LABEL_LENGTH = 100  # characters
+MAX_LABEL_LENGTH = 1000  # characters; several labels of an image are in one name
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,11 @@ class Images(FileLocation, Source):
     )
     file_column: str = Field("file", description="The column of that table with the images' names.")
     label_column: str = Field("label", description="The column of that table with their labels.")
+    unlabelled: bool = Field(
+        default=False,
+        exclude_if=not_,
+        description="Also take images without a label, for images that may have several labels; refused if unset.",
+    )
     rows: int | None = Field(None, ge=2, description="How many to take, balanced over the classes; all if unset.")
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
@@ -86,7 +95,8 @@ class Images(FileLocation, Source):
             labels = ImageLabels.read(self.labels, files, workspace.root, columns).match(every)
         else:
             labels = {name: PurePosixPath(name).parent.name for name in selected_names}
-        self._require_labels(files, [name for name in selected_names if not labels.get(name)])
+        if not self.unlabelled:
+            self._require_labels(files, [name for name in selected_names if not labels.get(name)])
         selected = self._name_entries(selected_names, labels)
         _refuse_bad_names(selected)
         return [
@@ -110,7 +120,8 @@ class Images(FileLocation, Source):
         selected = []
         for name, parent in zip(names, parents, strict=True):
             file = "-".join([*parent[common:], PurePosixPath(name).name])
-            selected.append(LabelledImage(name, labels[name], f"{labels[name]}/{file}"))
+            label = labels.get(name, "")
+            selected.append(LabelledImage(name, label, f"{label}/{file}" if label else file))
         return sorted(selected, key=lambda image: image.entry)
 
     def _is_under(self, name: str) -> bool:

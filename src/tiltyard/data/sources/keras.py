@@ -108,18 +108,19 @@ class Keras(Source):
                 f"source.dataset: Keras stores {self.dataset} as a pickle, which may run any code: it is not read",
                 hint="save its texts as a table with a column of text and one of labels, and use source.kind: file",
             )
-        if self.stand_in and isinstance(dataset, ImageSet) and not self._is_local(workspace):
-            arrays = _stand_in_arrays(dataset)
-            stand_in.mark(
-                folder,
-                f"made-up pictures stand in for {self.dataset}, which is neither in the project nor in {MIRROR}",
-            )
-        else:
-            arrays = self._arrays(dataset, workspace)
         if isinstance(dataset, TableSet):
-            files.write_text(folder / "table.csv", _table(dataset, arrays, self.rows))
+            files.write_text(folder / "table.csv", _table(dataset, self._arrays(dataset, workspace), self.rows))
         else:
+            arrays = self.images(dataset, folder, workspace)
             image_files.write(folder / "images.zip", _png_files(dataset, arrays, self.rows, self.shift))
+
+    def images(self, dataset: ImageSet, folder: Path, workspace: Workspace) -> dict[str, Array]:
+        """Return the arrays of images and class numbers; if they are made up, a file in the folder says so."""
+        if not self.stand_in or self._is_local(workspace):
+            return self._arrays(dataset, workspace)
+        reason = f"made-up pictures stand in for {self.dataset}, which is neither in the project nor in {MIRROR}"
+        stand_in.mark(folder, reason)
+        return _stand_in_arrays(dataset)
 
     def _arrays(self, dataset: ImageSet | TableSet, workspace: Workspace) -> dict[str, Array]:
         """Read the file from the project, the downloads, the mirror, or else from Keras's server."""

@@ -1,4 +1,4 @@
-"""The output that is explained: the probability of one label, a number, or the first step of a forecast."""
+"""The output that is explained: the probability of one label, the first of several numbers, or of several steps."""
 
 from __future__ import annotations
 
@@ -31,15 +31,18 @@ class ExplainedOutput:
 
     def describe(self, target: Target) -> str:
         """Describe the output, for a sentence or an axis."""
-        if self.name:
+        if self.label is not None and self.name:
             return f"the probability of {self.name if self.name[:1].isalpha() else f'label {self.name}'}"
+        target = target.parts[0]
         ahead = " one step ahead" if target.horizon > 1 else ""
         return f"{target.column}{ahead}" + (f" ({target.unit})" if target.unit else "")
 
     @property
     def name(self) -> str | None:
-        """The name of the label."""
-        return None if self.label is None else self.predictor.encoder.classes[self.label]
+        """The name of the label, or of the number that is explained out of several."""
+        if self.label is not None:
+            return self.predictor.encoder.classes[self.label]
+        return next(iter(self.predictor.encoder.target.get("names", ())), None)
 
     def __call__(self, features: Array) -> Array:
         """Return the explained output of each encoded row."""

@@ -29,6 +29,8 @@ class Activations(ExplanationMethod):
             return f"{model.task.name} predicts texts, which cannot group rows"
         if model.task.problem == "multilabel":
             return f"rows of {model.task.name} may have several labels, which cannot group them"
+        if model.task.target.columns:
+            return f"rows of {model.task.name} have several numbers, by which they cannot be grouped at once"
         if len(model.validation[1]) < MIN_ROWS:
             return f"{len(model.validation[1])} validation rows are too few for a plot"
         return "" if model.network_view.hidden else "the model has no hidden layer"

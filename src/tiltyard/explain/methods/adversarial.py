@@ -35,6 +35,8 @@ class Adversarial(ExplanationMethod):
             return f"{model.task.name} reads texts, whose words cannot change by a little"
         if model.task.problem == "multilabel":
             return f"{model.task.name} predicts several labels; the attack is against one"
+        if model.task.target.columns:
+            return f"{model.task.name} predicts several numbers; the attack is against one"
         movable = perturbation_budget(model.data.encoder).step.any()
         return "" if movable else f"no column of {model.task.name} can change by a little"
 

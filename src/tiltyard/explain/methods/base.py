@@ -15,7 +15,7 @@ from tiltyard.arrays import Array, Rows, take_rows
 from tiltyard.config.task import Task
 from tiltyard.figures import Figure
 from tiltyard.modeling.inference.predictor import Predictor
-from tiltyard.modeling.metrics.base import Context
+from tiltyard.modeling.metrics.base import Context, with_threshold
 from tiltyard.modeling.models.base import NETWORK, load_network
 from tiltyard.preparation.sealed_test import TestRows
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
@@ -79,7 +79,7 @@ class ExplainedModel:
         """The network's layers and gradients."""
         from tiltyard.explain.math.network_view import open_network
 
-        return open_network(self.network, labels=bool(self.task.classes))
+        return open_network(self.network, labels=bool(self.task.labels))
 
     def score(self, features: Array, truth: Array) -> float:
         """Return the gate's metric for encoded features."""
@@ -87,8 +87,9 @@ class ExplainedModel:
 
     @cached_property
     def context(self) -> Context:
-        """Values from the training rows that the metric needs."""
-        return self.task.evaluator.context(self.data.train[1])
+        """Values from the training rows that the metric needs, and the thresholds of the model."""
+        threshold = self.predictor.encoder.problem.threshold
+        return with_threshold(self.task.evaluator.context(self.data.train[1]), threshold)
 
     @property
     def generator(self) -> np.random.Generator:

@@ -19,16 +19,17 @@ class GradCam(ConvolutionMethod):
     title: ClassVar = "Grad-CAM: regions that raise the score of a label"
 
     def of_row(self, model: ExplainedModel, row: Row) -> Iterator[Figure]:
-        """Yield it for the predicted label, and for the true label if they differ."""
+        """Yield it for the predicted label, of several the most probable one, and for the true label if they differ."""
         features = model.encode(row)
         (predicted,) = model.network_view.top_outputs(features).tolist()
-        scores = {"predicted": predicted} if model.task.classes else {"number": 0}
+        first = "predicted" if model.task.classes else "most probable"
+        scores = {first: predicted} if model.task.labels else {"number": 0}
         if model.task.classes and (truth := int(row.truth[0])) != predicted:
             scores["truth"] = truth
         images = {"image": features[0]}
         for name, index in scores.items():
             heat = heat_map(model, features, index)
-            label = f"{name} {model.task.classes[index]}" if model.task.classes else name
+            label = f"{name} {model.task.labels[index]}" if model.task.labels else name
             size = model.network_view.feature_maps[1].shape[1:3] if model.network_view.feature_maps else ()
             images[f"{label}, {'x'.join(map(str, size))} positions"] = to_colours(
                 resize(heat[None], features.shape[1:3])[0]

@@ -35,7 +35,7 @@ class Maximisation(ExplanationMethod):
         if model.task.modality == "series":
             yield _windows(model)
             return
-        names = [f"class {name}" for name in model.task.classes[:MAX_CLASSES]] or ["largest number"]
+        names = [f"class {name}" for name in model.task.labels[:MAX_CLASSES]] or ["largest number"]
         inputs = _maximize(model, PIXELS, np.arange(len(names), dtype=np.int32), np.ones(len(names)))
         text = (
             "Images optimized from noise so that the score of a class is as large as possible. Grey pixels do not "

@@ -28,8 +28,9 @@ class Saliency(ExplanationMethod):
         """Require a single score, and embedded words if the model reads words."""
         if model.task.problem_type.targets == "text":
             return f"{model.task.name} predicts texts, which have no single score"
-        if model.task.problem == "multilabel":
-            return f"{model.task.name} predicts several labels, which have no single score"
+        if model.task.problem == "multilabel" or model.task.target.columns:
+            several = "labels" if model.task.labels else "numbers"
+            return f"{model.task.name} predicts several {several}, which have no single score"
         if model.task.modality == "mixed":
             return "words, pixels and numbers have gradients of different units; use shap and occlusion"
         if model.data.encoder.vocabulary_size and not model.network_view.embedding:

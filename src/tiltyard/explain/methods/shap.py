@@ -48,7 +48,7 @@ class Shap(ExplanationMethod):
         features, contributions = _sample_validation(model), _shap_values(model)
         sizes = dict(zip(model.data.encoder.spans, np.abs(contributions).mean(axis=0).tolist(), strict=True))
         values, omitted = largest_bars(sizes)
-        most = "the most probable label's probability" if model.task.labels else model.task.target.column
+        most = "the most probable label's probability" if model.task.labels else model.task.target.names[0]
         output_name = "the predicted label's probability" if model.task.classes else most
         rows = f"{len(contributions)} validation rows"
         text = f"How much a column moves {output_name}, up or down, on average over {rows}.{omitted}"

@@ -89,6 +89,6 @@ def _train_again(model: ExplainedModel, features: Array) -> tuple[dict[int, Acti
 def _activations(model: ExplainedModel, body: keras.Model, features: Array) -> Activations:
     from tiltyard.explain.math.network_view import open_network
 
-    view = open_network(body, labels=bool(model.task.classes))
+    view = open_network(body, labels=bool(model.task.labels))
     tensors = [layer.output for layer in view.hidden.values()]
     return dict(zip(view.hidden, map(mean_pool, view.activations(features, tensors)), strict=True))

@@ -12,6 +12,7 @@ from tiltyard.gate.duel import Duel
 from tiltyard.modeling.metrics import scores
 from tiltyard.modeling.metrics.confusion_matrix import matrix
 from tiltyard.modeling.problems.classification import probabilities
+from tiltyard.modeling.problems.multilabel import predicted
 
 FEWEST = 5  # sealed rows of one of several labels: there may be hundreds, most of them rare
 RANKING = ("roc_auc", "average_precision", "recall_at_1pct_fpr")  # metrics that do not depend on labels
@@ -44,14 +45,17 @@ def _recall(duel: Duel) -> tuple[Array, str]:
 
     A model that is judged by its ranking may never give a class the largest probability. It has collapsed if it hardly
     ever gives a class more than the frequency in the training rows. The same holds of labels of which a row may have
-    several: most have far less than half of the rows.
+    several and that have no thresholds: most have far less than half of the rows.
     """
     by_frequency = " at probabilities above the frequencies of the training rows"
     if duel.task.problem == "multilabel":
-        found, rows = ((duel.challenger > duel.baseline) & duel.truth).sum(axis=0), duel.truth.sum(axis=0)
+        chosen = duel.threshold is not None
+        given = predicted(duel.challenger, duel.threshold) if chosen else duel.challenger > duel.baseline
+        found, rows = (given & duel.truth).sum(axis=0), duel.truth.sum(axis=0)
         if rows.max() < FEWEST:
             raise NotApplicableError(f"no label has {FEWEST} sealed rows")
-        return scores.ratio(found, np.where(rows < FEWEST, 0, rows)), by_frequency
+        how = " at the threshold of each label" if chosen else by_frequency
+        return scores.ratio(found, np.where(rows < FEWEST, 0, rows)), how
     if duel.threshold is not None:
         return scores.recall(matrix(duel.truth, duel.challenger, duel.threshold)), f" at {duel.threshold:.3g}"
     if duel.task.gate.metric not in RANKING:

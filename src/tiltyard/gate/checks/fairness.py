@@ -65,7 +65,8 @@ def _compared(rate: Rate, minimum: float) -> Observation:
 def _rates(duel: Duel, parts: list[Part]) -> Iterator[Rate]:
     """Yield the rates that at least two groups have."""
     if not duel.task.labels:
-        errors = row_errors(duel.truth, duel.challenger, labels=False)
+        scales = duel.task.evaluator.scales(duel.context)
+        errors = row_errors(duel.truth, duel.challenger, labels=False, scales=scales)
         rates = [Rate("mean absolute error", {part.name: float(errors[part.indices].mean()) for part in parts})]
     else:
         labels = [duel.task.gate.favourable] if duel.task.gate.favourable else duel.task.labels
@@ -77,7 +78,7 @@ def _rows_of_label(duel: Duel, name: str) -> tuple[Array, Array]:
     """Return for which rows a label is predicted, and which have it."""
     place = duel.task.labels.index(name)
     if duel.task.problem == "multilabel":
-        return multilabel.predicted(duel.challenger)[:, place], duel.truth[:, place]
+        return multilabel.predicted(duel.challenger, duel.threshold)[:, place], duel.truth[:, place]
     return predicted_labels(duel.challenger, duel.threshold) == place, duel.truth == place
 
 

@@ -10,6 +10,7 @@ from tiltyard.arrays import Array
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation
 from tiltyard.gate.duel import Duel
 from tiltyard.modeling.metrics.dependence import Dependence
+from tiltyard.modeling.problems.base import Threshold
 from tiltyard.modeling.problems.classification import labels
 from tiltyard.modeling.problems.multilabel import predicted
 
@@ -45,10 +46,10 @@ class Mcnemar(Check):
         return Observation(good, text, chance, max_p)
 
 
-def _is_right(truth: Array, outputs: Array, threshold: float | None) -> Array:
+def _is_right(truth: Array, outputs: Array, threshold: Threshold | None) -> Array:
     """Return for each row whether its label is predicted; of several labels, whether all are, and no others."""
     if truth.dtype.kind == "b":
-        return np.asarray((predicted(outputs) == truth).all(axis=1))
+        return np.asarray((predicted(outputs, threshold) == truth).all(axis=1))
     return np.asarray(labels(outputs, threshold) == truth)
 
 

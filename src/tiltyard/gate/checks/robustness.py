@@ -12,6 +12,7 @@ from tiltyard.gate import perturbation
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
 from tiltyard.gate.duel import Ask, Duel
 from tiltyard.modeling.metrics.base import with_threshold
+from tiltyard.modeling.problems.base import Threshold
 
 ROWS = 2000  # disturbed first; each is predicted ten times by each model
 AMONG = 12  # three kinds of perturbations, each on up to four numbers of rows, share the error rate
@@ -116,7 +117,7 @@ def _loss(duel: Duel, ask: Ask, places: Array, perturbed: Perturbation) -> Loss:
     disturbed = _worst(duel, truth, perturbed, ask)
     baseline = _worst(duel, truth, perturbed, duel.ask_baseline) if duel.ask_baseline else still
 
-    def score(outputs: Array, at: Array, threshold: float | None = duel.threshold) -> float:
+    def score(outputs: Array, at: Array, threshold: Threshold | None = duel.threshold) -> float:
         return metric.score(truth[at], outputs[at], with_threshold(duel.context, threshold))
 
     def spare(at: Array) -> float:
@@ -147,4 +148,5 @@ def _worst(duel: Duel, truth: Array, perturbed: Perturbation, ask: Ask) -> Array
     outputs = [ask(rows) for rows in perturbed.versions]
     if len(outputs) == 1:
         return outputs[0]
-    return perturbation.worst_case(truth, outputs, labels=bool(duel.task.classes))
+    scales = duel.task.evaluator.scales(duel.context)
+    return perturbation.worst_case(truth, outputs, labels=bool(duel.task.classes), scales=scales)

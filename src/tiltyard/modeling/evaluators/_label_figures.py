@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.classification import probabilities
 
 MAX_CURVES, MAX_POINTS = 6, 200  # maximum number of curves in a plot, and of points of a curve
+THRESHOLDS = tuple(tenth / 10 for tenth in range(1, 10))  # at which rates are listed
 # The curve by chance, for rows that all have the same class.
 CHANCE = curves.Roc(np.array([np.inf, 0.0]), np.array([0.0, 1.0]), np.array([0.0, 1.0]))
 
@@ -64,13 +65,14 @@ def _confusion(predictions: Predictions) -> Figure:
 
 
 def _rates_table(predictions: Predictions) -> list[Figure]:
-    """Return the table of rates for two classes."""
+    """Return the tables of rates for two classes: as the model decides, and at other thresholds."""
     if len(predictions.classes) != 2:
         return []
     rates = binary_metrics(matrix(predictions.truth, predictions.outputs, predictions.threshold))
     text = f"{predictions.classes[1]} counts as the positive class."
     return [
-        figures.table("Rates of the positive class", text, [{"rate": n, "value": finite(v)} for n, v in rates.items()])
+        figures.table("Rates of the positive class", text, [{"rate": n, "value": finite(v)} for n, v in rates.items()]),
+        _thresholds_table(predictions),
     ]
 
 
@@ -84,6 +86,7 @@ def _curves(predictions: Predictions) -> list[Figure]:
     many = len(rocs_by_class) > MAX_CURVES
     which = f"the {MAX_CURVES} worst of {len(rocs_by_class)} classes" if many else "each class against the others"
     roc = {f"{name}, {rocs_by_class[name].area:.3f}": _roc_points(rocs_by_class[name]) for name in names}
+    roc |= _decisions(predictions, names)
     if len(rocs_by_class) > 1:
         mean_area = np.mean([curve.area for curve in rocs_by_class.values()])
         mean = curves.macro([*rocs_by_class.values()])
@@ -105,6 +108,50 @@ def _curves(predictions: Predictions) -> list[Figure]:
             square=True,
         ),
     ]
+
+
+def _decisions(predictions: Predictions, names: Sequence[str]) -> dict[str, Any]:
+    """Return the point of each curve at which the model decides, if thresholds were chosen for it."""
+    if predictions.threshold is None:
+        return {}
+    points = {}
+    for name, is_member, score in _one_against_rest(predictions):
+        if name in names:
+            threshold = _threshold_of(predictions, name)
+            rates = curves.rates_at(is_member, score, threshold)
+            points[f"{name} from {threshold:.3g} on"] = {
+                "x": [rates.false_positive],
+                "y": [rates.true_positive],
+                "threshold": [threshold],
+                "dots": True,
+            }
+    return points
+
+
+def _threshold_of(predictions: Predictions, name: str) -> float:
+    """Return the probability from which a label is predicted."""
+    threshold = predictions.threshold
+    return float(threshold[predictions.classes.index(name)] if isinstance(threshold, list) else threshold or 0.5)
+
+
+def _thresholds_table(predictions: Predictions) -> Figure:
+    """Return the rates of the second of two classes at some thresholds, and at that of the model."""
+    score, is_member = probabilities(predictions.outputs)[:, 1], predictions.truth.astype(np.int64) == 1
+    own = [] if predictions.threshold is None else [_threshold_of(predictions, predictions.classes[1])]
+    records = []
+    for threshold in sorted({*THRESHOLDS, *own}):
+        rates = curves.rates_at(is_member, score, threshold)
+        records.append(
+            {
+                "threshold": threshold,
+                "true positive rate": finite(rates.true_positive),
+                "false positive rate": finite(rates.false_positive),
+                "precision": finite(rates.precision),
+                "the model's": "yes" if own == [threshold] else "",
+            }
+        )
+    text = f"{predictions.classes[1]} is predicted from the threshold on."
+    return figures.table("Rates by threshold", text, records)
 
 
 def _roc_points(curve: curves.Roc) -> dict[str, Any]:

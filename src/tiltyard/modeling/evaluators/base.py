@@ -10,6 +10,7 @@ from tiltyard.arrays import Array, Rows
 from tiltyard.figures import Figure
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.predictions import Predictions
+from tiltyard.modeling.problems.base import Target
 
 TRUTH = "truth"  # name of the truth in the rows of a baseline that is evaluated step by step
 
@@ -20,16 +21,24 @@ class Evaluator(ABC):
     `truth` and `outputs` are those of the problem: outputs of the model, or the result of `condense`.
     """
 
-    metrics: ClassVar[dict[str, Metric]]
+    metrics: dict[str, Metric]
     baseline_title: ClassVar[str]  # description of the baseline
 
     @abstractmethod
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
         """Return the outputs of the baseline for rows, from the training targets: a constant or a past value."""
 
-    def context(self, train: Array) -> dict[str, float]:
+    def context(self, train: Array) -> dict[str, Any]:
         """Return the context that metrics need from the training targets; empty by default."""
         return {}
+
+    def of(self, target: Target) -> Evaluator:
+        """Return the evaluator of a target; another one if the target has several columns."""
+        return self
+
+    def scales(self, context: Context) -> Array | None:
+        """Return by what the errors of several numbers are divided; None for other targets."""
+        return None
 
     def scores(self, truth: Array, outputs: Array, context: Context) -> dict[str, float]:
         """Return the value of every metric."""

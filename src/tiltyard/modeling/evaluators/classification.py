@@ -110,7 +110,7 @@ METRICS: dict[str, Metric] = {
 class Classification(Evaluator):
     """The baseline predicts the class frequencies."""
 
-    metrics: ClassVar = METRICS
+    metrics = METRICS
     baseline_title: ClassVar = "the class frequencies of the training rows"
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
@@ -124,7 +124,7 @@ class Classification(Evaluator):
             return super().scores_of_rows(truth, outputs, context)
         return LabelRows(truth, probabilities(outputs), _rare(context), context.get("threshold")).scores
 
-    def context(self, train: Array) -> dict[str, float]:
+    def context(self, train: Array) -> dict[str, Any]:
         """Return the index of the class with the fewest training rows, which two-class metrics of ranks are about."""
         return {"rare": float(np.bincount(train.astype(np.int64)).argmin())}
 

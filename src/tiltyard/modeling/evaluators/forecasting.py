@@ -35,7 +35,7 @@ def _of_all(score: Callable[[Array, Array], float]) -> Callable[[Array, Array, C
 
 
 def _mase(truth: Array, outputs: Array, context: Context) -> float:
-    return scores.mae(truth.ravel(), ahead(outputs).ravel()) / context["naive_mae"]
+    return scores.mae(truth.ravel(), ahead(outputs).ravel()) / float(context["naive_mae"])
 
 
 METRICS: dict[str, Metric] = {
@@ -54,7 +54,7 @@ METRICS: dict[str, Metric] = {
 class Forecasting(Regression):
     """The baseline is the naive forecast: the last value, or the value one season before."""
 
-    metrics: ClassVar = METRICS
+    metrics = METRICS
     baseline_title: ClassVar = "the last value, or the value one season before (naive forecast)"
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
@@ -62,7 +62,7 @@ class Forecasting(Regression):
         (naive,) = rows.values()
         return naive.astype(np.float64)
 
-    def context(self, train: Array) -> dict[str, float]:
+    def context(self, train: Array) -> dict[str, Any]:
         """Return the mean absolute error of the naive forecast on the training targets, which are consecutive."""
         naive = float(np.mean(np.abs(np.diff(train, axis=0)))) if len(train) > 1 else 0.0
         return {"naive_mae": naive if naive > LEAST else 1.0}

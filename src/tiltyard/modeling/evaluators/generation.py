@@ -57,7 +57,7 @@ METRICS: dict[str, Metric] = {
 class Generation(Evaluator):
     """The baseline is a trigram model."""
 
-    metrics: ClassVar = METRICS
+    metrics = METRICS
     baseline_title: ClassVar = "the next character by its counts after the two before it (trigram model)"
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:

@@ -16,7 +16,8 @@ from tiltyard.modeling.metrics import label_sets
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.confusion_matrix import finite
 from tiltyard.modeling.metrics.predictions import Predictions
-from tiltyard.modeling.problems.multilabel import named, predicted
+from tiltyard.modeling.problems.base import Threshold
+from tiltyard.modeling.problems.multilabel import THRESHOLD, named, predicted
 
 MAX_WORST = 10  # rows in a report
 
@@ -25,17 +26,24 @@ def _of_arrays(score: Callable[[Array, Array], float]) -> Callable[[Array, Array
     return lambda truth, outputs, _: score(truth, outputs)
 
 
+def _of_decisions(
+    score: Callable[[Array, Array, Threshold | None], float],
+) -> Callable[[Array, Array, Context], float]:
+    """Return a score function that predicts labels by the thresholds of the model."""
+    return lambda truth, outputs, context: score(truth, outputs, context.get("threshold"))
+
+
 METRICS: dict[str, Metric] = {
     "micro_f1": Metric(
         "Micro F1 (over all labels of all rows)",
-        _of_arrays(label_sets.micro_f1),
+        _of_decisions(label_sets.micro_f1),
         higher_is_better=True,
         meaning="the harmonic mean of precision and recall, over all labels of all rows together",
         bounds=(0, 1),
     ),
     "macro_f1": Metric(
         "Macro F1 (mean over the labels)",
-        _of_arrays(label_sets.macro_f1),
+        _of_decisions(label_sets.macro_f1),
         higher_is_better=True,
         meaning="the harmonic mean of precision and recall of a label, averaged over the labels",
         bounds=(0, 1),
@@ -47,16 +55,23 @@ METRICS: dict[str, Metric] = {
         meaning="the share of a label's alarms that are right, averaged over the recalls that thresholds give",
         bounds=(0, 1),
     ),
+    "roc_auc": Metric(
+        "ROC AUC (mean over the labels)",
+        _of_arrays(label_sets.roc_auc),
+        higher_is_better=True,
+        meaning="the chance that a row with a label gets a higher probability of it than a row without",
+        bounds=(0, 1),
+    ),
     "hamming_loss": Metric(
         "Hamming loss",
-        _of_arrays(label_sets.hamming_loss),
+        _of_decisions(label_sets.hamming_loss),
         higher_is_better=False,
         meaning="the share of wrong decisions, one for each row and label",
         bounds=(0, 1),
     ),
     "subset_accuracy": Metric(
         "Subset accuracy",
-        _of_arrays(label_sets.subset_accuracy),
+        _of_decisions(label_sets.subset_accuracy),
         higher_is_better=True,
         meaning="the share of rows for which all labels are predicted, and no others",
         bounds=(0, 1),
@@ -74,7 +89,7 @@ METRICS: dict[str, Metric] = {
 class Multilabel(Evaluator):
     """The baseline predicts the frequency of each label."""
 
-    metrics: ClassVar = METRICS
+    metrics = METRICS
     baseline_title: ClassVar = "the label frequencies of the training rows"
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
@@ -104,17 +119,22 @@ class Multilabel(Evaluator):
 
 def _by_label(predictions: Predictions) -> list[dict[str, Any]]:
     """Return a record for each label; a ratio is None if its denominator is 0."""
-    found = label_sets.counts(predictions.truth, predictions.outputs)
+    found = label_sets.counts(predictions.truth, predictions.outputs, predictions.threshold)
+    thresholds = np.broadcast_to(
+        THRESHOLD if predictions.threshold is None else predictions.threshold, found.actual.shape
+    )
     columns = {
         "precision": label_sets.precision(found),
         "recall": label_sets.recall(found),
         "f1": label_sets.f1(found),
         "average_precision": label_sets.average_precisions(predictions.truth, predictions.outputs),
+        "roc_auc": label_sets.roc_aucs(predictions.truth, predictions.outputs),
     }
     return [
         {
             "label": name,
             "rows": int(found.actual[index]),
+            **({} if predictions.threshold is None else {"threshold": float(thresholds[index])}),
             **{column: finite(values[index]) for column, values in columns.items()},
         }
         for index, name in enumerate(predictions.classes)
@@ -123,7 +143,8 @@ def _by_label(predictions: Predictions) -> list[dict[str, Any]]:
 
 def _worst(predictions: Predictions) -> list[dict[str, Any]]:
     """Return the rows with the largest log loss."""
-    losses, chosen = label_sets.row_losses(predictions.truth, predictions.outputs), predicted(predictions.outputs)
+    losses = label_sets.row_losses(predictions.truth, predictions.outputs)
+    chosen = predicted(predictions.outputs, predictions.threshold)
     ranked = np.argsort(-losses, kind="stable")[:MAX_WORST].tolist()
     return [
         {

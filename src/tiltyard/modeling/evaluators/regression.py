@@ -13,6 +13,7 @@ from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.metrics import scores
 from tiltyard.modeling.metrics.base import Metric
 from tiltyard.modeling.metrics.predictions import Predictions
+from tiltyard.modeling.problems.base import Target
 
 MAX_LISTED = 10  # best and worst rows in a report
 
@@ -45,8 +46,14 @@ METRICS: dict[str, Metric] = {
 class Regression(Evaluator):
     """The baseline is the best constant."""
 
-    metrics: ClassVar = METRICS
+    metrics = METRICS
     baseline_title: ClassVar = "the mean of the training rows (their median for absolute errors)"
+
+    def of(self, target: Target) -> Evaluator:
+        """Return the evaluator of several numbers if the target has several columns."""
+        from tiltyard.modeling.evaluators._several_numbers import SeveralNumbers
+
+        return SeveralNumbers(target) if target.columns else self
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
         """Return the best constant for every row: the mean of the training rows, or the median for absolute errors."""

@@ -46,7 +46,7 @@ METRICS: dict[str, Metric] = {
 class Translation(Evaluator):
     """The baseline always predicts the same text."""
 
-    metrics: ClassVar = METRICS
+    metrics = METRICS
     baseline_title: ClassVar = "the most frequent text of the training rows"
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:

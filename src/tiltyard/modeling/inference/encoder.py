@@ -17,7 +17,7 @@ from tiltyard.arrays import Array, Cells, Fitted, Rows
 from tiltyard.errors import DataError, RequestError
 from tiltyard.modeling.columns._derived import Derived
 from tiltyard.modeling.columns.base import Column, Scale, scale
-from tiltyard.modeling.problems.base import Problem, Target
+from tiltyard.modeling.problems.base import Problem, Target, Threshold
 
 FIT_ROWS = 1 << 16  # rows that are read at a time to fit derived features
 
@@ -52,8 +52,8 @@ class Encoder:
         """Give the problem what was fitted to the targets, so that all decode alike."""
         object.__setattr__(self, "problem", self.problem.fitted_to(self.target))
 
-    def with_threshold(self, threshold: float) -> Encoder:
-        """Return the encoder with a decision threshold."""
+    def with_threshold(self, threshold: Threshold) -> Encoder:
+        """Return the encoder with a decision threshold, or with one for each label."""
         return replace(self, target={**self.target, "threshold": threshold})
 
     def with_scale(self, mean: float, std: float) -> Encoder:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tiltyard.arrays import Array
+from tiltyard.modeling.problems.base import Threshold
 
-# Values from the training rows that a metric needs, such as the error of the naive forecast.
-Context = Mapping[str, float]
+# Values from the training rows that a metric needs, such as the error of the naive forecast or scales of targets.
+Context = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,6 @@ class Metric:
         return new - old if self.higher_is_better else old - new
 
 
-def with_threshold(context: Context, threshold: float | None) -> Context:
-    """Return the context with the decision threshold of a model, which metrics of two labels use."""
+def with_threshold(context: Context, threshold: Threshold | None) -> Context:
+    """Return the context with the decision threshold of a model, or those of several labels, which metrics use."""
     return context if threshold is None else {**context, "threshold": threshold}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tiltyard.arrays import Array
+from tiltyard.modeling.problems.base import Threshold
 from tiltyard.modeling.problems.classification import labels, probabilities
 
 
@@ -14,7 +15,7 @@ def confusion(truth: Array, label: Array, classes: int) -> Array:
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
 
-def matrix(truth: Array, outputs: Array, threshold: float | None = None) -> Array:
+def matrix(truth: Array, outputs: Array, threshold: Threshold | None = None) -> Array:
     """Return the confusion matrix of the most probable labels, or of two labels by a threshold."""
     return confusion(truth, labels(outputs, threshold), probabilities(outputs).shape[1])
 

@@ -37,6 +37,14 @@ class Precision(NamedTuple):
         return float(np.sum(np.diff(self.recall, prepend=0) * self.precision))
 
 
+class Rates(NamedTuple):
+    """The rates at one threshold; NaN where there are no rows to count."""
+
+    true_positive: float
+    false_positive: float
+    precision: float
+
+
 class Calibration(NamedTuple):
     """Calibration curve: mean probability, accuracy and count by bin."""
 
@@ -54,6 +62,14 @@ def roc(is_member: Array, score: Array) -> Roc:
         np.concatenate([[0.0], false_positives / non_members]),
         np.concatenate([[0.0], true_positives / members]),
     )
+
+
+def rates_at(is_member: Array, score: Array, threshold: float) -> Rates:
+    """Return the rates if all rows whose score is at least the threshold are predicted as positive."""
+    predicted = score.astype(np.float64) >= threshold
+    hits, alarms = int((predicted & is_member).sum()), int((predicted & ~is_member).sum())
+    counts = (hits, int(is_member.sum())), (alarms, int((~is_member).sum())), (hits, hits + alarms)
+    return Rates(*(part / total if total else float("nan") for part, total in counts))
 
 
 def precision(is_member: Array, score: Array) -> Precision:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.modeling.metrics import scores
+from tiltyard.modeling.problems.base import Threshold
 from tiltyard.modeling.problems.classification import labels as decided
 from tiltyard.runtime import threads
 
@@ -22,7 +23,7 @@ class LabelRows:
     """Test rows with truth and probabilities, from which any rows can be drawn and measured."""
 
     def __init__(
-        self, truth: Array, probabilities: Array, rare: int | None = None, threshold: float | None = None
+        self, truth: Array, probabilities: Array, rare: int | None = None, threshold: Threshold | None = None
     ) -> None:
         self.classes, self.truth, self.rare = probabilities.shape[1], truth, rare
         likeliest = most_probable(probabilities)

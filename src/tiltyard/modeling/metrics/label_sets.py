@@ -8,6 +8,7 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.modeling.metrics.scores import ratio
+from tiltyard.modeling.problems.base import Threshold
 from tiltyard.modeling.problems.multilabel import predicted
 
 SMALLEST = 1e-15  # probability whose logarithm is taken: that of 0 is infinite
@@ -21,9 +22,9 @@ class Counts(NamedTuple):
     actual: Array
 
 
-def counts(truth: Array, outputs: Array) -> Counts:
+def counts(truth: Array, outputs: Array, threshold: Threshold | None = None) -> Counts:
     """Count the rows of each label."""
-    chosen = predicted(outputs)
+    chosen = predicted(outputs, threshold)
     return Counts((chosen & truth).sum(axis=0), chosen.sum(axis=0), truth.sum(axis=0))
 
 
@@ -42,28 +43,28 @@ def f1(found: Counts) -> Array:
     return ratio(2 * found.hits, found.predicted + found.actual)
 
 
-def micro_f1(truth: Array, outputs: Array) -> float:
+def micro_f1(truth: Array, outputs: Array, threshold: Threshold | None = None) -> float:
     """Return the F1 of all labels of all rows together; 0 if there are none."""
-    found = counts(truth, outputs)
+    found = counts(truth, outputs, threshold)
     total = int(found.predicted.sum() + found.actual.sum())
     return 2 * int(found.hits.sum()) / total if total else 0.0
 
 
-def macro_f1(truth: Array, outputs: Array) -> float:
+def macro_f1(truth: Array, outputs: Array, threshold: Threshold | None = None) -> float:
     """Return the mean F1 of the labels that are true or predicted; 0 if there are none."""
-    values = f1(counts(truth, outputs))
+    values = f1(counts(truth, outputs, threshold))
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else 0.0
 
 
-def hamming_loss(truth: Array, outputs: Array) -> float:
+def hamming_loss(truth: Array, outputs: Array, threshold: Threshold | None = None) -> float:
     """Return the share of wrong decisions, one for each row and label."""
-    return float((predicted(outputs) != truth).mean())
+    return float((predicted(outputs, threshold) != truth).mean())
 
 
-def subset_accuracy(truth: Array, outputs: Array) -> float:
+def subset_accuracy(truth: Array, outputs: Array, threshold: Threshold | None = None) -> float:
     """Return the share of rows with exactly the predicted labels."""
-    return float((predicted(outputs) == truth).all(axis=1).mean())
+    return float((predicted(outputs, threshold) == truth).all(axis=1).mean())
 
 
 def log_loss(truth: Array, outputs: Array) -> float:
@@ -87,16 +88,54 @@ def average_precision(truth: Array, outputs: Array) -> float:
 
 
 def average_precisions(truth: Array, outputs: Array) -> Array:
-    """Return the average precision of each label; NaN for a label that no row has. Ties share a threshold.
+    """Return the average precision of each label; NaN for a label that no row has. Ties share a threshold."""
+    ranked = Ranked.of(truth, outputs)
+    precisions = ranked.found / (ranked.last + 1)
+    return ratio((precisions * ranked.members).sum(axis=1), ranked.members.sum(axis=1))
 
-    All labels are computed at once, since the bootstrap calls this thousands of times.
+
+def roc_auc(truth: Array, outputs: Array) -> float:
+    """Return the mean ROC AUC of the labels that some rows have and others have not; 0.5 if there are none."""
+    values = roc_aucs(truth, outputs)
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else 0.5
+
+
+def roc_aucs(truth: Array, outputs: Array) -> Array:
+    """Return the ROC AUC of each label; NaN for a label that no row has or that all have. Ties count half."""
+    ranked = Ranked.of(truth, outputs)
+    hits = ranked.members.sum(axis=1)
+    others = len(truth) - hits
+    above = ranked.first - ranked.found_before  # rows without the label, before the ties of a row and up to their end
+    not_below = ranked.last + 1 - ranked.found
+    worse = ((above + not_below) / 2 * ranked.members).sum(axis=1)  # pairs in the wrong order
+    return 1 - ratio(worse, hits * others)
+
+
+class Ranked(NamedTuple):
+    """The rows of each label, (labels, rows), by descending probability; the rows of a tie have the same places.
+
+    All labels are ranked at once, since the bootstrap calls this thousands of times.
     """
-    order = np.argsort(-outputs.T, axis=1)
-    scores, members = (np.take_along_axis(array.T, order, axis=1) for array in (outputs, truth))
-    last = np.full(scores.shape, len(truth) - 1)
-    places = np.arange(len(truth) - 1)
-    last[:, :-1] = np.where(scores[:, 1:] != scores[:, :-1], places, len(truth) - 1)
-    last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]  # the place where the ties of each row end
-    hits = members.cumsum(axis=1)
-    precisions = np.take_along_axis(hits, last, axis=1) / (last + 1)
-    return ratio((precisions * members).sum(axis=1), hits[:, -1])
+
+    members: Array  # whether the row has the label
+    first: Array  # the place where the ties of each row begin, and end
+    last: Array
+    found_before: Array  # rows with the label before these ties, and up to their end
+    found: Array
+
+    @classmethod
+    def of(cls, truth: Array, outputs: Array) -> Ranked:
+        """Rank the rows by each label."""
+        order = np.argsort(-outputs.T, axis=1)
+        scores, members = (np.take_along_axis(array.T, order, axis=1) for array in (outputs, truth))
+        places = np.arange(len(truth))
+        changes = scores[:, 1:] != scores[:, :-1]
+        first, last = np.zeros(scores.shape, dtype=np.int64), np.full(scores.shape, len(truth) - 1)
+        first[:, 1:] = np.where(changes, places[1:], 0)
+        last[:, :-1] = np.where(changes, places[:-1], len(truth) - 1)
+        first = np.maximum.accumulate(first, axis=1)
+        last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+        found = members.cumsum(axis=1)
+        before = np.take_along_axis(found - members, first, axis=1)
+        return cls(members, first, last, before, np.take_along_axis(found, last, axis=1))

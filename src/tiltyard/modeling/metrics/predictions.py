@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tiltyard.arrays import Array
+from tiltyard.modeling.problems.base import Threshold
 
 ARRAYS = ("truth", "outputs", "baseline", "number")
 
@@ -22,13 +23,13 @@ class Predictions:
     number: Array
     classes: list[str] = field(default_factory=list)
     target: str = ""  # its name and unit, for axes of plots
-    threshold: float | None = None  # by which the model decides between two labels, if not by the larger probability
+    threshold: Threshold | None = None  # by which the model decides on a label, or on each of several
 
     @classmethod
     def load(cls, path: Path, classes: list[str], target: str) -> Predictions:
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as arrays:
-            threshold = float(arrays["threshold"]) if "threshold" in arrays else None
+            threshold = arrays["threshold"].tolist() if "threshold" in arrays else None
             stored = {name: arrays[name] for name in ARRAYS}
             return cls(**stored, classes=classes, threshold=threshold, target=target)
 

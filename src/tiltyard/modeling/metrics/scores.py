@@ -140,11 +140,14 @@ def recall_of_steps(hits: Array, alarms: Array) -> float:
     return float(allowed[-1] / hits[-1]) if len(allowed) and hits[-1] else 0.0
 
 
-def row_errors(truth: Array, outputs: Array, *, labels: bool) -> Array:
+def row_errors(truth: Array, outputs: Array, *, labels: bool, scales: Array | None = None) -> Array:
     """Return the error of each row: 1 minus the probability of the true label, or the absolute error.
 
-    Of several labels it is the mean; of several steps it is that of the first.
+    Of several labels it is the mean; of several steps it is that of the first; of several numbers, which `scales` are
+    for, it is the mean of the errors divided by these.
     """
+    if scales is not None:
+        return np.asarray(np.abs((outputs - truth) / scales).mean(axis=1))
     if truth.dtype.kind == "b":
         return np.asarray(np.abs(outputs - truth).mean(axis=1))
     if labels:

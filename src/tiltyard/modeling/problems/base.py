@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from operator import not_
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tiltyard.arrays import Array, Fitted, Rows
 from tiltyard.errors import RequestError
@@ -17,15 +18,34 @@ from tiltyard.modeling.columns.number import Number
 from tiltyard.settings import Bounds, Settings
 
 Run = Callable[[Rows], Array]  # runs the model on parsed rows and returns its outputs
+Threshold = float | list[float]  # of the second of two labels, or of each label of which a row may have several
 
 
 MAX_MISSING = 0.05  # of the rows
+MAX_NUMBERS = 50  # predicted at once
+
+
+class NumberTarget(Settings):
+    """One of several numbers to predict."""
+
+    bounds: Bounds | None = Field(None, description="Lowest and highest plausible value.")
+    log: bool = Field(default=False, description="Learn log(1 + value); predictions are in the original unit.")
+    written: NumberFormat | None = Field(None, description="How the numbers are written, if not plainly.")
+    unit: str = ""
 
 
 class Target(Settings):
-    """The `target:` section of a task file: the column to predict, and how it is learned."""
+    """The `target:` section of a task file: the column to predict, or several of them, and how they are learned."""
 
-    column: str
+    column: str = Field("", exclude_if=not_, description="The column to predict.")
+    columns: dict[str, NumberTarget] | None = Field(
+        None,
+        min_length=2,
+        max_length=MAX_NUMBERS,
+        exclude_if=lambda value: value is None,
+        description="Several columns of numbers to predict at once, in place of `column`: each with its own bounds, "
+        "log, written and unit, or {}.",
+    )
     classes: list[str] | None = Field(
         None, min_length=2, description="The labels, for classification and multi-label classification."
     )
@@ -62,6 +82,36 @@ class Target(Settings):
     length: int | None = Field(None, ge=1, le=1000, description="Texts: maximum number of tokens of a prediction.")
     by: Literal["words", "characters"] = Field("characters", description="Texts: what a token is.")
 
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Target:
+        if bool(self.column) == bool(self.columns):
+            received = "both" if self.column else "none"
+            raise ValueError(f"expected column, or columns for several numbers; received {received}")
+        for name in ("bounds", "log", "written", "unit", "classes", "threshold", "separator", "length", "interval"):
+            if self.columns and getattr(self, name):
+                per_column = name in NumberTarget.model_fields
+                expected = f"it for each of columns, such as columns.{next(iter(self.columns))}.{name}"
+                raise ValueError(
+                    f"{name}: expected {expected if per_column else 'none with columns'}; received it here"
+                )
+        return self
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns to predict."""
+        return [*self.columns] if self.columns else [self.column]
+
+    @property
+    def parts(self) -> list[Target]:
+        """A target for each of the columns to predict."""
+        if not self.columns:
+            return [self]
+        shared = self.model_dump(exclude={"column", "columns", *NumberTarget.model_fields})
+        return [
+            Target(column=name, **{key: getattr(one, key) for key in NumberTarget.model_fields}, **shared)
+            for name, one in self.columns.items()
+        ]
+
     @property
     def labels(self) -> list[str]:
         """The labels; empty if the target is a number or a text."""
@@ -74,7 +124,9 @@ class Target(Settings):
 
     @property
     def display_name(self) -> str:
-        """The name and the unit of the target."""
+        """The name and the unit of the target, or of each of several."""
+        if self.columns:
+            return ", ".join(part.display_name for part in self.parts)
         return f"{self.column} ({self.unit})" if self.unit else self.column
 
 
@@ -113,7 +165,7 @@ class Problem(ABC):
         dict[str, tuple[str, ...]]
     ]  # output activation -> losses that it allows; the first of each is the default
     targets: ClassVar[str]  # "number", "label", "labels" (any number of them) or "text"
-    threshold: float | None = None  # probability from which the second of two labels is predicted, if not the larger
+    threshold: Threshold | None = None  # probability from which a label is predicted, if not the usual one
 
     def fitted_to(self, target: Fitted) -> Problem:
         """Return the problem with what was fitted to the targets; by default nothing changes."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array, Fitted
-from tiltyard.modeling.problems.base import FittedEncoder, Problem, Target
+from tiltyard.modeling.problems.base import FittedEncoder, Problem, Target, Threshold
 
 
 class Classification(Problem):
@@ -19,7 +19,7 @@ class Classification(Problem):
     }
     targets: ClassVar = "label"
 
-    def __init__(self, threshold: float | None = None) -> None:
+    def __init__(self, threshold: Threshold | None = None) -> None:
         self.threshold = threshold
 
     def fitted_to(self, target: Fitted) -> Classification:
@@ -66,7 +66,7 @@ def probabilities(outputs: Array) -> Array:
     return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
 
 
-def labels(outputs: Array, threshold: float | None = None) -> Array:
+def labels(outputs: Array, threshold: Threshold | None = None) -> Array:
     """Return the index of each row's label: the most probable one, or of two the second from the threshold on."""
     shares = probabilities(outputs)
     if threshold is None:

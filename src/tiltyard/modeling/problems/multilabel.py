@@ -12,9 +12,9 @@ import numpy as np
 
 from tiltyard.arrays import Array, Fitted
 from tiltyard.modeling.columns._label_cells import joined
-from tiltyard.modeling.problems.base import FittedEncoder, Problem, Target
+from tiltyard.modeling.problems.base import FittedEncoder, Problem, Target, Threshold
 
-THRESHOLD = 0.5  # probability from which a label is predicted
+THRESHOLD = 0.5  # probability from which a label is predicted, if none was chosen for it
 MAX_LABELS = 1000  # each has an output
 
 
@@ -24,12 +24,12 @@ class Multilabel(Problem):
     losses: ClassVar = {"sigmoid": ("binary_crossentropy",)}
     targets: ClassVar = "labels"
 
-    def __init__(self, separator: str | None = None) -> None:
-        self.separator = separator
+    def __init__(self, separator: str | None = None, threshold: Threshold | None = None) -> None:
+        self.separator, self.threshold = separator, threshold
 
     def fitted_to(self, target: Fitted) -> Multilabel:
-        """Return the problem with the separator of the task, which ground truth sent later may contain, too."""
-        return Multilabel(target.get("separator"))
+        """Return the problem with the separator of the task, which ground truth may contain, too, and thresholds."""
+        return Multilabel(target.get("separator"), target.get("threshold"))
 
     def fit(self, target: Target, truth: Array) -> Fitted:
         """Return the separator; the task names the labels."""
@@ -41,7 +41,7 @@ class Multilabel(Problem):
 
     def decode(self, outputs: Array, classes: list[str]) -> list[Any]:
         """Return the predicted labels of each row, and the probability of every label."""
-        chosen, probabilities = predicted(outputs).tolist(), outputs.tolist()
+        chosen, probabilities = predicted(outputs, self.threshold).tolist(), outputs.tolist()
         return [
             {"labels": named(flags, classes), "probabilities": dict(zip(classes, row, strict=True))}
             for flags, row in zip(chosen, probabilities, strict=True)
@@ -49,7 +49,7 @@ class Multilabel(Problem):
 
     def decode_arrays(self, outputs: Array, classes: list[str]) -> list[Array] | None:
         """Return whether each label is predicted, and the probabilities."""
-        return [predicted(outputs), outputs.astype(np.float64)]
+        return [predicted(outputs, self.threshold), outputs.astype(np.float64)]
 
     def purpose(self, target: Target) -> str:
         """Return a phrase such as: the labels of `genres`, any number of a, b, with the probability of each."""
@@ -68,9 +68,11 @@ def _classes(target: Target) -> list[str]:
     return target.classes or []
 
 
-def predicted(outputs: Array) -> Array:
-    """Return for each row and label whether it is predicted."""
-    return np.asarray(outputs >= THRESHOLD)
+def predicted(outputs: Array, threshold: Threshold | None = None) -> Array:
+    """Return for each row and label whether it is predicted: from its threshold on, or from 50 %."""
+    if threshold is None:
+        return np.asarray(outputs >= THRESHOLD)
+    return np.asarray(outputs.astype(np.float64) >= np.asarray(threshold))
 
 
 def named(flags: Iterable[bool], classes: Sequence[str]) -> list[str]:

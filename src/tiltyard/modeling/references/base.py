@@ -12,6 +12,7 @@ import numpy as np
 from tiltyard import plugins
 from tiltyard.arrays import Array
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.problems.regression import original, standardised
 
 MAX_CLASSES = 1000
 ABSENT = -30.0  # the logit of a label without training rows
@@ -40,7 +41,7 @@ class Subject:
 
     modality: str
     encoder: Encoder
-    horizon: int = 1
+    horizon: int = 1  # steps of a forecast, or numbers that are predicted at once
     class_weights: str | dict[str, float] = "none"
     followed: int | None = None  # the place of the series whose last value a forecast starts from
 
@@ -56,7 +57,7 @@ class Subject:
 
     @property
     def units(self) -> int:
-        """The number of scores for a row: one for each label, or for each step of a forecast."""
+        """The number of scores for a row: one for each label, for each step of a forecast, or for each number."""
         return len(self.encoder.classes) or self.horizon
 
     def targets(self, truth: Array) -> Array:
@@ -65,9 +66,7 @@ class Subject:
             return truth
         if self.classes:
             return truth.astype(np.int64)
-        target = self.encoder.target
-        values = np.log1p(truth) if "log" in target else truth
-        return np.asarray(((values - target["mean"]) / target["std"]).reshape(len(truth), -1))
+        return standardised(truth, self.encoder.target).reshape(len(truth), -1)
 
     def outputs(self, scores: Array) -> Array:
         """Return what a network of the task would: probabilities, or numbers in the unit of the target."""
@@ -75,9 +74,7 @@ class Subject:
             return softmax(scores)
         if self.several:
             return sigmoid(scores)
-        target = self.encoder.target
-        values = scores * target["std"] + target["mean"]
-        return np.asarray(np.expm1(np.clip(values, *target["log"])) if "log" in target else values)
+        return original(scores, self.encoder.target)
 
     def loss(self, truth: Array, scores: Array) -> float:
         """Return the log loss, or the squared error of standardised numbers."""

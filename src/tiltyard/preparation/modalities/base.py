@@ -129,6 +129,11 @@ def version_reader(task: Task) -> Callable[[Path], pd.DataFrame]:
     return lambda folder: modality.open_raw(task, folder).to_frame()
 
 
+def single_targets(task: Task) -> list[Task]:
+    """Return the task with each of its targets alone, whose columns are parsed one by one."""
+    return [task.model_copy(update={"target": part}) for part in task.target.parts] if task.target.columns else [task]
+
+
 def parse_target(task: Task, values: Sequence[object]) -> Array:
     """Return the truth: numbers, label indices, a flag for each label, or texts."""
     if task.problem_type.targets == "text":
@@ -148,6 +153,17 @@ def _parse_label_sets(task: Task, values: Sequence[object]) -> Array:
     sets = [labels_of(value, task.target.separator) for value in values]
     _refuse_unknown(task, {label for labels in sets for label in labels})
     return multi_hot(sets, task.labels)
+
+
+def one_label(task: Task, cells: pd.Series[Any]) -> pd.Series[Any]:
+    """Return one label of each cell: the first that the task does not name, if there is any; missing if it has none."""
+    known = {*task.labels}
+
+    def first(cell: object) -> str | None:
+        labels = sorted(labels_of(cell, task.target.separator), key=known.__contains__)
+        return labels[0] if labels else None
+
+    return cells.map({cell: first(cell) for cell in cells.unique()}).astype(object)
 
 
 def _refuse_unknown(task: Task, found: set[str]) -> None:

@@ -1,4 +1,7 @@
-"""Images: one zip file with CLASS/NAME.png (or .jpg), read without unpacking."""
+"""Images: one zip file with CLASS/NAME.png (or .jpg), read without unpacking.
+
+Of an image with several labels, CLASS is a cell with all of them, such as 3|7; an image without labels is in no folder.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from tiltyard.errors import DataError
 from tiltyard.modeling.columns import _image_sanitizer
 from tiltyard.modeling.columns.image import FORMATS, LARGEST, decode_errors
 from tiltyard.modeling.columns.image import Image as ImageColumn
-from tiltyard.preparation.modalities.base import Modality, parse_target
+from tiltyard.preparation.modalities.base import Modality, RawTable, one_label, parse_target
 from tiltyard.preparation.split import PART_COLUMN
 
 if TYPE_CHECKING:
@@ -41,6 +44,13 @@ class Image(Modality):
         frame = pd.DataFrame(facts)
         frame.attrs["repairs"] = self.notes(folder)
         return frame
+
+    def raw_table(self, task: Task, folder: Path) -> RawTable:
+        """Return the facts; of several labels one, which expectations compare with those that the task names."""
+        frame = self.facts(task, folder)
+        if task.problem == "multilabel":
+            frame[task.target.column] = one_label(task, frame[task.target.column])
+        return RawTable([*frame.columns], frame.attrs["repairs"], lambda names: iter([frame[[*names]]]))
 
     def rows(self, task: Task, folder: Path) -> tuple[Rows, Array]:
         """Return one row for each image, sorted by path."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,16 +12,17 @@ from tiltyard.arrays import Array, ParsedRows, Rows, decoded
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.errors import DataError
-from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.preparation.modalities import _fact_parts
 from tiltyard.preparation.modalities._fact_parts import FactPart
 from tiltyard.preparation.modalities.base import (
     Modality,
     RawTable,
+    one_label,
     parse_arrow_column,
     parse_arrow_target,
     parse_column,
     parse_target_column,
+    single_targets,
 )
 
 if TYPE_CHECKING:
@@ -81,16 +82,16 @@ class Table(Modality):
         """Yield rows in chunks, without those that have no target; refuse a table with too many of these."""
         table = self._table(task, folder)
         self.dropped = self.rows_read = 0
-        names = [*dict.fromkeys([*task.columns, task.target.column])]  # the target of masked words is the text itself
+        # the target of masked words is the text itself
+        names = [*dict.fromkeys([*task.columns, *task.target.names])]
         for start, part in self.parts(task, table, names):
             has_target = _has_target(task, part)
             self.dropped, self.rows_read = self.dropped + int((~has_target).sum()), self.rows_read + len(has_target)
             if has_target.any():
                 yield _parsed(task, table, part, start, has_target)
         if self.dropped > task.target.drop_missing * self.rows_read:
-            expected = (
-                f"expected a target ({task.target.column}) in at least {1 - task.target.drop_missing:.0%} of the rows"
-            )
+            names, kept = ", ".join(task.target.names), f"{1 - task.target.drop_missing:.0%}"
+            expected = f"expected a target ({names}) in at least {kept} of the rows"
             raise DataError(
                 f"{expected}; it is missing in {self.dropped:,} of {self.rows_read:,}",
                 hint="find the missing targets, or raise target.drop_missing to leave these rows out",
@@ -107,7 +108,7 @@ class Table(Modality):
 
         table = self._table(task, folder)
         table_reader.require_columns(self.raw_file(folder), [name], table.layout.columns)
-        names = [name, task.target.column]
+        names = [*dict.fromkeys([name, *task.target.names])]
         parts = table.tables(names, CHUNK_ROWS)
         cells: pd.Series[Any] = pd.concat(
             [table.frame(part.select([name]), start)[name][_has_target(task, part)] for start, part in parts]
@@ -117,18 +118,22 @@ class Table(Modality):
     def _table(self, task: Task, folder: Path) -> table_reader.TableFile:
         path = self.raw_file(folder)
         table = self.open_raw(task, folder, _text_columns(task))
-        table_reader.require_columns(path, [*task.columns, task.target.column], table.layout.columns)
+        table_reader.require_columns(path, [*task.columns, *task.target.names], table.layout.columns)
         return table
 
 
 def _has_target(task: Task, part: pa.Table) -> Array:
-    """Return which rows have a target; a cell without labels is one, if there may be any number of them."""
+    """Return which rows have all targets; a cell without labels is one, if there may be any number of them."""
+    if task.problem == "multilabel":
+        return np.ones(len(part), dtype=bool)
+    return np.asarray(np.logical_and.reduce([_has_value(part[name]) for name in task.target.names]))
+
+
+def _has_value(cells: pa.ChunkedArray) -> Array:
+    """Return which cells hold something."""
     import pyarrow.compute as pc
     from pyarrow import types
 
-    if task.problem == "multilabel":
-        return np.ones(len(part), dtype=bool)
-    cells = part[task.target.column]
     has_target: Array = cells.is_valid().to_numpy()
     if types.is_string(cells.type) and cells.null_count < len(cells):
         has_target = (
@@ -160,19 +165,24 @@ def _parsed(
         rows[name] = parse_column(task, name, pandas(name)) if parsed is None else parsed
     if task.target.column in rows:
         return rows, decoded(rows[task.target.column])
+    truths = [_truth(single, arrow, pandas) for single in single_targets(task)]
+    return rows, np.stack(truths, axis=1) if task.target.columns else truths[0]
+
+
+def _truth(task: Task, arrow: Callable[[str], pa.Array | None], pandas: Callable[[str], pd.Series[Any]]) -> Array:
+    """Return the truth of one target."""
     cells = arrow(task.target.column)
     truth = None if cells is None else parse_arrow_target(task, cells)
-    return rows, parse_target_column(task, pandas(task.target.column)) if truth is None else truth
+    return parse_target_column(task, pandas(task.target.column)) if truth is None else truth
 
 
 def _parsed_facts(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
     """Convert the task's columns, as far as they were read, to the values that expectations check."""
-    target = task.target.column
     for name in task.columns.keys() & set(frame.columns):
         frame[name] = task.columns[name].facts_of_cells(frame[name])
-    if target in frame:
-        cells = frame[target]
-        frame[target] = _target_facts(task, cells)
+    for single in single_targets(task):
+        if (target := single.target.column) in frame:
+            frame[target] = _target_facts(single, frame[target])
     return frame
 
 
@@ -180,27 +190,18 @@ def _target_facts(task: Task, cells: pd.Series[Any]) -> pd.Series[Any]:
     import pandas as pd
 
     if task.problem == "multilabel":
-        return _one_label(task, cells)
+        return one_label(task, cells)
     if _target_is_text(task):
         return cells.map(str, na_action="ignore")
     return task.target.number.facts_of_cells(cells) if task.target.written else pd.to_numeric(cells, errors="coerce")
 
 
-def _one_label(task: Task, cells: pd.Series[Any]) -> pd.Series[Any]:
-    """Return one label of each cell: the first that the task does not name, if there is any; missing if it has none."""
-    known = {*task.labels}
-
-    def first(cell: object) -> str | None:
-        labels = sorted(labels_of(cell, task.target.separator), key=known.__contains__)
-        return labels[0] if labels else None
-
-    return cells.map({cell: first(cell) for cell in cells.unique()}).astype(object)
-
-
 def _text_columns(task: Task) -> list[str]:
     """Return the columns that must be read as text, including a target of labels."""
     names = [name for name, column in task.columns.items() if column.parsed_as_text]
-    return [*names, task.target.column] if _target_is_text(task) or task.target.written else names
+    return names + [
+        single.target.column for single in single_targets(task) if _target_is_text(task) or single.target.written
+    ]
 
 
 def _target_is_text(task: Task) -> bool:

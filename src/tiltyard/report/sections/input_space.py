@@ -109,7 +109,7 @@ def input_space_figures(task: Task, evaluated: Evaluated, predictions: Predictio
     """Return a plot of the model over its input; none unless that is one or two numbers of a table."""
     rows = evaluated.test.rows
     axes = _axes(task, rows)
-    plot = PLOTS.get((task.problem, len(axes)))
+    plot = None if task.target.columns else PLOTS.get((task.problem, len(axes)))
     return [plot(InputSpace(task, evaluated.predictor, predictions, rows, axes))] if plot else []
 
 

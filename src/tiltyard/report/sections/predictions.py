@@ -27,6 +27,7 @@ def prediction_sections(
         Section("Predictions", render_figures([*figures, *task.evaluator.figures(predictions)])),
         Section("By class", render_table(report.get("per_class", ()))),
         Section("By label", render_table(report.get("per_label", ()))),
+        Section("By target", render_table(report.get("per_target", ()))),
         Section("By slice", render_table(report.get("slices", ()))),
         Section("By forecast step", render_table(report.get("by_step", ()))),
         Section(_worst_title(report), render_table([*map(test_rows.with_values, report["worst"])])),

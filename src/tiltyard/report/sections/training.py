@@ -18,6 +18,7 @@ def training_sections(task: Task, report: Json, training: Json) -> list[Section]
     content = _diagnosis_html(training.get("diagnosis")) + render_figures(_curve_figures(training))
     return [
         Section("Training", content + _training_text(training)),
+        Section("Decision thresholds on validation rows", render_table(training.get("thresholds", ()))),
         Section("Cross-validation", _fold_table(task, report.get("folds"))),
         Section("Ensemble members", _ensemble_table(training)),
         Section("Restarts", _attempt_table(training.get("attempts"))),

@@ -72,9 +72,8 @@ def parse(model: LoadedModel, body: bytes, tokens: FeedbackTokens, key_name: str
 def _check_value_count(model: LoadedModel, body: bytes) -> None:
     """Refuse a body with more values than the truths can have, before it is decoded, since decoding takes long."""
     encoder = model.predictor.encoder
-    own = (
-        len(encoder.classes) if isinstance(encoder.problem, Multilabel) else _forecast_steps(model.schema["prediction"])
-    )
+    several = [*encoder.classes] if isinstance(encoder.problem, Multilabel) else encoder.target.get("names", ())
+    own = len(several) or _forecast_steps(model.schema["prediction"])
     max_values = MAX_TRUTHS * (MAX_VALUES_PER_TRUTH + own)
     if sum(map(body.count, (b",", b"[", b"{"))) > max_values:
         text = f"expected at most {MAX_TRUTHS} truths; received more than {max_values:,} values"
@@ -140,12 +139,22 @@ def _parse_truth(model: LoadedModel, value: object, field: str) -> Any:
             return label
         text = f"expected one of {', '.join(encoder.classes)}; received {format_value(value)}"
         raise RequestError("unknown_label", text, field)
+    if names := encoder.target.get("names"):
+        return _parse_numbers(value, names, field)
     steps = _forecast_steps(model.schema["prediction"])
     if not steps:
         return _parse_number(value, field)
     if not isinstance(value, list) or len(value) != steps:
         raise RequestError("wrong_shape", f"expected a list of {steps} numbers; received {format_value(value)}", field)
     return [_parse_number(number, f"{field}[{index}]") for index, number in enumerate(value)]
+
+
+def _parse_numbers(value: object, names: list[str], field: str) -> dict[str, float]:
+    """Parse an object with a number for each target; the result is in the order of the targets."""
+    if not isinstance(value, dict) or value.keys() != {*names}:
+        expected = f"expected an object with a number for each of {', '.join(names)}"
+        raise RequestError("wrong_shape", f"{expected}; received {format_value(value)}", field)
+    return {name: _parse_number(value[name], f"{field}.{name}") for name in names}
 
 
 def _parse_labels(value: object, classes: list[str], separator: str | None, field: str) -> list[str]:

@@ -87,7 +87,8 @@ def _model(name: str, versions: Mapping[str, LoadedModel]) -> Iterator[tuple[str
 def _feedback(model: LoadedModel, *, locked: bool) -> Json:
     """Return the feedback operation: truths have the type of predictions; with an API key, no token is needed."""
     prediction, max_instances = model.schema["prediction"], model.schema["limits"]["max_instances"]
-    parts = prediction.get("properties", {})
+    named = "names" in model.predictor.encoder.target  # several numbers, which may have any names
+    parts = {} if named else prediction.get("properties", {})
     properties = {
         "id": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$", "description": "x-request-id of the response"},
         "truth": _truth_schema(parts.get("label") or parts.get("labels") or parts.get("forecast") or prediction),
@@ -135,6 +136,9 @@ def _truth_schema(schema: Json) -> Json:
         return {"anyOf": [labels, {"type": "string", "description": "a cell of the data, with its separator"}]}
     if schema["type"] == "array":
         return {**schema, "items": _truth_schema(schema["items"])}
+    if schema["type"] == "object":
+        numbers = {name: _truth_schema(part) for name, part in schema["properties"].items()}
+        return {**schema, "properties": numbers, "additionalProperties": False}
     return {**schema, "minimum": -LARGEST, "maximum": LARGEST} if schema["type"] == "number" else schema
 
 
@@ -149,6 +153,8 @@ def _truth_example(schema: Json) -> Any:
         return schema["enum"][0]
     if "anyOf" in schema:
         return schema["anyOf"][0]["items"]["enum"][:1]
+    if schema["type"] == "object":
+        return {name: _truth_example(part) for name, part in schema["properties"].items()}
     return [0.0] * schema["minItems"] if schema["type"] == "array" else "..." if schema["type"] == "string" else 0.0
 
 
@@ -220,10 +226,11 @@ def _bodies(model: LoadedModel, max_instances: int, explain: Json) -> Iterator[J
 def _explanation(model: LoadedModel) -> Json:
     """Return the schema of an explanation: base and contributions add up to the prediction."""
     number, classes = {"type": "number"}, model.predictor.encoder.classes
+    target = next(iter(model.predictor.encoder.target.get("names", ())), None)  # the first of several numbers
     average = f"average over the golden rows of {'the probability of the label' if classes else 'the prediction'}"
     properties = {
         "base": {**number, "description": average},
-        "of": {"enum": classes} if classes else {"const": None},
+        "of": {"enum": classes} if classes else {"const": target},
         "contributions": object_schema(dict.fromkeys(model.predictor.encoder.columns, number)),
     }
     return object_schema(properties)

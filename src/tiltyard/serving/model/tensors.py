@@ -140,6 +140,6 @@ def from_predictions(outputs: Sequence[Tensor], predictions: list[Any]) -> dict[
 def _tensor_value(name: str, prediction: Any) -> Any:
     """Return a property of a prediction, or the prediction itself: probabilities as a list, labels as flags."""
     part = prediction[name] if isinstance(prediction, dict) else prediction
-    if name == "labels" and isinstance(prediction, dict):
+    if name == "labels" and isinstance(part, list):
         return [label in part for label in prediction["probabilities"]]
     return [*part.values()] if isinstance(part, dict) else part

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.metrics.base import Metric
 from tiltyard.modeling.models.base import Model
 
+MAX_LISTED = 50  # labels or targets of a table
 WATTS = 10.0  # of one busy core with memory and cooling: a rough estimate
 
 
@@ -32,6 +33,9 @@ def card(task: Task, report: Json, training: Json, device: Json, override: Json 
         **({"Override": _override(override)} if override else {}),
         "Data": _data(task.source, task.split, report) + _joined(task),
         "Metrics": _metrics_table(metrics, task.gate, report) + _certainty(task, report),
+        **({"Targets": _table(report["per_target"])} if report.get("per_target") else {}),
+        **({"Labels": _table(report["per_label"])} if report.get("per_label") else {}),
+        **({"Decision thresholds": _thresholds(task, training)} if training.get("thresholds") else {}),
         "Slices": _slices(gate_metric.title, report.get("slices")),
         "Time and energy": _cost(device),
         "Provenance": _provenance(task.model, report, training),
@@ -58,7 +62,10 @@ def summary(task: Task, report: Json) -> Json:
     target, evaluator = task.target, task.evaluator
     return {
         "purpose": task.problem_type.purpose(target),
-        "target": {"column": target.column, "unit": target.unit, "interval": target.interval},
+        "target": {"column": ", ".join(target.names), "unit": target.unit, "interval": target.interval},
+        **(
+            {"targets": [{"column": part.column, "unit": part.unit} for part in target.parts]} if target.columns else {}
+        ),
         "figures": [
             {**_metric_entry(evaluator.metrics[name], name, report), "decides": name == task.gate.metric}
             for name in report["metrics"]
@@ -138,6 +145,31 @@ def _certainty(task: Task, report: Json) -> str:
     if task.split.complete:
         return f"\n\nOn all {rows} rows, which are also the training rows; no intervals, since there are no other rows."
     return f"\n\nOn {rows} test rows; {task.gate.confidence:.0%} bootstrap intervals."
+
+
+def _table(records: Sequence[Json]) -> str:
+    """Return a table of the first records, with a column for each key."""
+    names = [*records[0]]
+    head = f"| {' | '.join(name.replace('_', ' ') for name in names)} |\n|{'---|' * len(names)}"
+    lines = [f"| {' | '.join(_cell(record[name]) for name in names)} |" for record in records[:MAX_LISTED]]
+    more = f"\n\nAnd {len(records) - MAX_LISTED:,} more, in report.json." if len(records) > MAX_LISTED else ""
+    return "\n".join([head, *lines]) + more
+
+
+def _cell(value: str | float | None) -> str:
+    if isinstance(value, str):
+        return markdown.escape(value)
+    return "none" if value is None else f"{value:.4g}"
+
+
+def _thresholds(task: Task, training: Json) -> str:
+    """Return how thresholds were chosen, and their rates on validation rows."""
+    setting = task.train.threshold
+    how = f" by {setting.by}" if setting else ""
+    return (
+        f"From these probabilities on, a label is predicted; chosen{how} on validation rows, whose rates they are.\n\n"
+        + (_table(training["thresholds"]))
+    )
 
 
 def _slices(title: str, slices: list[Json] | None) -> str:

@@ -19,7 +19,7 @@ from tiltyard.data.joins.statistics import JoinStatistics
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.number import Number
-from tiltyard.preparation.modalities.base import Modality
+from tiltyard.preparation.modalities.base import Modality, single_targets
 from tiltyard.preparation.row_hashes import row_keys
 from tiltyard.preparation.split import Parts, split_inputs, split_rows
 from tiltyard.validation.findings._observed_column import ObservedColumn, observe
@@ -59,7 +59,9 @@ class CheckedData:
     hashes: tuple[Array, Array] | None  # of every row of the file: of its features, and of features and target
     columns: dict[str, ObservedColumn] = field(default_factory=dict)  # those present in the data
     counts: dict[str, CellCounts] = field(default_factory=dict)  # of every row of the file, if the frame is a sample
-    truth: Array | None = None  # of the sample: a label as text, '' if missing; or numbers; None if there is neither
+    truth: Array | None = (
+        None  # of the sample: a label as text, '' if missing; or numbers; else None, also for several targets
+    )
     parts: Parts | None = None  # positions in the sample; None if the sample cannot be split
     split_error: str = ""  # the error message of the split, if it fails
     reference: CheckedData | None = None
@@ -92,9 +94,20 @@ class CheckedData:
         if self.label_sets is not None:
             known = {*self.task.labels}
             return np.array([known.issuperset(labels) for labels in self.label_sets], dtype=bool)
+        if self.task.target.columns:
+            truths = [one.truth for one in self.by_target if one.truth is not None]
+            complete = len(truths) == len(self.task.target.columns)
+            return np.asarray(np.isfinite(truths).all(axis=0)) if complete else None
         if self.truth is None:
             return None
         return np.isin(self.truth, self.task.classes) if self.task.classes else np.isfinite(self.truth)
+
+    @cached_property
+    def by_target(self) -> list[CheckedData]:
+        """The data with each of several targets alone; else only themselves."""
+        if not self.task.target.columns:
+            return [self]
+        return [replace(self, task=single, truth=_truth(single, self.frame)) for single in single_targets(self.task)]
 
     @cached_property
     def label_sets(self) -> list[list[str]] | None:
@@ -180,7 +193,12 @@ def _observe(task: Task, name: str, frame: pd.DataFrame) -> ObservedColumn:
 def _truth(task: Task, frame: pd.DataFrame) -> Array | None:
     import pandas as pd
 
-    if task.target.column not in frame or task.target.rise or task.problem_type.targets in ("text", "labels"):
+    if (
+        task.target.columns
+        or task.target.column not in frame
+        or task.target.rise
+        or task.problem_type.targets in ("text", "labels")
+    ):
         return None
     cells = frame[task.target.column]
     if task.target.labels:

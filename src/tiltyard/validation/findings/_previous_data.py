@@ -53,21 +53,30 @@ def _prepared(workspace: Workspace, task: str) -> dict[str, Any] | None:
 def _comparisons(workspace: Workspace, subject: CheckedData) -> list[Comparison]:
     """Encode the present training rows as those of the last training, and compare both by column."""
     folder = workspace.out(subject.task.name, "prepare")
-    if not subject.parts or subject.truth is None or not (subject.task.is_tabular or subject.task.modality == "text"):
+    truths = [one.truth for one in subject.by_target if one.truth is not None]
+    if not subject.parts or len(truths) != len(subject.task.target.names):
+        return []
+    if not (subject.task.is_tabular or subject.task.modality == "text"):
         return []
     train = subject.parts["train"]
     encoder = Encoder.load(folder / "encoder.json")
-    if encoder.columns != subject.task.columns or encoder.classes != subject.task.classes:
-        return []  # prepared with other columns or classes
+    names = encoder.target.get("names", [])
+    same_target = encoder.classes == subject.task.classes and names == [*(subject.task.target.columns or ())]
+    if encoder.columns != subject.task.columns or not same_target:
+        return []  # prepared with other columns, classes or targets
     features, targets = open_part(folder / "train.npz")
     parts = sample_blocks(len(targets))
     old, targets = (np.concatenate([rows[part] for part in parts]) for rows in (features, targets))
     if encoder.columns.keys() != subject.columns.keys():
         return []  # it has images, which are not parsed here
     new = encoder.encode(take_rows(subject.parsed, train))
-    truth = np.array(encoder.classes)[targets] if encoder.classes else targets.astype(np.float64)
-    target = Comparison(subject.task.target.column, truth, subject.truth[train], NAMES)
-    return [*(_compare_columns(encoder, old, new) if subject.task.is_tabular else []), target]
+    known = np.array(encoder.classes)[targets] if encoder.classes else targets.astype(np.float64)
+    before = known.reshape(len(known), -1).T
+    compared = [
+        Comparison(name, values, truth[train], NAMES)
+        for name, values, truth in zip(subject.task.target.names, before, truths, strict=True)
+    ]
+    return [*(_compare_columns(encoder, old, new) if subject.task.is_tabular else []), *compared]
 
 
 def _compare_columns(encoder: Encoder, old: Array, new: Array) -> list[Comparison]:

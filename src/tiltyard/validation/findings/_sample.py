@@ -12,7 +12,7 @@ from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.data import table_reader
 from tiltyard.preparation.array_file import MAX_SAMPLED_ROWS
-from tiltyard.preparation.modalities.base import Modality
+from tiltyard.preparation.modalities.base import Modality, single_targets
 from tiltyard.runtime import threads
 from tiltyard.validation.findings._whole_file import CellCounts, counted, row_hashes
 
@@ -39,7 +39,8 @@ def draw(task: Task, modality: Modality, folder: Path) -> Sample:
         frame = modality.facts(task, folder)
         return Sample(frame, len(frame), frame.attrs.get("repairs", []))
     texts = [name for name, column in task.columns.items() if column.parsed_as_text]
-    texts += [task.target.column] if task.target.labels or task.target.written else []
+    targets = single_targets(task)
+    texts += [one.target.column for one in targets if one.target.labels or one.target.written]
     return _draw_rows(task, modality.open_raw(task, folder, texts))
 
 
@@ -60,7 +61,7 @@ def _draw_rows(task: Task, table: table_reader.TableFile) -> Sample:
         frame = table.frame(cells, start)
         chosen = places[np.searchsorted(places, start) : np.searchsorted(places, start + len(frame))]
         part_counts = [counted(task.columns[name], cells[name].combine_chunks(), frame[name], start) for name in counts]
-        return frame.loc[chosen], row_hashes(frame, names, task.target.column), part_counts
+        return frame.loc[chosen], row_hashes(frame, names, task.target.names), part_counts
 
     frames, hashes = [], []
     for frame, part_hashes, part_counts in threads.ordered(read_part, table.tables(rows=PART_ROWS)):

@@ -93,14 +93,16 @@ def _out_of_bounds(column: Number, numbers: Array) -> tuple[Array, list[object]]
     return places, [*valid.tolist(), *numbers[~in_bounds].tolist()]
 
 
-def row_hashes(frame: pd.DataFrame, names: list[str], target: str) -> tuple[Array, Array]:
-    """Return hashes of the features, and of features and target."""
+def row_hashes(frame: pd.DataFrame, names: list[str], targets: list[str]) -> tuple[Array, Array]:
+    """Return hashes of the features, and of features and targets."""
     features = np.zeros(len(frame), dtype=np.uint64)
     for name in names:
         features = (features ^ _hashed(frame[name])) * FACTOR
-    if target not in frame or target in names:
-        return features, features
-    return features, (features ^ _hashed(frame[target])) * FACTOR
+    labelled = features
+    for name in targets:
+        if name in frame and name not in names:
+            labelled = (labelled ^ _hashed(frame[name])) * FACTOR
+    return features, labelled
 
 
 def _hashed(cells: pd.Series[Any]) -> Array:

@@ -25,7 +25,13 @@ class Leak(Finding):
         """Measure each feature by rank correlation and a small tree."""
         if subject.label_sets is not None and subject.task.is_tabular:
             yield from self._of_label_sets(subject, subject.label_sets)
-        if subject.truth is None or not subject.task.is_tabular:
+        if subject.task.is_tabular:
+            for one in subject.by_target:
+                yield from self._of_target(one)
+
+    def _of_target(self, subject: CheckedData) -> Iterator[Found]:
+        """Measure each feature against the target."""
+        if subject.truth is None:
             return
         labels = bool(subject.task.classes)
         labelled = np.flatnonzero(subject.truth != "" if labels else np.isfinite(subject.truth))

@@ -48,7 +48,8 @@ class Outliers(Finding):
                     yield self._report_codes(subject, name, codes)
                 elif len(far := _beyond_skew(column.parsed, far)) and len(far) <= MAX_SHARE * len(column.parsed):
                     yield self._report_outliers(subject, name, far)
-        yield from self._of_target(subject)
+        for one in subject.by_target:
+            yield from self._of_target(one)
 
     def _of_target(self, subject: CheckedData) -> Iterator[Found]:
         """Report targets far from all others, and a skewed target that is not learned by its logarithm."""

@@ -20,9 +20,14 @@ class Target(Finding):
 
     def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Check missing values, number of values, labels and bounds."""
-        name, truth = subject.task.target.column, subject.truth
         if subject.label_sets is not None:
             yield from self._of_label_sets(subject, subject.label_sets)
+        for one in subject.by_target:
+            yield from self._of_target(one)
+
+    def _of_target(self, subject: CheckedData) -> Iterator[Found]:
+        """Check one target."""
+        name, truth = subject.task.target.column, subject.truth
         if truth is None:
             return
         present = truth != "" if subject.task.classes else ~np.isnan(truth)

@@ -18,9 +18,10 @@ export function showExplanation(schema, { base, of, contributions }) {
   const rest = ranked.slice(shown.length);
   if (rest.length) shown.push([`${rest.length} others`, rest.reduce((sum, [, value]) => sum + value, 0)]);
   const largest = Math.max(...shown.map(([, value]) => Math.abs(value))) || 1;
-  const { unit = "" } = schema.card?.target ?? {};
-  const average = of === null ? [formatNumber(base), unit].filter(Boolean).join(" ") : `a probability of ${formatNumber(base, 3)}${schema.problem === "multilabel" ? ` of ${of}` : ""}`;
-  const text = `Sample rows get ${average} on average. Contribution of each column:`;
+  const { unit = "" } = schema.card?.targets?.find(({ column }) => column === of) ?? schema.card?.target ?? {};
+  const average = schema.problem === "regression" ? [formatNumber(base), unit].filter(Boolean).join(" ") : `a probability of ${formatNumber(base, 3)}${schema.problem === "multilabel" ? ` of ${of}` : ""}`;
+  const about = schema.card?.targets ? ` of ${of}` : "";
+  const text = `Sample rows get ${average}${about} on average. Contribution of each column:`;
   return [element("p", { class: "hint" }, text), element("ul", { class: "bars" }, shown.map(([name, value]) => bar(name, value, largest)))];
 }
 

@@ -1,4 +1,4 @@
-// The prediction as shown to people: bars for probabilities, a number, a plot of a forecast, or text.
+// The prediction as shown to people: bars for probabilities, one or several numbers, a plot of a forecast, or text.
 
 import { element, formatNumber } from "./element.js";
 import { plot } from "./plot.js";
@@ -8,6 +8,7 @@ const MIN_SHARE = 0.0001; // smaller probabilities are shown as "under"
 
 export function showPrediction(schema, instance, prediction) {
   if (typeof prediction === "string") return text(schema, instance, prediction);
+  if (schema.card?.targets) return [numbers(schema, prediction)];
   if (prediction?.probabilities) return label(prediction);
   if (schema.problem === "forecasting") return forecast(schema, instance, prediction);
   return [number(schema, prediction)];
@@ -38,6 +39,16 @@ function number(schema, value) {
   const { unit = "", column = "" } = schema.card?.target ?? {};
   const shown = [element("strong", { class: "large" }, formatNumber(value, 6)), unit ? ` ${unit}` : ""];
   return element("p", {}, shown, column ? element("span", { class: "soft" }, ` ${column.replaceAll("_", " ")}`) : "", errorHint(schema, unit));
+}
+
+function numbers(schema, values) {
+  const rows = schema.card.targets.map(({ column, unit }) => {
+    const mean = schema.card.figures.find(({ name }) => name === `${column}.mae`);
+    const error = mean ? element("span", { class: "hint" }, ` mean absolute error ${formatNumber(mean.value)}`) : "";
+    const shown = [element("strong", {}, formatNumber(values[column], 6)), unit ? ` ${unit}` : "", error];
+    return element("tr", {}, element("th", { scope: "row" }, column.replaceAll("_", " ")), element("td", {}, shown));
+  });
+  return element("table", {}, element("tbody", {}, rows));
 }
 
 function errorHint(schema, unit) {
