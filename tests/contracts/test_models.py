@@ -35,9 +35,11 @@ LARGE = (32, 32, 1)  # the smallest image for large networks
 # realmlp: 6 x (2 x 16 + 16 x 3 + 3 + 4), 24 x 256 + 256, 2 x (256 x 256 + 256), 3 x 256 shares of activations, 257
 # histograms: 40 counts and 144 by place, twice each for scaling, then a weight for each and the output's bias
 # ngrams: 20 weights and 20 pairs that are not trained, the output's 1 + 1
+# autoencoder: 6 x 128 + 128, 128 x 32 + 32 to the code, 32 x 128 + 128, the output's 128 + 1
 # bow: 20 vectors of 32, a dense layer of 32 x 32 + 32, the output's 32 + 1
 PARAMETERS = {
     "alexnet": 6545,
+    "autoencoder": 9377,
     "bow": 1729,
     "cnn": 35329,
     "histograms": 553,

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from tiltyard import plugins
 from tiltyard.arrays import Array
-from tiltyard.config import column_checks, complete_split
+from tiltyard.config import column_checks, complete_split, reconstruction_checks
 from tiltyard.config.gate_section import Gate
 from tiltyard.config.sections import Check, Range, Serve, Split
 from tiltyard.config.train_section import Train, incompatibility
@@ -58,7 +58,11 @@ class Task(Settings):
         exclude_if=not_,
         description="Features that the model computes from number columns; a client does not send them.",
     )
-    target: Target
+    target: Target = Field(
+        default_factory=lambda: Target(column=""),
+        exclude_if=lambda target: not target.column,
+        description="The column to predict; none for reconstruction.",
+    )
     expect: list[Expectation] = Field(default_factory=list)
     split: Split
     model: AnyModel
@@ -86,7 +90,7 @@ class Task(Settings):
     def evaluator(self) -> Evaluator:
         """The evaluator plug-in of its problem."""
         evaluator: Evaluator = plugins.load("evaluators", self.problem)()
-        return evaluator
+        return evaluator.with_code(self.model.code_size) if self.model.code_size else evaluator
 
     @property
     def metric(self) -> Metric:
@@ -171,6 +175,7 @@ class Task(Settings):
         """Yield the errors that concern several sections; each names the key, the expected and the received value."""
         for check in (
             _columns,
+            reconstruction_checks.find_error,
             _target,
             _forecast,
             _split,

@@ -13,6 +13,7 @@ import numpy as np
 from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
+from tiltyard.evaluation import reconstruction
 from tiltyard.evaluation.slices import parts
 from tiltyard.modeling.columns.series import Series
 from tiltyard.modeling.evaluators.base import TRUTH, Evaluator
@@ -23,7 +24,7 @@ from tiltyard.modeling.metrics.base import Context, with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
 from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.modeling.metrics.predictions import Predictions
-from tiltyard.preparation.array_file import open_part
+from tiltyard.preparation.array_file import Features, open_part
 from tiltyard.preparation.sealed_test import TestRows, read_test
 from tiltyard.runtime import threads
 from tiltyard.workspace import Workspace
@@ -34,7 +35,7 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     train = workspace.out(task.name, "train")
     predictor, test = Predictor.load(train), read_test(workspace, task.name, task.columns)
     features, train_truth = open_part(workspace.out(task.name, "prepare") / "train.npz")
-    predictions = predict(task, predictor, test, train_truth)
+    predictions = predict(task, predictor, test, (features, train_truth))
     train_outputs = predictor.condense(train_truth, features)
     folds = fold_scores(train / "folds.npz", task.evaluator)
     context = training_context(task.evaluator, workspace.out(task.name, "prepare"), train_truth)
@@ -46,6 +47,7 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
             "version": version(train),
             **files.read_json(workspace.out(task.name, "prepare") / "split.json"),
             **_measure(task, predictions, test, (train_truth, train_outputs), context),
+            **reconstruction.denoising(task, predictor, test),
             **({"folds": folds} if folds else {}),
         }
         files.write_json(folder / "report.json", report)
@@ -54,10 +56,13 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     return report
 
 
-def predict(task: Task, predictor: Predictor, test: TestRows, train_truth: Array) -> Predictions:
+def predict(task: Task, predictor: Predictor, test: TestRows, train: tuple[Features, Array]) -> Predictions:
     """Predict the sealed test rows with the model and the baseline, which is fitted to the training rows."""
     outputs = predictor.condensed(test.rows, test.truth)
-    baseline = task.evaluator.baseline(train_truth, past(task, test), task.gate.metric)
+    if task.problem_type.reconstructs:
+        baseline = reconstruction.baseline(task, predictor.encoder, train, test)
+    else:
+        baseline = task.evaluator.baseline(train[1], past(task, test), task.gate.metric)
     threshold = predictor.encoder.problem.threshold
     return Predictions(test.truth, outputs, baseline, test.number, task.labels, task.target.display_name, threshold)
 

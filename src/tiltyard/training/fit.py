@@ -63,7 +63,7 @@ def fit(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResult:
 
     keras.utils.set_random_seed(task.train.seed)
     body = network.build_core(task, rows.encoder, rows.train[0])
-    model = network.build_trainer(task.train, body)
+    model = network.build_trainer(task.train, body, task.model)
     family = task.model.model_dump_json(exclude={"blend_references"})  # it changes nothing in the network
     shared = _Shared(Objective.of(task, rows.encoder), rows, paths, body, model, family)
     checkpoints: list[CheckpointCallback] = []

@@ -15,6 +15,7 @@ from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.series import Series
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.models._tables import MEMBERS
+from tiltyard.modeling.models.autoencoder import Autoencoder
 from tiltyard.modeling.models.base import Model
 from tiltyard.preparation.array_file import Features
 from tiltyard.training.augmentation import augmentation
@@ -89,9 +90,16 @@ def _last_value(name: str, encoder: Encoder, features: keras.KerasTensor) -> ker
     return keras.layers.Rescaling(1 / std, -mean / std, dtype="float32")(features[:, -1, place : place + 1])
 
 
-def build_trainer(train: Train, body: keras.Model) -> keras.Model:
+def build_trainer(train: Train, body: keras.Model, model: Model | None = None) -> keras.Model:
     """Put augmentation in front of the shared core, or its members at the end; export omits both."""
     import keras
+
+    if isinstance(model, Autoencoder):
+        from tiltyard.training import reconstruction
+
+        changes = train.augment is not None and train.augment.image_changes
+        augmented = augmentation(train.augment, train.seed) if train.augment and changes else None
+        return reconstruction.build_trainer(model, body, augmented, train.seed)
 
     if any(layer.name == MEMBERS for layer in body.layers):
         from tiltyard.training.members import MembersTrainer
@@ -115,6 +123,10 @@ def build_inference(
 
     if model.translates:
         return model.unroll(body, encoder.target["steps"])
+    if encoder.problem.reconstructs:
+        from tiltyard.training import reconstruction
+
+        return reconstruction.build_inference(body)
     if encoder.problem.targets != "number":
         return keras.Model(body.input, body.output)  # not `body`, which may be saved with its optimizer
     scale, offset, output = encoder.target["std"], encoder.target["mean"], body.output

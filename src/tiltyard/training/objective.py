@@ -11,6 +11,7 @@ from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.modeling.columns._vocabulary import PAD
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.problems import reconstruction
 
 if TYPE_CHECKING:
     import keras
@@ -91,6 +92,8 @@ def encode_targets(encoder: Encoder, truth: Array) -> Array:
     """Return the targets of the core: standardised numbers, label indices or flags, or token ids of a text."""
     if encoder.problem.targets == "text":
         return encoder.problem.ids(encoder, truth)
+    if encoder.problem.reconstructs:  # where the truth of training is the encoded row
+        return reconstruction.standardised(encoder, truth)
     if encoder.problem.targets == "label":
         return truth.astype(np.int32)
     if encoder.problem.targets == "labels":

@@ -16,9 +16,10 @@ from tiltyard.errors import DataError
 from tiltyard.modeling.inference import decision_threshold, held_out
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.models._solved import SolvedModel
+from tiltyard.modeling.models.autoencoder import Autoencoder
 from tiltyard.modeling.problems.classification import probabilities
 from tiltyard.preparation.base_rows import checked_base
-from tiltyard.preparation.training_rows import TrainingRows
+from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.runtime import environment
 from tiltyard.training import backend, blend, ensemble
 from tiltyard.training.constant_baseline import baseline_losses
@@ -54,6 +55,8 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     trained = fit_all(task, parts, paths)
     ends = _ends(task.target.interval, parts, trained.body) if task.target.interval else None
     encoder = _with_threshold(task, parts, trained.body)
+    if isinstance(task.model, Autoencoder):
+        encoder = encoder.with_target({"code": task.model.code_size})
     trained = trained.refit() if trained.refit else trained
     model, record = network.build_inference(task.model, trained.body, parts.encoder, ends), {**trained.record}
     with files.atomic_folder(workspace.out(task.name, "train")) as folder:
@@ -96,6 +99,7 @@ def opened(workspace: Workspace, task: Task) -> TrainingRows:
         raise DataError(f"train.batch_size: expected 1 to {rows}, the training rows; received {task.train.batch_size}")
     with environment.suppress_native_output():
         _set_up(task)
+    parts = parts.with_rows_as_truth() if task.model.reconstructs else parts
     return parts.with_decoder_inputs() if task.model.translates else parts
 
 
@@ -140,12 +144,21 @@ def _fit_networks(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[ker
         fitted = fit_with_restarts(task, parts, paths)
         losses = baseline_losses(Objective.of(task, parts.encoder), parts, fitted.body)
         diagnosis = diagnose(losses, fitted.record, fitted.snapshots)
-        return fitted.body, {**fitted.record, "diagnosis": diagnosis}
+        return fitted.body, {**fitted.record, "diagnosis": diagnosis, **_code_facts(task, parts, fitted.body)}
     members = []
     for number in range(task.train.members):
         settings = task.train.model_copy(update={"seed": task.train.seed + number})
         members.append(fit(task.model_copy(update={"train": settings}), parts, paths.inside(f"member-{number + 1}")))
     return _joined(Objective.of(task, parts.encoder), parts, members, task.train.blend)
+
+
+def _code_facts(task: Task, parts: TrainingRows, body: keras.Model) -> dict[str, Any]:
+    """Return what is known of the codes of validation rows; nothing if there are none."""
+    if not isinstance(task.model, Autoencoder):
+        return {}
+    from tiltyard.training import reconstruction
+
+    return {"code": reconstruction.facts(task.model, body, sample_rows(parts.validation, reconstruction.ROWS)[0])}
 
 
 def _joined(

@@ -13,7 +13,7 @@ import struct
 import warnings
 from collections.abc import Iterable, Sequence
 from operator import not_
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -52,6 +52,8 @@ def _ignore_warnings() -> None:
 
 class Image(Column):
     """A column of images with values from 0 to 255."""
+
+    restores: ClassVar = True
 
     type: Literal["image"] = "image"
     height: int = Field(ge=1, le=4096)
@@ -161,17 +163,33 @@ class Image(Column):
         """Return pixels as bytes, a quarter of the size, without loss."""
         return features.astype(np.uint8)
 
+    def feature_count(self, fitted: Fitted) -> int:
+        """Return the number of pixels, in all channels."""
+        return self.height * self.width * self.channels
+
     def scaling(self, fitted: Fitted) -> list[Scale]:
         """Return one scaling for all pixels."""
         return [(fitted["mean"], fitted["std"])]
 
-    def json_schema(self) -> dict[str, Any]:
-        """Return the schema: nested lists, or a file in Base64."""
-        size = f"{self.height} rows of {self.width} pixels, {self.channels} channel(s), 0 to 255"
-        nested: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 255}
+    def restore(self, features: Array, fitted: Fitted) -> list[Any]:
+        """Return nested lists of pixels, which may be outside of 0 to 255."""
+        return self.to_json(features.reshape(-1, *self.shape))
+
+    def restored_schema(self) -> dict[str, Any]:
+        """Return the schema: nested lists of numbers."""
+        return self._nested({"type": "number"})
+
+    def _nested(self, pixel: dict[str, Any]) -> dict[str, Any]:
+        """Return the schema of nested lists."""
+        nested = pixel
         for length in reversed(self.shape if self.channels > 1 else self.shape[:2]):
             nested = {"type": "array", "items": nested, "minItems": length, "maxItems": length}
-        nested["description"] = size
+        return nested
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the schema: nested lists, or a file in Base64."""
+        nested = self._nested({"type": "number", "minimum": 0, "maximum": 255})
+        nested["description"] = f"{self.height} rows of {self.width} pixels, {self.channels} channel(s), 0 to 255"
         png = {"type": "object", "properties": {"b64": {"type": "string"}}, "required": ["b64"]}
         file = "a PNG, JPEG, WebP or TIFF of any size in Base64" if self.resize else "a PNG in Base64"
         return {"oneOf": [nested, {**png, "additionalProperties": False, "description": file}]}

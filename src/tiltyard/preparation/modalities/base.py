@@ -108,8 +108,15 @@ def version_reader(task: Task) -> Callable[[Path], pd.DataFrame]:
     return lambda folder: table_reader.read(modality.raw_file(folder), task.source.dialect).frame
 
 
+def no_truth(rows: int) -> Array:
+    """Return the truth of rows without a target: 0, the error of a perfect reconstruction."""
+    return np.zeros(rows)
+
+
 def parse_target(task: Task, values: Sequence[object]) -> Array:
     """Return the truth: numbers, label indices, a flag for each label, or texts."""
+    if task.problem_type.targets == "row":
+        return no_truth(len(values))
     if task.problem_type.targets == "text":
         return _parse_texts(task, values)
     if task.problem == "multilabel":

@@ -18,6 +18,7 @@ from tiltyard.preparation.modalities._fact_parts import FactPart
 from tiltyard.preparation.modalities.base import (
     Modality,
     RawTable,
+    no_truth,
     parse_arrow_column,
     parse_arrow_target,
     parse_column,
@@ -77,7 +78,7 @@ class Table(Modality):
         """Yield rows in chunks, without those that have no target; refuse a table with too many of these."""
         table = self._table(task, folder)
         self.dropped = self.rows_read = 0
-        for start, part in table.tables([*task.columns, task.target.column], CHUNK_ROWS):
+        for start, part in table.tables(_column_names(task), CHUNK_ROWS):
             has_target = _has_target(task, part)
             self.dropped, self.rows_read = self.dropped + int((~has_target).sum()), self.rows_read + len(has_target)
             if has_target.any():
@@ -101,8 +102,7 @@ class Table(Modality):
 
         table = self._table(task, folder)
         table_reader.require_columns(self.raw_file(folder), [name], table.layout.columns)
-        names = [name, task.target.column]
-        parts = table.tables(names, CHUNK_ROWS)
+        parts = table.tables([name, *_target_names(task)], CHUNK_ROWS)
         cells: pd.Series[Any] = pd.concat(
             [table.frame(part.select([name]), start)[name][_has_target(task, part)] for start, part in parts]
         )
@@ -111,8 +111,17 @@ class Table(Modality):
     def _table(self, task: Task, folder: Path) -> table_reader.TableFile:
         path = self.raw_file(folder)
         table = table_reader.open_table(path, task.source.dialect, _text_columns(task))
-        table_reader.require_columns(path, [*task.columns, task.target.column], table.layout.columns)
+        table_reader.require_columns(path, _column_names(task), table.layout.columns)
         return table
+
+
+def _target_names(task: Task) -> list[str]:
+    """Return the column of the target; no column if there is no target."""
+    return [task.target.column] if task.target.column else []
+
+
+def _column_names(task: Task) -> list[str]:
+    return [*task.columns, *_target_names(task)]
 
 
 def _has_target(task: Task, part: pa.Table) -> Array:
@@ -120,7 +129,7 @@ def _has_target(task: Task, part: pa.Table) -> Array:
     import pyarrow.compute as pc
     from pyarrow import types
 
-    if task.problem == "multilabel":
+    if task.problem == "multilabel" or not task.target.column:
         return np.ones(len(part), dtype=bool)
     cells = part[task.target.column]
     has_target: Array = cells.is_valid().to_numpy()
@@ -152,6 +161,8 @@ def _parsed(
         cells = arrow(name)
         parsed = None if cells is None else parse_arrow_column(task, name, cells)
         rows[name] = parse_column(task, name, pandas(name)) if parsed is None else parsed
+    if not task.target.column:
+        return rows, no_truth(len(part))
     cells = arrow(task.target.column)
     truth = None if cells is None else parse_arrow_target(task, cells)
     return rows, parse_target_column(task, pandas(task.target.column)) if truth is None else truth
@@ -162,7 +173,7 @@ def _parsed_facts(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
     target = task.target.column
     for name in task.columns.keys() & set(frame.columns):
         frame[name] = task.columns[name].facts_of_cells(frame[name])
-    if target in frame:
+    if target and target in frame:
         cells = frame[target]
         frame[target] = _target_facts(task, cells)
     return frame

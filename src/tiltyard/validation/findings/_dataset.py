@@ -88,6 +88,8 @@ class CheckedData:
         if self.label_sets is not None:
             known = {*self.task.labels}
             return np.array([known.issuperset(labels) for labels in self.label_sets], dtype=bool)
+        if not self.task.target.column:
+            return np.ones(len(self.frame), dtype=bool)
         if self.truth is None:
             return None
         return np.isin(self.truth, self.task.classes) if self.task.classes else np.isfinite(self.truth)
@@ -163,7 +165,12 @@ def _observe(task: Task, name: str, frame: pd.DataFrame) -> ObservedColumn:
 def _truth(task: Task, frame: pd.DataFrame) -> Array | None:
     import pandas as pd
 
-    if task.target.column not in frame or task.target.rise or task.problem_type.targets in ("text", "labels"):
+    if (
+        not task.target.column
+        or task.target.column not in frame
+        or task.target.rise
+        or task.problem_type.targets in ("text", "labels")
+    ):
         return None
     cells = frame[task.target.column]
     if task.target.labels:

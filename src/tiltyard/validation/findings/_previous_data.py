@@ -53,7 +53,8 @@ def _prepared(workspace: Workspace, task: str) -> dict[str, Any] | None:
 def _comparisons(workspace: Workspace, subject: CheckedData) -> list[Comparison]:
     """Encode the present training rows as those of the last training, and compare both by column."""
     folder = workspace.out(subject.task.name, "prepare")
-    if not subject.parts or subject.truth is None or subject.task.modality not in ("table", "text"):
+    expected = bool(subject.task.target.column)
+    if not subject.parts or (subject.truth is None and expected) or subject.task.modality not in ("table", "text"):
         return []
     train = subject.parts["train"]
     encoder = Encoder.load(folder / "encoder.json")
@@ -63,9 +64,12 @@ def _comparisons(workspace: Workspace, subject: CheckedData) -> list[Comparison]
     parts = sample_blocks(len(targets))
     old, targets = (np.concatenate([rows[part] for part in parts]) for rows in (features, targets))
     new = encoder.encode(take_rows(subject.parsed, train))
+    columns = _compare_columns(encoder, old, new) if subject.task.modality == "table" else []
+    if subject.truth is None:
+        return columns
     truth = np.array(encoder.classes)[targets] if encoder.classes else targets.astype(np.float64)
     target = Comparison(subject.task.target.column, truth, subject.truth[train], NAMES)
-    return [*(_compare_columns(encoder, old, new) if subject.task.modality == "table" else []), target]
+    return [*columns, target]
 
 
 def _compare_columns(encoder: Encoder, old: Array, new: Array) -> list[Comparison]:

@@ -24,7 +24,7 @@ class Columns(Finding):
         if subject.task.modality == "image":
             return
         present = [str(name) for name in subject.frame.columns]
-        expected = [*subject.task.columns, *([] if subject.reference else [subject.task.target.column])]
+        expected = [*subject.task.columns, *([] if subject.reference else filter(None, [subject.task.target.column]))]
         missing = [name for name in expected if name not in present]
         among = f"among the {len(present):,} columns: {', '.join(present[:MAX_COLUMNS_SHOWN])}"
         if len(missing) > MAX_LISTED:
