@@ -6,8 +6,12 @@ import numpy as np
 
 from tiltyard import plugins
 from tiltyard.arrays import Array, Rows
+from tiltyard.modeling.columns.base import Column
+from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.columns.prose import Prose
 from tiltyard.modeling.evaluators.base import TRUTH
+from tiltyard.modeling.evaluators.reconstruction import FEATURES
+from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.problems.base import Problem
 from tiltyard.modeling.problems.generation import Generation
 from tiltyard.modeling.problems.masked import SIGN, Masked
@@ -17,9 +21,16 @@ CLASSES = ["a", "b", "<c>"]
 
 
 def problem(name: str) -> Problem:
-    """Return the plug-in of a problem."""
+    """Return the plug-in of a problem; one without a target is that of two columns."""
     plugin: Problem = plugins.load("problems", name)()
-    return plugin
+    return plugin.bound_to(two_columns(plugin)) if plugin.reconstructs else plugin
+
+
+def two_columns(kind: Problem) -> Encoder:
+    """Return an encoder of two numbers that are not scaled, with a code of one number."""
+    fitted = {"mean": 0.0, "std": 1.0}
+    columns: dict[str, Column] = {"a": Number(), "b": Number()}
+    return Encoder("t", kind, columns, dict.fromkeys(columns, fitted), {"code": 1}, [], bare=False, max_instances=10)
 
 
 def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
@@ -30,6 +41,9 @@ def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
     if kind.targets == "labels":
         truth = np.stack([np.arange(rows) % 2 == 0, np.arange(rows) % 3 == 0, np.arange(rows) % 4 != 0], axis=1)
         return truth, truth.astype(np.float64), {"x": np.zeros(rows)}
+    if kind.targets == "row":
+        features = np.random.default_rng(0).normal(size=(rows, 2)) * [2, 1]
+        return np.zeros(rows), np.column_stack([features, features[:, 0], np.zeros(rows)]), {FEATURES: features}
     if kind.targets == "text":
         return texts(kind, rows)
     truth = np.sin(np.arange(rows)) + 3

@@ -11,6 +11,7 @@ from problem_cases import CLASSES, case, problem
 from tiltyard import plugins
 from tiltyard.arrays import Array, Rows
 from tiltyard.modeling.evaluators.base import Evaluator
+from tiltyard.modeling.evaluators.reconstruction import FEATURES
 from tiltyard.modeling.metrics.predictions import Predictions
 
 PERFECT = {
@@ -23,6 +24,8 @@ PERFECT = {
     "brier": 0,
     "calibration_error": 0,
     "hamming_loss": 0,
+    "mse": 0,
+    "psnr": 100,
 }  # 1 for all others
 
 
@@ -46,10 +49,15 @@ def with_one_bad_row(name: str, outputs: Array, index: int) -> Array:
     return outputs
 
 
+def baseline(kind: Evaluator, truth: Array, rows: Rows) -> Array:
+    """Return the outputs of the baseline; one without a target is fitted to the features."""
+    return kind.baseline(rows.get(FEATURES, truth), rows, "rmse")
+
+
 def predictions(kind: Evaluator, outputs: Array, truth: Array, rows: Rows) -> Predictions:
     """Return the outputs together with those of the baseline."""
     numbers = np.arange(len(truth)) + 100
-    return Predictions(truth, outputs, kind.baseline(truth, rows, "rmse"), numbers, CLASSES, "y (cm)")
+    return Predictions(truth, outputs, baseline(kind, truth, rows), numbers, CLASSES, "y (cm)")
 
 
 def test_perfect_predictions_have_perfect_scores(evaluator_name: str) -> None:
@@ -72,7 +80,7 @@ def test_better_score_is_a_gain(evaluator_name: str) -> None:
     kind = evaluator(evaluator_name)
     truth, outputs, rows = case(problem(evaluator_name))
     context = kind.context(truth)
-    best, simple = (kind.scores(truth, o, context) for o in (outputs, kind.baseline(truth, rows, "rmse")))
+    best, simple = (kind.scores(truth, o, context) for o in (outputs, baseline(kind, truth, rows)))
     for name, metric in kind.metrics.items():
         assert metric.gain(best[name], simple[name]) > 0 > metric.gain(simple[name], best[name])
 
@@ -81,7 +89,7 @@ def test_baseline_scores_match_formulas(evaluator_name: str) -> None:
     """RMSE of the mean is the deviation, accuracy of the majority its share, MAE of persistence the mean step."""
     kind = evaluator(evaluator_name)
     truth, _, rows = case(problem(evaluator_name))
-    scores = kind.scores(truth, kind.baseline(truth, rows, "rmse"), kind.context(truth))
+    scores = kind.scores(truth, baseline(kind, truth, rows), kind.context(truth))
     if evaluator_name == "regression":
         expected = {"rmse": truth.std(), "r2": 0.0}
     elif evaluator_name == "forecasting":
@@ -92,9 +100,15 @@ def test_baseline_scores_match_formulas(evaluator_name: str) -> None:
             "translation": {"exact": 26 / 40, "error_rate": 14 * 2 / 160},
             "generation": {},
             "masked": {},
+            "reconstruction": {"mse": _smallest_variance(rows) / 2},
             "multilabel": {"subset_accuracy": 7 / 40, "hamming_loss": 44 / 120, "micro_f1": 100 / 144},
         }[evaluator_name]
     assert {name: scores[name] for name in expected} == pytest.approx(expected)
+
+
+def _smallest_variance(rows: Rows) -> float:
+    """Return the variance of two features along the direction that PCA with one number leaves out."""
+    return float(np.linalg.eigvalsh(np.cov(rows[FEATURES].T, bias=True))[0]) if FEATURES in rows else 0.0
 
 
 def test_test_part_of_one_class_is_handled(evaluator_name: str) -> None:

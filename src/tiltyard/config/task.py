@@ -17,6 +17,7 @@ from tiltyard.config import (
     ensemble_section,
     evaluate_section,
     objective_checks,
+    reconstruction_checks,
     target_checks,
 )
 from tiltyard.config.ensemble_section import AnyModel, Member
@@ -65,7 +66,11 @@ class Task(Settings):
         exclude_if=not_,
         description="Features that the model computes from number columns; a client does not send them.",
     )
-    target: Target
+    target: Target = Field(
+        default_factory=lambda: Target(column=""),
+        exclude_if=lambda target: not target.column,
+        description="The column to predict; none for reconstruction.",
+    )
     expect: list[Expectation] = Field(default_factory=list)
     split: Split
     model: AnyModel
@@ -106,7 +111,8 @@ class Task(Settings):
     def evaluator(self) -> Evaluator:
         """The evaluator plug-in of its problem."""
         evaluator: Evaluator = plugins.load("evaluators", self.problem)()
-        return evaluator.of(self.target)
+        evaluator = evaluator.of(self.target)
+        return evaluator.with_code(self.model.code_size) if self.model.code_size else evaluator
 
     @property
     def metric(self) -> Metric:
@@ -192,6 +198,7 @@ class Task(Settings):
         for check in (
             _joins,
             _columns,
+            reconstruction_checks.find_error,
             target_checks.target_error,
             target_checks.numbers_error,
             target_checks.forecast_error,

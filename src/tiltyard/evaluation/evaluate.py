@@ -13,6 +13,7 @@ import numpy as np
 from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
+from tiltyard.evaluation import reconstruction
 from tiltyard.evaluation.rollout import evaluate_rollout
 from tiltyard.evaluation.slices import parts
 from tiltyard.evaluation.walk_forward import walk_forward
@@ -25,7 +26,7 @@ from tiltyard.modeling.metrics.base import Context, with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
 from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.modeling.metrics.predictions import Predictions
-from tiltyard.preparation.array_file import open_part
+from tiltyard.preparation.array_file import Features, open_part
 from tiltyard.preparation.sealed_test import TestRows, read_test
 from tiltyard.runtime import threads
 from tiltyard.training import backend
@@ -41,7 +42,7 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     train = workspace.out(task.name, "train")
     predictor, test = Predictor.load(train), read_test(workspace, task.name, task.columns)
     features, train_truth = open_part(workspace.out(task.name, "prepare") / "train.npz")
-    predictions = predict(task, predictor, test, train_truth)
+    predictions = predict(task, predictor, test, (features, train_truth))
     train_outputs = predictor.condense(train_truth, features)
     folds = fold_scores(train / "folds.npz", task.evaluator)
     context = training_context(task.evaluator, workspace.out(task.name, "prepare"), train_truth)
@@ -54,6 +55,7 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
             "version": version(train),
             **files.read_json(workspace.out(task.name, "prepare") / "split.json"),
             **_measure(task, predictions, test, (train_truth, train_outputs), context),
+            **reconstruction.denoising(task, predictor, test),
             **({"folds": folds} if folds else {}),
             **{name: facts for name, (facts, _) in further.items()},
         }
@@ -76,15 +78,22 @@ def _further(
     return further
 
 
-def predict(task: Task, predictor: Predictor, test: TestRows, train_truth: Array) -> Predictions:
+def predict(task: Task, predictor: Predictor, test: TestRows, train: tuple[Features, Array]) -> Predictions:
     """Predict the sealed test rows with the model and the baseline, which is fitted to the training rows."""
     outputs = predictor.condensed(test.rows, test.truth)
+    baseline, threshold = _baseline(task, predictor, test, train), predictor.encoder.problem.threshold
+    return Predictions(test.truth, outputs, baseline, test.number, task.labels, task.target.display_name, threshold)
+
+
+def _baseline(task: Task, predictor: Predictor, test: TestRows, train: tuple[Features, Array]) -> Array:
+    """Return the outputs of the baseline."""
+    if task.problem_type.reconstructs:
+        return reconstruction.baseline(task, predictor.encoder, train, test)
     problem, rows = predictor.encoder.problem, past(task, test)
     if TRUTH in rows:
         rows = {**rows, TRUTH: problem.baseline_truth(predictor.encoder, rows[TRUTH])}
-    known = problem.baseline_truth(predictor.encoder, train_truth)
-    baseline, threshold = task.evaluator.baseline(known, rows, task.gate.metric), problem.threshold
-    return Predictions(test.truth, outputs, baseline, test.number, task.labels, task.target.display_name, threshold)
+    known = problem.baseline_truth(predictor.encoder, train[1])
+    return task.evaluator.baseline(known, rows, task.gate.metric)
 
 
 def past(task: Task, test: TestRows) -> Rows:

@@ -29,7 +29,7 @@ def fit_reference(
     task: Task, encoder: Encoder, parts: tuple[base.Part, base.Part], features: base.Features, context: Context
 ) -> Reference | None:
     """Fit all that apply to the training rows; predict with the best on validation rows. None if none applies."""
-    if task.problem_type.targets == "text":
+    if task.problem_type.targets in ("text", "row"):
         return None
     train, (later, truth) = parts
     later, truth, metric = later[:MAX_VALIDATION], truth[:MAX_VALIDATION], task.metric

@@ -66,8 +66,7 @@ def _losses(task: Task, data: TrainingRows) -> Iterator[tuple[float, float]]:
     keras.utils.set_random_seed(task.train.seed)
     settings = task.train.model_copy(update={"schedule": Constant(kind="constant"), "learning_rate": MIN_RATE})
     objective, (features, truth) = Objective.of(task, data.encoder), data.train
-    body = network.build_core(task, data.encoder, features)
-    model = network.build_trainer(task.train, body, task.model)
+    model = network.build_trainer(task.train, network.build_core(task, data.encoder, features), task.model)
     model.compile(optimizer(settings, 1), objective.loss, jit_compile=task.train.jit)
     targets = objective.training_targets(truth)
     arrays = (features, targets, objective.weights(truth, targets))

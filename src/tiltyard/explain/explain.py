@@ -80,6 +80,8 @@ def _select_methods(only: Sequence[str]) -> dict[str, ExplanationMethod]:
 
 def _unsupported_reason(method: ExplanationMethod, model: ExplainedModel) -> str:
     """Return why a method does not fit the model, or an empty string."""
+    if model.task.problem_type.reconstructs and not method.explains_rows:
+        return f"it explains labels and numbers; {model.task.name} reconstructs rows"
     path = model.workspace.out(model.task.name, "train") / KERAS_FILE
     if method.needs_keras and not path.is_file():
         return f"it needs {KERAS_FILE}, which is not here"
@@ -117,6 +119,8 @@ def _largest_errors(model: ExplainedModel) -> list[int]:
 def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
     """Return the truth of a row and the model's prediction."""
     (prediction,), (truth,) = model.predictor.respond(row.values), row.truth.tolist()
+    if model.task.problem_type.targets == "row":
+        return {"actual": "the row itself", "answered": prediction["error"]}
     if model.task.classes:
         return {"actual": model.task.classes[int(truth)], "answered": prediction["label"]}
     if model.task.labels:

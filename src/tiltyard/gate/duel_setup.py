@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from tiltyard.arrays import Array, Rows, take_rows
 from tiltyard.config.task import Task
 from tiltyard.data.versions import recorded
 from tiltyard.errors import RegistryError
-from tiltyard.evaluation import evaluate
+from tiltyard.evaluation import evaluate, reconstruction
 from tiltyard.evaluation.evaluated import Evaluated
 from tiltyard.evaluation.reference import fit_reference
 from tiltyard.files import Json
@@ -68,7 +69,7 @@ def build_duel(
     features, train_truth = learned
     rival = _champion_predictor(workspace, champion, test) if champion else None
     served = served_rows(rival, task.labels, test) if rival else None
-    predictions = evaluate.predict(task, predictor, test, train_truth)
+    predictions = evaluate.predict(task, predictor, test, learned)
     context = training_context(task.evaluator, prepared, train_truth)
     return Duel(
         task=task,
@@ -90,7 +91,7 @@ def build_duel(
         time_ratios=_time_ratios(workspace, champion, evaluated) if champion else {},
         rows=test.rows,
         dependence=task.dependence(test.unit, len(test.truth)),
-        **_askable(task, test, train_truth, (predictor, rival if served is None or served.all() else None)),
+        **_askable(task, test, learned, (predictor, rival if served is None or served.all() else None)),
         **_drift(workspace, task, predictor.encoder, features),
         facts=_facts(workspace, task, report),
         approvals=approvers(Registry(workspace), task.name, report["version"], signed=task.gate.signed),
@@ -111,7 +112,7 @@ def uses(decisions: list[Decision], report: Json) -> int:
 
 def _live(workspace: Workspace, task: Task, new: str, old: str) -> LiveComparison | None:
     """Compare both models with live ground truth, if the challenger ran as shadow or canary."""
-    if task.problem_type.targets == "text" or not (workspace.records / task.name / "truths").is_dir():
+    if task.problem_type.targets in ("text", "row") or not (workspace.records / task.name / "truths").is_dir():
         return None
     return compare(load_live_quality(workspace, task), new, old)
 
@@ -143,18 +144,23 @@ def _is_newer(workspace: Workspace, task: Task, data: str, champion: str) -> boo
     return champion in places and data in places and places[data] > places[champion]
 
 
-def _askable(task: Task, test: TestRows, train_truth: Array, models: tuple[Predictor, Predictor | None]) -> Json:
+def _askable(
+    task: Task, test: TestRows, train: tuple[Features, Array], models: tuple[Predictor, Predictor | None]
+) -> Json:
     """Return what predicts disturbed rows, except texts: the models, and the baseline if it depends on rows."""
 
     def baseline(rows: Rows) -> Array:
         return task.evaluator.baseline(
-            train_truth, evaluate.past(task, dataclasses.replace(test, rows=rows)), task.gate.metric
+            train[1], evaluate.past(task, dataclasses.replace(test, rows=rows)), task.gate.metric
         )
 
     if task.problem_type.targets == "text":
         return {}
     predictor, rival = models
     arguments: Json = {"ask": predictor.outputs}
+    if task.problem_type.targets == "row":
+        reference = reconstruction.principal_components(task, predictor.encoder, train)
+        arguments |= {"ask_baseline": reference, "errors": partial(reconstruction.clean_errors, predictor.encoder)}
     if task.problem == "forecasting":
         arguments["ask_baseline"] = baseline
     return arguments | ({"ask_champion": rival.outputs} if rival else {})

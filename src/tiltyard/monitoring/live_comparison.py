@@ -100,7 +100,7 @@ def _unpaired(quality: LiveQuality, new: pd.DataFrame, old: pd.DataFrame, contex
 def agreement(quality: LiveQuality, new: str, old: str) -> dict[str, float] | None:
     """Return the agreement of two versions on the same rows: the share of equal labels, or distances of numbers."""
     rows = quality.predictions_of(new).merge(quality.predictions_of(old), on=ROW_KEYS, suffixes=("", "_old"))
-    if not len(rows) or quality.task.problem_type.targets == "text":
+    if not len(rows) or quality.task.problem_type.targets in ("text", "row"):
         return None
     new_outputs, old_outputs = (outputs_of(quality.task, rows, column) for column in ("answer", "answer_old"))
     if quality.task.problem == "multilabel":

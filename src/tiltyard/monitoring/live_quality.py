@@ -169,6 +169,6 @@ def beside_evaluation(workspace: Workspace, quality: LiveQuality, version: str) 
     """Return the live metric of a version with that of its evaluation."""
     schema, metric = workspace.package(quality.task.name, version) / "schema.json", quality.task.gate.metric
     evaluated = files.read_json(schema)["metrics"].get(metric) if schema.is_file() else None
-    measured = None if quality.task.problem_type.targets == "text" else quality.quality(version)
+    measured = None if quality.task.problem_type.targets in ("text", "row") else quality.quality(version)
     without_metric = {"truths": len(quality.with_truth(version)), "value": None, "low": None, "high": None}
     return {"version": version, "metric": metric, **(measured or without_metric), "evaluated": evaluated}

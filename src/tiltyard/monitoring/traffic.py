@@ -36,7 +36,7 @@ def traffic(workspace: Workspace, task: Task) -> dict[str, Any]:
 def _report(quality: LiveQuality, running: Rollout) -> dict[str, Any]:
     """Return traffic and latency of both arms, their agreement, and the comparison by ground truth."""
     new, old = running.version, running.champion
-    comparison = None if quality.task.problem_type.targets == "text" else compare(quality, new, old)
+    comparison = None if quality.task.problem_type.targets in ("text", "row") else compare(quality, new, old)
     return {
         "arms": [row for row in quality.arms() if row["version"] in (new, old)],
         "agreement": agreement(quality, new, old),

@@ -13,7 +13,7 @@ from tiltyard.arrays import Array
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns._vocabulary import START
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.preparation.array_file import Features, open_part
+from tiltyard.preparation.array_file import MAX_IN_MEMORY_BYTES, ArrayFile, Features, open_part
 
 NAMES = ("encoder.json", "train.npz", "validation.npz")
 
@@ -54,6 +54,18 @@ class TrainingRows:
                 hint="remove model.output and train.loss, to learn any number",
             )
         return replace(self, encoder=self.encoder.with_scale(0.0, mean))
+
+    def with_rows_as_truth(self) -> TrainingRows:
+        """Return them for a network that reconstructs rows: the truth of a row is its features."""
+        parts = (features for features, _ in (self.train, self.validation))
+        if large := next((part for part in (self.train[0], self.validation[0]) if isinstance(part, ArrayFile)), None):
+            raise DataError(
+                f"expected at most {MAX_IN_MEMORY_BYTES >> 20} MiB of encoded rows for a reconstruction, whose targets "
+                f"are the rows; received {large.nbytes >> 20} MiB",
+                hint="use fewer rows: split.rows",
+            )
+        train, validation = ((features, np.asarray(features)) for features in parts)
+        return replace(self, train=train, validation=validation)
 
     def with_decoder_inputs(self) -> TrainingRows:
         """Return them for a sequence-to-sequence model: features with the target shifted by one step."""

@@ -139,6 +139,8 @@ def _add_predictions(
     columns: dict[str, list[Any]] = {"prediction": predictions}
     if numbers:
         columns = {f"prediction_{name}": [each[name] for each in predictions] for name in numbers}
+    elif isinstance(predictions[0], dict) and "reconstruction" in predictions[0]:
+        columns = _reconstructed_columns(predictions)
     elif isinstance(predictions[0], dict):
         columns = {"prediction": [multilabel.label_cell(prediction, separator) for prediction in predictions]}
         for name in predictions[0]["probabilities"]:
@@ -146,6 +148,16 @@ def _add_predictions(
     if reserved := columns.keys() & set(part.columns):
         raise DataError(f"{source.name}: expected no column {min(reserved)}, a name reserved for predictions")
     return part.assign(**columns)
+
+
+def _reconstructed_columns(predictions: list[Any]) -> dict[str, list[Any]]:
+    """Return the error, the numbers of the code, and each reconstructed column."""
+    columns = {"error": [prediction["error"] for prediction in predictions]}
+    for place in range(len(predictions[0]["code"])):
+        columns[f"code_{place + 1}"] = [prediction["code"][place] for prediction in predictions]
+    for name in predictions[0]["reconstruction"]:
+        columns[f"reconstruction_{name}"] = [prediction["reconstruction"][name] for prediction in predictions]
+    return columns
 
 
 @contextmanager

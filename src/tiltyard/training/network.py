@@ -16,6 +16,7 @@ from tiltyard.modeling.columns.series import Series
 from tiltyard.modeling.columns.text import Text
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.models._tables import MEMBERS
+from tiltyard.modeling.models.autoencoder import Autoencoder
 from tiltyard.modeling.models.base import ENCODED, Branch, Model
 from tiltyard.modeling.problems.masked import Masked
 from tiltyard.modeling.problems.regression import log_limits
@@ -131,6 +132,13 @@ def build_trainer(train: Train, body: keras.Model, family: Model | None = None) 
     """
     import keras
 
+    if isinstance(family, Autoencoder):
+        from tiltyard.training import reconstruction
+
+        changes = train.augment is not None and train.augment.image_changes
+        augmented = augmentation(train.augment, train.seed) if train.augment and changes else None
+        return reconstruction.build_trainer(family, body, augmented, train.seed)
+
     if any(layer.name == MEMBERS for layer in body.layers):
         from tiltyard.training.members import MembersTrainer
 
@@ -166,6 +174,10 @@ def build_inference(
 
     if model.translates:
         return model.unroll(body, encoder.target["steps"])
+    if encoder.problem.reconstructs:
+        from tiltyard.training import reconstruction
+
+        return reconstruction.build_inference(body)
     if encoder.problem.targets != "number":
         return keras.Model(body.input, body.output)  # not `body`, which may be saved with its optimizer
     scale, offset, output = encoder.target["std"], encoder.target["mean"], body.output

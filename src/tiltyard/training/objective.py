@@ -14,6 +14,7 @@ from tiltyard.modeling.columns._masks import masked_anew
 from tiltyard.modeling.columns._vocabulary import PAD
 from tiltyard.modeling.columns.text import Text
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.problems import reconstruction
 from tiltyard.modeling.problems.masked import Masked
 from tiltyard.modeling.problems.regression import standardised
 from tiltyard.training.batches import Remask
@@ -125,6 +126,8 @@ def encode_targets(encoder: Encoder, truth: Array) -> Array:
     """Return the targets of the core: standardised numbers, label indices or flags, or token ids of a text."""
     if encoder.problem.targets == "text":
         return encoder.problem.ids(encoder, truth)
+    if encoder.problem.reconstructs:  # where the truth of training is the encoded row
+        return reconstruction.standardised(encoder, truth)
     if encoder.problem.targets == "label":
         return truth.astype(np.int32)
     if encoder.problem.targets == "labels":

@@ -16,9 +16,10 @@ from tiltyard.errors import DataError
 from tiltyard.modeling.inference import decision_threshold, held_out
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.models._solved import SolvedModel
+from tiltyard.modeling.models.autoencoder import Autoencoder
 from tiltyard.preparation import base_vocabulary
 from tiltyard.preparation.base_rows import checked_base
-from tiltyard.preparation.training_rows import TrainingRows
+from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.runtime import environment
 from tiltyard.training import backend, blend, layer_graph
 from tiltyard.training.constant_baseline import baseline_losses
@@ -55,6 +56,8 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     trained = fit_all(task, parts, paths)
     ends = _ends(task.target.interval, parts, trained.body) if task.target.interval else None
     encoder, decisions = _with_threshold(task, parts, trained.body)
+    if isinstance(task.model, Autoencoder):
+        encoder = encoder.with_target({"code": task.model.code_size})
     trained = trained.refit() if trained.refit else trained
     model, record = network.build_inference(task.model, trained.body, parts.encoder, ends), {**trained.record}
     with files.atomic_folder(workspace.out(task.name, "train")) as folder:
@@ -109,6 +112,7 @@ def opened(workspace: Workspace, task: Task) -> TrainingRows:
     with environment.suppress_native_output():
         _set_up(task)
     parts = parts.with_counts() if task.output == "exponential" else parts
+    parts = parts.with_rows_as_truth() if task.model.reconstructs else parts
     return parts.with_decoder_inputs() if task.model.translates else parts
 
 
@@ -153,9 +157,18 @@ def _fit_networks(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[ker
         fitted = fit_with_restarts(task, parts, paths)
         losses = baseline_losses(Objective.of(task, parts.encoder), parts, fitted.body)
         diagnosis = diagnose(losses, fitted.record, fitted.snapshots)
-        return fitted.body, {**fitted.record, "diagnosis": diagnosis}
+        return fitted.body, {**fitted.record, "diagnosis": diagnosis, **_code_facts(task, parts, fitted.body)}
     members = fit_members(task, parts, paths)
     return members.body, members.record()
+
+
+def _code_facts(task: Task, parts: TrainingRows, body: keras.Model) -> dict[str, Any]:
+    """Return what is known of the codes of validation rows; nothing if there are none."""
+    if not isinstance(task.model, Autoencoder):
+        return {}
+    from tiltyard.training import reconstruction
+
+    return {"code": reconstruction.facts(task.model, body, sample_rows(parts.validation, reconstruction.ROWS)[0])}
 
 
 def _ends(share: float, parts: TrainingRows, body: keras.Model) -> tuple[Array, Array]:

@@ -240,6 +240,8 @@ def join_expectations(join: Join) -> list[Expectation]:
 
 
 def _target_expectations(task: Task, *, drops_rows: bool) -> list[Expectation]:
+    if not task.target.column:
+        return []
     name, bounds = task.target.column, task.target.bounds
     share = task.target.drop_missing if drops_rows else 0.0
     required = name not in task.columns and task.problem != "multilabel"  # where an empty cell has no labels

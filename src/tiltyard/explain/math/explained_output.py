@@ -1,4 +1,4 @@
-"""The output that is explained: the probability of one label, the first of several numbers, or of several steps."""
+"""The output that is explained: the probability of a label, a number, the first of several, or an error."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from tiltyard.modeling.problems.classification import probabilities
 
 if TYPE_CHECKING:
     from tiltyard.modeling.problems.base import Target
+
+ERROR = "the error of the reconstruction"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class ExplainedOutput:
         """Describe the output, for a sentence or an axis."""
         if self.label is not None and self.name:
             return f"the probability of {self.name if self.name[:1].isalpha() else f'label {self.name}'}"
+        if self.is_error:
+            return ERROR
         target = target.parts[0]
         ahead = " one step ahead" if target.horizon > 1 else ""
         return f"{target.column}{ahead}" + (f" ({target.unit})" if target.unit else "")
@@ -44,10 +48,15 @@ class ExplainedOutput:
             return self.predictor.encoder.classes[self.label]
         return next(iter(self.predictor.encoder.target.get("names", ())), None)
 
+    @property
+    def is_error(self) -> bool:
+        """Whether the output is the error of a reconstruction."""
+        return self.predictor.encoder.problem.reconstructs
+
     def __call__(self, features: Array) -> Array:
         """Return the explained output of each encoded row."""
         outputs = self.predictor.run(features)
         if self.label is not None:
             outputs = probabilities(outputs)[:, self.label]
-        numbers: Array = outputs.reshape(len(outputs), -1)[:, 0].astype(np.float64)
+        numbers: Array = outputs.reshape(len(outputs), -1)[:, -1 if self.is_error else 0].astype(np.float64)
         return numbers

@@ -28,6 +28,7 @@ class Lime(ExplanationMethod):
     """Perturb columns, words or image patches, and fit a line to the model's outputs."""
 
     title: ClassVar = "LIME: local linear surrogate"
+    explains_rows: ClassVar = True
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require numeric outputs, and a table, text or image."""

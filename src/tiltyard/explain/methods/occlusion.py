@@ -27,6 +27,7 @@ class Occlusion(ExplanationMethod):
     """Slide a patch over an image or a window over a series; remove words one at a time."""
 
     title: ClassVar = "occlusion: loss of the prediction without each part"
+    explains_rows: ClassVar = True
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require an image, text or series, and numeric outputs."""

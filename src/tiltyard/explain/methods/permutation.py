@@ -18,6 +18,7 @@ class Permutation(ExplanationMethod):
     """Shuffle each column between validation rows, and measure the loss of the gate's metric."""
 
     title: ClassVar = "permutation importance of each column"
+    explains_rows: ClassVar = True
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require several columns."""

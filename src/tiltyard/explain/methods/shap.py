@@ -32,6 +32,7 @@ class Shap(ExplanationMethod):
     """Explain columns of a table, stretches of a series or words of a text."""
 
     title: ClassVar = "SHAP: contribution of each part to the prediction"
+    explains_rows: ClassVar = True
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require numeric outputs, and a table, series or text."""
@@ -48,7 +49,8 @@ class Shap(ExplanationMethod):
         features, contributions = _sample_validation(model), _shap_values(model)
         sizes = dict(zip(model.data.encoder.spans, np.abs(contributions).mean(axis=0).tolist(), strict=True))
         values, omitted = largest_bars(sizes)
-        most = "the most probable label's probability" if model.task.labels else model.task.target.names[0]
+        alone = ExplainedOutput(model.predictor, None).describe(model.task.target)
+        most = "the most probable label's probability" if model.task.labels else alone
         output_name = "the predicted label's probability" if model.task.classes else most
         rows = f"{len(contributions)} validation rows"
         text = f"How much a column moves {output_name}, up or down, on average over {rows}.{omitted}"

@@ -114,8 +114,8 @@ def _loss(duel: Duel, ask: Ask, places: Array, perturbed: Perturbation) -> Loss:
     """Measure what one perturbation costs; the interval compares the gain that is kept with the one required."""
     metric, truth = duel.task.metric, duel.truth[places]
     clean, still = duel.challenger[places], duel.baseline[places]
-    disturbed = _worst(duel, truth, perturbed, ask)
-    baseline = _worst(duel, truth, perturbed, duel.ask_baseline) if duel.ask_baseline else still
+    disturbed = _worst(duel, places, perturbed, ask)
+    baseline = _worst(duel, places, perturbed, duel.ask_baseline) if duel.ask_baseline else still
 
     def score(outputs: Array, at: Array, threshold: Threshold | None = duel.threshold) -> float:
         return metric.score(truth[at], outputs[at], with_threshold(duel.context, threshold))
@@ -129,7 +129,7 @@ def _loss(duel: Duel, ask: Ask, places: Array, perturbed: Perturbation) -> Loss:
     low, high = duel.interval(spare, places, AMONG)
     over_champion = None
     if duel.ask_champion:
-        champion = _worst(duel, truth, perturbed, duel.ask_champion)
+        champion = _worst(duel, places, perturbed, duel.ask_champion)
         over_champion = metric.gain(score(disturbed, everything), score(champion, everything, duel.champion_threshold))
     return Loss(
         perturbed.description,
@@ -143,9 +143,11 @@ def _loss(duel: Duel, ask: Ask, places: Array, perturbed: Perturbation) -> Loss:
     )
 
 
-def _worst(duel: Duel, truth: Array, perturbed: Perturbation, ask: Ask) -> Array:
+def _worst(duel: Duel, places: Array, perturbed: Perturbation, ask: Ask) -> Array:
     """Return the outputs with the largest error among the versions, for each row."""
-    outputs = [ask(rows) for rows in perturbed.versions]
+    outputs, truth = [ask(rows) for rows in perturbed.versions], duel.truth[places]
+    if duel.errors:
+        outputs = [duel.errors(reconstructed, take_rows(duel.rows, places)) for reconstructed in outputs]
     if len(outputs) == 1:
         return outputs[0]
     scales = duel.task.evaluator.scales(duel.context)

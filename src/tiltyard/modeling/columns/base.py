@@ -91,6 +91,8 @@ class Column(Settings):
 
     one_hot: ClassVar[bool] = False  # whether its features are flags, of which one is 1
 
+    restores: ClassVar[bool] = False  # whether `restore` is implemented
+
     repeats: ClassVar[bool] = False  # whether few distinct values occur often, so that a cache saves time
 
     seconds_a_byte: ClassVar[float] = 5e-7  # of JSON: the time to parse many small values
@@ -204,6 +206,14 @@ class Column(Settings):
     def feature_shape(self, fitted: Fitted) -> tuple[int, ...]:
         """Return the shape of an encoded value."""
         return (len(self.scaling(fitted)),)
+
+    def restore(self, features: Array, fitted: Fitted) -> list[Any]:
+        """Convert features back to JSON values; they may be between those that `encode` returns."""
+        raise NotImplementedError
+
+    def restored_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of what `restore` returns."""
+        raise NotImplementedError
 
     def vocabulary_size(self, fitted: Fitted) -> int:
         """Return the number of ids if features are ids, else 0."""

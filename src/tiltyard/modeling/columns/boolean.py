@@ -28,6 +28,8 @@ class Boolean(CellColumn):
 
     repeats: ClassVar = True
 
+    restores: ClassVar = True
+
     type: Literal["boolean"] = "boolean"
     missing: Literal["refuse", "bucket"] = Field(
         "refuse", description="What to do with null or an empty cell: refuse it, or encode it as an extra feature."
@@ -71,6 +73,15 @@ class Boolean(CellColumn):
     def scaling(self, fitted: Fitted) -> list[Scale]:
         """Return no scaling, since the features are flags."""
         return [PLAIN] * (2 if self.missing == "bucket" else 1)
+
+    def restore(self, features: Array, fitted: Fitted) -> list[Any]:
+        """Return true where the feature is nearer to 1, and null where the flag for missing values is."""
+        missing = features[:, 1] > 0.5 if self.missing == "bucket" else np.zeros(len(features), dtype=bool)
+        return [None if flag else value for value, flag in zip((features[:, 0] > 0.5).tolist(), missing, strict=True)]
+
+    def restored_schema(self) -> dict[str, Any]:
+        """Return the schema: true or false."""
+        return {"type": ["boolean", "null"] if self.missing == "bucket" else "boolean"}
 
     def json_schema(self) -> dict[str, Any]:
         """Return the schema: true or false, 1 or 0, or the words that files use."""

@@ -30,6 +30,8 @@ class Category(CellColumn):
     one_hot: ClassVar = True
     repeats: ClassVar = True
 
+    restores: ClassVar = True
+
     type: Literal["category"] = "category"
     values: list[str | int] | None = Field(
         None,
@@ -163,6 +165,21 @@ class Category(CellColumn):
     def scaling(self, fitted: Fitted) -> list[Scale]:
         """Return no scaling, since the features are flags."""
         return [PLAIN] * len(self._feature_names(fitted))
+
+    def restore(self, features: Array, fitted: Fitted) -> list[Any]:
+        """Return the name with the largest feature; null stands for a missing or an unseen value."""
+        names = np.array([name or "" for name in self._feature_names(fitted)], dtype=object)
+        chosen = names[features.argmax(axis=1)]
+        if self.drop_first:  # the first name has no feature
+            chosen = np.where(features.max(axis=1) < 0.5, self.names[0], chosen)
+        return self.to_json(chosen)
+
+    def restored_schema(self) -> dict[str, Any]:
+        """Return the schema: one of the names, or null for a missing or an unseen value."""
+        null = "bucket" in (self.unseen, self.missing)
+        if self.values is None:
+            return {"type": ["string", "null"] if null else "string"}
+        return {"enum": [*self.values, *([None] if null else [])]}
 
     def json_schema(self) -> dict[str, Any]:
         """Return the schema: one of the values, or any text if there is a bucket."""

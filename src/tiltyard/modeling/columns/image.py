@@ -56,6 +56,7 @@ class Image(Column):
     """A column of images with values from 0 to 255."""
 
     branch: ClassVar[Kind] = "image"
+    restores: ClassVar = True
 
     type: Literal["image"] = "image"
     height: int = Field(ge=1, le=4096)
@@ -198,13 +199,25 @@ class Image(Column):
         """Return height, width and channels."""
         return self.shape
 
-    def json_schema(self) -> dict[str, Any]:
-        """Return the schema: nested lists, or a file in Base64."""
-        size = f"{self.height} rows of {self.width} pixels, {self.channels} channel(s), 0 to 255"
-        nested: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 255}
+    def restore(self, features: Array, fitted: Fitted) -> list[Any]:
+        """Return nested lists of pixels, which may be outside of 0 to 255."""
+        return self.to_json(features.reshape(-1, *self.shape))
+
+    def restored_schema(self) -> dict[str, Any]:
+        """Return the schema: nested lists of numbers."""
+        return self._nested({"type": "number"})
+
+    def _nested(self, pixel: dict[str, Any]) -> dict[str, Any]:
+        """Return the schema of nested lists."""
+        nested = pixel
         for length in reversed(self.shape if self.channels > 1 else self.shape[:2]):
             nested = {"type": "array", "items": nested, "minItems": length, "maxItems": length}
-        nested["description"] = size
+        return nested
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the schema: nested lists, or a file in Base64."""
+        nested = self._nested({"type": "number", "minimum": 0, "maximum": 255})
+        nested["description"] = f"{self.height} rows of {self.width} pixels, {self.channels} channel(s), 0 to 255"
         png = {"type": "object", "properties": {"b64": {"type": "string"}}, "required": ["b64"]}
         file = "a PNG, JPEG, WebP or TIFF of any size in Base64" if self.resize else "a PNG in Base64"
         return {"oneOf": [nested, {**png, "additionalProperties": False, "description": file}]}

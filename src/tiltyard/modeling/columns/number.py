@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from operator import not_
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -28,6 +28,8 @@ LARGEST = 3.4028234e38  # the largest value of float32, the model's type
 
 class Number(CellColumn):
     """A column of finite numbers."""
+
+    restores: ClassVar = True
 
     type: Literal["number"] = "number"
     bounds: Bounds | None = Field(None, description="Lowest and highest value allowed.")
@@ -231,6 +233,16 @@ class Number(CellColumn):
         """Return the scaling of the feature; the flag is not scaled."""
         return [(fitted["mean"], fitted["std"]), *([PLAIN] if self.missing == "median" else [])]
 
+    def restore(self, features: Array, fitted: Fitted) -> list[Any]:
+        """Return numbers, and null where the flag for missing values is set."""
+        values = features[:, 0]
+        values = np.expm1(np.minimum(values, math.log1p(LARGEST))) if self.log else values
+        return _restored(values, features[:, 1] if self.missing == "median" else None)
+
+    def restored_schema(self) -> dict[str, Any]:
+        """Return the schema: a number, which may be outside of the bounds."""
+        return {"type": ["number", "null"] if self.missing == "median" else "number"}
+
     def json_schema(self) -> dict[str, Any]:
         """Return the schema: a number within the bounds, or null if values may be missing."""
         low, high = self.limits
@@ -244,6 +256,13 @@ class Number(CellColumn):
     def to_json(self, values: Array) -> list[Any]:
         """Return numbers, and null for missing ones."""
         return [None if math.isnan(value) else value for value in values.tolist()]
+
+
+def _restored(values: Array, missing: Array | None) -> list[Any]:
+    """Return numbers, and null where a flag for missing values is nearer to 1 than to 0."""
+    if missing is None:
+        return list(values.tolist())
+    return [None if flag else value for value, flag in zip(values.tolist(), (missing > 0.5).tolist(), strict=True)]
 
 
 def arrow_numbers(cells: pa.Array) -> Array | None:

@@ -28,6 +28,10 @@ class Evaluator(ABC):
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
         """Return the outputs of the baseline for rows, from the training targets: a constant or a past value."""
 
+    def with_code(self, numbers: int) -> Evaluator:
+        """Return the evaluator for a model whose code has so many numbers; by default the same."""
+        return self
+
     def context(self, train: Array) -> dict[str, Any]:
         """Return the context that metrics need from the training targets; empty by default."""
         return {}

@@ -50,7 +50,11 @@ class Encoder:
 
     def __post_init__(self) -> None:
         """Give the problem what was fitted to the targets, so that all decode alike."""
-        object.__setattr__(self, "problem", self.problem.fitted_to(self.target))
+        object.__setattr__(self, "problem", self.problem.bound_to(self))
+
+    def with_target(self, fitted: Fitted) -> Encoder:
+        """Return the encoder with more that training has learned for the predictions."""
+        return replace(self, target={**self.target, **fitted})
 
     def with_threshold(self, threshold: Threshold) -> Encoder:
         """Return the encoder with a decision threshold, or with one for each label."""

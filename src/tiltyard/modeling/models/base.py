@@ -55,6 +55,7 @@ class Model(Settings):
 
     modalities: ClassVar[tuple[str, ...]]  # the modalities that it can read
     translates: ClassVar[bool] = False  # whether it predicts texts (sequence to sequence), and only texts
+    reconstructs: ClassVar[bool] = False  # whether it returns its input from a code, and only that
     reads_ngrams: ClassVar[bool] = False  # whether it reads texts only as n-grams
     reads_names: ClassVar[bool] = False  # whether it needs to know which features are the flags of a column of names
     trained_by_epochs: ClassVar[bool] = True  # whether Keras trains it, epoch by epoch
@@ -74,6 +75,11 @@ class Model(Settings):
     def unsuited_references(self) -> tuple[str, ...]:
         """The references that are not averaged with it, since its settings say that they do not suit the data."""
         return ()
+
+    @property
+    def code_size(self) -> int:
+        """The number of numbers of the code, if it has one; else 0."""
+        return 0
 
     def adapt(self, rows: Array) -> None:
         """Compute what `build` needs to know of standardised training rows; by default nothing."""

@@ -98,8 +98,8 @@ class Target(Settings):
 
     @property
     def names(self) -> list[str]:
-        """The names of the columns to predict."""
-        return [*self.columns] if self.columns else [self.column]
+        """The names of the columns to predict; none if there is no target."""
+        return [*self.columns] if self.columns else [self.column] if self.column else []
 
     @property
     def parts(self) -> list[Target]:
@@ -150,8 +150,15 @@ class FittedEncoder(Protocol):
         """Return the labels, of which a row has one or any number; an empty list if the target is none."""
 
     @property
+    def bare(self) -> bool:
+        """Return whether an instance is a bare value, not an object of named features."""
+
+    @property
     def vocabulary_size(self) -> int:
         """Return the number of ids if features are ids, else 0."""
+
+    def joined(self, values: dict[str, list[Any]]) -> list[Any]:
+        """Return instances from the values of each column."""
 
 
 class Problem(ABC):
@@ -164,12 +171,17 @@ class Problem(ABC):
     losses: ClassVar[
         dict[str, tuple[str, ...]]
     ]  # output activation -> losses that it allows; the first of each is the default
-    targets: ClassVar[str]  # "number", "label", "labels" (any number of them) or "text"
+    targets: ClassVar[str]  # "number", "label", "labels" (any number of them), "text" or "row" (no target)
+    reconstructs: ClassVar[bool] = False  # whether the network learns to return its input, encoded
     threshold: Threshold | None = None  # probability from which a label is predicted, if not the usual one
 
     def fitted_to(self, target: Fitted) -> Problem:
         """Return the problem with what was fitted to the targets; by default nothing changes."""
         return self
+
+    def bound_to(self, encoder: FittedEncoder) -> Problem:
+        """Return the problem of an encoder, which has the columns as well; by default only the fitted target counts."""
+        return self.fitted_to(encoder.target)
 
     @abstractmethod
     def units(self, target: Target, output: str, encoder: FittedEncoder) -> int:

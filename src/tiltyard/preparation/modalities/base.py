@@ -130,12 +130,21 @@ def version_reader(task: Task) -> Callable[[Path], pd.DataFrame]:
 
 
 def single_targets(task: Task) -> list[Task]:
-    """Return the task with each of its targets alone, whose columns are parsed one by one."""
-    return [task.model_copy(update={"target": part}) for part in task.target.parts] if task.target.columns else [task]
+    """Return the task with each of its targets alone, whose columns are parsed one by one; none if it has no target."""
+    if task.target.columns:
+        return [task.model_copy(update={"target": part}) for part in task.target.parts]
+    return [task] if task.target.column else []
+
+
+def no_truth(rows: int) -> Array:
+    """Return the truth of rows without a target: 0, the error of a perfect reconstruction."""
+    return np.zeros(rows)
 
 
 def parse_target(task: Task, values: Sequence[object]) -> Array:
     """Return the truth: numbers, label indices, a flag for each label, or texts."""
+    if task.problem_type.targets == "row":
+        return no_truth(len(values))
     if task.problem_type.targets == "text":
         return _parse_texts(task, values)
     if task.problem == "multilabel":

@@ -116,7 +116,7 @@ def _facts(path: str, content: bytes, target: str) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "path": path,
         PART_COLUMN: _part_name(path),
-        target: _label(path),
+        target or "folder": _label(path),
         "digest": hashlib.sha256(content).hexdigest(),
         "decodes": False,
     }

@@ -17,6 +17,7 @@ from tiltyard.preparation.modalities._fact_parts import FactPart
 from tiltyard.preparation.modalities.base import (
     Modality,
     RawTable,
+    no_truth,
     one_label,
     parse_arrow_column,
     parse_arrow_target,
@@ -124,7 +125,7 @@ class Table(Modality):
 
 def _has_target(task: Task, part: pa.Table) -> Array:
     """Return which rows have all targets; a cell without labels is one, if there may be any number of them."""
-    if task.problem == "multilabel":
+    if task.problem == "multilabel" or not task.target.names:
         return np.ones(len(part), dtype=bool)
     return np.asarray(np.logical_and.reduce([_has_value(part[name]) for name in task.target.names]))
 
@@ -165,6 +166,8 @@ def _parsed(
         rows[name] = parse_column(task, name, pandas(name)) if parsed is None else parsed
     if task.target.column in rows:
         return rows, decoded(rows[task.target.column])
+    if not task.target.names:
+        return rows, no_truth(len(part))
     truths = [_truth(single, arrow, pandas) for single in single_targets(task)]
     return rows, np.stack(truths, axis=1) if task.target.columns else truths[0]
 

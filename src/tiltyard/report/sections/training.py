@@ -23,7 +23,22 @@ def training_sections(task: Task, report: Json, training: Json) -> list[Section]
         Section("Ensemble members", _ensemble_table(training)),
         Section("Restarts", _attempt_table(training.get("attempts"))),
         Section("Network and references", _blend_table(training.get("blend"))),
+        Section("Code", render_table(_code_records(training.get("code"), report.get("denoising")))),
     ]
+
+
+def _code_records(code: Json | None, denoising: Json | None) -> list[Json]:
+    """Return what is known of the code of an autoencoder on validation rows, and of noise on test rows."""
+    if not code:
+        return []
+    facts = {"numbers": code["numbers"], "mean activation": code["mean_activation"]}
+    if "squared_derivatives" in code:
+        facts["squared norm of the derivatives by the input, mean"] = code["squared_derivatives"]
+    if denoising:
+        facts["noise added to test rows, deviations"] = denoising["noise"]
+        facts["signal-to-noise ratio of noisy rows (dB)"] = denoising["psnr_of_input"]
+        facts["signal-to-noise ratio of their reconstructions (dB)"] = denoising["psnr_of_answer"]
+    return [{"fact": name, "value": value} for name, value in facts.items()]
 
 
 def _curve_figures(training: Json) -> list[Figure]:

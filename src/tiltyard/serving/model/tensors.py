@@ -19,6 +19,7 @@ DTYPES = {  # numpy dtypes by datatype of the Open Inference Protocol, little-en
     **{f"FP{bits}": f"<f{bits // 8}" for bits in (16, 32, 64)},
 }
 DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "string": "BYTES"}
+RECONSTRUCTION = "reconstruction"  # the property of a prediction that is a row again
 PYTHON_DATATYPES = {bool: "BOOL", int: "INT64", float: "FP64", str: "BYTES"}
 
 
@@ -45,7 +46,15 @@ def output_tensors(schema: Json) -> list[Tensor]:
     """Return the output tensors of a model: one, or one for each property of a prediction."""
     prediction = schema["prediction"]
     parts = prediction.get("properties", {"prediction": prediction})
-    return [Tensor(name, *_datatype_and_shape(part)) for name, part in parts.items()]
+    return [tensor for name, part in parts.items() for tensor in _output_tensors(name, part)]
+
+
+def _output_tensors(name: str, schema: Json) -> list[Tensor]:
+    """Return the tensor of a property; of a reconstructed row of a table, one for each column."""
+    if name != RECONSTRUCTION or schema["type"] != "object":
+        return [Tensor(name, *_datatype_and_shape(schema))]
+    columns = schema["properties"].items()
+    return [Tensor(f"{name}.{column}", *_datatype_and_shape(part)) for column, part in columns]
 
 
 def _datatype_and_shape(schema: Json) -> tuple[str, tuple[int, ...]]:
@@ -139,6 +148,9 @@ def from_predictions(outputs: Sequence[Tensor], predictions: list[Any]) -> dict[
 
 def _tensor_value(name: str, prediction: Any) -> Any:
     """Return a property of a prediction, or the prediction itself: probabilities as a list, labels as flags."""
+    if isinstance(prediction, dict) and name not in prediction:  # a column of a reconstructed row
+        value = prediction[RECONSTRUCTION][name.removeprefix(f"{RECONSTRUCTION}.")]
+        return "" if value is None else value
     part = prediction[name] if isinstance(prediction, dict) else prediction
     if name == "labels" and isinstance(part, list):
         return [label in part for label in prediction["probabilities"]]

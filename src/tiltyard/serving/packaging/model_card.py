@@ -94,7 +94,7 @@ def _metric_entry(metric: Metric, name: str, report: Json) -> Json:
 
 
 def _purpose(task: Task) -> str:
-    before, _, after = task.problem_type.purpose(task.target).partition(f"`{task.target.column}`")
+    before, _, after = task.problem_type.purpose(task.target).partition(f"`{task.target.column or None}`")
     column_name = markdown.inline_code(task.target.column) if after else ""
     purpose = f"{markdown.escape(before)} {column_name}{markdown.escape(after)}".strip()
     inputs = {name: _column(column) for name, column in task.columns.items()}

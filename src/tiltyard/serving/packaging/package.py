@@ -116,7 +116,7 @@ def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, An
         "problem": task.problem,
         "instance": encoder.json_schema(),
         **({"derived": _derived(task)} if task.derived else {}),
-        "prediction": task.problem_type.json_schema(task.target),
+        "prediction": encoder.problem.json_schema(task.target),
         **({"threshold": encoder.problem.threshold} if task.train.threshold and encoder.problem.threshold else {}),
         "limits": {"max_instances": task.serve.max_instances, "max_body_bytes": task.serve.max_body_bytes},
         "example": task.serve.example,

@@ -94,6 +94,8 @@ class CheckedData:
         if self.label_sets is not None:
             known = {*self.task.labels}
             return np.array([known.issuperset(labels) for labels in self.label_sets], dtype=bool)
+        if not self.task.target.names:
+            return np.ones(len(self.frame), dtype=bool)
         if self.task.target.columns:
             truths = [one.truth for one in self.by_target if one.truth is not None]
             complete = len(truths) == len(self.task.target.columns)
@@ -194,7 +196,7 @@ def _truth(task: Task, frame: pd.DataFrame) -> Array | None:
     import pandas as pd
 
     if (
-        task.target.columns
+        len(task.target.names) != 1
         or task.target.column not in frame
         or task.target.rise
         or task.problem_type.targets in ("text", "labels")

@@ -71,7 +71,7 @@ def _comparisons(workspace: Workspace, subject: CheckedData) -> list[Comparison]
         return []  # it has images, which are not parsed here
     new = encoder.encode(take_rows(subject.parsed, train))
     known = np.array(encoder.classes)[targets] if encoder.classes else targets.astype(np.float64)
-    before = known.reshape(len(known), -1).T
+    before = known.reshape(len(known), -1).T[: len(truths)]  # none if there is no target
     compared = [
         Comparison(name, values, truth[train], NAMES)
         for name, values, truth in zip(subject.task.target.names, before, truths, strict=True)

@@ -38,7 +38,7 @@ class Images(Finding):
             text += "; expected whole PNG, JPEG, WebP or TIFF files"
             yield self.found("critical", name, text, "replace or remove these files")
         yield from self._sizes(frame[frame["decodes"].astype(bool)], name, column)
-        yield from self._duplicates(frame, subject.task.target.column)
+        yield from self._duplicates(frame, subject.task.target.column or name)
 
     def _in_cells(self, subject: CheckedData) -> Iterator[Found]:
         """Decode some of the images in the cells of a table."""
@@ -76,6 +76,8 @@ class Images(Finding):
         if len(duplicates):
             text = f"{self._count_and_paths(duplicates, frame)} are the same file as an earlier one; expected each once"
             yield self.found("warning", target, text, "remove the copies: each counts twice")
+        if target not in frame:  # without a target, images have no labels
+            return
         labels = frame.groupby("digest")[target].transform("nunique")
         conflicting = frame[labels > 1]
         if len(conflicting):

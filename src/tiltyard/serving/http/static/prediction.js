@@ -2,6 +2,7 @@
 
 import { element, formatNumber } from "./element.js";
 import { plot } from "./plot.js";
+import { reconstruction } from "./reconstruction.js";
 
 const MAX_BARS = 12; // labels with a bar of their own
 const MIN_SHARE = 0.0001; // smaller probabilities are shown as "under"
@@ -9,6 +10,7 @@ const MIN_SHARE = 0.0001; // smaller probabilities are shown as "under"
 export function showPrediction(schema, instance, prediction) {
   if (typeof prediction === "string") return text(schema, instance, prediction);
   if (schema.card?.targets) return [numbers(schema, prediction)];
+  if (prediction?.reconstruction) return reconstruction(prediction);
   if (prediction?.probabilities) return label(prediction);
   if (schema.problem === "forecasting") return forecast(schema, instance, prediction);
   return [number(schema, prediction)];

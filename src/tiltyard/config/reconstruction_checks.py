@@ -1,0 +1,61 @@
+"""Checks of a task file about problems without a target: what can be reconstructed, in a response of bounded size."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from tiltyard.modeling.problems.reconstruction import MAX_NUMBERS
+
+if TYPE_CHECKING:
+    from tiltyard.config.task import Task
+
+
+def find_error(task: Task) -> str:
+    """Return the first setting that conflicts with the rest of the task: key, expected, received; or empty."""
+    has_target, received = task.problem_type.targets != "row", task.target.column
+    if has_target and not received:
+        return f"target: expected the column to predict for {task.problem}; received none"
+    if received and not has_target:
+        return f"target: expected none for {task.problem}, which has no target; received {received}"
+    if task.model.reconstructs != task.problem_type.reconstructs:
+        expected = "autoencoder" if task.problem_type.reconstructs else "another than autoencoder"
+        return f"model.family: expected {expected} for {task.problem}; received {task.model.family}"
+    if not task.problem_type.reconstructs:
+        return ""
+    return _columns(task) or _unsupported(task) or _response_size(task)
+
+
+def _columns(task: Task) -> str:
+    """Check that columns have values that features can be converted back to."""
+    if task.modality not in ("table", "image"):
+        return f"problem: expected {task.problem} for a table or images; received {task.modality} columns"
+    other = [f"{name}, {column.type}" for name, column in task.columns.items() if not column.restores]
+    if other:
+        return f"columns: expected numbers, names, flags or images for {task.problem}; received {other[0]}"
+    return ""
+
+
+def _unsupported(task: Task) -> str:
+    """Refuse settings that need a target, or that are not built."""
+    if task.gate.behaviours or task.gate.sensitive:
+        return f"gate: expected no behaviours and no sensitive columns for {task.problem}, which has no target"
+    if task.derived:
+        return f"derived: expected none for {task.problem}; received {', '.join(task.derived)}"
+    for name, value in (("folds", task.train.folds), ("members", task.train.members > 1)):
+        if value:
+            return f"train.{name}: expected only for numbers and labels; received it for {task.problem}"
+    if task.model.blend_references:
+        return "model.blend_references: expected false, since no reference reconstructs rows; received true"
+    return ""
+
+
+def _response_size(task: Task) -> str:
+    """Check that a response has a bounded number of numbers."""
+    values = sum(math.prod(getattr(column, "shape", (1,))) for column in task.columns.values()) + task.model.code_size
+    if (largest := max(1, MAX_NUMBERS // values)) < task.serve.max_instances:
+        return (
+            f"serve.max_instances: expected at most {largest}, since a response has {values:,} numbers for each; "
+            f"received {task.serve.max_instances}"
+        )
+    return ""
