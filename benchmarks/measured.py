@@ -117,7 +117,7 @@ def settings_hash(content: Json) -> str:
 
 def _keep(key: str, result: Json) -> None:
     """Write a result beside those that another process may have written meanwhile."""
-    with files.locked(RESULTS_FILE.with_suffix(".lock")):
+    with files.locked(RUNS / "measured.lock"):
         files.write_json(RESULTS_FILE, dict(sorted({**read(), key: result}.items())))
 
 
