@@ -25,7 +25,7 @@ SETTINGS: dict[str, Any] = {"kind": "canvases", "train": 50, "test": 12}
 def digits(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """Write a data set in which the brightness of a picture's square is its number: 100 for training, 24 for tests."""
     monkeypatch.delenv("TILTYARD_MIRROR", raising=False)
-    arrays: dict[str, Array] = {}
+    arrays: dict[str, Any] = {}
     for part, first, rows in (("train", 1, 100), ("test", 201, 24)):
         pictures = np.zeros((rows, 28, 28), dtype=np.uint8)
         pictures[:, 8:20, 8:20] = np.arange(first, first + rows)[:, None, None]

@@ -40,7 +40,7 @@ MASKED_METRICS: dict[str, Metric] = {
 class Masked(Generation):
     """The baseline is a trigram model of words; it reads the two words before a mask, as far as they are not masked."""
 
-    metrics: ClassVar = MASKED_METRICS
+    metrics = MASKED_METRICS
     baseline_title: ClassVar = "the masked word by its counts after the two words before it (trigram model)"
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:

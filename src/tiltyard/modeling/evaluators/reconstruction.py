@@ -59,7 +59,7 @@ METRICS: dict[str, Metric] = {
 class Reconstruction(Evaluator):
     """The baseline is PCA with a code of the same size."""
 
-    metrics: ClassVar = METRICS
+    metrics = METRICS
     baseline_title: ClassVar = "principal components (PCA) of the training rows, with a code of the same size"
 
     def __init__(self, code: int = 1) -> None:

@@ -144,6 +144,7 @@ class Predictor:
         """Return the most ids of a text among the columns of a row."""
         return self.encoder.longest_text
 
+    @cached_property
     def _batch_rows(self) -> int:
         """Return how many rows of outputs are in memory: fewer if each has a probability for many words."""
         sizes = [size for size in self.session.get_outputs()[0].shape[1:] if isinstance(size, int)]

@@ -91,8 +91,8 @@ class Table(Modality):
             if has_target.any():
                 yield _parsed(task, table, part, start, has_target)
         if self.dropped > task.target.drop_missing * self.rows_read:
-            names, kept = ", ".join(task.target.names), f"{1 - task.target.drop_missing:.0%}"
-            expected = f"expected a target ({names}) in at least {kept} of the rows"
+            targets, kept = ", ".join(task.target.names), f"{1 - task.target.drop_missing:.0%}"
+            expected = f"expected a target ({targets}) in at least {kept} of the rows"
             raise DataError(
                 f"{expected}; it is missing in {self.dropped:,} of {self.rows_read:,}",
                 hint="find the missing targets, or raise target.drop_missing to leave these rows out",
