@@ -15,14 +15,15 @@ from tiltyard import files
 from tiltyard.config import loader, task_list
 from tiltyard.config.draft import images, many_names, table_network, targets, texts, time_series, yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile
+from tiltyard.config.draft.examples import example_value
+from tiltyard.config.draft.joins import JoinRequest
 from tiltyard.config.draft.leakage import leakage_score, leaked_label
 from tiltyard.config.draft.reading import DraftTable, open_draft
 from tiltyard.config.draft.targets import LabelLists, find_lists
 from tiltyard.data.tables.dialect import Dialect
-from tiltyard.errors import DataError, RequestError, TaskError, join_first
+from tiltyard.errors import DataError, TaskError, join_first
 from tiltyard.modeling.columns._datetime_format import times
 from tiltyard.modeling.columns._label_cells import labels_of
-from tiltyard.modeling.columns.base import Column
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 ProblemName = Literal["regression", "classification", "multilabel", "forecasting"]
 MIN_ROWS = 10  # fewer leave no test rows
 MAX_INTEGER_LABELS = 20  # more distinct integers are a quantity, not labels
-MAX_TRIED = 10_000  # cells for an example
 MAX_SAMPLED = 50_000  # rows that are searched for leaks
 
 
@@ -47,6 +47,7 @@ class DraftRequest:
     group: str | None = None
     separator: str | None = None  # the text between two labels of a cell of the target
     dialect: Dialect = field(default_factory=Dialect)  # how the user says the file is written
+    joins: tuple[JoinRequest, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,9 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> _Draft | None:
     image_profile = images.profile_images(workspace, request.data, request.target)
     if not image_profile:
         return None
-    if request.problem not in (None, "classification") or request.drop or request.time or request.group:
+    if request.problem not in (None, "classification") or any(
+        (request.drop, request.time, request.group, request.joins)
+    ):
         raise TaskError("for images: expected only --data and --target; received another option")
     targets.refuse_lists(image_profile.target, image_profile.labels)
     profile = images.profiles(image_profile)
@@ -118,7 +121,7 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> _Draft | None:
 def _draft_table(workspace: Workspace, request: DraftRequest) -> _Draft:
     """Draft from a table."""
     required = [*filter(None, [request.target, request.time, request.group]), *request.drop]
-    with open_draft(workspace, request.data, request.dialect, required) as table:
+    with open_draft(workspace, request.data, request.dialect, required, request.joins) as table:
         if not request.target:
             text = f"expected the column to predict; the table has {join_first([*table.frame.columns])}"
             raise TaskError(f"{Path(request.data).name}: {text}", hint="name it: --target")
@@ -180,7 +183,7 @@ def _series_content(
     traits = [profile.left_out("part of the date") if profile.name in parts else profile for profile in traits]
     traits = [truth, *(timeline.check_feature(profile) for profile in traits)]
     sections = time_series.sections(timeline, rows, [profile for profile in traits if not profile.reason])
-    return _content(request, "forecasting", rows, sections, table.read), traits
+    return _content(request, "forecasting", rows, sections, table), traits
 
 
 def _rows_content(
@@ -210,7 +213,7 @@ def _rows_content(
     traits = [by_name.get(profile.name, profile) for profile in traits if profile.name not in dates]
     sections = _sections(target, _split(request, problem, traits), features, rows)
     table.notes.append(table_network.BLEND)
-    return _content(request, problem, rows, sections, table.read), traits
+    return _content(request, problem, rows, sections, table), traits
 
 
 def _require_rows(rows: pd.DataFrame, data: str, target: str) -> None:
@@ -296,14 +299,16 @@ def _content(
     problem: ProblemName,
     rows: pd.DataFrame,
     sections: dict[str, Any],
-    read: dict[str, Any] | None = None,
+    table: DraftTable | None = None,
 ) -> dict[str, Any]:
     """Return the sections of the task file in order; `sections` are those that depend on the modality."""
     count, serve, train = len(rows), sections.pop("serve"), sections.pop("train", {})
+    read, joins = (table.read, table.joins) if table else ({}, {})
     return {
         "title": f"{request.target} from {Path(request.data).name}",
         "problem": problem,
         "source": {"kind": "file", "path": request.data, **({"read": read} if read else {})},
+        **({"joins": joins} if joins else {}),
         "rows": [max(1, count // 2), count * 10],
         **sections,
         "train": {**_train(count, problem), **train},
@@ -331,7 +336,7 @@ def _sections(
     if features[0].kind == "text":
         text_sections = texts.sections(features[0], rows[features[0].name].tolist())
         return {"columns": text_sections.pop("columns"), "target": target, "split": split, **text_sections}
-    example = {profile.name: _example(profile, rows[profile.name]) for profile in features}
+    example = {profile.name: example_value(profile, rows[profile.name]) for profile in features}
     return {
         "columns": {profile.name: profile.column for profile in features},
         "target": target,
@@ -339,29 +344,6 @@ def _sections(
         **table_network.sections(len(rows), features),
         "serve": {"example": example},
     }
-
-
-def _example(profile: ColumnProfile, cells: pd.Series[Any]) -> Any:
-    """Return an example value as a client would send it: the first one that the column accepts."""
-    column = yaml_text.build_column(profile)
-    for cell in cells.dropna().head(MAX_TRIED):
-        (value,) = column.read([cell])
-        if value is not None and profile.kind != "number":
-            return bool(value) if profile.kind == "boolean" else value
-        if value is not None:
-            number = _rounded(float(str(value)), column)
-            return int(number) if number.is_integer() else number
-    raise DataError(f"{profile.name}: expected a value in the first {MAX_TRIED:,} rows that have one; received none")
-
-
-def _rounded(number: float, column: Column) -> float:
-    """Round to six digits, unless the result is outside the column's bounds."""
-    short = float(f"{number:.6g}")
-    try:
-        column.parse([short], "")
-    except RequestError:
-        return number
-    return short
 
 
 def _train(rows: int, problem: ProblemName) -> dict[str, Any]:
