@@ -24,7 +24,7 @@ TASK: dict[str, Any] = {
     "joins": {
         "shops": {
             "source": {"kind": "file", "path": "shops.csv"},
-            "on": {"shop": "number"},
+            "key": {"shop": "number"},
             "unmatched": "refuse",
             "columns": ["size", "town"],
         }

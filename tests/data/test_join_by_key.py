@@ -33,7 +33,7 @@ def open_joined(tmp_path: Path) -> Open:
         (tmp_path / "table.csv").write_text(main, encoding="utf-8")
         (tmp_path / "joins" / "films" / f"table.{suffix}").write_text(joined, encoding="utf-8")
         strict = rule.pop("strict", True)
-        settings = JoinRule.model_validate({"on": "film", "unmatched": "refuse", **rule})
+        settings = JoinRule.model_validate({"key": "film", "unmatched": "refuse", **rule})
         return joined_table.open_table(
             tmp_path / "table.csv", None, JoinedFiles({"films": settings}, tmp_path, strict), texts
         )
@@ -153,18 +153,18 @@ def test_key_of_several_columns_with_other_names(open_joined: Open) -> None:
     """All columns of the key must be equal."""
     main = "shop,day,sold\na,1,10\nb,1,20\na,2,30\n"
     joined = "place,when,price\na,1,.5\na,2,.6\nb,1,.7\n"
-    frame = open_joined(main, joined, on={"shop": "place", "day": "when"}).to_frame()
+    frame = open_joined(main, joined, key={"shop": "place", "day": "when"}).to_frame()
     assert frame["price"].tolist() == [0.5, 0.7, 0.6]
     with pytest.raises(DataError, match="expected one row for each place; 1 row repeats one: 'a'"):
-        open_joined(main, joined, on={"shop": "place"})
+        open_joined(main, joined, key={"shop": "place"})
 
 
 def test_a_missing_column_is_named(open_joined: Open) -> None:
     """A key or a column that a table lacks is an error that lists what there is."""
     with pytest.raises(DataError, match=r"joins\.films: expected movie in table\.csv or a table joined before"):
-        open_joined(RATINGS, FILMS, on={"movie": "film"})
+        open_joined(RATINGS, FILMS, key={"movie": "film"})
     with pytest.raises(DataError, match="expected the columns movie; received film, genre, year"):
-        open_joined(RATINGS, FILMS, on={"film": "movie"})
+        open_joined(RATINGS, FILMS, key={"film": "movie"})
     with pytest.raises(DataError, match="expected the columns director; received film, genre, year"):
         open_joined(RATINGS, FILMS, columns=["director"])
 
@@ -182,8 +182,8 @@ def test_a_table_can_be_joined_to_a_joined_one(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     joins = {
-        "films": JoinRule(on="film", unmatched="refuse"),
-        "eras": JoinRule(on="year", unmatched="drop"),
+        "films": JoinRule(key="film", unmatched="refuse"),
+        "eras": JoinRule(key="year", unmatched="drop"),
     }
     table = joined_table.open_table(tmp_path / "table.csv", None, JoinedFiles(joins, tmp_path))
     assert table.to_frame(["user", "era"]).to_numpy().tolist() == [["b", "old"]]
@@ -208,7 +208,7 @@ def test_parts_are_those_of_the_whole(tmp_path: Path) -> None:
     left.to_csv(tmp_path / "table.csv", index=False)
     right.to_csv(tmp_path / "joins" / "b" / "table.csv", index=False)
     start = time.process_time()
-    joins = JoinedFiles({"b": JoinRule(on="key", unmatched="refuse")}, tmp_path)
+    joins = JoinedFiles({"b": JoinRule(key="key", unmatched="refuse")}, tmp_path)
     table = joined_table.open_table(tmp_path / "table.csv", None, joins)
     frame = pd.concat(table.parts(rows=10_000))
     assert time.process_time() - start < 10
@@ -225,19 +225,22 @@ def test_a_joined_table_that_is_too_large_is_refused(open_joined: Open, monkeypa
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"unmatched": "drop"}, "expected on .a key., time, or both; received neither"),
-        ({"on": "a"}, "unmatched\n  Field required"),
-        ({"on": ["a", "a"], "unmatched": "drop"}, "on: expected different columns; received a, a"),
-        ({"on": {"a": "c", "b": "c"}, "unmatched": "drop"}, "different columns of the joined table; received c, c"),
-        ({"on": "a", "unmatched": "drop", "max_age": 3}, "max_age: expected only with time; received 3"),
-        ({"on": "a", "unmatched": "drop", "duplicates": "last"}, "duplicates: expected only with time; received last"),
+        ({"unmatched": "drop"}, "expected key, time, or both; received neither"),
+        ({"key": "a"}, "unmatched\n  Field required"),
+        ({"key": ["a", "a"], "unmatched": "drop"}, "key: expected different columns; received a, a"),
+        ({"key": {"a": "c", "b": "c"}, "unmatched": "drop"}, "different columns of the joined table; received c, c"),
+        ({"key": "a", "unmatched": "drop", "max_age": 3}, "max_age: expected only with time; received 3"),
+        ({"key": "a", "unmatched": "drop", "duplicates": "last"}, "duplicates: expected only with time; received last"),
         ({"time": "t", "unmatched": "drop", "max_age": "soon"}, "such as 15min; received soon"),
         ({"time": "t", "unmatched": "drop", "max_age": -1}, "max_age: expected 0 or more; received -1"),
-        ({"time": "t", "unmatched": "drop", "match": "text"}, "match: expected only with on"),
+        ({"time": "t", "unmatched": "drop", "match": "text"}, "match: expected only with key"),
         ({"time": {"a": "b", "c": "d"}, "unmatched": "drop"}, "time: expected one column; received a, c"),
         ({"time": "t", "unmatched": "drop", "format": "%Q"}, "format: expected directives"),
-        ({"on": "a", "unmatched": "drop", "columns": ["b", "b"]}, "columns: expected different columns; received b, b"),
-        ({"on": "a", "unmatched": "forget"}, "'missing', 'drop' or 'refuse'"),
+        (
+            {"key": "a", "unmatched": "drop", "columns": ["b", "b"]},
+            "columns: expected different columns; received b, b",
+        ),
+        ({"key": "a", "unmatched": "forget"}, "'missing', 'drop' or 'refuse'"),
     ],
 )
 def test_settings_without_sense_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -89,8 +89,8 @@ def test_values_are_filled_within_their_key(open_joined: Open) -> None:
     """With a key, the latest value of the same key is taken, and no other key's value fills a gap."""
     main = "shop,time,sold\na,10,1\nb,10,2\na,20,3\nb,20,4\n"
     rates = "shop,time,rate\na,9,.1\nb,15,.2\na,15,\nb,30,.4\n"
-    assert _rates(open_joined(main, rates, on="shop")) == [0.1, None, None, 0.2]
-    assert _rates(open_joined(main, rates, on="shop", forward_fill=True)) == [0.1, None, 0.1, 0.2]
+    assert _rates(open_joined(main, rates, key="shop")) == [0.1, None, None, 0.2]
+    assert _rates(open_joined(main, rates, key="shop", forward_fill=True)) == [0.1, None, 0.1, 0.2]
 
 
 def test_dates_with_time_zones_are_compared_in_utc(open_joined: Open) -> None:

@@ -12,8 +12,8 @@ from tiltyard.data.joins.rule import JoinRule
 from tiltyard.errors import DataError
 
 JOINS = {
-    "films": JoinRule(on="film", unmatched="refuse"),
-    "eras": JoinRule(on="year", unmatched="drop", columns=["era"]),
+    "films": JoinRule(key="film", unmatched="refuse"),
+    "eras": JoinRule(key="year", unmatched="drop", columns=["era"]),
 }
 WANTED = ("genre", "era")
 

@@ -83,7 +83,7 @@ def test_errors_of_a_joined_source_name_the_join(workspace: Workspace) -> None:
 def test_a_stand_in_that_is_joined_is_told(workspace: Workspace) -> None:
     """Rows with generated columns are no real rows, whichever source generated them."""
     generated = {"kind": "coins", "stand_in": True, "rows": 100}
-    task = write_sources(workspace, source=generated, on=None, time={"shop": "unix"}, columns=["btc_close"])
+    task = write_sources(workspace, source=generated, key=None, time={"shop": "unix"}, columns=["btc_close"])
     with files.atomic_folder(workspace.raw("visits")) as folder:
         fetch.write_raw(task, folder, workspace)
     assert stand_in.reason(workspace.raw("visits")).startswith("generated bars stand in")

@@ -28,7 +28,7 @@ def task(champions_project: Workspace, tmp_path: Path) -> Iterator[Task]:
     folder.mkdir(parents=True)
     whole[blood][:-1].to_csv(folder / "table.csv", index=False)
     whole.drop(columns=blood[1:]).to_csv(tmp_path / "main.csv", index=False)
-    join = Join(source=File(kind="file", path="blood.csv"), on="patient", unmatched="refuse")
+    join = Join(source=File(kind="file", path="blood.csv"), key="patient", unmatched="refuse")
     yield loader.load(champions_project, "diabetes").model_copy(update={"joins": {"blood": join}})
     shutil.rmtree(folder.parent)
 

@@ -64,7 +64,7 @@ def test_old_values_are_reported(workspace: Workspace) -> None:
     """Without a maximum age, the age of the oldest value that is taken is told if it is many steps."""
     main = visits().assign(shop=pd.date_range("2024-01-01", periods=600, freq="h").astype(str))
     joined = shops().assign(number=pd.date_range("2024-01-01", periods=20, freq="h").astype(str))
-    time = {"on": None, "time": {"shop": "number"}}
+    time = {"key": None, "time": {"shop": "number"}}
     (finding,) = _found(workspace, main, joined, **time)
     assert finding.text == "rows take values that are up to 24.2 days old, 580 median steps"
     (unmatched,) = _found(workspace, main, joined, **time, max_age="2d", unmatched="missing")

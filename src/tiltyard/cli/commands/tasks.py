@@ -30,6 +30,13 @@ PROBLEMS = ["regression", "classification", "multilabel", "forecasting"]
     help="Keep rows of one group in the same part of the split; in a forecast each group is a series.",
 )
 @click.option("--separator", metavar="TEXT", help="What stands between labels, if a cell of the target holds several.")
+@click.option("--join", "joined", multiple=True, metavar="FILE", help="A table whose columns are joined; repeatable.")
+@click.option(
+    "--on",
+    multiple=True,
+    metavar="KEY",
+    help="The key of each --join: KEY, KEY=NAME_THERE, several with commas; latest:TIME takes the latest row before.",
+)
 @click.option("--drop", multiple=True, metavar="COLUMN", help="Leave a column out; repeatable.")
 @click.option("--na", multiple=True, metavar="TEXT", help="A text that means a missing value, such as ?; repeatable.")
 @click.option("--delimiter", metavar="CHARACTER", help="The character between two cells; \\t for a tab.")
@@ -50,6 +57,7 @@ def init(task: str, force: bool, as_json: bool, target: tuple[str, ...], na: tup
     \b
     tiltyard init churn --data customers.csv --target Exited
     tiltyard init boxes --data boxes.csv --target width --target height     several numbers at once
+    tiltyard init sales --data sales.csv --target sold --join shops.csv --on shop=number
     tiltyard init pets --data pets.zip          a folder for each class, or a table of labels beside the images
     """
     from dataclasses import asdict
@@ -57,13 +65,14 @@ def init(task: str, force: bool, as_json: bool, target: tuple[str, ...], na: tup
     from tiltyard.cli.output import tables
     from tiltyard.config.draft.draft import DraftRequest
     from tiltyard.config.draft.draft import draft_task as action
+    from tiltyard.config.draft.joins import requests
     from tiltyard.config.draft.reading import dialect_of
 
     read_options = {key: options.pop(key) for key in READ}
     options |= {"target": target[0] if target else "", "more_targets": target[1:]}
-    drafted = action(
-        find_workspace(), task, DraftRequest(**options, dialect=dialect_of(na, **read_options)), force=force
-    )
+    joins = requests(options.pop("joined"), options.pop("on"))
+    request = DraftRequest(**options, joins=joins, dialect=dialect_of(na, **read_options))
+    drafted = action(find_workspace(), task, request, force=force)
     if as_json:
         print_json(asdict(drafted))
         return

@@ -11,7 +11,6 @@ import numpy as np
 from tiltyard import files
 from tiltyard.config import loader, task_list
 from tiltyard.config.draft import (
-    examples,
     images,
     many_names,
     mixed,
@@ -23,6 +22,8 @@ from tiltyard.config.draft import (
     yaml_text,
 )
 from tiltyard.config.draft.column_profile import ColumnProfile
+from tiltyard.config.draft.examples import example_value
+from tiltyard.config.draft.joins import JoinRequest
 from tiltyard.config.draft.leakage import leakage_score, leaked_label
 from tiltyard.config.draft.reading import DraftTable, open_draft
 from tiltyard.config.draft.targets import LabelLists, find_lists
@@ -54,6 +55,7 @@ class DraftRequest:
     group: str | None = None
     separator: str | None = None  # the text between two labels of a cell of the target
     dialect: Dialect = field(default_factory=Dialect)  # how the user says the file is written
+    joins: tuple[JoinRequest, ...] = ()
 
     @property
     def targets(self) -> list[str]:
@@ -113,7 +115,7 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> _Draft | None:
     image_profile = images.profile_images(workspace, request.data, request.target)
     if not image_profile:
         return None
-    others = request.drop or request.time or request.group or request.more_targets
+    others = request.drop or request.time or request.group or request.more_targets or request.joins
     if request.problem not in (None, "classification", "multilabel") or others:
         raise TaskError("for images: expected only --data, --target and labels; received another option")
     cells = pd.Series(image_profile.labels)
@@ -137,7 +139,7 @@ def _draft_table(workspace: Workspace, request: DraftRequest) -> _Draft:
     """Draft from a table."""
     _require_different_targets(request)
     required = [*filter(None, [*request.targets, request.time, request.group]), *request.drop]
-    with open_draft(workspace, request.data, request.dialect, required) as table:
+    with open_draft(workspace, request.data, request.dialect, required, request.joins) as table:
         if not request.target:
             text = f"expected the column to predict; the table has {join_first([*table.frame.columns])}"
             raise TaskError(f"{Path(request.data).name}: {text}", hint="name it: --target")
@@ -228,7 +230,7 @@ def _series_content(
     # A series that counts steadily looks like an id, but is the one to forecast.
     traits = [replace(truth, reason=""), *(timeline.check_feature(profile) for profile in traits)]
     sections = time_series.sections(timeline, rows, [profile for profile in traits if not profile.reason])
-    return _content(request, "forecasting", rows, sections, table.read), traits
+    return _content(request, "forecasting", rows, sections, table), traits
 
 
 def _rows_content(
@@ -272,7 +274,7 @@ def _rows_content(
     traits = [by_name.get(profile.name, profile) for profile in traits if profile.name not in dates]
     sections = _sections(target, _split(request, problem, traits), features, rows)
     table.notes.append(table_network.BLEND)
-    return _content(request, problem, rows, sections, table.read), traits
+    return _content(request, problem, rows, sections, table), traits
 
 
 def _require_rows(rows: pd.DataFrame, data: str, target: str) -> None:
@@ -358,14 +360,16 @@ def _content(
     problem: ProblemName,
     rows: pd.DataFrame,
     sections: dict[str, Any],
-    read: dict[str, Any] | None = None,
+    table: DraftTable | None = None,
 ) -> dict[str, Any]:
     """Return the sections of the task file in order; `sections` are those that depend on the modality."""
     count, serve, train = len(rows), sections.pop("serve"), sections.pop("train", {})
+    read, joins = (table.read, table.joins) if table else ({}, {})
     return {
         "title": f"{', '.join(request.targets)} from {Path(request.data).name}",
         "problem": problem,
         "source": {"kind": "file", "path": request.data, **({"read": read} if read else {})},
+        **({"joins": joins} if joins else {}),
         "rows": [max(1, count // 2), count * 10],
         **sections,
         "train": {**training_plan.train(count, problem), **train},
@@ -393,7 +397,7 @@ def _sections(
     if [profile.kind for profile in features] == ["text"]:
         text_sections = texts.sections(features[0], rows[features[0].name].tolist())
         return {"columns": text_sections.pop("columns"), "target": target, "split": split, **text_sections}
-    example = {profile.name: examples.example(profile, rows[profile.name]) for profile in features}
+    example = {profile.name: example_value(profile, rows[profile.name]) for profile in features}
     return {
         "columns": {profile.name: profile.column for profile in features},
         "target": target,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MAX_TRIED = 10_000  # cells for an example
 
 
-def example(profile: ColumnProfile, cells: pd.Series[Any]) -> Any:
+def example_value(profile: ColumnProfile, cells: pd.Series[Any]) -> Any:
     """Return an example value as a client would send it: the first one that the column accepts."""
     column = yaml_text.build_column(profile)
     for cell in cells.dropna().head(MAX_TRIED):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from tiltyard.config.draft import joins
 from tiltyard.config.draft.column_profile import ColumnProfile, profile_column
+from tiltyard.config.draft.joins import JoinRequest
+from tiltyard.config.join_section import Join
 from tiltyard.data import table_reader
 from tiltyard.data.formats.base import Layout, formats_by_suffix
+from tiltyard.data.joins import joined_table
+from tiltyard.data.joins.joined_table import JoinedFiles
 from tiltyard.data.sources.file import File
 from tiltyard.data.tables import date_parts
 from tiltyard.data.tables.dialect import Dialect
@@ -45,13 +50,16 @@ class DraftTable:
     read: dict[str, Any]  # the settings of `source.read`
     notes: list[str] = field(default_factory=list)  # what was decided while reading, in sentences
     path: Path | None = None
+    joined: JoinedFiles | None = None
+    joins: dict[str, Any] = field(default_factory=dict)  # the section of that name
 
     def texts(self, name: str) -> pd.Series[Any]:
         """Return a column as text: a label such as 01 is no number."""
         path = self.path
         assert path is not None  # noqa: S101 - for the type checker: only tests leave it out
         options = Dialect.model_validate(self.read) if self.read else None
-        return table_reader.read(path, options, columns=[name], texts=[name]).frame[name]
+        joined = self.joined or JoinedFiles({}, path.parent)
+        return joined_table.open_table(path, options, joined, [name]).to_frame([name])[name]
 
 
 def dialect_of(na: tuple[str, ...], **options: Any) -> Dialect:
@@ -68,42 +76,51 @@ def dialect_of(na: tuple[str, ...], **options: Any) -> Dialect:
 
 
 @contextmanager
-def open_draft(workspace: Workspace, data: str, dialect: Dialect, required: list[str]) -> Iterator[DraftTable]:
-    """Fetch and read a table; raise if it lacks one of the required columns."""
+def open_draft(
+    workspace: Workspace, data: str, dialect: Dialect, required: list[str], wanted: Sequence[JoinRequest] = ()
+) -> Iterator[DraftTable]:
+    """Fetch and read a table, joined with others; raise if it lacks one of the required columns."""
     with tempfile.TemporaryDirectory() as temporary, status("reading the table ..."):
         File(kind="file", path=data, read=dialect).fetch(Path(temporary), workspace)
         (path,) = Path(temporary).iterdir()
-        yield _read(path, dialect, Path(data), required)
+        yield _read(path, dialect, Path(data), required, joins.fetch(workspace, wanted, path.parent))
 
 
-def _read(path: Path, dialect: Dialect, data: Path, required: list[str]) -> DraftTable:
+def _read(path: Path, dialect: Dialect, data: Path, required: list[str], wanted: dict[str, Join]) -> DraftTable:
     guessed, notes = _guess(path, dialect)
-    table = table_reader.open_table(path, guessed)
+    chosen, join_notes = joins.settled(path, guessed, wanted) if wanted else ({}, [])
+    notes, joined = [*notes, *join_notes], JoinedFiles(chosen, path.parent)
+    main = {*table_reader.survey(path, guessed).columns} if wanted else set()
+    table = joined_table.open_table(path, guessed, joined)
     table_reader.require_columns(data, required, table.layout.columns)
     frame = table.to_frame()
     if not guessed.skip_last and (totals := _totals(frame)):
         guessed = guessed.model_copy(update={"skip_last": totals})
         notes.append(f"the last {'row is a total' if totals == 1 else f'{totals} rows are totals'}: left out")
-        table = table_reader.open_table(path, guessed)
+        table = joined_table.open_table(path, guessed, joined)
         frame = table.to_frame()
-    if not guessed.dates and (parts := date_parts.find(table.layout.columns, _ranges(frame))):
+    own = {name: kind for name, kind in table.layout.columns.items() if not wanted or name in main}
+    if not guessed.dates and (parts := date_parts.find(own, _ranges(frame[[*own]]))):
         guessed = guessed.model_copy(update={"dates": {_free("date", frame): parts}})
-        table = table_reader.open_table(path, guessed)
+        table = joined_table.open_table(path, guessed, joined)
         frame = table.to_frame()
     profiles = _profiles(frame, table.layout, guessed)
-    marks = sorted({mark.strip() for profile in profiles.values() for mark in profile.na})
+    profiles = {name: profile if name in own else _with_na(profile) for name, profile in profiles.items()}
+    marks = sorted({mark.strip() for name, profile in profiles.items() if name in own for mark in profile.na})
     marks = [mark for mark in marks if mark not in guessed.missing]
     if table_reader.suffix(path) in TYPED:
         profiles = {name: _with_na(profile) for name, profile in profiles.items()}
     elif marks and guessed.na is None:
         notes += [f"{profile.name}: {note}" for profile in profiles.values() for note in profile.notes if profile.na]
         guessed = guessed.model_copy(update={"na": [*MISSING, *marks]})
-        table = table_reader.open_table(path, guessed)
+        table = joined_table.open_table(path, guessed, joined)
         frame = table.to_frame()
-        profiles = _profiles(frame, table.layout, guessed, {n: p for n, p in profiles.items() if _is_settled(p)})
+        settled = {n: p for n, p in profiles.items() if _is_settled(p) or n not in own}
+        profiles = _profiles(frame, table.layout, guessed, settled)
     notes += [f"{profile.name}: {note}" for profile in profiles.values() for note in profile.notes]
     read = guessed.model_dump(mode="json", exclude_none=True)
-    return DraftTable(frame, table.layout, profiles, read, list(dict.fromkeys(notes)), path)
+    notes = list(dict.fromkeys(notes))
+    return DraftTable(frame, table.layout, profiles, read, notes, path, joined, joins.content(chosen))
 
 
 def _with_na(profile: ColumnProfile) -> ColumnProfile:

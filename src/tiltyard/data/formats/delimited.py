@@ -37,7 +37,7 @@ HINT = (
 class Delimited(Format):
     """Delimited text, with or without a header."""
 
-    suffixes: ClassVar = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
+    suffixes: ClassVar = (".csv", ".tsv", ".tab", ".psv", ".txt", ".dat", ".data")
 
     bad_rows = 0  # left out in the pass that surveys the file
 

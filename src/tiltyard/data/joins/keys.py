@@ -57,7 +57,7 @@ def numbered(cells: list[pa.Array], kinds: list[str], name: str) -> KeyCodes:
     """Number the keys of a joined table."""
     known = [column.drop_null().unique() for column in cells]
     if float(np.prod([float(max(1, len(values))) for values in known])) > MAX_CODES:
-        raise DataError(f"joins.{name}.on: expected fewer different values in its {len(known)} columns together")
+        raise DataError(f"joins.{name}.key: expected fewer different values in its {len(known)} columns together")
     return KeyCodes(known, kinds)
 
 
@@ -69,7 +69,7 @@ def common_kind(rule: JoinRule, name: str, main: KeyColumn, joined: KeyColumn) -
     if len(kinds) == 1 or kinds <= {*NUMBERS}:
         kind = main.type.kind if len(kinds) == 1 else "number"
         return {"text": "string", "integer": "int64", "number": "float64", "boolean": "bool"}[kind]
-    text = f"joins.{name}.on: expected one type; received {_described(main)}, and {_described(joined)}"
+    text = f"joins.{name}.key: expected one type; received {_described(main)}, and {_described(joined)}"
     how = f"joins.{name}.match: number (01 is 1), or match: text, as written (01 is not 1)"
     raise DataError(text, hint=f"say how to compare them: {how}")
 
@@ -113,5 +113,5 @@ def _require_exact(cells: pa.Array, column: KeyColumn, name: str) -> None:
 
     largest = pc.max(pc.abs_checked(cells)).as_py() or 0
     if largest > EXACT:
-        text = f"joins.{name}.on: expected whole numbers up to {EXACT:,} beside numbers with fractions"
+        text = f"joins.{name}.key: expected whole numbers up to {EXACT:,} beside numbers with fractions"
         raise DataError(f"{text}; received {largest:,} in {column.place}", hint=f"set joins.{name}.match: text")

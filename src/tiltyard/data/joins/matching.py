@@ -113,7 +113,7 @@ def _require(name: str, main: str, columns: Mapping[str, ColumnType], rule: Join
     named = [*rule.keys, *([rule.times[0]] if rule.times else [])]
     if missing := [column for column in named if column not in columns]:
         text = f"joins.{name}: expected {', '.join(missing)} in {main} or a table joined before"
-        raise DataError(f"{text}; received {', '.join(columns)}", hint=f"see joins.{name}.on and time")
+        raise DataError(f"{text}; received {', '.join(columns)}", hint=f"see joins.{name}.key and time")
 
 
 def _read(table: TableFile, names: list[str]) -> dict[str, pa.Array]:

@@ -19,7 +19,7 @@ TIME_ONLY = ("max_age", "same_time", "forward_fill", "duplicates", "format")
 class JoinRule(Settings):
     """The keys of a join that say how rows are matched."""
 
-    on: str | list[str] | dict[str, str] | None = Field(
+    key: str | list[str] | dict[str, str] | None = Field(
         None,
         description="The columns whose values must be equal, unique in the joined table: a name, several, or "
         "{name in the main table: name in the joined one}.",
@@ -27,14 +27,14 @@ class JoinRule(Settings):
     time: str | dict[str, str] | None = Field(
         None,
         description="The column of times, or {name in the main table: name in the joined one}: each row gets the "
-        "latest joined row that is not later; with `on`, among those with equal keys.",
+        "latest joined row that is not later; with `key`, among those with equal keys.",
     )
     unmatched: Literal["missing", "drop", "refuse"] = Field(
         description="What happens to rows without a match: missing keeps them without values (a left join), drop "
         "leaves them out (an inner join), refuse stops the pipeline."
     )
     columns: list[str] | None = Field(
-        None, min_length=1, description="The columns to take; all but those of `on` and `time` if unset."
+        None, min_length=1, description="The columns to take; all but those of `key` and `time` if unset."
     )
     prefix: str = Field("", description="Put before the names of joined columns, if the tables share names.")
     match: Literal["text", "number"] | None = Field(
@@ -67,7 +67,7 @@ class JoinRule(Settings):
     @property
     def keys(self) -> dict[str, str]:
         """The name of each key in the main table, with that in the joined one."""
-        names = [self.on] if isinstance(self.on, str) else self.on or {}
+        names = [self.key] if isinstance(self.key, str) else self.key or {}
         return dict(names) if isinstance(names, dict) else {name: name for name in names}
 
     @property
@@ -102,14 +102,14 @@ class JoinRule(Settings):
 
     def _column_error(self) -> str:
         if not self.keys and not self.time:
-            return "expected on (a key), time, or both; received neither"
-        if isinstance(self.on, list) and len(set(self.on)) < len(self.on):
-            return f"on: expected different columns; received {', '.join(self.on)}"
+            return "expected key, time, or both; received neither"
+        if isinstance(self.key, list) and len(set(self.key)) < len(self.key):
+            return f"key: expected different columns; received {', '.join(self.key)}"
         if len(set(self.keys.values())) < len(self.keys):
-            return f"on: expected different columns of the joined table; received {', '.join(self.keys.values())}"
+            return f"key: expected different columns of the joined table; received {', '.join(self.keys.values())}"
         if self.columns and len(set(self.columns)) < len(self.columns):
             return f"columns: expected different columns; received {', '.join(self.columns)}"
-        return "match: expected only with on; received it without" if self.match and not self.keys else ""
+        return "match: expected only with key; received it without" if self.match and not self.keys else ""
 
     def _time_error(self) -> str:
         if isinstance(self.time, dict) and len(self.time) != 1:
