@@ -107,6 +107,13 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_ours("text_generation", "text_generation_transformer", metric="perplexity", seeds=3),
         **_ours("translation", "translation_attention", metric="exact", seeds=3),
     },
+    "Models without labels": {
+        **_ours("digits_autoencoder", metric="mse", seeds=3, also=("psnr",)),
+        **_ours("autoencoder", metric="mse", seeds=3, also=("psnr",), remark="baseline: PCA with 32 numbers"),
+        **_ours("autoencoder_sparse", metric="mse", seeds=3, also=("psnr",)),
+        **_ours("autoencoder_denoising", metric="mse", seeds=3, also=("psnr",), remark="on clean images"),
+        **_ours("autoencoder_contractive", metric="mse", seeds=3, also=("psnr",)),
+    },
     "Foundations": {
         **_first("logic_and", "accuracy", "logic_and_units"),
         **_first("logic_or", "accuracy", "logic_or_units"),

@@ -67,7 +67,9 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
             **parts.inherited,
             "prepared": parts.digest,
             "backend": backend.chosen(task),
-            "parity": export(model, folder, _parity_rows(parts, model), sigmoid=task.output == "sigmoid"),
+            "parity": export(
+                model, folder, _parity_rows(parts, model), sigmoid=task.output == "sigmoid", floor=_floor(task, model)
+            ),
         }
         files.write_json(folder / "training.json", record)
         durations = {
@@ -150,6 +152,15 @@ def _fit_networks(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[ker
         settings = task.train.model_copy(update={"seed": task.train.seed + number})
         members.append(fit(task.model_copy(update={"train": settings}), parts, paths.inside(f"member-{number + 1}")))
     return _joined(Objective.of(task, parts.encoder), parts, members, task.train.blend)
+
+
+def _floor(task: Task, model: keras.Model) -> Array | None:
+    """Return below which size of each output differences are relative to it; None if all have one scale."""
+    if not isinstance(task.model, Autoencoder):
+        return None
+    from tiltyard.training import reconstruction
+
+    return reconstruction.floors(model.output_shape[-1], task.model.code_size)
 
 
 def _code_facts(task: Task, parts: TrainingRows, body: keras.Model) -> dict[str, Any]:
