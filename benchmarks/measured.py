@@ -93,7 +93,7 @@ def settings(name: str, seed: int, net: str = "") -> Json:
     if net:
         ours = task_file(net)
         content |= {"model": ours["model"], "train": ours["train"]}
-        if "log" in ours["target"]:
+        if "log" in ours.get("target", {}):
             content["target"]["log"] = ours["target"]["log"]
     content["train"]["seed"] = content["split"]["seed"] = seed
     if content["source"]["kind"] == "sine":

@@ -52,6 +52,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_first("stock_pair_gradient_descent", "rmse", "stock_pair", seeds=10),
         **_first("stock_pair_dense", "rmse", "stock_pair", seeds=10),
         **_ours("mpg", metric="rmse", seeds=10),
+        **_ours("film_ratings", metric="rmse", seeds=3, remark="ratings joined with films"),
         **_notes("burned_area", "mae"),
         **_ours("burned_area", metric="mae", seeds=10),
         **_ours("diabetes", metric="rmse"),
@@ -115,9 +116,11 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_ours("translation", "translation_attention", metric="exact", seeds=3),
     },
     "Models without labels": {
-        **_ours("autoencoder", metric="mse", seeds=3, remark="784-512-32"),
-        **_ours("autoencoder_sparse", "autoencoder_denoising", "autoencoder_contractive", metric="mse", seeds=3),
-        **_ours("digits_autoencoder", metric="mse"),
+        **_ours("digits_autoencoder", metric="mse", seeds=3, also=("psnr",)),
+        **_ours("autoencoder", metric="mse", seeds=3, also=("psnr",), remark="baseline: PCA with 32 numbers"),
+        **_ours("autoencoder_sparse", metric="mse", seeds=3, also=("psnr",)),
+        **_ours("autoencoder_denoising", metric="mse", seeds=3, also=("psnr",), remark="on clean images"),
+        **_ours("autoencoder_contractive", metric="mse", seeds=3, also=("psnr",)),
     },
     "Foundations": {
         **_first("logic_and", "accuracy", "logic_and_units"),

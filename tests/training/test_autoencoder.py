@@ -138,3 +138,14 @@ def test_outputs_are_reconstruction_code_and_error(shape: tuple[int, ...]) -> No
     found, difference = run_in_process(_shapes, content, shape)
     assert found == [4, int(np.prod(shape)) + 6 + 1]
     assert difference < 1e-5
+
+
+def _floors() -> list[float]:
+    from tiltyard.training import reconstruction
+
+    return [float(size) for size in reconstruction.floors(6, 2)]
+
+
+def test_small_codes_may_differ_more_than_small_errors() -> None:
+    """The outputs are three features, two numbers of the code, and the error: each has its own floor of parity."""
+    assert run_in_process(_floors) == [1e-2] * 3 + [1e-1] * 2 + [1e-4]

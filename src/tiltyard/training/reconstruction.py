@@ -14,6 +14,7 @@ from tiltyard.modeling.models.autoencoder import CODE, Autoencoder, Sparsity
 
 STANDARD = "standard"  # name of the layer that standardises the features
 LEAST_MEAN = 1e-6  # activation for which the divergence is computed
+FLOOR, CODE_FLOOR, ERROR_FLOOR = 1e-2, 1e-1, 1e-4  # of features, codes and errors
 ROWS = 2000  # validation rows of which codes are measured
 SLOPES: dict[str, Callable[[Any], Any]] = {  # the derivative of an activation, from its value
     "linear": ops.ones_like,
@@ -109,6 +110,15 @@ def build_inference(body: keras.Model) -> keras.Model:
 
 def _parts(body: keras.Model) -> tuple[Any, Any]:
     return body.output, body.get_layer(CODE).output
+
+
+def floors(outputs: int, code: int) -> Array:
+    """Return for each output the size below which a difference of ONNX and Keras is relative to it.
+
+    A number of a code near 0 is a sum of many larger ones, whose rounding it keeps.
+    """
+    sizes = [FLOOR] * (outputs - code - 1) + [CODE_FLOOR] * code + [ERROR_FLOOR]
+    return np.array(sizes)
 
 
 def facts(model: Autoencoder, body: keras.Model, features: Array) -> dict[str, Any]:

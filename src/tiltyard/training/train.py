@@ -69,7 +69,9 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
             **({"thresholds": decisions} if decisions else {}),
             "prepared": parts.digest,
             "backend": backend.chosen(task),
-            "parity": export(model, folder, _parity_rows(parts, model), sigmoid=task.output == "sigmoid"),
+            "parity": export(
+                model, folder, _parity_rows(parts, model), sigmoid=task.output == "sigmoid", floor=_floor(task, model)
+            ),
         }
         files.write_json(folder / "training.json", record)
         files.write_json(folder / layer_graph.FILE, layer_graph.layer_graph(model))
@@ -160,6 +162,15 @@ def _fit_networks(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[ker
         return fitted.body, {**fitted.record, "diagnosis": diagnosis, **_code_facts(task, parts, fitted.body)}
     members = fit_members(task, parts, paths)
     return members.body, members.record()
+
+
+def _floor(task: Task, model: keras.Model) -> Array | None:
+    """Return below which size of each output differences are relative to it; None if all have one scale."""
+    if not isinstance(task.model, Autoencoder):
+        return None
+    from tiltyard.training import reconstruction
+
+    return reconstruction.floors(model.output_shape[-1], task.model.code_size)
 
 
 def _code_facts(task: Task, parts: TrainingRows, body: keras.Model) -> dict[str, Any]:

@@ -28,8 +28,13 @@ TOLERANCE = 1e-4  # relative
 SIGMOID_FLOOR = 1e-2  # of outputs of a sigmoid: the error of ONNX Runtime is 1.5e-7, whatever the probability
 
 
-def export(model: keras.Model, folder: Path, features: Array, *, sigmoid: bool = False) -> float:
-    """Write model.keras and model.onnx to a new folder; return their largest difference on real rows."""
+def export(
+    model: keras.Model, folder: Path, features: Array, *, sigmoid: bool = False, floor: Array | None = None
+) -> float:
+    """Write model.keras and model.onnx to a new folder; return their largest difference on real rows.
+
+    `floor` is that of each output, if they have different scales.
+    """
     expected = np.asarray(
         model.predict_on_batch(features), dtype=np.float64
     )  # also builds the functions that export needs
@@ -37,6 +42,8 @@ def export(model: keras.Model, folder: Path, features: Array, *, sigmoid: bool =
     _convert(model, folder)
     canonical.rewrite(folder / "model.onnx")
     received = Predictor.load(folder).run(features).astype(np.float64)
+    if floor is not None:
+        return parity(expected, received, floor)
     return parity(expected, received, SIGMOID_FLOOR) if sigmoid else parity(expected, received)
 
 
@@ -71,7 +78,7 @@ def convert(folder: Path) -> None:
     _convert(model, folder)
 
 
-def parity(expected: Array, received: Array, floor: float = 1e-12) -> float:
+def parity(expected: Array, received: Array, floor: float | Array = 1e-12) -> float:
     """Return the largest difference between Keras and ONNX, relative to the outputs; refuse one above the tolerance.
 
     Differences of outputs below `floor` are relative to it.
