@@ -117,6 +117,7 @@ def shrink_task(task: Task) -> Task:
         "rows": (1, task.rows[1]),
         "split": task.split.model_copy(update=limits),
         "train": task.train.model_copy(update=train),
+        "ensemble": [member.shortened() for member in task.ensemble],
     }
     return task.model_copy(update=changes)
 
