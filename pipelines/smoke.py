@@ -126,6 +126,7 @@ def shrink_task(task: Task) -> Task:
         "split": task.split.model_copy(update=limits),
         "train": task.train.model_copy(update=train),
         "evaluate": _shortened(task.evaluate),
+        "ensemble": [member.shortened() for member in task.ensemble],
     }
     return task.model_copy(update=changes)
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from workspaces import edit_task, fetch_raw, new_workspace, start_training, train_tasks
 
+from pipelines.smoke import shrink_task
 from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.config.ensemble_section import member_tasks
@@ -55,7 +56,8 @@ def trained_tasks(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = new_workspace(tmp_path_factory.mktemp("ensembles"))
     for name, (source, changes) in CASES.items():
         _add(workspace, name, source, changes)
-    train_tasks(workspace, *CASES)
+    for name in CASES:  # each has a time limit of its own
+        train_tasks(workspace, name)
     return workspace
 
 
@@ -176,6 +178,21 @@ def test_killed_ensemble_keeps_finished_members(trained_tasks: Workspace) -> Non
     assert (state / "member-1" / "state.npz").stat().st_mtime_ns == written
     train_tasks(trained_tasks, "families")
     assert (_record(trained_tasks, "families"), (out / "model.onnx").read_bytes()) == before
+
+
+def test_smoke_run_shortens_each_member(workspace: Workspace) -> None:
+    """A smoke run trains each member for one epoch, with its own optimizer and rate."""
+    edit_task(workspace, "iris", {"ensemble": FAMILIES})
+    short = shrink_task(loader.load(workspace, "iris"))
+    trains = [task.train for task in member_tasks(short)]
+    assert [train.epochs for train in trains] == [1, 1, 1]
+    assert (trains[1].rate, trains[2].optimizer) == (0.002, "rmsprop")
+
+
+def test_a_study_may_vary_members(workspace: Workspace) -> None:
+    """The whole list, or a setting of one member, is another task; runs of a study are told apart by it."""
+    name = loader.load_with(workspace, "iris", {"ensemble": FAMILIES, "ensemble.1.train.optimizer": "sgd"})
+    assert [member.train.optimizer for member in name.ensemble] == [None, "sgd"]
 
 
 def test_small_shares_are_left_out() -> None:

@@ -20,6 +20,7 @@ else:
 
 # of the ensemble as a whole, not of a member
 WHOLE = {"members": 1, "member_rows": "all", "blend": "mean", "folds": None, "restarts": 0}
+LENGTH = {"epochs", "batch_size", "schedule", "patience"}
 
 
 class MemberTrain(Settings):
@@ -50,6 +51,11 @@ class Member(Settings):
         if self.train.optimizer:
             changes = {"learning_rate": None, "momentum": None, **changes}
         return Train.model_validate({**train.model_dump(), **WHOLE, **changes})
+
+    def shortened(self) -> Member:
+        """Return the member without settings that concern the length of its training, for a smoke run."""
+        kept = self.train.model_dump(include=self.train.model_fields_set - LENGTH)
+        return self.model_copy(update={"train": MemberTrain.model_validate(kept)})
 
 
 class TaskLike(Protocol):

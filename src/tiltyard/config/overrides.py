@@ -33,7 +33,7 @@ def apply_changes(data: dict[str, Any], changes: Changes) -> dict[str, Any]:
 
 def describe_changes(changes: Changes) -> str:
     """Return the changes as text: optimizer=adam, units=[64, 32]."""
-    return ", ".join(f"{key.partition('.')[2]}={yaml_value(value)}" for key, value in changes.items())
+    return ", ".join(f"{key.partition('.')[2] or key}={yaml_value(value)}" for key, value in changes.items())
 
 
 def yaml_value(value: Any) -> str:

@@ -14,6 +14,11 @@ from tiltyard.serving.packaging.model_card import base_text
 from tiltyard.workspace import Workspace
 
 
+def families(task: Task) -> str:
+    """Return the family of the model, or all of an ensemble."""
+    return ", ".join(dict.fromkeys([task.model.family, *(member.model.family for member in task.ensemble)]))
+
+
 def lineage_section(
     workspace: Workspace, task: Task, report: Json, training: Json, champion: Champion | None
 ) -> Section:
@@ -25,7 +30,7 @@ def lineage_section(
         **{f"Joined: {name}": f"{_source(join.source)}; {join.sentence}" for name, join in task.joins.items()},
         "Data": f"{report['data'][:12]}, {_row_count(task, report):,} rows{_files(workspace, task)}",
         "Split": f"{task.split.kind}, seed {task.split.seed}; test rows {report['test'][:12]}, sealed",
-        "Training": f"{task.model.family}, {training['parameters']:,} parameters, seed {training['seed']}",
+        "Training": f"{families(task)}, {training['parameters']:,} parameters, seed {training['seed']}",
         **({"Base": base_text(training["base"])} if "base" in training else {}),
         "Model": report["version"],
         "Evaluation": f"{task.metric.title}: {format_number(report['metrics'][task.gate.metric])}",
