@@ -186,23 +186,21 @@ def build_inference(
         output = keras.ops.stack([output, low, high], axis=1)
     value = keras.layers.Rescaling(scale, offset, dtype="float32")(output)
     if limits := encoder.target.get("log"):
-        value = _without_log(value, limits) if "names" in encoder.target else _exponential(value, *limits)
+        several = "names" in encoder.target
+        value = _without_log(value, limits) if several else keras.ops.exp(keras.ops.clip(value, *limits)) - 1.0
     return keras.Model(body.input, value)
 
 
-def _exponential(value: keras.KerasTensor, low: float | Array, high: float | Array) -> keras.KerasTensor:
-    """Return the number whose logarithm was learned; beyond these ends it would overflow."""
-    import keras
-
-    return keras.ops.exp(keras.ops.clip(value, low, high)) - 1.0
-
-
 def _without_log(value: keras.KerasTensor, log: list[list[float] | None]) -> keras.KerasTensor:
-    """Return several numbers, some of which were learned by their logarithm."""
-    import keras
+    """Return several numbers, some of which were learned by their logarithm.
+
+    Arrays are arguments of operations that take tensors: Keras cannot save those of `clip`.
+    """
+    from keras import ops
 
     is_log, low, high = (part.astype(np.float32)[None] for part in log_limits(log))
-    return keras.ops.where(is_log > 0, _exponential(value, low, high), value)
+    exponential = ops.exp(ops.maximum(ops.minimum(value, high), low)) - 1.0  # 0 for other numbers
+    return exponential + value * (1.0 - is_log)
 
 
 def outputs(model: keras.Model, features: Features) -> Array:
