@@ -50,7 +50,7 @@ SPAM = ("free", "win", "won", "prize", "claim", "urgent", "txt", "call now", "ca
 
 @dataclass(frozen=True)
 class Goal:
-    """The published result, and another model to compare with, if there is one."""
+    """The published result, and another model to compare with, if there is one; no data if nothing was drafted."""
 
     data: str
     target: str
@@ -73,6 +73,7 @@ GOALS = {
     "admissions": Goal("admissions.csv", "admit", "accuracy"),
     "sms_spam": Goal("sms_spam.tsv", "isspam", "macro_f1", "-", "keywords"),
     "airline": Goal("airline-passengers.csv", "Passengers", "rmse", "-", "a year ago"),
+    "film_ratings": Goal("", "stars", "rmse"),
 }
 
 
@@ -163,9 +164,11 @@ def _run(name: str, seed: int) -> dict[str, Any]:
         }
 
 
-def _edits(name: str) -> int:
-    """Count the lines of the draft that were edited by hand, except title and checksum."""
+def _edits(name: str) -> int | str:
+    """Count the lines of the draft that were edited by hand, except title and checksum; a dash without a draft."""
     goal = GOALS[name]
+    if not goal.data:
+        return "-"
     with tempfile.TemporaryDirectory() as folder:
         space = Workspace(Path(folder))
         init.draft_task(space, name, init.DraftRequest(goal.data, goal.target, drop=goal.drop))
@@ -275,7 +278,8 @@ every run and the gate's reasons. Values are mean ± standard deviation over tra
 splits if there are few rows. Baseline, trees (scikit-learn's HistGradientBoosting with default settings) and rival were
 trained on the same training rows, and all are measured on the same test rows, which were not used for training, early
 stopping or model selection. `published` is a published result on the same data, if there is one. Every task file was
-drafted by `tiltyard init`; `edits` counts the lines that were changed by hand, except the title. `gate` counts the
+drafted by `tiltyard init`, except that of files without names of columns; `edits` counts the lines that were changed by
+hand, except the title. `gate` counts the
 verdicts on the runs, each as if there were no champion yet; those of other code than today's are stale.
 `best simple rival` is the best of the models that the gate fits to the same rows and features, chosen by validation
 rows.
