@@ -14,6 +14,7 @@ from tiltyard import files, plugins
 from tiltyard.arrays import row_count
 from tiltyard.config import loader
 from tiltyard.config.task import Task
+from tiltyard.data.fetch import write_raw
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation import prepare
 from tiltyard.validation.validate import validate
@@ -40,7 +41,7 @@ def task(workspace: Workspace, mirror: Path, catalogue_name: str) -> Task:
         edit_task(workspace, catalogue_name, {"model.base": {"family": "transformer", "pool": "none"}})
     task = shrink_task(loader.load(workspace, catalogue_name))
     with files.atomic_folder(workspace.raw(task.name)) as folder:
-        task.source.fetch(folder, workspace)
+        write_raw(task, folder, workspace)
     return task
 
 

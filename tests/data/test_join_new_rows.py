@@ -55,6 +55,14 @@ def test_a_part_of_the_columns_of_a_join_is_refused(raw: Path) -> None:
         _rows(raw, "film,genre\n1,western\n", ("genre", "cost"))
 
 
+def test_repeated_keys_are_refused(raw: Path) -> None:
+    """Which of two rows is meant cannot be guessed for a prediction either."""
+    with (raw / "joins" / "films" / "table.csv").open("a", encoding="utf-8") as file:
+        file.write("1,western,1990,5\n")
+    with pytest.raises(DataError, match=r"joins\.films: expected one row for each film; 1 row repeats one: 1"):
+        _rows(raw, "film\n1\n")
+
+
 def test_a_table_that_is_not_here_is_an_error(raw: Path) -> None:
     """The sentence names the columns, the join, and both ways to go on."""
     (raw / "joins").rename(raw.parent / "elsewhere")

@@ -57,6 +57,16 @@ def test_diff_names_file_and_rows(workspace: Workspace, task: Task, monkeypatch:
     assert "changed files" in CliRunner().invoke(cli, ["data", "visits"]).output
 
 
+def test_version_from_before_the_join_can_be_compared(workspace: Workspace) -> None:
+    """A join that is added to a task is a new file and new columns."""
+    joined = write_sources(workspace)
+    fetch.get(workspace, joined.model_copy(update={"joins": {}}))
+    fetch.get(workspace, joined)
+    compared = versions.diff(workspace, "visits", version_reader(joined))
+    assert compared.columns_added == ["size", "town"]
+    assert "joins/shops/table.csv" in compared.files
+
+
 @pytest.mark.usefixtures("task")
 def test_an_earlier_version_is_restored_with_its_joined_files(workspace: Workspace) -> None:
     """`data checkout` restores both files."""

@@ -15,7 +15,7 @@ from tiltyard.data import table_reader
 from tiltyard.data.formats.base import Layout
 from tiltyard.data.joins.matching import Matching, match_rows
 from tiltyard.data.joins.rule import JoinRule
-from tiltyard.data.joins.statistics import JoinStatistics, refuse, sentences
+from tiltyard.data.joins.statistics import JoinStatistics, refuse, refuse_repeated, sentences
 from tiltyard.data.table_reader import TableFile
 from tiltyard.data.tables.column_types import ColumnType
 from tiltyard.data.tables.dialect import Dialect
@@ -171,7 +171,12 @@ def open_rows(
             named = [*rule.keys, *([rule.times[0]] if rule.times else [])]
             missing += [key for key in named if key not in main.layout.columns]
     ordered = {name: rules[name] for name in joins.rules if name in rules}
-    return open_table(path, options, replace(joins, rules=ordered, strict=False), texts) if ordered else main
+    if not ordered:
+        return main
+    table = open_table(path, options, replace(joins, rules=ordered, strict=False), texts)
+    for found in counted(table):
+        refuse_repeated(found)
+    return table
 
 
 def _offered(path: Path, raw: Path, name: str, rule: JoinRule, missing: list[str]) -> dict[str, str]:

@@ -78,7 +78,7 @@ def sentences(statistics: Iterable[JoinStatistics]) -> list[str]:
     return texts
 
 
-def _refuse_repeated(counted: JoinStatistics) -> None:
+def refuse_repeated(counted: JoinStatistics) -> None:
     """Raise for keys or times that several joined rows have, unless the last is to be taken."""
     rule, count, examples = counted.rule, counted.matching.repeats, counted.matching.repeated
     if not count or rule.duplicates == "last":
@@ -94,7 +94,7 @@ def _refuse_repeated(counted: JoinStatistics) -> None:
 def refuse(statistics: Iterable[JoinStatistics]) -> None:
     """Raise for a join that matches nothing, or whose task refuses rows without a match."""
     for counted in statistics:
-        _refuse_repeated(counted)
+        refuse_repeated(counted)
         named = f" such as {', '.join(counted.examples)}" if counted.examples else ""
         columns = " and ".join(counted.matching.main_columns)
         if counted.rows and not counted.matched:

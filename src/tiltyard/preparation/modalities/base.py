@@ -126,7 +126,12 @@ def version_reader(task: Task) -> Callable[[Path], pd.DataFrame]:
     if task.modality == "image":
         return lambda folder: modality.facts(task, folder)
     modality.strict_joins = False
-    return lambda folder: modality.open_raw(task, folder).to_frame()
+
+    def read(folder: Path) -> pd.DataFrame:
+        present = {name: join for name, join in task.joins.items() if (folder / joined_table.FOLDER / name).is_dir()}
+        return modality.open_raw(task.model_copy(update={"joins": present}), folder).to_frame()
+
+    return read
 
 
 def single_targets(task: Task) -> list[Task]:
