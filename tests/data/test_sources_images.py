@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import stat
@@ -18,7 +19,7 @@ from tiltyard.data import fetch
 from tiltyard.data.images import image_files
 from tiltyard.data.sources.images import Images
 from tiltyard.data.tables import archive
-from tiltyard.errors import SourceError, TiltyardError
+from tiltyard.errors import DataError, SourceError, TiltyardError
 from tiltyard.workspace import Workspace
 
 
@@ -316,3 +317,24 @@ def test_unreadable_images_keep_the_old_data(workspace: Workspace) -> None:
         fetch.get(workspace, task)
     assert len(names(workspace.raw("digits") / "images.zip")) == 4
     assert before
+
+
+def test_columns_beside_images_become_a_table(workspace: Workspace) -> None:
+    """Each row holds the file as Base64, the columns beside it as they are written, and the label."""
+    homes = {"a.png": draw_image(1), "b.png": draw_image(2)}
+    table = b"file,rooms,area,price\nb.png,3,,200\na.png,2,40.50,100\n"
+    folder(workspace.root / "homes", {**homes, "homes.csv": table})
+    settings = {"kind": "images", "path": "homes", "labels": "homes.csv", "label_column": "price"}
+    source = Images.model_validate({**settings, "beside": ["rooms", "area"]})
+    target = workspace.root / "raw"
+    target.mkdir()
+    source.fetch(target, workspace)
+    first, second = (base64.b64encode(homes[name]).decode() for name in ("a.png", "b.png"))
+    expected = f"image,rooms,area,price\n{first},2,40.50,100\n{second},3,,200\n"
+    assert {path.name: path.read_text() for path in target.iterdir()} == {"table.csv": expected}
+    with pytest.raises(ValueError, match="beside: expected a table of labels"):
+        Images.model_validate({"kind": "images", "path": "homes", "beside": ["rooms"]})
+    with pytest.raises(ValueError, match="beside: expected names other than the label"):
+        Images.model_validate({**settings, "beside": ["price"]})
+    with pytest.raises(DataError, match="expected the columns garden"):
+        Images.model_validate({**settings, "beside": ["garden"]}).fetch(target, workspace)

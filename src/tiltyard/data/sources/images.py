@@ -5,7 +5,9 @@ Of images with several labels, the folder or the cell of the table holds all of 
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import csv
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,11 +15,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from operator import not_
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from tiltyard import files as written_files
 from tiltyard.data.images import image_files
 from tiltyard.data.images.image_files import ImageFiles
 from tiltyard.data.images.labels import ImageLabels
@@ -28,6 +31,8 @@ from tiltyard.workspace import Workspace
 
 MAX_NAMED = 5  # in one sentence
 MAX_LABEL_LENGTH = 1000  # characters; several labels of an image are in one name
+MAX_CELL_BYTES = 3 << 20  # of an image in a cell of a table, whose rows may have 4 MiB with Base64
+IMAGE_COLUMN = "image"
 
 
 @dataclass(frozen=True)
@@ -55,14 +60,53 @@ class Images(FileLocation, Source):
         exclude_if=not_,
         description="Also take images without a label, for images that may have several labels; refused if unset.",
     )
+    beside: list[str] = Field(
+        [],
+        exclude_if=not_,
+        description="Columns of that table to take beside the images: each image becomes a row of table.csv with the "
+        "columns image, these, and the label.",
+    )
     rows: int | None = Field(None, ge=2, description="How many to take, balanced over the classes; all if unset.")
+
+    @model_validator(mode="after")
+    def _check_beside(self) -> Self:
+        if self.beside and not self.labels:
+            raise ValueError("beside: expected a table of labels in `labels`, which has these columns; received none")
+        names = [*self.beside, self.label_column, IMAGE_COLUMN]
+        if self.beside and len({*names}) < len(names):
+            raise ValueError(f"beside: expected names other than the label and {IMAGE_COLUMN}; received {self.beside}")
+        return self
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write images.zip with CLASS/NAME, sorted; folders between `path` and the class become part of the name."""
         with self.open_files(workspace) as files:
             selected, notes = self.select(files, workspace)
+            if self.beside:
+                self._write_table(folder / "table.csv", files, workspace, selected)
+                return
             content = ((image.entry, files.read(image.name)) for image in selected)
             image_files.write(folder / "images.zip", content, notes)
+
+    def _write_table(
+        self, path: Path, files: ImageFiles, workspace: Workspace, selected: Sequence[LabelledImage]
+    ) -> None:
+        """Write a row for each image: the file as Base64, the columns beside it, and its label."""
+        every = [name for name in files.sizes() if name.lower().endswith(image_files.SUFFIXES)]
+        tables = [
+            ImageLabels.read(self.labels or "", files, workspace.root, (self.file_column, column))
+            for column in self.beside
+        ]
+        columns = [table.match(every) for table in tables]
+        with written_files.atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow([IMAGE_COLUMN, *self.beside, self.label_column])
+            for image in selected:
+                content = files.read(image.name)
+                if len(content) > MAX_CELL_BYTES:
+                    text = f"expected images of at most {MAX_CELL_BYTES >> 20} MiB beside other columns"
+                    raise DataError(f"{image.name}: {text}; received {len(content):,} bytes", hint="make it smaller")
+                cells = [column.get(image.name, "") for column in columns]
+                writer.writerow([base64.b64encode(content).decode(), *cells, image.label])
 
     @contextlib.contextmanager
     def open_files(self, workspace: Workspace) -> Iterator[ImageFiles]:
