@@ -1,6 +1,6 @@
 """Benchmark of pre-training on texts: the task `imdb_1000`, and the same network from scratch on the same rows.
 
-TILTYARD_MIRROR=... python benchmarks/pretraining.py [--seeds N]
+TILTYARD_MIRROR=... python benchmarks/pretraining.py [--seeds N] [--page]
 
 Writes a section of docs/RESULTS.md. Both networks have the vocabulary of `imdb_masked`, learn from the same few labels
 and are measured on the same sealed test rows, which the base has not seen: training refuses a base that has. Results
@@ -17,7 +17,6 @@ from typing import Any
 import deep
 import page
 import raw_data
-import yaml
 
 from tiltyard import files
 from tiltyard.config import loader
@@ -33,7 +32,7 @@ from tiltyard.workspace import Workspace
 
 RESULTS_FILE = page.ROOT / "benchmarks" / "pretraining.json"
 BASE, TUNED, SCRATCH = "imdb_masked", "imdb_1000", "imdb_1000_from_scratch"
-SCRATCH_TRAINING = {"epochs": 20, "batch_size": 32, "optimizer": "adam", "learning_rate": 0.001, "patience": 4}
+SCRATCH_TRAINING: dict[str, Any] = {"epochs": 20, "learning_rate": 0.001, "patience": 4, "then": None}
 Json = dict[str, Any]
 
 
@@ -41,10 +40,13 @@ def main() -> None:
     """Train the base once and both networks with each seed; write the section."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--page", action="store_true", help="only write the section again")
     options = parser.parse_args()
-    space = deep.create_space()
-    _write_scratch(space)
     results: Json = files.read_json(RESULTS_FILE) if RESULTS_FILE.is_file() else {}
+    if options.page:
+        page.write("Pre-training on texts", _section(results))
+        return
+    space = deep.create_space()
     if not (space.out(BASE, "train") / "model.keras").is_file():
         results = {BASE: _run(space, BASE, 0)}
     results.setdefault(BASE, {})
@@ -56,37 +58,33 @@ def main() -> None:
                 print(f"{name}, seed {seed}: {runs[str(seed)]['value']:.4f}", flush=True)
         if seed:
             page.write("Pre-training on texts", _section(results))
-    for name, run in ((BASE, results[BASE]), (TUNED, results[TUNED]["0"]), (SCRATCH, results[SCRATCH]["0"])):
+    for name, run in ((BASE, results[BASE]), (TUNED, results[TUNED]["0"])):
         _judge(space, name, run)
         files.write_json(RESULTS_FILE, results)
         page.write("Pre-training on texts", _section(results))
 
 
-def _write_scratch(space: Workspace) -> None:
-    """Write the task with the rows, the vocabulary and the network of `imdb_1000`, but random weights."""
-    content = yaml.safe_load(space.task_file(TUNED).read_text(encoding="utf-8"))
-    content["model"]["from_scratch"] = True
-    content["train"] = SCRATCH_TRAINING
-    files.write_text(space.task_file(SCRATCH), yaml.safe_dump(content, sort_keys=False))
-
-
 def _task(space: Workspace, name: str, seed: int) -> Task:
-    task = loader.load(space, name)
-    return task.model_copy(update={"train": task.train.model_copy(update={"seed": seed})})
+    """Return a task with a seed; from scratch, it is `imdb_1000` with random weights and one phase."""
+    task = loader.load(space, TUNED if name == SCRATCH else name)
+    model, settings = task.model, {"seed": seed}
+    if name == SCRATCH:
+        model, settings = model.model_copy(update={"from_scratch": True}), {**SCRATCH_TRAINING, **settings}
+    return task.model_copy(update={"model": model, "train": task.train.model_copy(update=settings)})
 
 
 def _run(space: Workspace, name: str, seed: int) -> Json:
     """Train a network, after preparing the rows if that is not done; measure its exported file on the test rows."""
     task = _task(space, name, seed)
-    if not (space.out(name, "prepare") / "split.json").is_file():
+    if not (space.out(task.name, "prepare") / "split.json").is_file():
         raw_data.fetch(space, task)
         prepare.prepare(space, task, reseal=True)
     started = time.perf_counter()
     record = train.train(space, task)
     seconds = time.perf_counter() - started
-    test = read_test(space, name, task.columns)
-    outputs = Predictor.load(space.out(name, "train")).condensed(test.rows, test.truth)
-    split = files.read_json(space.out(name, "prepare") / "split.json")
+    test = read_test(space, task.name, task.columns)
+    outputs = Predictor.load(space.out(task.name, "train")).condensed(test.rows, test.truth)
+    split = files.read_json(space.out(task.name, "prepare") / "split.json")
     return {
         "value": task.metric.score(test.truth, outputs, {}),
         "seconds": round(seconds, 1),
@@ -101,11 +99,11 @@ def _run(space: Workspace, name: str, seed: int) -> Json:
 
 
 def _judge(space: Workspace, name: str, run: Json) -> None:
-    """Add what the gate says, of the network of the first seed; it is trained again if another was trained after it."""
+    """Add what the gate says of the first seed, whose network is trained again, since others were trained after it."""
     if "judged" in run:
         return
     task = _task(space, name, 0)
-    if files.read_json(space.out(name, "train") / "training.json")["seed"]:
+    if name == TUNED:
         train.train(space, task)
     report = evaluate.evaluate(space, task)
     verdict = page.judged(promote.promote(space, task, dry_run=True, again=True))
@@ -119,7 +117,8 @@ def _judge(space: Workspace, name: str, run: Json) -> None:
 
 
 def _section(results: Json) -> str:
-    tuned, scratch = ([*results[name].values()] for name in (TUNED, SCRATCH))
+    seeds = [seed for seed in results[TUNED] if seed in results[SCRATCH]]
+    tuned, scratch = ([results[name][seed] for seed in seeds] for name in (TUNED, SCRATCH))
     if {run["test"] for run in tuned} != {run["test"] for run in scratch}:
         raise SystemExit("expected the same test rows for both networks")
     gains = [ours["value"] - theirs["value"] for ours, theirs in zip(tuned, scratch, strict=True)]
