@@ -67,6 +67,8 @@ GOALS = {
     "sine_lstm": Goal("-", "sine_rnn"),
     "sine_gru": Goal("-", "sine_rnn"),
     "sp500_lstm": Goal("-", "persistence", "5 days per forecast"),
+    "sp500_lstm_notes": Goal("-", "persistence", "1 day per forecast"),
+    "airline_lstm": Goal("-", "the same month a year before"),
     "crypto_direction": Goal("-", "> .5"),
     "imdb_lstm": Goal(".8452 (validation)", "≥ .87 by one of the three"),
     "imdb_bilstm": Goal("-", "≥ .87 by one of the three"),
@@ -127,7 +129,7 @@ def create_space() -> Workspace:
 def _settings_hash(space: Workspace, name: str) -> str:
     """Return the hash of a task's settings that affect its training, base task included."""
     content = yaml.safe_load(space.task_file(name).read_text(encoding="utf-8"))
-    for unused in ("title", "gate", "serve"):
+    for unused in ("title", "evaluate", "gate", "serve"):
         content.pop(unused, None)
     if isinstance(base := content["model"].get("base"), str):
         content["model"]["base"] = _settings_hash(space, base)
@@ -173,6 +175,7 @@ def _evaluate_and_judge(space: Workspace, task: Task) -> Json:
         "baseline": report["baseline"][metric],
         "metrics": report["metrics"],
         "by_step": report.get("by_step", []),
+        **{name: report[name] for name in ("walk_forward", "rollout") if name in report},
         **page.judged(verdict),
         "version": report["version"],
     }
@@ -206,7 +209,7 @@ def _line(name: str, runs: list[Json]) -> str:
     values = [run["value"] for run in runs]
     spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
     low, high = one["interval"]
-    notes = "; ".join(filter(None, [goal.remark, *one["notes"], _staleness(name, runs)]))
+    notes = "; ".join(filter(None, [goal.remark, *one["notes"], *_further(runs), _staleness(name, runs)]))
     seconds = statistics.median(run["seconds"] for run in runs)
     return (
         f"| `{name}` | {one['metric']} | {goal.published} | {goal.goal} | **{statistics.fmean(values):.4f}**{spread} "
@@ -214,6 +217,28 @@ def _line(name: str, runs: list[Json]) -> str:
         f"| {seconds:,.0f} | {one['parameters']:,} | {page.verdicts(runs)} | {one['device']} "
         f"| {one['data'][:12]} | {notes} |"
     )
+
+
+def _further(runs: list[Json]) -> list[str]:
+    """Return remarks on walk-forward evaluations and roll-outs, means over the runs that have them."""
+    remarks = []
+    if walks := [run["walk_forward"] for run in runs if "walk_forward" in run]:
+        metric = runs[0]["metric"]
+        values = [walk["metrics"][metric] for walk in walks]
+        spread = f" ± {statistics.stdev(values):.4g}" if len(values) > 1 else ""
+        better = sum((walk["over_baseline"] or {"low": 0})["low"] > 0 for walk in walks)
+        text = f"walk-forward {statistics.fmean(values):.4g}{spread} ({walks[0]['trainings']} trainings each)"
+        remarks.append(f"{text}, surely better than the baseline in {better} of {len(walks)} runs")
+    if rolled := [run["rollout"]["by_step"] for run in runs if "rollout" in run]:
+        own, naive = (statistics.fmean(records[-1][name] for records in rolled) for name in ("rmse", "baseline"))
+        better, worse = (
+            sum((record[f"gain_{end}"] or 0) * sign > 0 for records in rolled for record in records)
+            for end, sign in (("low", 1), ("high", -1))
+        )
+        steps = sum(map(len, rolled))
+        text = f"rolled out {len(rolled[0])} steps: rmse {own:.4g} at the last, the naive forecast {naive:.4g}"
+        remarks.append(f"{text}; of {steps} steps of all runs {better} are surely better and {worse} surely worse")
+    return remarks
 
 
 def _staleness(name: str, runs: list[Json]) -> str:
