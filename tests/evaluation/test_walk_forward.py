@@ -14,7 +14,7 @@ from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.config import loader
 from tiltyard.config.task import Task
-from tiltyard.errors import DataError, TaskError
+from tiltyard.errors import DataError, TaskError, TrainingError
 from tiltyard.evaluation import walk_forward
 from tiltyard.evaluation.evaluate import evaluate
 from tiltyard.modeling.metrics.predictions import Predictions
@@ -76,6 +76,17 @@ class _Opened:
         from tiltyard.modeling.inference.encoder import Encoder
 
         self.encoder = Encoder.load(workspace.out(task.name, "prepare") / "encoder.json")
+
+
+def test_a_training_that_diverges_ends_in_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NaN is no forecast, and no number of a report."""
+    workspace, task = _prepared(tmp_path)
+    files.write_json(workspace.out("sine", "train") / "training.json", {"best_epoch": 2, "history": {}})
+    monkeypatch.setattr("tiltyard.training.refit.refit", lambda *arguments: np.full((len(arguments[-1]), 1), np.nan))
+    monkeypatch.setattr("tiltyard.training.train.opened", lambda *_: _Opened(task, workspace))
+    test = read_test(workspace, "sine", task.columns)
+    with pytest.raises(TrainingError, match="training 1 of sine gives NaN or infinity"):
+        walk_forward.walk_forward(workspace, task, test, _predictions(test), {"naive_mae": 1.0})
 
 
 def test_changed_raw_data_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,14 @@ def test_smoke_run_uses_few_rows_and_one_epoch(workspace: Workspace) -> None:
     assert small.train.augment == task.train.augment
 
 
+def test_smoke_run_walks_forward_once(workspace: Workspace) -> None:
+    """Further evaluations are made, but with one training and two steps."""
+    edit_task(workspace, "sine", {"evaluate": {"walk_forward": {"every": 1}, "rollout": 50}})
+    evaluate = shrink_task(loader.load(workspace, "sine")).evaluate
+    assert (evaluate.walk_forward and evaluate.walk_forward.every, evaluate.rollout) == (1_000_000, 2)
+    assert shrink_task(loader.load(Workspace(ROOT), "iris")).evaluate.requested == []
+
+
 @pytest.mark.slow
 @pytest.mark.smoke
 def test_smoke_report_shows_plots_and_validation(workspace: Workspace, tmp_path: Path) -> None:

@@ -71,7 +71,8 @@ def test_long_series_keep_their_extremes() -> None:
     y = np.zeros(1_000_000)
     y[123_456] = 9
     thinned = series._thinned(np.arange(len(y)), y)
-    assert len(thinned["x"]) <= 2 * series.MAX_PARTS + 2
+    assert len(thinned["x"]) <= 2 * series.MAX_PARTS + series.LAST + 2
+    assert thinned["x"][-series.LAST :].tolist() == [*range(len(y) - series.LAST, len(y))]
     assert thinned["y"].max() == 9
     assert (thinned["x"][0], thinned["x"][-1]) == (0, len(y) - 1)
     short = series._thinned(np.arange(5), np.arange(5.0))

@@ -13,7 +13,7 @@ import numpy as np
 from tiltyard import files, plugins
 from tiltyard.arrays import Array, take_rows
 from tiltyard.config.task import Task
-from tiltyard.errors import DataError, TaskError
+from tiltyard.errors import DataError, TaskError, TrainingError
 from tiltyard.modeling.evaluators.forecasting import ahead
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.metrics.base import Context
@@ -74,9 +74,18 @@ def _forecasts(workspace: Workspace, task: Task, test: TestRows, trainings: rang
             # the last row whose whole truth lies before the value that is forecast
             rows = slice(first, int(asked[0]) - task.target.horizon + 1)
             outputs.append(refit(task, encoder, plan, (features[rows], truth[rows]), features[asked]))
+            _refuse_diverged(task, outputs[-1], done + 1)
             known.append(rows.stop - rows.start)
             show(done + 1)
     return ahead(np.concatenate(outputs)).astype(np.float64), [known[0], known[-1]]
+
+
+def _refuse_diverged(task: Task, outputs: Array, training: int) -> None:
+    if not np.isfinite(outputs).all():
+        raise TrainingError(
+            f"walk-forward: training {training} of {task.name} gives NaN or infinity; expected none",
+            hint=f"lower train.learning_rate or set train.clip_norm in tasks/{task.name}.yaml",
+        )
 
 
 def _all_rows(workspace: Workspace, task: Task, encoder: Encoder, test: TestRows) -> tuple[Array, Array]:

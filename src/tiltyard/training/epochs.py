@@ -86,7 +86,7 @@ class Epochs:
 
     model: keras.Model
     train: Batches
-    validation: Batches
+    validation: Batches | None  # None if nothing is chosen by validation rows
     steps_per_call: int | None = None
     epochs_before: int = 0  # epochs of earlier phases: the order of rows depends on them
 
@@ -101,12 +101,13 @@ class Epochs:
         self._build_metrics()
         steps = compiled_steps(self.model, self.train.size)
         train = Pass(steps, steps.train, self.train, self.steps_per_call)
-        test = Pass(steps, steps.test, self.validation, self.steps_per_call)
+        validation = self.validation
+        test = None if validation is None else Pass(steps, steps.test, validation, self.steps_per_call)
         callback_list.on_train_begin()
         for epoch in epochs:
             self.train.deal(self.epochs_before + epoch)
             callback_list.on_epoch_begin(epoch)
-            metrics, test_metrics = self._metrics(train), self._metrics(test)
+            metrics, test_metrics = self._metrics(train), self._metrics(test) if test else {}
             callback_list.on_epoch_end(
                 epoch, {**metrics, **{f"val_{name}": value for name, value in test_metrics.items()}}
             )

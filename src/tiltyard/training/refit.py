@@ -14,8 +14,6 @@ from tiltyard.training.objective import Objective
 if TYPE_CHECKING:
     import keras
 
-    from tiltyard.training.batches import Batches
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -67,11 +65,4 @@ def _run(task: Task, model: keras.Model, objective: Objective, plan: Plan, known
             model.optimizer.learning_rate = replayed[epoch]
 
     callback = keras.callbacks.LambdaCallback(on_epoch_begin=set_rate)
-    Epochs(model, rows, _one_row(features, targets), train.steps_per_execution).run(range(plan.epochs), [callback])
-
-
-def _one_row(features: Array, targets: Array) -> Batches:
-    """Return one row as validation rows, which the loop of epochs wants and nothing here reads."""
-    from tiltyard.training.batches import Batches
-
-    return Batches((features[:1], targets[:1]), 1)
+    Epochs(model, rows, None, train.steps_per_execution).run(range(plan.epochs), [callback])

@@ -70,7 +70,7 @@ class LearnedRows:
     def _boxes_by_class(self, text: str) -> list[Figure]:
         """Return the columns whose means differ most between labels."""
         numbers, truth, labels = self._numbers, self._sample[1].astype(np.int64), self.task.classes
-        frequent = np.sort(np.argsort(-np.bincount(truth, minlength=len(labels)), kind="stable")[:MAX_BOX_CLASSES])
+        frequent = np.sort(np.argsort(-_label_counts(truth, len(labels)), kind="stable")[:MAX_BOX_CLASSES])
         order = sorted(numbers, key=lambda name: -_separation(numbers[name], truth))[:MAX_COLUMNS]
         if len(numbers) > MAX_COLUMNS:
             text += f" The {MAX_COLUMNS} of {len(numbers)} columns that differ most between labels."
@@ -121,8 +121,8 @@ def _label_counts(truth: Array, labels: int) -> Array:
     """Return how many rows have each label; a row may have several."""
     if truth.ndim == 2:
         of_sets: Array = truth.sum(axis=0).astype(np.int64)
-        return of_sets
-    return np.bincount(truth.astype(np.int64), minlength=labels)
+        return of_sets[:labels]
+    return np.bincount(truth.astype(np.int64), minlength=labels)[:labels]
 
 
 def _decoded(column: Number, features: Array) -> Array:

@@ -77,11 +77,11 @@ def _consecutive(truth: Array) -> Array:
 
 
 def _thinned(x: Array, y: Array) -> dict[str, Any]:
-    """Return the extremes of each stretch of a long curve, which an even sample would miss."""
+    """Return the extremes of each stretch of a long curve, which an even sample would miss, and all of its end."""
     if len(y) <= 2 * MAX_PARTS:
         return {"x": x, "y": y}
     edges = np.linspace(0, len(y), MAX_PARTS + 1).astype(int)
-    kept = {0, len(y) - 1}
+    kept = {0, *range(len(y) - LAST - 1, len(y))}
     for start, end in itertools.pairwise(edges.tolist()):
         kept |= {start + int(np.argmin(y[start:end])), start + int(np.argmax(y[start:end]))}
     places = np.array(sorted(kept))
