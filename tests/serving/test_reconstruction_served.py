@@ -24,6 +24,8 @@ from tiltyard.evaluation.evaluated import read_evaluated
 from tiltyard.explain.explain import explain
 from tiltyard.gate.checks.base import Outcome
 from tiltyard.gate.duel_setup import build_duel
+from tiltyard.monitoring import records
+from tiltyard.monitoring.monitor import monitor
 from tiltyard.preparation.prepare import prepare
 from tiltyard.report.report import task_page
 from tiltyard.serving import predict_file
@@ -234,3 +236,15 @@ def test_card_says_what_is_returned(table: Project) -> None:
     text = Path(table.workspace.root / "package" / "card.md").read_text(encoding="utf-8")
     assert "as far as a code of few numbers holds it" in text
     assert "``" not in text
+
+
+def test_records_hold_errors(table: Project) -> None:
+    """What is recorded of a prediction is its error; without ground truth there is no live quality."""
+    table.ask("v1/models/{}:predict", {"instances": [ROW] * 3})
+    table.app.state.recorder.sender.finish()
+    found = monitor(table.workspace, table.task)
+    recorded = records.read(table.workspace, table.task, "answers", ["record.prediction"])
+    errors = recorded["record.prediction"].to_pylist()
+    assert len(errors) >= 3
+    assert all(error > 0 for error in errors)
+    assert [quality["value"] for quality in found["quality"]] == [None]
