@@ -1,16 +1,19 @@
-"""The fingerprint of the code and settings that a verdict depends on, by which pages tell a stale verdict."""
+"""What pages of results say of verdicts: how many, those of another gate than today's, and the best rival."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
 import json
+import statistics
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import tiltyard
 
+Json = dict[str, Any]
 SOURCE = Path(tiltyard.__file__).parent
 # What measures and judges. Networks, encoders and preparation change versions, not how these are judged.
 JUDGING = (
@@ -19,7 +22,7 @@ JUDGING = (
 )
 
 
-def digest(content: dict[str, Any]) -> str:
+def digest(content: Json) -> str:
     """Return the fingerprint for a task file: judging code, the evaluator of its problem, and its gate section."""
     evaluators = sorted((SOURCE / "modeling" / "evaluators").glob(f"{content['problem']}.py"))
     modules = [*(path for place in JUDGING for path in _modules(SOURCE / place)), *evaluators]
@@ -48,3 +51,28 @@ def _is_text(statement: object) -> bool:
         and isinstance(statement.value, ast.Constant)
         and isinstance(statement.value.value, str)
     )
+
+
+def verdicts(content: Json, runs: list[Json]) -> str:
+    """Return how often the gate gave each verdict; those of another gate than today's are stale."""
+    today = digest(content)
+    counts = Counter(("" if run.get("judged_by") == today else "stale: ") + str(run["verdict"]) for run in runs)
+    return ", ".join(f"{verdict} {count}" for verdict, count in counts.most_common())
+
+
+def best_rival(runs: list[Json]) -> str:
+    """Return the best simple rival, chosen by the gate on validation rows, and in how many runs it is surely better."""
+    if not all("reference" in run for run in runs):
+        return "not measured"
+    found = [run["reference"] for run in runs if run["reference"]]
+    if not found:
+        return "none applies"
+    names = Counter(reference["model"] for reference in found)
+    surely = sum(reference["high"] < 0 for reference in found)
+    better = f", surely better in {surely} of {len(runs)}" if surely else ""
+    return f"{number(statistics.fmean(one['old'] for one in found))} ({names.most_common(1)[0][0]}{better})"
+
+
+def number(value: float) -> str:
+    """Return a value with about four digits."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}" if abs(value) >= 5 else f"{value:.4f}"

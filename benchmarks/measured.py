@@ -29,6 +29,7 @@ from tiltyard.config import loader
 from tiltyard.errors import SourceError
 from tiltyard.evaluation import evaluate
 from tiltyard.gate import promote
+from tiltyard.gate.verdict import Verdict
 from tiltyard.preparation import prepare
 from tiltyard.runtime import environment
 from tiltyard.training import train
@@ -36,7 +37,7 @@ from tiltyard.workspace import Workspace
 
 RESULTS_FILE = page.ROOT / "benchmarks" / "measured.json"
 RUNS = page.ROOT / ".tiltyard" / "runs"
-UNHASHED = ("title", "rows", "gate", "serve", "check", "search")  # they do not change a training
+UNHASHED = ("title", "rows", "evaluate", "gate", "serve", "check", "search")  # they do not change a training
 Json = dict[str, Any]
 
 
@@ -189,8 +190,16 @@ def _judge(space: Workspace, name: str, content: Json) -> Json:
         "baseline": report["baseline"],
         "metrics": report["metrics"],
         "by_step": report.get("by_step", []),
+        **{name: report[name] for name in ("walk_forward", "rollout") if name in report},
         "rule": rules.scores(space, task),
         "version": report["version"],
+        **judged(verdict, content),
+    }
+
+
+def judged(verdict: Verdict, content: Json) -> Json:
+    """Return what is kept of a verdict: its reasons, the code that judged, and the best simple rival."""
+    return {
         "verdict": verdict.verdict,
         "reasons": verdict.reasons,
         "judged_by": judging.digest(content),

@@ -14,7 +14,8 @@ import statistics
 import time
 from typing import Any
 
-import deep
+import judging
+import measured
 import page
 import raw_data
 
@@ -27,10 +28,12 @@ from tiltyard.gate import promote
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.preparation import prepare
 from tiltyard.preparation.sealed_test import read_test
+from tiltyard.runtime import environment
 from tiltyard.training import train
 from tiltyard.workspace import Workspace
 
 RESULTS_FILE = page.ROOT / "benchmarks" / "pretraining.json"
+PROJECT = page.ROOT / ".tiltyard" / "results"
 BASE, TUNED, SCRATCH = "imdb_masked", "imdb_1000", "imdb_1000_from_scratch"
 SCRATCH_TRAINING: dict[str, Any] = {"epochs": 20, "learning_rate": 0.001, "patience": 4, "then": None}
 Json = dict[str, Any]
@@ -46,7 +49,7 @@ def main() -> None:
     if options.page:
         page.write("Pre-training on texts", _section(results))
         return
-    space = deep.create_space()
+    space = _project()
     if not (space.out(BASE, "train") / "model.keras").is_file():
         results = {BASE: _run(space, BASE, 0)}
     results.setdefault(BASE, {})
@@ -62,6 +65,15 @@ def main() -> None:
         _judge(space, name, run)
         files.write_json(RESULTS_FILE, results)
         page.write("Pre-training on texts", _section(results))
+
+
+def _project() -> Workspace:
+    """Create a project with these tasks only."""
+    space = Workspace(PROJECT)
+    environment.configure_tools(space)
+    for path in (page.ROOT / "tasks").glob("*.yaml"):
+        files.write_text(space.task_file(path.stem), path.read_text(encoding="utf-8"))
+    return space
 
 
 def _task(space: Workspace, name: str, seed: int) -> Task:
@@ -106,13 +118,13 @@ def _judge(space: Workspace, name: str, run: Json) -> None:
     if name == TUNED:
         train.train(space, task)
     report = evaluate.evaluate(space, task)
-    verdict = page.judged(promote.promote(space, task, dry_run=True, again=True))
+    verdict = promote.promote(space, task, dry_run=True, again=True)
     metric = task.gate.metric
     run["judged"] = {
         "metrics": report["metrics"],
         "interval": report["intervals"][metric],
         "baseline": report["baseline"],
-        **verdict,
+        **measured.judged(verdict, measured.task_file(name)),
     }
 
 
@@ -154,9 +166,10 @@ HEAD = ("| network | accuracy | seeds | parameters | best simple rival | gate |"
 
 def _line(name: str, runs: list[Json]) -> str:
     values, judged = [run["value"] for run in runs], [runs[0]["judged"]] if "judged" in runs[0] else []
+    verdicts = judging.verdicts(measured.task_file(TUNED), judged) or "-"
     return (
         f"| {name} | **{statistics.fmean(values):.4f}** ± {statistics.stdev(values):.4f} | {len(runs)} "
-        f"| {runs[0]['parameters']:,} | {page.best_rival(judged or [{}])} | {page.verdicts(judged) or '-'} |"
+        f"| {runs[0]['parameters']:,} | {judging.best_rival(judged or [{}])} | {verdicts} |"
     )
 
 

@@ -17,6 +17,7 @@ import judging
 import measured
 import page
 import rules
+from judging import number
 from rows import ROWS, SECTIONS, Row
 
 from tiltyard.config import loader
@@ -95,17 +96,17 @@ def _line(name: str, row: Row, found: dict[str, Runs]) -> str:
     runs = [run for side in found.values() for run in side.values()]
     last = found["ours"] or found["notes"]
     first = next(iter(last.values()))
-    figure = "-" if row.figure is None else _number(row.figure)
+    figure = "-" if row.figure is None else number(row.figure)
     published = f"{figure} ({row.figure_note})" if row.figure_note else figure
     cells = [
         f"`{name}`",
         row.metric,
         published,
         *(_net_cell(row, side) for side in found.values()),
-        _number(statistics.fmean(run["baseline"][row.metric] for run in last.values())),
-        _rival(last) if row.metric == first["metric"] else "-",
+        number(statistics.fmean(run["baseline"][row.metric] for run in last.values())),
+        judging.best_rival([*last.values()]) if row.metric == first["metric"] else "-",
         " + ".join(str(len(side)) for side in found.values() if side),
-        "; ".join(_verdicts(name, side) for side in found.values() if side),
+        "; ".join(judging.verdicts(measured.task_file(name), [*side.values()]) for side in found.values() if side),
         f"{statistics.median(run['seconds'] for run in runs):,.0f}",
         f"{first['machine']}, {_dates(runs)}",
         row.remark,
@@ -125,30 +126,8 @@ def _net_cell(row: Row, runs: Runs) -> str:
     values = [run["metrics"][row.metric] for run in runs.values()]
     ends = interval(values, CONFIDENCE) if len(values) > 1 else None
     alone = "one seed" if len(values) == 1 else "all equal"
-    text = f"{_number(ends[0])} to {_number(ends[1])}" if ends else alone
-    return f"**{_number(statistics.fmean(values))}** ({text}), {next(iter(runs.values()))['parameters']:,}"
-
-
-def _rival(runs: Runs) -> str:
-    """Return the best simple rival, chosen by the gate on validation rows, and in how many runs it is surely better."""
-    if not all("reference" in run for run in runs.values()):
-        return "not measured"
-    found = [run["reference"] for run in runs.values() if run["reference"]]
-    if not found:
-        return "none applies"
-    names = Counter(reference["model"] for reference in found)
-    surely = sum(reference["high"] < 0 for reference in found)
-    better = f", surely better in {surely} of {len(runs)}" if surely else ""
-    return f"{_number(statistics.fmean(one['old'] for one in found))} ({names.most_common(1)[0][0]}{better})"
-
-
-def _verdicts(name: str, runs: Runs) -> str:
-    """Return how often the gate gave each verdict; those of another gate than today's are stale."""
-    digest = judging.digest(measured.task_file(name))
-    counts = Counter(
-        ("" if run.get("judged_by") == digest else "stale: ") + str(run["verdict"]) for run in runs.values()
-    )
-    return ", ".join(f"{verdict} {count}" for verdict, count in counts.most_common())
+    text = f"{number(ends[0])} to {number(ends[1])}" if ends else alone
+    return f"**{number(statistics.fmean(values))}** ({text}), {next(iter(runs.values()))['parameters']:,}"
 
 
 def _sentences(name: str, row: Row, found: dict[str, Runs]) -> list[str]:
@@ -165,15 +144,37 @@ def _sentences(name: str, row: Row, found: dict[str, Runs]) -> list[str]:
         nets = {"notes": f"`{row.net}`", "ours": f"`{row.ours}` on these rows"}
         for side, measured_values in values.items():
             gains = [metric.gain(value, row.figure) for value in measured_values.values()]
-            published = f"the published {_number(row.figure)}"
+            published = f"the published {number(row.figure)}"
             texts.append(f"{row.metric}: {SeedComparison(nets[side], published, gains, CONFIDENCE).sentence}.")
-    return [*texts, *_against_rule(name, row, found), *_beaten(name, row, found)]
+    return [*texts, *_against_rule(name, row, found), *_beaten(name, row, found), *_further(name, row, found)]
 
 
 def _against_rule(name: str, row: Row, found: dict[str, Runs]) -> list[str]:
     """Return a sentence on the rule written by hand for this task, if there is one."""
     values = [run["rule"][row.metric] for run in found["ours"].values() if row.metric in run.get("rule", {})]
-    return [f"{row.metric} of a rule, {rules.NAMES[name]}: {_number(statistics.fmean(values))}."] if values else []
+    return [f"{row.metric} of a rule, {rules.NAMES[name]}: {number(statistics.fmean(values))}."] if values else []
+
+
+def _further(name: str, row: Row, found: dict[str, Runs]) -> list[str]:
+    """Return sentences on walk-forward evaluations and roll-outs, means over the runs that have them."""
+    runs = [run for side in found.values() for run in side.values() if run["net"] == name]
+    texts = []
+    if walks := [run["walk_forward"] for run in runs if "walk_forward" in run]:
+        value = number(statistics.fmean(walk["metrics"][row.metric] for walk in walks))
+        better = sum((walk["over_baseline"] or {"low": 0})["low"] > 0 for walk in walks)
+        text = f"`{name}`, walk-forward: {row.metric} {value} ({walks[0]['trainings']} trainings in each run)"
+        texts.append(f"{text}, surely better than the baseline in {better} of {len(walks)} runs.")
+    if rolled := [run["rollout"]["by_step"] for run in runs if "rollout" in run]:
+        own, naive = (number(statistics.fmean(steps[-1][side] for steps in rolled)) for side in ("rmse", "baseline"))
+        better, worse = (
+            sum((step[f"gain_{end}"] or 0) * sign > 0 for steps in rolled for step in steps)
+            for end, sign in (("low", 1), ("high", -1))
+        )
+        text = f"`{name}`, rolled out {len(rolled[0])} steps: rmse {own} at the last, the naive forecast {naive}"
+        texts.append(
+            f"{text}; of {sum(map(len, rolled))} steps of all runs {better} are surely better, {worse} surely worse."
+        )
+    return texts
 
 
 def _beaten(name: str, row: Row, found: dict[str, Runs]) -> list[str]:
@@ -196,10 +197,6 @@ def _rejections(name: str, found: dict[str, Runs]) -> list[str]:
             reasons = "; ".join(held[0]["reasons"])
             lines.append(f"- `{name}`{net}, {len(held)} of {len(runs)} runs not promoted; the first: {reasons}.")
     return lines
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}" if abs(value) >= 5 else f"{value:.4f}"
 
 
 COLUMNS = "task | metric | published | net of the notes | our net | baseline | best simple rival | seeds | gate"
