@@ -120,6 +120,28 @@ def test_stand_ins_have_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "No figure for `iris_notes`: there is only a stand-in" in text
 
 
+def test_further_evaluations_of_forecasts_are_remarks() -> None:
+    """Walk-forward evaluations and the last step of roll-outs are means over runs; significant steps are counted."""
+    gain = {"low": 1.0}
+    walks = [
+        {"metrics": {"rmse": value}, "trainings": 21, "over_baseline": better}
+        for value, better in ((20.0, gain), (22.0, None))
+    ]
+    steps = [
+        {"rmse": 1.0, "baseline": 1.0, "gain_low": -1.0, "gain_high": 1.0},
+        {"rmse": 5.0, "baseline": 3.0, "gain_low": -3.0, "gain_high": -1.0},
+    ]
+    runs = [{"metric": "rmse", "walk_forward": walk} for walk in walks]
+    assert deep._further(runs) == [
+        "walk-forward 21 ± 1.414 (21 trainings each), surely better than the baseline in 1 of 2 runs"
+    ]
+    text = "rolled out 2 steps: rmse 5 at the last, the naive forecast 3"
+    assert deep._further([{"metric": "rmse", "rollout": {"by_step": steps}}]) == [
+        f"{text}; of 2 steps of all runs 0 are surely better and 1 surely worse"
+    ]
+    assert deep._further([{"metric": "rmse"}]) == []
+
+
 def test_published_results_of_the_page_are_no_stand_ins() -> None:
     """No row of the page is about generated bars or made-up pictures."""
     text = (ROOT / "docs" / "RESULTS.md").read_text(encoding="utf-8")
