@@ -149,3 +149,22 @@ def _floors() -> list[float]:
 def test_small_codes_may_differ_more_than_small_errors() -> None:
     """The outputs are three features, two numbers of the code, and the error: each has its own floor of parity."""
     assert run_in_process(_floors) == [1e-2] * 3 + [1e-1] * 2 + [1e-4]
+
+
+def _errors() -> list[float]:
+    """Return the errors of random rows, which have no structure, with a code of one number and with one of eight."""
+    rows, found = np.random.default_rng(0).normal(size=(64, SIZE)).astype(np.float32), []
+    for code in (1, 8):
+        _, body = _body({"units": [], "code": code}, (SIZE,))
+        body.compile("adam", "mse", steps_per_execution=1)
+        body.optimizer.learning_rate = 0.02
+        losses = [body.train_on_batch(rows, rows / 2) for _ in range(300)]
+        found.append(float(losses[-1]))
+    return found
+
+
+def test_an_over_complete_code_copies() -> None:
+    """More numbers than features hold every row, also of pure noise: a small error alone says nothing of the code."""
+    small, large = run_in_process(_errors)
+    assert small > 0.1
+    assert large < 1e-3
