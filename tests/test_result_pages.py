@@ -131,15 +131,22 @@ def test_further_evaluations_of_forecasts_are_remarks() -> None:
         {"rmse": 1.0, "baseline": 1.0, "gain_low": -1.0, "gain_high": 1.0},
         {"rmse": 5.0, "baseline": 3.0, "gain_low": -3.0, "gain_high": -1.0},
     ]
-    runs = [{"metric": "rmse", "walk_forward": walk} for walk in walks]
-    assert deep._further(runs) == [
-        "walk-forward 21 ± 1.414 (21 trainings each), surely better than the baseline in 1 of 2 runs"
+    row = Row("rmse", "airline_lstm")
+
+    def sentences(*runs: Json) -> list[str]:
+        return results._further(
+            "airline_lstm", row, {"notes": {i: {"net": "airline_lstm", **run} for i, run in enumerate(runs)}}
+        )
+
+    assert sentences(*({"walk_forward": walk} for walk in walks)) == [
+        "`airline_lstm`, walk-forward: rmse 21.00 (21 trainings in each run), surely better than the baseline in 1 of "
+        "2 runs."
     ]
-    text = "rolled out 2 steps: rmse 5 at the last, the naive forecast 3"
-    assert deep._further([{"metric": "rmse", "rollout": {"by_step": steps}}]) == [
-        f"{text}; of 2 steps of all runs 0 are surely better and 1 surely worse"
+    assert sentences({"rollout": {"by_step": steps}}) == [
+        "`airline_lstm`, rolled out 2 steps: rmse 5.00 at the last, the naive forecast 3.0000; of 2 steps of all runs "
+        "0 are surely better, 1 surely worse."
     ]
-    assert deep._further([{"metric": "rmse"}]) == []
+    assert sentences({}) == []
 
 
 def test_published_results_of_the_page_are_no_stand_ins() -> None:

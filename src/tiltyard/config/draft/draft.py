@@ -12,6 +12,7 @@ from tiltyard import files
 from tiltyard.config import loader, task_list
 from tiltyard.config.draft import (
     images,
+    leakage,
     many_names,
     mixed,
     table_network,
@@ -24,13 +25,11 @@ from tiltyard.config.draft import (
 from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.config.draft.examples import example_value
 from tiltyard.config.draft.joins import JoinRequest
-from tiltyard.config.draft.leakage import leakage_score, leaked_label
 from tiltyard.config.draft.reading import DraftTable, open_draft
 from tiltyard.config.draft.targets import LabelLists, find_lists
 from tiltyard.data.tables.dialect import Dialect
 from tiltyard.errors import DataError, TaskError, join_first
 from tiltyard.modeling.columns._datetime_format import times
-from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -255,8 +254,7 @@ def _rows_content(
     sampled = rows if len(rows) <= MAX_SAMPLED else rows.sample(MAX_SAMPLED, random_state=0)
     traits = [many_names.with_names(profile, sampled, truth.name, problem) for profile in traits]
     for name in request.targets:
-        alone = replace(request, target=name)
-        traits = [_exclude_leak(sampled, profile, alone, problem) for profile in traits]
+        traits = [leakage.exclude(profile, sampled, name, problem, request.separator) for profile in traits]
     if not request.more_targets:
         traits = mixed.with_texts(traits, sampled, truth.name, problem, request.separator)
     features = _features(traits)
@@ -320,27 +318,6 @@ def _as_asked(profile: ColumnProfile, request: DraftRequest) -> ColumnProfile:
     reasons = dict.fromkeys(request.drop, "dropped by --drop")
     reasons |= {request.time or "": "the column of times", request.group or "": "the column of groups"}
     return replace(profile, reason=reasons[profile.name]) if profile.name in reasons else profile
-
-
-def _exclude_leak(
-    rows: pd.DataFrame, profile: ColumnProfile, request: DraftRequest, problem: ProblemName
-) -> ColumnProfile:
-    """Leave a feature out if it leaks the target."""
-    labels = problem == "classification"
-    if problem == "multilabel" and not profile.reason:
-        return _exclude_leak_of_label(rows, profile, request)
-    if profile.reason or (profile.kind == "date" and not labels):  # a number may grow with time
-        return profile
-    if score := leakage_score(rows[profile.name].tolist(), rows[request.target].tolist(), labels=labels):
-        return profile.left_out(f"leaks the target: predicts it alone with a score of {score:.1%}")
-    return profile
-
-
-def _exclude_leak_of_label(rows: pd.DataFrame, profile: ColumnProfile, request: DraftRequest) -> ColumnProfile:
-    """Leave a feature out if it leaks one of several labels."""
-    label_sets = [labels_of(cell, request.separator) for cell in rows[request.target]]
-    score, label = leaked_label(rows[profile.name].tolist(), label_sets)
-    return profile.left_out(f"leaks the label {label}: predicts it with a score of {score:.1%}") if score else profile
 
 
 def _features(traits: list[ColumnProfile]) -> list[ColumnProfile]:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tiltyard.arrays import Array, is_missing
+from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.base import unit
 from tiltyard.modeling.metrics import scores
 from tiltyard.modeling.metrics.confusion_matrix import confusion
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tiltyard.config.draft.column_profile import ColumnProfile
 
 MIN_BALANCED_ACCURACY = 0.985  # on rows held out from the tree
 MIN_R2 = 0.95  # on such rows; also the smallest rank correlation of a copy of the target in other units
@@ -18,6 +25,22 @@ MAX_BINS = 12  # distinct values of a feature that may be bins of the target
 MIN_BIN_ROWS = 20  # smaller bins may fit by chance
 MIN_ROWS = 50  # fewer rows are not enough for a tree
 MAX_LABELS, MIN_LABEL_ROWS = 20, 10  # labels that are tried, if rows have several, and the rows of each
+
+
+def exclude(
+    profile: ColumnProfile, rows: pd.DataFrame, target: str, problem: str, separator: str | None
+) -> ColumnProfile:
+    """Leave a feature out if it leaks the target."""
+    labels, cells = problem == "classification", rows[profile.name].tolist()
+    if profile.reason or (profile.kind == "date" and problem not in ("classification", "multilabel")):
+        return profile  # a number may grow with time
+    if problem == "multilabel":
+        score, label = leaked_label(cells, [labels_of(cell, separator) for cell in rows[target]])
+        text = f"leaks the label {label}: predicts it with a score of {score:.1%}"
+        return profile.left_out(text) if score else profile
+    if score := leakage_score(cells, rows[target].tolist(), labels=labels):
+        return profile.left_out(f"leaks the target: predicts it alone with a score of {score:.1%}")
+    return profile
 
 
 def leakage_score(cells: Sequence[object], truth: Sequence[object], *, labels: bool) -> float:
