@@ -100,6 +100,19 @@ def test_dates_with_time_zones_are_compared_in_utc(open_joined: Open) -> None:
     assert _rates(open_joined(main, rates, max_age="90min")) == [0.4, 0.5]
 
 
+@pytest.mark.parametrize(("zone", "rows"), [(None, [1, 3]), ("UTC", [1, 3]), ("Europe/Berlin", [2, 4])])
+def test_timestamps_of_parquet_are_moments(tmp_path: Path, zone: str | None, rows: list[int]) -> None:
+    """A typed column of times is compared with texts of another file, in its own time zone."""
+    (tmp_path / "joins" / "rates").mkdir(parents=True)
+    moments = pd.date_range("2024-01-01", periods=5, freq="h", tz=zone)
+    pd.DataFrame({"time": moments, "rate": range(5)}).to_parquet(tmp_path / "joins" / "rates" / "table.parquet")
+    mark = "Z" if zone else ""
+    text = f"time,sold\n2024-01-01T01:30:00{mark},1\n2024-01-01T03:30:00{mark},2\n"
+    (tmp_path / "table.csv").write_text(text, encoding="utf-8")
+    joins = JoinedFiles({"rates": JoinRule(time="time", unmatched="refuse")}, tmp_path)
+    assert joined_table.open_table(tmp_path / "table.csv", None, joins).to_frame()["rate"].tolist() == rows
+
+
 @pytest.mark.parametrize(
     ("main", "joined", "message"),
     [
