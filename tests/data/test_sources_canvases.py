@@ -30,7 +30,7 @@ def digits(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
         pictures = np.zeros((rows, 28, 28), dtype=np.uint8)
         pictures[:, 8:20, 8:20] = np.arange(first, first + rows)[:, None, None]
         arrays |= {f"x_{part}": pictures, f"y_{part}": np.arange(first, first + rows) % 10}
-    np.savez_compressed(workspace.root / "mnist.npz", **arrays)
+    np.savez_compressed(workspace.root / "mnist.npz", allow_pickle=False, **arrays)
     return workspace
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import random_models
+from boxes import NAMES, boxes
 from starlette.applications import Starlette
 from starlette_client import TestClient
 from workspaces import fetch_raw, new_workspace
@@ -34,24 +35,7 @@ from tiltyard.validation.validate import validate
 from tiltyard.workspace import Workspace
 
 ROWS = [{"side": 3.5, "load": 40}, {"side": 1, "load": -20.5}]
-NAMES = ["area", "cost", "label"]  # a name that predictions of labels use as a key is a name like any other
 PREDICT, FEEDBACK = "/v1/models/boxes:predict", "/v1/models/boxes:feedback"
-
-
-def boxes(rows: int = 300) -> pd.DataFrame:
-    """Return boxes with three numbers to predict: one plain, one skewed, one small and negative."""
-    dice = np.random.default_rng(0)
-    side, load = dice.uniform(1, 6, rows).round(2), dice.normal(0, 30, rows).round(1)
-    noise = dice.normal(size=(rows, 3))
-    return pd.DataFrame(
-        {
-            "side": side,
-            "load": load,
-            "area": (side**2 + 5 * noise[:, 0]).round(3),
-            "cost": np.exp(1 + 0.6 * side + noise[:, 1]).round(1),
-            "label": (-1e-4 * load + 1e-3 * noise[:, 2]).round(6),
-        }
-    )
 
 
 @dataclass(frozen=True)
