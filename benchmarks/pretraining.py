@@ -35,7 +35,6 @@ from tiltyard.workspace import Workspace
 RESULTS_FILE = page.ROOT / "benchmarks" / "pretraining.json"
 PROJECT = page.ROOT / ".tiltyard" / "results"
 BASE, TUNED, SCRATCH = "imdb_masked", "imdb_1000", "imdb_1000_from_scratch"
-SCRATCH_TRAINING: dict[str, Any] = {"epochs": 20, "learning_rate": 0.001, "patience": 4, "then": None}
 Json = dict[str, Any]
 
 
@@ -77,12 +76,10 @@ def _project() -> Workspace:
 
 
 def _task(space: Workspace, name: str, seed: int) -> Task:
-    """Return a task with a seed; from scratch, it is `imdb_1000` with random weights and one phase."""
+    """Return a task with a seed; from scratch, it is `imdb_1000` with random weights."""
     task = loader.load(space, TUNED if name == SCRATCH else name)
-    model, settings = task.model, {"seed": seed}
-    if name == SCRATCH:
-        model, settings = model.model_copy(update={"from_scratch": True}), {**SCRATCH_TRAINING, **settings}
-    return task.model_copy(update={"model": model, "train": task.train.model_copy(update=settings)})
+    model = task.model.model_copy(update={"from_scratch": True}) if name == SCRATCH else task.model
+    return task.model_copy(update={"model": model, "train": task.train.model_copy(update={"seed": seed})})
 
 
 def _run(space: Workspace, name: str, seed: int) -> Json:
