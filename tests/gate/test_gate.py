@@ -27,6 +27,7 @@ from tiltyard.modeling.columns.boolean import Boolean
 from tiltyard.modeling.columns.category import Category
 from tiltyard.modeling.columns.image import Image
 from tiltyard.modeling.columns.number import Number
+from tiltyard.modeling.columns.text import Text
 from tiltyard.modeling.metrics.bootstrap import Gain
 from tiltyard.monitoring.live_comparison import LiveComparison
 
@@ -236,6 +237,18 @@ def test_only_optional_values_are_masked() -> None:
     assert 0.05 < np.isnan(masked["a"]).mean() < 0.15
     assert 0.05 < (masked["b"] == "").mean() < 0.15
     assert masked["c"] is rows["c"]
+
+
+def test_masked_texts_are_encoded_as_missing_ones() -> None:
+    """A masked text is one unknown word, as an empty text that a client sends."""
+    column = Text(missing="empty")
+    values = column.parse(["good day", "bad day"] * 50, "note")
+    masked = perturbation.mask_missing({"note": values}, {"note": column}, np.random.default_rng(0))
+    assert masked is not None
+    encoded = column.encode(masked["note"], column.fit(values))
+    empty = encoded[:, 0] == 1
+    assert 0 < empty.sum() < 50
+    assert not encoded[empty, 1:].any()
 
 
 def test_worst_perturbation_is_chosen_per_row() -> None:

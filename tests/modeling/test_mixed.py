@@ -130,8 +130,9 @@ def test_scores_of_texts_are_of_held_out_rows() -> None:
     matrix = reference.packed.words(features, "text")
     own = matrix @ reference._scorer("text", matrix, shuffled)[0]
     held_out = reference._held_out("text", matrix, shuffled)
-    assert (own.argmax(axis=1) == shuffled).mean() > 0.8
-    assert (held_out.argmax(axis=1) == shuffled).mean() < 0.5
+    commonest = np.bincount(shuffled).max() / len(shuffled)
+    assert (own.argmax(axis=1) == shuffled).mean() > commonest + 0.2
+    assert (held_out.argmax(axis=1) == shuffled).mean() < commonest + 0.05
 
 
 def _branches() -> list[str]:
