@@ -55,6 +55,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_ours("film_ratings", metric="rmse", seeds=3, remark="ratings joined with films"),
         **_notes("burned_area", "mae"),
         **_ours("burned_area", metric="mae", seeds=10),
+        **_ours("wine_values", metric="scaled_rmse", remark="three values of a wine at once"),
         **_ours("diabetes", metric="rmse"),
     },
     "Classification of tables": {
@@ -92,6 +93,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_ours("cifar10_augmented", metric="accuracy", seeds=3, remark="at most 122,570 parameters"),
         **_first("cats_dogs", "accuracy", figure=0.75, remark="cats and dogs of CIFAR-10; the notes have photos"),
         **_first("transfer", "accuracy", "cats_dogs", remark="ours: from scratch on the same few rows"),
+        **_ours("mnist_two_digits", metric="macro_f1", seeds=3, remark="two digits at random places, ten labels"),
         **_ours("mnist_shifted", metric="accuracy", seeds=3, remark="shifted at random"),
         **_ours("digits", metric="accuracy"),
         **_ours("digit_sums", metric="rmse", remark="a digit and the number beside it, in one network"),
