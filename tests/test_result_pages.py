@@ -140,14 +140,14 @@ def test_further_evaluations_of_forecasts_are_remarks() -> None:
 
     assert sentences(*({"walk_forward": walk} for walk in walks)) == [
         (
-            "`airline_lstm`, walk-forward: rmse 21.00 (21 trainings in each run), surely better than the baseline in 1 of "
-            "2 runs."
+            "`airline_lstm`, walk-forward: rmse 21.00 (21 trainings in each run), surely better than the baseline "
+            "in 1 of 2 runs."
         )
     ]
     assert sentences({"rollout": {"by_step": steps}}) == [
         (
-            "`airline_lstm`, rolled out 2 steps: rmse 5.00 at the last, the naive forecast 3.0000; of 2 steps of all runs "
-            "0 are surely better, 1 surely worse."
+            "`airline_lstm`, rolled out 2 steps: rmse 5.00 at the last, the naive forecast 3.0000; "
+            "of 2 steps of all runs 0 are surely better, 1 surely worse."
         )
     ]
     assert sentences({}) == []
