@@ -148,11 +148,15 @@ def test_a_range_of_a_series_can_be_chosen(browser: Browser, site: str) -> None:
     script = f"<figure data-kind=lines><div class=plot></div><script type='application/json'>{data}</scr"
     browser.script(f"document.body.insertAdjacentHTML('afterbegin', {json.dumps(script)} + 'ipt></figure>')")
     browser.script("renderFigure(document.querySelector('figure'))")
-    browser.wait_until("document.querySelector('figure svg')")
-    before = browser.script("document.querySelector('figure svg path').getAttribute('d').split('L').length")
+    browser.wait_until("document.querySelector('figure').querySelector('svg')")
+    before = browser.script(
+        "document.querySelector('figure').querySelector('svg path').getAttribute('d').split('L').length"
+    )
     assert browser.script("document.querySelector('figure').querySelectorAll('.mark').length") == 1
     browser.script("document.querySelectorAll('figure .ranges button')[1].click()")
-    after = browser.script("document.querySelector('figure svg path').getAttribute('d').split('L').length")
+    after = browser.script(
+        "document.querySelector('figure').querySelector('svg path').getAttribute('d').split('L').length"
+    )
     assert (before, after) == (100, 10)
     assert browser.script("document.querySelector('figure').querySelectorAll('.mark').length") == 0
     assert browser.script("document.querySelectorAll('figure .ranges button')[1].ariaPressed") == "true"
