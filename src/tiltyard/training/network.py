@@ -72,8 +72,10 @@ def _family(model: Model, encoder: Encoder, x: keras.KerasTensor, head: tuple[in
             if model.reads_names:
                 model.locate_names(encoder.places_by_name)
             model.lay_out(*branches(encoder))
-            ids, x = x, model.build(x, encoder.vocabulary_size)
-            x = _at_masks(x, ids, encoder) if isinstance(encoder.problem, Masked) else x
+            if isinstance(encoder.problem, Masked):
+                x = _at_masks(model, x, encoder)
+            else:
+                x = model.build(x, encoder.vocabulary_size)
         return model.head(x, units, activation)
     except ValueError as error:
         text = " ".join(str(error).split())[:MAX_ERROR_CHARACTERS]
@@ -96,16 +98,21 @@ def branches(encoder: Encoder) -> tuple[list[Branch], list[int]]:
     return found, [place for place in range(len(encoder.widened_scaling()[0])) if place not in inside]
 
 
-def _at_masks(x: keras.KerasTensor, ids: keras.KerasTensor, encoder: Encoder) -> keras.KerasTensor:
-    """Return the steps of masked words, in order, then other ones: probabilities of all words at all steps are many."""
+def _at_masks(model: Model, ids: keras.KerasTensor, encoder: Encoder) -> keras.KerasTensor:
+    """Return the steps of masked words, in order, then other ones: probabilities of all words at all steps are many.
+
+    Ids above that of the mask are words that training shows although they are to be predicted.
+    """
     import keras
 
-    x = keras.layers.Identity(name=ENCODED)(x)  # where tasks that start from this one continue
     ((name, column),) = encoder.columns.items()
     assert isinstance(column, Text)  # noqa: S101 - for the type checker: a task is refused otherwise
-    steps, mask = np.arange(ids.shape[1], dtype=np.float32), column.mask_id(encoder.fitted[name])
-    is_mask = keras.ops.cast(keras.ops.equal(ids, float(mask)), "float32")
-    _, places = keras.ops.top_k(is_mask - steps / (2 * len(steps)), column.max_masks)  # the earlier, the larger
+    steps, mask = np.arange(ids.shape[1], dtype=np.float32), float(column.mask_id(encoder.fitted[name]))
+    shown = keras.ops.where(keras.ops.greater(ids, mask), ids - mask, ids)
+    x = model.build(shown, encoder.vocabulary_size)
+    x = keras.layers.Identity(name=ENCODED)(x)  # where tasks that start from this one continue
+    is_asked = keras.ops.cast(keras.ops.greater_equal(ids, mask), "float32")
+    _, places = keras.ops.top_k(is_asked - steps / (2 * len(steps)), column.max_masks)  # the earlier, the larger
     chosen = keras.ops.equal(keras.ops.cast(places, "float32")[:, :, None], steps)
     return keras.ops.matmul(keras.ops.cast(chosen, x.dtype), x)
 

@@ -11,6 +11,7 @@ from tiltyard.arrays import Array
 from tiltyard.modeling.columns._vocabulary import PAD, UNKNOWN
 
 MASK = "[MASK]"  # as clients write it; brackets are words of their own, so that no other word equals it
+SHOWN = 0.1  # share of the words to predict that training shows, and of those that it replaces by any other word
 SIGN = "\ue000"  # stands for MASK while a text is split into words: a character of private use
 
 
@@ -39,7 +40,7 @@ def masked(words: Sequence[str], share: float) -> list[str]:
 
 def unmasked(features: Array, targets: Array, mask: int) -> Array:
     """Return encoded texts with their own words again; masked words that are unknown have no target."""
-    hidden = features == mask
+    hidden = features >= mask
     slots = np.maximum(np.cumsum(hidden, axis=1) - 1, 0)
     words = np.take_along_axis(targets, slots, axis=1)
     return np.where(hidden, np.where(words == PAD, UNKNOWN, words), features)
@@ -48,7 +49,11 @@ def unmasked(features: Array, targets: Array, mask: int) -> Array:
 def masked_anew(
     features: Array, targets: Array, share: float, mask: int, generator: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Return encoded texts in which other known words are masked, and the masked words as targets."""
+    """Return encoded texts in which other known words are to be predicted, and these words as targets.
+
+    Most are masked; a tenth is shown, and a tenth replaced, so that outputs at words without a mask are learned, too.
+    The ids of both are larger than that of the mask, by which the network knows what to predict.
+    """
     ids = unmasked(features, targets, mask)
     known, words = ids > UNKNOWN, (ids != PAD).sum(axis=1)
     scores = np.where(known, generator.random(ids.shape), 2.0)
@@ -57,4 +62,7 @@ def masked_anew(
     rows, steps = np.nonzero(chosen)
     masked_words = np.full_like(targets, PAD)
     masked_words[rows, (np.cumsum(chosen, axis=1) - 1)[rows, steps]] = ids[rows, steps]
-    return np.where(chosen, mask, ids).astype(features.dtype), masked_words
+    kind = generator.random(ids.shape)
+    other = generator.integers(UNKNOWN + 1, mask, ids.shape)
+    asked = np.where(kind < SHOWN, mask + ids, np.where(kind < 2 * SHOWN, mask + other, mask))
+    return np.where(chosen, asked, ids).astype(features.dtype), masked_words
