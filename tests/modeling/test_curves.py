@@ -126,7 +126,7 @@ def test_report_of_two_labels_has_a_metrics_table() -> None:
     """The table has all metrics of the second label; with three labels there is no table."""
     truth, outputs = np.array([0, 0, 1, 1]), np.eye(3)[[0, 1, 1, 1]]
     evaluated = Predictions(truth, outputs[:, :2], outputs[:, :2], np.arange(4), ["no", "yes"], "y")
-    (table,) = [one for one in _label_figures.label_figures(evaluated) if one.kind == "table"]
+    table, _ = [one for one in _label_figures.label_figures(evaluated) if one.kind == "table"]  # and one by threshold
     assert table.text == "yes counts as the positive class."
     assert dict(table.data["rows"]) == binary_metrics(np.array([[1, 1], [0, 2]]))
     three = Predictions(truth, outputs, outputs, np.arange(4), ["a", "b", "c"], "y")

@@ -155,7 +155,7 @@ def test_task_with_several_targets_is_valid() -> None:
             {"target": {"columns": {"a": {}, "b": {}}, "column": "a"}},
             "column, or columns for several numbers; received",
         ),
-        ({"target": {}}, "column, or columns for several numbers; received none"),
+        ({"target": {}}, "target: expected the column to predict for regression; received none"),
         ({"target": {"columns": {"a": {}, "b": {}}, "log": True}}, "such as columns.a.log; received it here"),
         ({"target": {"columns": {"a": {}}}}, "at least 2 items"),
         ({"target": {"columns": {"x": {}, "b": {}}}}, "columns.x: expected features only; this is the target"),

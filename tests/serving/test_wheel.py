@@ -22,7 +22,7 @@ from tiltyard import plugins
 from tiltyard.serving.http import page
 from tiltyard.serving.packaging import wheel
 
-MAX_WHEEL_BYTES = 540_000  # each Bento holds a wheel
+MAX_WHEEL_BYTES = 680_000  # each Bento holds a wheel
 # Where the modules of this package came from when the service was imported, and what the page is made of.
 IMPORT_SCRIPT = """\
 import json, sys

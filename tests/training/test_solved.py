@@ -155,7 +155,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         "model.blend_references: expected false for the family linear, which Keras does not train",
     ),
     ("iris", {"model": {"family": "rosenblatt"}}, "model.output: expected softmax for 3 classes; received sigmoid"),
-    ("diabetes", {"model": {"family": "rosenblatt"}}, "model.output: expected linear for regression"),
+    ("diabetes", {"model": {"family": "rosenblatt"}}, "model.output: expected linear or exponential for regression"),
 ]
 
 

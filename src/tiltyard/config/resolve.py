@@ -22,6 +22,7 @@ SECTIONS: dict[str, set[str]] = {
     "evaluate": {"title", "problem", "columns", "target", "split", "evaluate", "gate"},
 }
 WALK_FORWARD = {"model", "train"}  # the stage evaluate trains networks for it
+VOCABULARY = {"model"}  # the stage prepare encodes texts with the vocabulary of the model's base, if it has one
 
 
 def resolve(workspace: Workspace, task: Task) -> list[str]:
@@ -29,10 +30,16 @@ def resolve(workspace: Workspace, task: Task) -> list[str]:
     _unfold(workspace.task_file(task.name))
     with files.atomic_folder(workspace.out(task.name, "config")) as folder:
         for verb, sections in SECTIONS.items():
-            more = WALK_FORWARD if verb == "evaluate" and task.evaluate.walk_forward else set()
-            content = task.model_dump(mode="json", include=sections | more)
+            content = task.model_dump(mode="json", include=sections | _further_sections(task, verb))
             files.write_text(folder / f"{verb}.json", json.dumps(content, indent=1) + "\n")
     return [f"{verb}.json" for verb in SECTIONS]
+
+
+def _further_sections(task: Task, verb: str) -> set[str]:
+    """Return the sections that a stage reads of this task, but not of most tasks."""
+    if verb == "evaluate" and task.evaluate.walk_forward:
+        return WALK_FORWARD
+    return VOCABULARY if verb == "prepare" and task.model.vocabulary_task else set()
 
 
 def _unfold(path: Path) -> None:

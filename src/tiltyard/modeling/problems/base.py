@@ -84,9 +84,8 @@ class Target(Settings):
 
     @model_validator(mode="after")
     def _one_or_several(self) -> Target:
-        if bool(self.column) == bool(self.columns):
-            received = "both" if self.column else "none"
-            raise ValueError(f"expected column, or columns for several numbers; received {received}")
+        if self.column and self.columns:
+            raise ValueError("expected column, or columns for several numbers; received both")
         for name in ("bounds", "log", "written", "unit", "classes", "threshold", "separator", "length", "interval"):
             if self.columns and getattr(self, name):
                 per_column = name in NumberTarget.model_fields
