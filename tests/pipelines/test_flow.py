@@ -21,6 +21,7 @@ from workspaces import ROOT, WITH_SIGINT, edit_task, run_in_process
 
 from pipelines.flow import run
 from pipelines.task_outcome import TaskOutcome
+from tiltyard import files
 from tiltyard.config import loader, resolve
 from tiltyard.config.task import Task
 from tiltyard.data import dvc
@@ -215,9 +216,22 @@ def test_resolved_settings_contain_every_section_that_a_stage_reads(run_project:
     """Each section that a stage reads is among its resolved settings; otherwise DVC would keep outdated outputs."""
     stages_config = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     for verb, read in run_in_process(_record_sections_read, run_project, [*resolve.SECTIONS]).items():
-        sometimes = resolve.VOCABULARY if verb == "prepare" else set()  # read of models that have a base of texts
+        # `prepare` reads models with a base of texts, and writes them; a changed model changes an input of `evaluate`.
+        sometimes = {"model"} if verb in ("prepare", "evaluate") else set()
         assert read - {"name"} - sometimes <= resolve.SECTIONS[verb], verb
         assert f"out/${{item.task}}/config/{verb}.json" in stages_config[verb]["deps"]
+
+
+def test_rows_are_prepared_again_if_the_base_of_their_vocabulary_changes(run_project: Workspace) -> None:
+    """The settings of `prepare` have the model of a task whose base gives the vocabulary, and of no other one."""
+    for name in ("imdb_1000", "iris"):
+        files.write_text(run_project.task_file(name), (ROOT / "tasks" / f"{name}.yaml").read_text(encoding="utf-8"))
+        resolve.resolve(run_project, loader.load(run_project, name))
+    prepared = {
+        name: files.read_json(run_project.out(name, "config") / "prepare.json") for name in ("imdb_1000", "iris")
+    }
+    assert prepared["imdb_1000"]["model"]["base"] == "imdb_masked"
+    assert "model" not in prepared["iris"]
 
 
 VERBS = {
