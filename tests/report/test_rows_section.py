@@ -13,7 +13,7 @@ import yaml
 from generated_tasks import TABLE, prepare_label_sets, prepare_table, prepare_texts
 from linear_challengers import prepared_project
 from PIL import Image
-from workspaces import new_workspace
+from workspaces import ROOT, new_workspace
 
 from tiltyard import files
 from tiltyard.arrays import Array
@@ -91,6 +91,17 @@ def test_pictures_have_the_labels_of_their_rows(tmp_path: Path) -> None:
         pixels = np.asarray(Image.open(io.BytesIO(content)))
         same = (features[..., 0] == pixels).all(axis=(1, 2))
         assert shown["name"] in {task.labels[place] for place in truth[same]}
+
+
+def test_captions_name_all_labels_of_a_picture(tmp_path: Path) -> None:
+    """A picture with several labels names each, one without a label says so, and one without a target has none."""
+    task = loader.load(Workspace(ROOT), "digits")
+    target = task.target.model_copy(update={"classes": ["sun", "rain", "wind"]})
+    rows = LearnedRows(task.model_copy(update={"problem": "multilabel", "target": target}), tmp_path, np.zeros(0))
+    assert rows._caption(np.array([True, False, True])) == "sun, wind"
+    assert rows._caption(np.zeros(3, dtype=bool)) == "no label"
+    nothing = LearnedRows(loader.load(Workspace(ROOT), "digits_autoencoder"), tmp_path, np.zeros(0))
+    assert nothing._caption(np.zeros(())) == ""
 
 
 @pytest.mark.parametrize(

@@ -83,14 +83,22 @@ class LearnedRows:
         ]
 
     def pictures(self) -> list[Figure]:
-        """Return training pictures with their labels."""
+        """Return training pictures with their labels, if they have any."""
         if self.task.modality != "image":
             return []
         features, truth = sample_rows(self._train, PICTURES)
-        labels = [self.task.labels[int(place)] if self.task.labels else f"{place:.4g}" for place in truth]
-        text = f"{len(labels)} of {len(self._train[1]):,} training pictures, evenly spaced, with their labels."
-        shown = [(label, smaller(picture)) for label, picture in zip(labels, features, strict=True)]
+        text = f"{len(truth)} of {len(self._train[1]):,} training pictures, evenly spaced"
+        text += ", with their labels." if self.task.labels else "."
+        shown = [(self._caption(value), smaller(picture)) for value, picture in zip(truth, features, strict=True)]
         return [captioned_images("Training pictures", text, shown)]
+
+    def _caption(self, value: Array) -> str:
+        """Return the label, the labels or the number of a row; empty for a row without a target."""
+        if not self.task.target.names:
+            return ""
+        if np.ndim(value):
+            return ", ".join(label for label, holds in zip(self.task.labels, value, strict=True) if holds) or "no label"
+        return self.task.labels[int(value)] if self.task.labels else f"{value:.4g}"
 
     @cached_property
     def _train(self) -> tuple[Features, Array]:
