@@ -183,7 +183,7 @@ def _beaten(name: str, row: Row, found: dict[str, Runs]) -> list[str]:
     wins = [run["reference"] for run in runs if (run.get("reference") or {}).get("high", 0) < 0]
     if runs and row.metric == runs[0]["metric"] and len(wins) * 2 > len(runs):
         models = Counter(reference["model"] for reference in wins).most_common(1)[0][0]
-        return [f"`{name}`: {models} wins on the same rows beyond chance in {len(wins)} of {len(runs)} runs."]
+        return [f"`{name}`: a simple rival ({models}) is better beyond chance in {len(wins)} of {len(runs)} runs."]
     return []
 
 

@@ -100,7 +100,7 @@ def test_row_has_both_nets_intervals_and_sentences(monkeypatch: pytest.MonkeyPat
     assert "| 0.9000 (a linear model, surely better in 2 of 2) | 2 + 2 | PROMOTE 2; PROMOTE 2 |" in text
     assert "- accuracy: `iris` is better than `iris_notes` by 0.095 (95% interval 0.031 to 0.16)." in text
     assert "- accuracy: `iris_notes` is worse than the published 0.9300 by 0.12" in text
-    assert "- `iris_notes`: a linear model wins on the same rows beyond chance in 2 of 2 runs." in text
+    assert "- `iris_notes`: a simple rival (a linear model) is better beyond chance in 2 of 2 runs." in text
     assert "Not measured" not in text
 
 
