@@ -114,7 +114,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_first("imdb_stacked", "accuracy", "imdb_lstm", seeds=3),
         **_first("imdb_transformer", "accuracy", "imdb_bilstm"),
         **_ours("imdb_masked", metric="perplexity", seeds=1, remark="the base of imdb_1000"),
-        **_first("imdb_1000", "accuracy", remark="beside training from scratch: see Pre-training on texts"),
+        **_first("imdb_1000", "accuracy", remark="benchmarks/pretraining.py compares it with training from scratch"),
         **_ours("text_generation", "text_generation_transformer", metric="perplexity", seeds=3),
         **_ours("translation", "translation_attention", metric="exact", seeds=3),
     },
