@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 import statistics
 from collections import Counter
 from functools import cache
@@ -24,10 +25,22 @@ JUDGING = (
 
 def digest(content: Json) -> str:
     """Return the fingerprint for a task file: judging code, the evaluator of its problem, and its gate section."""
-    evaluators = sorted((SOURCE / "modeling" / "evaluators").glob(f"{content['problem']}.py"))
-    modules = [*(path for place in JUDGING for path in _modules(SOURCE / place)), *evaluators]
+    modules = [*(path for place in JUDGING for path in _modules(SOURCE / place)), *_evaluators(content["problem"])]
     parts = [*(_statements(path) for path in modules), json.dumps(content.get("gate"), sort_keys=True)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def _evaluators(problem: str) -> list[Path]:
+    """Return the evaluator of a problem, and those that it imports."""
+    folder, names, found = SOURCE / "modeling" / "evaluators", [problem], dict[str, Path]()
+    while names:
+        path = folder / f"{(name := names.pop())}.py"
+        if name not in found and path.is_file():
+            found[name] = path
+            names += re.findall(
+                r"from tiltyard\.modeling\.evaluators(?: import |\.)(\w+)", path.read_text(encoding="utf-8")
+            )
+    return [found[name] for name in sorted(found)]
 
 
 def _modules(place: Path) -> list[Path]:

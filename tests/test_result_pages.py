@@ -62,10 +62,16 @@ def test_fingerprint_is_that_of_code_and_gate(tmp_path: Path, monkeypatch: pytes
             path.write_text(text, encoding="utf-8")
         return judging.digest({"problem": "classification", "gate": {"metric": gate}})
 
+    (tmp_path / "modeling/evaluators").mkdir(parents=True)
+    (tmp_path / "modeling/evaluators/_curves.py").write_text("x = 1\n", encoding="utf-8")
     first = digest('"""Words."""\nLIMIT = 1\n')
     assert digest('"""Others."""\n# why\nLIMIT = 1\n') == first
     changed = [digest("LIMIT = 2\n"), digest("LIMIT = 1\n", "x = 1\n"), digest("LIMIT = 1\n", gate="macro_f1")]
-    assert len({first, *changed}) == 4
+    using = "from tiltyard.modeling.evaluators import _curves\n"
+    changed.append(digest("LIMIT = 1\n", using))
+    (tmp_path / "modeling/evaluators/_curves.py").write_text("x = 2\n", encoding="utf-8")
+    changed.append(digest("LIMIT = 1\n", using))  # what the evaluator imports has changed
+    assert len({first, *changed}) == 6
 
 
 def _run(value: float, **more: Any) -> Json:
