@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -183,6 +186,19 @@ def start_training(workspace: Workspace, *names: str) -> Any:
     process = FORKSERVER.Process(target=_train, args=(str(workspace.root), names))
     process.start()
     return process
+
+
+def kill_training_when(workspace: Workspace, name: str, ready: Callable[[], bool]) -> None:
+    """Train, and kill the process as soon as something holds."""
+    process = start_training(workspace, name)
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline and process.is_alive():
+        if ready():
+            os.kill(process.pid, signal.SIGKILL)
+            break
+        time.sleep(0.002)
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL
 
 
 def train_tasks(workspace: Workspace, *names: str) -> None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from workspaces import edit_task, fetch_raw, new_workspace, start_training, train_tasks
+from workspaces import edit_task, fetch_raw, kill_training_when, new_workspace, train_tasks
 
 from pipelines.smoke import shrink_task
 from tiltyard import files
@@ -154,27 +150,15 @@ def test_parts_are_reproducible_and_keep_each_label(trained_tasks: Workspace) ->
         assert len(np.unique(part.train[0][:], axis=0)) < 0.8 * len(whole.train[1])
 
 
-def _kill_when(workspace: Workspace, name: str, ready: Callable[[], bool]) -> None:
-    process = start_training(workspace, name)
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline and process.is_alive():
-        if ready():
-            os.kill(process.pid, signal.SIGKILL)
-            break
-        time.sleep(0.002)
-    process.join(30)
-    assert process.exitcode == -signal.SIGKILL
-
-
 @pytest.mark.slow
 @pytest.mark.smoke
 def test_killed_ensemble_keeps_finished_members(trained_tasks: Workspace) -> None:
     """Killed in the last member, training ends with the same bytes, and does not train the first ones again."""
     out, state = trained_tasks.out("families", "train"), trained_tasks.state("families", "train")
     before = _record(trained_tasks, "families"), (out / "model.onnx").read_bytes()
-    _kill_when(trained_tasks, "families", (state / "member-3" / "state.npz").is_file)
+    kill_training_when(trained_tasks, "families", (state / "member-3" / "state.npz").is_file)
     written = (state / "member-1" / "state.npz").stat().st_mtime_ns
-    _kill_when(trained_tasks, "families", (state / "member-3" / "state.npz").is_file)
+    kill_training_when(trained_tasks, "families", (state / "member-3" / "state.npz").is_file)
     assert (state / "member-1" / "state.npz").stat().st_mtime_ns == written
     train_tasks(trained_tasks, "families")
     assert (_record(trained_tasks, "families"), (out / "model.onnx").read_bytes()) == before

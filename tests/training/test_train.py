@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from workspaces import edit_task, fetch_raw, start_training, train_tasks
+from workspaces import edit_task, fetch_raw, kill_training_when, start_training, train_tasks
 
 from tiltyard import files
 from tiltyard.config import loader
@@ -34,19 +30,9 @@ def _prepared(workspace: Workspace, name: str, **changes: object) -> Path:
 def _kill_after_epoch(workspace: Workspace, name: str, epoch: int, subfolder: str = "") -> None:
     """Start training and kill it with -9 after a number of epochs, of the run or of one of several fits."""
     progress = workspace.state(name, "train") / subfolder / "progress.json"
-    _kill_when(workspace, name, lambda: progress.is_file() and json.loads(progress.read_bytes())["epoch"] >= epoch)
-
-
-def _kill_when(workspace: Workspace, name: str, ready: Callable[[], bool]) -> None:
-    process = start_training(workspace, name)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.is_alive():
-        if ready():
-            os.kill(process.pid, signal.SIGKILL)
-            break
-        time.sleep(0.002)
-    process.join(30)
-    assert process.exitcode == -signal.SIGKILL
+    kill_training_when(
+        workspace, name, lambda: progress.is_file() and json.loads(progress.read_bytes())["epoch"] >= epoch
+    )
 
 
 MOVED = {"crop": 1, "rotation": 10, "flip": "horizontal"}
@@ -100,7 +86,7 @@ def test_kill_during_one_of_several_fits_resumes_to_the_same_result(workspace: W
     assert uninterrupted[0]["warm_start"]["epoch"] == 6
     _kill_after_epoch(workspace, "iris", 3, "fold-2/member-1")
     _kill_after_epoch(workspace, "iris", 4, "member-1")
-    _kill_when(workspace, "iris", (workspace.state("iris", "train") / "member-2" / "state-2.npz").is_file)
+    kill_training_when(workspace, "iris", (workspace.state("iris", "train") / "member-2" / "state-2.npz").is_file)
     train_tasks(workspace, "iris")
     assert (files.read_json(out / "training.json"), (out / "model.onnx").read_bytes()) == uninterrupted
 
