@@ -27,6 +27,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "inception_v4": {"small": True, "width": 0.02, "blocks": [1, 1, 1], "dropout": 0.0},
     "mobilenet": {"small": True, "width": 0.05},
     "resnet": {"small": True, "blocks": [1, 1], "filters": 4},
+    "captioner": {"filters": [4, 8], "width": 8, "heads": 2, "hidden": 16},
     "pretrained": {"base": {"family": "transformer", "pool": "none"}},
     "transfer": {"base": {"family": "cnn", "filters": [4, 8], "units": []}, "units": [16]},
     "vgg": {"width": 0.05, "units": [16], "dropout": 0.0},
@@ -45,10 +46,13 @@ LARGE = (32, 32, 1)  # the smallest image for large networks
 # mixed: 20 vectors of 32; 10 x 16, 145 x 32 and 129 x 32 for the image; 7 x 32 for the numbers; 97 x 64, 65
 # autoencoder: 6 x 128 + 128, 128 x 32 + 32 to the code, 32 x 128 + 128, the output's 128 + 1
 # bow: 20 vectors of 32, a dense layer of 32 x 32 + 32, the output's 32 + 1
+# captioner: 9 x 4 + 4, 36 x 8 + 8, 8 x 8 + 8 and 4 places of 8; 20 words and 4 steps of 8; two attentions of
+# 4 x (64 + 8), 3 norms of 16, 8 x 16 + 16, 16 x 8 + 8; a norm of 16, the output's 8 x 20 + 20
 PARAMETERS = {
     "alexnet": 6545,
     "autoencoder": 9377,
     "bow": 1729,
+    "captioner": 1732,
     "cnn": 35329,
     "histograms": 553,
     "inception": 60189,
@@ -78,7 +82,7 @@ PARAMETERS = {
 def _case(name: str) -> tuple[dict[str, Any], tuple[int, ...], str]:
     """Return settings of a family, and shape and modality of what it reads."""
     modality = plugins.load("models", name).modalities[0]
-    shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer", "pretrained"} else SHAPES[modality]
+    shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer", "pretrained", "captioner"} else SHAPES[modality]
     return {"family": name, **SMALL.get(name, {})}, shape, modality
 
 

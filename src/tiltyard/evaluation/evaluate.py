@@ -13,7 +13,7 @@ import numpy as np
 from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
-from tiltyard.evaluation import reconstruction
+from tiltyard.evaluation import captioning, reconstruction
 from tiltyard.evaluation.rollout import evaluate_rollout
 from tiltyard.evaluation.slices import parts
 from tiltyard.evaluation.walk_forward import walk_forward
@@ -56,6 +56,7 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
             **files.read_json(workspace.out(task.name, "prepare") / "split.json"),
             **_measure(task, predictions, test, (train_truth, train_outputs), context),
             **reconstruction.denoising(task, predictor, test),
+            **captioning.further(task, predictor.encoder, (features, train_truth), test, predictions),
             **({"folds": folds} if folds else {}),
             **{name: facts for name, (facts, _) in further.items()},
         }

@@ -106,6 +106,10 @@ def _rows(model: ExplainedModel, requested: Sequence[int]) -> list[Row]:
 def _largest_errors(model: ExplainedModel) -> list[int]:
     from tiltyard.modeling.metrics.scores import row_errors
 
+    if model.task.problem == "captioning":
+        edits = model.predictor.condensed(model.test.rows, model.test.truth)["edits"]
+        most: list[int] = np.argsort(-edits, kind="stable")[:DEFAULT_ROWS].tolist()
+        return most
     if model.task.problem_type.targets == "text":
         return [0]
     outputs = model.predictor.condensed(model.test.rows, model.test.truth)
@@ -121,6 +125,8 @@ def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
     (prediction,), (truth,) = model.predictor.respond(row.values), row.truth.tolist()
     if model.task.problem_type.targets == "row":
         return {"actual": "the row itself", "answered": prediction["error"]}
+    if model.task.problem == "captioning":
+        return {"actual": truth, "answered": prediction["caption"]}
     if model.task.classes:
         return {"actual": model.task.classes[int(truth)], "answered": prediction["label"]}
     if model.task.labels:

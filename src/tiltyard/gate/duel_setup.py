@@ -15,9 +15,9 @@ from tiltyard.arrays import Array, Rows, take_rows
 from tiltyard.config.task import Task
 from tiltyard.data.versions import recorded
 from tiltyard.errors import RegistryError
-from tiltyard.evaluation import evaluate, reconstruction
+from tiltyard.evaluation import captioning, evaluate, reconstruction
 from tiltyard.evaluation.evaluated import Evaluated
-from tiltyard.evaluation.reference import fit_reference
+from tiltyard.evaluation.reference import Reference, fit_reference
 from tiltyard.files import Json
 from tiltyard.gate.duel import Duel, latency_ms, time_ratios
 from tiltyard.modeling.columns.base import Column
@@ -27,6 +27,7 @@ from tiltyard.modeling.evaluators.forecasting import training_context
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.modeling.metrics.base import Context
 from tiltyard.modeling.problems.base import Threshold
 from tiltyard.modeling.problems.classification import probabilities
 from tiltyard.modeling.problems.multilabel import THRESHOLD
@@ -52,6 +53,9 @@ from tiltyard.modeling.inference.predictor import Predictor
 model = Predictor.load(Path(sys.argv[1]))
 print(psutil.Process().memory_info().rss / 2**20)
 """
+
+
+Part = tuple[Features, Array]  # encoded features, and the truth
 
 
 def build_duel(
@@ -85,9 +89,7 @@ def build_duel(
         train=report["train"][task.gate.metric],
         latency_ms=latency_ms(predictor, test.rows),
         live=_live(workspace, task, report["version"], champion.version) if champion else None,
-        reference=fit_reference(
-            task, predictor.encoder, (learned, later), predictor.encoder.encode(test.rows), context
-        ),
+        reference=_reference(task, predictor.encoder, (learned, later), test, context),
         time_ratios=_time_ratios(workspace, champion, evaluated) if champion else {},
         rows=test.rows,
         dependence=task.dependence(test.unit, len(test.truth)),
@@ -98,6 +100,15 @@ def build_duel(
         allow_stand_in=allow_stand_in,
         uses=uses(Registry(workspace).decisions(task.name), report),
     )
+
+
+def _reference(
+    task: Task, encoder: Encoder, parts: tuple[Part, Part], test: TestRows, context: Context
+) -> Reference | None:
+    """Return the best model that takes no effort; None if there is none for such a task."""
+    if task.problem == "captioning":
+        return captioning.nearest_picture(task, encoder, parts[0], test)
+    return fit_reference(task, encoder, parts, encoder.encode(test.rows), context)
 
 
 def uses(decisions: list[Decision], report: Json) -> int:

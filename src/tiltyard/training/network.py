@@ -40,15 +40,16 @@ def build_core(task: Task, encoder: Encoder, rows: Features) -> keras.Model:
     if task.model.adapts:
         task.model.adapt((encoder.widened(_sample(rows)) - mean) / std)
     features = keras.Input(shape, name="features")
+    source, previous = _without_steps(features, encoder) if task.model.translates else (features, None)
     # Rescaling, not Normalization: the latter does not survive the export to ONNX
     # float32 even under mixed precision: 16 bits hold neither large values nor ids
     scale, offset = (1 / std).tolist(), (-mean / std).tolist()
-    x = keras.layers.Rescaling(scale, offset, dtype="float32", name="standard")(encoder.widened(features, keras.ops))
+    x = keras.layers.Rescaling(scale, offset, dtype="float32", name="standard")(encoder.widened(source, keras.ops))
     relative = np.array([_is_relative(column) for column in encoder.columns.values()], dtype=np.float32)
     if relative.any():
         x = x - x[:, -1:] * relative
     units = encoder.problem.units(task.target, task.output, encoder)
-    output = _family(task.model, encoder, x, (units, task.output))
+    output = _family(task.model, encoder, (x, previous), (units, task.output))
     last = _last_value(task.target.column, encoder, features) if task.problem == "forecasting" else None
     return keras.Model(features, output if last is None else output + last)
 
@@ -60,13 +61,27 @@ def _sample(rows: Features) -> Array:
     return sample.astype(np.float32, copy=False)
 
 
-def _family(model: Model, encoder: Encoder, x: keras.KerasTensor, head: tuple[int, str]) -> keras.KerasTensor:
+def _without_steps(features: keras.KerasTensor, encoder: Encoder) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Divide features of a family that predicts texts: what it reads, and the decoder's input at each step."""
+    import keras
+
+    ((name, column),) = encoder.columns.items()
+    steps, shape = encoder.target["steps"], column.feature_shape(encoder.fitted[name])
+    source = features[:, :-steps]
+    return keras.layers.Reshape(shape)(source) if len(shape) > 1 else source, features[:, -steps:]
+
+
+def _family(
+    model: Model,
+    encoder: Encoder,
+    inputs: tuple[keras.KerasTensor, keras.KerasTensor | None],
+    head: tuple[int, str],
+) -> keras.KerasTensor:
     """Build the layers of the family and the output layer; raise TaskError if they do not fit the features."""
-    units, activation = head
+    (x, previous), (units, activation) = inputs, head
     try:
-        if model.translates:
-            steps = encoder.target["steps"]
-            x = model.translate(x[:, :-steps], x[:, -steps:], (encoder.vocabulary_size, units))
+        if previous is not None:
+            x = model.translate(x, previous, (encoder.vocabulary_size, units))
         else:
             model.weigh_tokens(encoder.token_weights)
             if model.reads_names:
