@@ -6,6 +6,7 @@ import math
 from types import SimpleNamespace
 from typing import Any
 
+import captioned_pictures
 import jsonschema
 import numpy as np
 import pytest
@@ -169,20 +170,7 @@ def test_unrolled_decoding_equals_teacher_forcing(filters: list[int]) -> None:
     assert result["words"] > 1
 
 
-TASK: dict[str, Any] = {
-    "name": "captions",
-    "title": "Captions",
-    "problem": "captioning",
-    "source": {"kind": "scenes", "side": 32, "train": 20, "validation": 10, "test": 10},
-    "rows": [40, 40],
-    "columns": {"picture": {"type": "image", "height": 8, "width": 8, "resize": True}},
-    "target": {"column": "caption", "by": "words", "length": 10},
-    "split": {"kind": "given"},
-    "model": {"family": "captioner", "filters": [4]},
-    "train": {"epochs": 1, "batch_size": 8},
-    "gate": {"metric": "exact"},
-    "serve": {"example": [[0] * 8] * 8},
-}
+TASK = {**captioned_pictures.TASK, "name": "captions"}
 
 
 @pytest.mark.parametrize(
@@ -190,7 +178,7 @@ TASK: dict[str, Any] = {
     [
         ({"model": {"family": "cnn"}}, "model.family: expected captioner for captioning; received cnn"),
         ({"model": {"family": "captioner", "width": 10}}, "width: expected a multiple of heads, 4; received 10"),
-        ({"target": {"column": "caption", "length": 10}}, "received length 10 and by characters"),
+        ({"target": {"column": "caption", "length": 4}}, "received length 4 and by characters"),
         ({"target": {"column": "caption", "by": "words"}}, "received length None and by words"),
         ({"train": {"epochs": 1, "augment": {"flip": "horizontal"}}}, "train.augment: expected none for captioning"),
         ({"gate": {"metric": "accuracy"}}, "expected one of exact, bleu, token_accuracy for captioning"),

@@ -249,5 +249,5 @@ def _target_expectations(task: Task, *, drops_rows: bool) -> list[Expectation]:
     expected += [between(name, bounds)] if bounds else []
     if task.problem == "captioning":
         more = (task.target.length or 1) - 1
-        expected.append(matches_regex(name, rf"^\s*\S+(\s+\S+){{0,{more}}}\s*$"))  # words, at most as many as fit
+        expected.append(matches_regex(name, rf"^\s*\S+(?:\s+\S+){{0,{more}}}\s*$"))  # words, at most as many as fit
     return expected + ([in_set(name, task.target.labels)] if task.target.labels else [])

@@ -41,8 +41,8 @@ class Captions(Finding):
         longest, lengths = subject.task.target.length or 0, words.map(len)
         wrong = subject.frame[(lengths < 1) | (lengths > longest)]
         if len(wrong):
-            text = f"{share(len(wrong), len(words))} captions have another length than 1 to {longest} words, such as "
-            text += join_first(wrong["path"].tolist())
+            text = f"{share(len(wrong), len(words))} captions are empty or too long, such as "
+            text += f"{join_first(wrong['path'].tolist())}; expected 1 to {longest} words"
             hint = f"raise target.length to {lengths.max()}" if lengths.max() > longest else "write the captions"
             yield self.found("critical", name, text, hint)
 
@@ -55,7 +55,9 @@ class Captions(Finding):
             text += f"{join_first(sorted(once))}; expected at most {MAX_RARE:.0%}"
             yield self.found("note", name, text, "use fewer, simpler words, or more pictures")
         if len(counts) > MAX_WORDS:
-            text = f"{len(counts):,} different words; the {MAX_WORDS:,} most frequent of training rows are learned"
+            text = (
+                f"{len(counts):,} different words; expected at most {MAX_WORDS:,}, the most frequent, which are learned"
+            )
             yield self.found("note", name, text, "use fewer, simpler words")
 
     def _alike(self, subject: CheckedData, name: str) -> Iterator[Found]:
