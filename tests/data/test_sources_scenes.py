@@ -45,7 +45,7 @@ def seen_groups(picture: Array) -> list[tuple[str, list[tuple[int, ...]]]]:
 
 def _shapes(mask: Array) -> list[tuple[int, ...]]:
     """Return top, left, bottom, right and area of each connected shape."""
-    left, shapes = {*map(tuple, np.argwhere(mask).tolist())}, []
+    left, shapes = {*map(tuple, np.argwhere(mask).tolist())}, list[tuple[int, ...]]()
     while left:
         stack, shape = [left.pop()], list[tuple[int, int]]()
         while stack:

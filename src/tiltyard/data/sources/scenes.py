@@ -36,7 +36,7 @@ MAX_TRIES = 200  # to find places, or a picture that is not there yet
 class Group(NamedTuple):
     """Equal shapes."""
 
-    count: int
+    number: int
     size: str
     colour: str
     shape: str
@@ -44,8 +44,8 @@ class Group(NamedTuple):
     @property
     def text(self) -> str:
         """The words for it: a small red circle."""
-        plural = "s" if self.count > 1 else ""
-        return f"{COUNTS[self.count - 1]} {self.size} {self.colour} {self.shape}{plural}"
+        plural = "s" if self.number > 1 else ""
+        return f"{COUNTS[self.number - 1]} {self.size} {self.colour} {self.shape}{plural}"
 
 
 class Scene(NamedTuple):
@@ -133,7 +133,7 @@ def draw(scene: Scene, side: int, generator: np.random.Generator) -> Array | Non
     drawn = []
     for place, group in enumerate(scene.groups):
         radius = max(2, round(RADII[group.size] * side))
-        centres = _centres(group.count, radius, _region(scene, place, side), generator)
+        centres = _centres(group.number, radius, _region(scene, place, side), generator)
         if centres is None:
             return None
         tint = np.clip(np.array(COLOURS[group.colour]) + generator.integers(-TINT, TINT + 1, 3), 0, 255)
