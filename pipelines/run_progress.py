@@ -9,11 +9,11 @@ import time
 from types import TracebackType
 from typing import Self, TextIO
 
-from pipelines.estimate import Estimate
-from pipelines.progress_table import ProgressTable
-from pipelines.task_progress import TaskProgress
-from pipelines.terminal import Screen, can_rewrite
 from tiltyard.errors import TiltyardError
+from tiltyard.pipelines.estimate import Estimate
+from tiltyard.pipelines.progress_table import ProgressTable
+from tiltyard.pipelines.task_progress import TaskProgress
+from tiltyard.pipelines.terminal import Screen, can_rewrite
 from tiltyard.runtime import environment
 from tiltyard.runtime.progress import SECONDS_A_LINE
 from tiltyard.workspace import Workspace

@@ -9,10 +9,10 @@ import sys
 
 import click
 
-from pipelines.fork_client import run_in_fork
 from tiltyard.cli.commands import data, experiments, explain, monitoring, pipeline, registry, serving, tasks
 from tiltyard.cli.commands._common import exit_with, print_error
 from tiltyard.errors import TiltyardError, from_os_error
+from tiltyard.pipelines.fork_client import run_in_fork
 from tiltyard.runtime import progress
 from tiltyard.runtime.processes import as_stage
 

@@ -118,11 +118,11 @@ def prefect_module(name: str, *, scheduling: bool = False) -> Iterator[Any]:
 
     Prefect creates its home folder when it is imported, but not the parent folder.
     """
-    from pipelines import server
+    from tiltyard.pipelines import server
 
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
     with server.running_server(scheduling=scheduling):
-        yield importlib.import_module(f"pipelines.{name}")
+        yield importlib.import_module(f"tiltyard.pipelines.{name}")
 
 
 def print_json(content: Any) -> None:

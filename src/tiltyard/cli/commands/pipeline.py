@@ -226,14 +226,14 @@ def package(tasks: tuple[str, ...], as_json: bool) -> None:
 
 def _smoke_module() -> contextlib.AbstractContextManager[Any]:
     """Import the module of smoke runs, which does without Prefect."""
-    return contextlib.nullcontext(importlib.import_module("pipelines.smoke"))
+    return contextlib.nullcontext(importlib.import_module("tiltyard.pipelines.smoke"))
 
 
 @contextlib.contextmanager
 def _flow_module() -> Iterator[Any]:
     """Import the module of the flow; libraries of stages are loaded meanwhile, unless there may be nothing to do."""
-    from pipelines.fork_server import ForkServers
-    from pipelines.server import API_URL
+    from tiltyard.pipelines.fork_server import ForkServers
+    from tiltyard.pipelines.server import API_URL
 
     with ForkServers(at_once=not os.environ.get(API_URL)), prefect_module("flow") as flow:
         yield flow
@@ -276,9 +276,9 @@ def run(tasks: tuple[str, ...], smoke: bool, allow_stand_in: bool, as_json: bool
     """
     from dataclasses import asdict
 
-    from pipelines.unchanged import unchanged
     from tiltyard.cli.output import tables
     from tiltyard.config import task_list
+    from tiltyard.pipelines.unchanged import unchanged
     from tiltyard.runtime import progress
 
     workspace = find_workspace()
@@ -306,8 +306,8 @@ def run(tasks: tuple[str, ...], smoke: bool, allow_stand_in: bool, as_json: bool
 @click.argument("folder", type=click.Path(path_type=Path))
 def smoke_task(task: str, folder: Path) -> None:
     """Run the smoke test of one task in a folder; `tiltyard run --smoke` starts this for each task."""
-    from pipelines.smoke import run_task
     from tiltyard.config import loader
+    from tiltyard.pipelines.smoke import run_task
 
     workspace = find_workspace()
     run_task(workspace, loader.load(workspace, task), Workspace(folder))
