@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tiltyard.errors import WorkspaceError
 
+TEMPLATES = Path(__file__).with_name("templates")  # files that the package brings along for projects
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -25,7 +27,7 @@ class Workspace:
                 return cls(folder)
         raise WorkspaceError(
             f"no project here: expected a folder with tasks/ and dvc.yaml at or above {start}",
-            hint="cd into the project, or set TILTYARD_ROOT to it",
+            hint="make one here: tiltyard new .; or cd into the project, or set TILTYARD_ROOT to it",
         )
 
     def task_file(self, task: str) -> Path:
@@ -161,5 +163,19 @@ class Workspace:
 
     @property
     def service(self) -> Path:
-        """The BentoML service file, which serves any champion."""
-        return self.root / "serving" / "service.py"
+        """The BentoML service file, which serves any champion: the project's own copy, or that of the package."""
+        return self._own_or_template("service.py")
+
+    @property
+    def service_lock(self) -> Path:
+        """The versions that the service runs with: the project's own copy, or that of the package."""
+        return self._own_or_template("requirements.lock")
+
+    @property
+    def serving(self) -> Path:
+        """The folder of champions, ledgers and packages."""
+        return self.root / "serving"
+
+    def _own_or_template(self, name: str) -> Path:
+        own = self.serving / name
+        return own if own.is_file() else TEMPLATES / "serving" / name

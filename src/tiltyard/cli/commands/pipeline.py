@@ -314,7 +314,7 @@ def smoke_task(task: str, folder: Path) -> None:
 
 
 @click.command()
-@click.argument("tasks", nargs=-1, metavar="[TASK]...")
+@TASKS
 @click.option("--cron", required=True, help="Minute, hour, day, month, weekday: '0 6 * * *' is every day at six.")
 @click.option("--timezone", default="UTC", show_default=True, help="Time zone of the schedule, such as Europe/Vienna.")
 def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
