@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tiltyard.config import loader
@@ -51,8 +51,8 @@ def describe(key: str) -> KeyHelp:
             text = f"{key}: expected a key of {here or 'a task file'}; received {word!r}"
             raise TaskError(text, f"did you mean {', '.join(near)}? see all: tiltyard help {here}".rstrip())
         schema, required = below[word]
-    below = [_described(name, *found, root) for name, found in _keys(schema, root).items()]
-    return KeyHelp(**{**vars(_described(key, schema, required, root)), "keys": below})
+    keys = [_described(name, *found, root) for name, found in _keys(schema, root).items()]
+    return replace(_described(key, schema, required, root), keys=keys)
 
 
 def _described(name: str, schema: Schema, required: bool, root: Schema) -> KeyHelp:
@@ -99,5 +99,6 @@ def _type(schema: Schema, root: Schema) -> str:
         elif one.get("type") == "array":
             words.append("list")
         else:
-            words.append(WORDS.get(one.get("type", ""), one.get("type", "any")))
+            name = str(one.get("type", "any"))
+            words.append(WORDS.get(name, name))
     return " or ".join(dict.fromkeys(word for word in words if word != "null"))
