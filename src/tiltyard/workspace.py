@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tiltyard.errors import WorkspaceError
 
-TEMPLATES = Path(__file__).with_name("templates")  # files that the package brings along for projects
+PACKAGE = Path(__file__).parent
+TEMPLATES = PACKAGE / "templates"  # files that the package brings along for projects
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,20 @@ class Workspace:
     def find(cls) -> Workspace:
         """Find the project: TILTYARD_ROOT if set, else the nearest folder upwards with tasks/ and dvc.yaml."""
         configured = os.environ.get("TILTYARD_ROOT")
-        start = Path(configured).resolve() if configured else Path.cwd()
-        for folder in [start] if configured else [start, *start.parents]:
+        return cls._first([Path(configured).resolve()] if configured else [Path.cwd(), *Path.cwd().parents])
+
+    @classmethod
+    def at(cls, start: Path) -> Workspace:
+        """Return the project in a folder, or in the nearest folder upwards."""
+        return cls._first([start, *start.parents])
+
+    @classmethod
+    def _first(cls, folders: list[Path]) -> Workspace:
+        for folder in folders:
             if (folder / "tasks").is_dir() and (folder / "dvc.yaml").is_file():
                 return cls(folder)
         raise WorkspaceError(
-            f"no project here: expected a folder with tasks/ and dvc.yaml at or above {start}",
+            f"no project here: expected a folder with tasks/ and dvc.yaml at or above {folders[0]}",
             hint="make one here: tiltyard new .; or cd into the project, or set TILTYARD_ROOT to it",
         )
 

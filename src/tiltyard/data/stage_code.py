@@ -14,11 +14,10 @@ from typing import Any
 import yaml
 
 from tiltyard import files
-from tiltyard.workspace import TEMPLATES, Workspace
+from tiltyard.workspace import PACKAGE, TEMPLATES, Workspace
 
 CODE = "out/code.json"
 OWN = "src/tiltyard/"  # where the code is in the repository of the tool
-PACKAGE = TEMPLATES.parent
 
 
 def stages() -> dict[str, Any]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
-import importlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import is_dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -143,19 +139,6 @@ def run_task_locked(name: str, action: Callable[[Workspace, Task], Any]) -> Any:
 def run_task_read_locked(name: str, action: Callable[[Workspace, Task], Any]) -> Any:
     """Run an action that only reads outputs of one task, holding its shared lock: writers wait, readers do not."""
     return run_task(name, _locked(action, reading=True))
-
-
-@contextlib.contextmanager
-def prefect_module(name: str, *, scheduling: bool = False) -> Iterator[Any]:
-    """Start Prefect's server and import a module of pipelines that uses Prefect.
-
-    Prefect creates its home folder when it is imported, but not the parent folder.
-    """
-    from tiltyard.pipelines import server
-
-    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
-    with server.running_server(scheduling=scheduling):
-        yield importlib.import_module(f"tiltyard.pipelines.{name}")
 
 
 def print_json(content: Any) -> None:

@@ -17,7 +17,6 @@ from tiltyard.cli.commands._common import (
     TASKS,
     exit_with,
     find_workspace,
-    prefect_module,
     print_each,
     print_json,
     run_locked,
@@ -230,16 +229,6 @@ def _smoke_module() -> contextlib.AbstractContextManager[Any]:
 
 
 @contextlib.contextmanager
-def _flow_module() -> Iterator[Any]:
-    """Import the module of the flow; libraries of stages are loaded meanwhile, unless there may be nothing to do."""
-    from tiltyard.pipelines.fork_server import ForkServers
-    from tiltyard.pipelines.server import API_URL
-
-    with ForkServers(at_once=not os.environ.get(API_URL)), prefect_module("flow") as flow:
-        yield flow
-
-
-@contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
     """Exit at once on Ctrl-C; Python would wait until each thread has finished its step."""
     try:
@@ -278,6 +267,7 @@ def run(tasks: tuple[str, ...], smoke: bool, allow_stand_in: bool, as_json: bool
 
     from tiltyard.cli.output import tables
     from tiltyard.config import task_list
+    from tiltyard.pipelines.start import flow_module
     from tiltyard.pipelines.unchanged import unchanged
     from tiltyard.runtime import progress
 
@@ -291,7 +281,7 @@ def run(tasks: tuple[str, ...], smoke: bool, allow_stand_in: bool, as_json: bool
         else:
             with (
                 progress.status("starting Prefect") as ready,
-                _smoke_module() if smoke else _flow_module() as flow,
+                _smoke_module() if smoke else flow_module() as flow,
             ):
                 rows = flow.run(workspace, names, ready, **({} if smoke else {"allow_stand_in": allow_stand_in}))
         if as_json:
@@ -326,6 +316,7 @@ def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
     SIGTERM or Ctrl-C ends it and the run in progress, which the next run resumes; a second Ctrl-C ends at once.
     """
     from tiltyard.config import task_list
+    from tiltyard.pipelines.start import prefect_module
 
     workspace = find_workspace()
     names = list(tasks) or task_list.listed(workspace)
