@@ -1,4 +1,4 @@
-"""Start a run in this process: at once if nothing has to be done, else with Prefect's server and the fork servers."""
+"""Import the modules that use Prefect, with its server and the fork servers running."""
 
 from __future__ import annotations
 
@@ -11,18 +11,6 @@ from typing import Any
 
 from tiltyard.pipelines.fork_server import ForkServers
 from tiltyard.pipelines.server import API_URL, running_server
-from tiltyard.pipelines.task_outcome import TaskOutcome
-from tiltyard.pipelines.unchanged import unchanged
-from tiltyard.workspace import Workspace
-
-
-def run(workspace: Workspace, names: list[str], *, allow_stand_in: bool = False) -> list[TaskOutcome]:
-    """Return a row for each task."""
-    if (rows := unchanged(workspace, names, allow_stand_in=allow_stand_in)) is not None:
-        return rows
-    with flow_module() as flow:
-        done: list[TaskOutcome] = flow.run(workspace, names, allow_stand_in=allow_stand_in)
-    return done
 
 
 @contextlib.contextmanager

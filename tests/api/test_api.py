@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from workspaces import edit_task
 
 import tiltyard as ty
-from tiltyard.api import frames
-from tiltyard.errors import RegistryError, RequestError, TaskError, WorkspaceError
+from tiltyard.api import frames, runs
+from tiltyard.errors import RegistryError, RequestError, TaskError, TiltyardError, WorkspaceError
 from tiltyard.serving.predict import load_champion
 from tiltyard.workspace import Workspace
 
@@ -46,7 +48,7 @@ def test_names_are_listed_and_unknown_ones_refused() -> None:
     assert {"open", "init", "Client"} <= set(dir(ty))
     assert ty.Project.__name__ == "Project"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = ty.nothing  # type: ignore[attr-defined]
+        _ = ty.nothing
 
 
 def test_open_finds_the_project_above(workspace: Workspace) -> None:
@@ -137,6 +139,7 @@ def test_a_data_frame_becomes_a_task(workspace: Workspace) -> None:
     assert task.settings.problem == "regression"
     assert [*task.settings.columns] == ["size"]
     assert (workspace.root / "data" / "prices.parquet").is_file()
+    assert task.settings.source.model_dump()["path"] == "data/prices.parquet"
     with pytest.raises(TaskError, match="exists already"):
         project.init("prices", frame, "price")
     assert project.init("prices", frame, "age", force=True).settings.target.column == "age"
@@ -160,7 +163,7 @@ def _frame() -> pd.DataFrame:
 
 def test_cells_become_json_values() -> None:
     """Missing values are null, numbers are Python's, times are text; lists and texts are passed on."""
-    frame = pd.DataFrame({"a": [1, None], "b": pd.to_datetime(["2026-01-02", None]), "c": ["x", None]})
+    frame = pd.DataFrame({"a": [1, None], "b": pd.Series([pd.Timestamp("2026-01-02"), pd.NaT]), "c": ["x", None]})
     first, second = frames.instances(frame, [])
     assert first == {"a": 1.0, "b": "2026-01-02T00:00:00", "c": "x"}
     assert second == {"a": None, "b": None, "c": None}
@@ -174,3 +177,30 @@ def test_predictions_become_columns() -> None:
     assert frames.predictions([1.5, 2.5])["prediction"].tolist() == [1.5, 2.5]
     assert [*frames.predictions([{"error": 0.1, "code": [1]}])] == ["error", "code"]
     assert frames.predictions([1.0, 2.0], index=[5]).index.tolist() == [0, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.smoke
+def test_runs_work_inside_an_event_loop_and_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As in a notebook: a run gives the verdicts, a second one finds nothing to do, progress is printed."""
+    project = ty.new(tmp_path / "shop")
+    edit_task(project.workspace, "iris", {"train.epochs": 3})
+
+    async def run_twice() -> list[pd.DataFrame]:
+        return [project["iris"].run(), project["iris"].run()]
+
+    first, second = asyncio.run(run_twice())
+    assert first["task"].tolist() == second["task"].tolist() == ["iris"]
+    assert first["verdict"].tolist()[0] in ("PROMOTE", "HOLD", "REJECT")
+    assert "iris train ran" in capsys.readouterr().err
+
+
+def test_an_error_of_a_run_is_raised(workspace: Workspace) -> None:
+    """The message and the hint are those of the command."""
+    with pytest.raises(TiltyardError, match="no task 'irish'"):
+        ty.open(workspace.root).run("irish")
+
+
+def test_a_run_without_a_result_is_an_error() -> None:
+    """A process that is killed prints no error of its own."""
+    assert "without a result" in runs._error("Killed").message

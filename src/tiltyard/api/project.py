@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tiltyard.api import runs
 from tiltyard.api.frames import read_frame, write_frame
 from tiltyard.api.html import table
 from tiltyard.api.task import Task
-from tiltyard.config import loader, task_list
+from tiltyard.config import loader
 from tiltyard.errors import TaskError, WorkspaceError
 from tiltyard.registry import queries
 from tiltyard.runtime.environment import configure_tools
@@ -69,12 +70,8 @@ class Project:
 
     def run(self, *names: str, allow_stand_in: bool = False) -> pd.DataFrame:
         """Run the pipeline for tasks, or for all in params.yaml; return the verdicts."""
-        from dataclasses import asdict
-
-        from tiltyard.pipelines.start import run
-
-        outcomes = run(self.workspace, [*names] or task_list.listed(self.workspace), allow_stand_in=allow_stand_in)
-        return read_frame([asdict(one) for one in outcomes], ())
+        rows = runs.run(self.workspace, [*names], allow_stand_in=allow_stand_in)
+        return read_frame(rows, ())
 
     def init(self, name: str, data: pd.DataFrame | str | Path, target: str = "", **options: Any) -> Task:
         """Draft a task from a data frame or a file; `options` are those of `tiltyard init`, such as problem or drop.
@@ -87,9 +84,10 @@ class Project:
         if self.workspace.task_file(name).exists() and not force:
             raise TaskError(f"tasks/{name}.yaml exists already", hint="to overwrite it: init(..., force=True)")
         if not isinstance(data, str | Path):
-            data = write_frame(data, self.root / "data" / f"{name}.parquet")
+            data = write_frame(data, self.root / "data" / f"{name}.parquet").relative_to(self.root)
         drafted = draft_task(self.workspace, name, DraftRequest(str(data), target, **options), force=force)
-        for note in drafted.notes:
+        left_out = [f"left out: {trait.name}: {trait.reason}" for trait in drafted.traits if trait.reason]
+        for note in [*drafted.notes, *left_out]:
             print(note)  # noqa: T201 - what a person should read, as the command prints it
         return self[name]
 
