@@ -99,9 +99,7 @@ class Sampling(Evaluator):
         """Return the histogram of the first measure, of model and baseline."""
         if not self.measures:
             return []
-        model, baseline = (
-            outputs[:, 0].astype(np.float64) for outputs in (predictions.outputs, predictions.baseline)
-        )
+        model, baseline = (outputs[:, 0].astype(np.float64) for outputs in (predictions.outputs, predictions.baseline))
         title = self.metrics[self.measures[0]].title
         text = f"Of each test row; the model's is {model.mean():.4g} on average, that of the baseline "
         return [histogram(title, f"{text}{baseline.mean():.4g} (dashed).", {"model": model, "baseline": baseline})]
