@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tiltyard.arrays import Array
-from tiltyard.modeling.metrics.class_histogram import class_shares, histogram_distance, missing_classes
-from tiltyard.modeling.metrics.frechet_distance import Gaussian, frechet_distance
+from tiltyard.modeling.distances.class_histogram import class_shares, histogram_distance, missing_classes
+from tiltyard.modeling.distances.frechet_distance import Gaussian, frechet_distance
 from tiltyard.modeling.metrics.kernel_distance import kernel_distance, squared_discrepancy
 from tiltyard.modeling.metrics.neighbour_manifolds import (
     MAX_ROWS,

@@ -38,13 +38,18 @@ def export(
     expected = np.asarray(
         model.predict_on_batch(features), dtype=np.float64
     )  # also builds the functions that export needs
-    model.save(folder / "model.keras")
-    _convert(model, folder)
-    canonical.rewrite(folder / "model.onnx")
+    write(model, folder)
     received = Predictor.load(folder).run(features).astype(np.float64)
     if floor is not None:
         return parity(expected, received, floor)
     return parity(expected, received, SIGMOID_FLOOR) if sigmoid else parity(expected, received)
+
+
+def write(model: keras.Model, folder: Path) -> None:
+    """Write model.keras and model.onnx; the model must have predicted once."""
+    model.save(folder / "model.keras")
+    _convert(model, folder)
+    canonical.rewrite(folder / "model.onnx")
 
 
 def _convert(model: keras.Model, folder: Path) -> None:
