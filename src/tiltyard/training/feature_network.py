@@ -71,10 +71,9 @@ def _export(network: keras.Model, folder: Path, pixels: Array) -> None:
     """Write the classifier as ONNX, so that evaluation needs no Keras, and compare both."""
     from tiltyard.training.onnx import export
 
-    expected = np.asarray(network.predict_on_batch(pixels))
     with files.temporary_folder("tiltyard-features") as temporary:
-        export.write(network, temporary)
-        shutil.move(temporary / "model.onnx", folder / FILE)
+        expected = export.write(network, temporary, Path(FILE).stem, pixels)
+        shutil.move(temporary / FILE, folder / FILE)
     export.parity(expected, FeatureNetwork.load(folder).outputs(pixels), FLOOR)
 
 
