@@ -1,11 +1,11 @@
-"""Train the classifier whose features compare samples with real rows; all seeds of a task share it."""
+"""Train the network by whose features samples are compared with real rows; all trainings of a task share it."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,73 +19,97 @@ if TYPE_CHECKING:
     import keras
 
 FILTERS, KERNEL = (16, 32), 3
-MAX_ROWS, EPOCHS, BATCH, RATE, SEED = 20_000, 8, 128, 1e-3, 0
+MAX_ROWS, STEPS, BATCH, RATE, SEED = 20_000, 1_250, 128, 1e-3, 0  # 8 epochs of 20,000 rows
+COMPONENT_ROWS = 5_000  # without labels
 FLOOR = 1e-2  # of outputs: smaller differences of ONNX and Keras are relative to it
 FACTS = "features.json"
 
 
-def open_feature_network(workspace: Workspace, parts: TrainingRows, labels: list[str]) -> Path:
-    """Return the folder with the classifier for these rows; train it if no training has done so before."""
+def open_feature_network(workspace: Workspace, parts: TrainingRows) -> Path:
+    """Return the folder with the network for these rows; train it if no training has done so before."""
     import keras
 
-    settings = f"{FILTERS} {KERNEL} {WIDTH} {MAX_ROWS} {EPOCHS} {BATCH} {RATE} {SEED} {len(labels)}"
+    settings = f"{FILTERS} {KERNEL} {WIDTH} {MAX_ROWS} {STEPS} {BATCH} {RATE} {SEED} {COMPONENT_ROWS}"
     libraries = f"{keras.__version__} {keras.backend.backend()}"
     digest = hashlib.sha256(f"{settings} {libraries} {parts.digest}".encode()).hexdigest()[:16]
     path = workspace.features(digest)
     if not (path / FILE).is_file():
         with files.atomic_folder(path) as folder:
-            train_feature_network(folder, parts, len(labels))
+            write_feature_network(folder, parts)
     return path
 
 
-def copy_feature_network(source: Path, folder: Path) -> dict[str, float]:
-    """Put the classifier beside a trained model; return what is known of it."""
+def copy_feature_network(source: Path, folder: Path) -> dict[str, Any]:
+    """Put the network beside a trained model; return what is known of it."""
     shutil.copy(source / FILE, folder / FILE)
-    facts: dict[str, float] = files.read_json(source / FACTS)
+    facts: dict[str, Any] = files.read_json(source / FACTS)
     return facts
 
 
-def train_feature_network(folder: Path, parts: TrainingRows, classes: int) -> None:
-    """Train it on training rows and write it with its accuracy on validation rows."""
+def write_feature_network(folder: Path, parts: TrainingRows) -> None:
+    """Write the network, and how well it classifies validation rows; principal components without labels."""
     import keras
 
     keras.utils.set_random_seed(SEED)
-    pixels, truth = sample_rows(parts.train, MAX_ROWS)
-    network = build(pixels.shape[1:], float(pixels.max()) or 1.0, classes)
-    classifier = keras.Model(network.input, network.output[:, WIDTH:])
-    classifier.compile("adam", "sparse_categorical_crossentropy")
-    classifier.optimizer.learning_rate = RATE
+    brightest = _brightest(parts)
+    (pixels, truth), (later, expected) = (
+        (rows / np.float32(brightest), labels)
+        for rows, labels in (sample_rows(part, MAX_ROWS) for part in (parts.train, parts.validation))
+    )
+    facts: dict[str, Any] = {"rows": len(pixels), "width": WIDTH}
+    if classes := len(parts.encoder.target.get("labels", ())):
+        network = classifier(pixels, truth, classes)
+        _export(network, folder, pixels[:BATCH])
+        facts["accuracy"] = float(np.mean(FeatureNetwork.load(folder).describe(later).labels == expected))
+    else:
+        _export(components(pixels[:COMPONENT_ROWS]), folder, pixels[:BATCH])
+    files.write_json(folder / FACTS, facts)
+
+
+def _brightest(parts: TrainingRows) -> float:
+    return float(parts.encoder.scaling()[1][0])
+
+
+def classifier(pixels: Array, truth: Array, classes: int) -> keras.Model:
+    """Train convolutions on pictures and their labels; outputs are the features, then a probability for each class."""
+    import keras
+    from keras import layers, ops
+
+    inputs = keras.Input(pixels.shape[1:], name="features")
+    x = inputs
+    for filters in FILTERS:
+        x = layers.Conv2D(filters, KERNEL, 2, padding="same", activation="relu")(x)
+    features = layers.Dense(WIDTH, activation="relu")(layers.Flatten()(x))
+    probabilities = layers.Dense(classes, activation="softmax")(features)
+    learner = keras.Model(inputs, probabilities)
+    learner.compile(keras.optimizers.Adam(RATE), "sparse_categorical_crossentropy")
     labels = truth.astype(np.int32)
-    for epoch in range(EPOCHS):
-        order = np.random.default_rng([SEED, epoch]).permutation(len(pixels))
-        for start in range(0, len(order), BATCH):
-            places = order[start : start + BATCH]
-            classifier.train_on_batch(pixels[places], labels[places])
-    _export(network, folder, pixels[:BATCH])
-    later, expected = sample_rows(parts.validation, MAX_ROWS)
-    right = float(np.mean(FeatureNetwork.load(folder).describe(later).labels == expected))
-    files.write_json(folder / FACTS, {"accuracy": right, "rows": len(pixels), "parameters": network.count_params()})
+    for step in range(STEPS):
+        places = np.random.default_rng([SEED, step]).choice(len(pixels), min(BATCH, len(pixels)), replace=False)
+        learner.train_on_batch(pixels[places], labels[places])
+    return keras.Model(inputs, ops.concatenate([features, probabilities], axis=-1))
+
+
+def components(pixels: Array) -> keras.Model:
+    """Return the principal components of pictures as a network, whose features are the codes."""
+    import keras
+    from keras import layers
+
+    rows = pixels.reshape(len(pixels), -1)
+    mean = rows.mean(axis=0)
+    directions = np.linalg.svd(rows - mean, full_matrices=False)[2][:WIDTH].T
+    inputs = keras.Input(pixels.shape[1:], name="features")
+    layer = layers.Dense(directions.shape[1])
+    network = keras.Model(inputs, layer(layers.Flatten()(inputs)))
+    layer.set_weights([directions, -mean @ directions])
+    return network
 
 
 def _export(network: keras.Model, folder: Path, pixels: Array) -> None:
-    """Write the classifier as ONNX, so that evaluation needs no Keras, and compare both."""
+    """Write the network as ONNX, so that evaluation needs no Keras, and compare both."""
     from tiltyard.training.onnx import export
 
     with files.temporary_folder("tiltyard-features") as temporary:
         expected = export.write(network, temporary, Path(FILE).stem, pixels)
         shutil.move(temporary / FILE, folder / FILE)
     export.parity(expected, FeatureNetwork.load(folder).outputs(pixels), FLOOR)
-
-
-def build(shape: tuple[int, ...], brightest: float, classes: int) -> keras.Model:
-    """Build convolutions to the features, and the layer to the classes beside them."""
-    import keras
-    from keras import layers, ops
-
-    inputs = keras.Input(shape, name="features")
-    x = layers.Rescaling(1 / brightest, dtype="float32")(inputs)
-    for filters in FILTERS:
-        x = layers.Conv2D(filters, KERNEL, 2, padding="same", activation="relu")(x)
-    features = layers.Dense(WIDTH, activation="relu", dtype="float32")(layers.Flatten()(x))
-    probabilities = layers.Dense(classes, activation="softmax", dtype="float32")(features)
-    return keras.Model(inputs, ops.concatenate([features, probabilities], axis=-1))

@@ -1,6 +1,7 @@
-"""Features of pictures by a classifier of our own, which learned from the training rows: samples are compared by them.
+"""Features of pictures, by which samples are compared with real rows: those of a classifier of our own.
 
-It is not the Inception network, so distances are no FID, and compare only within a task.
+It learned the labels of the task's training rows; without labels, features are principal components. It is not the
+Inception network, so a Frechet distance of its features is no FID, and compares only within a task.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 FILE = "features.onnx"
-WIDTH = 64  # numbers of the last hidden layer
+WIDTH = 32  # numbers of the last hidden layer
 BATCH = 512
 
 
@@ -28,13 +29,13 @@ class Described:
     """The features of pictures, and the label that the classifier gives to each."""
 
     features: Array
-    labels: Array
-    classes: int  # how many there are
+    labels: Array  # 0 if there are no classes
+    classes: int  # how many there are; 1 without labels
 
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """The classifier as ONNX: from pixels of rows to features and, after them, a probability for each class."""
+    """The classifier as ONNX: from pixels of pictures to features and, after them, a probability for each class."""
 
     session: onnxruntime.InferenceSession
 
@@ -51,16 +52,20 @@ class FeatureNetwork:
         return cls(onnxruntime.InferenceSession(folder / FILE, options, providers=["CPUExecutionProvider"]))
 
     def describe(self, pixels: Array) -> Described:
-        """Return features and labels of pictures (rows, height, width, channels), 0 to 255 as they are stored."""
+        """Return features and labels of pictures from 0 to 1, (rows, height, width, channels) or flat."""
         outputs = self.outputs(pixels)
-        return Described(outputs[:, :WIDTH], outputs[:, WIDTH:].argmax(axis=1), outputs.shape[1] - WIDTH)
+        features, classes = outputs[:, :WIDTH], outputs[:, WIDTH:]
+        if not classes.shape[1]:
+            return Described(features, np.zeros(len(features), dtype=np.int64), 1)
+        return Described(features, classes.argmax(axis=1), classes.shape[1])
 
     def outputs(self, pixels: Array) -> Array:
         """Return features and probabilities of classes, side by side."""
-        name = self.session.get_inputs()[0].name
+        graph_input = self.session.get_inputs()[0]
+        name, shape = graph_input.name, graph_input.shape[1:]
 
         def run(start: int) -> Array:
-            batch: Array = pixels[start : start + BATCH].astype(np.float32)
+            batch: Array = pixels[start : start + BATCH].astype(np.float32).reshape(-1, *shape)
             return np.asarray(self.session.run(None, {name: batch})[0])
 
         return np.concatenate([*threads.ordered(run, range(0, len(pixels), BATCH))])

@@ -21,6 +21,8 @@ class Gan(Model):
     """A deep convolutional GAN; with a condition, each picture is drawn for a class."""
 
     modalities: ClassVar = ("image",)
+    generates: ClassVar = True
+    one_output_layer: ClassVar = False
 
     family: Literal["gan"]
     latent: int = Field(64, ge=1, le=1024, description="How many random numbers a picture is made from.")
@@ -30,6 +32,7 @@ class Gan(Model):
         max_length=5,
         description="Filters of each convolution of the discriminator, with stride 2; the generator has them reversed.",
     )
+    conditional: bool = Field(default=False, description="Also give both networks the class, one of target.classes.")
     loss: Literal["non_saturating", "hinge"] = Field(
         "non_saturating", description="Binary cross-entropy whose gradient does not vanish for bad samples, or hinge."
     )
@@ -47,6 +50,11 @@ class Gan(Model):
     discriminator_rate: float = Field(
         1.0, gt=0, le=100, description="Learning rate of the discriminator, as a multiple of train.learning_rate."
     )
+
+    @property
+    def code_size(self) -> int:
+        """The number of random numbers."""
+        return self.latent
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """Refuse to build a network that reads rows: a generator reads random numbers."""

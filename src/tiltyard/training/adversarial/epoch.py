@@ -13,6 +13,7 @@ from tiltyard.modeling.distances.frechet_distance import Gaussian
 from tiltyard.modeling.inference.feature_network import FeatureNetwork
 from tiltyard.training.adversarial.trainer import AdversarialTrainer
 from tiltyard.training.batches import Batches
+from tiltyard.training.samplers.gan import Gan
 
 SAMPLES = 2000  # at most, drawn after each epoch
 DRAWN = 256  # samples per call
@@ -33,11 +34,11 @@ def compiled_step(trainer: AdversarialTrainer) -> Any:
 class AdversarialEpoch:
     """The steps of an epoch. Random numbers depend on seed, epoch and step alone, so a resumed run is the same.
 
-    Batches have pixels and flags of classes, which may have no columns; `scale` is that of a pixel.
+    Batches have rows of a training: pixels, and flags of classes.
     """
 
-    def __init__(self, trainer: AdversarialTrainer, batches: Batches, seed: int, scale: float) -> None:
-        self.trainer, self.batches, self.seed, self.scale = trainer, batches, seed, scale
+    def __init__(self, trainer: AdversarialTrainer, sampler: Gan, batches: Batches) -> None:
+        self.trainer, self.sampler, self.batches = trainer, sampler, batches
         self.step = compiled_step(trainer)
 
     @property
@@ -50,11 +51,11 @@ class AdversarialEpoch:
         self.batches.deal(epoch)
         seen: list[dict[str, float]] = []
         for place in range(self.steps):
-            pixels, flags = self.batches[place]
-            noise = np.random.default_rng([self.seed, OF_NOISE, epoch, place]).standard_normal(
+            pixels, flags = self.sampler.pictures(self.batches[place][0])
+            noise = np.random.default_rng([self.batches.seed or 0, OF_NOISE, epoch, place]).standard_normal(
                 (2, len(pixels), self.trainer.family.latent), dtype=np.float32
             )
-            batch = pixels / np.float32(self.scale), flags if flags.shape[1] else None
+            batch = pixels, flags if flags.shape[1] else None
             seen.append({name: float(value) for name, value in self.step(batch, noise).items()})
             if not np.isfinite([*seen[-1].values()]).all():
                 return {**seen[-1], "loss": np.nan}
@@ -64,17 +65,19 @@ class AdversarialEpoch:
 class SampleMonitor:
     """Draws the same codes after each epoch, and compares what becomes of them with validation rows by features."""
 
-    def __init__(self, network: FeatureNetwork, pixels: Array, flags: Array, seed: int, latent: int) -> None:
+    def __init__(self, network: FeatureNetwork, sampler: Gan, validation: Array, seed: int) -> None:
         self.network = network
-        chosen = np.unique(np.linspace(0, len(pixels) - 1, min(SAMPLES, len(pixels))).astype(int))
-        known = network.describe(pixels[chosen])
+        chosen = np.unique(np.linspace(0, len(validation) - 1, min(SAMPLES, len(validation))).astype(int))
+        pixels, flags = sampler.pictures(validation[chosen])
+        known = network.describe(pixels)
         self.real, self.shares = Gaussian.of(known.features), class_shares(known.labels, known.classes)
-        noise = np.random.default_rng([seed, OF_SAMPLES]).standard_normal((len(chosen), latent), dtype=np.float32)
-        self.codes = np.concatenate([noise, flags[chosen]], axis=1)
+        generator = np.random.default_rng([seed, OF_SAMPLES])
+        noise = generator.standard_normal((len(chosen), sampler.family.latent), dtype=np.float32)
+        self.codes = np.concatenate([noise, flags], axis=1)
 
-    def figures(self, generator: keras.Model, scale: float) -> dict[str, float]:
+    def figures(self, generator: keras.Model) -> dict[str, float]:
         """Return the Frechet distance, the variety relative to real rows, and how many classes are seen."""
-        described = self.network.describe(drawn(generator, self.codes) * scale)
+        described = self.network.describe(drawn(generator, self.codes))
         samples = Gaussian.of(described.features)
         return {
             "variety": samples.variance / max(self.real.variance, 1e-12),

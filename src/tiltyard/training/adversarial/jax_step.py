@@ -12,7 +12,7 @@ from tiltyard.training.adversarial.trainer import AdversarialTrainer, Figures
 
 def compiled(trainer: AdversarialTrainer) -> Any:
     """Return a function that makes one step with a batch and noise, and returns its figures."""
-    variables = [*trainer.variables, *trainer.pair.variables]
+    variables = [*trainer.variables, *trainer.optimizer.variables]
     gradients = _Gradients(trainer.variables)
 
     @jax.jit

@@ -22,6 +22,9 @@ class PairedOptimizer:
     def __init__(self, generator: keras.Optimizer, discriminator: keras.Optimizer) -> None:
         self.generator, self.discriminator = generator, discriminator
 
+    def build(self, variables: list[Any]) -> None:
+        """Do nothing: both were built with the variables of their side."""
+
     @property
     def variables(self) -> list[Any]:
         """The slots, rates and steps of both."""
@@ -44,25 +47,29 @@ class AdversarialTrainer(keras.Model):  # type: ignore[misc]
         self.averaged.set_weights(generator.get_weights())
         self.steps = self.add_weight(shape=(), initializer="zeros", trainable=False, name="steps")
         self.losses_of = adversarial_loss(family.loss, family.smoothing)
-        self.pair: PairedOptimizer | None = None
+        self.optimizer: PairedOptimizer | None = None
         self.built = True
 
     def equip(self, generator: keras.Optimizer, discriminator: keras.Optimizer) -> None:
         """Set the optimizers."""
         generator.build(self.generator.trainable_variables)
         discriminator.build(self.discriminator.trainable_variables)
-        self.pair = PairedOptimizer(generator, discriminator)
+        self.optimizer = PairedOptimizer(generator, discriminator)
 
     def alternate(self, batch: tuple[Any, ...], noise: Any, gradients: Gradients, by_input: InputGradient) -> Figures:
         """Make one step of the discriminator, then one of the generator, each with the other as it is.
 
         `noise` has random numbers for both, of shape (2, rows, latent). Batch norms keep their moving statistics.
         """
-        assert self.pair  # noqa: S101 - for the type checker: `equip` comes first
+        assert self.optimizer  # noqa: S101 - for the type checker: `equip` comes first
         pixels, condition = batch
         sides = (
-            (self.pair.discriminator, self.discriminator, lambda: self._judge(pixels, condition, noise[0], by_input)),
-            (self.pair.generator, self.generator, lambda: self._deceive(condition, noise[1])),
+            (
+                self.optimizer.discriminator,
+                self.discriminator,
+                lambda: self._judge(pixels, condition, noise[0], by_input),
+            ),
+            (self.optimizer.generator, self.generator, lambda: self._deceive(condition, noise[1])),
         )
         figures: Figures = {}
         for optimizer, network, loss in sides:
