@@ -91,7 +91,9 @@ class Vae(Sampler[Family]):
         flags = np.eye(classes, dtype=np.float32)
         each = [decode(ops.concatenate([mean, ops.zeros_like(mean[:, :1]) + flag], axis=-1)) for flag in flags]
         errors = ops.stack([cross_entropy(pixels, logits) for logits in each], axis=-1)
-        best = ops.one_hot(ops.argmin(errors, axis=-1), classes, dtype="float32")
+        # not argmin, which cannot be exported; equal errors share
+        best = ops.cast(ops.less_equal(errors, ops.min(errors, axis=-1, keepdims=True)), "float32")
+        best = best / ops.sum(best, axis=-1, keepdims=True)
         return ops.sum(ops.stack(each, axis=-1) * best[:, None, :], axis=-1)
 
 
@@ -104,10 +106,6 @@ class BoundTrainer(keras.Model):  # type: ignore[misc]
         """Return the mean negative bound, with penalties of weights in training."""
         loss = ops.mean(ops.sum(y_pred, axis=-1))
         return loss + sum(self.losses) if self.losses else loss
-
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Return the loss alone: the targets are zeros."""
-        return self.get_metrics_result()
 
 
 class Binarise(layers.Layer):  # type: ignore[misc]
