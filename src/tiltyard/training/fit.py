@@ -13,6 +13,7 @@ import numpy as np
 
 from tiltyard.config.task import Task
 from tiltyard.config.train_section import Train
+from tiltyard.modeling.models.gan import Gan
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.training import diagnosis, platt
 from tiltyard.training.objective import Objective
@@ -62,6 +63,10 @@ def fit(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResult:
 
     from tiltyard.training import network
 
+    if isinstance(task.model, Gan):
+        from tiltyard.training.adversarial.fit import fit_adversarial
+
+        return fit_adversarial(task, rows, paths)
     keras.utils.set_random_seed(task.train.seed)
     body = network.build_core(task, rows.encoder, rows.train[0])
     if task.model.generates:
