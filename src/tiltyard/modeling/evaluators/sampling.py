@@ -1,8 +1,8 @@
 """Evaluation of generative models: bounds of the log-likelihood of test rows, and distances of samples from them.
 
-The truth of a row is its label, or 0. Outputs are, side by side: what the family measures of each test row, the
-features of a sample, the features of the row itself, and the score of `condense`. Sample i stands beside row i only so
-that both are drawn together in a bootstrap.
+The truth of a row is its label, or 0. Outputs are, side by side: what the family measures of each test row, whether
+samples and rows are among each other's neighbours, the features of a sample, the features of the row itself, and the
+score of `condense`. Sample i stands beside row i only so that both are drawn together in a bootstrap.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from tiltyard.arrays import Array, Rows
 from tiltyard.figures import Figure, histogram
+from tiltyard.modeling.distances.frechet_distance import frechet_distance
 from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.predictions import Predictions
@@ -41,6 +42,37 @@ MEASURES: dict[str, Metric] = {  # of each test row, that a family may have; `sc
         bounds=(0, math.inf),
     ),
 }
+_SAMPLES, _ROWS = "the share of samples", "the share of test rows"
+NEIGHBOURS: dict[str, Metric] = {  # by features, in the order of metrics/neighbour_manifolds.py
+    "precision": Metric(
+        "Precision of samples",
+        lambda *_: math.nan,
+        higher_is_better=True,
+        meaning=f"{_SAMPLES} that are within the neighbourhood of a test row: how real they look",
+        bounds=(0, 1),
+    ),
+    "recall": Metric(
+        "Recall of samples",
+        lambda *_: math.nan,
+        higher_is_better=True,
+        meaning=f"{_ROWS} that are within the neighbourhood of a sample: how varied samples are",
+        bounds=(0, 1),
+    ),
+    "density": Metric(
+        "Density of samples",
+        lambda *_: math.nan,
+        higher_is_better=True,
+        meaning="in how many neighbourhoods of test rows a sample is, divided by the neighbours; about 1 for rows",
+        bounds=(0, math.inf),
+    ),
+    "coverage": Metric(
+        "Coverage of test rows",
+        lambda *_: math.nan,
+        higher_is_better=True,
+        meaning=f"{_ROWS} that have a sample within their neighbourhood",
+        bounds=(0, 1),
+    ),
+}
 
 
 class Sampling(Evaluator):
@@ -52,6 +84,9 @@ class Sampling(Evaluator):
         self.measures = measures
         self.metrics = {
             **{name: _mean_of(MEASURES[name], place) for place, name in enumerate(measures)},
+            **{
+                name: _mean_of(metric, len(measures) + place) for place, (name, metric) in enumerate(NEIGHBOURS.items())
+            },
             "frechet": Metric(
                 "Fréchet distance of samples",
                 self._frechet,
@@ -67,7 +102,7 @@ class Sampling(Evaluator):
 
     def features(self, outputs: Array) -> tuple[Array, Array]:
         """Return the features of samples and of rows."""
-        first = len(self.measures)
+        first = len(self.measures) + len(NEIGHBOURS)
         size = (outputs.shape[1] - 1 - first) // 2
         return outputs[:, first : first + size], outputs[:, first + size : first + 2 * size]
 
@@ -105,7 +140,7 @@ class Sampling(Evaluator):
         return [histogram(title, f"{text}{baseline.mean():.4g} (dashed).", {"model": model, "baseline": baseline})]
 
     def _frechet(self, _: Array, outputs: Array, __: Context) -> float:
-        return frechet(*self.features(outputs))
+        return frechet_distance(*self.features(outputs))
 
 
 def _mean_of(metric: Metric, place: int) -> Metric:
@@ -115,13 +150,3 @@ def _mean_of(metric: Metric, place: int) -> Metric:
         return float(outputs[:, place].mean(dtype=np.float64))
 
     return Metric(metric.title, mean, metric.higher_is_better, metric.meaning, metric.bounds)
-
-
-def frechet(one: Array, other: Array) -> float:
-    """Return the squared Fréchet distance of two normal distributions with the means and covariances of rows."""
-    means = one.mean(axis=0, dtype=np.float64) - other.mean(axis=0, dtype=np.float64)
-    first, second = (np.atleast_2d(np.cov(rows, rowvar=False, dtype=np.float64)) for rows in (one, other))
-    values, vectors = np.linalg.eigh(first)
-    root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
-    between = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ second @ root), 0)).sum()
-    return max(0.0, float(means @ means + np.trace(first) + np.trace(second) - 2 * between))
