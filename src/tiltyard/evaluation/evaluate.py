@@ -43,7 +43,9 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     predictor, test = Predictor.load(train), read_test(workspace, task.name, task.columns)
     features, train_truth = open_part(workspace.out(task.name, "prepare") / "train.npz")
     samples = (
-        sampling.Samples.of(task, predictor.encoder, (features, train_truth)) if task.problem_type.generates else None
+        sampling.Samples.of(task, predictor.encoder, (features, train_truth), train)
+        if task.problem_type.generates
+        else None
     )
     predictions = predict(task, predictor, test, (features, train_truth), samples)
     if samples:
@@ -62,16 +64,22 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
             **files.read_json(workspace.out(task.name, "prepare") / "split.json"),
             **_measure(task, predictions, test, train_sample, context),
             **reconstruction.denoising(task, predictor, test),
+            **({"real_rows": _of_real_rows(task, samples, test)} if samples else {}),
             **({"folds": folds} if folds else {}),
             **{name: facts for name, (facts, _) in further.items()},
         }
         files.write_json(folder / "report.json", report)
-        if samples:
-            samples.network.save(folder / sampling.FEATURES_FILE)
         plots = {name: columns for _, more in further.values() for name, columns in more.items()}
         write_plots(folder / "plots", {**task.evaluator.plots(predictions), **plots}, training["history"])
         pending.result()
     return report
+
+
+def _of_real_rows(task: Task, samples: sampling.Samples, test: TestRows) -> dict[str, float]:
+    """Return the distances of training rows from test rows, beside which those of samples are read."""
+    outputs = samples.real_rows(samples.encoder.encode(test.rows))
+    scores = task.evaluator.scores(test.truth, outputs, {})
+    return {name: value for name, value in scores.items() if name not in (*samples.measures, "agreement")}
 
 
 def _further(

@@ -14,17 +14,15 @@ from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError
 from tiltyard.modeling.inference import codes
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.inference.feature_network import FeatureNetwork
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.metrics.bernoulli_mixture import COMPONENTS, BernoulliMixture
-from tiltyard.modeling.metrics.feature_network import FeatureNetwork
 from tiltyard.modeling.problems.sampling import Facts, parts
-from tiltyard.modeling.references._feature_network import fit_feature_network
 from tiltyard.preparation.array_file import Features
 from tiltyard.preparation.training_rows import sample_rows
 
 BATCH = 1024  # rows at a time
 LEAST = 2.0**-24  # probability of a pixel: smaller ones are lost in 32 bits beside 1
-FEATURES_FILE = "features.npz"  # the feature network, beside the report
 
 
 @dataclass(frozen=True)
@@ -37,15 +35,9 @@ class Samples:
     network: FeatureNetwork
 
     @classmethod
-    def of(cls, task: Task, encoder: Encoder, train: tuple[Features, Array]) -> Samples:
-        """Fit the feature network to the training rows."""
-        labels = train[1] if encoder.target.get("labels") else None
-        return cls(task, encoder, train, fit_feature_network(scaled(encoder, train[0][:]), labels))
-
-    @classmethod
-    def load(cls, task: Task, encoder: Encoder, train: tuple[Features, Array], folder: Path) -> Samples:
-        """Read the feature network that an evaluation has fitted."""
-        return cls(task, encoder, train, FeatureNetwork.load(folder / FEATURES_FILE))
+    def of(cls, task: Task, encoder: Encoder, train: tuple[Features, Array], folder: Path) -> Samples:
+        """Read the feature network from the folder of a training."""
+        return cls(task, encoder, train, FeatureNetwork.load(folder))
 
     def train_sample(self, predictor: Predictor, rows: int) -> tuple[Array, Array]:
         """Return truth and outputs of so many training rows, evenly spaced."""
@@ -72,7 +64,7 @@ class Samples:
             bound = lower_bound(predictor, self.binary(features), labels, self.seed)
             measured = [bound[name][:, None] for name in self.measures]
         drawn = draw(predictor, len(features), self.seed, labels)
-        return np.concatenate([*measured, *self._both(drawn, features), scores], axis=1)
+        return np.concatenate([*measured, *self._compared(drawn, features), scores], axis=1)
 
     def baseline(self, features: Array, truth: Array) -> Array:
         """Return the outputs of the baseline for rows."""
@@ -84,7 +76,7 @@ class Samples:
             drawn[places] = mixture.draw(len(places), self.seed)
         known = {"elbo": likelihood, "reconstruction": likelihood, "kl": np.zeros(len(features))}
         measured = [known[name][:, None] for name in self.measures]
-        return np.concatenate([*measured, *self._both(drawn, features), np.zeros((len(features), 1))], axis=1)
+        return np.concatenate([*measured, *self._compared(drawn, features), np.zeros((len(features), 1))], axis=1)
 
     @cached_property
     def _mixtures(self) -> dict[int | None, BernoulliMixture]:
@@ -102,8 +94,17 @@ class Samples:
         drawn = np.random.default_rng([self.seed, 1]).random(features.shape, dtype=np.float32) < share
         return drawn * np.float32(brightest(self.encoder))
 
-    def _both(self, drawn: Array, features: Array) -> list[Array]:
-        return [self.network.features(pixels) for pixels in (drawn, scaled(self.encoder, features))]
+    def real_rows(self, features: Array) -> Array:
+        """Return the outputs of a generator that would return training rows: no other can be much nearer."""
+        known = scaled(self.encoder, sample_rows(self.train, len(features))[0])
+        empty = np.zeros((len(features), len(self.measures)))
+        repeated = np.resize(known, (len(features), known.shape[1]))  # there may be fewer training rows
+        return np.concatenate([empty, *self._compared(repeated, features), np.zeros((len(features), 1))], axis=1)
+
+    def _compared(self, drawn: Array, features: Array) -> list[Array]:
+        """Return the features of samples and of rows, then the labels of both."""
+        both = [self.network.describe(pixels) for pixels in (drawn, scaled(self.encoder, features))]
+        return [*(part.features for part in both), *(part.labels[:, None] for part in both)]
 
 
 def brightest(encoder: Encoder) -> float:

@@ -71,7 +71,7 @@ def build_duel(
     served = served_rows(rival, task.labels, test) if rival else None
     samples = None
     if task.problem_type.generates:
-        samples = sampling.Samples.load(task, predictor.encoder, learned, workspace.out(task.name, "evaluate"))
+        samples = sampling.Samples.of(task, predictor.encoder, learned, workspace.out(task.name, "train"))
     predictions = evaluate.predict(task, predictor, test, learned, samples)
     context = training_context(task.evaluator, prepared, train_truth)
     return Duel(
