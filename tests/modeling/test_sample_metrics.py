@@ -10,11 +10,13 @@ import pytest
 from tiltyard.arrays import Array
 from tiltyard.modeling.distances.class_histogram import class_shares, histogram_distance, missing_classes
 from tiltyard.modeling.distances.frechet_distance import Gaussian, frechet_distance
-from tiltyard.modeling.metrics.kernel_distance import KernelBlocks, kernel_distance
+from tiltyard.modeling.metrics.kernel_distance import kernel_distance, squared_discrepancy
 from tiltyard.modeling.metrics.neighbour_manifolds import (
     MAX_ROWS,
     Neighbourhoods,
+    nearest,
     neighbourhoods,
+    squared_distances,
 )
 
 
@@ -61,35 +63,11 @@ def test_a_sample_with_fewer_rows_than_features_has_a_finite_distance() -> None:
     assert 0 < frechet_distance(_normal(5, 30), _normal(500, 30, seed=1)) < 100
 
 
-def test_the_kernel_distance_of_four_rows_worked_by_hand() -> None:
-    """Rows of one number: k(x, y) = (x y + 1) ** 3, without pairs of a row with itself; two blocks of two rows."""
-    first, second = np.array([[0.0], [1.0], [0.0], [1.0]]), np.array([[1.0], [2.0], [2.0], [1.0]])
-    blocks, expected = KernelBlocks.of(first, second), []
-    for x, y in zip(
-        *(part[places][..., 0] for part, places in zip((first, second), blocks.places, strict=True)), strict=True
-    ):
-        between = np.mean([(a * b + 1) ** 3 for a in x for b in y])
-        expected.append((x[0] * x[1] + 1) ** 3 + (y[0] * y[1] + 1) ** 3 - 2 * between)
-    assert blocks.distance().value == pytest.approx(np.mean(expected))
-    assert blocks.distance().standard_error == pytest.approx(abs(expected[0] - expected[1]) / 2)
-
-
-def test_weights_of_the_kernel_distance_are_how_often_a_row_is_drawn() -> None:
-    """Weights of 1 change nothing; a row with weight 0 is as if it were not there; repeated rows make no bias."""
-    first, second = _normal(400), _normal(400, seed=1)
-    blocks, ones = KernelBlocks.of(first, second), np.ones(400)
-    assert blocks.weighted(ones, ones) == pytest.approx(blocks.distance().value)
-    generator = np.random.default_rng(0)
-    drawn = [np.bincount(generator.integers(0, 400, 400), minlength=400) for _ in range(200)]
-    values = [blocks.weighted(times, times) for times in drawn]
-    assert np.mean(values) == pytest.approx(blocks.distance().value, abs=3 * np.std(values) / np.sqrt(200) + 1e-3)
-    left_out = ones * (np.arange(400) >= 200)
-    few = blocks.places[0][0][:2], blocks.places[1][0][:2]
-    assert np.isfinite(blocks.weighted(left_out, left_out))
-    only = [np.isin(np.arange(400), places).astype(float) for places in few]
-    x, y = first[few[0]], second[few[1]]
-    by_hand = sum((part[0] @ part[1] / 8 + 1) ** 3 for part in (x, y)) - 2 * ((x @ y.T / 8 + 1) ** 3).mean()
-    assert blocks.weighted(*only) == pytest.approx(by_hand)
+def test_the_kernel_distance_of_two_rows_worked_by_hand() -> None:
+    """Rows of one number: k(x, y) = (x y + 1) ** 3, without pairs of a row with itself."""
+    first, second = np.array([[0.0], [1.0]]), np.array([[1.0], [2.0]])
+    # within first: k(0, 1) = 1; within second: k(1, 2) = 27; between: 1, 1, 8, 27 -> 9.25
+    assert squared_discrepancy(first, second) == pytest.approx(1 + 27 - 2 * 9.25)
 
 
 def test_the_kernel_distance_is_near_zero_for_one_distribution_and_not_for_two() -> None:
@@ -178,6 +156,14 @@ def test_neighbourhoods_of_many_rows_take_a_bounded_part_of_them() -> None:
     assert time.monotonic() - started < 60
     with pytest.raises(ValueError, match="expected more than 5 rows in each sample; received 5"):
         neighbourhoods(rows[:5], rows)
+
+
+def test_the_nearest_known_row() -> None:
+    """Distances are Euclidean; a copy has distance 0."""
+    distances, places = nearest(np.array([[3.0, 4.0], [1.0, 1.0]]), np.array([[0.0, 0.0], [1.0, 1.0]]))
+    assert places.tolist() == [1, 1]
+    assert distances.tolist() == pytest.approx([np.sqrt(13), 0])
+    assert squared_distances(np.array([[1.0, 2.0]]), np.array([[4.0, 6.0]])).tolist() == [[25.0]]
 
 
 def test_histograms_of_classes() -> None:

@@ -202,7 +202,7 @@ class Task(Settings):
             _columns,
             reconstruction_checks.find_error,
             sampling_checks.find_error,
-            target_checks.target_error,
+            _predicted,
             target_checks.numbers_error,
             target_checks.forecast_error,
             _split,
@@ -242,6 +242,11 @@ def _columns(task: Task) -> str:
     if not of_text and (targets := [name for name in task.target.names if name in task.columns]):
         return f"columns.{targets[0]}: expected features only; this is the target"
     return ""
+
+
+def _predicted(task: Task) -> str:
+    """Check the target, unless its labels are conditions, which nothing predicts."""
+    return "" if task.problem_type.generates else target_checks.target_error(task)
 
 
 def _no_classes(task: Task) -> str:

@@ -1,9 +1,9 @@
 """Evaluation of generative models: bounds of the log-likelihood of test rows, and distances of samples from them.
 
-The truth of a row is its label, or 0. Outputs are, side by side: what the family measures of each test row, the
-features of a sample, the features of the row itself, the labels that the classifier of features gives to both, and the
-score of `condense`. Sample i stands beside row i only so that both are drawn together in a bootstrap, and because it
-is of the class of row i, if the model is conditional.
+The truth of a row is its label, or 0. Outputs are, side by side: what the family measures of each test row, whether
+samples and rows are among each other's neighbours, whether a sample is of the class of the row (if the model is
+conditional), the features of a sample, the features of the row itself, and the score of `condense`. Otherwise sample i
+stands beside row i only so that both are drawn together in a bootstrap.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 
 from tiltyard.arrays import Array, Rows
 from tiltyard.figures import Figure, histogram
+from tiltyard.modeling.distances.frechet_distance import frechet_distance
 from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.predictions import Predictions
-from tiltyard.modeling.metrics.sample_quality import Pairs
 
 BASELINE = "baseline"  # name of the outputs of the baseline, which are computed from pixels, in its rows
 MAX_LISTED = 10  # rows with the lowest and the highest measure in a report
@@ -44,40 +44,49 @@ MEASURES: dict[str, Metric] = {  # of each test row, that a family may have; `sc
         bounds=(0, math.inf),
     ),
 }
-
-
-# title, whether higher is better, meaning, bounds
-DISTANCES: dict[str, tuple[str, bool, str, tuple[float, float]]] = {
-    "frechet": (
-        "Fréchet distance of samples",
-        False,
-        "the squared distance of mean and covariance of features of samples from those of test rows",
-        (0, math.inf),
+_SAMPLES, _ROWS = "the share of samples", "the share of test rows"
+NEIGHBOURS: dict[str, Metric] = {  # by features, in the order of metrics/neighbour_manifolds.py
+    "precision": Metric(
+        "Precision of samples",
+        lambda *_: math.nan,
+        higher_is_better=True,
+        meaning=f"{_SAMPLES} that are within the neighbourhood of a test row: how real they look",
+        bounds=(0, 1),
     ),
-    "kernel": (
-        "Kernel distance of samples",
-        False,
-        "the squared maximum mean discrepancy of features of samples and test rows, with a cubic kernel; about 0 for "
-        "samples that are like the rows",
-        (-math.inf, math.inf),
+    "recall": Metric(
+        "Recall of samples",
+        lambda *_: math.nan,
+        higher_is_better=True,
+        meaning=f"{_ROWS} that are within the neighbourhood of a sample: how varied samples are",
+        bounds=(0, 1),
     ),
-    "precision": ("Precision of samples", True, "the share of samples among the neighbours of test rows", (0, 1)),
-    "recall": ("Recall of samples", True, "the share of test rows among the neighbours of samples", (0, 1)),
-    "density": (
+    "density": Metric(
         "Density of samples",
-        True,
-        "in how many neighbourhoods of test rows a sample is, as a share of the neighbours that define them",
-        (0, math.inf),
+        lambda *_: math.nan,
+        higher_is_better=True,
+        meaning="in how many neighbourhoods of test rows a sample is, divided by the neighbours; about 1 for rows",
+        bounds=(0, math.inf),
     ),
-    "coverage": ("Coverage by samples", True, "the share of test rows with a sample among their neighbours", (0, 1)),
-    "class_distance": (
-        "Distance of the shares of classes",
-        False,
-        "the share of samples that would have to be of another class to have the classes of the test rows",
-        (0, 1),
+    "coverage": Metric(
+        "Coverage of test rows",
+        lambda *_: math.nan,
+        higher_is_better=True,
+        meaning=f"{_ROWS} that have a sample within their neighbourhood",
+        bounds=(0, 1),
     ),
-    "agreement": ("Samples of the class asked for", True, "the share of them, as the classifier sees it", (0, 1)),
 }
+
+
+AGREEMENT = {
+    "agreement": Metric(
+        "Samples of the class asked for",
+        lambda *_: math.nan,
+        higher_is_better=True,
+        meaning=f"{_SAMPLES} that the classifier of features takes for the class asked for; it errs, too",
+        bounds=(0, 1),
+    )
+}
+BIAS_DRAWS, BIAS_SEED = 20, 0  # resamples by which the bias of a resampled Fréchet distance is estimated
 
 
 class Sampling(Evaluator):
@@ -86,39 +95,44 @@ class Sampling(Evaluator):
     baseline_title: ClassVar = "a mixture of independent pixels, fitted to the training rows"
 
     def __init__(self, measures: tuple[str, ...] = (), *, conditional: bool = False) -> None:
-        self.measures, self.conditional = measures, conditional
-        names = [name for name in DISTANCES if conditional or name != "agreement"]
+        self.measures = measures
+        compared = {**NEIGHBOURS, **(AGREEMENT if conditional else {})}
+        self.of_rows = {**{name: MEASURES[name] for name in measures}, **compared}  # means of columns, in their order
         self.metrics = {
-            **{name: _mean_of(MEASURES[name], place) for place, name in enumerate(measures)},
-            **{name: self._distance(name) for name in names},
+            **{name: _mean_of(metric, place) for place, (name, metric) in enumerate(self.of_rows.items())},
+            "frechet": Metric(
+                "Fréchet distance of samples",
+                self._frechet,
+                higher_is_better=False,
+                meaning="the squared distance of mean and covariance of features of samples from those of test rows",
+                bounds=(0, math.inf),
+            ),
         }
 
     def with_measures(self, measures: tuple[str, ...], *, conditional: bool) -> Evaluator:
         """Return the evaluator of a family that measures these of each row."""
         return type(self)(measures, conditional=conditional)
 
-    def pairs(self, truth: Array, outputs: Array) -> Pairs:
-        """Return samples and rows by their features and labels."""
-        first = len(self.measures)
-        size = (outputs.shape[1] - 3 - first) // 2
-        features = outputs[:, first : first + size], outputs[:, first + size : first + 2 * size]
-        labels = outputs[:, -3].astype(np.int64), outputs[:, -2].astype(np.int64)
-        return Pairs(*features, *labels, truth if self.conditional else None)
-
-    def scores(self, truth: Array, outputs: Array, context: Context) -> dict[str, float]:
-        """Return the value of every metric."""
-        means = {name: float(outputs[:, place].mean()) for place, name in enumerate(self.measures)}
-        return {**means, **self.pairs(truth, outputs).scores()}
-
     def scores_of_rows(self, truth: Array, outputs: Array, context: Context) -> Callable[[Array], dict[str, float]]:
-        """Return a function from row indices to every metric; neighbours are found once."""
-        of_draws = self.pairs(truth, outputs).scores_of_draws()
+        """Return a function from row indices to every metric; the bias of resampling is subtracted from the distance.
+
+        A resample has fewer different rows, which vary less: its Fréchet distance is larger on average.
+        """
+        count, generator = len(outputs), np.random.default_rng(BIAS_SEED)
+        draws = [self._frechet(truth, outputs[generator.integers(0, count, count)], context) for _ in range(BIAS_DRAWS)]
+        bias = float(np.mean(draws)) - self._frechet(truth, outputs, context)
 
         def scores(rows: Array) -> dict[str, float]:
-            means = {name: float(outputs[rows, place].mean()) for place, name in enumerate(self.measures)}
-            return {**means, **of_draws(rows)}
+            found = self.scores(truth[rows], outputs[rows], context)
+            return {**found, "frechet": found["frechet"] - bias}
 
         return scores
+
+    def features(self, outputs: Array) -> tuple[Array, Array]:
+        """Return the features of samples and of rows."""
+        first = len(self.of_rows)
+        size = (outputs.shape[1] - 1 - first) // 2
+        return outputs[:, first : first + size], outputs[:, first + size : first + 2 * size]
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
         """Return the outputs of the baseline, which evaluation/sampling.py computes."""
@@ -153,15 +167,8 @@ class Sampling(Evaluator):
         text = f"Of each test row; the model's is {model.mean():.4g} on average, that of the baseline "
         return [histogram(title, f"{text}{baseline.mean():.4g} (dashed).", {"model": model, "baseline": baseline})]
 
-    def _distance(self, name: str) -> Metric:
-        """Return a metric of samples beside rows."""
-        title, higher, meaning, bounds = DISTANCES[name]
-
-        def value(truth: Array, outputs: Array, _: Context) -> float:
-            pairs = self.pairs(truth, outputs)
-            return float(getattr(pairs, name)) if hasattr(pairs, name) else pairs.scores()[name]
-
-        return Metric(title, value, higher, meaning, bounds)
+    def _frechet(self, _: Array, outputs: Array, __: Context) -> float:
+        return frechet_distance(*self.features(outputs))
 
 
 def _mean_of(metric: Metric, place: int) -> Metric:

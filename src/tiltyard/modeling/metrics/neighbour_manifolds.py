@@ -27,14 +27,10 @@ class Neighbourhoods:
     covered: Array  # of each real row: 1 if a sample is within its neighbourhood
 
     @property
-    def parts(self) -> dict[str, Array]:
-        """What precision, recall, density and coverage are means of."""
-        return {"precision": self.precise, "recall": self.recalled, "density": self.density, "coverage": self.covered}
-
-    @property
     def scores(self) -> dict[str, float]:
         """Return precision, recall, density and coverage."""
-        return {name: float(part.mean()) for name, part in self.parts.items()}
+        parts = {"precision": self.precise, "recall": self.recalled, "density": self.density, "coverage": self.covered}
+        return {name: float(part.mean()) for name, part in parts.items()}
 
 
 def neighbourhoods(real: Array, samples: Array, neighbours: int = NEIGHBOURS) -> Neighbourhoods:
@@ -62,6 +58,17 @@ def neighbourhoods(real: Array, samples: Array, neighbours: int = NEIGHBOURS) ->
 def evenly(rows: int) -> Array:
     """Return the places of at most MAX_ROWS rows, evenly spaced."""
     return np.unique(np.linspace(0, rows - 1, min(rows, MAX_ROWS)).astype(np.int64))
+
+
+def nearest(rows: Array, known: Array) -> tuple[Array, Array]:
+    """Return the distance of each row to the nearest known row, and the place of that row."""
+    distances, places = np.empty(len(rows)), np.empty(len(rows), np.int64)
+    for start in range(0, len(rows), BLOCK):
+        part = slice(start, start + BLOCK)
+        block = squared_distances(rows[part].astype(np.float64), known.astype(np.float64))
+        places[part] = block.argmin(axis=1)
+        distances[part] = np.sqrt(block.min(axis=1))
+    return distances, places
 
 
 def squared_distances(first: Array, second: Array) -> Array:
