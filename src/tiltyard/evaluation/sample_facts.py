@@ -56,6 +56,7 @@ def examine(samples: Samples, predictor: Predictor, test: TestRows) -> tuple[dic
     real = scaled(samples.encoder, features)
     copies, pictures = _copies(samples, drawn, real)
     facts = {
+        "real_rows": samples.real_rows(features, test.truth),
         **copies,
         **_variety(samples, drawn, real),
         **_code(samples, predictor, features, test.truth if conditional else None),

@@ -66,7 +66,7 @@ class Samples:
             bound = lower_bound(predictor, self.binary(features), labels, self.seed)
             measured = [bound[name][:, None] for name in self.measures]
         drawn = draw(predictor, len(features), self.seed, labels)
-        return np.concatenate([*measured, *self._compared(drawn, features), scores], axis=1)
+        return np.concatenate([*measured, *self._compared(drawn, features, labels), scores], axis=1)
 
     def baseline(self, features: Array, truth: Array) -> Array:
         """Return the outputs of the baseline for rows."""
@@ -78,7 +78,9 @@ class Samples:
             drawn[places] = mixture.draw(len(places), self.seed)
         known = {"elbo": likelihood, "reconstruction": likelihood, "kl": np.zeros(len(features))}
         measured = [known[name][:, None] for name in self.measures]
-        return np.concatenate([*measured, *self._compared(drawn, features), np.zeros((len(features), 1))], axis=1)
+        labels = truth if getattr(self.task.model, "conditional", False) else None
+        compared = self._compared(drawn, features, labels)
+        return np.concatenate([*measured, *compared, np.zeros((len(features), 1))], axis=1)
 
     @cached_property
     def _mixtures(self) -> dict[int | None, BernoulliMixture]:
@@ -96,16 +98,23 @@ class Samples:
         drawn = np.random.default_rng([self.seed, 1]).random(features.shape, dtype=np.float32) < share
         return drawn * np.float32(brightest(self.encoder))
 
-    def _compared(self, drawn: Array, features: Array) -> list[Array]:
-        """Return for each row and its sample what evaluators/sampling.py says: neighbours, then features of both."""
-        samples, real = (
-            self.network.describe(pixels).features.astype(np.float64)
-            for pixels in (drawn, scaled(self.encoder, features))
-        )
+    def real_rows(self, features: Array, truth: Array) -> dict[str, float]:
+        """Return the metrics of training rows in place of samples: those of no generator can be much better."""
+        known, _ = sample_rows(self.train, len(features))
+        repeated = np.resize(scaled(self.encoder, known), (len(features), known[0].size))  # if there are fewer
+        compared = self._compared(repeated, features, None)
+        outputs = np.concatenate([*compared, np.zeros((len(features), 1))], axis=1)
+        return self.task.evaluator.with_measures((), conditional=False).scores(truth, outputs, {})
+
+    def _compared(self, drawn: Array, features: Array, labels: Array | None) -> list[Array]:
+        """Return for each row and its sample what evaluators/sampling.py says; with labels that were asked for."""
+        of_samples, of_rows = (self.network.describe(pixels) for pixels in (drawn, scaled(self.encoder, features)))
+        samples, real = (part.features.astype(np.float64) for part in (of_samples, of_rows))
         found = [neighbourhoods(real[part], samples[part]) for part in _equal_parts(len(real))]
         parts = ("precise", "recalled", "density", "covered")  # as in the evaluator
         compared = [np.stack([getattr(each, part) for part in parts], axis=1) for each in found]
-        return [np.concatenate(compared), samples, real]
+        agreed = [] if labels is None else [(of_samples.labels == labels)[:, None]]
+        return [np.concatenate(compared), *agreed, samples, real]
 
 
 def brightest(encoder: Encoder) -> float:

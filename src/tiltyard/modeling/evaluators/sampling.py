@@ -1,13 +1,15 @@
 """Evaluation of generative models: bounds of the log-likelihood of test rows, and distances of samples from them.
 
 The truth of a row is its label, or 0. Outputs are, side by side: what the family measures of each test row, whether
-samples and rows are among each other's neighbours, the features of a sample, the features of the row itself, and the
-score of `condense`. Sample i stands beside row i only so that both are drawn together in a bootstrap.
+samples and rows are among each other's neighbours, whether a sample is of the class of the row (if the model is
+conditional), the features of a sample, the features of the row itself, and the score of `condense`. Otherwise sample i
+stands beside row i only so that both are drawn together in a bootstrap.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -75,18 +77,29 @@ NEIGHBOURS: dict[str, Metric] = {  # by features, in the order of metrics/neighb
 }
 
 
+AGREEMENT = {
+    "agreement": Metric(
+        "Samples of the class asked for",
+        lambda *_: math.nan,
+        higher_is_better=True,
+        meaning=f"{_SAMPLES} that the classifier of features takes for the class asked for; it errs, too",
+        bounds=(0, 1),
+    )
+}
+BIAS_DRAWS, BIAS_SEED = 20, 0  # resamples by which the bias of a resampled Fréchet distance is estimated
+
+
 class Sampling(Evaluator):
     """The baseline is a mixture of independent pixels."""
 
     baseline_title: ClassVar = "a mixture of independent pixels, fitted to the training rows"
 
-    def __init__(self, measures: tuple[str, ...] = ()) -> None:
+    def __init__(self, measures: tuple[str, ...] = (), *, conditional: bool = False) -> None:
         self.measures = measures
+        compared = {**NEIGHBOURS, **(AGREEMENT if conditional else {})}
+        self.of_rows = {**{name: MEASURES[name] for name in measures}, **compared}  # means of columns, in their order
         self.metrics = {
-            **{name: _mean_of(MEASURES[name], place) for place, name in enumerate(measures)},
-            **{
-                name: _mean_of(metric, len(measures) + place) for place, (name, metric) in enumerate(NEIGHBOURS.items())
-            },
+            **{name: _mean_of(metric, place) for place, (name, metric) in enumerate(self.of_rows.items())},
             "frechet": Metric(
                 "Fréchet distance of samples",
                 self._frechet,
@@ -96,13 +109,28 @@ class Sampling(Evaluator):
             ),
         }
 
-    def with_measures(self, measures: tuple[str, ...]) -> Evaluator:
+    def with_measures(self, measures: tuple[str, ...], *, conditional: bool) -> Evaluator:
         """Return the evaluator of a family that measures these of each row."""
-        return type(self)(measures)
+        return type(self)(measures, conditional=conditional)
+
+    def scores_of_rows(self, truth: Array, outputs: Array, context: Context) -> Callable[[Array], dict[str, float]]:
+        """Return a function from row indices to every metric; the bias of resampling is subtracted from the distance.
+
+        A resample has fewer different rows, which vary less: its Fréchet distance is larger on average.
+        """
+        count, generator = len(outputs), np.random.default_rng(BIAS_SEED)
+        draws = [self._frechet(truth, outputs[generator.integers(0, count, count)], context) for _ in range(BIAS_DRAWS)]
+        bias = float(np.mean(draws)) - self._frechet(truth, outputs, context)
+
+        def scores(rows: Array) -> dict[str, float]:
+            found = self.scores(truth[rows], outputs[rows], context)
+            return {**found, "frechet": found["frechet"] - bias}
+
+        return scores
 
     def features(self, outputs: Array) -> tuple[Array, Array]:
         """Return the features of samples and of rows."""
-        first = len(self.measures) + len(NEIGHBOURS)
+        first = len(self.of_rows)
         size = (outputs.shape[1] - 1 - first) // 2
         return outputs[:, first : first + size], outputs[:, first + size : first + 2 * size]
 
