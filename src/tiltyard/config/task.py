@@ -18,6 +18,7 @@ from tiltyard.config import (
     evaluate_section,
     objective_checks,
     reconstruction_checks,
+    sampling_checks,
     target_checks,
 )
 from tiltyard.config.ensemble_section import AnyModel, Member
@@ -69,7 +70,7 @@ class Task(Settings):
     target: Target = Field(
         default_factory=lambda: Target(column=""),
         exclude_if=lambda target: not target.column,
-        description="The column to predict; none for reconstruction.",
+        description="The column to predict; none for reconstruction, conditions for sampling.",
     )
     expect: list[Expectation] = Field(default_factory=list)
     split: Split
@@ -111,7 +112,8 @@ class Task(Settings):
     def evaluator(self) -> Evaluator:
         """The evaluator plug-in of its problem."""
         evaluator: Evaluator = plugins.load("evaluators", self.problem)()
-        evaluator = evaluator.of(self.target)
+        conditional = getattr(self.model, "conditional", False)
+        evaluator = evaluator.of(self.target).with_measures(self.model.measures, conditional=conditional)
         return evaluator.with_code(self.model.code_size) if self.model.code_size else evaluator
 
     @property
@@ -132,8 +134,8 @@ class Task(Settings):
 
     @property
     def labels(self) -> list[str]:
-        """The labels that rows have, each one or any number of them; else empty."""
-        return self.target.classes or []
+        """The labels to predict, of which rows have one or any number; else empty."""
+        return [] if self.problem_type.generates else self.target.classes or []
 
     @property
     def classes(self) -> list[str]:
@@ -199,7 +201,8 @@ class Task(Settings):
             _joins,
             _columns,
             reconstruction_checks.find_error,
-            target_checks.target_error,
+            sampling_checks.find_error,
+            _predicted,
             target_checks.numbers_error,
             target_checks.forecast_error,
             _split,
@@ -239,6 +242,11 @@ def _columns(task: Task) -> str:
     if not of_text and (targets := [name for name in task.target.names if name in task.columns]):
         return f"columns.{targets[0]}: expected features only; this is the target"
     return ""
+
+
+def _predicted(task: Task) -> str:
+    """Check the target, unless its labels are conditions, which nothing predicts."""
+    return "" if task.problem_type.generates else target_checks.target_error(task)
 
 
 def _no_classes(task: Task) -> str:

@@ -27,6 +27,7 @@ class TrainingRows:
     validation: tuple[Features, Array]
     digest: str
     inherited: dict[str, Any]  # what the model reuses from other trainings
+    features: Path | None = None  # folder of the network by whose features samples are compared
 
     @classmethod
     def load(cls, folder: Path, inherited: dict[str, Any] | None = None) -> TrainingRows:
