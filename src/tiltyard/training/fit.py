@@ -13,6 +13,7 @@ import numpy as np
 
 from tiltyard.config.task import Task
 from tiltyard.config.train_section import Train
+from tiltyard.modeling.models.dbn import Dbn
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.training import diagnosis, platt
 from tiltyard.training.objective import Objective
@@ -63,6 +64,7 @@ def fit(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResult:
 
     keras.utils.set_random_seed(task.train.seed)
     body = network.build_core(task, rows.encoder, rows.train[0])
+    pretraining = _pretrain(task, rows, paths, body)
     model = network.build_trainer(task.train, body, task.model)
     family = task.model.model_dump_json(exclude={"blend_references"})  # it changes nothing in the network
     shared = _Shared(Objective.of(task, rows.encoder), rows, paths, body, model, family)
@@ -76,7 +78,7 @@ def fit(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResult:
         snapshots += [{**snapshot, "epoch": snapshot["epoch"] + phase.epochs_before} for snapshot in phase_snapshots]
         for weight, best in zip(model.weights, _best_checkpoint(checkpoints).best, strict=True):
             weight.assign(best)
-    record = _record(task.train, body, checkpoints)
+    record = {**_record(task.train, body, checkpoints), **pretraining}
     if shared.objective.learns_margins:
         record["probabilities"] = platt.calibrate(body, rows.validation)
     if "embeddings" in task.train.tensorboard:
@@ -84,6 +86,15 @@ def fit(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResult:
 
         projector.write(phase.logs, body, rows)
     return FitResult(body, record, snapshots)
+
+
+def _pretrain(task: Task, rows: TrainingRows, paths: RunPaths, body: keras.Model) -> dict[str, Any]:
+    """Train the layers of a deep belief network without labels; return the record of it, empty for other families."""
+    if not isinstance(task.model, Dbn):
+        return {}
+    from tiltyard.training import deep_belief
+
+    return deep_belief.pretrain(task, rows, (paths.state, paths.title), body)
 
 
 def _best_checkpoint(checkpoints: list[CheckpointCallback]) -> CheckpointCallback:

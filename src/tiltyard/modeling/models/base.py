@@ -61,6 +61,7 @@ class Model(Settings):
     trained_by_epochs: ClassVar[bool] = True  # whether Keras trains it, epoch by epoch
     has_gradients: ClassVar[bool] = True  # whether its outputs have useful gradients by its inputs
 
+    learns_without_labels: ClassVar[bool] = False  # whether a part of its training needs no labels
     adapts: ClassVar[bool] = False  # whether it computes statistics of training rows before it is built
 
     family: str
