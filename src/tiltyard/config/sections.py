@@ -65,9 +65,7 @@ class Split(Settings):
         if self.training_rows and self.kind in ("chronological", "complete"):
             raise ValueError(f"training_rows: expected for a random, stratified or given split; received {self.kind}")
         if self.unlabelled and not self.training_rows:
-            raise ValueError(
-                "unlabelled: expected with training_rows, which leaves rows without a label; received none"
-            )
+            raise ValueError("unlabelled: expected with training_rows, which leaves some out; received none")
         if self.test + self.validation >= 1:
             raise ValueError(f"expected test + validation below 1; received {self.test + self.validation:g}")
         return self

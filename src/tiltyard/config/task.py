@@ -267,9 +267,7 @@ def _family(task: Task) -> str:
     if task.problem == "masked" and not task.model.keeps_steps:
         return "model: expected for masked words transformer with pool: none, or rnn with whole and bidirectional: true"
     if task.split.unlabelled and not task.model.learns_without_labels:
-        return (
-            f"split.unlabelled: expected false for {task.model.family}, which learns from labels alone; received true"
-        )
+        return f"split.unlabelled: expected false for {task.model.family}, which needs labels; received true"
     return task.model.columns_error(task.columns)
 
 

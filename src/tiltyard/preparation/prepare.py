@@ -20,8 +20,8 @@ from tiltyard.preparation import array_file, base_rows, base_vocabulary
 from tiltyard.preparation.column_spill import ColumnSpill, open_spill
 from tiltyard.preparation.row_hashes import hashing
 from tiltyard.preparation.sealed_test import seal, unit_digest, write_test
-from tiltyard.preparation.training_rows import UNLABELLED
 from tiltyard.preparation.split import Parts, notes, split_inputs, split_rows, units, unlabelled_rows
+from tiltyard.preparation.training_rows import UNLABELLED
 from tiltyard.runtime import threads
 from tiltyard.workspace import Workspace
 

@@ -14,19 +14,11 @@ import numpy as np
 from keras import ops
 
 from tiltyard.arrays import Array
-from tiltyard.modeling.models._rbm import ContrastiveDivergence, Visible
+from tiltyard.modeling.models._rbm import ContrastiveDivergence, Rbm, Visible
 
 FIRST_EPOCHS, FIRST_MOMENTUM = 5, 0.5  # the first updates are large and unsteady
 INITIAL_STD = 0.01  # of the weights
 MEMORY = 0.9  # of the mean activations by which sparsity is judged, from batch to batch
-
-
-class Rbm(NamedTuple):
-    """Weights (visible, hidden) and biases of a restricted Boltzmann machine: arrays or tensors."""
-
-    weights: Any
-    visible_bias: Any
-    hidden_bias: Any
 
 
 class State(NamedTuple):
@@ -79,7 +71,7 @@ def draw(shape: tuple[int, int, int], settings: ContrastiveDivergence, kind: Vis
     """Return the random numbers of an update for (batch, visible, hidden); none of visible units that are means."""
     (rows, visible, hidden), generator = shape, np.random.default_rng(seed)
     uniform = generator.random((settings.steps + 1, rows, hidden), dtype=np.float32)
-    if not settings.sample_visible:
+    if not settings.draws_visible:
         return Draws(uniform, np.zeros((settings.steps, 1, 1), np.float32))
     size = (settings.steps, rows, visible)
     noise = generator.random(size, dtype=np.float32) if kind == "bernoulli" else None
@@ -105,7 +97,7 @@ def update_function(settings: ContrastiveDivergence, kind: Visible) -> Callable[
         hidden = state.chains if settings.persistent else start
         for step in range(settings.steps):
             visible = visible_means(rbm, hidden, kind)
-            if settings.sample_visible:
+            if settings.draws_visible:
                 visible = _sampled(visible, visible_draws[step], kind)
             negative = hidden_probabilities(rbm, visible)
             hidden = ops.cast(hidden_draws[step + 1] < negative, "float32")

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from keras import ops
 
-from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.files import Json
-from tiltyard.modeling.models._rbm import Visible
+from tiltyard.modeling.models._rbm import Rbm, Visible
 from tiltyard.modeling.models.dbn import Dbn
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
-from tiltyard.training.contrastive_divergence import Rbm, compiled, hidden_probabilities
+from tiltyard.training.contrastive_divergence import compiled, hidden_probabilities
 from tiltyard.training.rbm_training import MEASURED_ROWS, Lift, RbmRun, fit_rbm
 
 if TYPE_CHECKING:
@@ -79,8 +78,3 @@ def _lift(body: keras.Model, below: list[Rbm]) -> Lift:
 
 def _last(history: dict[str, list[float]]) -> dict[str, float]:
     return {name: values[-1] for name, values in history.items()}
-
-
-def gap(machine: Json) -> Array:
-    """Return by epoch how much higher the free energy of validation rows is than that of training rows."""
-    return np.subtract(machine["history"]["val_free_energy"], machine["history"]["free_energy"])

@@ -1,4 +1,4 @@
-"""Train one restricted Boltzmann machine on batches of rows: resumable, with its progress, until it is done or fails."""
+"""Train one restricted Boltzmann machine on batches of rows: resumable, with its progress, until it is done."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from keras import ops
 from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.errors import TrainingError
-from tiltyard.modeling.models._rbm import ContrastiveDivergence, Visible
+from tiltyard.modeling.models._rbm import ContrastiveDivergence, Rbm, Visible
 from tiltyard.preparation.array_file import Features
 from tiltyard.runtime import progress
+from tiltyard.training import checkpoint
 from tiltyard.training import contrastive_divergence as cd
 from tiltyard.training.batches import Batches
-from tiltyard.training.checkpoint import SHARE
-from tiltyard.training.contrastive_divergence import Rbm, State
+from tiltyard.training.contrastive_divergence import State
 
 MEASURED_ROWS = 1000  # training and validation rows of which free energies are measured
 Lift = Callable[[Array], Any]  # from encoded features to the rows of a machine, in [0, 1] or standardised
@@ -69,7 +69,7 @@ def fit_rbm(run: RbmRun, features: Features, lift: Lift, measured: tuple[Array, 
             show(epoch + 1)
             _write_progress(run, epoch + 1, history)
             started = time.monotonic()
-            if epoch + 1 == run.settings.epochs or cost <= SHARE * (started - saved_at):
+            if epoch + 1 == run.settings.epochs or cost <= checkpoint.SHARE * (started - saved_at):
                 _save(run, state, history)
                 saved_at = time.monotonic()
                 cost = saved_at - started

@@ -1,8 +1,8 @@
-"""Settings of the training of restricted Boltzmann machines by contrastive divergence."""
+"""Restricted Boltzmann machines: their weights, and the settings of their training by contrastive divergence."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,14 @@ from tiltyard.settings import Settings
 
 Visible = Literal["bernoulli", "gaussian"]
 RATES: dict[Visible, float] = {"bernoulli": 0.1, "gaussian": 0.01}  # learning rates that Hinton's guide suggests
+
+
+class Rbm(NamedTuple):
+    """Weights (visible, hidden) and biases of a restricted Boltzmann machine: arrays or tensors."""
+
+    weights: Any
+    visible_bias: Any
+    hidden_bias: Any
 
 
 class HiddenSparsity(Settings):
@@ -32,7 +40,9 @@ class ContrastiveDivergence(Settings):
         default=False, description="Continue the chains of the batch before (PCD) instead of starting at the rows."
     )
     sample_visible: bool = Field(
-        default=False, description="Draw visible units in the chains; if false, they are their probabilities."
+        default=False,
+        description="Draw visible units in the chains, as persistent chains always do; "
+        "if false, they are their probabilities.",
     )
     sparsity: HiddenSparsity | None = None
     visible: Visible | None = Field(
@@ -44,6 +54,11 @@ class ContrastiveDivergence(Settings):
         if self.epochs == 0 and self.model_fields_set - {"epochs"}:
             raise ValueError("epochs: expected 1 or more with other settings; received 0, which trains nothing")
         return self
+
+    @property
+    def draws_visible(self) -> bool:
+        """Whether visible units are drawn; those of persistent chains always: their bias would add up."""
+        return self.sample_visible or self.persistent
 
     def rate(self, visible: Visible) -> float:
         """Return the learning rate for a kind of visible units."""

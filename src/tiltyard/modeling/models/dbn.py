@@ -1,4 +1,4 @@
-"""Deep belief network (DBN): restricted Boltzmann machines, trained one after another, whose weights a classifier has."""
+"""Deep belief network (DBN): restricted Boltzmann machines, trained one by one, whose weights a classifier has."""
 
 from __future__ import annotations
 
