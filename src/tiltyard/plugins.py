@@ -23,6 +23,7 @@ FOLDERS = {
     "references": "modeling.references",
     "sources": "data.sources",
     "formats": "data.formats",
+    "samplers": "training.samplers",
     "modalities": "preparation.modalities",
     "findings": "validation.findings",
     "checks": "gate.checks",

@@ -18,6 +18,7 @@ from tiltyard.config import (
     evaluate_section,
     objective_checks,
     reconstruction_checks,
+    sampling_checks,
     target_checks,
 )
 from tiltyard.config.ensemble_section import AnyModel, Member
@@ -69,7 +70,7 @@ class Task(Settings):
     target: Target = Field(
         default_factory=lambda: Target(column=""),
         exclude_if=lambda target: not target.column,
-        description="The column to predict; none for reconstruction.",
+        description="The column to predict; none for reconstruction, conditions for sampling.",
     )
     expect: list[Expectation] = Field(default_factory=list)
     split: Split
@@ -111,7 +112,7 @@ class Task(Settings):
     def evaluator(self) -> Evaluator:
         """The evaluator plug-in of its problem."""
         evaluator: Evaluator = plugins.load("evaluators", self.problem)()
-        evaluator = evaluator.of(self.target)
+        evaluator = evaluator.of(self.target).with_measures(self.model.measures)
         return evaluator.with_code(self.model.code_size) if self.model.code_size else evaluator
 
     @property
@@ -132,8 +133,8 @@ class Task(Settings):
 
     @property
     def labels(self) -> list[str]:
-        """The labels that rows have, each one or any number of them; else empty."""
-        return self.target.classes or []
+        """The labels to predict, of which rows have one or any number; else empty."""
+        return [] if self.problem_type.generates else self.target.classes or []
 
     @property
     def classes(self) -> list[str]:
@@ -199,6 +200,7 @@ class Task(Settings):
             _joins,
             _columns,
             reconstruction_checks.find_error,
+            sampling_checks.find_error,
             target_checks.target_error,
             target_checks.numbers_error,
             target_checks.forecast_error,

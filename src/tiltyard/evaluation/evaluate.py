@@ -13,7 +13,7 @@ import numpy as np
 from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
-from tiltyard.evaluation import reconstruction
+from tiltyard.evaluation import reconstruction, sampling
 from tiltyard.evaluation.rollout import evaluate_rollout
 from tiltyard.evaluation.slices import parts
 from tiltyard.evaluation.walk_forward import walk_forward
@@ -42,8 +42,14 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     train = workspace.out(task.name, "train")
     predictor, test = Predictor.load(train), read_test(workspace, task.name, task.columns)
     features, train_truth = open_part(workspace.out(task.name, "prepare") / "train.npz")
-    predictions = predict(task, predictor, test, (features, train_truth))
-    train_outputs = predictor.condense(train_truth, features)
+    samples = (
+        sampling.Samples.of(task, predictor.encoder, (features, train_truth)) if task.problem_type.generates else None
+    )
+    predictions = predict(task, predictor, test, (features, train_truth), samples)
+    if samples:
+        train_sample = samples.train_sample(predictor, len(test.truth))
+    else:
+        train_sample = train_truth, predictor.condense(train_truth, features)
     folds = fold_scores(train / "folds.npz", task.evaluator)
     context = training_context(task.evaluator, workspace.out(task.name, "prepare"), train_truth)
     training = files.read_json(train / "training.json")
@@ -54,12 +60,14 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
             "task": task.name,
             "version": version(train),
             **files.read_json(workspace.out(task.name, "prepare") / "split.json"),
-            **_measure(task, predictions, test, (train_truth, train_outputs), context),
+            **_measure(task, predictions, test, train_sample, context),
             **reconstruction.denoising(task, predictor, test),
             **({"folds": folds} if folds else {}),
             **{name: facts for name, (facts, _) in further.items()},
         }
         files.write_json(folder / "report.json", report)
+        if samples:
+            samples.network.save(folder / sampling.FEATURES_FILE)
         plots = {name: columns for _, more in further.values() for name, columns in more.items()}
         write_plots(folder / "plots", {**task.evaluator.plots(predictions), **plots}, training["history"])
         pending.result()
@@ -78,10 +86,22 @@ def _further(
     return further
 
 
-def predict(task: Task, predictor: Predictor, test: TestRows, train: tuple[Features, Array]) -> Predictions:
+def predict(
+    task: Task,
+    predictor: Predictor,
+    test: TestRows,
+    train: tuple[Features, Array],
+    samples: sampling.Samples | None = None,
+) -> Predictions:
     """Predict the sealed test rows with the model and the baseline, which is fitted to the training rows."""
-    outputs = predictor.condensed(test.rows, test.truth)
-    baseline, threshold = _baseline(task, predictor, test, train), predictor.encoder.problem.threshold
+    threshold = predictor.encoder.problem.threshold
+    if samples:
+        encoded = predictor.encoder.encode(test.rows)
+        outputs = samples.outputs(predictor, encoded, test.truth)
+        baseline = samples.baseline(encoded, test.truth)
+    else:
+        outputs = predictor.condensed(test.rows, test.truth)
+        baseline = _baseline(task, predictor, test, train)
     return Predictions(test.truth, outputs, baseline, test.number, task.labels, task.target.display_name, threshold)
 
 

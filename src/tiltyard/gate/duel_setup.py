@@ -15,7 +15,7 @@ from tiltyard.arrays import Array, Rows, take_rows
 from tiltyard.config.task import Task
 from tiltyard.data.versions import recorded
 from tiltyard.errors import RegistryError
-from tiltyard.evaluation import evaluate, reconstruction
+from tiltyard.evaluation import evaluate, reconstruction, sampling
 from tiltyard.evaluation.evaluated import Evaluated
 from tiltyard.evaluation.reference import fit_reference
 from tiltyard.files import Json
@@ -26,7 +26,7 @@ from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.evaluators.forecasting import training_context
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.modeling.inference.predictor import Predictor, model_files
 from tiltyard.modeling.problems.base import Threshold
 from tiltyard.modeling.problems.classification import probabilities
 from tiltyard.modeling.problems.multilabel import THRESHOLD
@@ -69,14 +69,17 @@ def build_duel(
     features, train_truth = learned
     rival = _champion_predictor(workspace, champion, test) if champion else None
     served = served_rows(rival, task.labels, test) if rival else None
-    predictions = evaluate.predict(task, predictor, test, learned)
+    samples = None
+    if task.problem_type.generates:
+        samples = sampling.Samples.load(task, predictor.encoder, learned, workspace.out(task.name, "evaluate"))
+    predictions = evaluate.predict(task, predictor, test, learned, samples)
     context = training_context(task.evaluator, prepared, train_truth)
     return Duel(
         task=task,
         truth=predictions.truth,
         challenger=predictions.outputs,
         baseline=predictions.baseline,
-        champion=_outputs_of(rival, task, test, served, predictions.baseline),
+        champion=_outputs_of(rival, task, test, served, predictions.baseline, samples),
         served=None if served is None or served.all() else served,
         threshold=predictor.encoder.problem.threshold,
         champion_threshold=champion_threshold(rival.encoder, task.labels) if rival else None,
@@ -132,9 +135,16 @@ def _drift(workspace: Workspace, task: Task, encoder: Encoder, features: Feature
 
 
 def _outputs_of(
-    rival: Predictor | None, task: Task, test: TestRows, served: Array | None, baseline: Array
+    rival: Predictor | None,
+    task: Task,
+    test: TestRows,
+    served: Array | None,
+    baseline: Array,
+    samples: sampling.Samples | None,
 ) -> Array | None:
     """Return the champion's outputs; None if there is no champion."""
+    if rival and samples:
+        return samples.outputs(rival, rival.encoder.encode(test.rows), test.truth)
     return None if rival is None or served is None else champion_outputs(rival, task.labels, test, served, baseline)
 
 
@@ -154,7 +164,7 @@ def _askable(
             train[1], evaluate.past(task, dataclasses.replace(test, rows=rows)), task.gate.metric
         )
 
-    if task.problem_type.targets == "text":
+    if task.problem_type.targets == "text" or task.problem_type.generates:
         return {}
     predictor, rival = models
     arguments: Json = {"ask": predictor.outputs}
@@ -195,7 +205,7 @@ def _facts(workspace: Workspace, task: Task, report: Json) -> Json:
     return {
         **{name: training[name] for name in ("variant", "blend", "reference") if name in training},
         **({"stand_in": report["stand_in"]} if "stand_in" in report else {}),
-        "size_mb": (train / "model.onnx").stat().st_size / 2**20,
+        "size_mb": sum(path.stat().st_size for path in model_files(train) if path.suffix == ".onnx") / 2**20,
         "memory_mb": _memory_mb(train),
         "parity": training.get("parity"),
         "empty": empty(card(task, report, training, device)),

@@ -17,6 +17,7 @@ from tiltyard.modeling.models.dbn import Dbn
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.training import diagnosis, platt
 from tiltyard.training.objective import Objective
+from tiltyard.training.samplers.base import open_sampler
 
 if TYPE_CHECKING:
     import keras
@@ -65,7 +66,11 @@ def fit(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResult:
     keras.utils.set_random_seed(task.train.seed)
     body = network.build_core(task, rows.encoder, rows.train[0])
     pretraining = _pretrain(task, rows, paths, body)
-    model = network.build_trainer(task.train, body, task.model)
+    if task.model.generates:
+        steps = -(-len(rows.train[1]) // task.train.batch_size)
+        model = open_sampler(task.model, rows.encoder).trainer(body, steps, task.train.seed)
+    else:
+        model = network.build_trainer(task.train, body, task.model)
     family = task.model.model_dump_json(exclude={"blend_references"})  # it changes nothing in the network
     shared = _Shared(Objective.of(task, rows.encoder), rows, paths, body, model, family)
     checkpoints: list[CheckpointCallback] = []
@@ -256,7 +261,8 @@ class _Phase:
 
         from tiltyard.training.gradient_stats import PROBE_BUILDERS, ROWS, GradientStats
 
-        if not self.train.watch or keras.backend.backend() not in PROBE_BUILDERS:
+        samples = self.shared.objective.encoder.problem.generates  # whose loss is not one of outputs and targets
+        if samples or not self.train.watch or keras.backend.backend() not in PROBE_BUILDERS:
             return []
         objective = self.shared.objective
         features, truth = sample_rows(self.shared.rows.train, min(ROWS, self.train.batch_size))

@@ -22,6 +22,7 @@ from tiltyard.modeling.problems.masked import Masked
 from tiltyard.modeling.problems.regression import log_limits
 from tiltyard.preparation.array_file import Features
 from tiltyard.training.augmentation import augmentation
+from tiltyard.training.samplers.base import open_sampler
 
 if TYPE_CHECKING:
     import keras
@@ -35,6 +36,8 @@ def build_core(task: Task, encoder: Encoder, rows: Features) -> keras.Model:
     """Build the core for training rows: scaling by their statistics, the family's layers, the output layer."""
     import keras
 
+    if task.model.generates:
+        return open_sampler(task.model, encoder).body()
     shape = rows.shape[1:]
     mean, std = (np.array(part, dtype=np.float32) for part in encoder.widened_scaling())
     if task.model.adapts:
@@ -181,6 +184,8 @@ def build_inference(
 
     if model.translates:
         return model.unroll(body, encoder.target["steps"])
+    if model.generates:
+        return open_sampler(model, encoder).scorer(body)
     if encoder.problem.reconstructs:
         from tiltyard.training import reconstruction
 

@@ -30,6 +30,7 @@ from tiltyard.training.fit_members import fit_members
 from tiltyard.training.objective import Objective, encode_targets
 from tiltyard.training.reference import Trained, fit_reference
 from tiltyard.training.restarts import fit_with_restarts
+from tiltyard.training.samplers import base as samplers
 from tiltyard.training.solved import fit_solved
 from tiltyard.workspace import Workspace
 
@@ -48,7 +49,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     started, processor_started = time.monotonic(), time.process_time()
     parts = opened(workspace, task)
     from tiltyard.training import network
-    from tiltyard.training.onnx.export import export
+    from tiltyard.training.onnx.export import export, export_decoder
 
     state = workspace.state(task.name, "train")
     paths = RunPaths(state, workspace.logs(task.name), task.name)
@@ -56,6 +57,8 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     trained = fit_all(task, parts, paths)
     ends = _ends(task.target.interval, parts, trained.body) if task.target.interval else None
     encoder, decisions = _with_threshold(task, parts, trained.body)
+    if task.model.generates:
+        encoder = samplers.with_facts(encoder, task.model)
     if isinstance(task.model, Autoencoder):
         encoder = encoder.with_target({"code": task.model.code_size})
     trained = trained.refit() if trained.refit else trained
@@ -70,9 +73,15 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
             "prepared": parts.digest,
             "backend": backend.chosen(task),
             "parity": export(
-                model, folder, _parity_rows(parts, model), sigmoid=task.output == "sigmoid", floor=_floor(task, model)
+                model,
+                folder,
+                _parity_rows(parts, model),
+                sigmoid=task.output == "sigmoid",
+                floor=_floor(task, encoder, model),
             ),
         }
+        if task.model.generates:
+            export_decoder(samplers.open_sampler(task.model, encoder).decoder(trained.body), folder, task.train.seed)
         files.write_json(folder / "training.json", record)
         files.write_json(folder / layer_graph.FILE, layer_graph.layer_graph(model))
         durations = {
@@ -115,6 +124,7 @@ def opened(workspace: Workspace, task: Task) -> TrainingRows:
         _set_up(task)
     parts = parts.with_counts() if task.output == "exponential" else parts
     parts = parts.with_rows_as_truth() if task.model.reconstructs else parts
+    parts = samplers.training_rows(task.model, parts, task.train.seed) if task.model.generates else parts
     return parts.with_decoder_inputs() if task.model.translates else parts
 
 
@@ -129,6 +139,8 @@ def _inherited(workspace: Workspace, task: Task) -> dict[str, Any]:
 def _parity_rows(parts: TrainingRows, model: keras.Model) -> Array:
     """Return some validation rows as a client sends them, without decoder inputs."""
     rows: Array = parts.validation[0][:PARITY_ROWS].astype(np.float32)
+    if rows.ndim < len(model.input_shape):  # flat, with classes behind the features of an image
+        return rows[:, : math.prod(model.input_shape[1:])].reshape(-1, *model.input_shape[1:])
     return rows[:, : model.input_shape[1]]
 
 
@@ -157,6 +169,8 @@ def _fit_networks(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[ker
     """Fit the network or all members of an ensemble."""
     if task.train.members == 1 and not task.ensemble:
         fitted = fit_with_restarts(task, parts, paths)
+        if task.model.generates:
+            return fitted.body, fitted.record
         losses = baseline_losses(Objective.of(task, parts.encoder), parts, fitted.body)
         diagnosis = diagnose(losses, fitted.record, fitted.snapshots)
         return fitted.body, {**fitted.record, "diagnosis": diagnosis, **_code_facts(task, parts, fitted.body)}
@@ -164,8 +178,10 @@ def _fit_networks(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[ker
     return members.body, members.record()
 
 
-def _floor(task: Task, model: keras.Model) -> Array | None:
+def _floor(task: Task, encoder: Encoder, model: keras.Model) -> Array | None:
     """Return below which size of each output differences are relative to it; None if all have one scale."""
+    if task.model.generates:
+        return samplers.open_sampler(task.model, encoder).floors()
     if not isinstance(task.model, Autoencoder):
         return None
     from tiltyard.training import reconstruction

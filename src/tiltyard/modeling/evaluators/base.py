@@ -32,6 +32,10 @@ class Evaluator(ABC):
         """Return the evaluator for a model whose code has so many numbers; by default the same."""
         return self
 
+    def with_measures(self, measures: tuple[str, ...]) -> Evaluator:
+        """Return the evaluator for a generative family that measures these of each row; by default the same."""
+        return self
+
     def context(self, train: Array) -> dict[str, Any]:
         """Return the context that metrics need from the training targets; empty by default."""
         return {}

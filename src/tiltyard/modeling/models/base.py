@@ -56,6 +56,8 @@ class Model(Settings):
     modalities: ClassVar[tuple[str, ...]]  # the modalities that it can read
     translates: ClassVar[bool] = False  # whether it predicts texts (sequence to sequence), and only texts
     reconstructs: ClassVar[bool] = False  # whether it returns its input from a code, and only that
+    generates: ClassVar[bool] = False  # whether it learns to draw new rows, and only that; see training/samplers
+    measures: ClassVar[tuple[str, ...]] = ()  # what a generative model tells of each row: see evaluators/sampling.py
     reads_ngrams: ClassVar[bool] = False  # whether it reads texts only as n-grams
     reads_names: ClassVar[bool] = False  # whether it needs to know which features are the flags of a column of names
     trained_by_epochs: ClassVar[bool] = True  # whether Keras trains it, epoch by epoch

@@ -148,7 +148,7 @@ def no_truth(rows: int) -> Array:
 
 def parse_target(task: Task, values: Sequence[object]) -> Array:
     """Return the truth: numbers, label indices, a flag for each label, or texts."""
-    if task.problem_type.targets == "row":
+    if task.problem_type.targets == "row" and not task.target.labels:
         return no_truth(len(values))
     if task.problem_type.targets == "text":
         return _parse_texts(task, values)
@@ -157,7 +157,7 @@ def parse_target(task: Task, values: Sequence[object]) -> Array:
     if not task.target.labels:
         numbers = _parse_numbers(task, values)
         return numbers if task.target.threshold is None else (numbers >= task.target.threshold).astype(np.int64)
-    label_indices = {label: place for place, label in enumerate(task.classes)}
+    label_indices = {label: place for place, label in enumerate(task.target.labels)}
     _refuse_unknown(task, {str(value) for value in values})
     return np.array([label_indices[str(value)] for value in values], dtype=np.int64)
 
@@ -181,8 +181,8 @@ def one_label(task: Task, cells: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _refuse_unknown(task: Task, found: set[str]) -> None:
-    if unknown := sorted(found - {*task.labels}):
-        expected = ", ".join(task.labels)
+    if unknown := sorted(found - {*task.target.labels}):
+        expected = ", ".join(task.target.labels)
         raise DataError(f"target.classes: expected {expected}; the data also holds {', '.join(unknown[:10])}")
 
 

@@ -21,6 +21,7 @@ from tiltyard.evaluation.evaluated import Evaluated, read_evaluated
 from tiltyard.files import Json
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.inference.predictor import model_files
 from tiltyard.preparation.array_file import open_part, sample_blocks
 from tiltyard.preparation.sealed_test import TestRows
 from tiltyard.registry import manifest
@@ -84,8 +85,8 @@ def write(workspace: Workspace, task: Task, folder: Path, evaluated: Evaluated, 
     predictions = workspace.out(task.name, "evaluate") / "predictions.npz"
     prepared = workspace.out(task.name, "prepare")
     with files.atomic_folder(folder) as target:
-        for name in ("model.onnx", "encoder.json"):
-            shutil.copy(train / name, target)
+        for path in model_files(train):
+            shutil.copy(path, target)
         files.write_json(target / "schema.json", schema(task, predictor.encoder, report))
         files.write_json(target / "golden.json", choose_golden_rows(predictor, test, _outputs(predictions, test)))
         files.write_json(target / "reference.json", _reference(prepared / "train.npz", predictor.encoder))

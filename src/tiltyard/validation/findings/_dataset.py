@@ -102,7 +102,8 @@ class CheckedData:
             return np.asarray(np.isfinite(truths).all(axis=0)) if complete else None
         if self.truth is None:
             return None
-        return np.isin(self.truth, self.task.classes) if self.task.classes else np.isfinite(self.truth)
+        labels = self.task.target.classes if self.task.problem_type.generates else self.task.classes
+        return np.isin(self.truth, labels) if labels else np.isfinite(self.truth)
 
     @cached_property
     def by_target(self) -> list[CheckedData]:
@@ -246,4 +247,4 @@ def _window_targets(subject: CheckedData, windows: int) -> Array:
 def _rows(subject: CheckedData, places: Array) -> tuple[Rows, Array]:
     rows = take_rows(subject.parsed, places)
     truth = np.zeros(len(places)) if subject.truth is None else subject.truth[places]
-    return rows, np.unique(truth, return_inverse=True)[1] if subject.task.classes else truth
+    return rows, np.unique(truth, return_inverse=True)[1] if truth.dtype.kind == "U" else truth

@@ -1,0 +1,1 @@
+"""How generative families are trained and exported; each plug-in has the name of its family in modeling/models."""
