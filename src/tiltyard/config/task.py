@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from tiltyard import plugins
 from tiltyard.arrays import Array
 from tiltyard.config import (
+    clustering_checks,
     column_checks,
     complete_split,
     ensemble_section,
@@ -70,7 +71,8 @@ class Task(Settings):
     target: Target = Field(
         default_factory=lambda: Target(column=""),
         exclude_if=lambda target: not target.column,
-        description="The column to predict; none for reconstruction, conditions for sampling.",
+        description="The column to predict; none for reconstruction, conditions for sampling, for evaluation alone in "
+        "clustering.",
     )
     expect: list[Expectation] = Field(default_factory=list)
     split: Split
@@ -113,6 +115,8 @@ class Task(Settings):
         """The evaluator plug-in of its problem."""
         evaluator: Evaluator = plugins.load("evaluators", self.problem)()
         evaluator = evaluator.of(self.target).with_measures(self.model.measures)
+        if self.model.cluster_count:
+            return evaluator.with_clusters(self.model.cluster_count, is_k_means=self.model.family == "kmeans")
         return evaluator.with_code(self.model.code_size) if self.model.code_size else evaluator
 
     @property
@@ -134,7 +138,7 @@ class Task(Settings):
     @property
     def labels(self) -> list[str]:
         """The labels to predict, of which rows have one or any number; else empty."""
-        return [] if self.problem_type.generates else self.target.classes or []
+        return [] if self.problem_type.targets == "row" else self.target.classes or []
 
     @property
     def classes(self) -> list[str]:
@@ -201,6 +205,7 @@ class Task(Settings):
             _columns,
             reconstruction_checks.find_error,
             sampling_checks.find_error,
+            clustering_checks.find_error,
             target_checks.target_error,
             target_checks.numbers_error,
             target_checks.forecast_error,

@@ -80,8 +80,9 @@ def _select_methods(only: Sequence[str]) -> dict[str, ExplanationMethod]:
 
 def _unsupported_reason(method: ExplanationMethod, model: ExplainedModel) -> str:
     """Return why a method does not fit the model, or an empty string."""
-    if model.task.problem_type.reconstructs and not method.explains_rows:
-        return f"it explains labels and numbers; {model.task.name} reconstructs rows"
+    if model.task.problem_type.targets == "row" and not method.explains_rows:
+        verb = "has clusters" if model.task.problem_type.clusters else "reconstructs rows"
+        return f"it explains labels and numbers; {model.task.name} {verb}"
     path = model.workspace.out(model.task.name, "train") / KERAS_FILE
     if method.needs_keras and not path.is_file():
         return f"it needs {KERAS_FILE}, which is not here"
@@ -109,6 +110,10 @@ def _largest_errors(model: ExplainedModel) -> list[int]:
     if model.task.problem_type.targets == "text":
         return [0]
     outputs = model.predictor.condensed(model.test.rows, model.test.truth)
+    if model.task.problem_type.clusters:
+        from tiltyard.modeling.evaluators.clustering import silhouettes
+
+        return [int(place) for place in np.argsort(silhouettes(outputs), kind="stable")[:DEFAULT_ROWS]]
     scales = model.task.evaluator.scales(model.context)
     errors = row_errors(model.test.truth, outputs, labels=bool(model.task.classes), scales=scales)
     order = np.argsort(-errors, kind="stable")
@@ -119,6 +124,8 @@ def _largest_errors(model: ExplainedModel) -> list[int]:
 def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
     """Return the truth of a row and the model's prediction."""
     (prediction,), (truth,) = model.predictor.respond(row.values), row.truth.tolist()
+    if model.task.problem_type.clusters:
+        return {"actual": "no label is learned", "answered": f"cluster {prediction['cluster']}"}
     if model.task.problem_type.targets == "row":
         return {"actual": "the row itself", "answered": prediction["error"]}
     if model.task.classes:

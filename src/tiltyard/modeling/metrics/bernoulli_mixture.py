@@ -33,7 +33,7 @@ class BernoulliMixture:
         first = rows[generator.choice(len(rows), count, replace=False)]
         mixture = cls(np.full(count, -np.log(count)), np.clip(0.5 * first + 0.25, 0.05, 0.95))
         for _ in range(ITERATIONS if count > 1 else 1):
-            mixture = mixture._improved(rows)  # noqa: SLF001 - its own class
+            mixture = mixture._improved(rows)
         return mixture
 
     def _improved(self, rows: Array) -> BernoulliMixture:

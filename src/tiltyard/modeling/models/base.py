@@ -84,6 +84,11 @@ class Model(Settings):
         """The number of numbers of the code, if it has one; else 0."""
         return 0
 
+    @property
+    def cluster_count(self) -> int:
+        """The number of clusters, if it puts rows into clusters; else 0."""
+        return 0
+
     def adapt(self, rows: Array) -> None:
         """Compute what `build` needs to know of standardised training rows; by default nothing."""
 

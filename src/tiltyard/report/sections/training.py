@@ -128,9 +128,20 @@ def _training_text(training: Json) -> str:
         return f'<p class="soft">{escape(f"Solved {solved}.")}</p>{_squares_text(training.get("sums_of_squares"))}'
     end = "stopped early" if training.get("stopped_early") else "ran to the end"
     text = f"{training['epochs']} epochs, {end}; epoch {training['best_epoch']} was kept."
+    if refinement := training.get("refinement"):
+        text += _refinement_text(refinement)
     if warm := training.get("warm_start"):
         text += f" Epoch {warm['epoch']} started with a new optimizer and the weights of epoch {warm['from_epoch']}."
     return f'<p class="soft">{escape(text)}</p>'
+
+
+def _refinement_text(refinement: Json) -> str:
+    """Describe how codes and centres of an autoencoder were refined."""
+    changed = ", ".join(f"{share:.1%}" for share in refinement["changed"])
+    return (
+        f" Then codes and centres were refined together in {len(refinement['loss'])} epochs; the shares of rows that "
+        f"changed their cluster: {changed}."
+    )
 
 
 def _squares_text(sums: Json | None) -> str:
