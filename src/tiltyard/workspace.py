@@ -71,6 +71,10 @@ class Workspace:
         """Return the folder in which a stage keeps the state that it resumes from."""
         return self.root / ".tiltyard" / "state" / task / verb
 
+    def features(self, digest: str) -> Path:
+        """Return the folder of a classifier by whose features samples are compared; trainings share it."""
+        return self.root / ".tiltyard" / "features" / digest
+
     def search(self, task: str) -> Path:
         """Return the database with the trials of a hyperparameter search."""
         return self.root / ".tiltyard" / "search" / f"{task}.db"

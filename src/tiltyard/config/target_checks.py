@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 def target_error(task: Task) -> str:
     """Check that the target has labels where the problem needs them, and that its options fit."""
-    if task.problem_type.targets == "row":
-        return ""  # its labels are not predicted
     has_labels = task.problem_type.targets in ("label", "labels")
     if has_labels != bool(task.labels):
         expected = "the list of labels" if has_labels else "none"

@@ -206,7 +206,7 @@ class Task(Settings):
             reconstruction_checks.find_error,
             sampling_checks.find_error,
             clustering_checks.find_error,
-            target_checks.target_error,
+            _predicted,
             target_checks.numbers_error,
             target_checks.forecast_error,
             _split,
@@ -246,6 +246,11 @@ def _columns(task: Task) -> str:
     if not of_text and (targets := [name for name in task.target.names if name in task.columns]):
         return f"columns.{targets[0]}: expected features only; this is the target"
     return ""
+
+
+def _predicted(task: Task) -> str:
+    """Check the target, unless its labels are those of rows without a target, which nothing predicts."""
+    return "" if task.problem_type.targets == "row" else target_checks.target_error(task)
 
 
 def _no_classes(task: Task) -> str:

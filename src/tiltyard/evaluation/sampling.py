@@ -130,7 +130,7 @@ def lower_bound(
     facts = Facts.of(predictor.encoder)
     if not facts.posterior:
         raise RegistryError(
-            f"the model of {predictor.encoder.task} has no posterior of codes: expected one that can be measured by elbo",
+            f"{predictor.encoder.task}: expected a model with a posterior of codes, for elbo; received one without",
             hint="compare families by gate.metric: frechet",
         )
     found, generator = list[dict[str, Array]](), np.random.default_rng([seed, 2])

@@ -79,7 +79,9 @@ def build_duel(
         truth=predictions.truth,
         challenger=predictions.outputs,
         baseline=predictions.baseline,
-        champion=_outputs_of(rival, task, test, served, predictions.baseline, samples),
+        champion=samples.outputs(rival, rival.encoder.encode(test.rows), test.truth)
+        if samples and rival
+        else _outputs_of(rival, task, test, served, predictions.baseline),
         served=None if served is None or served.all() else served,
         threshold=predictor.encoder.problem.threshold,
         champion_threshold=champion_threshold(rival.encoder, task.labels) if rival else None,
@@ -135,16 +137,9 @@ def _drift(workspace: Workspace, task: Task, encoder: Encoder, features: Feature
 
 
 def _outputs_of(
-    rival: Predictor | None,
-    task: Task,
-    test: TestRows,
-    served: Array | None,
-    baseline: Array,
-    samples: sampling.Samples | None,
+    rival: Predictor | None, task: Task, test: TestRows, served: Array | None, baseline: Array
 ) -> Array | None:
     """Return the champion's outputs; None if there is no champion."""
-    if rival and samples:
-        return samples.outputs(rival, rival.encoder.encode(test.rows), test.truth)
     return None if rival is None or served is None else champion_outputs(rival, task.labels, test, served, baseline)
 
 

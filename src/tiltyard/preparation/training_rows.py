@@ -29,6 +29,7 @@ class TrainingRows:
     digest: str
     inherited: dict[str, Any]  # what the model reuses from other trainings
     unlabelled: Features | None = None  # training rows and further ones, without labels, for pre-training
+    features: Path | None = None  # folder of the network by whose features samples are compared
 
     @classmethod
     def load(cls, folder: Path, inherited: dict[str, Any] | None = None) -> TrainingRows:

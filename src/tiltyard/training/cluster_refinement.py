@@ -1,4 +1,4 @@
-"""Refinement of a clustering of codes (DEC): memberships become sharper, and the reconstruction keeps codes meaningful."""
+"""Refinement of clusters of codes (DEC): memberships become sharper; the reconstruction keeps codes meaningful."""
 
 from __future__ import annotations
 

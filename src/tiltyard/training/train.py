@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from tiltyard.training import backend, blend, layer_graph
 from tiltyard.training.constant_baseline import baseline_losses
 from tiltyard.training.cross_validation import cross_validate
 from tiltyard.training.diagnosis import diagnose
+from tiltyard.training.feature_network import copy_feature_network, open_feature_network
 from tiltyard.training.fit import RunPaths
 from tiltyard.training.fit_members import fit_members
 from tiltyard.training.objective import Objective, encode_targets
@@ -86,6 +88,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
         }
         if task.model.generates:
             export_decoder(samplers.open_sampler(task.model, encoder).decoder(trained.body), folder, task.train.seed)
+            record["features"] = copy_feature_network(parts.features, folder)
         files.write_json(folder / "training.json", record)
         files.write_json(folder / layer_graph.FILE, layer_graph.layer_graph(model))
         durations = {
@@ -128,7 +131,9 @@ def opened(workspace: Workspace, task: Task) -> TrainingRows:
         _set_up(task)
     parts = parts.with_counts() if task.output == "exponential" else parts
     parts = parts.with_rows_as_truth() if task.model.reconstructs else parts
-    parts = samplers.training_rows(task.model, parts, task.train.seed) if task.model.generates else parts
+    if task.model.generates:
+        features = open_feature_network(workspace, parts)
+        parts = replace(samplers.training_rows(task.model, parts, task.train.seed), features=features)
     return parts.with_decoder_inputs() if task.model.translates else parts
 
 

@@ -166,6 +166,20 @@ class Predictor:
             decoded.append(self.decoder.run(None, {name: filled})[0][: len(part)])
         return np.concatenate(decoded)
 
+    def decoding_seconds(self, codes: int) -> float:
+        """Estimate the seconds in which so many codes are decoded."""
+        return -(-codes // DECODED) * self._decoding_pace
+
+    @cached_property
+    def _decoding_pace(self) -> float:
+        """Return the seconds of one call of the decoder, measured on zeros."""
+        if self.decoder is None:
+            return 0.0
+        zeros = np.zeros((DECODED, self.decoder.get_inputs()[0].shape[1]), dtype=np.float32)
+        start = time.perf_counter()
+        self.decode_codes(zeros)
+        return time.perf_counter() - start
+
     @cached_property
     def longest_text(self) -> int:
         """Return the most ids of a text among the columns of a row."""

@@ -1,4 +1,4 @@
-"""Sampling: learn the distribution of the rows, and draw new ones from a code; labels, if there are any, are conditions.
+"""Sampling: learn the distribution of the rows, and draw new ones from a code; labels are conditions.
 
 A model has two graphs. `model.onnx` reads a row: its outputs are, side by side, the row as it is reconstructed, the
 code, the logarithms of the code's variances, and a score; without an encoder, the score alone. `decoder.onnx` reads a

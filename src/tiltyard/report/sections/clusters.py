@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tiltyard.config.task import Task
-from tiltyard.figures import Figure, bars, points, png
+from tiltyard.figures import Figure, bars, png, points
 from tiltyard.files import Json
 from tiltyard.report.html_elements import Section, format_number, render_figures, render_table
 

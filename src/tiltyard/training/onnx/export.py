@@ -41,7 +41,7 @@ def export(
 
     `floor` is that of each output, if they have different scales.
     """
-    expected = _write(model, folder, MODEL, features)
+    expected = write(model, folder, MODEL, features)
     received = Predictor.load(folder).run(features).astype(np.float64)
     if floor is not None:
         return parity(expected, received, floor)
@@ -51,11 +51,11 @@ def export(
 def export_decoder(model: keras.Model, folder: Path, seed: int) -> float:
     """Write the decoder of a generative model beside model.onnx; return the largest difference on random codes."""
     codes = np.random.default_rng(seed).standard_normal((DECODED_ROWS, model.input_shape[1]), dtype=np.float32)
-    expected = _write(model, folder, DECODER, codes)
+    expected = write(model, folder, DECODER, codes)
     return parity(expected, Predictor.load(folder).decode_codes(codes).astype(np.float64), SIGMOID_FLOOR)
 
 
-def _write(model: keras.Model, folder: Path, name: str, inputs: Array) -> Array:
+def write(model: keras.Model, folder: Path, name: str, inputs: Array) -> Array:
     """Write NAME.keras and NAME.onnx; return what Keras computes."""
     outputs = model.predict_on_batch(inputs)  # also builds the functions that export needs
     model.save(folder / f"{name}.keras")

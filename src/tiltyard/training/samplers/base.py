@@ -65,14 +65,14 @@ class Sampler(ABC, Generic[Family]):
 
     @abstractmethod
     def decoder(self, body: keras.Model) -> keras.Model:
-        """Return the model that becomes decoder.onnx: from codes, with flags of classes, to features from 0 to 1, flat."""
+        """Return what becomes decoder.onnx: from codes, with flags of classes, to features from 0 to 1, flat."""
 
     @abstractmethod
     def facts(self) -> Facts:
         """Return what the model consists of."""
 
     def floors(self) -> Array | None:
-        """Return for each output of the scorer the size below which a difference of ONNX and Keras is relative to it."""
+        """Return the size of each output of the scorer below which differences of ONNX and Keras are relative to it."""
         return None
 
     def validation(self, features: Array, seed: int) -> Array:

@@ -149,7 +149,7 @@ class WarmUp(layers.Layer):  # type: ignore[misc]
 
 
 def cross_entropy(pixels: Any, logits: Any) -> Any:
-    """Return the negative log-likelihood of each row, in nats: softplus(l) - x l, which neither over- nor underflows."""
+    """Return the negative log-likelihood of each row, in nats: softplus(l) - x l, which does not overflow."""
     return ops.sum(ops.softplus(logits) - pixels * logits, axis=-1)
 
 
