@@ -13,7 +13,25 @@ def find_error(task: Task) -> str:
     if task.model.generates != task.problem_type.generates:
         expected = "one that draws samples, such as vae," if task.problem_type.generates else "another than a sampler"
         return f"model.family: expected {expected} for {task.problem}; received {task.model.family}"
-    return _labels(task) or _unsupported(task) if task.problem_type.generates else ""
+    return _labels(task) or _unsupported(task) or _adversarial(task) if task.problem_type.generates else ""
+
+
+def _adversarial(task: Task) -> str:
+    """Refuse settings of one network and one loss where two networks learn against each other."""
+    if not task.model.adversarial:
+        return ""
+    train = task.train
+    refused = {
+        "then": train.then is not None,
+        "schedule": train.schedule.kind == "plateau",
+        "mixed_precision": train.mixed_precision,
+        "stop_at": train.stop_at is not None,
+        "tensorboard": bool(train.tensorboard),
+    }
+    if name := next((name for name, is_set in refused.items() if is_set), ""):
+        value = train.schedule.kind if name == "schedule" else getattr(train, name)
+        return f"train.{name}: expected none for {task.model.family}, which trains two networks; received {value}"
+    return ""
 
 
 def _labels(task: Task) -> str:

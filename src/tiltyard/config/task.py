@@ -114,7 +114,8 @@ class Task(Settings):
     def evaluator(self) -> Evaluator:
         """The evaluator plug-in of its problem."""
         evaluator: Evaluator = plugins.load("evaluators", self.problem)()
-        evaluator = evaluator.of(self.target).with_measures(self.model.measures)
+        conditional = getattr(self.model, "conditional", False)
+        evaluator = evaluator.of(self.target).with_measures(self.model.measures, conditional=conditional)
         if self.model.cluster_count:
             return evaluator.with_clusters(self.model.cluster_count, is_k_means=self.model.family == "kmeans")
         return evaluator.with_code(self.model.code_size) if self.model.code_size else evaluator

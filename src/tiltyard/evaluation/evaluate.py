@@ -13,7 +13,7 @@ import numpy as np
 from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
-from tiltyard.evaluation import clustering, reconstruction, sampling
+from tiltyard.evaluation import clustering, reconstruction, sample_facts, sampling
 from tiltyard.evaluation.rollout import evaluate_rollout
 from tiltyard.evaluation.slices import parts
 from tiltyard.evaluation.walk_forward import walk_forward
@@ -42,12 +42,14 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     train = workspace.out(task.name, "train")
     predictor, test = Predictor.load(train), read_test(workspace, task.name, task.columns)
     features, train_truth = open_part(workspace.out(task.name, "prepare") / "train.npz")
-    samples = (
-        sampling.Samples.of(task, predictor.encoder, (features, train_truth)) if task.problem_type.generates else None
-    )
+    samples = None
+    if task.problem_type.generates:
+        samples = sampling.Samples.of(task, predictor.encoder, (features, train_truth), train)
     predictions = predict(task, predictor, test, (features, train_truth), samples)
+    pictures, facts = None, dict[str, Any]()
     if samples:
         train_sample = samples.train_sample(predictor, len(test.truth))
+        facts, pictures = sample_facts.examine(samples, predictor, test)
     else:
         train_sample = train_truth, predictor.condense(train_truth, features)
     folds = fold_scores(train / "folds.npz", task.evaluator)
@@ -63,12 +65,13 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
             **_measure(task, predictions, test, train_sample, context),
             **reconstruction.denoising(task, predictor, test),
             **clustering.facts(task, predictor, test, predictions),
+            **facts,
             **({"folds": folds} if folds else {}),
             **{name: facts for name, (facts, _) in further.items()},
         }
         files.write_json(folder / "report.json", report)
-        if samples:
-            samples.network.save(folder / sampling.FEATURES_FILE)
+        if pictures:
+            pictures.save(folder / sample_facts.PICTURES_FILE)
         plots = {name: columns for _, more in further.values() for name, columns in more.items()}
         write_plots(folder / "plots", {**task.evaluator.plots(predictions), **plots}, training["history"])
         pending.result()

@@ -14,17 +14,17 @@ from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError
 from tiltyard.modeling.inference import codes
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.inference.feature_network import FeatureNetwork
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.metrics.bernoulli_mixture import COMPONENTS, BernoulliMixture
-from tiltyard.modeling.metrics.feature_network import FeatureNetwork
+from tiltyard.modeling.metrics.neighbour_manifolds import neighbourhoods
 from tiltyard.modeling.problems.sampling import Facts, parts
-from tiltyard.modeling.references._feature_network import fit_feature_network
 from tiltyard.preparation.array_file import Features
 from tiltyard.preparation.training_rows import sample_rows
 
 BATCH = 1024  # rows at a time
 LEAST = 2.0**-24  # probability of a pixel: smaller ones are lost in 32 bits beside 1
-FEATURES_FILE = "features.npz"  # the feature network, beside the report
+NEIGHBOURS_BATCH = 2500  # rows and samples whose neighbourhoods are compared: the cost is quadratic
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,9 @@ class Samples:
     network: FeatureNetwork
 
     @classmethod
-    def of(cls, task: Task, encoder: Encoder, train: tuple[Features, Array]) -> Samples:
-        """Fit the feature network to the training rows."""
-        labels = train[1] if encoder.target.get("labels") else None
-        return cls(task, encoder, train, fit_feature_network(scaled(encoder, train[0][:]), labels))
-
-    @classmethod
-    def load(cls, task: Task, encoder: Encoder, train: tuple[Features, Array], folder: Path) -> Samples:
-        """Read the feature network that an evaluation has fitted."""
-        return cls(task, encoder, train, FeatureNetwork.load(folder / FEATURES_FILE))
+    def of(cls, task: Task, encoder: Encoder, train: tuple[Features, Array], folder: Path) -> Samples:
+        """Read the feature network beside the trained model."""
+        return cls(task, encoder, train, FeatureNetwork.load(folder))
 
     def train_sample(self, predictor: Predictor, rows: int) -> tuple[Array, Array]:
         """Return truth and outputs of so many training rows, evenly spaced."""
@@ -72,7 +66,7 @@ class Samples:
             bound = lower_bound(predictor, self.binary(features), labels, self.seed)
             measured = [bound[name][:, None] for name in self.measures]
         drawn = draw(predictor, len(features), self.seed, labels)
-        return np.concatenate([*measured, *self._both(drawn, features), scores], axis=1)
+        return np.concatenate([*measured, *self._compared(drawn, features, labels), scores], axis=1)
 
     def baseline(self, features: Array, truth: Array) -> Array:
         """Return the outputs of the baseline for rows."""
@@ -84,7 +78,9 @@ class Samples:
             drawn[places] = mixture.draw(len(places), self.seed)
         known = {"elbo": likelihood, "reconstruction": likelihood, "kl": np.zeros(len(features))}
         measured = [known[name][:, None] for name in self.measures]
-        return np.concatenate([*measured, *self._both(drawn, features), np.zeros((len(features), 1))], axis=1)
+        labels = truth if getattr(self.task.model, "conditional", False) else None
+        compared = self._compared(drawn, features, labels)
+        return np.concatenate([*measured, *compared, np.zeros((len(features), 1))], axis=1)
 
     @cached_property
     def _mixtures(self) -> dict[int | None, BernoulliMixture]:
@@ -102,8 +98,23 @@ class Samples:
         drawn = np.random.default_rng([self.seed, 1]).random(features.shape, dtype=np.float32) < share
         return drawn * np.float32(brightest(self.encoder))
 
-    def _both(self, drawn: Array, features: Array) -> list[Array]:
-        return [self.network.features(pixels) for pixels in (drawn, scaled(self.encoder, features))]
+    def real_rows(self, features: Array, truth: Array) -> dict[str, float]:
+        """Return the metrics of training rows in place of samples: those of no generator can be much better."""
+        known, _ = sample_rows(self.train, len(features))
+        repeated = np.resize(scaled(self.encoder, known), (len(features), known[0].size))  # if there are fewer
+        compared = self._compared(repeated, features, None)
+        outputs = np.concatenate([*compared, np.zeros((len(features), 1))], axis=1)
+        return self.task.evaluator.with_measures((), conditional=False).scores(truth, outputs, {})
+
+    def _compared(self, drawn: Array, features: Array, labels: Array | None) -> list[Array]:
+        """Return for each row and its sample what evaluators/sampling.py says; with labels that were asked for."""
+        of_samples, of_rows = (self.network.describe(pixels) for pixels in (drawn, scaled(self.encoder, features)))
+        samples, real = (part.features.astype(np.float64) for part in (of_samples, of_rows))
+        found = [neighbourhoods(real[part], samples[part]) for part in _equal_parts(len(real))]
+        parts = ("precise", "recalled", "density", "covered")  # as in the evaluator
+        compared = [np.stack([getattr(each, part) for part in parts], axis=1) for each in found]
+        agreed = [] if labels is None else [(of_samples.labels == labels)[:, None]]
+        return [np.concatenate(compared), *agreed, samples, real]
 
 
 def brightest(encoder: Encoder) -> float:
@@ -165,6 +176,11 @@ def _log_likelihood(pixels: Array, probabilities: Array) -> Array:
     """Return the log-likelihood of each binary row, in nats."""
     of_pixel = np.where(pixels > 0.5, probabilities, 1 - probabilities)
     return np.asarray(np.log(np.maximum(of_pixel, LEAST)).sum(axis=1, dtype=np.float64))
+
+
+def _equal_parts(rows: int) -> list[Array]:
+    """Return the places of rows in parts of equal size, so that none is too small to have neighbours."""
+    return np.array_split(np.arange(rows), -(-rows // NEIGHBOURS_BATCH))
 
 
 def _slices(rows: int) -> Iterator[slice]:

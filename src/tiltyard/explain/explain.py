@@ -80,9 +80,12 @@ def _select_methods(only: Sequence[str]) -> dict[str, ExplanationMethod]:
 
 def _unsupported_reason(method: ExplanationMethod, model: ExplainedModel) -> str:
     """Return why a method does not fit the model, or an empty string."""
-    if model.task.problem_type.targets == "row" and not method.explains_rows:
-        verb = "has clusters" if model.task.problem_type.clusters else "reconstructs rows"
+    kind = model.task.problem_type
+    if (kind.reconstructs or kind.clusters) and not method.explains_rows:
+        verb = "has clusters" if kind.clusters else "reconstructs rows"
         return f"it explains labels and numbers; {model.task.name} {verb}"
+    if kind.generates and not method.explains_samples:
+        return f"it explains labels and numbers; {model.task.name} draws samples"
     path = model.workspace.out(model.task.name, "train") / KERAS_FILE
     if method.needs_keras and not path.is_file():
         return f"it needs {KERAS_FILE}, which is not here"
@@ -114,6 +117,8 @@ def _largest_errors(model: ExplainedModel) -> list[int]:
         from tiltyard.modeling.evaluators.clustering import silhouettes
 
         return [int(place) for place in np.argsort(silhouettes(outputs), kind="stable")[:DEFAULT_ROWS]]
+    if model.task.problem_type.generates:  # whose score says how unusual a row is
+        return np.argsort(-outputs[:, -1], kind="stable")[:DEFAULT_ROWS].tolist()
     scales = model.task.evaluator.scales(model.context)
     errors = row_errors(model.test.truth, outputs, labels=bool(model.task.classes), scales=scales)
     order = np.argsort(-errors, kind="stable")
@@ -127,7 +132,10 @@ def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
     if model.task.problem_type.clusters:
         return {"actual": "no label is learned", "answered": f"cluster {prediction['cluster']}"}
     if model.task.problem_type.targets == "row":
-        return {"actual": "the row itself", "answered": prediction["error"]}
+        return {
+            "actual": "the row itself",
+            "answered": prediction["error"] if isinstance(prediction, dict) else prediction,
+        }
     if model.task.classes:
         return {"actual": model.task.classes[int(truth)], "answered": prediction["label"]}
     if model.task.labels:

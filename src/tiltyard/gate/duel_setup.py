@@ -71,7 +71,7 @@ def build_duel(
     served = served_rows(rival, task.labels, test) if rival else None
     samples = None
     if task.problem_type.generates:
-        samples = sampling.Samples.load(task, predictor.encoder, learned, workspace.out(task.name, "evaluate"))
+        samples = sampling.Samples.of(task, predictor.encoder, learned, evaluated.train)
     predictions = evaluate.predict(task, predictor, test, learned, samples)
     context = training_context(task.evaluator, prepared, train_truth)
     return Duel(
@@ -101,6 +101,7 @@ def build_duel(
         facts=_facts(workspace, task, report),
         approvals=approvers(Registry(workspace), task.name, report["version"], signed=task.gate.signed),
         allow_stand_in=allow_stand_in,
+        samples=report.get("samples", {}),
         uses=uses(Registry(workspace).decisions(task.name), report),
     )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FILTERS, KERNEL = (16, 32), 3
 MAX_ROWS, STEPS, BATCH, RATE, SEED = 20_000, 1_250, 128, 1e-3, 0  # 8 epochs of 20,000 rows
-COMPONENT_ROWS = 5_000  # without labels
+SCALE_ROWS = 5_000  # by which features are scaled, and principal components found if there are no labels
 FLOOR = 1e-2  # of outputs: smaller differences of ONNX and Keras are relative to it
 FACTS = "features.json"
 
@@ -29,9 +29,9 @@ def open_feature_network(workspace: Workspace, parts: TrainingRows) -> Path:
     """Return the folder with the network for these rows; train it if no training has done so before."""
     import keras
 
-    settings = f"{FILTERS} {KERNEL} {WIDTH} {MAX_ROWS} {STEPS} {BATCH} {RATE} {SEED} {COMPONENT_ROWS}"
-    libraries = f"{keras.__version__} {keras.backend.backend()}"
-    digest = hashlib.sha256(f"{settings} {libraries} {parts.digest}".encode()).hexdigest()[:16]
+    code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()  # a changed network is another one
+    settings = f"{code} {WIDTH} {keras.__version__} {keras.backend.backend()} {parts.digest}"
+    digest = hashlib.sha256(settings.encode()).hexdigest()[:16]
     path = workspace.features(digest)
     if not (path / FILE).is_file():
         with files.atomic_folder(path) as folder:
@@ -62,7 +62,7 @@ def write_feature_network(folder: Path, parts: TrainingRows) -> None:
         _export(network, folder, pixels[:BATCH])
         facts["accuracy"] = float(np.mean(FeatureNetwork.load(folder).describe(later).labels == expected))
     else:
-        _export(components(pixels[:COMPONENT_ROWS]), folder, pixels[:BATCH])
+        _export(components(pixels[:SCALE_ROWS]), folder, pixels[:BATCH])
     files.write_json(folder / FACTS, facts)
 
 
@@ -87,7 +87,20 @@ def classifier(pixels: Array, truth: Array, classes: int) -> keras.Model:
     for step in range(STEPS):
         places = np.random.default_rng([SEED, step]).choice(len(pixels), min(BATCH, len(pixels)), replace=False)
         learner.train_on_batch(pixels[places], labels[places])
-    return keras.Model(inputs, ops.concatenate([features, probabilities], axis=-1))
+    scaled = standardised(keras.Model(inputs, features), pixels)(features)
+    return keras.Model(inputs, ops.concatenate([scaled, probabilities], axis=-1))
+
+
+def standardised(network: keras.Model, pixels: Array) -> keras.layers.Layer:
+    """Return a layer after which features of these pictures have a mean of 0 and, on average, a variance of 1.
+
+    One scale for all keeps their geometry; without any, distances would depend on how long the classifier learned.
+    """
+    import keras
+
+    features = network.predict_on_batch(pixels[:SCALE_ROWS]).astype(np.float64)
+    scale = 1 / max(float(np.sqrt(features.var(axis=0).mean())), 1e-6)
+    return keras.layers.Rescaling(scale, (-scale * features.mean(axis=0)).tolist(), dtype="float32")
 
 
 def components(pixels: Array) -> keras.Model:
@@ -102,7 +115,7 @@ def components(pixels: Array) -> keras.Model:
     layer = layers.Dense(directions.shape[1])
     network = keras.Model(inputs, layer(layers.Flatten()(inputs)))
     layer.set_weights([directions, -mean @ directions])
-    return network
+    return keras.Model(inputs, standardised(network, pixels)(network.output))
 
 
 def _export(network: keras.Model, folder: Path, pixels: Array) -> None:

@@ -14,7 +14,6 @@ import numpy as np
 from tiltyard.config.task import Task
 from tiltyard.config.train_section import Train
 from tiltyard.modeling.models.dbn import Dbn
-from tiltyard.modeling.models.gan import Gan
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.training import diagnosis, platt
 from tiltyard.training.objective import Objective
@@ -64,7 +63,7 @@ def fit(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResult:
 
     from tiltyard.training import network
 
-    if isinstance(task.model, Gan):
+    if task.model.adversarial:
         from tiltyard.training.adversarial.fit import fit_adversarial
 
         return fit_adversarial(task, rows, paths)

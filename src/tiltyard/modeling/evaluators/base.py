@@ -32,8 +32,8 @@ class Evaluator(ABC):
         """Return the evaluator for a model whose code has so many numbers; by default the same."""
         return self
 
-    def with_measures(self, measures: tuple[str, ...]) -> Evaluator:
-        """Return the evaluator for a generative family that measures these of each row; by default the same."""
+    def with_measures(self, measures: tuple[str, ...], *, conditional: bool) -> Evaluator:
+        """Return the evaluator of a generative model, which measures these of each row; by default the same."""
         return self
 
     def with_clusters(self, clusters: int, *, is_k_means: bool) -> Evaluator:

@@ -57,6 +57,7 @@ class Model(Settings):
     translates: ClassVar[bool] = False  # whether it predicts texts (sequence to sequence), and only texts
     reconstructs: ClassVar[bool] = False  # whether it returns its input from a code, and only that
     generates: ClassVar[bool] = False  # whether it learns to draw new rows, and only that; see training/samplers
+    adversarial: ClassVar[bool] = False  # whether two networks learn against each other: see training/adversarial
     measures: ClassVar[tuple[str, ...]] = ()  # what a generative model tells of each row: see evaluators/sampling.py
     reads_ngrams: ClassVar[bool] = False  # whether it reads texts only as n-grams
     reads_names: ClassVar[bool] = False  # whether it needs to know which features are the flags of a column of names

@@ -22,6 +22,7 @@ class Gan(Model):
 
     modalities: ClassVar = ("image",)
     generates: ClassVar = True
+    adversarial: ClassVar = True
     one_output_layer: ClassVar = False
 
     family: Literal["gan"]

@@ -9,6 +9,7 @@ from tiltyard.config.task import Task
 from tiltyard.figures import Figure, lines
 from tiltyard.files import Json
 from tiltyard.report.html_elements import Section, format_number, render_figures, render_table
+from tiltyard.report.sections.adversarial import adversarial_figures, is_adversarial
 
 MAX_CORRELATED = 10  # members whose pairs are shown
 
@@ -89,6 +90,8 @@ def _curve_figures(training: Json) -> list[Figure]:
     epochs = [*range(1, len(history.get("loss", ())) + 1)]
     if not epochs or (len(epochs) == 1 and "solved" in training):
         return []
+    if is_adversarial(history):
+        return adversarial_figures(history, epochs, best)
     snapshots = training.get("diagnosis", {}).get("snapshots")
     metric_names = sorted({name.removeprefix("val_") for name in history} - {"loss"})
     return [
