@@ -83,7 +83,7 @@ def _updates() -> tuple[list[Any], list[Any]]:
     theirs._fit(rows, np.random.RandomState(1))
     settings = _settings(persistent=True, sample_visible=True, momentum=0.0, weight_decay=0.0)
     update = cd.update_function(settings, "bernoulli")
-    state, _ = update(state, rows.astype(np.float32), hidden, visible, np.float32(0))
+    state, _ = update(state, rows.astype(np.float32), hidden, visible, np.array([0, 0.1], np.float32))
     expected = [theirs.components_.T, theirs.intercept_visible_, theirs.intercept_hidden_, theirs.h_samples_]
     ours = [*state.rbm, state.chains]
     return [*expected, energies[0]], [np.asarray(part) for part in (*ours, energies[1])]

@@ -83,14 +83,13 @@ def _sampled(means: Any, draws: Any, kind: Visible) -> Any:
 
 
 def update_function(settings: ContrastiveDivergence, kind: Visible) -> Callable[..., tuple[State, Any]]:
-    """Return the compiled update: state, rows, draws of hidden and visible units, and momentum -> state and error.
+    """Return the compiled update: state, rows, draws of hidden and visible units, momentum and rate -> state and error.
 
     The error is the mean squared difference of the rows and of what one step makes of them.
     """
-    rate = settings.rate(kind)
 
-    def update(state: State, rows: Any, hidden_draws: Any, visible_draws: Any, momentum: Any) -> tuple[State, Any]:
-        rbm, count = state.rbm, rows.shape[0]
+    def update(state: State, rows: Any, hidden_draws: Any, visible_draws: Any, speed: Any) -> tuple[State, Any]:
+        rbm, count, (momentum, rate) = state.rbm, rows.shape[0], (speed[0], speed[1])
         positive = hidden_probabilities(rbm, rows)
         start = ops.cast(hidden_draws[0] < positive, "float32")
         error = ops.mean(ops.square(rows - visible_means(rbm, start, kind)))

@@ -14,6 +14,7 @@ import numpy as np
 from tiltyard.config.task import Task
 from tiltyard.config.train_section import Train
 from tiltyard.modeling.models.dbn import Dbn
+from tiltyard.modeling.models.rbm import Rbm
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.training import diagnosis, platt
 from tiltyard.training.objective import Objective
@@ -67,6 +68,10 @@ def fit(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResult:
         from tiltyard.training.adversarial.fit import fit_adversarial
 
         return fit_adversarial(task, rows, paths)
+    if isinstance(task.model, Rbm):
+        from tiltyard.training.boltzmann import fit_boltzmann
+
+        return fit_boltzmann(task, rows, paths)
     keras.utils.set_random_seed(task.train.seed)
     body = network.build_core(task, rows.encoder, rows.train[0])
     pretraining = _pretrain(task, rows, paths, body)

@@ -82,11 +82,12 @@ def _epoch(
     """Update with every whole batch of an epoch; the rows of a smaller last one are others in each epoch."""
     batches, lift, size, width = rows
     batches.deal(epoch)
-    momentum, errors = np.float32(cd.momentum_of(run.settings, epoch)), []
+    rate, errors = run.settings.rate(run.visible, epoch), list[Any]()
+    speed = np.array([cd.momentum_of(run.settings, epoch), rate], dtype=np.float32)
     for place in range(len(batches.order) // size):
         (features,) = batches[place]
         draws = cd.draw((size, width, run.hidden), run.settings, run.visible, [*run.seed, epoch, place])
-        state, error = update(state, lift(features), draws.hidden, draws.visible, momentum)
+        state, error = update(state, lift(features), draws.hidden, draws.visible, speed)
         errors.append(error)
     return state, float(np.mean([float(error) for error in errors]))
 
@@ -121,7 +122,7 @@ def _refuse_diverged(run: RbmRun, epoch: int, history: History) -> None:
 
 
 def _write_progress(run: RbmRun, epoch: int, history: History) -> None:
-    facts = {"epoch": epoch, "epochs": run.settings.epochs, "monitor": f"error of {run.title.split(' ', 1)[1]}"}
+    facts = {"epoch": epoch, "epochs": run.settings.epochs, "monitor": "error of the RBM"}
     files.write_json(run.progress_file, {**facts, "best": min(history["error"])})
 
 

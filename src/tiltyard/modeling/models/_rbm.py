@@ -44,6 +44,7 @@ class ContrastiveDivergence(Settings):
         description="Draw visible units in the chains, as persistent chains always do; "
         "if false, they are their probabilities.",
     )
+    decay: bool = Field(default=False, description="Lower the learning rate from epoch to epoch, linearly to 0.")
     sparsity: HiddenSparsity | None = None
     visible: Visible | None = Field(
         None, description="Units of the rows: bernoulli for pixels from 0 to 1, gaussian for standardised numbers."
@@ -60,6 +61,7 @@ class ContrastiveDivergence(Settings):
         """Whether visible units are drawn; those of persistent chains always: their bias would add up."""
         return self.sample_visible or self.persistent
 
-    def rate(self, visible: Visible) -> float:
-        """Return the learning rate for a kind of visible units."""
-        return self.learning_rate or RATES[visible]
+    def rate(self, visible: Visible, epoch: int = 0) -> float:
+        """Return the learning rate for a kind of visible units, in an epoch from 0."""
+        rate = self.learning_rate or RATES[visible]
+        return rate * (1 - epoch / self.epochs) if self.decay else rate

@@ -24,7 +24,7 @@ def training_sections(task: Task, report: Json, training: Json) -> list[Section]
         Section("Ensemble members", _ensemble_table(training)),
         Section("Restarts", _attempt_table(training.get("attempts"))),
         Section("Network and references", _blend_table(training.get("blend"))),
-        Section("Pre-training without labels", _pretraining_html(training.get("pretraining"))),
+        Section("Restricted Boltzmann machines", _pretraining_html(training.get("pretraining"))),
         Section("Code", render_table(_code_records(training.get("code"), report.get("denoising")))),
     ]
 
@@ -53,7 +53,7 @@ def _pretraining_html(pretraining: Json | None) -> str:
         {"machine": number, **{title: machine[name] for name, title in names.items()}}
         for number, machine in enumerate(machines, 1)
     ]
-    note = f"Restricted Boltzmann machines, trained one after another on {pretraining['rows']:,} rows without labels."
+    note = f"Trained by contrastive divergence, one after another, on {pretraining['rows']:,} rows without labels."
     return f'<p class="soft">{note}</p>' + render_table(rows) + render_figures(_machine_figures(machines))
 
 
