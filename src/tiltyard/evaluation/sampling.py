@@ -81,11 +81,8 @@ class Samples:
             places = np.flatnonzero(truth == label) if label is not None else np.arange(len(features))
             likelihood[places] = mixture.log_likelihood(binary[places])
             drawn[places] = mixture.draw(len(places), self.seed)
-        known = {
-            "log_likelihood": likelihood,
-            "elbo": likelihood,
-            "reconstruction": likelihood,
-            "kl": np.zeros(len(features)),
+        known = dict.fromkeys(("log_likelihood", "elbo", "reconstruction"), likelihood) | {
+            "kl": np.zeros(len(features))
         }
         measured = [known[name][:, None] for name in self.measures]
         labels = truth if getattr(self.task.model, "conditional", False) else None

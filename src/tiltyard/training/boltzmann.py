@@ -68,7 +68,7 @@ def _run(task: Task, family: Rbm, rows: TrainingRows, paths: RunPaths) -> RbmRun
         learning_rate=train.learning_rate or DEFAULT_RATE,
         momentum=family.momentum,
         weight_decay=family.weight_decay,
-        steps=family.steps,
+        steps=family.gibbs_steps,
         persistent=family.persistent,
         sparsity=family.sparsity,
         decay=True,

@@ -23,7 +23,7 @@ class Rbm(Model):
 
     family: Literal["rbm"]
     hidden: int = Field(500, ge=1, le=10_000, description="How many hidden units.")
-    steps: int = Field(1, ge=1, le=100, description="Steps of Gibbs sampling for each batch: the k of CD-k.")
+    gibbs_steps: int = Field(1, ge=1, le=100, description="Steps of Gibbs sampling for each batch: the k of CD-k.")
     persistent: bool = Field(
         default=True, description="Continue the chains of the batch before (PCD) instead of starting at the rows."
     )

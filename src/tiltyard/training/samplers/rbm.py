@@ -20,6 +20,7 @@ from tiltyard.modeling.problems.sampling import Facts
 from tiltyard.training.samplers.base import Sampler
 
 CHAINS = 512  # long chains: a power of two, so that choosing one does not depend on rounding
+COMPARED, DRAWN = 256, 4096  # codes by which Keras and ONNX are compared, and those of which they are chosen
 HIDDEN, VISIBLE, BIAS, CHAIN, PARTITION = "hidden", "visible", "visible_bias", "chains", "log_partition"
 
 
@@ -64,15 +65,29 @@ class Rbm(Sampler[Family]):
 
     def decoder(self, body: keras.Model) -> keras.Model:
         """Return a model from uniform numbers to the probability of each pixel after the last step."""
+        return self._chain(body)[0]
+
+    def codes_to_compare(self, body: keras.Model, seed: int) -> Array:
+        """Return codes of which no number is so near to a probability that rounding decides about a unit."""
+        margin = self._chain(body)[1]
+        codes = np.random.default_rng(seed).random((DRAWN, self.family.hidden), dtype=np.float32)
+        margins = np.concatenate([np.asarray(margin(part))[:, 0] for part in np.split(codes, DRAWN // CHAINS)])
+        return codes[np.argsort(-margins, kind="stable")[:COMPARED]]
+
+    def _chain(self, body: keras.Model) -> tuple[keras.Model, keras.Model]:
+        """Return models from codes to pixels, and to the smallest distance of a number from its probability."""
         codes = keras.Input((self.family.hidden,), name="code")
-        shifts = np.random.default_rng(0)
+        shifts, margins = np.random.default_rng(0), list[Any]()
         place = ops.floor(codes[:, :1] * CHAINS)
         chosen = ops.cast(ops.equal(place, np.arange(CHAINS, dtype=np.float32)[None]), "float32")
         hidden = body.get_layer(CHAIN)(chosen)
         for _ in range(self.family.sampling_steps):
-            pixels = _drawn(ops.sigmoid(body.get_layer(VISIBLE)(hidden)), codes, shifts)
-            hidden = _drawn(ops.sigmoid(body.get_layer(HIDDEN)(pixels)), codes, shifts)
-        return keras.Model(codes, ops.sigmoid(body.get_layer(VISIBLE)(hidden)))
+            pixels, margin = _drawn(ops.sigmoid(body.get_layer(VISIBLE)(hidden)), codes, shifts)
+            hidden, other = _drawn(ops.sigmoid(body.get_layer(HIDDEN)(pixels)), codes, shifts)
+            margins += [margin, other]
+        smallest = ops.min(ops.concatenate(margins, axis=-1), axis=-1, keepdims=True)
+        means = ops.sigmoid(body.get_layer(VISIBLE)(hidden))
+        return keras.Model(codes, means), keras.Model(codes, smallest)
 
     def facts(self) -> Facts:
         """Return that codes are uniform numbers, and that rows have probabilities of hidden units."""
@@ -84,9 +99,13 @@ class Rbm(Sampler[Family]):
         return np.repeat([1e-2, 1e-2, 10.0], [self.rows.width, self.family.hidden, 1])
 
 
-def _drawn(probabilities: Any, codes: Any, shifts: np.random.Generator) -> Any:
-    """Draw units: each has one of the uniform numbers of the code, shifted around the unit interval by a constant."""
+def _drawn(probabilities: Any, codes: Any, shifts: np.random.Generator) -> tuple[Any, Any]:
+    """Draw units: each has one of the uniform numbers of the code, shifted around the unit interval by a constant.
+
+    Also return how far the number of each is from its probability.
+    """
     width, size = probabilities.shape[-1], codes.shape[-1]
     places = shifts.permutation(np.resize(np.arange(size), width)).astype(np.int32)
     moved = ops.take(codes, places, axis=1) + shifts.random(width, dtype=np.float32)[None]
-    return ops.cast(ops.less(moved - ops.floor(moved), probabilities), "float32")
+    uniform = moved - ops.floor(moved)
+    return ops.cast(ops.less(uniform, probabilities), "float32"), ops.abs(uniform - probabilities)
