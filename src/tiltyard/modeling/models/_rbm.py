@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import not_
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
@@ -44,7 +45,11 @@ class ContrastiveDivergence(Settings):
         description="Draw visible units in the chains, as persistent chains always do; "
         "if false, they are their probabilities.",
     )
-    decay: bool = Field(default=False, description="Lower the learning rate from epoch to epoch, linearly to 0.")
+    decay: bool = Field(
+        default=False,
+        exclude_if=not_,
+        description="Lower the learning rate from epoch to epoch, linearly to 0.",
+    )
     sparsity: HiddenSparsity | None = None
     visible: Visible | None = Field(
         None, description="Units of the rows: bernoulli for pixels from 0 to 1, gaussian for standardised numbers."
