@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from tiltyard import plugins
 from tiltyard.arrays import Array
 from tiltyard.config import (
+    anomaly_checks,
     column_checks,
     complete_split,
     ensemble_section,
@@ -20,6 +21,7 @@ from tiltyard.config import (
     reconstruction_checks,
     target_checks,
 )
+from tiltyard.config.anomaly_section import AnomalyScore
 from tiltyard.config.ensemble_section import AnyModel, Member
 from tiltyard.config.evaluate_section import Evaluate
 from tiltyard.config.gate_section import Gate
@@ -69,7 +71,7 @@ class Task(Settings):
     target: Target = Field(
         default_factory=lambda: Target(column=""),
         exclude_if=lambda target: not target.column,
-        description="The column to predict; none for reconstruction.",
+        description="The column to predict; none for reconstruction, and for anomalies without labels.",
     )
     expect: list[Expectation] = Field(default_factory=list)
     split: Split
@@ -111,7 +113,7 @@ class Task(Settings):
     def evaluator(self) -> Evaluator:
         """The evaluator plug-in of its problem."""
         evaluator: Evaluator = plugins.load("evaluators", self.problem)()
-        evaluator = evaluator.of(self.target)
+        evaluator = evaluator.of(self.target).with_false_alarms(self.anomaly_score.false_alarms)
         return evaluator.with_code(self.model.code_size) if self.model.code_size else evaluator
 
     @property
@@ -129,6 +131,11 @@ class Task(Settings):
     def loss(self) -> str:
         """The loss function."""
         return self.train.loss or self.problem_type.losses[self.output][0]
+
+    @property
+    def anomaly_score(self) -> AnomalyScore:
+        """How anomalies are scored."""
+        return self.train.anomaly or AnomalyScore()
 
     @property
     def labels(self) -> list[str]:
@@ -153,6 +160,8 @@ class Task(Settings):
         if unit is None and not by_time:
             return None
         overlap = self.target.horizon if self.modality == "series" else 1
+        if self.modality == "series" and self.problem == "anomaly":
+            overlap = next(getattr(column, "window", 1) for column in self.columns.values())
         return Dependence(np.arange(rows) if unit is None else unit, by_time, overlap)
 
     def encoder(self) -> Encoder:
@@ -199,6 +208,7 @@ class Task(Settings):
             _joins,
             _columns,
             reconstruction_checks.find_error,
+            anomaly_checks.find_error,
             target_checks.target_error,
             target_checks.numbers_error,
             target_checks.forecast_error,
@@ -230,7 +240,7 @@ def _columns(task: Task) -> str:
     if text := column_checks.derived_error(task.derived, task.columns, task.target):
         return text
     if task.modality == "series":
-        return column_checks.series_error(task.columns, task.target)
+        return column_checks.series_error(task.columns, task.target, task.problem)
     if task.modality == "mixed" and (text := column_checks.mixed_error(task.columns)):
         return text
     if not task.is_tabular and len(task.columns) > 1:

@@ -13,7 +13,7 @@ import numpy as np
 from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
-from tiltyard.evaluation import reconstruction
+from tiltyard.evaluation import anomaly, reconstruction
 from tiltyard.evaluation.rollout import evaluate_rollout
 from tiltyard.evaluation.slices import parts
 from tiltyard.evaluation.walk_forward import walk_forward
@@ -43,7 +43,9 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     predictor, test = Predictor.load(train), read_test(workspace, task.name, task.columns)
     features, train_truth = open_part(workspace.out(task.name, "prepare") / "train.npz")
     predictions = predict(task, predictor, test, (features, train_truth))
-    train_outputs = predictor.condense(train_truth, features)
+    learned = train_truth, predictor.condense(train_truth, features)
+    if task.problem == "anomaly":
+        learned = anomaly.with_anomalies(*learned, (test.truth, predictions.outputs))
     folds = fold_scores(train / "folds.npz", task.evaluator)
     context = training_context(task.evaluator, workspace.out(task.name, "prepare"), train_truth)
     training = files.read_json(train / "training.json")
@@ -54,8 +56,9 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
             "task": task.name,
             "version": version(train),
             **files.read_json(workspace.out(task.name, "prepare") / "split.json"),
-            **_measure(task, predictions, test, (train_truth, train_outputs), context),
+            **_measure(task, predictions, test, learned, context),
             **reconstruction.denoising(task, predictor, test),
+            **_detectors(workspace, task, (predictor, test), context),
             **({"folds": folds} if folds else {}),
             **{name: facts for name, (facts, _) in further.items()},
         }
@@ -78,6 +81,17 @@ def _further(
     return further
 
 
+def _detectors(
+    workspace: Workspace, task: Task, evaluated: tuple[Predictor, TestRows], context: Context
+) -> dict[str, Any]:
+    """Return the metrics of outlier detectors, for a task that finds anomalies."""
+    if task.problem != "anomaly":
+        return {}
+    (predictor, test), prepared = evaluated, workspace.out(task.name, "prepare")
+    train, later = (open_part(prepared / f"{name}.npz")[0] for name in ("train", "validation"))
+    return {"detectors": anomaly.measured(task, predictor.encoder, (train, later), test.rows, test.truth, context)}
+
+
 def predict(task: Task, predictor: Predictor, test: TestRows, train: tuple[Features, Array]) -> Predictions:
     """Predict the sealed test rows with the model and the baseline, which is fitted to the training rows."""
     outputs = predictor.condensed(test.rows, test.truth)
@@ -87,6 +101,8 @@ def predict(task: Task, predictor: Predictor, test: TestRows, train: tuple[Featu
 
 def _baseline(task: Task, predictor: Predictor, test: TestRows, train: tuple[Features, Array]) -> Array:
     """Return the outputs of the baseline."""
+    if task.problem == "anomaly":
+        return anomaly.baseline(task, predictor.encoder, train[0], test.rows)
     if task.problem_type.reconstructs:
         return reconstruction.baseline(task, predictor.encoder, train, test)
     problem, rows = predictor.encoder.problem, past(task, test)

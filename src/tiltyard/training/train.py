@@ -56,10 +56,13 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     trained = fit_all(task, parts, paths)
     ends = _ends(task.target.interval, parts, trained.body) if task.target.interval else None
     encoder, decisions = _with_threshold(task, parts, trained.body)
-    if isinstance(task.model, Autoencoder):
+    if task.problem == "reconstruction":
         encoder = encoder.with_target({"code": task.model.code_size})
     trained = trained.refit() if trained.refit else trained
     model, record = network.build_inference(task.model, trained.body, parts.encoder, ends), {**trained.record}
+    if task.problem == "anomaly":
+        model, encoder, scoring = _with_score(task, parts, trained.body)
+        record |= scoring
     with files.atomic_folder(workspace.out(task.name, "train")) as folder:
         encoder.save(folder / "encoder.json")
         if folds:
@@ -70,7 +73,9 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
             "prepared": parts.digest,
             "backend": backend.chosen(task),
             "parity": export(
-                model, folder, _parity_rows(parts, model), sigmoid=task.output == "sigmoid", floor=_floor(task, model)
+                *(model, folder, _parity_rows(parts, model)),
+                sigmoid=task.output == "sigmoid",
+                floor=_floor(task, model, encoder),
             ),
         }
         files.write_json(folder / "training.json", record)
@@ -164,8 +169,26 @@ def _fit_networks(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[ker
     return members.body, members.record()
 
 
-def _floor(task: Task, model: keras.Model) -> Array | None:
+def _with_score(
+    task: Task, parts: TrainingRows, body: keras.Model
+) -> tuple[keras.Model, Encoder, dict[str, Any]]:
+    """Return the model that scores rows, the encoder with the threshold of the scores, and what is recorded of it."""
+    from tiltyard.training import anomaly, network
+
+    setting = task.anomaly_score
+    density = anomaly.density_of(body, setting.score, parts.train[0])
+    span = anomaly.span_of(task.target, parts.encoder)
+    model = anomaly.build_inference(body, setting.score, density, span)
+    scores = network.outputs(model, parts.validation[0])[:, -1].astype(np.float64)
+    return model, *anomaly.with_threshold(parts.encoder, setting, scores)
+
+
+def _floor(task: Task, model: keras.Model, encoder: Encoder) -> Array | None:
     """Return below which size of each output differences are relative to it; None if all have one scale."""
+    if task.problem == "anomaly":
+        from tiltyard.training import anomaly
+
+        return anomaly.floors(model.output_shape[-1], encoder.target["threshold"])
     if not isinstance(task.model, Autoencoder):
         return None
     from tiltyard.training import reconstruction
