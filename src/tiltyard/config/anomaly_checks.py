@@ -10,12 +10,17 @@ if TYPE_CHECKING:
 
 def find_error(task: Task) -> str:
     """Return the first setting that conflicts with the rest of the task: key, expected, received; or empty."""
-    target, finds = task.target, task.problem_type.targets == "anomaly"
-    if not finds:
-        for key, value in (("target.normal", target.normal), ("train.anomaly", task.train.anomaly)):
+    if task.problem_type.targets != "anomaly":
+        for key, value in (("target.normal", task.target.normal), ("train.anomaly", task.train.anomaly)):
             if value:
                 return f"{key}: expected only for the problem anomaly; received it for {task.problem}"
         return ""
+    return _target(task) or _split(task) or _series(task)
+
+
+def _target(task: Task) -> str:
+    """Check that rows have labels of normal ones, or none."""
+    target = task.target
     if target.columns or target.classes or target.threshold is not None or target.log or target.written:
         return "target: expected column and normal, the labels of normal rows, for the problem anomaly; received others"
     if bool(target.column) != bool(target.normal):
@@ -25,7 +30,7 @@ def find_error(task: Task) -> str:
         return f"columns.{target.column}: expected features only; this is the target"
     if target.span == "window" and task.modality != "series":
         return f"target.span: expected window only for a series; received it for {task.modality} columns"
-    return _split(task) or _series(task)
+    return ""
 
 
 def _split(task: Task) -> str:

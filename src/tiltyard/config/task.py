@@ -113,7 +113,7 @@ class Task(Settings):
     def evaluator(self) -> Evaluator:
         """The evaluator plug-in of its problem."""
         evaluator: Evaluator = plugins.load("evaluators", self.problem)()
-        evaluator = evaluator.of(self.target).with_false_alarms(self.anomaly_score.false_alarms)
+        evaluator = evaluator.of(self.target)
         return evaluator.with_code(self.model.code_size) if self.model.code_size else evaluator
 
     @property

@@ -1,8 +1,10 @@
-"""Evaluation of anomalies: the distance from the mean as the baseline, and outlier detectors fitted to training rows."""
+"""Evaluation of anomalies: outlier detectors that are fitted to training rows, and the training rows themselves."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from tiltyard.modeling.outlier_detectors.base import fitted
 from tiltyard.modeling.problems.anomaly import alarm_threshold
 from tiltyard.modeling.problems.reconstruction import standardised, width
 from tiltyard.preparation.array_file import Features
+from tiltyard.preparation.sealed_test import TestRows
 
 MAX_VALIDATION = 5000  # rows that give the threshold of a detector
 
@@ -35,44 +38,47 @@ def known_rows(encoder: Encoder, features: Features, most: int | None = None) ->
     return standardised(encoder, features[places] if isinstance(features, np.ndarray) else features.take(places))
 
 
-def detectors(task: Task, encoder: Encoder, parts: tuple[Features, Features], rows: Rows) -> Iterator[Reference]:
-    """Yield what each outlier detector says of rows: it is fitted to training rows, its threshold is by validation ones.
+@dataclass(frozen=True)
+class Compared:
+    """The rows that models are compared on: encoded training and validation rows, and the sealed test rows."""
 
-    Without labels only reconstructions can be compared: those of principal components.
-    """
-    train, later = known_rows(encoder, parts[0]), known_rows(encoder, parts[1], MAX_VALIDATION)
-    asked = standardised(encoder, encoder.encode(rows))
-    errors_only = task.gate.metric == "mse"
-    for detector in fitted(train, task.model.code_size, errors_only=errors_only):
-        scores = detector.scores(asked)
-        threshold = alarm_threshold(detector.scores(later), task.anomaly_score.false_alarms)
-        yield Reference(detector.title, np.stack([scores, scores], axis=1), detector.extent, threshold)
+    task: Task
+    encoder: Encoder
+    train: Features
+    validation: Features
+    test: TestRows
+    context: Context
 
+    def detectors(self) -> Iterator[Reference]:
+        """Yield what each outlier detector says of the test rows, and its threshold by validation rows.
 
-def best_detector(
-    task: Task, encoder: Encoder, parts: tuple[Features, Features], rows: Rows, truth: Array, context: Context
-) -> Reference | None:
-    """Return the detector that is hardest to beat: the best one on the test rows, since validation rows are normal."""
-    found = [*detectors(task, encoder, parts, rows)]
+        By the error of reconstructions only principal components can be compared.
+        """
+        task = self.task
+        train, later = known_rows(self.encoder, self.train), known_rows(self.encoder, self.validation, MAX_VALIDATION)
+        asked = standardised(self.encoder, self.encoder.encode(self.test.rows))
+        for detector in fitted(train, task.model.code_size, errors_only=task.gate.metric == "mse"):
+            scores = detector.scores(asked)
+            threshold = alarm_threshold(detector.scores(later), task.anomaly_score.false_alarms)
+            errors = scores if detector.has_errors else np.full(len(scores), np.nan)
+            yield Reference(detector.title, np.stack([errors, scores], axis=1), detector.extent, threshold)
 
-    def value(reference: Reference) -> float:
-        score = task.metric.score(truth, reference.outputs, with_threshold(context, reference.threshold))
-        return score if task.metric.higher_is_better else -score
+    def best_detector(self) -> Reference | None:
+        """Return the detector that is hardest to beat: the best on the test rows, since validation rows are normal."""
+        sign = 1 if self.task.metric.higher_is_better else -1
+        return max(self.detectors(), key=lambda found: sign * self._scores(found)[self.task.gate.metric], default=None)
 
-    return max(found, key=value, default=None)
+    def measured(self) -> list[dict[str, Any]]:
+        """Return the metrics of each outlier detector, as far as it has them."""
+        return [
+            {"model": found.name, "fitted_to": found.fitted_to}
+            | {name: value for name, value in self._scores(found).items() if math.isfinite(value)}
+            for found in self.detectors()
+        ]
 
-
-def measured(
-    task: Task, encoder: Encoder, parts: tuple[Features, Features], rows: Rows, truth: Array, context: Context
-) -> list[dict[str, Any]]:
-    """Return the metrics of each outlier detector; an error of a reconstruction only where there is one."""
-    records = []
-    for reference in detectors(task, encoder, parts, rows):
-        scores = task.evaluator.scores(truth, reference.outputs, with_threshold(context, reference.threshold))
-        if reference.name != "PCA":
-            scores.pop("mse", None)
-        records.append({"model": reference.name, "fitted_to": reference.fitted_to, **scores})
-    return records
+    def _scores(self, found: Reference) -> dict[str, float]:
+        context = with_threshold(self.context, found.threshold)
+        return self.task.evaluator.scores(self.test.truth, found.outputs, context)
 
 
 def with_anomalies(truth: Array, outputs: Array, test: tuple[Array, Array]) -> tuple[Array, Array]:

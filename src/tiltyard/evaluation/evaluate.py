@@ -89,7 +89,7 @@ def _detectors(
         return {}
     (predictor, test), prepared = evaluated, workspace.out(task.name, "prepare")
     train, later = (open_part(prepared / f"{name}.npz")[0] for name in ("train", "validation"))
-    return {"detectors": anomaly.measured(task, predictor.encoder, (train, later), test.rows, test.truth, context)}
+    return {"detectors": anomaly.Compared(task, predictor.encoder, train, later, test, context).measured()}
 
 
 def predict(task: Task, predictor: Predictor, test: TestRows, train: tuple[Features, Array]) -> Predictions:

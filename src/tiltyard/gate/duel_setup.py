@@ -109,7 +109,7 @@ def _reference(
     """Return the best of the models that a user could have picked."""
     if task.problem == "anomaly":
         learned, later = (features for features, _ in parts)
-        return anomaly.best_detector(task, encoder, (learned, later), test.rows, test.truth, context)
+        return anomaly.Compared(task, encoder, learned, later, test, context).best_detector()
     return fit_reference(task, encoder, parts, encoder.encode(test.rows), context)
 
 

@@ -50,7 +50,7 @@ def split_task(task: Task, inputs: SplitInputs, truth: Array, gap: int) -> Parts
     parts = split_rows(task.split, inputs, truth, gap)
     parts = _normal_only(task.split, parts, truth, inputs.key)
     if task.target.column:
-        _require_both(task, truth[parts["test"]])
+        _require_both(truth[parts["test"]])
     return parts
 
 
@@ -74,13 +74,13 @@ def _normal_only(split: Split, parts: Parts, truth: Array, key: Array) -> Parts:
     return {**learned, "test": test[truth[test] != UNKNOWN]}
 
 
-def _require_both(task: Task, truth: Array) -> None:
+def _require_both(truth: Array) -> None:
     """Refuse test rows without anomalies, or without normal rows: they would tell nothing about scores."""
     anomalies = int((truth == ANOMALY).sum())
     if not 0 < anomalies < len(truth):
+        received = f"{len(truth) - anomalies:,} normal rows and {anomalies:,} anomalies"
         raise DataError(
-            f"split: expected labelled normal rows and anomalies among the test rows; received {len(truth) - anomalies:,}"
-            f" normal rows and {anomalies:,} anomalies",
+            f"split: expected labelled normal rows and anomalies among the test rows; received {received}",
             hint="use another split or more data; without labelled anomalies, remove target: then scores are served, "
             "and how well they find anomalies is not measured",
         )

@@ -169,9 +169,7 @@ def _fit_networks(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[ker
     return members.body, members.record()
 
 
-def _with_score(
-    task: Task, parts: TrainingRows, body: keras.Model
-) -> tuple[keras.Model, Encoder, dict[str, Any]]:
+def _with_score(task: Task, parts: TrainingRows, body: keras.Model) -> tuple[keras.Model, Encoder, dict[str, Any]]:
     """Return the model that scores rows, the encoder with the threshold of the scores, and what is recorded of it."""
     from tiltyard.training import anomaly, network
 

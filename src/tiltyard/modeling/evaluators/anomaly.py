@@ -19,10 +19,9 @@ from tiltyard.modeling.evaluators.reconstruction import FEATURES
 from tiltyard.modeling.metrics import curves, scores
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.predictions import Predictions
-from tiltyard.modeling.problems.anomaly import ERROR, LABELS, SCORE, alarm_threshold, flags
+from tiltyard.modeling.problems.anomaly import ERROR, LABELS, SCORE, flags
 from tiltyard.modeling.problems.base import Target
 
-FALSE_ALARMS = 0.01
 MAX_WORST, MAX_POINTS = 10, 200  # rows in a report, and points of a curve
 
 
@@ -97,31 +96,26 @@ WITHOUT_LABELS = ("mse", "false_alarm_rate")  # the metrics of rows that are all
 
 
 class Anomaly(Evaluator):
-    """The baseline scores a row by its squared distance from the mean of the training rows."""
+    """The baseline gives all rows the same score, so that it ranks them by chance, and reconstructs their mean.
+
+    Models that know more, such as principal components, are outlier detectors, none of which may be better.
+    """
 
     metrics = METRICS
-    baseline_title: ClassVar = "the squared distance from the mean of the training rows"
+    baseline_title: ClassVar = "one score for all rows, which ranks them by chance; the error of the mean training row"
 
-    def __init__(self, false_alarms: float = FALSE_ALARMS, *, labelled: bool = True) -> None:
-        self.false_alarms, self.labelled = false_alarms, labelled
+    def __init__(self, *, labelled: bool = True) -> None:
+        self.labelled = labelled
         self.metrics = METRICS if labelled else {name: METRICS[name] for name in WITHOUT_LABELS}
 
     def of(self, target: Target) -> Evaluator:
         """Return the evaluator of a target; without labels it has fewer metrics."""
-        return type(self)(self.false_alarms, labelled=bool(target.column))
-
-    def with_false_alarms(self, share: float) -> Evaluator:
-        """Return the evaluator for a threshold with this share of false alarms."""
-        return type(self)(share, labelled=self.labelled)
+        return type(self)(labelled=bool(target.column))
 
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
-        """Return errors and scores of rows, from which its threshold on training rows is subtracted.
-
-        `train` and `rows` hold standardised features.
-        """
-        mean = train.mean(axis=0, dtype=np.float64)
-        known, asked = (np.square(part - mean).mean(axis=1) for part in (train, rows[FEATURES]))
-        return np.stack([asked, asked - alarm_threshold(known, self.false_alarms)], axis=1)
+        """Return the squared distance from the mean, and 0; `train` and `rows` hold standardised features."""
+        errors = np.square(rows[FEATURES] - train.mean(axis=0, dtype=np.float64)).mean(axis=1)
+        return np.stack([errors, np.zeros(len(errors))], axis=1)
 
     def worst_case(self, truth: Array, outputs: list[Array]) -> Array:
         """Return of several outputs for each row those with the worst score: of normal rows the highest."""
@@ -149,30 +143,32 @@ class Anomaly(Evaluator):
         return [figure, *(_curves(predictions) if has_both else [])]
 
 
-def _worst(predictions: Predictions) -> list[dict[str, Any]]:
-    """Return normal rows above anomalies, and anomalies below normal rows, by the share that they are above or below.
+def misplaced(truth: Array, outputs: Array) -> Array:
+    """Return the places of rows on the wrong side of rows of the other kind, by the share of these, worst first.
 
     Without anomalies, these are the rows with the highest scores.
     """
-    score, is_anomaly = predictions.outputs[:, SCORE].astype(np.float64), predictions.truth == 1
+    score, is_anomaly = outputs[:, SCORE].astype(np.float64), truth == 1
     normal, anomalies = np.sort(score[~is_anomaly]), np.sort(score[is_anomaly])
     if not len(normal) or not len(anomalies):
-        misplaced = score.argsort(kind="stable").argsort(kind="stable") / len(score)
-    else:
-        below = np.searchsorted(anomalies, score) / len(anomalies)
-        above = 1 - np.searchsorted(normal, score, "right") / len(normal)
-        misplaced = np.where(is_anomaly, above, below)
-    order = np.lexsort((np.where(is_anomaly, score, -score), -misplaced))
+        return np.argsort(-score, kind="stable")
+    below = np.searchsorted(anomalies, score) / len(anomalies)
+    above = 1 - np.searchsorted(normal, score, "right") / len(normal)
+    shares = np.where(is_anomaly, above, below)
+    order = np.lexsort((np.where(is_anomaly, score, -score), -shares))
+    return order[shares[order] > 0]
+
+
+def _worst(predictions: Predictions) -> list[dict[str, Any]]:
     flagged = flags(predictions.outputs, _threshold(predictions))
     return [
         {
             "row": int(predictions.number[index]),
-            "actual": LABELS[int(is_anomaly[index])],
+            "actual": LABELS[int(predictions.truth[index])],
             "predicted": LABELS[int(flagged[index])],
-            "score": float(score[index]),
+            "score": float(predictions.outputs[index, SCORE]),
         }
-        for index in order[:MAX_WORST]
-        if misplaced[index] > 0
+        for index in misplaced(predictions.truth, predictions.outputs)[:MAX_WORST]
     ]
 
 
@@ -195,40 +191,32 @@ def _histogram(predictions: Predictions, *, labelled: bool) -> Figure:
 
 
 def _curves(predictions: Predictions) -> list[Figure]:
-    """Return ROC and precision-recall curves of the model and of the baseline."""
-    is_anomaly = predictions.truth == 1
-    models = {"model": predictions.outputs, "distance from the mean": predictions.baseline}
-    points: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
-    for place, (name, outputs) in enumerate(models.items()):
-        roc, precision = (of(is_anomaly, outputs[:, SCORE].astype(np.float64)) for of in (curves.roc, curves.precision))
-        chosen = curves.thin(roc.threshold, MAX_POINTS)
-        dashed = {"dashed": bool(place)}
-        points[0][f"{name}, {roc.area:.3f}"] = {
-            "x": roc.false_positive[chosen],
-            "y": roc.true_positive[chosen],
-            **dashed,
-        }
-        chosen = curves.thin(precision.threshold, MAX_POINTS)
-        points[1][f"{name}, {precision.average:.3f}"] = {
-            "x": precision.recall[chosen],
-            "y": precision.precision[chosen],
-            **dashed,
-        }
-    found = _at_threshold(predictions, is_anomaly)
+    """Return ROC and precision-recall curves."""
+    is_anomaly, score = predictions.truth == 1, predictions.outputs[:, SCORE].astype(np.float64)
+    roc, precision = curves.roc(is_anomaly, score), curves.precision(is_anomaly, score)
+    chosen, kept = (curves.thin(curve.threshold, MAX_POINTS) for curve in (roc, precision))
+    share = float(is_anomaly.mean())
     return [
         lines(
             "ROC",
             "Detection rate by false alarm rate, at every threshold, with the area under the curve; the point is at "
             "the model's own.",
             ("False alarm rate", "Detection rate"),
-            {**points[0], "at the threshold": found},
+            {
+                f"model, {roc.area:.3f}": {"x": roc.false_positive[chosen], "y": roc.true_positive[chosen]},
+                "at the threshold": _at_threshold(predictions, is_anomaly),
+                "by chance": {"x": [0, 1], "y": [0, 1], "dashed": True},
+            },
             square=True,
         ),
         lines(
             "Precision and recall",
             "Share of alarms that are anomalies, by detection rate, at every threshold, with the average precision.",
             ("Detection rate", "Precision"),
-            points[1],
+            {
+                f"model, {precision.average:.3f}": {"x": precision.recall[kept], "y": precision.precision[kept]},
+                "by chance": {"x": [0, 1], "y": [share, share], "dashed": True},
+            },
             square=True,
         ),
     ]

@@ -32,10 +32,6 @@ class Evaluator(ABC):
         """Return the evaluator for a model whose code has so many numbers; by default the same."""
         return self
 
-    def with_false_alarms(self, share: float) -> Evaluator:
-        """Return the evaluator for a threshold with this share of false alarms; by default the same."""
-        return self
-
     def context(self, train: Array) -> dict[str, Any]:
         """Return the context that metrics need from the training targets; empty by default."""
         return {}

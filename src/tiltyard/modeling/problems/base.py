@@ -85,8 +85,8 @@ class Target(Settings):
         None,
         min_length=1,
         exclude_if=lambda value: value is None,
-        description="Anomalies: the labels of normal rows; all others are anomalies, and rows without a label are taken "
-        "for normal ones in training.",
+        description="Anomalies: the labels of normal rows; all others are anomalies, and rows without a label are "
+        "taken for normal ones in training.",
     )
     span: Literal["last", "window"] = Field(
         "last",

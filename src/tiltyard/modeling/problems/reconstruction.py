@@ -86,7 +86,8 @@ class Reconstruction(Problem):
 def width(encoder: FittedEncoder) -> int:
     """Return the number of encoded features of a row."""
     steps = _steps(encoder)
-    return sum(steps * math.prod(column.feature_shape(encoder.fitted[name])) for name, column in encoder.columns.items())
+    sizes = [math.prod(column.feature_shape(encoder.fitted[name])) for name, column in encoder.columns.items()]
+    return steps * sum(sizes)
 
 
 def standardised(encoder: FittedEncoder, features: Array) -> Array:

@@ -173,7 +173,7 @@ def _column(task: Task) -> SeriesColumn:
 
 def _required_columns(task: Task) -> list[str]:
     column, labels = _column(task), [task.target.column] if _is_labelled(task) else []
-    return [*labels, *([column.group] if column.group else []), *([column.order] if column.order else []), *task.columns]
+    return [*labels, *filter(None, (column.group, column.order)), *task.columns]
 
 
 def _times(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[float]:

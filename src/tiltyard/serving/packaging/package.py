@@ -117,13 +117,19 @@ def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, An
         "instance": encoder.json_schema(),
         **({"derived": _derived(task)} if task.derived else {}),
         "prediction": encoder.problem.json_schema(task.target),
-        **({"threshold": encoder.problem.threshold} if task.train.threshold and encoder.problem.threshold else {}),
+        **_threshold(task, encoder),
         "limits": {"max_instances": task.serve.max_instances, "max_body_bytes": task.serve.max_body_bytes},
         "example": task.serve.example,
         "metrics": report["metrics"],
         **({"stand_in": report["stand_in"]} if "stand_in" in report else {}),
         "card": summary(task, report),
     }
+
+
+def _threshold(task: Task, encoder: Encoder) -> dict[str, Any]:
+    """Return the threshold if the task says how it is chosen, or finds anomalies by it."""
+    shown = encoder.problem.threshold and (task.train.threshold or task.problem == "anomaly")
+    return {"threshold": encoder.problem.threshold} if shown else {}
 
 
 def _derived(task: Task) -> dict[str, Any]:
