@@ -17,7 +17,7 @@ from tiltyard.modeling.problems.base import FittedEncoder, Target, Threshold
 from tiltyard.modeling.problems.reconstruction import Reconstruction, standardised
 
 LABELS = ("normal", "anomaly")  # what a client may call them
-ERROR, SCORE = 0, 1  # the columns of condensed outputs
+ERROR, SCORE = 0, -1  # the columns of condensed outputs
 
 
 class Anomaly(Reconstruction):
