@@ -177,8 +177,8 @@ def _anomalies(anomaly: Json, report: Json) -> str:
     """Return what makes a row an anomaly, and what outlier detectors reach on the same rows."""
     score = anomaly["score"].replace("_", " ")
     text = (
-        f"A row is an anomaly if its score ({score}) is above the threshold of {anomaly['threshold']:.6g}, which accepts "
-        f"{anomaly['false_alarms']:.2g} false alarms among {anomaly['validation_rows']:,} normal validation rows."
+        f"A row is an anomaly if its score ({score}) is above the threshold of {anomaly['threshold']:.6g}, by which "
+        f"at most {anomaly['false_alarms']:.2%} of {anomaly['validation_rows']:,} normal validation rows are anomalies."
     )
     if report["test_labels"] is None:
         text += " The test rows have no labels: how well anomalies are found is not available."
