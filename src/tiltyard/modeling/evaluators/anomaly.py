@@ -144,9 +144,9 @@ class Anomaly(Evaluator):
 
 
 def misplaced(truth: Array, outputs: Array) -> Array:
-    """Return the places of rows on the wrong side of rows of the other kind, by the share of these, worst first.
+    """Return the places of all rows, those first that are on the wrong side of most rows of the other kind.
 
-    Without anomalies, these are the rows with the highest scores.
+    Without anomalies, the rows with the highest scores come first.
     """
     score, is_anomaly = outputs[:, SCORE].astype(np.float64), truth == 1
     normal, anomalies = np.sort(score[~is_anomaly]), np.sort(score[is_anomaly])
@@ -155,8 +155,7 @@ def misplaced(truth: Array, outputs: Array) -> Array:
     below = np.searchsorted(anomalies, score) / len(anomalies)
     above = 1 - np.searchsorted(normal, score, "right") / len(normal)
     shares = np.where(is_anomaly, above, below)
-    order = np.lexsort((np.where(is_anomaly, score, -score), -shares))
-    return order[shares[order] > 0]
+    return np.lexsort((np.where(is_anomaly, score, -score), -shares))
 
 
 def _worst(predictions: Predictions) -> list[dict[str, Any]]:
