@@ -28,26 +28,25 @@ from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.outlier_detectors import base
 from tiltyard.modeling.problems.anomaly import Anomaly, alarm_threshold
 from tiltyard.modeling.problems.base import Target
-from tiltyard.preparation.normal_rows import (
+from tiltyard.preparation.modalities._normal_labels import (
     ANOMALY,
     NEAR_ANOMALY,
     NORMAL,
     UNKNOWN,
     label_windows,
     parse_labels,
-    split_task,
 )
+from tiltyard.preparation.normal_rows import split_task
 from tiltyard.preparation.split import SplitInputs
 from tiltyard.workspace import Workspace
 
 LABELS = {"column": "state", "normal": ["ok"]}
 FINDS: dict[str, Any] = {"problem": "anomaly", "target": LABELS, "gate": {"metric": "roc_auc"}}
-ASK = Target(column="state", normal=["ok", "1"])
 
 
 def test_labels_are_normal_or_anomalies_or_unknown() -> None:
     """Labels are compared as text; a row without one is neither normal nor an anomaly."""
-    assert parse_labels(ASK, ["ok", 1, "broken", None, "", float("nan")]).tolist() == [0, 0, 1, -1, -1, -1]
+    assert parse_labels(["ok", "1"], ["ok", 1, "broken", None, "", float("nan")]).tolist() == [0, 0, 1, -1, -1, -1]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +56,7 @@ def test_labels_are_normal_or_anomalies_or_unknown() -> None:
 def test_windows_are_judged_by_the_last_step_or_by_any(span: Any, expected: list[int]) -> None:
     """A normal last step after an anomaly is normal, but not for training."""
     windows = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, -1]])
-    assert label_windows(ASK.model_copy(update={"span": span}), windows).tolist() == expected
+    assert label_windows(windows, span).tolist() == expected
 
 
 def _task(workspace: Workspace, **changes: Any) -> Any:

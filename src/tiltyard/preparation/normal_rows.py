@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from tiltyard.arrays import Array, is_missing
+from tiltyard.arrays import Array
 from tiltyard.config.sections import Split
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
-from tiltyard.modeling.problems.base import Target
+from tiltyard.preparation.modalities._normal_labels import ANOMALY, NORMAL, UNKNOWN
 from tiltyard.preparation.split import Parts, SplitInputs, split_rows
-
-NORMAL, ANOMALY = 0, 1
-UNKNOWN = -1  # no label: taken for a normal row in training, and no test row
-NEAR_ANOMALY = 2  # a normal window of a series with an anomaly in an earlier step: a test row only
-
-
-def parse_labels(target: Target, values: Sequence[object]) -> Array:
-    """Return for each label whether its row is normal, an anomaly, or not known."""
-    normal = {*(target.normal or ())}
-    kinds = [UNKNOWN if is_missing(value) else NORMAL if str(value) in normal else ANOMALY for value in values]
-    return np.array(kinds, dtype=np.int64)
-
-
-def label_windows(target: Target, windows: Array) -> Array:
-    """Return what windows of a series are, by the labels of their steps (rows, steps).
-
-    A window is an anomaly if its last step is one, or with `span: window` any of its steps.
-    """
-    last, has_anomaly = windows[:, -1], (windows == ANOMALY).any(axis=1)
-    if target.span == "window":
-        return np.where(has_anomaly, ANOMALY, last)
-    return np.where((last != ANOMALY) & has_anomaly, NEAR_ANOMALY, last)
 
 
 def split_task(task: Task, inputs: SplitInputs, truth: Array, gap: int) -> Parts:

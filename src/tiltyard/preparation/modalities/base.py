@@ -22,7 +22,7 @@ from tiltyard.modeling.columns.base import distinct
 from tiltyard.modeling.columns.number import LARGEST, arrow_numbers
 from tiltyard.preparation.modalities import _fact_parts
 from tiltyard.preparation.modalities._fact_parts import FactPart
-from tiltyard.preparation.normal_rows import parse_labels
+from tiltyard.preparation.modalities._normal_labels import parse_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,7 +152,7 @@ def parse_target(task: Task, values: Sequence[object]) -> Array:
     if not task.target.names:
         return no_truth(len(values))
     if task.problem_type.targets == "anomaly":
-        return parse_labels(task.target, values)
+        return parse_labels(task.target.normal or (), values)
     if task.problem_type.targets == "text":
         return _parse_texts(task, values)
     if task.problem == "multilabel":

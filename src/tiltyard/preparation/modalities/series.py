@@ -15,8 +15,8 @@ from tiltyard.errors import DataError
 from tiltyard.modeling.columns._datetime_format import times
 from tiltyard.modeling.columns.series import Series as SeriesColumn
 from tiltyard.preparation.modalities import _gaps as gaps
+from tiltyard.preparation.modalities._normal_labels import label_windows
 from tiltyard.preparation.modalities.base import Modality, no_truth, parse_target
-from tiltyard.preparation.normal_rows import label_windows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +80,7 @@ class Series(Modality):
                 yield {**rows}, _truth(values[target.column], places, horizon, rise=target.rise)
             else:
                 windows = None if labels is None else labels[places + np.arange(-column.window, 0)]
-                yield {**rows}, no_truth(len(places)) if windows is None else label_windows(target, windows)
+                yield {**rows}, no_truth(len(places)) if windows is None else label_windows(windows, target.span)
 
     def overlap(self, task: Task) -> int:
         """Return the length of window and horizon, minus 1, times the number of groups."""

@@ -19,8 +19,9 @@ from tiltyard.data.joins.statistics import JoinStatistics
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.number import Number
-from tiltyard.preparation.modalities.base import Modality, single_targets
-from tiltyard.preparation.normal_rows import ANOMALY, parse_labels, split_task
+from tiltyard.preparation.modalities._normal_labels import ANOMALY
+from tiltyard.preparation.modalities.base import Modality, parse_target, single_targets
+from tiltyard.preparation.normal_rows import split_task
 from tiltyard.preparation.row_hashes import row_keys
 from tiltyard.preparation.split import Parts, split_inputs
 from tiltyard.validation.findings._observed_column import ObservedColumn, observe
@@ -250,6 +251,6 @@ def _rows(subject: CheckedData, places: Array) -> tuple[Rows, Array]:
     rows = take_rows(subject.parsed, places)
     target = subject.task.target
     if subject.task.problem == "anomaly" and target.column in subject.frame:
-        return rows, parse_labels(target, subject.frame[target.column].iloc[places].tolist())
+        return rows, parse_target(subject.task, subject.frame[target.column].iloc[places].tolist())
     truth = np.zeros(len(places)) if subject.truth is None else subject.truth[places]
     return rows, np.unique(truth, return_inverse=True)[1] if subject.task.classes else truth
