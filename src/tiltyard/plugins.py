@@ -21,6 +21,7 @@ FOLDERS = {
     "evaluators": "modeling.evaluators",
     "models": "modeling.models",
     "references": "modeling.references",
+    "outlier_detectors": "modeling.outlier_detectors",
     "sources": "data.sources",
     "formats": "data.formats",
     "samplers": "training.samplers",

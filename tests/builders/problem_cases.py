@@ -48,6 +48,10 @@ def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
     if kind.targets == "row":
         features = np.random.default_rng(0).normal(size=(rows, 2)) * [2, 1]
         return np.zeros(rows), np.column_stack([features, features[:, 0], np.zeros(rows)]), {FEATURES: features}
+    if kind.targets == "anomaly":
+        truth = (np.arange(rows) % 4 == 1).astype(np.int64)
+        features = np.random.default_rng(0).normal(size=(rows, 2))
+        return truth, np.stack([np.zeros(rows), np.zeros(rows), truth - 0.5], axis=1), {FEATURES: features}
     if kind.targets == "text":
         return texts(kind, rows)
     truth = np.sin(np.arange(rows)) + 3

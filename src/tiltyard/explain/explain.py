@@ -15,6 +15,7 @@ from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
 from tiltyard.figures import Figure
 from tiltyard.files import Json
 from tiltyard.modeling.inference.predictor import Predictor, version
+from tiltyard.modeling.problems.anomaly import LABELS
 from tiltyard.modeling.problems.multilabel import named
 from tiltyard.preparation.sealed_test import read_test
 from tiltyard.preparation.training_rows import TrainingRows
@@ -108,6 +109,7 @@ def _rows(model: ExplainedModel, requested: Sequence[int]) -> list[Row]:
 
 
 def _largest_errors(model: ExplainedModel) -> list[int]:
+    from tiltyard.modeling.evaluators.anomaly import misplaced
     from tiltyard.modeling.metrics.scores import row_errors
 
     if model.task.problem_type.targets == "text":
@@ -119,6 +121,9 @@ def _largest_errors(model: ExplainedModel) -> list[int]:
         return [int(place) for place in np.argsort(silhouettes(outputs), kind="stable")[:DEFAULT_ROWS]]
     if model.task.problem_type.generates:  # whose score says how unusual a row is
         return np.argsort(-outputs[:, -1], kind="stable")[:DEFAULT_ROWS].tolist()
+    if model.task.problem == "anomaly":
+        ranked: list[int] = misplaced(model.test.truth, outputs)[:DEFAULT_ROWS].tolist()
+        return ranked
     scales = model.task.evaluator.scales(model.context)
     errors = row_errors(model.test.truth, outputs, labels=bool(model.task.classes), scales=scales)
     order = np.argsort(-errors, kind="stable")
@@ -136,6 +141,8 @@ def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
             "actual": "the row itself",
             "answered": prediction["error"] if isinstance(prediction, dict) else prediction,
         }
+    if model.task.problem == "anomaly":
+        return {"actual": LABELS[int(truth)], "answered": f"{LABELS[prediction['anomaly']]}, {prediction['score']:.4g}"}
     if model.task.classes:
         return {"actual": model.task.classes[int(truth)], "answered": prediction["label"]}
     if model.task.labels:

@@ -1,0 +1,27 @@
+"""Principal components: the error of the best linear code of the same size."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.modeling.metrics.principal_components import PrincipalComponents
+from tiltyard.modeling.outlier_detectors.base import OutlierDetector
+
+
+class Pca(OutlierDetector):
+    """The mean squared error of the reconstruction by principal components."""
+
+    title: ClassVar = "PCA"
+    has_errors: ClassVar = True
+
+    def fit(self, rows: Array) -> None:
+        """Find the components."""
+        self.components = PrincipalComponents.of(rows, self.code)
+
+    def score(self, rows: Array) -> Array:
+        """Return the error of each row."""
+        error: Array = np.square(rows - self.components.reconstruct(rows), dtype=np.float64).mean(axis=1)
+        return error
