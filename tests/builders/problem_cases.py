@@ -42,20 +42,25 @@ def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
     if kind.targets == "labels":
         truth = np.stack([np.arange(rows) % 2 == 0, np.arange(rows) % 3 == 0, np.arange(rows) % 4 != 0], axis=1)
         return truth, truth.astype(np.float64), {"x": np.zeros(rows)}
-    if kind.clusters:
-        truth, features = np.arange(rows) % 3, np.random.default_rng(0).normal(size=(rows, 2))
-        return truth, np.concatenate([np.eye(3)[truth], 1 - np.eye(3)[truth]], axis=1), {FEATURES: features}
-    if kind.targets == "row":
-        features = np.random.default_rng(0).normal(size=(rows, 2)) * [2, 1]
-        return np.zeros(rows), np.column_stack([features, features[:, 0], np.zeros(rows)]), {FEATURES: features}
-    if kind.targets == "anomaly":
-        truth = (np.arange(rows) % 4 == 1).astype(np.int64)
-        features = np.random.default_rng(0).normal(size=(rows, 2))
-        return truth, np.stack([np.zeros(rows), np.zeros(rows), truth - 0.5], axis=1), {FEATURES: features}
+    if kind.targets in ("row", "anomaly"):
+        return _case_without_target(kind, rows)
     if kind.targets == "text":
         return texts(kind, rows)
     truth = np.sin(np.arange(rows)) + 3
     return truth, truth[:, None], {"x": np.roll(truth, 1)[:, None]}
+
+
+def _case_without_target(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
+    """Return the case of clusters, reconstructions or anomalies, with features of two columns."""
+    if kind.clusters:
+        truth, features = np.arange(rows) % 3, np.random.default_rng(0).normal(size=(rows, 2))
+        return truth, np.concatenate([np.eye(3)[truth], 1 - np.eye(3)[truth]], axis=1), {FEATURES: features}
+    if kind.targets == "anomaly":
+        truth = (np.arange(rows) % 4 == 1).astype(np.int64)
+        features = np.random.default_rng(0).normal(size=(rows, 2))
+        return truth, np.stack([np.zeros(rows), np.zeros(rows), truth - 0.5], axis=1), {FEATURES: features}
+    features = np.random.default_rng(0).normal(size=(rows, 2)) * [2, 1]
+    return np.zeros(rows), np.column_stack([features, features[:, 0], np.zeros(rows)]), {FEATURES: features}
 
 
 def texts(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:

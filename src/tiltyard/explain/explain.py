@@ -134,13 +134,8 @@ def _largest_errors(model: ExplainedModel) -> list[int]:
 def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
     """Return the truth of a row and the model's prediction."""
     (prediction,), (truth,) = model.predictor.respond(row.values), row.truth.tolist()
-    if model.task.problem_type.clusters:
-        return {"actual": "no label is learned", "answered": f"cluster {prediction['cluster']}"}
     if model.task.problem_type.targets == "row":
-        return {
-            "actual": "the row itself",
-            "answered": prediction["error"] if isinstance(prediction, dict) else prediction,
-        }
+        return _found_without_target(prediction)
     if model.task.problem == "anomaly":
         return {"actual": LABELS[int(truth)], "answered": f"{LABELS[prediction['anomaly']]}, {prediction['score']:.4g}"}
     if model.task.classes:
@@ -151,6 +146,13 @@ def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
     if model.task.target.columns:
         return {"actual": dict(zip(model.task.target.names, truth, strict=True)), "answered": prediction}
     return {"actual": truth, "answered": prediction}
+
+
+def _found_without_target(prediction: Any) -> Json:
+    """Return what a model without a target says about a row: its cluster, or the error of its reconstruction."""
+    if isinstance(prediction, dict) and "cluster" in prediction:
+        return {"actual": "no label is learned", "answered": f"cluster {prediction['cluster']}"}
+    return {"actual": "the row itself", "answered": prediction["error"] if isinstance(prediction, dict) else prediction}
 
 
 def _figures(method: ExplanationMethod, model: ExplainedModel, rows: list[Row]) -> Iterator[tuple[int | None, Any]]:

@@ -21,7 +21,7 @@ from tiltyard.preparation.column_spill import ColumnSpill, open_spill
 from tiltyard.preparation.normal_rows import as_flags, split_task
 from tiltyard.preparation.row_hashes import hashing
 from tiltyard.preparation.sealed_test import seal, unit_digest, write_test
-from tiltyard.preparation.split import notes, split_inputs, units, unlabelled_rows
+from tiltyard.preparation.split import Parts, notes, split_inputs, units, unlabelled_rows
 from tiltyard.preparation.training_rows import UNLABELLED
 from tiltyard.runtime import threads
 from tiltyard.workspace import Workspace

@@ -39,7 +39,7 @@ def _collapsed(recent: dict[str, list[float]], classes: int, epochs: str) -> Tra
         return None
     return TrainingError(
         f"the generator collapsed: expected {seen} in all of {epochs}",
-        hint="set model.gradient_penalty: 1, lower train.learning_rate, or raise model.discriminator_rate if it is below 1",
+        hint="set model.gradient_penalty: 1, lower train.learning_rate, or raise model.discriminator_rate, if below 1",
     )
 
 
