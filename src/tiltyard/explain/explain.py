@@ -82,6 +82,8 @@ def _unsupported_reason(method: ExplanationMethod, model: ExplainedModel) -> str
     """Return why a method does not fit the model, or an empty string."""
     if model.task.problem_type.reconstructs and not method.explains_rows:
         return f"it explains labels and numbers; {model.task.name} reconstructs rows"
+    if model.task.problem_type.generates and not method.explains_samples:
+        return f"it explains labels and numbers; {model.task.name} draws samples"
     path = model.workspace.out(model.task.name, "train") / KERAS_FILE
     if method.needs_keras and not path.is_file():
         return f"it needs {KERAS_FILE}, which is not here"
@@ -109,6 +111,8 @@ def _largest_errors(model: ExplainedModel) -> list[int]:
     if model.task.problem_type.targets == "text":
         return [0]
     outputs = model.predictor.condensed(model.test.rows, model.test.truth)
+    if model.task.problem_type.generates:  # whose score says how unusual a row is
+        return np.argsort(-outputs[:, -1], kind="stable")[:DEFAULT_ROWS].tolist()
     scales = model.task.evaluator.scales(model.context)
     errors = row_errors(model.test.truth, outputs, labels=bool(model.task.classes), scales=scales)
     order = np.argsort(-errors, kind="stable")
@@ -120,7 +124,10 @@ def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
     """Return the truth of a row and the model's prediction."""
     (prediction,), (truth,) = model.predictor.respond(row.values), row.truth.tolist()
     if model.task.problem_type.targets == "row":
-        return {"actual": "the row itself", "answered": prediction["error"]}
+        return {
+            "actual": "the row itself",
+            "answered": prediction["error"] if isinstance(prediction, dict) else prediction,
+        }
     if model.task.classes:
         return {"actual": model.task.classes[int(truth)], "answered": prediction["label"]}
     if model.task.labels:

@@ -101,6 +101,7 @@ def build_duel(
         facts=_facts(workspace, task, report),
         approvals=approvers(Registry(workspace), task.name, report["version"], signed=task.gate.signed),
         allow_stand_in=allow_stand_in,
+        samples=report.get("samples", {}),
         uses=uses(Registry(workspace).decisions(task.name), report),
     )
 

@@ -139,15 +139,14 @@ class Sampling(Evaluator):
         return rows[BASELINE]
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
-        """Return the rows with the lowest and the highest of the first measure."""
-        if not self.measures:
-            return {}
-        order = np.argsort(predictions.outputs[:, 0], kind="stable")
+        """Return the rows with the lowest and the highest of the first measure, or else of the score."""
+        order = np.argsort(predictions.outputs[:, 0 if self.measures else -1], kind="stable")
         best = order[::-1][:MAX_LISTED]
         return {"worst": self._rows(predictions, order[:MAX_LISTED]), "best": self._rows(predictions, best)}
 
     def _rows(self, predictions: Predictions, indices: Array) -> list[dict[str, Any]]:
         names = {name: predictions.outputs[:, place] for place, name in enumerate(self.measures)}
+        names |= {"score": predictions.outputs[:, -1]}
         return [
             {"row": int(predictions.number[index]), **{name: float(values[index]) for name, values in names.items()}}
             for index in indices

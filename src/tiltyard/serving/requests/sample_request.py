@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -123,7 +122,7 @@ def _codes(value: object, size: int, limit: int) -> Array:
             raise RequestError("wrong_shape", f"expected {size} numbers; received {received}", f"code[{place}]")
         if not all(type(number) in (int, float) for number in row):
             raise RequestError("wrong_type", "expected numbers", f"code[{place}]")
-        if not all(math.isfinite(number) and abs(number) <= LARGEST for number in row):
+        if not all(abs(number) <= LARGEST for number in row):  # false for NaN
             text = f"expected numbers from {-LARGEST:g} to {LARGEST:g}"
             raise RequestError("out_of_bounds", text, f"code[{place}]")
     return np.array(value, dtype=np.float32)
