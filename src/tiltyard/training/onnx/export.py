@@ -49,9 +49,13 @@ def export(
     return parity(expected, received, SIGMOID_FLOOR) if sigmoid else parity(expected, received)
 
 
-def export_decoder(model: keras.Model, folder: Path, seed: int) -> float:
-    """Write the decoder of a generative model beside model.onnx; return the largest difference on random codes."""
-    codes = np.random.default_rng(seed).standard_normal((DECODED_ROWS, model.input_shape[1]), dtype=np.float32)
+def export_decoder(model: keras.Model, folder: Path, seed: int, codes: Array | None = None) -> float:
+    """Write the decoder of a generative model beside model.onnx; return the largest difference on random codes.
+
+    `codes` are those to compare, if not every code gives the same result in both.
+    """
+    if codes is None:
+        codes = np.random.default_rng(seed).standard_normal((DECODED_ROWS, model.input_shape[1]), dtype=np.float32)
     expected = write(model, folder, DECODER, codes)
     return parity(expected, Predictor.load(folder).decode_codes(codes).astype(np.float64), PIXEL_FLOOR)
 
