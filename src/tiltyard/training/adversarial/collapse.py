@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 from tiltyard.errors import TrainingError
 
@@ -39,7 +40,7 @@ def _collapsed(recent: dict[str, list[float]], classes: int, epochs: str) -> Tra
         return None
     return TrainingError(
         f"the generator collapsed: expected {seen} in all of {epochs}",
-        hint="set model.gradient_penalty: 1, lower train.learning_rate, or raise model.discriminator_rate, if below 1",
+        hint="set model.gradient_penalty: 1, lower train.learning_rate, or raise model.discriminator_rate if below 1",
     )
 
 
@@ -49,10 +50,10 @@ def _one_sided(history: History, recent: dict[str, list[float]], epochs: str) ->
     better = not earlier or min(recent["val_loss"]) < min(earlier)
     if better and max(recent["variety"]) >= LEAST_VARIETY:
         return None
-    if (least := min(recent["discriminator_accuracy"])) < HIGHEST_ACCURACY:
+    if (right := fmean(recent["discriminator_accuracy"])) < HIGHEST_ACCURACY:
         return None
     return TrainingError(
         f"the discriminator won: expected it to be right for less than {HIGHEST_ACCURACY:.0%} of the pictures; "
-        f"received {least:.1%} or more in all of {epochs}, in which samples were all alike or got no better",
+        f"received {right:.1%} on average of {epochs}, in which samples were all alike or got no better",
         hint="lower model.discriminator_rate, or raise model.dropout or model.smoothing",
     )
