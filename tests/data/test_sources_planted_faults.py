@@ -1,4 +1,4 @@
-"""Sources with labelled anomalies: a table with rows that are spoiled in known ways, a signal with spikes."""
+"""Sources with labelled anomalies: a table with spoiled rows, and a signal with spikes and level shifts."""
 
 from __future__ import annotations
 

@@ -57,7 +57,9 @@ class Compared:
         task = self.task
         train, later = known_rows(self.encoder, self.train), known_rows(self.encoder, self.validation, MAX_VALIDATION)
         asked = standardised(self.encoder, self.encoder.encode(self.test.rows))
-        for detector in fitted(train, task.model.code_size, errors_only=task.gate.metric == "mse"):
+        last_step = task.modality == "series" and task.target.span == "last"
+        judged = slice(-len(task.columns), None) if last_step else slice(None)
+        for detector in fitted(train, task.model.code_size, judged, errors_only=task.gate.metric == "mse"):
             scores = detector.scores(asked)
             threshold = alarm_threshold(detector.scores(later), task.anomaly_score.false_alarms)
             errors = scores if detector.has_errors else np.full(len(scores), np.nan)

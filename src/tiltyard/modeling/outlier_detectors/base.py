@@ -23,8 +23,9 @@ class OutlierDetector(ABC):
     max_rows: ClassVar[int] = 20_000  # that it is fitted to, chosen at random
     max_cells: ClassVar[int] = 1 << 25  # rows times features, which bounds memory and time
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, code: int, judged: slice = slice(None)) -> None:
         self.code = code  # how many numbers the code of the network has
+        self.judged = judged  # the features whose errors count: those of the last step of a series
         self.extent = ""  # the rows that it was fitted to, in words; set by `fit_to`
 
     def fit_to(self, rows: Array) -> None:
@@ -51,10 +52,12 @@ class OutlierDetector(ABC):
         """Return the scores of a few rows."""
 
 
-def fitted(rows: Array, code: int, *, errors_only: bool = False) -> Iterator[OutlierDetector]:
+def fitted(
+    rows: Array, code: int, judged: slice = slice(None), *, errors_only: bool = False
+) -> Iterator[OutlierDetector]:
     """Yield all detectors, or only those whose scores are errors, fitted to standardised training rows."""
     for name in plugins.names("outlier_detectors"):
-        detector: OutlierDetector = plugins.load("outlier_detectors", name)(code)
+        detector: OutlierDetector = plugins.load("outlier_detectors", name)(code, judged)
         if detector.has_errors or not errors_only:
             detector.fit_to(rows)
             yield detector

@@ -12,7 +12,7 @@ from tiltyard.modeling.outlier_detectors.base import OutlierDetector
 
 
 class Pca(OutlierDetector):
-    """The mean squared error of the reconstruction by principal components."""
+    """The mean squared error of the reconstruction by principal components, of the features that are judged."""
 
     title: ClassVar = "PCA"
     has_errors: ClassVar = True
@@ -23,5 +23,6 @@ class Pca(OutlierDetector):
 
     def score(self, rows: Array) -> Array:
         """Return the error of each row."""
-        error: Array = np.square(rows - self.components.reconstruct(rows), dtype=np.float64).mean(axis=1)
+        differences = (rows - self.components.reconstruct(rows))[:, self.judged]
+        error: Array = np.square(differences, dtype=np.float64).mean(axis=1)
         return error
