@@ -23,14 +23,15 @@ CLASSES = ["a", "b", "<c>"]
 def problem(name: str) -> Problem:
     """Return the plug-in of a problem; one without a target is that of two columns."""
     plugin: Problem = plugins.load("problems", name)()
-    return plugin.bound_to(two_columns(plugin)) if plugin.reconstructs else plugin
+    return plugin.bound_to(two_columns(plugin)) if plugin.reconstructs or plugin.clusters else plugin
 
 
 def two_columns(kind: Problem) -> Encoder:
-    """Return an encoder of two numbers that are not scaled, with a code of one number."""
+    """Return an encoder of two numbers that are not scaled, with a code of one number, or three clusters."""
     fitted = {"mean": 0.0, "std": 1.0}
     columns: dict[str, Column] = {"a": Number(), "b": Number()}
-    return Encoder("t", kind, columns, dict.fromkeys(columns, fitted), {"code": 1}, [], bare=False, max_instances=10)
+    target = {"code": 1, "clusters": [{"rows": 9, "mean": {"a": 0.0, "b": 0.0}}] * 3}
+    return Encoder("t", kind, columns, dict.fromkeys(columns, fitted), target, [], bare=False, max_instances=10)
 
 
 def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
@@ -41,6 +42,9 @@ def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
     if kind.targets == "labels":
         truth = np.stack([np.arange(rows) % 2 == 0, np.arange(rows) % 3 == 0, np.arange(rows) % 4 != 0], axis=1)
         return truth, truth.astype(np.float64), {"x": np.zeros(rows)}
+    if kind.clusters:
+        truth, features = np.arange(rows) % 3, np.random.default_rng(0).normal(size=(rows, 2))
+        return truth, np.concatenate([np.eye(3)[truth], 1 - np.eye(3)[truth]], axis=1), {FEATURES: features}
     if kind.targets == "row":
         features = np.random.default_rng(0).normal(size=(rows, 2)) * [2, 1]
         return np.zeros(rows), np.column_stack([features, features[:, 0], np.zeros(rows)]), {FEATURES: features}

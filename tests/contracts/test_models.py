@@ -44,12 +44,16 @@ LARGE = (32, 32, 1)  # the smallest image for large networks
 # wide_deep, 6 numbers without categories: 6 x 64 + 64, 64 x 32 + 32, the output's 32 + 6 + 1
 # mixed: 20 vectors of 32; 10 x 16, 145 x 32 and 129 x 32 for the image; 7 x 32 for the numbers; 97 x 64, 65
 # autoencoder: 6 x 128 + 128, 128 x 32 + 32 to the code, 32 x 128 + 128, the output's 128 + 1
+# deep_clustering: 6 x 128 + 128, 128 x 10 + 10 to the code, 10 x 128 + 128, the output's 128 + 1
+# dbn: 6 x 256 + 256, 256 x 256 + 256, the output's 256 + 1
 # bow: 20 vectors of 32, a dense layer of 32 x 32 + 32, the output's 32 + 1
 PARAMETERS = {
     "alexnet": 6545,
     "autoencoder": 9377,
     "bow": 1729,
     "cnn": 35329,
+    "dbn": 67841,
+    "deep_clustering": 3723,
     "histograms": 553,
     "inception": 60189,
     "inception_resnet_v2": 8159,

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 def find_error(task: Task) -> str:
     """Return the first setting that conflicts with the rest of the task: key, expected, received; or empty."""
-    if task.problem_type.generates:
-        return ""  # which checks of its own concern
+    if task.problem_type.generates or task.problem_type.clusters:
+        return ""  # which checks of their own concern
     has_target, received = task.problem_type.targets != "row", ", ".join(task.target.names)
     if has_target and not received:
         return f"target: expected the column to predict for {task.problem}; received none"

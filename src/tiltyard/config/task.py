@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from tiltyard import plugins
 from tiltyard.arrays import Array
 from tiltyard.config import (
+    clustering_checks,
     column_checks,
     complete_split,
     ensemble_section,
@@ -70,7 +71,8 @@ class Task(Settings):
     target: Target = Field(
         default_factory=lambda: Target(column=""),
         exclude_if=lambda target: not target.column,
-        description="The column to predict; none for reconstruction, conditions for sampling.",
+        description="The column to predict; none for reconstruction, conditions for sampling, for evaluation alone in "
+        "clustering.",
     )
     expect: list[Expectation] = Field(default_factory=list)
     split: Split
@@ -114,6 +116,8 @@ class Task(Settings):
         evaluator: Evaluator = plugins.load("evaluators", self.problem)()
         conditional = getattr(self.model, "conditional", False)
         evaluator = evaluator.of(self.target).with_measures(self.model.measures, conditional=conditional)
+        if self.model.cluster_count:
+            return evaluator.with_clusters(self.model.cluster_count, is_k_means=self.model.family == "kmeans")
         return evaluator.with_code(self.model.code_size) if self.model.code_size else evaluator
 
     @property
@@ -135,7 +139,7 @@ class Task(Settings):
     @property
     def labels(self) -> list[str]:
         """The labels to predict, of which rows have one or any number; else empty."""
-        return [] if self.problem_type.generates else self.target.classes or []
+        return [] if self.problem_type.targets == "row" else self.target.classes or []
 
     @property
     def classes(self) -> list[str]:
@@ -202,6 +206,7 @@ class Task(Settings):
             _columns,
             reconstruction_checks.find_error,
             sampling_checks.find_error,
+            clustering_checks.find_error,
             _predicted,
             target_checks.numbers_error,
             target_checks.forecast_error,
@@ -245,8 +250,8 @@ def _columns(task: Task) -> str:
 
 
 def _predicted(task: Task) -> str:
-    """Check the target, unless its labels are conditions, which nothing predicts."""
-    return "" if task.problem_type.generates else target_checks.target_error(task)
+    """Check the target, unless its labels are those of rows without a target, which nothing predicts."""
+    return "" if task.problem_type.targets == "row" else target_checks.target_error(task)
 
 
 def _no_classes(task: Task) -> str:
@@ -274,6 +279,8 @@ def _family(task: Task) -> str:
         return f"model: expected for prose, and only for it, {ways}"
     if task.problem == "masked" and not task.model.keeps_steps:
         return "model: expected for masked words transformer with pool: none, or rnn with whole and bidirectional: true"
+    if task.split.unlabelled and not task.model.learns_without_labels:
+        return f"split.unlabelled: expected false for {task.model.family}, which needs labels; received true"
     return task.model.columns_error(task.columns)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
-from tiltyard.evaluation import reconstruction, sample_facts, sampling
+from tiltyard.evaluation import clustering, reconstruction, sample_facts, sampling
 from tiltyard.evaluation.rollout import evaluate_rollout
 from tiltyard.evaluation.slices import parts
 from tiltyard.evaluation.walk_forward import walk_forward
@@ -64,6 +64,7 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
             **files.read_json(workspace.out(task.name, "prepare") / "split.json"),
             **_measure(task, predictions, test, train_sample, context),
             **reconstruction.denoising(task, predictor, test),
+            **clustering.facts(task, predictor, test, predictions),
             **facts,
             **({"folds": folds} if folds else {}),
             **{name: facts for name, (facts, _) in further.items()},
@@ -110,6 +111,8 @@ def predict(
 
 def _baseline(task: Task, predictor: Predictor, test: TestRows, train: tuple[Features, Array]) -> Array:
     """Return the outputs of the baseline."""
+    if task.problem_type.clusters:
+        return clustering.baseline(task, predictor.encoder, train, test)
     if task.problem_type.reconstructs:
         return reconstruction.baseline(task, predictor.encoder, train, test)
     problem, rows = predictor.encoder.problem, past(task, test)

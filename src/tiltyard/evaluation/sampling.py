@@ -22,6 +22,7 @@ from tiltyard.modeling.problems.sampling import Facts, parts
 from tiltyard.preparation.array_file import Features
 from tiltyard.preparation.training_rows import sample_rows
 
+LIKELIHOOD = ("log_likelihood",)  # the measures of a family whose score is the negative log-likelihood
 BATCH = 1024  # rows at a time
 LEAST = 2.0**-24  # probability of a pixel: smaller ones are lost in 32 bits beside 1
 NEIGHBOURS_BATCH = 2500  # rows and samples whose neighbourhoods are compared: the cost is quadratic
@@ -62,7 +63,11 @@ class Samples:
         labels = truth if facts.conditional else None
         scores = np.concatenate([predictor.run(features[part])[:, -1:] for part in _slices(len(features))])
         measured = [np.empty((len(features), 0))]
-        if self.measures:
+        if self.measures == LIKELIHOOD:
+            binary = self.binary(features)
+            measured = [-predictor.run(binary[part])[:, -1:] for part in _slices(len(features))]
+            measured = [np.concatenate(measured)]
+        elif self.measures:
             bound = lower_bound(predictor, self.binary(features), labels, self.seed)
             measured = [bound[name][:, None] for name in self.measures]
         drawn = draw(predictor, len(features), self.seed, labels)
@@ -76,7 +81,9 @@ class Samples:
             places = np.flatnonzero(truth == label) if label is not None else np.arange(len(features))
             likelihood[places] = mixture.log_likelihood(binary[places])
             drawn[places] = mixture.draw(len(places), self.seed)
-        known = {"elbo": likelihood, "reconstruction": likelihood, "kl": np.zeros(len(features))}
+        known = dict.fromkeys(("log_likelihood", "elbo", "reconstruction"), likelihood) | {
+            "kl": np.zeros(len(features))
+        }
         measured = [known[name][:, None] for name in self.measures]
         labels = truth if getattr(self.task.model, "conditional", False) else None
         compared = self._compared(drawn, features, labels)

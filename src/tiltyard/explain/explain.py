@@ -80,9 +80,11 @@ def _select_methods(only: Sequence[str]) -> dict[str, ExplanationMethod]:
 
 def _unsupported_reason(method: ExplanationMethod, model: ExplainedModel) -> str:
     """Return why a method does not fit the model, or an empty string."""
-    if model.task.problem_type.reconstructs and not method.explains_rows:
-        return f"it explains labels and numbers; {model.task.name} reconstructs rows"
-    if model.task.problem_type.generates and not method.explains_samples:
+    kind = model.task.problem_type
+    if (kind.reconstructs or kind.clusters) and not method.explains_rows:
+        verb = "has clusters" if kind.clusters else "reconstructs rows"
+        return f"it explains labels and numbers; {model.task.name} {verb}"
+    if kind.generates and not method.explains_samples:
         return f"it explains labels and numbers; {model.task.name} draws samples"
     path = model.workspace.out(model.task.name, "train") / KERAS_FILE
     if method.needs_keras and not path.is_file():
@@ -111,6 +113,10 @@ def _largest_errors(model: ExplainedModel) -> list[int]:
     if model.task.problem_type.targets == "text":
         return [0]
     outputs = model.predictor.condensed(model.test.rows, model.test.truth)
+    if model.task.problem_type.clusters:
+        from tiltyard.modeling.evaluators.clustering import silhouettes
+
+        return [int(place) for place in np.argsort(silhouettes(outputs), kind="stable")[:DEFAULT_ROWS]]
     if model.task.problem_type.generates:  # whose score says how unusual a row is
         return np.argsort(-outputs[:, -1], kind="stable")[:DEFAULT_ROWS].tolist()
     scales = model.task.evaluator.scales(model.context)
@@ -123,6 +129,8 @@ def _largest_errors(model: ExplainedModel) -> list[int]:
 def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
     """Return the truth of a row and the model's prediction."""
     (prediction,), (truth,) = model.predictor.respond(row.values), row.truth.tolist()
+    if model.task.problem_type.clusters:
+        return {"actual": "no label is learned", "answered": f"cluster {prediction['cluster']}"}
     if model.task.problem_type.targets == "row":
         return {
             "actual": "the row itself",

@@ -160,7 +160,7 @@ def _askable(
             train[1], evaluate.past(task, dataclasses.replace(test, rows=rows)), task.gate.metric
         )
 
-    if task.problem_type.targets == "text" or task.problem_type.generates:
+    if task.problem_type.targets == "text" or task.problem_type.generates or task.problem_type.clusters:
         return {}
     predictor, rival = models
     arguments: Json = {"ask": predictor.outputs}

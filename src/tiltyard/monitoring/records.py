@@ -189,6 +189,8 @@ def _predictions(task: Task, answers: list[Any]) -> pa.Array:
 
     if task.problem_type.targets == "number":
         return pa.array([answer if isinstance(answer, int | float) else None for answer in answers], pa.float64())
+    if task.problem_type.clusters:
+        return pa.array([str(answer["cluster"]) for answer in answers], pa.string())
     if task.problem_type.targets == "row":
         return pa.array([answer["error"] for answer in answers], pa.float64())
     separator = task.target.separator

@@ -26,6 +26,7 @@ from tiltyard.report.html_elements import (
     render_figures,
     render_table,
 )
+from tiltyard.report.sections.clusters import clusters_section
 from tiltyard.report.sections.data import data_section
 from tiltyard.report.sections.explanations import explanations_section
 from tiltyard.report.sections.history import history_section, verdict_sparkline
@@ -104,6 +105,7 @@ def task_page(workspace: Workspace, task: Task, up: str = INDEX) -> str:
         samples_section(evaluation, out),
         walk_forward_section(task, evaluation, out),
         rollout_section(task, evaluation, out),
+        clusters_section(task, evaluation),
         *training_sections(task, evaluation, training),
         network_section(evaluated.train),
         explanations_section(workspace, task, evaluation["version"]),

@@ -13,6 +13,8 @@ import numpy as np
 
 from tiltyard.config.task import Task
 from tiltyard.config.train_section import Train
+from tiltyard.modeling.models.dbn import Dbn
+from tiltyard.modeling.models.rbm import Rbm
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.training import diagnosis, platt
 from tiltyard.training.objective import Objective
@@ -66,8 +68,13 @@ def fit(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResult:
         from tiltyard.training.adversarial.fit import fit_adversarial
 
         return fit_adversarial(task, rows, paths)
+    if isinstance(task.model, Rbm):
+        from tiltyard.training.boltzmann import fit_boltzmann
+
+        return fit_boltzmann(task, rows, paths)
     keras.utils.set_random_seed(task.train.seed)
     body = network.build_core(task, rows.encoder, rows.train[0])
+    pretraining = _pretrain(task, rows, paths, body)
     if task.model.generates:
         steps = -(-len(rows.train[1]) // task.train.batch_size)
         model = open_sampler(task.model, rows.encoder).trainer(body, steps, task.train.seed)
@@ -85,7 +92,7 @@ def fit(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResult:
         snapshots += [{**snapshot, "epoch": snapshot["epoch"] + phase.epochs_before} for snapshot in phase_snapshots]
         for weight, best in zip(model.weights, _best_checkpoint(checkpoints).best, strict=True):
             weight.assign(best)
-    record = _record(task.train, body, checkpoints)
+    record = {**_record(task.train, body, checkpoints), **pretraining}
     if shared.objective.learns_margins:
         record["probabilities"] = platt.calibrate(body, rows.validation)
     if "embeddings" in task.train.tensorboard:
@@ -93,6 +100,15 @@ def fit(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResult:
 
         projector.write(phase.logs, body, rows)
     return FitResult(body, record, snapshots)
+
+
+def _pretrain(task: Task, rows: TrainingRows, paths: RunPaths, body: keras.Model) -> dict[str, Any]:
+    """Train the layers of a deep belief network without labels; return the record of it, empty for other families."""
+    if not isinstance(task.model, Dbn):
+        return {}
+    from tiltyard.training import deep_belief
+
+    return deep_belief.pretrain(task, rows, (paths.state, paths.title), body)
 
 
 def _best_checkpoint(checkpoints: list[CheckpointCallback]) -> CheckpointCallback:

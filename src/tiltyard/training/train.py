@@ -61,6 +61,10 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     encoder, decisions = _with_threshold(task, parts, trained.body)
     if task.model.generates:
         encoder = samplers.with_facts(encoder, task.model)
+    if task.model.cluster_count:
+        from tiltyard.training import clustering
+
+        encoder = clustering.with_clusters(encoder, trained.body, parts.train[0])
     if isinstance(task.model, Autoencoder):
         encoder = encoder.with_target({"code": task.model.code_size})
     trained = trained.refit() if trained.refit else trained
@@ -83,7 +87,9 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
             ),
         }
         if task.model.generates:
-            export_decoder(samplers.open_sampler(task.model, encoder).decoder(trained.body), folder, task.train.seed)
+            sampler, seed = samplers.open_sampler(task.model, encoder), task.train.seed
+            codes = sampler.codes_to_compare(trained.body, seed)
+            export_decoder(sampler.decoder(trained.body), folder, seed, codes)
             record["features"] = copy_feature_network(parts.features, folder)
         files.write_json(folder / "training.json", record)
         files.write_json(folder / layer_graph.FILE, layer_graph.layer_graph(model))
@@ -162,6 +168,10 @@ def _set_up(task: Task) -> None:
 
 def fit_all(task: Task, parts: TrainingRows, paths: RunPaths) -> Trained:
     """Fit a reference, a network, or both."""
+    if task.model.cluster_count:
+        from tiltyard.training import clustering
+
+        return clustering.fit_clusters(task, parts, paths)
     if isinstance(task.model, SolvedModel):
         return Trained(*fit_solved(task, task.model, parts))
     if not task.model.trained_by_epochs:
@@ -187,6 +197,10 @@ def _floor(task: Task, encoder: Encoder, model: keras.Model) -> Array | None:
     """Return below which size of each output differences are relative to it; None if all have one scale."""
     if task.model.generates:
         return samplers.open_sampler(task.model, encoder).floors()
+    if task.model.cluster_count:
+        from tiltyard.training import clustering
+
+        return clustering.floors(task.model.cluster_count)
     if not isinstance(task.model, Autoencoder):
         return None
     from tiltyard.training import reconstruction

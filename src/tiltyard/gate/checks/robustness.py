@@ -62,7 +62,8 @@ class Robustness(Check):
     def observe(self, duel: Duel) -> Observation:
         """Require that no perturbation surely costs more than its maximum, or that the champion is no better then."""
         if duel.ask is None:
-            raise NotApplicableError("no column can be perturbed")
+            clusters = duel.task.problem_type.clusters
+            raise NotApplicableError("clusters are not predictions" if clusters else "no column can be perturbed")
         rows, losses = min(len(duel.truth), ROWS), list[Loss]()
         while rows and not losses:
             measured = _losses(duel, duel.ask, _spread(len(duel.truth), rows))

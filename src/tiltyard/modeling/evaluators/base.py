@@ -36,6 +36,10 @@ class Evaluator(ABC):
         """Return the evaluator of a generative model, which measures these of each row; by default the same."""
         return self
 
+    def with_clusters(self, clusters: int, *, is_k_means: bool) -> Evaluator:
+        """Return the evaluator for a model of so many clusters; by default the same."""
+        return self
+
     def context(self, train: Array) -> dict[str, Any]:
         """Return the context that metrics need from the training targets; empty by default."""
         return {}

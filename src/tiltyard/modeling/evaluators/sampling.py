@@ -24,6 +24,13 @@ from tiltyard.modeling.metrics.predictions import Predictions
 BASELINE = "baseline"  # name of the outputs of the baseline, which are computed from pixels, in its rows
 MAX_LISTED = 10  # rows with the lowest and the highest measure in a report
 MEASURES: dict[str, Metric] = {  # of each test row, that a family may have; `score` is set by place
+    "log_likelihood": Metric(
+        "Log-likelihood (nats)",
+        lambda *_: math.nan,
+        higher_is_better=True,
+        meaning="the mean logarithm of the probability of a test row, whose pixels are drawn as 0 or 1 once; its "
+        "partition function is an estimate",
+    ),
     "elbo": Metric(
         "Lower bound of the log-likelihood (ELBO, nats)",
         lambda *_: math.nan,

@@ -64,6 +64,7 @@ class Model(Settings):
     trained_by_epochs: ClassVar[bool] = True  # whether Keras trains it, epoch by epoch
     has_gradients: ClassVar[bool] = True  # whether its outputs have useful gradients by its inputs
 
+    learns_without_labels: ClassVar[bool] = False  # whether a part of its training needs no labels
     adapts: ClassVar[bool] = False  # whether it computes statistics of training rows before it is built
 
     family: str
@@ -82,6 +83,11 @@ class Model(Settings):
     @property
     def code_size(self) -> int:
         """The number of numbers of the code, if it has one; else 0."""
+        return 0
+
+    @property
+    def cluster_count(self) -> int:
+        """The number of clusters, if it puts rows into clusters; else 0."""
         return 0
 
     def adapt(self, rows: Array) -> None:

@@ -172,6 +172,7 @@ class Problem(ABC):
     ]  # output activation -> losses that it allows; the first of each is the default
     targets: ClassVar[str]  # "number", "label", "labels" (any number of them), "text" or "row" (no target)
     reconstructs: ClassVar[bool] = False  # whether the network learns to return its input, encoded
+    clusters: ClassVar[bool] = False  # whether rows are put into groups that no label names
     generates: ClassVar[bool] = False  # whether the model draws new rows: beside the network it has a decoder
     threshold: Threshold | None = None  # probability from which a label is predicted, if not the usual one
 

@@ -67,4 +67,6 @@ class SealedRows:
 
 
 def _worst_title(report: Json) -> str:
+    if "per_cluster" in report:
+        return "Between two clusters"
     return "Wrong predictions, most confident first" if "per_class" in report else "Largest errors"

@@ -129,7 +129,8 @@ def _parse_truth(model: LoadedModel, value: object, field: str) -> Any:
     """Parse the ground truth: one or several of the model's labels, a number, or a number for each forecast step."""
     encoder = model.predictor.encoder
     if encoder.problem.targets == "row":
-        text = f"expected a model with a target; {model.task} reconstructs rows, and needs no ground truth"
+        verb = "clusters" if encoder.problem.clusters else "reconstructs"
+        text = f"expected a model with a target; {model.task} {verb} rows, and needs no ground truth"
         raise RequestError("unsupported", text, field)
     if encoder.problem.targets == "text":
         raise RequestError(

@@ -22,6 +22,7 @@ from tiltyard.files import Json
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import model_files
+from tiltyard.modeling.problems.clustering import CLUSTERS
 from tiltyard.modeling.problems.sampling import Facts
 from tiltyard.preparation.array_file import open_part, sample_blocks
 from tiltyard.preparation.sealed_test import TestRows
@@ -123,6 +124,7 @@ def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, An
         "instance": encoder.json_schema(),
         **({"derived": _derived(task)} if task.derived else {}),
         "prediction": encoder.problem.json_schema(task.target),
+        **({CLUSTERS: encoder.target[CLUSTERS]} if CLUSTERS in encoder.target else {}),
         **({"sampling": _sampling(encoder)} if task.problem_type.generates else {}),
         **({"threshold": encoder.problem.threshold} if task.train.threshold and encoder.problem.threshold else {}),
         "limits": {"max_instances": task.serve.max_instances, "max_body_bytes": task.serve.max_body_bytes},

@@ -71,6 +71,10 @@ class Sampler(ABC, Generic[Family]):
     def facts(self) -> Facts:
         """Return what the model consists of."""
 
+    def codes_to_compare(self, body: keras.Model, seed: int) -> Array | None:
+        """Return codes whose rows are the same within rounding in Keras and ONNX; None if all are."""
+        return None
+
     def floors(self) -> Array | None:
         """Return the size of each output of the scorer below which differences of ONNX and Keras are relative to it."""
         return None

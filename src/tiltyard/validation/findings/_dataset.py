@@ -102,7 +102,7 @@ class CheckedData:
             return np.asarray(np.isfinite(truths).all(axis=0)) if complete else None
         if self.truth is None:
             return None
-        labels = self.task.target.classes if self.task.problem_type.generates else self.task.classes
+        labels = self.task.target.classes if self.task.problem_type.targets == "row" else self.task.classes
         return np.isin(self.truth, labels) if labels else np.isfinite(self.truth)
 
     @cached_property
