@@ -13,7 +13,7 @@ from tiltyard.errors import WorkspaceError
 from tiltyard.workspace import Workspace
 
 READ = ("delimiter", "decimal", "encoding", "sheet", "skip_rows", "skip_last", "skip_bad_rows")
-PROBLEMS = ["regression", "classification", "multilabel", "forecasting", "anomaly"]
+PROBLEMS = ["regression", "classification", "multilabel", "forecasting", "anomaly", "clustering"]
 
 
 @click.command()
@@ -62,6 +62,7 @@ def init(task: str, force: bool, as_json: bool, target: tuple[str, ...], na: tup
     tiltyard init boxes --data boxes.csv --target width --target height     several numbers at once
     tiltyard init sales --data sales.csv --target sold --join shops.csv --on shop=number
     tiltyard init faults --data machines.csv --problem anomaly --target state --normal ok
+    tiltyard init groups --data customers.csv --problem clustering      without a target, or with labels to evaluate by
     tiltyard init pets --data pets.zip          a folder for each class, or a table of labels beside the images
     """
     from dataclasses import asdict
