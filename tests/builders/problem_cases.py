@@ -49,14 +49,17 @@ def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
         truth, features = np.arange(rows) % 3, np.random.default_rng(0).normal(size=(rows, 2))
         return truth, np.concatenate([np.eye(3)[truth], 1 - np.eye(3)[truth]], axis=1), {FEATURES: features}
     if kind.targets == "row":
-        if kind.generates:
-            return _samples(rows)
-        features = np.random.default_rng(0).normal(size=(rows, 2)) * [2, 1]
-        return np.zeros(rows), np.column_stack([features, features[:, 0], np.zeros(rows)]), {FEATURES: features}
+        return _samples(rows) if kind.generates else _reconstructions(rows)
     if kind.targets == "text":
         return texts(kind, rows)
     truth = np.sin(np.arange(rows)) + 3
     return truth, truth[:, None], {"x": np.roll(truth, 1)[:, None]}
+
+
+def _reconstructions(rows: int) -> tuple[Array, Array, Rows]:
+    """Return perfect reconstructions of two columns, whose code is the first one."""
+    features = np.random.default_rng(0).normal(size=(rows, 2)) * [2, 1]
+    return np.zeros(rows), np.column_stack([features, features[:, 0], np.zeros(rows)]), {FEATURES: features}
 
 
 def _samples(rows: int) -> tuple[Array, Array, Rows]:
