@@ -11,6 +11,7 @@ import pytest
 from tiltyard.arrays import Array
 from tiltyard.errors import RegistryError
 from tiltyard.evaluation import sampling
+from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.image import Image
 from tiltyard.modeling.evaluators.sampling import Sampling as Evaluator
 from tiltyard.modeling.inference import codes
@@ -65,7 +66,8 @@ def test_mixture_finds_two_kinds_of_rows() -> None:
 def encoder(**facts: Any) -> Encoder:
     """Return the encoder of pictures of 2 by 2 pixels for a model with a code of one number."""
     usual = {"code": 1, "prior": "normal", "score": "error", "conditional": False, "encodes": True, "posterior": True}
-    columns, fitted = {"image": Image(height=2, width=2)}, {"image": {"mean": 0.0, "std": 255.0}}
+    columns: dict[str, Column] = {"image": Image(height=2, width=2)}
+    fitted = {"image": {"mean": 0.0, "std": 255.0}}
     return Encoder("t", Sampling(), columns, fitted, {**usual, **facts}, [], bare=True, max_instances=8)
 
 
@@ -88,7 +90,7 @@ class KnownModel(Predictor):
 
 def known_model(mean: float, **facts: Any) -> KnownModel:
     """Return such a model."""
-    model = KnownModel(encoder(**facts), SimpleNamespace())  # type: ignore[arg-type]
+    model = KnownModel(encoder(**facts), SimpleNamespace())
     object.__setattr__(model, "mean", mean)
     return model
 
@@ -123,7 +125,7 @@ def test_prediction_without_an_encoder_is_its_score() -> None:
 
 def test_a_model_without_a_decoder_draws_nothing() -> None:
     """The message names the file."""
-    model = Predictor(encoder(), SimpleNamespace())  # type: ignore[arg-type]
+    model = Predictor(encoder(), SimpleNamespace())
     assert model.decoding_seconds(100) == 0.0
     with pytest.raises(RegistryError, match=r"no decoder\.onnx"):
         model.decode_codes(np.zeros((1, 1)))

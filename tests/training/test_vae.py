@@ -11,6 +11,7 @@ import pytest
 from workspaces import ROOT, edit_task, fetch_raw, kill_training_when, new_workspace, run_in_process, train_tasks
 
 from tiltyard import files
+from tiltyard.arrays import Array
 from tiltyard.config import loader
 from tiltyard.errors import TaskError
 from tiltyard.modeling.inference.predictor import version
@@ -27,12 +28,16 @@ def write_vae(workspace: Workspace, **changes: Any) -> None:
     edit_task(workspace, NAME, {name.replace("__", "."): value for name, value in changes.items()})
 
 
+def _array(values: list[list[float]]) -> Array:
+    return np.array(values, dtype=np.float32)
+
+
 def _terms() -> dict[str, list[float]]:
     """Return the terms of the bound for rows worked by hand."""
     from tiltyard.training.samplers.vae import cross_entropy, divergence
 
-    pixels, logits = np.float32([[1.0, 0.0], [1.0, 1.0]]), np.float32([[0.0, 0.0], [100.0, -100.0]])
-    mean, spread = np.float32([[0.0, 0.0], [1.0, 2.0]]), np.float32([[0.0, 0.0], [0.0, np.log(4.0)]])
+    pixels, logits = _array([[1.0, 0.0], [1.0, 1.0]]), _array([[0.0, 0.0], [100.0, -100.0]])
+    mean, spread = _array([[0.0, 0.0], [1.0, 2.0]]), _array([[0.0, 0.0], [0.0, np.log(4.0)]])
     return {
         "reconstruction": np.asarray(cross_entropy(pixels, logits)).tolist(),
         "kl": np.asarray(divergence(mean, spread)).tolist(),
@@ -56,7 +61,7 @@ def _random_layers() -> dict[str, Any]:
     binary, again = (np.asarray(Binarise(seed)(grey)) for seed in (0, 0))
     layer = Binarise(0)
     first, second = np.asarray(layer(grey)), np.asarray(layer(grey))
-    sharp = np.asarray(Binarise(1)(np.float32([[0.0, 1.0]] * 50)))
+    sharp = np.asarray(Binarise(1)(_array([[0.0, 1.0]] * 50)))
     code = np.asarray(DrawCode(0)([np.full((4000, 1), 3.0, np.float32), np.full((4000, 1), np.log(4.0), np.float32)]))
     warm = WarmUp(4)
     ones = keras.ops.ones((1,))

@@ -118,7 +118,8 @@ def _largest_errors(model: ExplainedModel) -> list[int]:
 
         return [int(place) for place in np.argsort(silhouettes(outputs), kind="stable")[:DEFAULT_ROWS]]
     if model.task.problem_type.generates:  # whose score says how unusual a row is
-        return np.argsort(-outputs[:, -1], kind="stable")[:DEFAULT_ROWS].tolist()
+        unusual: list[int] = np.argsort(-outputs[:, -1], kind="stable")[:DEFAULT_ROWS].tolist()
+        return unusual
     scales = model.task.evaluator.scales(model.context)
     errors = row_errors(model.test.truth, outputs, labels=bool(model.task.classes), scales=scales)
     order = np.argsort(-errors, kind="stable")
