@@ -130,6 +130,9 @@ SECTIONS: dict[str, dict[str, Row]] = {
         ),
         **_ours("anomaly_churn", metric="roc_auc", also=("average_precision", "detection_rate", "false_alarm_rate")),
         **_ours("anomaly_series", metric="roc_auc", also=("average_precision", "detection_rate", "false_alarm_rate")),
+        **_ours("vae", metric="elbo", seeds=3, also=("kl", "frechet"), remark="baseline: a mixture of pixels"),
+        **_ours("vae_conditional", metric="elbo", seeds=3, also=("kl", "agreement")),
+        **_ours("vae_digits", metric="coverage", seeds=3, also=("elbo", "frechet")),
     },
     "Foundations": {
         **_first("logic_and", "accuracy", "logic_and_units"),

@@ -120,7 +120,8 @@ def _largest_errors(model: ExplainedModel) -> list[int]:
 
         return [int(place) for place in np.argsort(silhouettes(outputs), kind="stable")[:DEFAULT_ROWS]]
     if model.task.problem_type.generates:  # whose score says how unusual a row is
-        return np.argsort(-outputs[:, -1], kind="stable")[:DEFAULT_ROWS].tolist()
+        unusual: list[int] = np.argsort(-outputs[:, -1], kind="stable")[:DEFAULT_ROWS].tolist()
+        return unusual
     if model.task.problem == "anomaly":
         ranked: list[int] = misplaced(model.test.truth, outputs)[:DEFAULT_ROWS].tolist()
         return ranked
