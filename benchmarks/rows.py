@@ -124,6 +124,9 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_ours("autoencoder_sparse", metric="mse", seeds=3, also=("psnr",)),
         **_ours("autoencoder_denoising", metric="mse", seeds=3, also=("psnr",), remark="on clean images"),
         **_ours("autoencoder_contractive", metric="mse", seeds=3, also=("psnr",)),
+        **_ours("vae", metric="elbo", seeds=3, also=("kl", "frechet"), remark="baseline: a mixture of pixels"),
+        **_ours("vae_conditional", metric="elbo", seeds=3, also=("kl", "agreement")),
+        **_ours("vae_digits", metric="coverage", seeds=3, also=("elbo", "frechet")),
     },
     "Foundations": {
         **_first("logic_and", "accuracy", "logic_and_units"),

@@ -12,6 +12,7 @@ from tiltyard import plugins
 from tiltyard.arrays import Array, Rows
 from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.evaluators.reconstruction import FEATURES
+from tiltyard.modeling.evaluators.sampling import BASELINE
 from tiltyard.modeling.metrics.predictions import Predictions
 
 PERFECT = {
@@ -27,6 +28,7 @@ PERFECT = {
     "mse": 0,
     "inertia": 0,
     "psnr": 100,
+    "frechet": 0,
 }  # 1 for all others
 
 
@@ -102,10 +104,17 @@ def test_baseline_scores_match_formulas(evaluator_name: str) -> None:
             "clustering": {},  # k-means: see tests/modeling/test_clustering.py
             "generation": {},
             "masked": {},
+            "sampling": {"precision": 0.5, "frechet": _distance_from_zero(rows)},
             "reconstruction": {"mse": _smallest_variance(rows) / 2},
             "multilabel": {"subset_accuracy": 7 / 40, "hamming_loss": 44 / 120, "micro_f1": 100 / 144},
         }[evaluator_name]
     assert {name: scores[name] for name in expected} == pytest.approx(expected)
+
+
+def _distance_from_zero(rows: Rows) -> float:
+    """Return the Fréchet distance of features from samples that are all 0: their squared mean and their variances."""
+    features = rows[BASELINE][:, 6:8] if BASELINE in rows else np.zeros((2, 2))
+    return float(np.square(features.mean(axis=0)).sum() + features.var(axis=0, ddof=1).sum())
 
 
 def _smallest_variance(rows: Rows) -> float:

@@ -6,7 +6,16 @@ import sys
 
 import click
 
-from tiltyard.cli.commands._common import JSON, TASK, find_workspace, print_error, print_json, run_task
+from tiltyard.cli.commands._common import (
+    JSON,
+    TASK,
+    TASKS,
+    complete_versions,
+    find_workspace,
+    print_error,
+    print_json,
+    run_task,
+)
 from tiltyard.errors import TiltyardError
 
 
@@ -72,7 +81,7 @@ def rollback(task: str, as_json: bool) -> None:
 
 @click.command()
 @TASK
-@click.argument("version", required=False)
+@click.argument("version", required=False, shell_complete=complete_versions)
 @JSON
 def why(task: str, version: str | None, as_json: bool) -> None:
     r"""Explain a decision check by check. Without VERSION, it is the last decision.
@@ -100,8 +109,8 @@ def why(task: str, version: str | None, as_json: bool) -> None:
 
 @click.command()
 @TASK
-@click.argument("first")
-@click.argument("second")
+@click.argument("first", shell_complete=complete_versions)
+@click.argument("second", shell_complete=complete_versions)
 @JSON
 def compare(task: str, first: str, second: str, as_json: bool) -> None:
     r"""Compare two versions on the sealed test rows, metric by metric.
@@ -127,7 +136,7 @@ def compare(task: str, first: str, second: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("tasks", nargs=-1, metavar="[TASK]...")
+@TASKS
 @click.option(
     "--against", metavar="REF", help="A commit, branch or tag of git: everything in its ledger must still be there."
 )
@@ -159,7 +168,7 @@ def verify(tasks: tuple[str, ...], against: str | None, as_json: bool) -> None:
 
 @click.command()
 @TASK
-@click.argument("version", default="challenger")
+@click.argument("version", default="challenger", shell_complete=complete_versions)
 @JSON
 def approve(task: str, version: str, as_json: bool) -> None:
     r"""Approve a version for promotion. A task requires it by gate.approval; all other checks still apply.

@@ -11,6 +11,7 @@ import numpy as np
 from tiltyard import files
 from tiltyard.config import loader, task_list
 from tiltyard.config.draft import (
+    clusters,
     images,
     leakage,
     many_names,
@@ -35,7 +36,7 @@ from tiltyard.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-ProblemName = Literal["regression", "classification", "multilabel", "forecasting"]
+ProblemName = Literal["regression", "classification", "multilabel", "forecasting", "clustering"]
 MIN_ROWS = 10  # fewer leave no test rows
 MAX_INTEGER_LABELS = 20  # more distinct integers are a quantity, not labels
 MAX_SAMPLED = 50_000  # rows that are searched for leaks
@@ -115,6 +116,9 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> _Draft | None:
     if not image_profile:
         return None
     others = request.drop or request.time or request.group or request.more_targets or request.joins
+    if request.problem == "clustering" and not others:
+        content = clusters.image_content(image_profile, request.data)
+        return _Draft(content, len(image_profile.labels), images.profiles(image_profile), image_profile.notes)
     if request.problem not in (None, "classification", "multilabel") or others:
         raise TaskError("for images: expected only --data, --target and labels; received another option")
     cells = pd.Series(image_profile.labels)
@@ -134,11 +138,23 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> _Draft | None:
     return _Draft(content, len(rows), profile, image_profile.notes, images.comments(image_profile), notes)
 
 
+def _draft_clusters(table: DraftTable, request: DraftRequest) -> _Draft:
+    """Draft a clustering of rows; a target has labels that evaluate it."""
+    _require_rows(rows := clusters.evaluated_rows(table, request.target), request.data, request.target or "row")
+    profiles = [table.profiles[name] for name in table.frame.columns if name != request.target]
+    traits = clusters.features([_as_asked(profile, request) for profile in profiles])
+    content = clusters.table_content(table, rows, _features(traits), request)
+    return _Draft(content, len(table.frame), traits, table.layout.repairs, clusters.COMMENTS, table.notes)
+
+
 def _draft_table(workspace: Workspace, request: DraftRequest) -> _Draft:
     """Draft from a table."""
     _require_different_targets(request)
+    clusters.require_fit(request)
     required = [*filter(None, [*request.targets, request.time, request.group]), *request.drop]
     with open_draft(workspace, request.data, request.dialect, required, request.joins) as table:
+        if request.problem == "clustering":
+            return _draft_clusters(table, request)
         if not request.target:
             text = f"expected the column to predict; the table has {join_first([*table.frame.columns])}"
             raise TaskError(f"{Path(request.data).name}: {text}", hint="name it: --target")

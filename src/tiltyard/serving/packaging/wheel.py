@@ -8,9 +8,8 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
-import tiltyard
+from tiltyard.workspace import PACKAGE as SOURCE
 
-SOURCE = Path(tiltyard.__file__).parent
 PACKAGES = ("data", "explain", "modeling", "registry", "runtime", "serving")  # and the files at the root
 LEFT_OUT = "serving/packaging"  # it builds Bentos, and no service imports it
 TAG = "py3-none-any"
