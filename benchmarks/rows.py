@@ -126,6 +126,9 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_ours("autoencoder_contractive", metric="mse", seeds=3, also=("psnr",)),
         **_ours("vae", metric="elbo", seeds=3, also=("kl", "frechet"), remark="baseline: a mixture of pixels"),
         **_ours("vae_conditional", metric="elbo", seeds=3, also=("kl", "agreement")),
+        **_ours("gan", metric="frechet", seeds=3, also=("precision", "recall"), remark="baseline: a mixture of pixels"),
+        **_ours("gan_conditional", metric="frechet", seeds=3, also=("recall", "agreement")),
+        **_ours("digits_gan", metric="frechet", seeds=3, also=("precision", "recall")),
         **_ours("vae_digits", metric="coverage", seeds=3, also=("elbo", "frechet")),
     },
     "Foundations": {
