@@ -18,6 +18,7 @@ from workspaces import ROOT, edit_task, fetch_raw, kill_training_when, new_works
 from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.errors import TaskError
+from tiltyard.evaluation.evaluate import evaluate
 from tiltyard.modeling.inference.predictor import version
 from tiltyard.preparation import prepare
 from tiltyard.report.sections.training import training_sections
@@ -274,17 +275,22 @@ def test_a_killed_training_resumes_to_the_same_version(prepared: Workspace) -> N
 
 
 @pytest.mark.slow
-def test_samples_come_near_to_validation_rows(prepared: Workspace) -> None:
-    """The distance falls to a fraction, and the nearest epoch is kept; the report plots both losses."""
-    write_gan(prepared, {"train.epochs": 40, "train.learning_rate": 0.003, "model.filters": [16, 32]})
+def test_samples_of_a_class_come_near_to_rows(prepared: Workspace) -> None:
+    """The distance falls to a fraction, the nearest epoch is kept, and most samples are of the class asked for."""
+    quick = {"train.epochs": 40, "train.learning_rate": 0.003, "model.filters": [16, 32], "model.conditional": True}
+    write_gan(prepared, quick)
     train_tasks(prepared, TASK)
-    record = files.read_json(prepared.out(TASK, "train") / "training.json")
+    task, record = loader.load(prepared, TASK), files.read_json(prepared.out(TASK, "train") / "training.json")
     distances = record["history"]["val_loss"]
     assert min(distances) == distances[record["best_epoch"] - 1] < distances[0] / 4
     assert record["features"]["accuracy"] > 0.9
-    sections = training_sections(loader.load(prepared, TASK), {}, {**record, "parity": 0})
-    assert "Fréchet distance of samples from validation rows" in sections[0].content
-    assert "Losses of both networks" in sections[0].content
+    html = training_sections(task, {}, {**record, "parity": 0})[0].content
+    assert "Fréchet distance of samples from validation rows" in html
+    assert "Losses of both networks" in html
+    report = evaluate(prepared, task)
+    assert report["samples"]["real_rows"]["frechet"] < report["metrics"]["frechet"] < report["baseline"]["frechet"]
+    assert report["metrics"]["agreement"] > 0.5  # 0.1 by chance
+    assert report["metrics"]["recall"] > report["baseline"]["recall"]
 
 
 @pytest.mark.parametrize(
