@@ -41,7 +41,7 @@ class Gan(Sampler[Family]):
         return AdversarialTrainer(self.family, body.get_layer(GENERATOR), body.get_layer(DISCRIMINATOR))
 
     def scorer(self, body: keras.Model) -> keras.Model:
-        """Return a model from pixels to the probability that they are generated, by the likeliest class if conditional."""
+        """Return a model from pixels to the probability that they are generated, for the likeliest class."""
         images = keras.Input(self.rows.shape, name="features")
         pixels = layers.Rescaling(1 / self.rows.scale, dtype="float32")(images)
         judge, classes = body.get_layer(DISCRIMINATOR), self.rows.classes
