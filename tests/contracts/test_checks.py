@@ -282,8 +282,8 @@ def test_live_loss_within_chance_passes(better: Duel) -> None:
 )
 def test_each_way_to_collapse_is_found(better: Duel, found: dict[str, Any], words: str) -> None:
     """Samples that lack a class, do not depend on the code, or are all alike fail, each with its numbers."""
-    rows = {"truth": np.zeros(1000)}
-    outcome = check("sample_variety").outcome(dataclasses.replace(better, samples={**SAMPLES, **found}, **rows))
+    duel = dataclasses.replace(better, samples={**SAMPLES, **found}, truth=np.zeros(1000))
+    outcome = check("sample_variety").outcome(duel)
     assert outcome.state == "failed"
     assert words in outcome.text
 
