@@ -36,7 +36,7 @@ TERMS = {
 }
 ORIGIN = {"data": "d", "test": "t", "version": "v", "seed": 0, "parameters": 131, "commit": None}
 FACTS = {"size_mb": 0.1, "memory_mb": 80.0, "parity": 1e-6, "empty": [], "dirty": None, "origin": ORIGIN}
-SAMPLES = {  # of a generative model
+SAMPLES: dict[str, Any] = {  # of a generative model
     "nearest": {"samples": 5.1, "rows": 5.0},
     "copies": {"share": 0.0, "limit": 0.3, "rows": 60},
     "variety": 0.9,
