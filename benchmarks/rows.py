@@ -119,6 +119,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_first("imdb_1000", "accuracy", remark="benchmarks/pretraining.py compares it with training from scratch"),
         **_ours("text_generation", "text_generation_transformer", metric="perplexity", seeds=3),
         **_ours("translation", "translation_attention", metric="exact", seeds=3),
+        **_ours("captioning", metric="exact", seeds=3, also=("bleu",), remark="test pictures of both kinds"),
     },
     "Models without labels": {
         **_ours("digits_autoencoder", metric="mse", seeds=3, also=("psnr",)),

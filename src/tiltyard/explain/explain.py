@@ -112,9 +112,11 @@ def _largest_errors(model: ExplainedModel) -> list[int]:
     from tiltyard.modeling.evaluators.anomaly import misplaced
     from tiltyard.modeling.metrics.scores import row_errors
 
-    if model.task.problem_type.targets == "text":
+    if model.task.problem_type.targets == "text" and model.task.problem != "captioning":
         return [0]
     outputs = model.predictor.condensed(model.test.rows, model.test.truth)
+    if model.task.problem == "captioning":
+        return [int(place) for place in np.argsort(-outputs["edits"], kind="stable")[:DEFAULT_ROWS]]
     if model.task.problem_type.clusters:
         from tiltyard.modeling.evaluators.clustering import silhouettes
 
@@ -146,7 +148,7 @@ def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
         return dict(zip(("actual", "answered"), (", ".join(labels) or "none" for labels in names), strict=True))
     if model.task.target.columns:
         return {"actual": dict(zip(model.task.target.names, truth, strict=True)), "answered": prediction}
-    return {"actual": truth, "answered": prediction}
+    return {"actual": truth, "answered": prediction["caption"] if model.task.problem == "captioning" else prediction}
 
 
 def _found_without_target(prediction: Any) -> Json:

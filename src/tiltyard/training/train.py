@@ -20,7 +20,7 @@ from tiltyard.modeling.models._solved import SolvedModel
 from tiltyard.modeling.models.autoencoder import Autoencoder
 from tiltyard.preparation import base_vocabulary
 from tiltyard.preparation.base_rows import checked_base
-from tiltyard.preparation.training_rows import TrainingRows, sample_rows
+from tiltyard.preparation.training_rows import TrainingRows, sample_rows, without_decoder_inputs
 from tiltyard.runtime import environment
 from tiltyard.training import backend, blend, layer_graph
 from tiltyard.training.constant_baseline import baseline_losses
@@ -152,10 +152,8 @@ def _inherited(workspace: Workspace, task: Task) -> dict[str, Any]:
 
 def _parity_rows(parts: TrainingRows, model: keras.Model) -> Array:
     """Return some validation rows as a client sends them, without decoder inputs."""
-    rows: Array = parts.validation[0][:PARITY_ROWS].astype(np.float32)
-    if rows.ndim < len(model.input_shape):  # flat, with classes behind the features of an image
-        return rows[:, : math.prod(model.input_shape[1:])].reshape(-1, *model.input_shape[1:])
-    return rows[:, : model.input_shape[1]]
+    rows = parts.validation[0][:PARITY_ROWS]
+    return without_decoder_inputs(rows, model.input_shape[1:]).astype(np.float32)
 
 
 def _set_up(task: Task) -> None:
