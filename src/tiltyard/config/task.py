@@ -17,6 +17,7 @@ from tiltyard.config import (
     ensemble_section,
     evaluate_section,
     objective_checks,
+    recommendation_checks,
     reconstruction_checks,
     target_checks,
 )
@@ -142,9 +143,10 @@ class Task(Settings):
 
     def dependence(self, unit: Array | None, rows: int) -> Dependence | None:
         """Return how test rows depend on one another, by the split; `unit` is as `prepare` wrote it."""
-        by_time = self.split.kind == "chronological"
+        by_time = self.split.kind == "chronological" and self.target.interaction is None
         own_column = self.split.group or self.split.by or getattr(self.columns.get(self.target.column), "group", None)
-        if unit is None and (by_time or self.split.group) and own_column:
+        by_user = self.target.interaction is not None
+        if unit is None and (by_user or ((by_time or self.split.group) and own_column)):
             raise DataError(
                 f"the test rows of {self.name} have no {'times' if by_time else 'groups'}: "
                 "an earlier release made them",
@@ -199,6 +201,7 @@ class Task(Settings):
             _joins,
             _columns,
             reconstruction_checks.find_error,
+            recommendation_checks.find_error,
             target_checks.target_error,
             target_checks.numbers_error,
             target_checks.forecast_error,

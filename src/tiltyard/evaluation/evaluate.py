@@ -13,7 +13,7 @@ import numpy as np
 from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
-from tiltyard.evaluation import reconstruction
+from tiltyard.evaluation import recommendation, reconstruction
 from tiltyard.evaluation.rollout import evaluate_rollout
 from tiltyard.evaluation.slices import parts
 from tiltyard.evaluation.walk_forward import walk_forward
@@ -43,7 +43,9 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     predictor, test = Predictor.load(train), read_test(workspace, task.name, task.columns)
     features, train_truth = open_part(workspace.out(task.name, "prepare") / "train.npz")
     predictions = predict(task, predictor, test, (features, train_truth))
-    train_outputs = predictor.condense(train_truth, features)
+    train_outputs = recommendation.ranked_features(
+        predictor, features, train_truth, predictor.condense(train_truth, features)
+    )
     folds = fold_scores(train / "folds.npz", task.evaluator)
     context = training_context(task.evaluator, workspace.out(task.name, "prepare"), train_truth)
     training = files.read_json(train / "training.json")
@@ -56,6 +58,7 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
             **files.read_json(workspace.out(task.name, "prepare") / "split.json"),
             **_measure(task, predictions, test, (train_truth, train_outputs), context),
             **reconstruction.denoising(task, predictor, test),
+            **recommendation.facts(task, predictor, (features, train_truth), test),
             **({"folds": folds} if folds else {}),
             **{name: facts for name, (facts, _) in further.items()},
         }
@@ -81,6 +84,7 @@ def _further(
 def predict(task: Task, predictor: Predictor, test: TestRows, train: tuple[Features, Array]) -> Predictions:
     """Predict the sealed test rows with the model and the baseline, which is fitted to the training rows."""
     outputs = predictor.condensed(test.rows, test.truth)
+    outputs = recommendation.ranked(predictor, test.rows, test.truth, outputs)
     baseline, threshold = _baseline(task, predictor, test, train), predictor.encoder.problem.threshold
     return Predictions(test.truth, outputs, baseline, test.number, task.labels, task.target.display_name, threshold)
 
@@ -89,6 +93,8 @@ def _baseline(task: Task, predictor: Predictor, test: TestRows, train: tuple[Fea
     """Return the outputs of the baseline."""
     if task.problem_type.reconstructs:
         return reconstruction.baseline(task, predictor.encoder, train, test)
+    if task.problem_type.recommends:
+        return recommendation.baseline(task, predictor, train, test)
     problem, rows = predictor.encoder.problem, past(task, test)
     if TRUTH in rows:
         rows = {**rows, TRUTH: problem.baseline_truth(predictor.encoder, rows[TRUTH])}

@@ -16,7 +16,9 @@ from tiltyard import files
 from tiltyard.arrays import Array, Rows, row_count, take_rows
 from tiltyard.errors import RegistryError, TrainingError
 from tiltyard.modeling import deadline
+from tiltyard.modeling.inference import vector_index
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.inference.vector_index import VectorIndex
 from tiltyard.runtime import threads
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ PAIRS = 1 << 23  # token pairs per call: attention stores several numbers for ea
 
 def version(folder: Path) -> str:
     """Return the version of a model: a hash of its files."""
-    return files.sha256(folder / "model.onnx", folder / "encoder.json")[:12]
+    index = [folder / vector_index.FILE] if (folder / vector_index.FILE).is_file() else []
+    return files.sha256(folder / "model.onnx", folder / "encoder.json", *index)[:12]
 
 
 class Features(Protocol):
@@ -52,10 +55,11 @@ class Features(Protocol):
 
 @dataclass(frozen=True)
 class Predictor:
-    """The model.onnx and encoder.json of one folder."""
+    """The model.onnx and encoder.json of one folder, and its vectors of users and items, if it recommends."""
 
     encoder: Encoder
     session: onnxruntime.InferenceSession
+    index: VectorIndex | None = None
 
     @classmethod
     def load(cls, folder: Path) -> Predictor:
@@ -69,7 +73,9 @@ class Predictor:
         options.intra_op_num_threads = 1  # one worker per core; more threads would only compete
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
-        return cls(Encoder.load(folder / "encoder.json"), session)
+        path = folder / vector_index.FILE
+        index = VectorIndex.load(path) if path.is_file() else None
+        return cls(Encoder.load(folder / "encoder.json"), session, index)
 
     @cached_property
     def input(self) -> str:

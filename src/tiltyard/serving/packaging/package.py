@@ -19,6 +19,7 @@ from tiltyard.data import dvc
 from tiltyard.errors import PackageError
 from tiltyard.evaluation.evaluated import Evaluated, read_evaluated
 from tiltyard.files import Json
+from tiltyard.modeling.inference import vector_index
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.preparation.array_file import open_part, sample_blocks
@@ -84,8 +85,9 @@ def write(workspace: Workspace, task: Task, folder: Path, evaluated: Evaluated, 
     predictions = workspace.out(task.name, "evaluate") / "predictions.npz"
     prepared = workspace.out(task.name, "prepare")
     with files.atomic_folder(folder) as target:
-        for name in ("model.onnx", "encoder.json"):
-            shutil.copy(train / name, target)
+        for name in ("model.onnx", "encoder.json", vector_index.FILE):
+            if (train / name).is_file():
+                shutil.copy(train / name, target)
         files.write_json(target / "schema.json", schema(task, predictor.encoder, report))
         files.write_json(target / "golden.json", choose_golden_rows(predictor, test, _outputs(predictions, test)))
         files.write_json(target / "reference.json", _reference(prepared / "train.npz", predictor.encoder))

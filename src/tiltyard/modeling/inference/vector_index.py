@@ -1,0 +1,186 @@
+"""Vector index: the vectors of all users and items that training rows have, and what each user has rated.
+
+Arrays are in order of the codes of identifiers; 0 is the unknown user or item. Users and items without a vector of their
+own get one from ratings (`fold_in`), or that of the unknown user, whose ranking is by popularity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from tiltyard.arrays import Array
+from tiltyard.errors import RegistryError
+from tiltyard.modeling.inference.encoder import Encoder
+
+FILE = "index.npz"
+STEPS = 12  # of Newton's method, which finds the vector of an unknown user; it needs about six
+SLOWED = 0.5  # of a step that does not improve
+FLOOR = 1e-3  # share of the mean variance that is added to each, so that covariances can be inverted
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a vector is divided: numbers for the rating, its bias, numbers for the ranking, its bias."""
+
+    factors: int
+    ranks: bool  # whether the part of the ranking was learned; else items are ranked by rating
+
+    @property
+    def rating(self) -> slice:
+        """The part of the rating."""
+        return slice(0, self.factors)
+
+    @property
+    def ranking(self) -> slice:
+        """The part of the ranking."""
+        return slice(self.factors + 1, -1) if self.ranks else self.rating
+
+
+@dataclass(frozen=True)
+class VectorIndex:
+    """The arrays of index.npz."""
+
+    users: Array
+    user_vectors: Array
+    user_rows: Array  # how many training rows each has
+    items: Array
+    titles: Array
+    item_vectors: Array
+    item_rows: Array
+    starts: Array  # of the items of each user in `rated`, and the end
+    rated: Array  # codes of items in training and validation rows, user by user
+    scale: Array  # mean and standard deviation of ratings, the lowest good one, the deviation of residuals
+    layout_: Array  # numbers of the rating's part, and whether the ranking was learned
+
+    @classmethod
+    def load(cls, path: Path) -> VectorIndex:
+        """Read the arrays; never objects."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+        except (ValueError, KeyError, OSError) as error:
+            raise RegistryError(f"{path} is no vector index: {error}", hint="make it again: tiltyard train TASK") from None
+
+    def save(self, path: Path) -> None:
+        """Write the arrays; NumPy's zip has no timestamps, so the same vectors give the same bytes."""
+        with path.open("wb") as file:
+            np.savez(file, allow_pickle=False, **{field.name: getattr(self, field.name) for field in fields(self)})
+
+    @property
+    def layout(self) -> Layout:
+        """How vectors are divided."""
+        return Layout(int(self.layout_[0]), bool(self.layout_[1]))
+
+    @cached_property
+    def user_codes(self) -> dict[str, int]:
+        """The code of each user."""
+        return {name: code for code, name in enumerate(self.users.tolist()) if code}
+
+    @cached_property
+    def item_codes(self) -> dict[str, int]:
+        """The code of each item."""
+        return {name: code for code, name in enumerate(self.items.tolist()) if code}
+
+    def rated_by(self, user: int) -> Array:
+        """Return the items that a user has rated."""
+        return self.rated[self.starts[user] : self.starts[user + 1]]
+
+    def scores(self, vector: Array) -> Array:
+        """Return the score of every item for a user's vector: the higher, the earlier it is recommended."""
+        part = self.layout.ranking
+        bias = self.item_vectors[:, part.stop if self.layout.ranks else self.layout.factors]
+        return np.asarray(self.item_vectors[:, part] @ vector[part] + bias)
+
+    def ratings(self, vector: Array, items: Array | slice = slice(None)) -> Array:
+        """Return the rating of items for a user's vector."""
+        (mean, std, *_), factors = self.scale, self.layout.factors
+        chosen = self.item_vectors[items]
+        product = chosen[:, :factors] @ vector[:factors] + chosen[:, factors] + vector[factors]
+        return np.asarray(mean + std * product)
+
+    def likeness(self, code: int, *, users: bool = False) -> Array:
+        """Return the cosine of every item with one, or of every user; of their vectors of the ranking."""
+        vectors = (self.user_vectors if users else self.item_vectors)[:, self.layout.ranking].astype(np.float64)
+        return cosines(vectors, vectors[code])
+
+    def fold_in(self, items: Array, ratings: Array) -> Array:
+        """Return the vector of a user who has rated these items: the most probable one, given the vectors of others."""
+        vector = self.user_vectors[0].astype(np.float64).copy()
+        factors, good = self.layout.factors, ratings >= self.scale[2]
+        vector[: factors + 1] = self._rating_part(items, ratings)
+        if self.layout.ranks and good.any():
+            vector[self.layout.ranking] = self._ranking_part(items[good])
+        return vector
+
+    def _rating_part(self, items: Array, ratings: Array) -> Array:
+        """Return the vector and the bias by Bayesian linear regression, with the known users as the prior."""
+        (mean, std, _, residual), factors = self.scale, self.layout.factors
+        centre, precision = _prior(self.user_vectors[1:, : factors + 1])
+        chosen = self.item_vectors[items].astype(np.float64)
+        design = np.column_stack([chosen[:, :factors], np.ones(len(items))])
+        rest = (ratings - mean) / std - chosen[:, factors] - design @ centre
+        noise = max((residual / std) ** 2, 1e-6)
+        return np.asarray(centre + np.linalg.solve(precision + design.T @ design / noise, design.T @ rest / noise))
+
+    def _ranking_part(self, liked: Array) -> Array:
+        """Return the vector that makes the liked items likely choices, by Newton's method on a concave function."""
+        part = self.layout.ranking
+        centre, precision = _prior(self.user_vectors[1:, part])
+        vectors, bias = self.item_vectors[1:, part].astype(np.float64), self.item_vectors[1:, -1].astype(np.float64)
+        wanted, count = self.item_vectors[liked][:, part].astype(np.float64).sum(axis=0), len(liked)
+
+        def measured(vector: Array) -> tuple[float, Array]:
+            scores = vectors @ vector + bias
+            largest = float(scores.max())
+            shares = np.exp(scores - largest)
+            away = vector - centre
+            value = wanted @ vector - count * (largest + np.log(shares.sum())) - away @ precision @ away / 2
+            return float(value), shares / shares.sum()
+
+        vector, (value, shares) = centre, measured(centre)
+        for _ in range(STEPS):
+            expected = shares @ vectors
+            slope = wanted - count * expected - precision @ (vector - centre)
+            curve = precision + count * ((vectors * shares[:, None]).T @ vectors - np.outer(expected, expected))
+            step = np.linalg.solve(curve, slope)
+            (higher, next_shares), step = _ascended(measured, vector, step, value)
+            if higher <= value:
+                break
+            vector, value, shares = vector + step, higher, next_shares
+        return np.asarray(vector)
+
+
+def _ascended(measured: object, vector: Array, step: Array, value: float) -> tuple[tuple[float, Array], Array]:
+    """Return the value after a step, which is halved until the value is higher."""
+    assert callable(measured)  # noqa: S101 - for the type checker
+    for _ in range(STEPS):
+        result = measured(vector + step)
+        if result[0] > value:
+            break
+        step = step * SLOWED
+    return result, step
+
+
+def _prior(vectors: Array) -> tuple[Array, Array]:
+    """Return the mean of vectors and the inverse of their covariance."""
+    numbers = vectors.astype(np.float64)
+    covariance = np.cov(numbers, rowvar=False).reshape(numbers.shape[1], -1) if len(numbers) > 1 else np.zeros((1, 1))
+    floor = max(float(np.trace(covariance)) / len(covariance) * FLOOR, 1e-9)
+    size = numbers.shape[1]
+    return numbers.mean(axis=0), np.linalg.inv(np.broadcast_to(covariance, (size, size)) + floor * np.eye(size))
+
+
+def cosines(vectors: Array, vector: Array) -> Array:
+    """Return the cosine of each vector with one; 0 for a vector without length."""
+    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(vector)
+    return np.divide(vectors @ vector, lengths, out=np.zeros(len(vectors)), where=lengths > 0)
+
+
+def codes(encoder: Encoder, features: Array) -> Array:
+    """Return the codes of user and item of encoded rows."""
+    between, spans = encoder.target["interaction"], encoder.spans
+    return np.asarray(features[:, [spans[between["user"]].start, spans[between["item"]].start]].astype(np.int64))
