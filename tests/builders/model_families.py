@@ -12,6 +12,7 @@ import pytest
 from tiltyard import plugins
 from tiltyard.arrays import Array
 from tiltyard.modeling.models.base import Branch, Model, load_network
+from tiltyard.modeling.models.two_tower import Side, Sides, TwoTower
 
 if TYPE_CHECKING:
     import keras
@@ -22,6 +23,7 @@ VOCABULARY = 20  # number of word ids in a text
 OUTPUT_STEPS = 4  # steps of a generated text
 SHAPES = {"table": (6,), "image": (8, 8, 1), "series": (12, 1), "text": (12,), "mixed": (6 + 12 + 64,)}
 BRANCHES = [Branch("note", "text", 2, (12,), VOCABULARY), Branch("photo", "image", 18, (8, 8, 1))]
+SIDES = Sides(Side(0, 5, [2, 3]), Side(1, 7, [4, 5]), np.log(np.full(7, 1 / 7, dtype=np.float32)), 0.0)
 OTHERS = [0, 1, 14, 15, 16, 17]  # numbers before and between text and image
 
 
@@ -39,6 +41,8 @@ def build_model(content: Json, shape: tuple[int, ...], units: int = 1, output: s
     family, features = model_settings(content), keras.Input(shape, name="features")
     if family.adapts:
         family.adapt(draw_features(shape, "table"))
+    if isinstance(family, TwoTower):
+        family.locate_sides(SIDES)
     if family.modalities == ("mixed",):
         family.lay_out(BRANCHES, OTHERS)
     if family.translates:  # the last steps are the decoder's input: the right output of the step before
@@ -82,6 +86,8 @@ def model_and_data(content: Json, shape: tuple[int, ...], modality: str) -> tupl
         content, shape, *heads.get(content["family"], (1, "linear")), VOCABULARY if modality == "text" else 0
     )
     x = draw_features(shape, modality)
+    if content["family"] == "two_tower":
+        x[:, :2] = np.arange(len(x))[:, None] % [SIDES.user.ids, SIDES.item.ids]
     if len(model.output_shape) == 3:
         return model, x, x[:, -OUTPUT_STEPS:]
     target = x.reshape(len(x), -1).mean(axis=1) + 1

@@ -44,6 +44,7 @@ LARGE = (32, 32, 1)  # the smallest image for large networks
 # wide_deep, 6 numbers without categories: 6 x 64 + 64, 64 x 32 + 32, the output's 32 + 6 + 1
 # mixed: 20 vectors of 32; 10 x 16, 145 x 32 and 129 x 32 for the image; 7 x 32 for the numbers; 97 x 64, 65
 # autoencoder: 6 x 128 + 128, 128 x 32 + 32 to the code, 32 x 128 + 128, the output's 128 + 1
+# two_tower: 2 x (5 x 32 + 2 x 32 + 32, and a bias of 5 + 2 + 1) for users, the same with 7 identifiers for items
 # bow: 20 vectors of 32, a dense layer of 32 x 32 + 32, the output's 32 + 1
 PARAMETERS = {
     "alexnet": 6545,
@@ -69,6 +70,7 @@ PARAMETERS = {
     "tabm": 26480,
     "transfer": 881,
     "transformer": 9665,
+    "two_tower": 1188,
     "vgg": 37849,
     "wide_deep": 2567,
     "xception": 29189,

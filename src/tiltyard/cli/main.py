@@ -10,7 +10,17 @@ import sys
 import click
 
 from pipelines.fork_client import run_in_fork
-from tiltyard.cli.commands import data, experiments, explain, monitoring, pipeline, registry, serving, tasks
+from tiltyard.cli.commands import (
+    data,
+    experiments,
+    explain,
+    monitoring,
+    pipeline,
+    recommending,
+    registry,
+    serving,
+    tasks,
+)
 from tiltyard.cli.commands._common import exit_with, print_error
 from tiltyard.errors import TiltyardError, from_os_error
 from tiltyard.runtime import progress
@@ -75,7 +85,7 @@ def _finish(_: object) -> None:
     exit_with(0)
 
 
-GROUPS = (tasks, pipeline, experiments, serving, monitoring, registry, explain, data)
+GROUPS = (tasks, pipeline, experiments, serving, recommending, monitoring, registry, explain, data)
 for command in [cli, *(command for group in GROUPS for command in group.COMMANDS)]:
     command.help = (command.help or "").replace(r"\b", "\b")  # tells click not to rewrap the paragraph
     if command is not cli:

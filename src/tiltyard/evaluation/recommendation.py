@@ -21,13 +21,13 @@ from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.inference.vector_index import VectorIndex, codes
 from tiltyard.modeling.metrics import ranking
-from tiltyard.modeling.metrics.rating_baselines import MOST_ITEMS, ItemNeighbours, Ratings
 from tiltyard.modeling.metrics.ranking import TOP, gini
+from tiltyard.modeling.metrics.rating_baselines import MOST_ITEMS, ItemNeighbours, Ratings
 from tiltyard.preparation.array_file import Features
 from tiltyard.preparation.sealed_test import TestRows
 
 Scores = Callable[[int], Array]
-MOST_USERS = 5000  # whose lists are counted, and who are ranked as if they were unknown
+MOST_USERS = 2000  # whose lists are counted, and who are ranked as if they were unknown
 BORDERS = (0, 10, 20, 50, 100, 200, 500)  # of the numbers of ratings that users and items have
 
 
@@ -148,7 +148,9 @@ def _folded_in(predictor: Predictor, train: tuple[Features, Array], test: TestRo
         items = known[rows, 1].astype(np.int64)
         vectors[code] = index.fold_in(items[items > 0], known[rows, 2][items > 0])
     rank = ranking.ranks(lambda code: index.scores(vectors[code]), user, item, index.rated_by)
-    rating = np.array([index.ratings(vectors[who], [what])[0] for who, what in zip(user.tolist(), item.tolist(), strict=True)])
+    rating = np.array(
+        [index.ratings(vectors[who], [what])[0] for who, what in zip(user.tolist(), item.tolist(), strict=True)]
+    )
     rating = predictor.encoder.problem.condense(predictor.encoder, truth, rating[:, None])[:, 0]
     evaluator = _evaluator(predictor)
     return evaluator.scores(truth, evaluator.outputs(rating, rank, truth, user), {})
@@ -160,9 +162,7 @@ def _errors_by_rows(predictor: Predictor, test: TestRows) -> dict[str, list[dict
     errors = predictor.condensed(test.rows, test.truth)[:, 0] - test.truth
     counts = {"user": index.user_rows[coded[:, 0]], "item": index.item_rows[coded[:, 1]]}
     unknown = {"user": coded[:, 0] == 0, "item": coded[:, 1] == 0}
-    return {
-        side: [*_bins(np.where(unknown[side], 0, rows), errors)] for side, rows in counts.items()
-    }
+    return {side: [*_bins(np.where(unknown[side], 0, rows), errors)] for side, rows in counts.items()}
 
 
 def _bins(rows: Array, errors: Array) -> list[dict[str, Any]]:

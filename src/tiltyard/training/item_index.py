@@ -73,7 +73,7 @@ def _one_row_each(encoder: Encoder, features: Array, code: Array, name: str, des
     if places:
         rows[:, places] = features[:, places].mean(axis=0)
         rows[np.ix_(known[known > 0], places)] = features[np.ix_(first[known > 0], places)]
-        _refuse_different(encoder, name, (features, rows[code]), [other for other in describing], code)
+        _refuse_different(encoder, name, (features, rows[code]), describing, code)
     rows[:, spans[name].start] = np.arange(size)
     return rows
 

@@ -154,7 +154,8 @@ def build_trainer(train: Train, body: keras.Model, family: Model | None = None) 
     if isinstance(family, TwoTower):
         from tiltyard.training import recommendation
 
-        randomised = _randomised(family, body, train.seed) if family.random_in_training else body
+        both = recommendation.with_vectors(body)
+        randomised = _randomised(family, both, train.seed) if family.random_in_training else both
         return recommendation.build_trainer(family, randomised)
 
     if any(layer.name == MEMBERS for layer in body.layers):

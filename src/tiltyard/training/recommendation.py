@@ -79,10 +79,15 @@ def ranking_loss(family: TwoTower, rows: tuple[Any, Any], vectors: tuple[Any, An
     return ops.sum(loss * good) / ops.maximum(ops.sum(good), 1.0)
 
 
-def build_trainer(family: TwoTower, body: keras.Model) -> RecommendationTrainer:
-    """Put the vectors beside the rating."""
-    vectors = [body.get_layer(name).output for name in (USER, ITEM)]
-    trainer = RecommendationTrainer(body.input, ops.concatenate([body.output, *vectors], axis=-1))
+def with_vectors(body: keras.Model) -> keras.Model:
+    """Return a model of the rating and of both vectors."""
+    return keras.Model(body.input, [body.output, *(body.get_layer(name).output for name in (USER, ITEM))])
+
+
+def build_trainer(family: TwoTower, both: keras.Model) -> RecommendationTrainer:
+    """Put rating and vectors side by side."""
+    features = keras.Input(both.input_shape[1:], name="features")
+    trainer = RecommendationTrainer(features, ops.concatenate(both(features), axis=-1))
     trainer.family = family
     return trainer
 

@@ -11,7 +11,7 @@ import click
 from tiltyard.cli.commands._common import JSON, TASK, TASKS, find_workspace, print_json, run_tasks
 
 READ = ("delimiter", "decimal", "encoding", "sheet", "skip_rows", "skip_last", "skip_bad_rows")
-PROBLEMS = ["regression", "classification", "multilabel", "forecasting"]
+PROBLEMS = ["regression", "classification", "multilabel", "forecasting", "recommendation"]
 
 
 @click.command()
@@ -30,6 +30,8 @@ PROBLEMS = ["regression", "classification", "multilabel", "forecasting"]
     help="Keep rows of one group in the same part of the split; in a forecast each group is a series.",
 )
 @click.option("--separator", metavar="TEXT", help="What stands between labels, if a cell of the target holds several.")
+@click.option("--user", metavar="COLUMN", help="Recommendation: who rates; the target is the rating.")
+@click.option("--item", metavar="COLUMN", help="Recommendation: what is rated.")
 @click.option("--join", "joined", multiple=True, metavar="FILE", help="A table whose columns are joined; repeatable.")
 @click.option(
     "--on",
@@ -58,6 +60,7 @@ def init(task: str, force: bool, as_json: bool, target: tuple[str, ...], na: tup
     tiltyard init churn --data customers.csv --target Exited
     tiltyard init boxes --data boxes.csv --target width --target height     several numbers at once
     tiltyard init sales --data sales.csv --target sold --join shops.csv --on shop=number
+    tiltyard init films --data ratings.csv --target stars --user user --item film      recommendations
     tiltyard init pets --data pets.zip          a folder for each class, or a table of labels beside the images
     """
     from dataclasses import asdict

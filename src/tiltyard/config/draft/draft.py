@@ -15,6 +15,7 @@ from tiltyard.config.draft import (
     leakage,
     many_names,
     mixed,
+    recommendations,
     table_network,
     targets,
     texts,
@@ -35,9 +36,8 @@ from tiltyard.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-ProblemName = Literal["regression", "classification", "multilabel", "forecasting"]
+ProblemName = Literal["regression", "classification", "multilabel", "forecasting", "recommendation"]
 MIN_ROWS = 10  # fewer leave no test rows
-MAX_INTEGER_LABELS = 20  # more distinct integers are a quantity, not labels
 MAX_SAMPLED = 50_000  # rows that are searched for leaks
 
 
@@ -53,6 +53,8 @@ class DraftRequest:
     time: str | None = None
     group: str | None = None
     separator: str | None = None  # the text between two labels of a cell of the target
+    user: str | None = None  # recommendation: the columns of user and item
+    item: str | None = None
     dialect: Dialect = field(default_factory=Dialect)  # how the user says the file is written
     joins: tuple[JoinRequest, ...] = ()
 
@@ -137,7 +139,8 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> _Draft | None:
 def _draft_table(workspace: Workspace, request: DraftRequest) -> _Draft:
     """Draft from a table."""
     _require_different_targets(request)
-    required = [*filter(None, [*request.targets, request.time, request.group]), *request.drop]
+    ids = [request.user, request.item]
+    required = [*filter(None, [*request.targets, request.time, request.group, *ids]), *request.drop]
     with open_draft(workspace, request.data, request.dialect, required, request.joins) as table:
         if not request.target:
             text = f"expected the column to predict; the table has {join_first([*table.frame.columns])}"
@@ -148,9 +151,13 @@ def _draft_table(workspace: Workspace, request: DraftRequest) -> _Draft:
 def _draft_from(table: DraftTable, request: DraftRequest) -> _Draft:
     """Draft a forecast, or a model of rows."""
     frame, truth = table.frame, table.profiles[request.target]
+    if request.problem == "recommendation" or request.user or request.item:
+        return _draft_recommendation(table, request)
     if request.more_targets:
         return _draft_numbers(table, request)
-    problem = request.problem or ("forecasting" if request.time and truth.kind == "number" else _problem(truth))
+    problem = request.problem or (
+        "forecasting" if request.time and truth.kind == "number" else targets.guess_problem(truth)
+    )
     if lists := _label_lists(table, truth, request, problem):
         request, problem = replace(request, separator=lists.separator), "multilabel"
     frame[request.target] = targets.cells(table, truth, problem)
@@ -158,6 +165,8 @@ def _draft_from(table: DraftTable, request: DraftRequest) -> _Draft:
     _require_rows(rows, request.data, request.target)
     table.notes.extend(targets.notes(truth, rows[request.target], problem, explicit=bool(request.problem)))
     traits = [_as_asked(table.profiles[name], request) for name in frame.columns if name != request.target]
+    if truth.kind == "number" and not request.problem and (text := recommendations.suggestion(rows, request.target)):
+        table.notes.append(text)
     if timeline := _find_timeline(request, rows, traits, truth, problem):
         content, traits = _series_content(request, table, timeline, rows, traits)
     else:
@@ -186,6 +195,23 @@ def _draft_numbers(table: DraftTable, request: DraftRequest) -> _Draft:
     others = [name for name in frame.columns if name not in request.targets]
     traits = [_as_asked(table.profiles[name], request) for name in others]
     content, traits = _rows_content(request, table, "regression", rows, traits)
+    return _Draft(content, len(frame), traits, table.layout.repairs, notes=table.notes)
+
+
+def _draft_recommendation(table: DraftTable, request: DraftRequest) -> _Draft:
+    """Draft a model of ratings of items by users."""
+    frame, truth = table.frame, table.profiles[request.target]
+    others = {"--time": request.time, "--group": request.group, "--separator": request.separator}
+    others |= {"--problem": request.problem not in (None, "recommendation"), "several --target": request.more_targets}
+    user, item = recommendations.columns((request.user, request.item, request.target), others)
+    frame[request.target] = targets.cells(table, truth, "regression")
+    rows = frame[frame[[request.target, user, item]].notna().all(axis=1)]
+    _require_rows(rows, request.data, request.target)
+    target = targets.section(truth, rows[request.target], "regression", 0.0)
+    traits = [_as_asked(table.profiles[name], request) for name in frame.columns if name != request.target]
+    traits = recommendations.profiles(rows, traits, user, item)
+    sections = recommendations.sections(target, rows, traits, user, item)
+    content = {**_content(request, "recommendation", rows, sections, table), "gate": recommendations.gate()}
     return _Draft(content, len(frame), traits, table.layout.repairs, notes=table.notes)
 
 
@@ -280,16 +306,6 @@ def _require_rows(rows: pd.DataFrame, data: str, target: str) -> None:
     if len(rows) < MIN_ROWS:
         text = f"expected {MIN_ROWS} rows or more with a known {target}; received {len(rows)}"
         raise DataError(f"{Path(data).name}: {text}")
-
-
-def _problem(truth: ColumnProfile) -> ProblemName:
-    """Return classification for names and few distinct integers, else regression."""
-    integers = "." not in truth.examples
-    return (
-        "classification"
-        if truth.kind != "number" or (truth.unique <= MAX_INTEGER_LABELS and integers)
-        else "regression"
-    )
 
 
 def _find_timeline(

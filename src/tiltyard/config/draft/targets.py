@@ -36,7 +36,8 @@ from dataclasses import dataclass
 from tiltyard.arrays import is_missing
 from tiltyard.errors import format_value
 
-ProblemName = Literal["regression", "classification", "multilabel", "forecasting"]
+MAX_INTEGER_LABELS = 20  # more distinct integers are a quantity, not labels
+ProblemName = Literal["regression", "classification", "multilabel", "forecasting", "recommendation"]
 MAX_LABELS = 1000
 MIN_GRADES = 4  # whole numbers in a row that may be grades
 FAR = 20  # widths of the middle half: a target beyond is an outlier, unless there are several
@@ -65,6 +66,16 @@ def cells(table: DraftTable, truth: ColumnProfile, problem: ProblemName) -> pd.S
         return column
     settings = {key: truth.column[key] for key in ("written", "na") if key in truth.column}
     return Number.model_validate({**settings, "missing": "median"}, strict=False).facts_of_cells(column)
+
+
+def guess_problem(truth: ColumnProfile) -> ProblemName:
+    """Return classification for names and few distinct integers, else regression."""
+    integers = "." not in truth.examples
+    return (
+        "classification"
+        if truth.kind != "number" or (truth.unique <= MAX_INTEGER_LABELS and integers)
+        else "regression"
+    )
 
 
 def section(

@@ -25,7 +25,7 @@ class Id(CellColumn):
 
     repeats: ClassVar = True
 
-    type: Literal["id"]
+    type: Literal["id"] = "id"
     fewest: int = Field(
         1, ge=1, description="Training rows that an identifier needs for a vector of its own; else it is unknown."
     )

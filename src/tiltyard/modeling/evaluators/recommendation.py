@@ -86,9 +86,7 @@ class Recommendation(Evaluator):
 
     def figures(self, predictions: Predictions) -> list[Figure]:
         """Return the ratings by truth, the errors, and the ranking of each user against that by popularity."""
-        model, simple = (
-            outputs[outputs[:, WEIGHT] > 0] for outputs in (predictions.outputs, predictions.baseline)
-        )
+        model, simple = (outputs[outputs[:, WEIGHT] > 0] for outputs in (predictions.outputs, predictions.baseline))
         better = float(np.mean(model[:, NDCG] > simple[:, NDCG])) if len(model) else 0.0
         errors = predictions.outputs[:, 0] - predictions.truth
         return [
@@ -120,7 +118,7 @@ def _ratings(predictions: Predictions) -> list[Figure]:
             )
         ]
     groups = {f"{value:g}": rating[truth == value] for value in values}
-    text = "The middle half of the predictions for each actual rating, with their median; they should rise from left to right."
+    text = "The middle half of the predictions for each actual rating, with their median: they should rise."
     return [boxes("Predicted ratings by actual rating", text, f"Predicted {predictions.target}", groups)]
 
 

@@ -1,7 +1,7 @@
 """Vector index: the vectors of all users and items that training rows have, and what each user has rated.
 
-Arrays are in order of the codes of identifiers; 0 is the unknown user or item. Users and items without a vector of their
-own get one from ratings (`fold_in`), or that of the unknown user, whose ranking is by popularity.
+Arrays are in order of the codes of identifiers; 0 is the unknown user or item. Users without a vector of their own get
+one from their ratings (`fold_in`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.errors import RegistryError
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.inference.fold_in import Choice, Prior, rating_vector
 
 FILE = "index.npz"
-STEPS = 12  # of Newton's method, which finds the vector of an unknown user; it needs about six
-SLOWED = 0.5  # of a step that does not improve
-FLOOR = 1e-3  # share of the mean variance that is added to each, so that covariances can be inverted
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,9 @@ class VectorIndex:
             with np.load(path, allow_pickle=False) as arrays:
                 return cls(**{field.name: arrays[field.name] for field in fields(cls)})
         except (ValueError, KeyError, OSError) as error:
-            raise RegistryError(f"{path} is no vector index: {error}", hint="make it again: tiltyard train TASK") from None
+            raise RegistryError(
+                f"{path} is no vector index: {error}", hint="make it again: tiltyard train TASK"
+            ) from None
 
     def save(self, path: Path) -> None:
         """Write the arrays; NumPy's zip has no timestamps, so the same vectors give the same bytes."""
@@ -109,69 +109,32 @@ class VectorIndex:
 
     def fold_in(self, items: Array, ratings: Array) -> Array:
         """Return the vector of a user who has rated these items: the most probable one, given the vectors of others."""
-        vector = self.user_vectors[0].astype(np.float64).copy()
+        vector = self.user_vectors[0].astype(np.float64)
         factors, good = self.layout.factors, ratings >= self.scale[2]
         vector[: factors + 1] = self._rating_part(items, ratings)
         if self.layout.ranks and good.any():
             vector[self.layout.ranking] = self._ranking_part(items[good])
         return vector
 
+    @cached_property
+    def _priors(self) -> tuple[Prior, Prior]:
+        """What is known of the parts of a vector for the rating, with the bias, and for the ranking."""
+        known = self.user_vectors[1:]
+        return Prior.of(known[:, : self.layout.factors + 1]), Prior.of(known[:, self.layout.ranking])
+
     def _rating_part(self, items: Array, ratings: Array) -> Array:
-        """Return the vector and the bias by Bayesian linear regression, with the known users as the prior."""
+        """Return the vector and the bias by Bayesian linear regression."""
         (mean, std, _, residual), factors = self.scale, self.layout.factors
-        centre, precision = _prior(self.user_vectors[1:, : factors + 1])
         chosen = self.item_vectors[items].astype(np.float64)
         design = np.column_stack([chosen[:, :factors], np.ones(len(items))])
-        rest = (ratings - mean) / std - chosen[:, factors] - design @ centre
-        noise = max((residual / std) ** 2, 1e-6)
-        return np.asarray(centre + np.linalg.solve(precision + design.T @ design / noise, design.T @ rest / noise))
+        return rating_vector(
+            self._priors[0], design, (ratings - mean) / std - chosen[:, factors], float(residual / std) ** 2
+        )
 
     def _ranking_part(self, liked: Array) -> Array:
-        """Return the vector that makes the liked items likely choices, by Newton's method on a concave function."""
-        part = self.layout.ranking
-        centre, precision = _prior(self.user_vectors[1:, part])
-        vectors, bias = self.item_vectors[1:, part].astype(np.float64), self.item_vectors[1:, -1].astype(np.float64)
-        wanted, count = self.item_vectors[liked][:, part].astype(np.float64).sum(axis=0), len(liked)
-
-        def measured(vector: Array) -> tuple[float, Array]:
-            scores = vectors @ vector + bias
-            largest = float(scores.max())
-            shares = np.exp(scores - largest)
-            away = vector - centre
-            value = wanted @ vector - count * (largest + np.log(shares.sum())) - away @ precision @ away / 2
-            return float(value), shares / shares.sum()
-
-        vector, (value, shares) = centre, measured(centre)
-        for _ in range(STEPS):
-            expected = shares @ vectors
-            slope = wanted - count * expected - precision @ (vector - centre)
-            curve = precision + count * ((vectors * shares[:, None]).T @ vectors - np.outer(expected, expected))
-            step = np.linalg.solve(curve, slope)
-            (higher, next_shares), step = _ascended(measured, vector, step, value)
-            if higher <= value:
-                break
-            vector, value, shares = vector + step, higher, next_shares
-        return np.asarray(vector)
-
-
-def _ascended(measured: object, vector: Array, step: Array, value: float) -> tuple[tuple[float, Array], Array]:
-    """Return the value after a step, which is halved until the value is higher."""
-    assert callable(measured)  # noqa: S101 - for the type checker
-    for _ in range(STEPS):
-        result = measured(vector + step)
-        if result[0] > value:
-            break
-        step = step * SLOWED
-    return result, step
-
-
-def _prior(vectors: Array) -> tuple[Array, Array]:
-    """Return the mean of vectors and the inverse of their covariance."""
-    numbers = vectors.astype(np.float64)
-    covariance = np.cov(numbers, rowvar=False).reshape(numbers.shape[1], -1) if len(numbers) > 1 else np.zeros((1, 1))
-    floor = max(float(np.trace(covariance)) / len(covariance) * FLOOR, 1e-9)
-    size = numbers.shape[1]
-    return numbers.mean(axis=0), np.linalg.inv(np.broadcast_to(covariance, (size, size)) + floor * np.eye(size))
+        """Return the vector that makes the liked items likely choices."""
+        vectors = self.item_vectors[1:].astype(np.float64)
+        return Choice(self._priors[1], vectors[:, self.layout.ranking], vectors[:, -1], liked - 1).vector()
 
 
 def cosines(vectors: Array, vector: Array) -> Array:

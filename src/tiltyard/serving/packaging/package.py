@@ -111,6 +111,7 @@ def _outputs(predictions: Path, test: TestRows) -> Array:
 
 def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, Any]:
     """Return schema.json: instances, predictions, limits, metrics and card, as clients of the service read them."""
+    between = task.target.interaction
     return {
         "task": task.name,
         "title": task.title,
@@ -119,6 +120,7 @@ def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, An
         "instance": encoder.json_schema(),
         **({"derived": _derived(task)} if task.derived else {}),
         "prediction": encoder.problem.json_schema(task.target),
+        **({"recommendation": {"user": between.user, "item": between.item}} if between else {}),
         **({"threshold": encoder.problem.threshold} if task.train.threshold and encoder.problem.threshold else {}),
         "limits": {"max_instances": task.serve.max_instances, "max_body_bytes": task.serve.max_body_bytes},
         "example": task.serve.example,

@@ -4,6 +4,7 @@ import { hasKey, request, setKey } from "./api.js";
 import { card, identity } from "./card.js";
 import { element } from "./element.js";
 import { form } from "./form.js";
+import { recommendations } from "./recommend.js";
 
 const [models, state, names, key] = ["models", "state", "names", "key"].map((id) => document.getElementById(id));
 const forms = [];
@@ -32,7 +33,8 @@ function article(schema) {
   const modelForm = form(schema, askForKey);
   forms.push(modelForm);
   const head = element("h2", {}, schema.title);
-  return element("article", { id: schema.task }, head, identity(schema), element("div", { class: "halves" }, modelForm.node, card(schema)));
+  const parts = [recommendations(schema, askForKey), modelForm.node];
+  return element("article", { id: schema.task }, head, identity(schema), element("div", { class: "halves" }, element("div", {}, parts), card(schema)));
 }
 
 // A service that requires a key responds with 401, at once or when keys change.
