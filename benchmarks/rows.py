@@ -125,6 +125,15 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_ours("autoencoder_denoising", metric="mse", seeds=3, also=("psnr",), remark="on clean images"),
         **_ours("autoencoder_contractive", metric="mse", seeds=3, also=("psnr",)),
     },
+    "Recommendations": {
+        **_ours(
+            "recommendation",
+            metric="rmse",
+            also=("ndcg_at_10", "recall_at_10", "mrr"),
+            remark="baselines: means, popularity",
+        ),
+        **_ours("recommendation_books", metric="rmse", also=("ndcg_at_10", "recall_at_10", "mrr"), remark="generated"),
+    },
     "Foundations": {
         **_first("logic_and", "accuracy", "logic_and_units"),
         **_first("logic_or", "accuracy", "logic_or_units"),
