@@ -165,7 +165,11 @@ def _draft_from(table: DraftTable, request: DraftRequest) -> _Draft:
     _require_rows(rows, request.data, request.target)
     table.notes.extend(targets.notes(truth, rows[request.target], problem, explicit=bool(request.problem)))
     traits = [_as_asked(table.profiles[name], request) for name in frame.columns if name != request.target]
-    if truth.kind == "number" and not request.problem and (text := recommendations.suggestion(rows, request.target)):
+    if (
+        truth.kind == "number"
+        and not request.problem
+        and (text := recommendations.suggestion(rows, request.target, request.drop))
+    ):
         table.notes.append(text)
     if timeline := _find_timeline(request, rows, traits, truth, problem):
         content, traits = _series_content(request, table, timeline, rows, traits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +26,10 @@ ITEM = re.compile(
 FEWEST_EACH = 3  # ratings of a user and of an item, on average, in a table of ratings
 
 
-def suggestion(rows: pd.DataFrame, target: str) -> str:
+def suggestion(rows: pd.DataFrame, target: str, dropped: Collection[str]) -> str:
     """Return a sentence if the table looks like ratings of items by users; else an empty text."""
-    users = [name for name in rows if USER.search(str(name)) and name != target]
-    items = [name for name in rows if ITEM.search(str(name)) and name != target]
+    names = [str(name) for name in rows if name != target and name not in dropped]
+    users, items = ([name for name in names if pattern.search(name)] for pattern in (USER, ITEM))
     for user in users:
         for item in items:
             if all(rows[name].nunique() * FEWEST_EACH <= len(rows) for name in (user, item)):
@@ -58,6 +59,8 @@ def profiles(rows: pd.DataFrame, traits: list[ColumnProfile], user: str, item: s
             found.append(replace(profile, kind="id", column={"type": "id"}, reason=""))
         elif profile.reason:
             found.append(profile)
+        elif profile.kind == "category" and TITLE.search(profile.name) and _decides(rows, item, profile.name):
+            found.append(profile.left_out(f"the title of the {item}, which is shown to people"))
         else:
             described = _describes(rows, profile.name, user, item)
             reason = "" if described else f"changes between the rows of one {user}, and of one {item}"
