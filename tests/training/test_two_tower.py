@@ -189,5 +189,5 @@ def test_items_have_one_value_of_each_feature(tmp_path: Any) -> None:
     features = encoder.encode(rows)
     code = features[:, 1].astype(int)
     assert len(_one_row_each(encoder, features, code, "book", ["kind"])) == 3
-    with pytest.raises(DataError, match="columns.pages: expected one value for each book.*changes for x"):
+    with pytest.raises(DataError, match=r"columns\.pages: expected one value for each book.*changes for x"):
         _one_row_each(encoder, features, code, "book", ["kind", "pages"])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,16 +27,14 @@ ITEM = re.compile(
 FEWEST_EACH = 3  # ratings of a user and of an item, on average, in a table of ratings
 
 
-def suggestion(rows: pd.DataFrame, target: str, dropped: Collection[str]) -> str:
-    """Return a sentence if the table looks like ratings of items by users; else an empty text."""
+def suggestions(rows: pd.DataFrame, target: str, dropped: Collection[str]) -> Iterator[str]:
+    """Yield a sentence if the table looks like ratings of items by users."""
     names = [str(name) for name in rows if name != target and name not in dropped]
     users, items = ([name for name in names if pattern.search(name)] for pattern in (USER, ITEM))
-    for user in users:
-        for item in items:
-            if all(rows[name].nunique() * FEWEST_EACH <= len(rows) for name in (user, item)):
-                options = f"--problem recommendation --user {user} --item {item}"
-                return f"{target}: if each row is the rating of an item by a user, learn to recommend: {options}"
-    return ""
+    for user, item in itertools.islice(itertools.product(users, items), 1):
+        if all(rows[name].nunique() * FEWEST_EACH <= len(rows) for name in (user, item)):
+            options = f"--problem recommendation --user {user} --item {item}"
+            yield f"{target}: if each row is the rating of an item by a user, learn to recommend: {options}"
 
 
 def columns(named: tuple[str | None, str | None, str], others: dict[str, Any]) -> tuple[str, str]:
