@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,17 +11,20 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from readers import ROW, write_readers
 from starlette.applications import Starlette
 from starlette_client import TestClient
 from workspaces import fetch_raw, new_workspace, train_tasks
 
 from tiltyard import files, plugins
+from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.config.task import Task
-from tiltyard.errors import PackageError
+from tiltyard.errors import DataError, PackageError
 from tiltyard.evaluation.evaluate import evaluate
 from tiltyard.evaluation.evaluated import read_evaluated
+from tiltyard.explain.explain import explain
 from tiltyard.gate.checks.base import Outcome
 from tiltyard.gate.duel import Duel
 from tiltyard.gate.duel_setup import build_duel
@@ -291,6 +295,45 @@ def test_training_again_gives_the_same_version(readers: Project) -> None:
     """Vectors, titles and the model are the same bytes under one seed."""
     train_tasks(readers.workspace, NAME)
     assert read_evaluated(readers.workspace, readers.task).report["version"] == readers.model.version
+
+
+def test_ratings_are_explained(readers: Project) -> None:
+    """By columns, and by what the reader has rated; methods that look into a network say why they do not apply."""
+    found = explain(readers.workspace, readers.task)
+    assert {"neighbours", "permutation", "shap"} <= {one["way"] for one in found["exhibits"]}
+    assert "vectors of users and items" in found["left_out"]["saliency"]
+    neighbours = next(one for one in found["exhibits"] if one["way"] == "neighbours")
+    cosines = [row["cosine"] for row in neighbours["data"]["rows"]]
+    assert cosines == sorted(cosines, reverse=True)
+    (row,) = (row for row in found["rows"] if row["row"] == neighbours["row"])
+    assert 1 <= row["answered"] <= 5
+
+
+def test_recommendations_on_the_command_line(
+    readers: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command prints a table or the JSON of the service, and says what it is made of."""
+    monkeypatch.chdir(readers.workspace.root)
+    monkeypatch.setattr("tiltyard.serving.recommend.load_champion", lambda _, __: readers.model)
+
+    def run(*arguments: str, status: int = 0) -> str:
+        result = CliRunner().invoke(cli, ["recommend", NAME, *arguments])
+        assert result.exit_code == status, result.output
+        return str(result.output)
+
+    asked = readers.ask("recommend", {"user": "r0", "k": 3})
+    assert json.loads(run("--user", "r0", "--k", "3", "--json")) == asked
+    assert "the most popular ones" in run("--user", "nobody")
+    assert "by the given ratings" in run("--rated", "b1=5", "--rated", "b2=1", "--exclude", "b3")
+    assert "cosine" in run("--like", "b1")
+    assert "cosine" in run("--like-user", "r1")
+    assert "Crime" in run("--find", "crime")
+    assert "nothing found" in run("--find", "no such title")
+    for wrong in ([], ["--user", "r0", "--like", "b1"], ["--rated", "b1"], ["--rated", "=3"], ["--rated", "b1=x"]):
+        assert "expected" in run(*wrong, status=2)
+    with pytest.raises(DataError, match="item: expected an item with training rows; received 'no such'") as error:
+        CliRunner().invoke(cli, ["recommend", NAME, "--like", "no such"], catch_exceptions=False, standalone_mode=False)
+    assert "--find" in error.value.hint
 
 
 def test_report_shows_recommendations(readers: Project) -> None:

@@ -82,6 +82,8 @@ def _unsupported_reason(method: ExplanationMethod, model: ExplainedModel) -> str
     """Return why a method does not fit the model, or an empty string."""
     if model.task.problem_type.reconstructs and not method.explains_rows:
         return f"it explains labels and numbers; {model.task.name} reconstructs rows"
+    if model.task.problem_type.recommends and method.needs_keras:
+        return f"it looks into networks with one output; {model.task.name} has vectors of users and items as well"
     path = model.workspace.out(model.task.name, "train") / KERAS_FILE
     if method.needs_keras and not path.is_file():
         return f"it needs {KERAS_FILE}, which is not here"

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ProblemName = Literal["regression", "classification", "multilabel", "forecasting", "recommendation"]
-MIN_ROWS = 10  # fewer leave no test rows
 MAX_SAMPLED = 50_000  # rows that are searched for leaks
 
 
@@ -130,7 +129,7 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> _Draft | None:
     if lists:
         image_profile.notes.append(targets.note_of_lists(image_profile.target, lists, cells))
     rows = pd.DataFrame({image_profile.target: image_profile.labels})
-    _require_rows(rows, request.data, image_profile.target)
+    targets.require_rows(rows, request.data, image_profile.target)
     content = _content(replace(request, target=image_profile.target), problem, rows, sections)
     notes = [table_network.BLEND] if content["model"].get("blend_references") else []
     return _Draft(content, len(rows), profile, image_profile.notes, images.comments(image_profile), notes)
@@ -162,7 +161,7 @@ def _draft_from(table: DraftTable, request: DraftRequest) -> _Draft:
         request, problem = replace(request, separator=lists.separator), "multilabel"
     frame[request.target] = targets.cells(table, truth, problem)
     rows = frame[frame[request.target].notna()]
-    _require_rows(rows, request.data, request.target)
+    targets.require_rows(rows, request.data, request.target)
     table.notes.extend(targets.notes(truth, rows[request.target], problem, explicit=bool(request.problem)))
     traits = [_as_asked(table.profiles[name], request) for name in frame.columns if name != request.target]
     if (
@@ -193,7 +192,7 @@ def _draft_numbers(table: DraftTable, request: DraftRequest) -> _Draft:
     for name in request.targets:
         frame[name] = targets.cells(table, table.profiles[name], "regression")
     rows = frame[frame[request.targets].notna().all(axis=1)]
-    _require_rows(rows, request.data, ", ".join(request.targets))
+    targets.require_rows(rows, request.data, ", ".join(request.targets))
     for name in request.targets:
         table.notes.extend(targets.notes(table.profiles[name], rows[name], "regression", explicit=True))
     others = [name for name in frame.columns if name not in request.targets]
@@ -210,7 +209,7 @@ def _draft_recommendation(table: DraftTable, request: DraftRequest) -> _Draft:
     user, item = recommendations.columns((request.user, request.item, request.target), others)
     frame[request.target] = targets.cells(table, truth, "regression")
     rows = frame[frame[[request.target, user, item]].notna().all(axis=1)]
-    _require_rows(rows, request.data, request.target)
+    targets.require_rows(rows, request.data, request.target)
     target = targets.section(truth, rows[request.target], "regression", 0.0)
     traits = [_as_asked(table.profiles[name], request) for name in frame.columns if name != request.target]
     traits = recommendations.profiles(rows, traits, user, item)
@@ -303,13 +302,6 @@ def _rows_content(
     sections = _sections(target, _split(request, problem, traits), features, rows)
     table.notes.append(table_network.BLEND)
     return _content(request, problem, rows, sections, table), traits
-
-
-def _require_rows(rows: pd.DataFrame, data: str, target: str) -> None:
-    """Raise if there are too few rows."""
-    if len(rows) < MIN_ROWS:
-        text = f"expected {MIN_ROWS} rows or more with a known {target}; received {len(rows)}"
-        raise DataError(f"{Path(data).name}: {text}")
 
 
 def _find_timeline(
