@@ -309,9 +309,7 @@ def test_ratings_are_explained(readers: Project) -> None:
     assert 1 <= row["answered"] <= 5
 
 
-def test_recommendations_on_the_command_line(
-    readers: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_recommendations_on_the_command_line(readers: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command prints a table or the JSON of the service, and says what it is made of."""
     monkeypatch.chdir(readers.workspace.root)
     monkeypatch.setattr("tiltyard.serving.recommend.load_champion", lambda _, __: readers.model)

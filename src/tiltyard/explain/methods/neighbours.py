@@ -47,7 +47,7 @@ class Neighbours(ExplanationMethod):
             for place in order.tolist()
         ]
         text = (
-            f"The item is {index.titles[item]}. Of the {len(rows)} items that the user has rated in training rows, these "
-            "are most like it, by the cosine of their vectors."
+            f"The item is {index.titles[item]}. Of the {len(rows)} items that the user has rated in training rows, "
+            "these are most like it, by the cosine of their vectors."
         )
         yield table("Rated items like it", text, records)
