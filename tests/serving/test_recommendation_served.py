@@ -11,6 +11,8 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from asgi_server import serve_app
+from browser import open_browser
 from click.testing import CliRunner
 from readers import ROW, write_readers
 from starlette.applications import Starlette
@@ -332,6 +334,30 @@ def test_recommendations_on_the_command_line(readers: Project, monkeypatch: pyte
     with pytest.raises(DataError, match="item: expected an item with training rows; received 'no such'") as error:
         CliRunner().invoke(cli, ["recommend", NAME, "--like", "no such"], catch_exceptions=False, standalone_mode=False)
     assert "--find" in error.value.hint
+
+
+@pytest.mark.smoke
+def test_page_shows_recommendations(readers: Project, tmp_path: Path) -> None:
+    """In a browser: a user's list, books like the one whose title is typed, and an unknown name at its field."""
+    send = (
+        "(() => {{ const [form, name] = ['form', 'input'].map((tag) => document.querySelector(`.recommend ${{tag}}`));"
+        " document.querySelector('.recommend select').selectedIndex = {};"
+        " name.value = {!r}; form.requestSubmit(); return true; }})()"
+    )
+    shown = "document.querySelector('.recommend').textContent.includes({!r})"
+    with serve_app(readers.app) as host, open_browser(tmp_path) as browser:
+        browser.open(f"http://{host}/", "document.querySelector('.recommend')")
+        browser.script(send.format(0, "r0"))
+        browser.wait_until(shown.format("rated ones are left out"))
+        browser.script(send.format(0, "nobody"))
+        browser.wait_until(shown.format("most popular ones"))
+        title = str(readers.index.titles[1])
+        browser.script(send.format(1, title))
+        browser.wait_until(shown.format(f"Most similar to {title}"))
+        assert browser.script(shown.format(f'{{"item":"{readers.index.items[1]}","k":10}}'))
+        browser.script(send.format(2, "nobody"))
+        browser.wait_until("document.querySelector('.recommend [aria-invalid]')")
+        assert [text for text in browser.console_errors if "status of 4" not in text] == []
 
 
 def test_report_shows_recommendations(readers: Project) -> None:

@@ -35,7 +35,7 @@ export function recommendations(schema, onError) {
   const offer = offerNames(path, names, text, () => way().key);
   const ask = (event) => {
     event.preventDefault();
-    answer({ path, way: way(), text, label, output, onError });
+    answer({ path, way: way(), text, label, output, curl, onError });
   };
   const fields = element("div", { class: "fields" }, element("div", { class: "field" }, element("label", { for: choice.id }, "Show"), choice), label.frame);
   const heading = element("h3", { id: unique("recommend") }, "Get recommendations");
@@ -61,12 +61,13 @@ function offerNames(path, names, text, key) {
   };
 }
 
-async function answer({ path, way, text, label, output, onError }) {
+async function answer({ path, way, text, label, output, curl, onError }) {
   label.refuse("");
   output.ariaBusy = "true";
   try {
     const name = await chosen(path, way, text.value.trim());
     const body = { [way.key]: name.id, k: SHOWN };
+    curl[way.verb].show(body); // with the identifier of a title
     const response = await request(`${path}:${way.verb}`, JSON.stringify(body));
     const rows = response.recommendations ?? response.similar;
     const note = response.basis ? BASES[response.basis] : `Most similar to ${name.title}, by the cosine of their vectors.`;
