@@ -32,7 +32,8 @@ def ranked(scores: list[float], item: list[int], hidden: list[int]) -> list[floa
     found = ranks(
         lambda _: np.array([9.0, *scores]), np.ones(len(item), int), np.array(item), lambda _: np.array(hidden, int)
     )
-    return found.tolist()
+    ranks_of_rows: list[float] = found.tolist()
+    return ranks_of_rows
 
 
 def test_hidden_items_take_no_place() -> None:

@@ -115,7 +115,7 @@ def test_it_beats_means_and_popularity(readers: Project) -> None:
 def test_ratings_are_products_of_vectors(readers: Project) -> None:
     """The index has the vectors of the served model: their product is its prediction, within the bounds."""
     index, rows = readers.index, [ROW]
-    user, item = index.user_codes[ROW["reader"]], index.item_codes[ROW["book"]]
+    user, item = index.user_codes["r0"], index.item_codes["b0"]
     features = readers.workspace.root / "data/raw" / NAME / "table.csv"
     kind, pages = next(
         line.split(",")[3:5] for line in features.read_text().splitlines() if line.split(",")[1] == ROW["book"]
@@ -165,7 +165,7 @@ def test_ratings_of_an_unknown_user_make_a_taste(readers: Project) -> None:
     answer = readers.ask("recommend", {"ratings": half, "k": 100})
     assert answer["basis"] == "ratings"
     assert not half.keys() & {row["item"] for row in answer["recommendations"]}
-    ranks = {kind: [] for kind in ("Crime", "Poetry")}
+    ranks: dict[str, list[int]] = {kind: [] for kind in ("Crime", "Poetry")}
     for place, row in enumerate(answer["recommendations"]):
         ranks.get(kinds[row["item"]], []).append(place)
     assert np.mean(ranks["Crime"]) < np.mean(ranks["Poetry"])

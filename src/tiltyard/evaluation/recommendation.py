@@ -77,14 +77,25 @@ def baseline(task: Task, predictor: Predictor, train: tuple[Features, Array], te
 
 def item_neighbours(predictor: Predictor, train: tuple[Features, Array], test: TestRows) -> Reference | None:
     """Return the outputs of neighbours of items; None if there are too many items to compare all pairs."""
+    neighbours = _neighbours(predictor, train)
+    return None if neighbours is None else _of_neighbours(predictor, neighbours, test)
+
+
+def _neighbours(predictor: Predictor, train: tuple[Features, Array]) -> ItemNeighbours | None:
     index = _index(predictor)
     if len(index.items) > MOST_ITEMS or len(index.users) * len(index.items) > MOST_ITEMS**2:
         return None
-    neighbours = ItemNeighbours(_ratings(predictor, train))
+    return ItemNeighbours(_ratings(predictor, train))
+
+
+def _of_neighbours(predictor: Predictor, neighbours: ItemNeighbours, test: TestRows) -> Reference:
+    index = _index(predictor)
     user, item = codes_of_rows(predictor.encoder, test.rows).T
     rank = ranking.ranks(neighbours.scores, user, item, index.rated_by)
     outputs = _evaluator(predictor).outputs(neighbours.predicted(user, item), rank, test.truth, user)
-    return Reference("neighbours of items (k nearest neighbours)", outputs, f"all {len(train[1]):,} training rows")
+    return Reference(
+        "neighbours of items (k nearest neighbours)", outputs, f"all {len(neighbours.ratings.rating):,} training rows"
+    )
 
 
 def facts(task: Task, predictor: Predictor, train: tuple[Features, Array], test: TestRows) -> dict[str, Any]:
@@ -96,10 +107,10 @@ def facts(task: Task, predictor: Predictor, train: tuple[Features, Array], test:
         "model": lambda code: index.scores(index.user_vectors[code]),
         "popularity": lambda _: ratings.popularity,
     }
-    reference = item_neighbours(predictor, train, test)
+    neighbours = _neighbours(predictor, train)
     scores = {"model if users were unknown": _folded_in(predictor, train, test)}
-    if reference is not None:
-        neighbours = ItemNeighbours(ratings)
+    if neighbours is not None:
+        reference = _of_neighbours(predictor, neighbours, test)
         rivals["neighbours of items"] = neighbours.scores
         scores["neighbours of items"] = task.evaluator.scores(test.truth, reference.outputs, {})
     lists = {name: lists_held(index, rival) for name, rival in rivals.items()}

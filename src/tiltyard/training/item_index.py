@@ -72,7 +72,7 @@ def _one_row_each(encoder: Encoder, features: Array, code: Array, name: str, des
     places = [place for other in describing for place in range(spans[other].start, spans[other].stop)]
     if places:
         rows[:, places] = features[:, places].mean(axis=0)
-        rows[np.ix_(known[known > 0], places)] = features[np.ix_(first[known > 0], places)]
+        rows[known[known > 0][:, None], places] = features[first[known > 0][:, None], places]
         _refuse_different(encoder, name, (features, rows[code]), describing, code)
     rows[:, spans[name].start] = np.arange(size)
     return rows

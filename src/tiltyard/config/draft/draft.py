@@ -164,12 +164,8 @@ def _draft_from(table: DraftTable, request: DraftRequest) -> _Draft:
     targets.require_rows(rows, request.data, request.target)
     table.notes.extend(targets.notes(truth, rows[request.target], problem, explicit=bool(request.problem)))
     traits = [_as_asked(table.profiles[name], request) for name in frame.columns if name != request.target]
-    if (
-        truth.kind == "number"
-        and not request.problem
-        and (text := recommendations.suggestion(rows, request.target, request.drop))
-    ):
-        table.notes.append(text)
+    if truth.kind == "number" and not request.problem:
+        table.notes.extend(recommendations.suggestions(rows, request.target, request.drop))
     if timeline := _find_timeline(request, rows, traits, truth, problem):
         content, traits = _series_content(request, table, timeline, rows, traits)
     else:
@@ -204,7 +200,7 @@ def _draft_numbers(table: DraftTable, request: DraftRequest) -> _Draft:
 def _draft_recommendation(table: DraftTable, request: DraftRequest) -> _Draft:
     """Draft a model of ratings of items by users."""
     frame, truth = table.frame, table.profiles[request.target]
-    others = {"--time": request.time, "--group": request.group, "--separator": request.separator}
+    others: dict[str, Any] = {"--time": request.time, "--group": request.group, "--separator": request.separator}
     others |= {"--problem": request.problem not in (None, "recommendation"), "several --target": request.more_targets}
     user, item = recommendations.columns((request.user, request.item, request.target), others)
     frame[request.target] = targets.cells(table, truth, "regression")

@@ -50,10 +50,13 @@ RANKING: dict[str, Metric] = {
 }
 
 
+METRICS = {"rmse": OF_NUMBERS["rmse"], "mae": OF_NUMBERS["mae"], **RANKING}
+
+
 class Recommendation(Evaluator):
     """The baseline rates by the means of user and item, and ranks by popularity."""
 
-    metrics: ClassVar = {"rmse": OF_NUMBERS["rmse"], "mae": OF_NUMBERS["mae"], **RANKING}
+    metrics = METRICS
     baseline_title: ClassVar = "the means of user and item for ratings, and the most popular items for the ranking"
 
     def __init__(self, relevant: float = 0.0) -> None:

@@ -10,7 +10,7 @@ from tiltyard.arrays import Array
 
 STEPS = 12  # of Newton's method; it needs about six
 HALVINGS = 12  # of a step that does not improve
-ENOUGH = 1e-8  # expected gain of a step that is not worth it
+ENOUGH = 1e-5  # expected gain of the last step: the next one gains about its square
 FLOOR = 1e-3  # share of the mean variance that is added to each, so that covariances can be inverted
 LEAST_NOISE = 1e-6  # variance of residuals
 
@@ -59,8 +59,7 @@ class Choice:
             slope = wanted - count * expected - self.prior.precision @ (vector - self.prior.mean)
             spread = (self.vectors * shares[:, None]).T @ self.vectors - np.outer(expected, expected)
             step = np.linalg.solve(self.prior.precision + count * spread, slope)
-            if slope @ step < ENOUGH:
-                break
+            expected_gain = float(slope @ step)
             for _ in range(HALVINGS):
                 new_value, new_shares = self._value(vector + step)
                 if new_value > value:
@@ -69,6 +68,8 @@ class Choice:
             else:
                 break
             vector, value, shares = vector + step, new_value, new_shares
+            if expected_gain < ENOUGH:
+                break
         return np.asarray(vector)
 
     def _value(self, vector: Array) -> tuple[float, Array]:

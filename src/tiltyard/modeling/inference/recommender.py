@@ -30,7 +30,7 @@ class Recommender:
     def seconds(self, *, users: bool = False, folded: int = 0) -> float:
         """Estimate the seconds of an answer; `folded`: how many ratings give an unknown user a vector."""
         index = self.index
-        ids, width = len(index.users if users else index.items), index.item_vectors.shape[1]
+        ids, width = len(index.users if users else index.items), int(index.item_vectors.shape[1])
         steps = 1 + (width + 2) * 12 * bool(folded)
         return ids * width * steps / NUMBERS_A_SECOND + ids * SECONDS_AN_ID + folded * width**2 / NUMBERS_A_SECOND
 

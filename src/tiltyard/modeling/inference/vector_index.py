@@ -87,7 +87,7 @@ class VectorIndex:
 
     def rated_by(self, user: int) -> Array:
         """Return the items that a user has rated."""
-        return self.rated[self.starts[user] : self.starts[user + 1]]
+        return np.asarray(self.rated[self.starts[user] : self.starts[user + 1]])
 
     def scores(self, vector: Array) -> Array:
         """Return the score of every item for a user's vector: the higher, the earlier it is recommended."""
@@ -95,7 +95,7 @@ class VectorIndex:
         bias = self.item_vectors[:, part.stop if self.layout.ranks else self.layout.factors]
         return np.asarray(self.item_vectors[:, part] @ vector[part] + bias)
 
-    def ratings(self, vector: Array, items: Array | slice = slice(None)) -> Array:
+    def ratings(self, vector: Array, items: Array | list[int]) -> Array:
         """Return the rating of items for a user's vector."""
         (mean, std, *_), factors = self.scale, self.layout.factors
         chosen = self.item_vectors[items]
@@ -109,7 +109,7 @@ class VectorIndex:
 
     def fold_in(self, items: Array, ratings: Array) -> Array:
         """Return the vector of a user who has rated these items: the most probable one, given the vectors of others."""
-        vector = self.user_vectors[0].astype(np.float64)
+        vector: Array = self.user_vectors[0].astype(np.float64)
         factors, good = self.layout.factors, ratings >= self.scale[2]
         vector[: factors + 1] = self._rating_part(items, ratings)
         if self.layout.ranks and good.any():
@@ -140,7 +140,7 @@ class VectorIndex:
 def cosines(vectors: Array, vector: Array) -> Array:
     """Return the cosine of each vector with one; 0 for a vector without length."""
     lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(vector)
-    return np.divide(vectors @ vector, lengths, out=np.zeros(len(vectors)), where=lengths > 0)
+    return np.asarray(np.divide(vectors @ vector, lengths, out=np.zeros(len(vectors)), where=lengths > 0))
 
 
 def codes(encoder: Encoder, features: Array) -> Array:

@@ -29,10 +29,10 @@ def ranks(scores: Scores, user: Array, item: Array, hidden: Callable[[int], Arra
     found = np.full(len(user), NOWHERE)
     for rows in by_user(user):
         code = int(user[rows[0]])
-        values = scores(code).astype(np.float64)
+        all_scores = scores(code).astype(np.float64)
+        values, own = all_scores.copy(), item[rows]
         values[hidden(code)] = -np.inf
-        own = item[rows]
-        values[own] = scores(code)[own]
+        values[own] = all_scores[own]
         values[0] = -np.inf
         place = np.empty(len(values))
         place[np.argsort(-values, kind="stable")] = np.arange(1, len(values) + 1)
