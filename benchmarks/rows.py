@@ -124,6 +124,12 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_ours("autoencoder_sparse", metric="mse", seeds=3, also=("psnr",)),
         **_ours("autoencoder_denoising", metric="mse", seeds=3, also=("psnr",), remark="on clean images"),
         **_ours("autoencoder_contractive", metric="mse", seeds=3, also=("psnr",)),
+        **_ours("anomaly_digit", metric="roc_auc", also=("average_precision", "detection_rate", "false_alarm_rate")),
+        **_ours(
+            "anomaly_digit_out", metric="roc_auc", also=("average_precision", "detection_rate", "false_alarm_rate")
+        ),
+        **_ours("anomaly_churn", metric="roc_auc", also=("average_precision", "detection_rate", "false_alarm_rate")),
+        **_ours("anomaly_series", metric="roc_auc", also=("average_precision", "detection_rate", "false_alarm_rate")),
     },
     "Recommendations": {
         **_ours(

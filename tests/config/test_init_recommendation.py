@@ -10,7 +10,8 @@ import pytest
 from workspaces import new_workspace
 
 from tiltyard.config import loader
-from tiltyard.config.draft.draft import DraftRequest, draft_task
+from tiltyard.config.draft.draft import draft_task
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.config.task import Task
 from tiltyard.data.sources.ratings import Ratings
 from tiltyard.errors import TaskError

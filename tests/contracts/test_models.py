@@ -32,7 +32,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "vgg": {"width": 0.05, "units": [16], "dropout": 0.0},
     "xception": {"small": True, "width": 0.05, "blocks": 1},
 }
-FAMILIES = [name for name in plugins.names("models") if plugins.load("models", name).trained_by_epochs]
+NETWORKS = [name for name in plugins.names("models") if plugins.load("models", name).trained_by_epochs]
+FAMILIES = [name for name in NETWORKS if not plugins.load("models", name).generates]  # those: test_samplers.py
 WITHOUT_NEWS = {"inception", "inception_v3", "inception_v4"}  # they have no layers that the others lack
 JAXED = [name for name in FAMILIES if name not in WITHOUT_NEWS]
 LARGE = (32, 32, 1)  # the smallest image for large networks
@@ -45,12 +46,17 @@ LARGE = (32, 32, 1)  # the smallest image for large networks
 # mixed: 20 vectors of 32; 10 x 16, 145 x 32 and 129 x 32 for the image; 7 x 32 for the numbers; 97 x 64, 65
 # autoencoder: 6 x 128 + 128, 128 x 32 + 32 to the code, 32 x 128 + 128, the output's 128 + 1
 # two_tower: 2 x (5 x 32 + 2 x 32 + 32, and a bias of 5 + 2 + 1) for users, the same with 7 identifiers for items
+# deep_clustering: 6 x 128 + 128, 128 x 10 + 10 to the code, 10 x 128 + 128, the output's 128 + 1
+# dbn: 6 x 256 + 256, 256 x 256 + 256, the output's 256 + 1
+# rbm: 64 x 500 + 500, the output's 500 + 1
 # bow: 20 vectors of 32, a dense layer of 32 x 32 + 32, the output's 32 + 1
 PARAMETERS = {
     "alexnet": 6545,
     "autoencoder": 9377,
     "bow": 1729,
     "cnn": 35329,
+    "dbn": 67841,
+    "deep_clustering": 3723,
     "histograms": 553,
     "inception": 60189,
     "inception_resnet_v2": 8159,
@@ -63,6 +69,7 @@ PARAMETERS = {
     "ngrams": 62,
     "perceptron": 7,
     "pretrained": 9665,
+    "rbm": 33001,
     "realmlp": 139531,
     "resnet": 2449,
     "rnn": 4385,

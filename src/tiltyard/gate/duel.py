@@ -60,6 +60,7 @@ class Duel:
     threshold: Threshold | None = None  # by which the challenger decides on a label, or on each of several
     champion_threshold: Threshold | None = None
     allow_stand_in: bool = False  # whether generated data may stand in for real files
+    samples: Json = field(default_factory=dict)  # of a generative model: what its evaluation found of its samples
     uses: int = 0  # how many other versions the test rows have judged
 
     @property

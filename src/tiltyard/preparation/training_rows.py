@@ -13,9 +13,10 @@ from tiltyard.arrays import Array
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns._vocabulary import START
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.preparation.array_file import MAX_IN_MEMORY_BYTES, ArrayFile, Features, open_part
+from tiltyard.preparation.array_file import MAX_IN_MEMORY_BYTES, ArrayFile, Features, open_features, open_part
 
 NAMES = ("encoder.json", "train.npz", "validation.npz")
+UNLABELLED = "unlabelled.npz"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class TrainingRows:
     validation: tuple[Features, Array]
     digest: str
     inherited: dict[str, Any]  # what the model reuses from other trainings
+    unlabelled: Features | None = None  # training rows and further ones, without labels, for pre-training
+    features: Path | None = None  # folder of the network by whose features samples are compared
 
     @classmethod
     def load(cls, folder: Path, inherited: dict[str, Any] | None = None) -> TrainingRows:
@@ -38,7 +41,10 @@ class TrainingRows:
                     f"no {name} for {task}: it is not prepared", hint=f"prepare it: tiltyard prepare {task}"
                 )
         train, validation = (open_part(folder / name) for name in NAMES[1:])
-        return cls(Encoder.load(folder / NAMES[0]), train, validation, rows_digest(folder), inherited or {})
+        encoder, unlabelled = Encoder.load(folder / NAMES[0]), None
+        if (path := folder / UNLABELLED).is_file():
+            unlabelled = open_features(path)
+        return cls(encoder, train, validation, rows_digest(folder), inherited or {}, unlabelled)
 
     def with_counts(self) -> TrainingRows:
         """Return them for an exponential output: the target is divided by its mean, and not shifted.
@@ -78,7 +84,8 @@ class TrainingRows:
 
 def rows_digest(folder: Path) -> str:
     """Return the hash of the prepared rows and of the encoder."""
-    return files.sha256(*(folder / name for name in NAMES))
+    further = [UNLABELLED] if (folder / UNLABELLED).is_file() else []
+    return files.sha256(*(folder / name for name in [*NAMES, *further]))
 
 
 def sample_rows(part: tuple[Features, Array], max_rows: int) -> tuple[Array, Array]:

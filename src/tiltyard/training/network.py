@@ -23,6 +23,7 @@ from tiltyard.modeling.problems.masked import Masked
 from tiltyard.modeling.problems.regression import log_limits
 from tiltyard.preparation.array_file import Features
 from tiltyard.training.augmentation import augmentation
+from tiltyard.training.samplers.base import open_sampler
 
 if TYPE_CHECKING:
     import keras
@@ -36,19 +37,16 @@ def build_core(task: Task, encoder: Encoder, rows: Features) -> keras.Model:
     """Build the core for training rows: scaling by their statistics, the family's layers, the output layer."""
     import keras
 
-    shape = rows.shape[1:]
-    mean, std = (np.array(part, dtype=np.float32) for part in encoder.widened_scaling())
+    if task.model.generates:
+        return open_sampler(task.model, encoder).body()
     if task.model.adapts:
+        mean, std = (np.array(part, dtype=np.float32) for part in encoder.widened_scaling())
         task.model.adapt((encoder.widened(_sample(rows)) - mean) / std)
     if isinstance(task.model, TwoTower):
         from tiltyard.training import recommendation
 
         task.model.locate_sides(recommendation.sides(encoder, rows))
-    features = keras.Input(shape, name="features")
-    # Rescaling, not Normalization: the latter does not survive the export to ONNX
-    # float32 even under mixed precision: 16 bits hold neither large values nor ids
-    scale, offset = (1 / std).tolist(), (-mean / std).tolist()
-    x = keras.layers.Rescaling(scale, offset, dtype="float32", name="standard")(encoder.widened(features, keras.ops))
+    features, x = standardised_input(encoder, rows.shape[1:])
     relative = np.array([_is_relative(column) for column in encoder.columns.values()], dtype=np.float32)
     if relative.any():
         x = x - x[:, -1:] * relative
@@ -56,6 +54,19 @@ def build_core(task: Task, encoder: Encoder, rows: Features) -> keras.Model:
     output = _family(task.model, encoder, x, (units, task.output))
     last = _last_value(task.target.column, encoder, features) if task.problem == "forecasting" else None
     return keras.Model(features, output if last is None else output + last)
+
+
+def standardised_input(encoder: Encoder, shape: tuple[int, ...]) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Return the input for rows of a shape, and the rows standardised by the statistics of training rows."""
+    import keras
+
+    mean, std = (np.array(part, dtype=np.float32) for part in encoder.widened_scaling())
+    features = keras.Input(shape, name="features")
+    # Rescaling, not Normalization: the latter does not survive the export to ONNX
+    # float32 even under mixed precision: 16 bits hold neither large values nor ids
+    scale, offset = (1 / std).tolist(), (-mean / std).tolist()
+    rescaling = keras.layers.Rescaling(scale, offset, dtype="float32", name="standard")
+    return features, rescaling(encoder.widened(features, keras.ops))
 
 
 def _sample(rows: Features) -> Array:
@@ -193,6 +204,8 @@ def build_inference(
 
     if model.translates:
         return model.unroll(body, encoder.target["steps"])
+    if model.generates:
+        return open_sampler(model, encoder).scorer(body)
     if encoder.problem.reconstructs:
         from tiltyard.training import reconstruction
 

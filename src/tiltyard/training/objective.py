@@ -126,6 +126,8 @@ def encode_targets(encoder: Encoder, truth: Array) -> Array:
     """Return the targets of the core: standardised numbers, label indices or flags, or token ids of a text."""
     if encoder.problem.targets == "text":
         return encoder.problem.ids(encoder, truth)
+    if encoder.problem.generates:  # rows are compared with themselves, inside the network
+        return truth
     if encoder.problem.reconstructs:  # where the truth of training is the encoded row
         return reconstruction.standardised(encoder, truth)
     if encoder.problem.targets == "label":

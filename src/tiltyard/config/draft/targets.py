@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -37,9 +36,9 @@ from dataclasses import dataclass
 from tiltyard.arrays import is_missing
 from tiltyard.errors import format_value
 
-MIN_ROWS = 10  # fewer leave no test rows
-MAX_INTEGER_LABELS = 20  # more distinct integers are a quantity, not labels
-ProblemName = Literal["regression", "classification", "multilabel", "forecasting", "recommendation"]
+ProblemName = Literal[
+    "regression", "classification", "multilabel", "forecasting", "recommendation", "anomaly", "clustering"
+]
 MAX_LABELS = 1000
 MIN_GRADES = 4  # whole numbers in a row that may be grades
 FAR = 20  # widths of the middle half: a target beyond is an outlier, unless there are several
@@ -68,23 +67,6 @@ def cells(table: DraftTable, truth: ColumnProfile, problem: ProblemName) -> pd.S
         return column
     settings = {key: truth.column[key] for key in ("written", "na") if key in truth.column}
     return Number.model_validate({**settings, "missing": "median"}, strict=False).facts_of_cells(column)
-
-
-def require_rows(rows: pd.DataFrame, data: str, target: str) -> None:
-    """Raise if there are too few rows."""
-    if len(rows) < MIN_ROWS:
-        text = f"expected {MIN_ROWS} rows or more with a known {target}; received {len(rows)}"
-        raise DataError(f"{Path(data).name}: {text}")
-
-
-def guess_problem(truth: ColumnProfile) -> ProblemName:
-    """Return classification for names and few distinct integers, else regression."""
-    integers = "." not in truth.examples
-    return (
-        "classification"
-        if truth.kind != "number" or (truth.unique <= MAX_INTEGER_LABELS and integers)
-        else "regression"
-    )
 
 
 def section(

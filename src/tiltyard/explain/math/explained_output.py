@@ -10,6 +10,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.problems.classification import probabilities
+from tiltyard.modeling.problems.clustering import split
 
 if TYPE_CHECKING:
     from tiltyard.modeling.problems.base import Target
@@ -27,12 +28,17 @@ class ExplainedOutput:
     @classmethod
     def for_row(cls, predictor: Predictor, features: Array) -> ExplainedOutput:
         """Explain the label that is predicted for one encoded row; of several, the most probable one."""
+        if predictor.encoder.problem.clusters:
+            memberships, _ = split(predictor.run(features))
+            return cls(predictor, int(memberships[0].argmax()))
         if predictor.encoder.problem.targets not in ("label", "labels"):
             return cls(predictor, None)
         return cls(predictor, int(probabilities(predictor.run(features))[0].argmax()))
 
     def describe(self, target: Target) -> str:
         """Describe the output, for a sentence or an axis."""
+        if self.predictor.encoder.problem.clusters:
+            return f"the membership in {self.name}"
         if self.label is not None and self.name:
             return f"the probability of {self.name if self.name[:1].isalpha() else f'label {self.name}'}"
         if self.is_error:
@@ -44,6 +50,8 @@ class ExplainedOutput:
     @property
     def name(self) -> str | None:
         """The name of the label, or of the number that is explained out of several."""
+        if self.predictor.encoder.problem.clusters:
+            return "its cluster" if self.label is None else f"cluster {self.label}"
         if self.label is not None:
             return self.predictor.encoder.classes[self.label]
         return next(iter(self.predictor.encoder.target.get("names", ())), None)
@@ -56,6 +64,8 @@ class ExplainedOutput:
     def __call__(self, features: Array) -> Array:
         """Return the explained output of each encoded row."""
         outputs = self.predictor.run(features)
+        if self.predictor.encoder.problem.clusters:
+            return np.asarray(outputs[:, self.label or 0], dtype=np.float64)
         if self.label is not None:
             outputs = probabilities(outputs)[:, self.label]
         numbers: Array = outputs.reshape(len(outputs), -1)[:, -1 if self.is_error else 0].astype(np.float64)

@@ -118,6 +118,7 @@ class ExplanationMethod(ABC):
     title: ClassVar[str]
     slow: ClassVar[bool] = False  # takes minutes: runs only on request
     explains_rows: ClassVar[bool] = False  # explains a reconstruction, too: its error
+    explains_samples: ClassVar[bool] = False  # explains a generative model
     needs_keras: ClassVar[bool] = False  # needs the Keras file, not only predictions
 
     def unsupported_reason(self, model: ExplainedModel) -> str:

@@ -98,7 +98,10 @@ class LearnedRows:
             return ""
         if np.ndim(value):
             return ", ".join(label for label, holds in zip(self.task.labels, value, strict=True) if holds) or "no label"
-        return self.task.labels[int(value)] if self.task.labels else f"{value:.4g}"
+        if self.task.problem == "anomaly":
+            return "normal"
+        labels = self.task.target.labels
+        return labels[int(value)] if labels else f"{value:.4g}"
 
     @cached_property
     def _train(self) -> tuple[Features, Array]:

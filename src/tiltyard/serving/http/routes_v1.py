@@ -18,6 +18,7 @@ from tiltyard.serving.http.routing import (
     allow,
     encoder,
     find_model,
+    generate,
     json_response,
     predict,
     recommend,
@@ -25,6 +26,7 @@ from tiltyard.serving.http.routing import (
 )
 from tiltyard.serving.model.tensors import Tensor
 from tiltyard.serving.requests import recommend_request
+from tiltyard.serving.requests.sample_request import ENCODE, SAMPLE
 from tiltyard.serving.traffic.feedback_limits import Sender
 
 DTYPES = {"FP64": "DT_DOUBLE", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": "DT_STRING"}
@@ -41,6 +43,8 @@ def routes() -> list[Route]:
                 Route(f"{path}:{name}", allow("POST", partial(_recommend, name)), methods=METHODS)
                 for name in recommend_request.PROTOCOLS
             ),
+            Route(f"{path}:sample", allow("POST", _sample), methods=METHODS),
+            Route(f"{path}:encode", allow("POST", _encode), methods=METHODS),
             Route(f"{path}/schema", allow("GET", _schema), methods=METHODS),
             Route(f"{path}/card", allow("GET", _card), methods=METHODS),
             Route(f"{path}/metadata", allow("GET", _metadata), methods=METHODS),
@@ -56,6 +60,14 @@ async def _predict(request: Request) -> Response:
 async def _recommend(protocol: str, request: Request) -> Response:
     """Recommend, or find similar items or users, or search for them."""
     return json_response((await recommend(request, protocol)).content)
+
+
+async def _sample(request: Request) -> Response:
+    return json_response((await generate(request, SAMPLE)).content)
+
+
+async def _encode(request: Request) -> Response:
+    return json_response((await generate(request, ENCODE)).content)
 
 
 async def _feedback(request: Request) -> Response:

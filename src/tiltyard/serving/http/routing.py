@@ -111,6 +111,19 @@ async def recommend(request: Request, protocol: str) -> ResponseMessage:
     return response
 
 
+async def generate(request: Request, protocol: str) -> ResponseMessage:
+    """Draw samples or encode rows in a compute process; they are not recorded."""
+    scope, state, model = request.scope, request.app.state, find_model(request)
+    scope["model"] = model
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    async with read_body(request, model.max_body_bytes) as body:
+        with state.admission.request_slot():
+            message = RequestMessage(protocol, body, media_type)
+            response = await _wait(request, state.pool.submit(model, message, client(scope)))
+    scope["instances"] = response.count
+    return response
+
+
 async def _wait(request: Request, future: Future[ResponseMessage]) -> ResponseMessage:
     """Wait for the response of a compute process; cancel the request if the client disconnects."""
     response = asyncio.wrap_future(future)

@@ -83,7 +83,7 @@ class Builder:
         process = self.process = self.process or self._start()
         _fill(self.workspace, self.context, self.task, version)
         wheel_path = wheel.write(self.context / "wheels")
-        lock = self.workspace.service.with_name("requirements.lock").read_text(encoding="utf-8")
+        lock = self.workspace.service_lock.read_text(encoding="utf-8")
         self._run(process, _settings(self.context, self.task, version, f"{lock}\n./wheels/{wheel_path.name}"))
         target = folder(self.workspace, self.task, version)
         target.parent.mkdir(parents=True, exist_ok=True)
