@@ -305,7 +305,9 @@ def test_ratings_are_explained(readers: Project) -> None:
     assert {"neighbours", "permutation", "shap"} <= {one["way"] for one in found["exhibits"]}
     assert "vectors of users and items" in found["left_out"]["saliency"]
     neighbours = next(one for one in found["exhibits"] if one["way"] == "neighbours")
-    cosines = [row["cosine"] for row in neighbours["data"]["rows"]]
+    assert neighbours["data"]["columns"] == ["rated item", "rating", "cosine"]
+    cosines = [cosine for _, _, cosine in neighbours["data"]["rows"]]
+    assert cosines
     assert cosines == sorted(cosines, reverse=True)
     (row,) = (row for row in found["rows"] if row["row"] == neighbours["row"])
     assert 1 <= row["answered"] <= 5

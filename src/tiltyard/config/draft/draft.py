@@ -14,6 +14,7 @@ from tiltyard.config.draft import (
     anomalies,
     clusters,
     images,
+    images_beside,
     leakage,
     many_names,
     mixed,
@@ -80,6 +81,10 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> Draft | None:
     image_profile = images.profile_images(workspace, request.data, request.target)
     if not image_profile:
         return None
+    if not (request.time or request.group or request.more_targets or request.joins) and (
+        drafted := images_beside.draft(image_profile, request)
+    ):
+        return drafted
     others = request.drop or request.time or request.group or request.more_targets or request.joins
     if request.problem == "clustering" and not others:
         content = clusters.image_content(image_profile, request.data)
