@@ -11,8 +11,9 @@ from keras import ops
 from readers import TASK, write_readers
 
 from tiltyard.config import loader
-from tiltyard.errors import DataError, TaskError
+from tiltyard.errors import DataError, RegistryError, TaskError
 from tiltyard.modeling.inference.fold_in import Choice, Prior, rating_vector
+from tiltyard.modeling.inference.vector_index import VectorIndex
 from tiltyard.modeling.models._random_layers import UnknownIds
 from tiltyard.modeling.models.two_tower import Side, Sides, TwoTower
 from tiltyard.training import recommendation
@@ -161,6 +162,14 @@ def test_interactions_are_checked(tmp_path: Any, changes: dict[str, Any], text: 
     """The columns of an interaction must be there, and good ratings be possible."""
     target = {**TASK["target"], "interaction": {**TASK["target"]["interaction"], **changes}}
     test_task_files_are_checked(tmp_path, {"target": target}, text)
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x05\x06" + bytes(18)])
+def test_damaged_index_is_refused(tmp_path: Any, content: bytes) -> None:
+    """A file that is no index ends in a message, not in a traceback."""
+    (tmp_path / "index.npz").write_bytes(content)
+    with pytest.raises(RegistryError, match="is no vector index"):
+        VectorIndex.load(tmp_path / "index.npz")
 
 
 def test_ids_only_for_recommendation(tmp_path: Any) -> None:
