@@ -126,6 +126,18 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_ours("autoencoder_sparse", metric="mse", seeds=3, also=("psnr",)),
         **_ours("autoencoder_denoising", metric="mse", seeds=3, also=("psnr",), remark="on clean images"),
         **_ours("autoencoder_contractive", metric="mse", seeds=3, also=("psnr",)),
+        **_ours("anomaly_digit", metric="roc_auc", also=("average_precision", "detection_rate", "false_alarm_rate")),
+        **_ours(
+            "anomaly_digit_out", metric="roc_auc", also=("average_precision", "detection_rate", "false_alarm_rate")
+        ),
+        **_ours("anomaly_churn", metric="roc_auc", also=("average_precision", "detection_rate", "false_alarm_rate")),
+        **_ours("anomaly_series", metric="roc_auc", also=("average_precision", "detection_rate", "false_alarm_rate")),
+        **_ours("vae", metric="elbo", seeds=3, also=("kl", "frechet"), remark="baseline: a mixture of pixels"),
+        **_ours("vae_conditional", metric="elbo", seeds=3, also=("kl", "agreement")),
+        **_ours("gan", metric="frechet", seeds=3, also=("precision", "recall"), remark="baseline: a mixture of pixels"),
+        **_ours("gan_conditional", metric="frechet", seeds=3, also=("recall", "agreement")),
+        **_ours("digits_gan", metric="frechet", seeds=3, also=("precision", "recall")),
+        **_ours("vae_digits", metric="coverage", seeds=3, also=("elbo", "frechet")),
         **_ours("clustering_iris", metric="ari", seeds=3, also=("nmi",), remark="k-means; baseline: random centres"),
         **_ours("clustering_digits", metric="ari", seeds=5, also=("nmi",), remark="baseline: k-means on pixels"),
         **_ours("rbm", metric="log_likelihood", seeds=3, also=("frechet",)),

@@ -11,6 +11,7 @@ from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.columns.prose import Prose
 from tiltyard.modeling.evaluators.base import TRUTH
 from tiltyard.modeling.evaluators.reconstruction import FEATURES
+from tiltyard.modeling.evaluators.sampling import BASELINE
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.problems.base import Problem
 from tiltyard.modeling.problems.generation import Generation
@@ -23,14 +24,16 @@ CLASSES = ["a", "b", "<c>"]
 def problem(name: str) -> Problem:
     """Return the plug-in of a problem; one without a target is that of two columns."""
     plugin: Problem = plugins.load("problems", name)()
-    return plugin.bound_to(two_columns(plugin)) if plugin.reconstructs or plugin.clusters else plugin
+    needs_columns = plugin.reconstructs or plugin.clusters or plugin.generates
+    return plugin.bound_to(two_columns(plugin)) if needs_columns else plugin
 
 
 def two_columns(kind: Problem) -> Encoder:
     """Return an encoder of two numbers that are not scaled, with a code of one number, or three clusters."""
     fitted = {"mean": 0.0, "std": 1.0}
     columns: dict[str, Column] = {"a": Number(), "b": Number()}
-    target = {"code": 1, "clusters": [{"rows": 9, "mean": {"a": 0.0, "b": 0.0}}] * 3}
+    sampler = {"prior": "normal", "score": "how unusual", "conditional": False, "encodes": True, "posterior": True}
+    target = {"code": 1, **sampler, "clusters": [{"rows": 9, "mean": {"a": 0.0, "b": 0.0}}] * 3}
     return Encoder("t", kind, columns, dict.fromkeys(columns, fitted), target, [], bare=False, max_instances=10)
 
 
@@ -42,16 +45,35 @@ def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
     if kind.targets == "labels":
         truth = np.stack([np.arange(rows) % 2 == 0, np.arange(rows) % 3 == 0, np.arange(rows) % 4 != 0], axis=1)
         return truth, truth.astype(np.float64), {"x": np.zeros(rows)}
-    if kind.clusters:
-        truth, features = np.arange(rows) % 3, np.random.default_rng(0).normal(size=(rows, 2))
-        return truth, np.concatenate([np.eye(3)[truth], 1 - np.eye(3)[truth]], axis=1), {FEATURES: features}
-    if kind.targets == "row":
-        features = np.random.default_rng(0).normal(size=(rows, 2)) * [2, 1]
-        return np.zeros(rows), np.column_stack([features, features[:, 0], np.zeros(rows)]), {FEATURES: features}
+    if kind.targets in ("row", "anomaly"):
+        return _case_without_target(kind, rows)
     if kind.targets == "text":
         return texts(kind, rows)
     truth = np.sin(np.arange(rows)) + 3
     return truth, truth[:, None], {"x": np.roll(truth, 1)[:, None]}
+
+
+def _case_without_target(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
+    """Return the case of clusters, reconstructions or anomalies, with features of two columns."""
+    if kind.generates:
+        return _samples(rows)
+    if kind.clusters:
+        truth, features = np.arange(rows) % 3, np.random.default_rng(0).normal(size=(rows, 2))
+        return truth, np.concatenate([np.eye(3)[truth], 1 - np.eye(3)[truth]], axis=1), {FEATURES: features}
+    if kind.targets == "anomaly":
+        truth = (np.arange(rows) % 4 == 1).astype(np.int64)
+        features = np.random.default_rng(0).normal(size=(rows, 2))
+        return truth, np.stack([np.zeros(rows), np.zeros(rows), truth - 0.5], axis=1), {FEATURES: features}
+    features = np.random.default_rng(0).normal(size=(rows, 2)) * [2, 1]
+    return np.zeros(rows), np.column_stack([features, features[:, 0], np.zeros(rows)]), {FEATURES: features}
+
+
+def _samples(rows: int) -> tuple[Array, Array, Rows]:
+    """Return samples with the features of the rows; those of the baseline are 0, and half of them are neighbours."""
+    features = np.random.default_rng(0).normal(size=(rows, 2))
+    simple = np.concatenate([np.full((rows, 4), 0.5), np.zeros((rows, 2)), features, np.zeros((rows, 1))], axis=1)
+    perfect = np.concatenate([np.ones((rows, 4)), features, features, np.zeros((rows, 1))], axis=1)
+    return np.zeros(rows), perfect, {BASELINE: simple}
 
 
 def texts(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:

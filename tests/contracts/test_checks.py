@@ -36,6 +36,13 @@ TERMS = {
 }
 ORIGIN = {"data": "d", "test": "t", "version": "v", "seed": 0, "parameters": 131, "commit": None}
 FACTS = {"size_mb": 0.1, "memory_mb": 80.0, "parity": 1e-6, "empty": [], "dirty": None, "origin": ORIGIN}
+SAMPLES = {  # of a generative model
+    "nearest": {"samples": 5.1, "rows": 5.0},
+    "copies": {"share": 0.0, "limit": 0.3, "rows": 60},
+    "variety": 0.9,
+    "classes": {"names": ["a", "b"], "samples": [0.4, 0.6], "rows": [0.5, 0.5], "distance": 0.1},
+    "active_units": {"active": 7, "of": 8},
+}
 # Further changes to the challenger for checks of other properties.
 EXTRA_CHANGES: dict[str, dict[str, Any]] = {
     "approval": {"approvals": []},
@@ -43,6 +50,8 @@ EXTRA_CHANGES: dict[str, dict[str, Any]] = {
     "fairness": {"challenger": np.eye(3)[np.where(GARDEN == "north", 0, 1)]},
     "robustness": {"challenger": CONFIDENT},
     "test_reuse": {"uses": 51},
+    "memorization": {"samples": {**SAMPLES, "copies": {"share": 0.4, "limit": 0.3, "rows": 60}}},
+    "sample_variety": {"samples": {**SAMPLES, "variety": 0.01}},
 }
 
 
@@ -80,6 +89,7 @@ def better() -> Duel:
         drift=[{"feature": "petal_length", "psi": 0.01, "drifted": False}],
         facts=FACTS,
         approvals=["anna"],
+        samples=SAMPLES,
         time_ratios={1: 0.8, 32: 0.5},
     )
 
@@ -259,3 +269,34 @@ def test_live_loss_within_chance_passes(better: Duel) -> None:
     """Live truths only stop a challenger that is significantly worse."""
     live = LiveComparison(Gain(0.79, 0.8, -0.01, -0.05, 0.03), 300, same=False)
     assert check("live_quality").outcome(dataclasses.replace(better, live=live)).state == "passed"
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"classes": {**SAMPLES["classes"], "samples": [1.0, 0.0]}}, "0.00% of samples are of class b"),
+        ({"active_units": {"active": 1, "of": 8}}, "1 of 8 numbers of the code are in use; expected at least 2"),
+        ({"active_units": {"active": 0, "of": 1}}, "0 of 1 numbers of the code are in use; expected at least 1"),
+        ({"variety": 0.3}, "have 30% of the variance of those of test rows; expected at least 50%"),
+    ],
+)
+def test_each_way_to_collapse_is_found(better: Duel, found: dict[str, Any], words: str) -> None:
+    """Samples that lack a class, do not depend on the code, or are all alike fail, each with its numbers."""
+    rows = {"truth": np.zeros(1000)}
+    outcome = check("sample_variety").outcome(dataclasses.replace(better, samples={**SAMPLES, **found}, **rows))
+    assert outcome.state == "failed"
+    assert words in outcome.text
+
+
+def test_few_copies_are_within_chance(better: Duel) -> None:
+    """One of 60 samples is above the limit of 1 %, but not surely; six are."""
+    for copies, state in ((1, "passed"), (6, "failed")):
+        samples = {**SAMPLES, "copies": {"share": copies / 60, "limit": 0.3, "rows": 60}}
+        assert check("memorization").outcome(dataclasses.replace(better, samples=samples)).state == state
+
+
+@pytest.mark.parametrize("name", ["memorization", "sample_variety"])
+def test_checks_of_samples_need_samples(better: Duel, name: str) -> None:
+    """Other models draw none."""
+    outcome = check(name).outcome(dataclasses.replace(better, samples={}))
+    assert (outcome.state, outcome.text) == ("not applicable", "classification draws no samples")

@@ -32,7 +32,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "vgg": {"width": 0.05, "units": [16], "dropout": 0.0},
     "xception": {"small": True, "width": 0.05, "blocks": 1},
 }
-FAMILIES = [name for name in plugins.names("models") if plugins.load("models", name).trained_by_epochs]
+NETWORKS = [name for name in plugins.names("models") if plugins.load("models", name).trained_by_epochs]
+FAMILIES = [name for name in NETWORKS if not plugins.load("models", name).generates]  # those: test_samplers.py
 WITHOUT_NEWS = {"inception", "inception_v3", "inception_v4"}  # they have no layers that the others lack
 JAXED = [name for name in FAMILIES if name not in WITHOUT_NEWS]
 LARGE = (32, 32, 1)  # the smallest image for large networks

@@ -45,6 +45,12 @@ def _facts(**other: Any) -> Duel:
     return build_duel(cancer(), linear_model(cancer()), more={"facts": {**FACTS, **other}})
 
 
+def _with_samples(**found: Any) -> Duel:
+    """Build a duel whose evaluation has found this of samples."""
+    usual = {"variety": 0.9, "nearest": {"samples": 5.0, "rows": 5.0}, "copies": {"share": 0, "limit": 1, "rows": 500}}
+    return build_duel(cancer(), linear_model(cancer()), more={"samples": {**usual, **found}})
+
+
 def _variant(**more: Any) -> Duel:
     """Build the duel of a variant that predicts what its origin predicts, twice as fast unless `more` differs."""
     facts = {**FACTS, "variant": {"of": "origin", "kind": "int8"}}
@@ -79,6 +85,8 @@ CASES: dict[str, Callable[[], Duel]] = {
         baseline_model(cancer()),
         {"live": LiveComparison(Gain(0.3, 0.2, -0.1, -0.2, -0.05), 400, same=True)},
     ),
+    "memorization": lambda: _with_samples(copies={"share": 0.4, "limit": 0.3, "rows": 500}),
+    "sample_variety": lambda: _with_samples(active_units={"active": 0, "of": 20}),
     "mcnemar": lambda: _champion_with_fewer_correct_labels(5),
     "parity": lambda: _facts(parity=0.01),
     "provenance": lambda: _facts(origin={**ORIGIN, "data": None}),

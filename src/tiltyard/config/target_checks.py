@@ -60,7 +60,7 @@ def _label_cells(task: Task) -> str:
 
 
 def _problem(task: Task) -> str:
-    if task.target.rise:
+    if task.target.rise or task.problem == "anomaly":
         return ""
     for problem, modality in (("forecasting", "series"), ("generation", "prose")):
         if (task.problem == problem) != (task.modality == modality):

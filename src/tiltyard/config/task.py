@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from tiltyard import plugins
 from tiltyard.arrays import Array
 from tiltyard.config import (
+    anomaly_checks,
     clustering_checks,
     column_checks,
     complete_split,
@@ -22,6 +23,7 @@ from tiltyard.config import (
     sampling_checks,
     target_checks,
 )
+from tiltyard.config.anomaly_section import AnomalyScore
 from tiltyard.config.ensemble_section import AnyModel, Member
 from tiltyard.config.evaluate_section import Evaluate
 from tiltyard.config.gate_section import Gate
@@ -71,8 +73,8 @@ class Task(Settings):
     target: Target = Field(
         default_factory=lambda: Target(column=""),
         exclude_if=lambda target: not target.column,
-        description="The column to predict; none for reconstruction, conditions for sampling, for evaluation alone in "
-        "clustering.",
+        description="The column to predict; none for reconstruction and for anomalies without labels, conditions for "
+        "sampling, for evaluation alone in clustering.",
     )
     expect: list[Expectation] = Field(default_factory=list)
     split: Split
@@ -137,6 +139,11 @@ class Task(Settings):
         return self.train.loss or self.problem_type.losses[self.output][0]
 
     @property
+    def anomaly_score(self) -> AnomalyScore:
+        """How anomalies are scored."""
+        return self.train.anomaly or AnomalyScore()
+
+    @property
     def labels(self) -> list[str]:
         """The labels to predict, of which rows have one or any number; else empty."""
         return [] if self.problem_type.targets == "row" else self.target.classes or []
@@ -159,6 +166,8 @@ class Task(Settings):
         if unit is None and not by_time:
             return None
         overlap = self.target.horizon if self.modality == "series" else 1
+        if self.modality == "series" and self.problem == "anomaly":
+            overlap = next(getattr(column, "window", 1) for column in self.columns.values())
         return Dependence(np.arange(rows) if unit is None else unit, by_time, overlap)
 
     def encoder(self) -> Encoder:
@@ -207,6 +216,7 @@ class Task(Settings):
             reconstruction_checks.find_error,
             sampling_checks.find_error,
             clustering_checks.find_error,
+            anomaly_checks.find_error,
             _predicted,
             target_checks.numbers_error,
             target_checks.forecast_error,
@@ -238,7 +248,7 @@ def _columns(task: Task) -> str:
     if text := column_checks.derived_error(task.derived, task.columns, task.target):
         return text
     if task.modality == "series":
-        return column_checks.series_error(task.columns, task.target)
+        return column_checks.series_error(task.columns, task.target, task.problem)
     if task.modality == "mixed" and (text := column_checks.mixed_error(task.columns)):
         return text
     if not task.is_tabular and len(task.columns) > 1:

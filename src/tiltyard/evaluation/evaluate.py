@@ -13,7 +13,7 @@ import numpy as np
 from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
-from tiltyard.evaluation import clustering, reconstruction, sample_facts, sampling
+from tiltyard.evaluation import anomaly, clustering, reconstruction, sample_facts, sampling
 from tiltyard.evaluation.rollout import evaluate_rollout
 from tiltyard.evaluation.slices import parts
 from tiltyard.evaluation.walk_forward import walk_forward
@@ -52,6 +52,8 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
         facts, pictures = sample_facts.examine(samples, predictor, test)
     else:
         train_sample = train_truth, predictor.condense(train_truth, features)
+    if task.problem == "anomaly":
+        train_sample = anomaly.with_anomalies(*train_sample, (test.truth, predictions.outputs))
     folds = fold_scores(train / "folds.npz", task.evaluator)
     context = training_context(task.evaluator, workspace.out(task.name, "prepare"), train_truth)
     training = files.read_json(train / "training.json")
@@ -65,6 +67,7 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
             **_measure(task, predictions, test, train_sample, context),
             **reconstruction.denoising(task, predictor, test),
             **clustering.facts(task, predictor, test, predictions),
+            **_detectors(workspace, task, (predictor, test), context),
             **facts,
             **({"folds": folds} if folds else {}),
             **{name: facts for name, (facts, _) in further.items()},
@@ -90,6 +93,17 @@ def _further(
     return further
 
 
+def _detectors(
+    workspace: Workspace, task: Task, evaluated: tuple[Predictor, TestRows], context: Context
+) -> dict[str, Any]:
+    """Return the metrics of outlier detectors, for a task that finds anomalies."""
+    if task.problem != "anomaly":
+        return {}
+    (predictor, test), prepared = evaluated, workspace.out(task.name, "prepare")
+    train, later = (open_part(prepared / f"{name}.npz")[0] for name in ("train", "validation"))
+    return {"detectors": anomaly.Compared(task, predictor.encoder, train, later, test, context).measured()}
+
+
 def predict(
     task: Task,
     predictor: Predictor,
@@ -113,6 +127,8 @@ def _baseline(task: Task, predictor: Predictor, test: TestRows, train: tuple[Fea
     """Return the outputs of the baseline."""
     if task.problem_type.clusters:
         return clustering.baseline(task, predictor.encoder, train, test)
+    if task.problem == "anomaly":
+        return anomaly.baseline(task, predictor.encoder, train[0], test.rows)
     if task.problem_type.reconstructs:
         return reconstruction.baseline(task, predictor.encoder, train, test)
     problem, rows = predictor.encoder.problem, past(task, test)

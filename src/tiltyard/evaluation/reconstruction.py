@@ -42,7 +42,7 @@ def principal_components(task: Task, encoder: Encoder, train: tuple[Features, Ar
 def denoising(task: Task, predictor: Predictor, test: TestRows) -> dict[str, Any]:
     """Return the signal-to-noise ratios of noisy test rows and of what the model makes of them, if it learned that."""
     size = getattr(task.model, "noise", 0.0)
-    if not size:
+    if not size or task.problem != "reconstruction":
         return {}
     places = np.unique(np.linspace(0, len(test.truth) - 1, min(NOISY_ROWS, len(test.truth))).astype(int))
     clean = predictor.encoder.encode(take_rows(test.rows, places))

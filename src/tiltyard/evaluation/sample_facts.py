@@ -83,11 +83,11 @@ def _copies(samples: Samples, drawn: Array, real: Array) -> tuple[dict[str, Any]
 
 def _variety(samples: Samples, drawn: Array, real: Array) -> dict[str, Any]:
     """Compare how samples and test rows differ among themselves, and how they are spread over the classes."""
-    described = [samples.network.describe(pixels) for pixels in (drawn, real)]
+    of_samples, of_rows = described = [samples.network.describe(pixels) for pixels in (drawn, real)]
     spread = [float(each.features.var(axis=0, dtype=np.float64).sum()) for each in described]
     facts: dict[str, Any] = {"variety": spread[0] / spread[1] if spread[1] else 0.0}
     if len(drawn) >= LEAST_ROWS:
-        found = kernel_distance(*(each.features for each in described))
+        found = kernel_distance(of_samples.features, of_rows.features)
         facts["kernel_distance"] = {"value": found.value, "standard_error": found.standard_error}
     if names := samples.encoder.target.get("labels"):
         shares = [class_shares(each.labels, len(names)).tolist() for each in described]
@@ -95,7 +95,7 @@ def _variety(samples: Samples, drawn: Array, real: Array) -> dict[str, Any]:
             "names": names,
             "samples": shares[0],
             "rows": shares[1],
-            "distance": histogram_distance(*(each.labels for each in described), len(names)),
+            "distance": histogram_distance(of_samples.labels, of_rows.labels, len(names)),
         }
     return facts
 

@@ -15,6 +15,7 @@ from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
 from tiltyard.figures import Figure
 from tiltyard.files import Json
 from tiltyard.modeling.inference.predictor import Predictor, version
+from tiltyard.modeling.problems.anomaly import LABELS
 from tiltyard.modeling.problems.multilabel import named
 from tiltyard.preparation.sealed_test import read_test
 from tiltyard.preparation.training_rows import TrainingRows
@@ -108,6 +109,7 @@ def _rows(model: ExplainedModel, requested: Sequence[int]) -> list[Row]:
 
 
 def _largest_errors(model: ExplainedModel) -> list[int]:
+    from tiltyard.modeling.evaluators.anomaly import misplaced
     from tiltyard.modeling.metrics.scores import row_errors
 
     if model.task.problem_type.targets == "text":
@@ -118,7 +120,11 @@ def _largest_errors(model: ExplainedModel) -> list[int]:
 
         return [int(place) for place in np.argsort(silhouettes(outputs), kind="stable")[:DEFAULT_ROWS]]
     if model.task.problem_type.generates:  # whose score says how unusual a row is
-        return np.argsort(-outputs[:, -1], kind="stable")[:DEFAULT_ROWS].tolist()
+        unusual: list[int] = np.argsort(-outputs[:, -1], kind="stable")[:DEFAULT_ROWS].tolist()
+        return unusual
+    if model.task.problem == "anomaly":
+        ranked: list[int] = misplaced(model.test.truth, outputs)[:DEFAULT_ROWS].tolist()
+        return ranked
     scales = model.task.evaluator.scales(model.context)
     errors = row_errors(model.test.truth, outputs, labels=bool(model.task.classes), scales=scales)
     order = np.argsort(-errors, kind="stable")
@@ -129,13 +135,10 @@ def _largest_errors(model: ExplainedModel) -> list[int]:
 def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
     """Return the truth of a row and the model's prediction."""
     (prediction,), (truth,) = model.predictor.respond(row.values), row.truth.tolist()
-    if model.task.problem_type.clusters:
-        return {"actual": "no label is learned", "answered": f"cluster {prediction['cluster']}"}
     if model.task.problem_type.targets == "row":
-        return {
-            "actual": "the row itself",
-            "answered": prediction["error"] if isinstance(prediction, dict) else prediction,
-        }
+        return _found_without_target(prediction)
+    if model.task.problem == "anomaly":
+        return {"actual": LABELS[int(truth)], "answered": f"{LABELS[prediction['anomaly']]}, {prediction['score']:.4g}"}
     if model.task.classes:
         return {"actual": model.task.classes[int(truth)], "answered": prediction["label"]}
     if model.task.labels:
@@ -144,6 +147,13 @@ def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
     if model.task.target.columns:
         return {"actual": dict(zip(model.task.target.names, truth, strict=True)), "answered": prediction}
     return {"actual": truth, "answered": prediction}
+
+
+def _found_without_target(prediction: Any) -> Json:
+    """Return what a model without a target says about a row: its cluster, or the error of its reconstruction."""
+    if isinstance(prediction, dict) and "cluster" in prediction:
+        return {"actual": "no label is learned", "answered": f"cluster {prediction['cluster']}"}
+    return {"actual": "the row itself", "answered": prediction["error"] if isinstance(prediction, dict) else prediction}
 
 
 def _figures(method: ExplanationMethod, model: ExplainedModel, rows: list[Row]) -> Iterator[tuple[int | None, Any]]:

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from tiltyard import files
-from tiltyard.arrays import Array, Rows, take_rows
+from tiltyard.arrays import Array, Rows, row_count, take_rows
 from tiltyard.config.task import Task
 from tiltyard.data.versions import recorded
 from tiltyard.errors import RegistryError
-from tiltyard.evaluation import evaluate, reconstruction, sampling
+from tiltyard.evaluation import anomaly, evaluate, reconstruction, sampling
 from tiltyard.evaluation.evaluated import Evaluated
-from tiltyard.evaluation.reference import fit_reference
+from tiltyard.evaluation.reference import Reference, fit_reference
 from tiltyard.files import Json
-from tiltyard.gate.duel import Duel, latency_ms, time_ratios
+from tiltyard.gate.duel import Ask, Duel, latency_ms, time_ratios
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.category import Category
 from tiltyard.modeling.columns.number import Number
@@ -27,6 +27,7 @@ from tiltyard.modeling.evaluators.forecasting import training_context
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor, model_files
+from tiltyard.modeling.metrics.base import Context
 from tiltyard.modeling.problems.base import Threshold
 from tiltyard.modeling.problems.classification import probabilities
 from tiltyard.modeling.problems.multilabel import THRESHOLD
@@ -90,9 +91,7 @@ def build_duel(
         train=report["train"][task.gate.metric],
         latency_ms=latency_ms(predictor, test.rows),
         live=_live(workspace, task, report["version"], champion.version) if champion else None,
-        reference=fit_reference(
-            task, predictor.encoder, (learned, later), predictor.encoder.encode(test.rows), context
-        ),
+        reference=_reference(task, predictor.encoder, (learned, later), test, context),
         time_ratios=_time_ratios(workspace, champion, evaluated) if champion else {},
         rows=test.rows,
         dependence=task.dependence(test.unit, len(test.truth)),
@@ -104,6 +103,20 @@ def build_duel(
         samples=report.get("samples", {}),
         uses=uses(Registry(workspace).decisions(task.name), report),
     )
+
+
+def _reference(
+    task: Task,
+    encoder: Encoder,
+    parts: tuple[tuple[Features, Array], tuple[Features, Array]],
+    test: TestRows,
+    context: Context,
+) -> Reference | None:
+    """Return the best of the models that a user could have picked."""
+    if task.problem == "anomaly":
+        learned, later = (features for features, _ in parts)
+        return anomaly.Compared(task, encoder, learned, later, test, context).best_detector()
+    return fit_reference(task, encoder, parts, encoder.encode(test.rows), context)
 
 
 def uses(decisions: list[Decision], report: Json) -> int:
@@ -164,12 +177,21 @@ def _askable(
         return {}
     predictor, rival = models
     arguments: Json = {"ask": predictor.outputs}
+    if task.problem == "anomaly":
+        arguments["ask"] = _condensed(predictor)
+        arguments["ask_baseline"] = partial(anomaly.baseline, task, predictor.encoder, train[0])
+        return arguments | ({"ask_champion": _condensed(rival)} if rival else {})
     if task.problem_type.targets == "row":
         reference = reconstruction.principal_components(task, predictor.encoder, train)
         arguments |= {"ask_baseline": reference, "errors": partial(reconstruction.clean_errors, predictor.encoder)}
     if task.problem == "forecasting":
         arguments["ask_baseline"] = baseline
     return arguments | ({"ask_champion": rival.outputs} if rival else {})
+
+
+def _condensed(predictor: Predictor) -> Ask:
+    """Return a function from rows to errors and scores."""
+    return lambda rows: predictor.condensed(rows, np.zeros(row_count(rows)))
 
 
 def _champion_predictor(workspace: Workspace, champion: Champion, test: TestRows) -> Predictor:

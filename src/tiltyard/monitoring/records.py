@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiltyard import files
 from tiltyard.config.task import Task
+from tiltyard.modeling.problems.anomaly import LABELS
 from tiltyard.modeling.problems.multilabel import label_cell
 from tiltyard.serving.traffic import append_log
 from tiltyard.workspace import Workspace
@@ -193,6 +194,8 @@ def _predictions(task: Task, answers: list[Any]) -> pa.Array:
         return pa.array([str(answer["cluster"]) for answer in answers], pa.string())
     if task.problem_type.targets == "row":
         return pa.array([answer["error"] for answer in answers], pa.float64())
+    if task.problem == "anomaly":
+        return pa.array([LABELS[answer["anomaly"]] for answer in answers], pa.string())
     separator = task.target.separator
     return pa.array(
         [label_cell(answer, separator) if isinstance(answer, dict) else str(answer) for answer in answers], pa.string()

@@ -18,9 +18,10 @@ from tiltyard.data.joins.joined_table import checksums
 from tiltyard.modeling.inference.encoder import Encoder, side_by_side
 from tiltyard.preparation import array_file, base_rows, base_vocabulary
 from tiltyard.preparation.column_spill import ColumnSpill, open_spill
+from tiltyard.preparation.normal_rows import as_flags, split_task
 from tiltyard.preparation.row_hashes import hashing
 from tiltyard.preparation.sealed_test import seal, unit_digest, write_test
-from tiltyard.preparation.split import Parts, notes, split_inputs, split_rows, units, unlabelled_rows
+from tiltyard.preparation.split import Parts, notes, split_inputs, units, unlabelled_rows
 from tiltyard.preparation.training_rows import UNLABELLED
 from tiltyard.runtime import threads
 from tiltyard.workspace import Workspace
@@ -43,8 +44,9 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
         data = executor.submit(files.sha256, raw)
         keys, truth = _spill(modality.chunks(task, raw), spill, task.split.seed)
         inputs = split_inputs(task, keys, lambda name: modality.raw_column(task, raw, name))
-        parts = split_rows(task.split, inputs, truth, modality.overlap(task))
+        parts = split_task(task, inputs, truth, modality.overlap(task))
         unlabelled = unlabelled_rows(task.split, inputs, truth, parts) if task.split.unlabelled else None
+        truth = as_flags(truth) if task.problem_type.targets == "anomaly" else truth
         unit = units(inputs, parts["test"], modality.times)
         test_columns = {name: partial(spill.column, name, parts["test"]) for name in spill.files}
         facts = {

@@ -143,6 +143,10 @@ def _add_predictions(
         columns = _cluster_columns(predictions)
     elif isinstance(predictions[0], dict) and "reconstruction" in predictions[0]:
         columns = _reconstructed_columns(predictions)
+    elif isinstance(predictions[0], dict) and "anomaly" in predictions[0]:
+        columns = {name: [prediction[name] for prediction in predictions] for name in ("score", "anomaly")}
+        for name in predictions[0]["errors"]:
+            columns[f"error_{name}"] = [prediction["errors"][name] for prediction in predictions]
     elif isinstance(predictions[0], dict):
         columns = {"prediction": [multilabel.label_cell(prediction, separator) for prediction in predictions]}
         for name in predictions[0]["probabilities"]:

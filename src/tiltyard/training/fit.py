@@ -285,7 +285,7 @@ class _Phase:
         shared = self.shared
         shapes = [tuple(weight.shape) for weight in shared.body.weights]  # changes if the code of the model family does
         # the number of steps per call and files for TensorBoard change no result, and thresholds are chosen afterwards
-        unused = {"steps_per_execution", "tensorboard", "threshold"}
+        unused = {"steps_per_execution", "tensorboard", "threshold", "anomaly"}
         train = f"{self.train.model_dump_json(exclude=unused)} {self.number}"
         settings = f"{shared.family} {train} {shared.rows.digest} {shared.rows.inherited} {shapes}"
         return hashlib.sha256(f"{keras.__version__} {keras.backend.backend()} {settings}".encode()).hexdigest()

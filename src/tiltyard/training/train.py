@@ -65,10 +65,13 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
         from tiltyard.training import clustering
 
         encoder = clustering.with_clusters(encoder, trained.body, parts.train[0])
-    if isinstance(task.model, Autoencoder):
+    if isinstance(task.model, Autoencoder) and task.problem == "reconstruction":
         encoder = encoder.with_target({"code": task.model.code_size})
     trained = trained.refit() if trained.refit else trained
     model, record = network.build_inference(task.model, trained.body, parts.encoder, ends), {**trained.record}
+    if task.problem == "anomaly":
+        model, encoder, scoring = _with_score(task, parts, trained.body)
+        record |= scoring
     with files.atomic_folder(workspace.out(task.name, "train")) as folder:
         encoder.save(folder / "encoder.json")
         if folds:
@@ -193,8 +196,24 @@ def _fit_networks(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[ker
     return members.body, members.record()
 
 
+def _with_score(task: Task, parts: TrainingRows, body: keras.Model) -> tuple[keras.Model, Encoder, dict[str, Any]]:
+    """Return the model that scores rows, the encoder with the threshold of the scores, and what is recorded of it."""
+    from tiltyard.training import anomaly, network
+
+    setting = task.anomaly_score
+    density = anomaly.density_of(body, setting.score, parts.train[0])
+    span = anomaly.span_of(task.target, parts.encoder)
+    model = anomaly.build_inference(body, setting.score, density, span)
+    scores = network.outputs(model, parts.validation[0])[:, -1].astype(np.float64)
+    return model, *anomaly.with_threshold(parts.encoder, setting, scores)
+
+
 def _floor(task: Task, encoder: Encoder, model: keras.Model) -> Array | None:
     """Return below which size of each output differences are relative to it; None if all have one scale."""
+    if task.problem == "anomaly":
+        from tiltyard.training import anomaly
+
+        return anomaly.floors(model.output_shape[-1], encoder.target["threshold"])
     if task.model.generates:
         return samplers.open_sampler(task.model, encoder).floors()
     if task.model.cluster_count:

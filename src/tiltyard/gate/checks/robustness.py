@@ -11,6 +11,7 @@ from tiltyard.arrays import Array, Rows, take_rows
 from tiltyard.gate import perturbation
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
 from tiltyard.gate.duel import Ask, Duel
+from tiltyard.modeling.evaluators.anomaly import Anomaly
 from tiltyard.modeling.metrics.base import with_threshold
 from tiltyard.modeling.problems.base import Threshold
 
@@ -151,5 +152,7 @@ def _worst(duel: Duel, places: Array, perturbed: Perturbation, ask: Ask) -> Arra
         outputs = [duel.errors(reconstructed, take_rows(duel.rows, places)) for reconstructed in outputs]
     if len(outputs) == 1:
         return outputs[0]
+    if isinstance(duel.task.evaluator, Anomaly):
+        return duel.task.evaluator.worst_case(truth, outputs)
     scales = duel.task.evaluator.scales(duel.context)
     return perturbation.worst_case(truth, outputs, labels=bool(duel.task.classes), scales=scales)

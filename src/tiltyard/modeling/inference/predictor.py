@@ -42,6 +42,16 @@ def model_files(folder: Path) -> list[Path]:
     return [*required, decoder] if decoder.is_file() else required
 
 
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """Open an ONNX file."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # one worker per core; more threads would only compete
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
 def version(folder: Path) -> str:
     """Return the version of a model: a hash of its files."""
     return files.sha256(*model_files(folder))[:12]
@@ -72,19 +82,10 @@ class Predictor:
     @classmethod
     def load(cls, folder: Path) -> Predictor:
         """Load the model from a folder that `train` or `package` wrote."""
-        import onnxruntime
-
         for name in ("model.onnx", "encoder.json"):
             if not (folder / name).is_file():
                 raise RegistryError(f"no model in {folder}: expected {name}", hint="make one: tiltyard train TASK")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # one worker per core; more threads would only compete
-        options.log_severity_level = 3
-        sessions = [
-            onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-            for path in model_files(folder)
-            if path.suffix == ".onnx"
-        ]
+        sessions = [open_session(path) for path in model_files(folder) if path.suffix == ".onnx"]
         return cls(Encoder.load(folder / "encoder.json"), *sessions)
 
     @cached_property

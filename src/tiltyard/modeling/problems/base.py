@@ -81,6 +81,18 @@ class Target(Settings):
     unit: str = ""
     length: int | None = Field(None, ge=1, le=1000, description="Texts: maximum number of tokens of a prediction.")
     by: Literal["words", "characters"] = Field("characters", description="Texts: what a token is.")
+    normal: list[str] | None = Field(
+        None,
+        min_length=1,
+        exclude_if=lambda value: value is None,
+        description="Anomalies: the labels of normal rows; all others are anomalies, and rows without a label are "
+        "taken for normal ones in training.",
+    )
+    span: Literal["last", "window"] = Field(
+        "last",
+        exclude_if="last".__eq__,
+        description="Anomalies in a series: whether the last step of a window is judged, or any step of it.",
+    )
 
     @model_validator(mode="after")
     def _one_or_several(self) -> Target:
@@ -170,7 +182,7 @@ class Problem(ABC):
     losses: ClassVar[
         dict[str, tuple[str, ...]]
     ]  # output activation -> losses that it allows; the first of each is the default
-    targets: ClassVar[str]  # "number", "label", "labels" (any number of them), "text" or "row" (no target)
+    targets: ClassVar[str]  # "number", "label", "labels" (any number of them), "text", "row" (no target) or "anomaly"
     reconstructs: ClassVar[bool] = False  # whether the network learns to return its input, encoded
     clusters: ClassVar[bool] = False  # whether rows are put into groups that no label names
     generates: ClassVar[bool] = False  # whether the model draws new rows: beside the network it has a decoder

@@ -98,6 +98,8 @@ class LearnedRows:
             return ""
         if np.ndim(value):
             return ", ".join(label for label, holds in zip(self.task.labels, value, strict=True) if holds) or "no label"
+        if self.task.problem == "anomaly":
+            return "normal"
         labels = self.task.target.labels
         return labels[int(value)] if labels else f"{value:.4g}"
 

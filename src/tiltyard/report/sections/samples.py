@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tiltyard.arrays import Array
 from tiltyard.evaluation.sample_facts import PICTURES_FILE, Pictures
 from tiltyard.figures import Figure, captioned_images, counts
 from tiltyard.files import Json
@@ -25,7 +26,7 @@ def _pictures(pictures: Pictures) -> list[Figure]:
     """Return the grid, and samples beside training rows."""
     text = "Drawn with the seed of the split, in order; none is left out."
     grid = captioned_images("Samples", text, [("", picture) for picture in pictures.samples])
-    beside = list[tuple[str, object]]()
+    beside = list[tuple[str, Array]]()
     for place in range(min(NEAREST, len(pictures.samples))):
         beside += [
             (f"sample {place + 1}", pictures.samples[place]),

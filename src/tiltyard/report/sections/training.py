@@ -25,8 +25,27 @@ def training_sections(task: Task, report: Json, training: Json) -> list[Section]
         Section("Restarts", _attempt_table(training.get("attempts"))),
         Section("Network and references", _blend_table(training.get("blend"))),
         Section("Restricted Boltzmann machines", _pretraining_html(training.get("pretraining"))),
+        Section("Threshold of anomalies", _anomaly_table(training.get("anomaly"), report)),
         Section("Code", render_table(_code_records(training.get("code"), report.get("denoising")))),
     ]
+
+
+def _anomaly_table(anomaly: Json | None, report: Json) -> str:
+    """Return how the threshold was chosen, and what it gives on validation and test rows."""
+    if not anomaly:
+        return ""
+    facts = {
+        "score": anomaly["score"].replace("_", " "),
+        "threshold": anomaly["threshold"],
+        "accepted false alarms": anomaly["false_alarms"],
+        "normal validation rows that gave it": anomaly["validation_rows"],
+        "false alarms among these": anomaly["validation_false_alarms"],
+        "false alarms among normal test rows": report["metrics"]["false_alarm_rate"],
+    }
+    unlabelled = "detection_rate" not in report["metrics"]
+    note = "The test rows have no labels: how well anomalies are found (AUROC, detection rate) is not available."
+    text = f'<p class="soft">{note}</p>' if unlabelled else ""
+    return render_table([{"fact": name, "value": value} for name, value in facts.items()]) + text
 
 
 def _code_records(code: Json | None, denoising: Json | None) -> list[Json]:

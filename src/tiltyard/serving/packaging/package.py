@@ -126,7 +126,7 @@ def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, An
         "prediction": encoder.problem.json_schema(task.target),
         **({CLUSTERS: encoder.target[CLUSTERS]} if CLUSTERS in encoder.target else {}),
         **({"sampling": _sampling(encoder)} if task.problem_type.generates else {}),
-        **({"threshold": encoder.problem.threshold} if task.train.threshold and encoder.problem.threshold else {}),
+        **_threshold(task, encoder),
         "limits": {"max_instances": task.serve.max_instances, "max_body_bytes": task.serve.max_body_bytes},
         "example": task.serve.example,
         "metrics": report["metrics"],
@@ -140,6 +140,12 @@ def _sampling(encoder: Encoder) -> dict[str, Any]:
     facts = Facts.of(encoder)
     labels = encoder.target["labels"] if facts.conditional else []
     return {"code": facts.code, "prior": facts.prior, "classes": labels, "encodes": facts.encodes}
+
+
+def _threshold(task: Task, encoder: Encoder) -> dict[str, Any]:
+    """Return the threshold if the task says how it is chosen, or finds anomalies by it."""
+    shown = encoder.problem.threshold and (task.train.threshold or task.problem == "anomaly")
+    return {"threshold": encoder.problem.threshold} if shown else {}
 
 
 def _derived(task: Task) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 from tiltyard.errors import TrainingError
 
@@ -27,7 +28,7 @@ def find_failure(history: History, classes: int, steps: int) -> TrainingError | 
         return None
     recent = {name: [*values[-last:]] for name, values in history.items()}
     epochs = f"epochs {len(history['val_loss']) - last + 1} to {len(history['val_loss'])}"
-    return _collapsed(recent, classes, epochs) or _one_sided(history, recent, epochs)
+    return _one_sided(history, recent, epochs) or _collapsed(recent, classes, epochs)
 
 
 def _collapsed(recent: dict[str, list[float]], classes: int, epochs: str) -> TrainingError | None:
@@ -39,18 +40,20 @@ def _collapsed(recent: dict[str, list[float]], classes: int, epochs: str) -> Tra
         return None
     return TrainingError(
         f"the generator collapsed: expected {seen} in all of {epochs}",
-        hint="set model.gradient_penalty: 1 or model.spectral_norm: true, or lower train.learning_rate",
+        hint="set model.gradient_penalty: 1, lower train.learning_rate, or raise model.discriminator_rate if below 1",
     )
 
 
 def _one_sided(history: History, recent: dict[str, list[float]], epochs: str) -> TrainingError | None:
-    """Return an error if the discriminator is always right, and samples do not get better any more."""
+    """Return an error if the discriminator is always right, and samples are all alike or do not get better."""
     earlier = history["val_loss"][: -len(recent["val_loss"])]
     better = not earlier or min(recent["val_loss"]) < min(earlier)
-    if better or (least := min(recent["discriminator_accuracy"])) < HIGHEST_ACCURACY:
+    if better and max(recent["variety"]) >= LEAST_VARIETY:
+        return None
+    if (right := fmean(recent["discriminator_accuracy"])) < HIGHEST_ACCURACY:
         return None
     return TrainingError(
-        f"the discriminator won: expected it to be right for less than {HIGHEST_ACCURACY:.0%} of the pictures, or "
-        f"samples that get better; received {least:.1%} or more and none better in all of {epochs}",
+        f"the discriminator won: expected it to be right for less than {HIGHEST_ACCURACY:.0%} of the pictures; "
+        f"received {right:.1%} on average of {epochs}, in which samples were all alike or got no better",
         hint="lower model.discriminator_rate, or raise model.dropout or model.smoothing",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -77,7 +78,10 @@ class SampleMonitor:
 
     def figures(self, generator: keras.Model) -> dict[str, float]:
         """Return the Frechet distance, the variety relative to real rows, and how many classes are seen."""
-        described = self.network.describe(drawn(generator, self.codes))
+        pixels = drawn(generator, self.codes)
+        if not np.isfinite(pixels).all():
+            return dict.fromkeys(("variety", "classes", "val_loss"), math.nan)
+        described = self.network.describe(pixels)
         samples = Gaussian.of(described.features)
         return {
             "variety": samples.variance / max(self.real.variance, 1e-12),

@@ -72,8 +72,8 @@ class Vae(Sampler[Family]):
         return Facts(self.family.code, "normal", score, conditional=conditional, encodes=True, posterior=True)
 
     def floors(self) -> Array:
-        """Return the sizes of pixels, of the numbers of the posterior, and of the error."""
-        return np.repeat([1e-2, 1e-1, 1.0], [self.rows.width, 2 * self.family.code, 1])
+        """Return the sizes of pixels, of the numbers of the posterior (deviations of the prior), and of the error."""
+        return np.repeat([1e-1, 1.0, 1.0], [self.rows.width, 2 * self.family.code, 1])
 
     def validation(self, features: Array, seed: int) -> Array:
         """Return binary rows, so that losses of epochs compare: they are drawn once."""

@@ -1,5 +1,6 @@
 // The prediction as shown to people: bars for probabilities, one or several numbers, a cluster, a plot of a forecast, or text.
 
+import { anomaly } from "./anomaly.js";
 import { clustering } from "./clustering.js";
 import { element, formatNumber } from "./element.js";
 import { plot } from "./plot.js";
@@ -13,6 +14,7 @@ export function showPrediction(schema, instance, prediction) {
   if (schema.card?.targets) return [numbers(schema, prediction)];
   if (prediction?.memberships) return clustering(schema, prediction);
   if (prediction?.reconstruction) return reconstruction(prediction);
+  if (typeof prediction?.anomaly === "boolean") return anomaly(schema, prediction);
   if (prediction?.probabilities) return label(prediction);
   if (schema.problem === "forecasting") return forecast(schema, instance, prediction);
   return [number(schema, prediction)];
