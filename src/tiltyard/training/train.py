@@ -89,7 +89,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
                 floor=_floor(task, encoder, model),
             ),
         }
-        if task.model.generates:
+        if task.model.generates and parts.features:
             sampler, seed = samplers.open_sampler(task.model, encoder), task.train.seed
             codes = sampler.codes_to_compare(trained.body, seed)
             export_decoder(sampler.decoder(trained.body), folder, seed, codes)

@@ -24,7 +24,7 @@ def samples_section(report: Json, out: Path) -> Section:
 
 def _pictures(pictures: Pictures) -> list[Figure]:
     """Return the grid, and samples beside training rows."""
-    text = "Drawn with the seed of the split, in order; none is left out."
+    text = "Evenly spaced among those that were drawn for the evaluation, with the seed of the split; none was chosen."
     grid = captioned_images("Samples", text, [("", picture) for picture in pictures.samples])
     beside = list[tuple[str, Array]]()
     for place in range(min(NEAREST, len(pictures.samples))):
