@@ -96,7 +96,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
             sampler, seed = samplers.open_sampler(task.model, encoder), task.train.seed
             codes = sampler.codes_to_compare(trained.body, seed)
             export_decoder(sampler.decoder(trained.body), folder, seed, codes)
-            record["features"] = copy_feature_network(parts.features, folder)
+            record["features"] = copy_feature_network(parts.feature_folder, folder)
         files.write_json(folder / "training.json", record)
         files.write_json(folder / layer_graph.FILE, layer_graph.layer_graph(model))
         durations = {
