@@ -214,7 +214,7 @@ def _floor(task: Task, encoder: Encoder, model: keras.Model) -> Array | None:
     if task.problem == "anomaly":
         from tiltyard.training import anomaly
 
-        return anomaly.floors(model.output_shape[-1], encoder.target["threshold"])
+        return anomaly.floors(model.output_shape[-1], task.anomaly_score.score, encoder.target["threshold"])
     if task.model.generates:
         return samplers.open_sampler(task.model, encoder).floors()
     if task.model.cluster_count:
