@@ -61,6 +61,8 @@ def _facts(found: Json) -> list[Json]:
         facts["kernel distance of samples (its standard error)"] = (
             f"{distance['value']:.4g} ({distance['standard_error']:.2g})"
         )
+    for name, title in (("frechet", "Fréchet distance"), ("precision", "precision"), ("recall", "recall")):
+        facts[f"{title} of training rows in place of samples"] = found["real_rows"][name]
     if units := found.get("active_units"):
         facts["numbers of the code in use"] = f"{units['active']} of {units['of']}"
     if bound := found.get("importance"):
