@@ -29,7 +29,7 @@ from tiltyard.workspace import Workspace
 
 TASK = "digits_gan"
 QUICK = "--xla_backend_optimization_level=0"  # compiled for two steps, not for speed
-SMALL = {"model.filters": [4, 8], "model.latent": 4}
+SMALL: dict[str, Any] = {"model.filters": [4, 8], "model.latent": 4}
 
 
 def write_gan(workspace: Workspace, changes: dict[str, Any]) -> None:
