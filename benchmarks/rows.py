@@ -119,6 +119,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_first("imdb_1000", "accuracy", remark="benchmarks/pretraining.py compares it with training from scratch"),
         **_ours("text_generation", "text_generation_transformer", metric="perplexity", seeds=3),
         **_ours("translation", "translation_attention", metric="exact", seeds=3),
+        **_ours("captioning", metric="exact", seeds=3, also=("bleu",), remark="test pictures of both kinds"),
     },
     "Models without labels": {
         **_ours("digits_autoencoder", metric="mse", seeds=3, also=("psnr",)),
@@ -141,6 +142,15 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_ours("clustering_iris", metric="ari", seeds=3, also=("nmi",), remark="k-means; baseline: random centres"),
         **_ours("clustering_digits", metric="ari", seeds=5, also=("nmi",), remark="baseline: k-means on pixels"),
         **_ours("rbm", metric="log_likelihood", seeds=3, also=("frechet",)),
+    },
+    "Recommendations": {
+        **_ours(
+            "recommendation",
+            metric="rmse",
+            also=("ndcg_at_10", "recall_at_10", "mrr"),
+            remark="baselines: means, popularity",
+        ),
+        **_ours("recommendation_books", metric="rmse", also=("ndcg_at_10", "recall_at_10", "mrr"), remark="generated"),
     },
     "Foundations": {
         **_first("logic_and", "accuracy", "logic_and_units"),

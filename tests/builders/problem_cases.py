@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 
 from tiltyard import plugins
@@ -10,22 +13,36 @@ from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.columns.prose import Prose
 from tiltyard.modeling.evaluators.base import TRUTH
+from tiltyard.modeling.evaluators.recommendation import CODES
 from tiltyard.modeling.evaluators.reconstruction import FEATURES
 from tiltyard.modeling.evaluators.sampling import BASELINE
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.problems import captioning
 from tiltyard.modeling.problems.base import Problem
+from tiltyard.modeling.problems.captioning import Captioning
 from tiltyard.modeling.problems.generation import Generation
 from tiltyard.modeling.problems.masked import SIGN, Masked
 from tiltyard.modeling.problems.translation import judged
 
 CLASSES = ["a", "b", "<c>"]
+WORDS: Any = SimpleNamespace(target={"ids": dict(zip("abcde", range(3, 8), strict=True)), "by": "words", "steps": 5})
+KNOWN = "known"  # what the baseline of recommendations is fitted to: codes of user and item, and the rating
 
 
 def problem(name: str) -> Problem:
     """Return the plug-in of a problem; one without a target is that of two columns."""
     plugin: Problem = plugins.load("problems", name)()
+    if isinstance(plugin, Captioning):
+        return plugin.bound_to(WORDS)
     needs_columns = plugin.reconstructs or plugin.clusters or plugin.generates
     return plugin.bound_to(two_columns(plugin)) if needs_columns else plugin
+
+
+def decodable(kind: Problem, truth: Array, outputs: Array) -> Array:
+    """Return what `decode` takes: texts, sure words at every step, or outputs as float32."""
+    if isinstance(kind, Captioning):
+        return np.eye(9, dtype=np.float32)[kind.ids(WORDS, truth)]
+    return truth if kind.targets == "text" else outputs.astype(np.float32)
 
 
 def two_columns(kind: Problem) -> Encoder:
@@ -39,6 +56,8 @@ def two_columns(kind: Problem) -> Encoder:
 
 def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
     """Return a truth, perfect outputs, and rows whose last value is the previous truth."""
+    if kind.recommends:
+        return ratings(rows)
     if kind.targets == "label":
         truth = np.arange(rows) % 3
         return truth, np.eye(3)[truth], {"x": np.zeros(rows)}
@@ -51,6 +70,17 @@ def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
         return texts(kind, rows)
     truth = np.sin(np.arange(rows)) + 3
     return truth, truth[:, None], {"x": np.roll(truth, 1)[:, None]}
+
+
+def ratings(rows: int) -> tuple[Array, Array, Rows]:
+    """Return ratings by users who like only rare items, perfect outputs, and what the baseline needs."""
+    user, item = np.arange(rows) % 4 + 1, np.arange(rows) % 20 + 1
+    truth = np.where(item >= 19, 1.0, -1.0 - item % 2)  # ratings of 0 and above are good ones
+    known = np.column_stack([user, np.arange(rows) % 18 + 1, truth])
+    has_liked = np.isin(user, user[truth >= 0])
+    weight = np.where(has_liked, 1 / np.bincount(user)[user], 0.0)
+    perfect = np.column_stack([truth, np.ones((rows, 3)), weight])
+    return truth, perfect, {CODES: np.column_stack([user, item]), TRUTH: truth, KNOWN: known}
 
 
 def _case_without_target(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
@@ -82,6 +112,9 @@ def texts(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
         masked = np.array([f"{SIGN}a b c {SIGN}d" if row % 3 else f"{SIGN}b c d {SIGN}e" for row in range(rows)])
         texts_in_utf8 = np.strings.encode(masked)
         return texts_in_utf8, np.tile([0.0, 2.0, 2.0], (rows, 1)), {"x": texts_in_utf8, TRUTH: texts_in_utf8}
+    if isinstance(kind, Captioning):
+        captions = np.array(["a b c d" if row % 3 else "b c d e" for row in range(rows)])
+        return captions, captioning.judged([*captions], captions, "words"), {"x": np.zeros(rows), TRUTH: captions}
     truth = np.array(["abcd" if row % 3 else "bcde" for row in range(rows)])
     windows = Prose(length=4).windows(["zabc" if row % 3 else "abcd" for row in range(rows)])
     perfect = np.tile([0.0, 4.0, 4.0], (rows, 1))
