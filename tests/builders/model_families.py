@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,8 @@ def build_model(content: Json, shape: tuple[int, ...], units: int = 1, output: s
     import keras
 
     keras.utils.set_random_seed(0)
-    family, features = model_settings(content), keras.Input(shape, name="features")
+    family = model_settings(content)
+    features = keras.Input(flat(shape) if family.translates else shape, name="features")
     if family.adapts:
         family.adapt(draw_features(shape, "table"))
     if isinstance(family, TwoTower):
@@ -46,10 +48,17 @@ def build_model(content: Json, shape: tuple[int, ...], units: int = 1, output: s
     if family.modalities == ("mixed",):
         family.lay_out(BRANCHES, OTHERS)
     if family.translates:  # the last steps are the decoder's input: the right output of the step before
-        x = family.translate(features[:, :-OUTPUT_STEPS], features[:, -OUTPUT_STEPS:], (words, words))
+        source, words = features[:, :-OUTPUT_STEPS], VOCABULARY
+        source = keras.layers.Reshape(shape)(source) if len(shape) > 1 else source
+        x = family.translate(source, features[:, -OUTPUT_STEPS:], (words, words))
     else:
         x = family.build(features, words)
     return keras.Model(features, family.head(x, units, output))
+
+
+def flat(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a row with a decoder's input behind it: pixels side by side; ids hold it already."""
+    return (math.prod(shape) + OUTPUT_STEPS,) if len(shape) > 1 else shape
 
 
 def draw_features(shape: tuple[int, ...], modality: str, rows: int = 32) -> Array:
@@ -81,11 +90,13 @@ def train_and_export(content: Json, shape: tuple[int, ...], modality: str, folde
 
 def model_and_data(content: Json, shape: tuple[int, ...], modality: str) -> tuple[keras.Model, Array, Array]:
     """Return a model of a family, features and targets."""
-    heads = {"lenet5": (4, "softmax"), "seq2seq": (VOCABULARY, "softmax")}
+    heads = {"lenet5": (4, "softmax"), **dict.fromkeys(("seq2seq", "captioner"), (VOCABULARY, "softmax"))}
     model = build_model(
         content, shape, *heads.get(content["family"], (1, "linear")), VOCABULARY if modality == "text" else 0
     )
     x = draw_features(shape, modality)
+    if content["family"] == "captioner":
+        x = np.concatenate([x.reshape(len(x), -1), draw_features((OUTPUT_STEPS,), "text", len(x))], axis=1)
     if content["family"] == "two_tower":
         x[:, :2] = np.arange(len(x))[:, None] % [SIDES.user.ids, SIDES.item.ids]
     if len(model.output_shape) == 3:

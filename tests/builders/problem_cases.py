@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 
 from tiltyard import plugins
@@ -14,20 +17,32 @@ from tiltyard.modeling.evaluators.recommendation import CODES
 from tiltyard.modeling.evaluators.reconstruction import FEATURES
 from tiltyard.modeling.evaluators.sampling import BASELINE
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.problems import captioning
 from tiltyard.modeling.problems.base import Problem
+from tiltyard.modeling.problems.captioning import Captioning
 from tiltyard.modeling.problems.generation import Generation
 from tiltyard.modeling.problems.masked import SIGN, Masked
 from tiltyard.modeling.problems.translation import judged
 
 CLASSES = ["a", "b", "<c>"]
+WORDS: Any = SimpleNamespace(target={"ids": dict(zip("abcde", range(3, 8), strict=True)), "by": "words", "steps": 5})
 KNOWN = "known"  # what the baseline of recommendations is fitted to: codes of user and item, and the rating
 
 
 def problem(name: str) -> Problem:
     """Return the plug-in of a problem; one without a target is that of two columns."""
     plugin: Problem = plugins.load("problems", name)()
+    if isinstance(plugin, Captioning):
+        return plugin.bound_to(WORDS)
     needs_columns = plugin.reconstructs or plugin.clusters or plugin.generates
     return plugin.bound_to(two_columns(plugin)) if needs_columns else plugin
+
+
+def decodable(kind: Problem, truth: Array, outputs: Array) -> Array:
+    """Return what `decode` takes: texts, sure words at every step, or outputs as float32."""
+    if isinstance(kind, Captioning):
+        return np.eye(9, dtype=np.float32)[kind.ids(WORDS, truth)]
+    return truth if kind.targets == "text" else outputs.astype(np.float32)
 
 
 def two_columns(kind: Problem) -> Encoder:
@@ -97,6 +112,9 @@ def texts(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
         masked = np.array([f"{SIGN}a b c {SIGN}d" if row % 3 else f"{SIGN}b c d {SIGN}e" for row in range(rows)])
         texts_in_utf8 = np.strings.encode(masked)
         return texts_in_utf8, np.tile([0.0, 2.0, 2.0], (rows, 1)), {"x": texts_in_utf8, TRUTH: texts_in_utf8}
+    if isinstance(kind, Captioning):
+        captions = np.array(["a b c d" if row % 3 else "b c d e" for row in range(rows)])
+        return captions, captioning.judged([*captions], captions, "words"), {"x": np.zeros(rows), TRUTH: captions}
     truth = np.array(["abcd" if row % 3 else "bcde" for row in range(rows)])
     windows = Prose(length=4).windows(["zabc" if row % 3 else "abcd" for row in range(rows)])
     perfect = np.tile([0.0, 4.0, 4.0], (rows, 1))

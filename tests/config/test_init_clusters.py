@@ -41,7 +41,7 @@ def test_a_table_without_labels(workspace: Workspace, tmp_path: Path) -> None:
     drafted, task = _drafted(workspace, _table(tmp_path), drop=("group",))
     assert task.model.cluster_count == 4
     assert {*task.columns} == {"x", "y", "colour", "large"}
-    assert (task.target.column, task.gate.metric, task.model.family) == ("", "silhouette", "kmeans")
+    assert (task.target.column, task.gate.metric, task.model.family) == ("", "inertia", "kmeans")
     assert any(note.startswith("clusters: 4, which has the largest silhouette") for note in drafted.notes)
     assert {profile.name for profile in drafted.traits if profile.reason} == {"day", "group"}
 

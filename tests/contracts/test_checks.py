@@ -37,7 +37,7 @@ TERMS = {
 }
 ORIGIN = {"data": "d", "test": "t", "version": "v", "seed": 0, "parameters": 131, "commit": None}
 FACTS = {"size_mb": 0.1, "memory_mb": 80.0, "parity": 1e-6, "empty": [], "dirty": None, "origin": ORIGIN}
-SAMPLES = {  # of a generative model
+SAMPLES: dict[str, Any] = {  # of a generative model
     "nearest": {"samples": 5.1, "rows": 5.0},
     "copies": {"share": 0.0, "limit": 0.3, "rows": 60},
     "variety": 0.9,
@@ -304,8 +304,8 @@ def test_live_loss_within_chance_passes(better: Duel) -> None:
 )
 def test_each_way_to_collapse_is_found(better: Duel, found: dict[str, Any], words: str) -> None:
     """Samples that lack a class, do not depend on the code, or are all alike fail, each with its numbers."""
-    rows = {"truth": np.zeros(1000)}
-    outcome = check("sample_variety").outcome(dataclasses.replace(better, samples={**SAMPLES, **found}, **rows))
+    duel = dataclasses.replace(better, samples={**SAMPLES, **found}, truth=np.zeros(1000))
+    outcome = check("sample_variety").outcome(duel)
     assert outcome.state == "failed"
     assert words in outcome.text
 

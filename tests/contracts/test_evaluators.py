@@ -42,7 +42,9 @@ def evaluator(name: str) -> Evaluator:
 def with_one_bad_row(name: str, outputs: Array, index: int) -> Array:
     """Return a copy in which one row is much worse."""
     outputs = outputs.copy()
-    if outputs.dtype.names:
+    if name == "captioning":
+        outputs[index] = ("oops", 0.0, 4.0, 4.0, 1.0, *[0.0] * 5)
+    elif outputs.dtype.names:
         outputs[index] = ("oops", 0.0, 4.0, 4.0)
     elif name in ("generation", "masked"):
         outputs[index] = 50.0, 0.0, 4.0
@@ -105,6 +107,11 @@ def test_baseline_scores_match_formulas(evaluator_name: str) -> None:
         expected = {
             "classification": {"accuracy": 14 / 40, "balanced_accuracy": 1 / 3, "roc_auc": 0.5},
             "translation": {"exact": 26 / 40, "error_rate": 14 * 2 / 160},
+            "captioning": {
+                "exact": 26 / 40,
+                "token_accuracy": 26 * 4 / 160,
+                "bleu": (146 / 160 * 106 / 120 * 66 / 80 * 26 / 40) ** 0.25,
+            },
             "clustering": {},  # k-means: see tests/modeling/test_clustering.py
             "generation": {},
             "masked": {},

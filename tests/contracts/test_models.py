@@ -27,6 +27,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "inception_v4": {"small": True, "width": 0.02, "blocks": [1, 1, 1], "dropout": 0.0},
     "mobilenet": {"small": True, "width": 0.05},
     "resnet": {"small": True, "blocks": [1, 1], "filters": 4},
+    "captioner": {"filters": [4, 8], "width": 8, "heads": 2, "hidden": 16},
     "pretrained": {"base": {"family": "transformer", "pool": "none"}},
     "transfer": {"base": {"family": "cnn", "filters": [4, 8], "units": []}, "units": [16]},
     "vgg": {"width": 0.05, "units": [16], "dropout": 0.0},
@@ -50,10 +51,13 @@ LARGE = (32, 32, 1)  # the smallest image for large networks
 # dbn: 6 x 256 + 256, 256 x 256 + 256, the output's 256 + 1
 # rbm: 64 x 500 + 500, the output's 500 + 1
 # bow: 20 vectors of 32, a dense layer of 32 x 32 + 32, the output's 32 + 1
+# captioner: 9 x 4 + 4, 36 x 8 + 8, 8 x 8 + 8 and 4 places of 8; 20 words and 4 steps of 8; two attentions of
+# 4 x (64 + 8), 3 norms of 16, 8 x 16 + 16, 16 x 8 + 8; a norm of 16, the output's 8 x 20 + 20
 PARAMETERS = {
     "alexnet": 6545,
     "autoencoder": 9377,
     "bow": 1729,
+    "captioner": 1732,
     "cnn": 35329,
     "dbn": 67841,
     "deep_clustering": 3723,
@@ -87,7 +91,7 @@ PARAMETERS = {
 def _case(name: str) -> tuple[dict[str, Any], tuple[int, ...], str]:
     """Return settings of a family, and shape and modality of what it reads."""
     modality = plugins.load("models", name).modalities[0]
-    shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer", "pretrained"} else SHAPES[modality]
+    shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer", "pretrained", "captioner"} else SHAPES[modality]
     return {"family": name, **SMALL.get(name, {})}, shape, modality
 
 

@@ -284,8 +284,9 @@ def _split(task: Task) -> str:
 
 
 def _family(task: Task) -> str:
-    if task.model.translates != (task.problem == "translation"):
-        expected = "seq2seq" if task.problem == "translation" else "another than seq2seq"
+    writers = {"translation": "seq2seq", "captioning": "captioner"}
+    if (task.model.family if task.model.translates else None) != (expected := writers.get(task.problem)):
+        expected = expected or f"another than {task.model.family}"
         return f"model.family: expected {expected} for {task.problem}; received {task.model.family}"
     if task.model.steps != (task.problem == "generation"):
         ways = "rnn with whole: true, from one end and without attention, or transformer with causal: true, pool: none"

@@ -13,7 +13,15 @@ import numpy as np
 from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
-from tiltyard.evaluation import anomaly, clustering, recommendation, reconstruction, sample_facts, sampling
+from tiltyard.evaluation import (
+    anomaly,
+    captioning,
+    clustering,
+    recommendation,
+    reconstruction,
+    sample_facts,
+    sampling,
+)
 from tiltyard.evaluation.rollout import evaluate_rollout
 from tiltyard.evaluation.slices import parts
 from tiltyard.evaluation.walk_forward import walk_forward
@@ -67,6 +75,7 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
             **files.read_json(workspace.out(task.name, "prepare") / "split.json"),
             **_measure(task, predictions, test, train_sample, context),
             **reconstruction.denoising(task, predictor, test),
+            **captioning.further(task, predictor.encoder, (features, train_truth), test, predictions),
             **recommendation.facts(task, predictor, (features, train_truth), test),
             **clustering.facts(task, predictor, test, predictions),
             **_detectors(workspace, task, (predictor, test), context),

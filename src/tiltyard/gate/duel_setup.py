@@ -15,7 +15,7 @@ from tiltyard.arrays import Array, Rows, row_count, take_rows
 from tiltyard.config.task import Task
 from tiltyard.data.versions import recorded
 from tiltyard.errors import RegistryError
-from tiltyard.evaluation import anomaly, evaluate, recommendation, reconstruction, sampling
+from tiltyard.evaluation import anomaly, captioning, evaluate, recommendation, reconstruction, sampling
 from tiltyard.evaluation.evaluated import Evaluated
 from tiltyard.evaluation.reference import Reference, fit_reference
 from tiltyard.files import Json
@@ -119,6 +119,8 @@ def _reference(
     if task.problem == "anomaly":
         learned, later = (features for features, _ in parts)
         return anomaly.Compared(task, encoder, learned, later, test, context).best_detector()
+    if task.problem == "captioning":
+        return captioning.nearest_picture(task, encoder, parts[0], test)
     return fit_reference(task, encoder, parts, encoder.encode(test.rows), context)
 
 

@@ -104,7 +104,7 @@ def table_content(
         "split": {"kind": "random", **({"group": request.group} if request.group else {})},
         "model": {"family": "kmeans", "clusters": len(labels) or count},
         "train": {"epochs": 1},
-        "gate": {"metric": "ari" if labels else "silhouette"},
+        "gate": {"metric": "ari" if labels else "inertia"},  # which k-means minimises
         "serve": {"example": {profile.name: example_value(profile, rows[profile.name]) for profile in traits}},
     }
 

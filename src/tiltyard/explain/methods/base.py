@@ -141,6 +141,8 @@ class ConvolutionMethod(ExplanationMethod):
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require both."""
+        if model.task.problem_type.targets == "text":
+            return f"it explains labels and numbers; {model.task.name} predicts texts: see attention"
         if model.task.modality == "mixed":
             return f"it needs images alone; those of {model.task.name} are beside other columns: see occlusion"
         if model.task.modality != "image":

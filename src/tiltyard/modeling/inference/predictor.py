@@ -44,6 +44,16 @@ def model_files(folder: Path) -> list[Path]:
     return [*(folder / name for name in MODEL_FILES[:2]), *(path for path in others if path.is_file())]
 
 
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """Open an ONNX file."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # one worker per core; more threads would only compete
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
 def version(folder: Path) -> str:
     """Return the version of a model: a hash of its files."""
     return files.sha256(*model_files(folder))[:12]
@@ -75,19 +85,10 @@ class Predictor:
     @classmethod
     def load(cls, folder: Path) -> Predictor:
         """Load the model from a folder that `train` or `package` wrote."""
-        import onnxruntime
-
         for name in ("model.onnx", "encoder.json"):
             if not (folder / name).is_file():
                 raise RegistryError(f"no model in {folder}: expected {name}", hint="make one: tiltyard train TASK")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # one worker per core; more threads would only compete
-        options.log_severity_level = 3
-        session, *decoder = (
-            onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-            for path in model_files(folder)
-            if path.suffix == ".onnx"
-        )
+        session, *decoder = (open_session(path) for path in model_files(folder) if path.suffix == ".onnx")
         path = folder / vector_index.FILE
         index = VectorIndex.load(path) if path.is_file() else None
         return cls(Encoder.load(folder / "encoder.json"), session, index, *decoder)
