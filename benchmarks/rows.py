@@ -143,6 +143,15 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_ours("clustering_digits", metric="ari", seeds=5, also=("nmi",), remark="baseline: k-means on pixels"),
         **_ours("rbm", metric="log_likelihood", seeds=3, also=("frechet",)),
     },
+    "Recommendations": {
+        **_ours(
+            "recommendation",
+            metric="rmse",
+            also=("ndcg_at_10", "recall_at_10", "mrr"),
+            remark="baselines: means, popularity",
+        ),
+        **_ours("recommendation_books", metric="rmse", also=("ndcg_at_10", "recall_at_10", "mrr"), remark="generated"),
+    },
     "Foundations": {
         **_first("logic_and", "accuracy", "logic_and_units"),
         **_first("logic_or", "accuracy", "logic_or_units"),

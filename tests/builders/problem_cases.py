@@ -13,6 +13,7 @@ from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.columns.prose import Prose
 from tiltyard.modeling.evaluators.base import TRUTH
+from tiltyard.modeling.evaluators.recommendation import CODES
 from tiltyard.modeling.evaluators.reconstruction import FEATURES
 from tiltyard.modeling.evaluators.sampling import BASELINE
 from tiltyard.modeling.inference.encoder import Encoder
@@ -25,6 +26,7 @@ from tiltyard.modeling.problems.translation import judged
 
 CLASSES = ["a", "b", "<c>"]
 WORDS: Any = SimpleNamespace(target={"ids": dict(zip("abcde", range(3, 8), strict=True)), "by": "words", "steps": 5})
+KNOWN = "known"  # what the baseline of recommendations is fitted to: codes of user and item, and the rating
 
 
 def problem(name: str) -> Problem:
@@ -54,6 +56,8 @@ def two_columns(kind: Problem) -> Encoder:
 
 def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
     """Return a truth, perfect outputs, and rows whose last value is the previous truth."""
+    if kind.recommends:
+        return ratings(rows)
     if kind.targets == "label":
         truth = np.arange(rows) % 3
         return truth, np.eye(3)[truth], {"x": np.zeros(rows)}
@@ -66,6 +70,17 @@ def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
         return texts(kind, rows)
     truth = np.sin(np.arange(rows)) + 3
     return truth, truth[:, None], {"x": np.roll(truth, 1)[:, None]}
+
+
+def ratings(rows: int) -> tuple[Array, Array, Rows]:
+    """Return ratings by users who like only rare items, perfect outputs, and what the baseline needs."""
+    user, item = np.arange(rows) % 4 + 1, np.arange(rows) % 20 + 1
+    truth = np.where(item >= 19, 1.0, -1.0 - item % 2)  # ratings of 0 and above are good ones
+    known = np.column_stack([user, np.arange(rows) % 18 + 1, truth])
+    has_liked = np.isin(user, user[truth >= 0])
+    weight = np.where(has_liked, 1 / np.bincount(user)[user], 0.0)
+    perfect = np.column_stack([truth, np.ones((rows, 3)), weight])
+    return truth, perfect, {CODES: np.column_stack([user, item]), TRUTH: truth, KNOWN: known}
 
 
 def _case_without_target(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:

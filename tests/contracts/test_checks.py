@@ -20,6 +20,7 @@ from tiltyard.gate.checks.base import Check, Observation, Outcome, together
 from tiltyard.gate.duel import Duel
 from tiltyard.modeling.columns.category import Category
 from tiltyard.modeling.metrics.bootstrap import Gain
+from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.monitoring.live_comparison import LiveComparison
 from tiltyard.workspace import Workspace
 
@@ -36,7 +37,7 @@ TERMS = {
 }
 ORIGIN = {"data": "d", "test": "t", "version": "v", "seed": 0, "parameters": 131, "commit": None}
 FACTS = {"size_mb": 0.1, "memory_mb": 80.0, "parity": 1e-6, "empty": [], "dirty": None, "origin": ORIGIN}
-SAMPLES = {  # of a generative model
+SAMPLES: dict[str, Any] = {  # of a generative model
     "nearest": {"samples": 5.1, "rows": 5.0},
     "copies": {"share": 0.0, "limit": 0.3, "rows": 60},
     "variety": 0.9,
@@ -68,9 +69,28 @@ def iris_with_gate(**terms: Any) -> Task:
     return task.model_copy(update={"columns": columns, "gate": task.gate.model_copy(update=terms)})
 
 
+def ranked(duel: Duel, ndcg: float) -> Duel:
+    """Return a duel about ratings, whose challenger has this NDCG for each of 30 users; popularity has .5 and .6."""
+    user = np.arange(60) // 2
+    values = np.full((60, 1), ndcg)
+    challenger = np.hstack([TRUTH[:, None], values, values, values, np.full((60, 1), 0.5)])
+    baseline = challenger.copy()
+    baseline[:, 1] = 0.5 + 0.1 * (user % 2)
+    task = loader.load(Workspace(ROOT), "recommendation_books")
+    dependence = Dependence(user, ordered=False)
+    return dataclasses.replace(duel, task=task, challenger=challenger, baseline=baseline, dependence=dependence)
+
+
 @pytest.fixture
-def better() -> Duel:
+def better(request: pytest.FixtureRequest) -> Duel:
     """A challenger that is always right, against a champion that is wrong on every fourth row."""
+    duel = always_right()
+    about_ratings = "check_name" in request.fixturenames and request.getfixturevalue("check_name") == "popularity"
+    return ranked(duel, 0.9) if about_ratings else duel
+
+
+def always_right() -> Duel:
+    """Return the duel about irises."""
     champion = np.eye(3)[np.where(np.arange(60) % 4 == 0, (TRUTH + 1) % 3, TRUTH)]
     lengths = {name: 4 + np.arange(60) / 30 for name in ("sepal_length", "sepal_width", "petal_length", "petal_width")}
     return Duel(
@@ -97,6 +117,8 @@ def better() -> Duel:
 @pytest.fixture
 def worse(better: Duel, check_name: str) -> Duel:
     """A slow challenger that predicts one class, overfitted, and has incomplete provenance."""
+    if check_name == "popularity":
+        return ranked(better, 0.4)
     return dataclasses.replace(
         better,
         **{
@@ -119,7 +141,7 @@ def worse(better: Duel, check_name: str) -> Duel:
     )
 
 
-INTERVALS = {"baseline", "champion", "live_quality", "reference", "slices"}  # checks with an interval
+INTERVALS = {"baseline", "champion", "live_quality", "popularity", "reference", "slices"}  # checks with an interval
 ROWS = {"live_quality": 300}  # row counts of checks that use other rows than the sealed ones
 
 
@@ -282,8 +304,8 @@ def test_live_loss_within_chance_passes(better: Duel) -> None:
 )
 def test_each_way_to_collapse_is_found(better: Duel, found: dict[str, Any], words: str) -> None:
     """Samples that lack a class, do not depend on the code, or are all alike fail, each with its numbers."""
-    rows = {"truth": np.zeros(1000)}
-    outcome = check("sample_variety").outcome(dataclasses.replace(better, samples={**SAMPLES, **found}, **rows))
+    duel = dataclasses.replace(better, samples={**SAMPLES, **found}, truth=np.zeros(1000))
+    outcome = check("sample_variety").outcome(duel)
     assert outcome.state == "failed"
     assert words in outcome.text
 

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from problem_cases import CLASSES, case, problem
+from problem_cases import CLASSES, KNOWN, case, problem
 
 from tiltyard import plugins
 from tiltyard.arrays import Array, Rows
@@ -57,7 +57,7 @@ def with_one_bad_row(name: str, outputs: Array, index: int) -> Array:
 
 def baseline(kind: Evaluator, truth: Array, rows: Rows) -> Array:
     """Return the outputs of the baseline; one without a target is fitted to the features."""
-    return kind.baseline(rows.get(FEATURES, truth), rows, "rmse")
+    return kind.baseline(rows.get(FEATURES, rows.get(KNOWN, truth)), rows, "rmse")
 
 
 def predictions(kind: Evaluator, outputs: Array, truth: Array, rows: Rows) -> Predictions:
@@ -117,6 +117,7 @@ def test_baseline_scores_match_formulas(evaluator_name: str) -> None:
             "masked": {},
             "sampling": {"precision": 0.5, "frechet": _distance_from_zero(rows)},
             "reconstruction": {"mse": _smallest_variance(rows) / 2},
+            "recommendation": {"recall_at_10": 0, "mrr": (1 / 19 + 1 / 20) / 2},
             "anomaly": {"roc_auc": 0.5, "average_precision": 10 / 40, "detection_rate": 0.0},
             "multilabel": {"subset_accuracy": 7 / 40, "hamming_loss": 44 / 120, "micro_f1": 100 / 144},
         }[evaluator_name]

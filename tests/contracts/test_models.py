@@ -46,6 +46,7 @@ LARGE = (32, 32, 1)  # the smallest image for large networks
 # wide_deep, 6 numbers without categories: 6 x 64 + 64, 64 x 32 + 32, the output's 32 + 6 + 1
 # mixed: 20 vectors of 32; 10 x 16, 145 x 32 and 129 x 32 for the image; 7 x 32 for the numbers; 97 x 64, 65
 # autoencoder: 6 x 128 + 128, 128 x 32 + 32 to the code, 32 x 128 + 128, the output's 128 + 1
+# two_tower: 2 x (5 x 32 + 2 x 32 + 32, and a bias of 5 + 2 + 1) for users, the same with 7 identifiers for items
 # deep_clustering: 6 x 128 + 128, 128 x 10 + 10 to the code, 10 x 128 + 128, the output's 128 + 1
 # dbn: 6 x 256 + 256, 256 x 256 + 256, the output's 256 + 1
 # rbm: 64 x 500 + 500, the output's 500 + 1
@@ -80,6 +81,7 @@ PARAMETERS = {
     "tabm": 26480,
     "transfer": 881,
     "transformer": 9665,
+    "two_tower": 1188,
     "vgg": 37849,
     "wide_deep": 2567,
     "xception": 29189,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
@@ -18,6 +20,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from tiltyard import plugins
 from tiltyard.config.gate_section import Behaviour, Slice
+from tiltyard.data.sources.ratings import Ratings
 from tiltyard.evaluation import slices
 from tiltyard.gate import perturbation
 from tiltyard.gate.checks import behaviour
@@ -89,6 +92,9 @@ CASES: dict[str, Callable[[], Duel]] = {
     "sample_variety": lambda: _with_samples(active_units={"active": 0, "of": 20}),
     "mcnemar": lambda: _champion_with_fewer_correct_labels(5),
     "parity": lambda: _facts(parity=0.01),
+    "popularity": lambda: duels.duel_of_ratings(
+        Ratings(kind="ratings", users=150, items=60, each=25), Path(tempfile.mkdtemp())
+    ),
     "provenance": lambda: _facts(origin={**ORIGIN, "data": None}),
     "required_metrics": lambda: build_duel(cancer(), linear_model(cancer()), require={"accuracy": 0.999}),
     "robustness": lambda: build_duel(cancer(), linear_model(cancer()), metric="accuracy", noise=2.0),

@@ -140,3 +140,17 @@ def test_measures_and_agreement_are_columns_in_order() -> None:
     scores = kind.scores(np.zeros(50), outputs, {})
     assert (scores["elbo"], scores["kl"], scores["agreement"]) == pytest.approx((-3, 2, 0.8))
     assert scores["frechet"] == pytest.approx(0, abs=1e-9)
+
+
+def test_neighbours_are_sought_among_all_kinds_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows in order of their labels: samples of all kinds in any order are as near to them as rows are."""
+    monkeypatch.setattr(sampling, "NEIGHBOURS_BATCH", 50)
+    kinds = np.repeat(np.arange(4) * 100.0, 50)
+    generator = np.random.default_rng(0)
+    rows, drawn = (kinds[:, None] + generator.normal(size=(200, 2)) for _ in range(2))
+    network = SimpleNamespace(describe=lambda pixels: SimpleNamespace(features=pixels, labels=np.zeros(len(pixels))))
+    monkeypatch.setattr(sampling, "scaled", lambda _, features: features)
+    samples = sampling.Samples(SimpleNamespace(), encoder(), (rows, kinds), network)  # type: ignore[arg-type]
+    compared, _, _ = samples._compared(generator.permutation(drawn), rows, None)
+    precision, recall, _, coverage = compared.mean(axis=0)
+    assert min(precision, recall, coverage) > 0.8

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from model_families import model_settings, needs_jax
 from problem_cases import two_columns
+from sklearn.mixture import GaussianMixture
 from workspaces import run_in_process
 
 from tiltyard.config.anomaly_section import Score
@@ -41,7 +42,7 @@ def _scored(score: Score, shape: tuple[int, ...], span: str, folder: Path | None
     if folder:
         folder.mkdir()
         two_columns(Anomaly()).save(folder / "encoder.json")
-        parity = export(model, folder, rows, floor=anomaly.floors(size + 1, float(outputs[:, -1].max())))
+        parity = export(model, folder, rows, floor=anomaly.floors(size + 1, score, float(outputs[:, -1].max())))
     code = keras.Model(body.input, body.get_layer("code").output)
     return {
         "rows": (rows.reshape(40, -1) * 0.5 + 0.1).astype(np.float64),
@@ -62,11 +63,14 @@ def _expected(score: Score, found: dict[str, Any], last: slice = slice(None)) ->
     distance = np.einsum("ij,jk,ik->i", centred, np.linalg.inv(covariance), centred)
     usual = np.square(found["rebuilt"] - found["rows"]).mean()
     length = np.square(rows).mean(axis=1)
+    mixture = GaussianMixture(1, reg_covar=1e-3 * code.var()).fit(code).score_samples(code)
     return {
         "error": error,
         "relative": error / length,
         "root_relative": error / np.sqrt(length),
         "code": distance,
+        "typical": _distance(np.log(np.stack([error, length], axis=1)), found),
+        "mixture": 2 * np.log(error / np.sqrt(length)) - mixture / 3,
         "density": distance + rows.shape[1] * error / usual,
     }[score]
 
@@ -79,6 +83,16 @@ def _all_scored(folder: Path) -> dict[str, dict[str, Any]]:
         for shape in SHAPES
     }
     return found | {f"{score} last": _scored(score, (8, 3), "last") for score in ("error", "relative")}
+
+
+def _distance(pair: Any, found: dict[str, Any]) -> Any:
+    """Return the Mahalanobis distance of pairs from those of whole rows."""
+    whole = [np.square(found["rebuilt"] - found["rows"]).mean(axis=1), np.square(found["rows"]).mean(axis=1)]
+    logarithms = np.log(np.stack(whole, axis=1))
+    covariance = np.cov(logarithms.T)
+    covariance += 1e-3 * np.trace(covariance) / 2 * np.eye(2)
+    centred = pair - logarithms.mean(axis=0)
+    return np.einsum("ij,jk,ik->i", centred, np.linalg.inv(covariance), centred)
 
 
 @pytest.fixture(scope="module")

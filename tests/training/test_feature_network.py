@@ -33,6 +33,11 @@ def digits(*, labels: bool) -> TrainingRows:
     return TrainingRows(encoder, (pixels[:ROWS], truth[:ROWS]), (pixels[ROWS:], truth[ROWS:]), f"digits {labels}", {})
 
 
+def _pixels(part: tuple[Any, Any]) -> Any:
+    """Return the pictures of a part, from 0 to 1."""
+    return part[0] / 16
+
+
 def _opened(root: str, labels: bool, digest: str = "") -> str:
     from tiltyard.training.feature_network import open_feature_network
 
@@ -50,14 +55,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_the_classifier_classifies_rows_that_it_did_not_see(trained: tuple[Path, Path]) -> None:
     """Its features are centred, with a variance of 1 on average, so that distances of tasks have one scale."""
     rows, network = digits(labels=True), FeatureNetwork.load(trained[1])
-    described = network.describe(rows.validation[0] / 16)
+    described = network.describe(_pixels(rows.validation))
     assert np.mean(described.labels == rows.validation[1]) > 0.9
     assert described.classes == 10
-    known = network.describe(rows.train[0] / 16).features
+    known = network.describe(_pixels(rows.train)).features
     assert known.shape == (ROWS, WIDTH)
     assert known.mean(axis=0) == pytest.approx(np.zeros(WIDTH), abs=1e-4)
     assert known.var(axis=0).mean() == pytest.approx(1, rel=1e-3)
-    flat = network.describe(rows.train[0].reshape(ROWS, -1) / 16).features
+    flat = network.describe(_pixels(rows.train).reshape(ROWS, -1)).features
     assert np.array_equal(flat, known)
 
 
@@ -75,9 +80,10 @@ def test_trainings_of_the_same_rows_share_the_classifier(trained: tuple[Path, Pa
 def test_features_without_labels_are_principal_components(trained: tuple[Path, Path]) -> None:
     """Distances between rows are those of the components, up to the scale; there is one class."""
     rows, network = digits(labels=False), FeatureNetwork.load(Path(run_in_process(_opened, str(trained[0]), False)))
-    described = network.describe(rows.validation[0] / 16)
+    described = network.describe(_pixels(rows.validation))
     assert (described.classes, int(described.labels.max())) == (1, 0)
-    expected = PCA(WIDTH).fit(rows.train[0].reshape(ROWS, -1)).transform(rows.validation[0].reshape(-1, 64))
+    train, later = (_pixels(part).reshape(-1, 64) for part in (rows.train, rows.validation))
+    expected = PCA(WIDTH).fit(train).transform(later)
     ratio = _distances(expected) / _distances(described.features.astype(np.float64))
     assert ratio.std() / ratio.mean() < 1e-3
 

@@ -22,7 +22,7 @@ SECTIONS = {
         "compare",
         "verify",
     ),
-    "Serve": ("serve", "predict", "sample", "key", "traffic", "monitor", "eject"),
+    "Serve": ("serve", "predict", "sample", "recommend", "key", "traffic", "monitor", "eject"),
     "Inspect": ("report", "explain"),
 }
 

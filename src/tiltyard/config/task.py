@@ -19,6 +19,7 @@ from tiltyard.config import (
     ensemble_section,
     evaluate_section,
     objective_checks,
+    recommendation_checks,
     reconstruction_checks,
     sampling_checks,
     target_checks,
@@ -155,9 +156,10 @@ class Task(Settings):
 
     def dependence(self, unit: Array | None, rows: int) -> Dependence | None:
         """Return how test rows depend on one another, by the split; `unit` is as `prepare` wrote it."""
-        by_time = self.split.kind == "chronological"
+        by_time = self.split.kind == "chronological" and self.target.interaction is None
         own_column = self.split.group or self.split.by or getattr(self.columns.get(self.target.column), "group", None)
-        if unit is None and (by_time or self.split.group) and own_column:
+        by_user = self.target.interaction is not None
+        if unit is None and (by_user or ((by_time or self.split.group) and own_column)):
             raise DataError(
                 f"the test rows of {self.name} have no {'times' if by_time else 'groups'}: "
                 "an earlier release made them",
@@ -214,6 +216,7 @@ class Task(Settings):
             _joins,
             _columns,
             reconstruction_checks.find_error,
+            recommendation_checks.find_error,
             sampling_checks.find_error,
             clustering_checks.find_error,
             anomaly_checks.find_error,

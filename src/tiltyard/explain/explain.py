@@ -87,6 +87,8 @@ def _unsupported_reason(method: ExplanationMethod, model: ExplainedModel) -> str
         return f"it explains labels and numbers; {model.task.name} {verb}"
     if kind.generates and not method.explains_samples:
         return f"it explains labels and numbers; {model.task.name} draws samples"
+    if kind.recommends and method.needs_keras:
+        return f"it looks into networks with one output; {model.task.name} has vectors of users and items as well"
     path = model.workspace.out(model.task.name, "train") / KERAS_FILE
     if method.needs_keras and not path.is_file():
         return f"it needs {KERAS_FILE}, which is not here"

@@ -47,6 +47,12 @@ class TrainingRows:
             unlabelled = open_features(path)
         return cls(encoder, train, validation, rows_digest(folder), inherited or {}, unlabelled)
 
+    @property
+    def feature_folder(self) -> Path:
+        """The folder of the network of features, which a generative model has."""
+        assert self.features  # noqa: S101 - for the type checker: `training.train.opened` sets it
+        return self.features
+
     def with_counts(self) -> TrainingRows:
         """Return them for an exponential output: the target is divided by its mean, and not shifted.
 

@@ -18,6 +18,7 @@ from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.models._tables import MEMBERS
 from tiltyard.modeling.models.autoencoder import Autoencoder
 from tiltyard.modeling.models.base import ENCODED, Branch, Model
+from tiltyard.modeling.models.two_tower import TwoTower
 from tiltyard.modeling.problems.masked import Masked
 from tiltyard.modeling.problems.regression import log_limits
 from tiltyard.preparation.array_file import Features
@@ -41,6 +42,10 @@ def build_core(task: Task, encoder: Encoder, rows: Features) -> keras.Model:
     if task.model.adapts:
         mean, std = (np.array(part, dtype=np.float32) for part in encoder.widened_scaling())
         task.model.adapt((encoder.widened(_sample(rows)) - mean) / std)
+    if isinstance(task.model, TwoTower):
+        from tiltyard.training import recommendation
+
+        task.model.locate_sides(recommendation.sides(encoder, rows))
     features, previous = keras.Input(rows.shape[1:], name="features"), None
     source = features
     if task.model.translates:
@@ -182,6 +187,13 @@ def build_trainer(train: Train, body: keras.Model, family: Model | None = None) 
         augmented = augmentation(train.augment, train.seed) if train.augment and changes else None
         return reconstruction.build_trainer(family, body, augmented, train.seed)
 
+    if isinstance(family, TwoTower):
+        from tiltyard.training import recommendation
+
+        both = recommendation.with_vectors(body)
+        randomised = _randomised(family, both, train.seed) if family.random_in_training else both
+        return recommendation.build_trainer(family, randomised)
+
     if any(layer.name == MEMBERS for layer in body.layers):
         from tiltyard.training.members import MembersTrainer
 
@@ -223,6 +235,10 @@ def build_inference(
         from tiltyard.training import reconstruction
 
         return reconstruction.build_inference(body)
+    if encoder.problem.recommends:
+        from tiltyard.training import recommendation
+
+        return recommendation.build_inference(body, encoder.target)
     if encoder.problem.targets != "number":
         return keras.Model(body.input, body.output)  # not `body`, which may be saved with its optimizer
     scale, offset, output = encoder.target["std"], encoder.target["mean"], body.output

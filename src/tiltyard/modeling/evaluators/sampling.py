@@ -146,7 +146,7 @@ class Sampling(Evaluator):
         return rows[BASELINE]
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
-        """Return the rows with the lowest and the highest of the first measure, or else of the score."""
+        """Return the rows with the lowest and the highest of the first measure, or else with the largest scores."""
         values = predictions.outputs[:, 0] if self.measures else -predictions.outputs[:, -1]
         order = np.argsort(values, kind="stable")
         best = order[::-1][:MAX_LISTED]

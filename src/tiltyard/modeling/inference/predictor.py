@@ -16,7 +16,9 @@ from tiltyard import files
 from tiltyard.arrays import Array, Rows, row_count, take_rows
 from tiltyard.errors import RegistryError, TrainingError
 from tiltyard.modeling import deadline
+from tiltyard.modeling.inference import vector_index
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.inference.vector_index import VectorIndex
 from tiltyard.runtime import threads
 
 if TYPE_CHECKING:
@@ -32,14 +34,14 @@ PAIRS = 1 << 23  # token pairs per call: attention stores several numbers for ea
 
 
 DECODER_FILE = "decoder.onnx"  # of a generative model
-MODEL_FILES = ("model.onnx", "encoder.json", DECODER_FILE)
+MODEL_FILES = ("model.onnx", "encoder.json", DECODER_FILE, vector_index.FILE)
 DECODED = 16  # codes per call, with zeros in place of missing ones: last digits depend on how many there are
 
 
 def model_files(folder: Path) -> list[Path]:
-    """Return the files of a model, which its version covers; only a generative one has a decoder."""
-    required, decoder = [folder / name for name in MODEL_FILES[:2]], folder / DECODER_FILE
-    return [*required, decoder] if decoder.is_file() else required
+    """Return the files of a model, which its version covers: some have a decoder, or vectors of users and items."""
+    others = [folder / name for name in MODEL_FILES[2:]]
+    return [*(folder / name for name in MODEL_FILES[:2]), *(path for path in others if path.is_file())]
 
 
 def open_session(path: Path) -> onnxruntime.InferenceSession:
@@ -73,10 +75,11 @@ class Features(Protocol):
 
 @dataclass(frozen=True)
 class Predictor:
-    """The model.onnx and encoder.json of one folder."""
+    """The model.onnx and encoder.json of one folder, and its vectors of users and items, if it recommends."""
 
     encoder: Encoder
     session: onnxruntime.InferenceSession
+    index: VectorIndex | None = None  # of users and items, if the model recommends
     decoder: onnxruntime.InferenceSession | None = None  # of a generative model: from codes to rows
 
     @classmethod
@@ -85,8 +88,10 @@ class Predictor:
         for name in ("model.onnx", "encoder.json"):
             if not (folder / name).is_file():
                 raise RegistryError(f"no model in {folder}: expected {name}", hint="make one: tiltyard train TASK")
-        sessions = [open_session(path) for path in model_files(folder) if path.suffix == ".onnx"]
-        return cls(Encoder.load(folder / "encoder.json"), *sessions)
+        session, *decoder = (open_session(path) for path in model_files(folder) if path.suffix == ".onnx")
+        path = folder / vector_index.FILE
+        index = VectorIndex.load(path) if path.is_file() else None
+        return cls(Encoder.load(folder / "encoder.json"), session, index, *decoder)
 
     @cached_property
     def input(self) -> str:

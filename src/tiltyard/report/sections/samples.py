@@ -24,7 +24,7 @@ def samples_section(report: Json, out: Path) -> Section:
 
 def _pictures(pictures: Pictures) -> list[Figure]:
     """Return the grid, and samples beside training rows."""
-    text = "Drawn with the seed of the split, in order; none is left out."
+    text = "Evenly spaced among those that were drawn for the evaluation, with the seed of the split; none was chosen."
     grid = captioned_images("Samples", text, [("", picture) for picture in pictures.samples])
     beside = list[tuple[str, Array]]()
     for place in range(min(NEAREST, len(pictures.samples))):
@@ -61,6 +61,8 @@ def _facts(found: Json) -> list[Json]:
         facts["kernel distance of samples (its standard error)"] = (
             f"{distance['value']:.4g} ({distance['standard_error']:.2g})"
         )
+    for name, title in (("frechet", "Fréchet distance"), ("precision", "precision"), ("recall", "recall")):
+        facts[f"{title} of training rows in place of samples"] = found["real_rows"][name]
     if units := found.get("active_units"):
         facts["numbers of the code in use"] = f"{units['active']} of {units['of']}"
     if bound := found.get("importance"):

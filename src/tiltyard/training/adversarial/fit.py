@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from tiltyard.config.task import Task
 from tiltyard.config.train_section import Train
@@ -31,10 +31,11 @@ def fit_adversarial(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResul
     """Train, and keep the weights of the epoch whose samples were nearest to validation rows."""
     keras.utils.set_random_seed(task.train.seed)
     sampler = open_sampler(task.model, rows.encoder)
+    assert isinstance(sampler, Gan)  # noqa: S101 - for the type checker
     body = sampler.body()
     steps = len(rows.train[0]) // task.train.batch_size
     trainer = sampler.trainer(body, steps, task.train.seed)
-    trainer.equip(*(_optimizer(task.train, steps, rate) for rate in (1.0, task.model.discriminator_rate)))
+    trainer.equip(*(_optimizer(task.train, steps, rate) for rate in (1.0, sampler.family.discriminator_rate)))
     checkpoint = _Fit(task, rows, paths, sampler, trainer).run()
     for weight, best in zip(trainer.weights, checkpoint.best, strict=True):
         weight.assign(best)
@@ -59,8 +60,8 @@ class _Fit:
         self.fingerprint = _fingerprint(task, rows, trainer)
         batches = Batches((rows.train[0],), task.train.batch_size, task.train.seed)
         self.epoch = AdversarialEpoch(trainer, sampler, batches)
-        network = FeatureNetwork.load(features_of(rows))
-        self.samples = SampleMonitor(network, sampler, rows.validation[0], task.train.seed)
+        network = FeatureNetwork.load(rows.feature_folder)
+        self.samples = SampleMonitor(network, sampler, np.asarray(rows.validation[0]), task.train.seed)
 
     def run(self) -> CheckpointCallback:
         """Train; an exception ends it where the generator collapsed, a side won, or a loss is not finite."""
@@ -69,6 +70,7 @@ class _Fit:
         monitor = TrainingMonitor(self.paths.title, logs, self.paths.state / "progress.json", self.train.monitor)
         checkpoint = CheckpointCallback(self.paths.state / "state.npz", self.fingerprint, stateful, self.train.monitor)
         checkpoint.restore(self.trainer)
+        self._check(checkpoint)  # a failed training is not resumed as if it had not failed
         monitor.done, monitor.best = checkpoint.epoch, checkpoint.best_value
         if not checkpoint.finished:
             try:
@@ -90,19 +92,17 @@ class _Fit:
             called.on_epoch_end(epoch, figures)
             if monitor.diverged:
                 raise diagnosis.diverged(self.train, monitor.diverged, [])
-            if failure := find_failure(checkpoint.history, len(self.samples.shares), self.epoch.steps):
-                raise failure
+            self._check(checkpoint)
             if self.paths.tell:
                 self.paths.tell(epoch + 1, figures["val_loss"])
             if self.trainer.stop_training:
                 break
         called.on_train_end()
 
-
-def features_of(rows: TrainingRows) -> Path:
-    """Return the folder with the network by whose features samples are compared."""
-    assert rows.features  # noqa: S101 - for the type checker: `opened` sets it
-    return rows.features
+    def _check(self, checkpoint: CheckpointCallback) -> None:
+        """Raise what is wrong with the last epochs, if anything is."""
+        if failure := find_failure(checkpoint.history, len(self.samples.shares), self.epoch.steps):
+            raise failure
 
 
 def _record(train: Train, trainer: AdversarialTrainer, checkpoint: CheckpointCallback) -> dict[str, Any]:
@@ -120,5 +120,5 @@ def _fingerprint(task: Task, rows: TrainingRows, trainer: AdversarialTrainer) ->
     """Hash everything that decides the outcome, so that the state of another training is not resumed."""
     shapes = [tuple(weight.shape) for weight in trainer.weights]
     train = task.train.model_dump_json(exclude={"steps_per_execution", "tensorboard", "threshold"})
-    settings = f"{task.model.model_dump_json()} {train} {rows.digest} {rows.features} {shapes}"
+    settings = f"{task.model.model_dump_json()} {train} {rows.digest} {rows.feature_folder.name} {shapes}"
     return hashlib.sha256(f"{keras.__version__} {keras.backend.backend()} {settings}".encode()).hexdigest()
