@@ -8,8 +8,8 @@ from typing import Any
 
 from tiltyard.config import loader
 from tiltyard.errors import TaskError, similar_names
+from tiltyard.settings import PLUGIN_KEYS
 
-PLUGIN_KEYS = ("family", "kind", "type")  # keys that choose one of several sections
 WORDS = {"object": "section", "string": "text", "boolean": "true or false"}
 Schema = dict[str, Any]
 
