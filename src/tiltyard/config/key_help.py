@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -40,8 +41,7 @@ class KeyHelp:
 
 def describe(key: str) -> KeyHelp:
     """Return what a dotted key means; raise TaskError with similar keys if there is none."""
-    root = loader.json_schema()
-    schema: Schema = root
+    schema = root = _task_schema()
     required, words = True, key.split(".") if key else []
     for depth, word in enumerate(words):
         below = _keys(schema, root)
@@ -53,6 +53,11 @@ def describe(key: str) -> KeyHelp:
         schema, required = below[word]
     keys = [_described(name, *found, root) for name, found in _keys(schema, root).items()]
     return replace(_described(key, schema, required, root), keys=keys)
+
+
+@functools.cache  # the reference in the docs describes each key
+def _task_schema() -> Schema:
+    return loader.json_schema()
 
 
 def _described(name: str, schema: Schema, required: bool, root: Schema) -> KeyHelp:

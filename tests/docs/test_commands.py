@@ -1,0 +1,155 @@
+"""Every command of the docs is run in a fresh project, or at least parsed by its command."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from documented_commands import MARKS, Command, commands, unmarked_shell_blocks, written_files
+from workspaces import ROOT
+
+from tiltyard.cli.main import cli
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES += sorted(path for name in ("tutorials", "how-to", "concepts") for path in (ROOT / "docs" / name).glob("*.md"))
+ALL = [command for page in PAGES for command in commands(page)]
+RUNNING = [page for page in PAGES if any(command.mark != "parse" for command in commands(page))]
+
+
+def test_every_page_with_commands_is_found() -> None:
+    """Marks are known ones, no block of shell commands escapes, and the quickstart runs."""
+    assert {command.mark for command in ALL} <= MARKS
+    assert [line for page in PAGES for line in unmarked_shell_blocks(page)] == []
+    assert len(ALL) > 40
+    assert ROOT / "docs" / "quickstart.md" in RUNNING
+
+
+def _commands(group: click.Group) -> Iterator[click.Command]:
+    for command in group.commands.values():
+        yield command
+        if isinstance(command, click.Group):
+            yield from _commands(command)
+
+
+def _calls(line: str) -> Iterator[list[str]]:
+    """Yield the words of each call of tiltyard in a line, which may have pipes, redirections and variables."""
+    for part in re.split(r"&&|\|\||;|\| ", line.replace("\\\n", " ")):
+        text = re.split(r" >>? | 2>|  #", part)[0]
+        words = [word for word in shlex.split(text) if not re.match(r"^[A-Z_]+=", word)]
+        if words[:1] == ["tiltyard"]:
+            yield words
+
+
+CALLS = sorted({tuple(words) for command in ALL for words in _calls(command.line)})
+
+
+@pytest.mark.parametrize("words", CALLS, ids=" ".join)
+def test_commands_parse(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call of tiltyard is accepted by its command, which is not run."""
+    parsed = []
+    for command in _commands(cli):
+        if not isinstance(command, click.Group):
+            monkeypatch.setattr(command, "callback", lambda **options: parsed.append(options))
+    result = CliRunner().invoke(cli, [*words[1:]])
+    assert result.exit_code == 0, result.output
+    assert parsed or {"--help", "--version"} & {*words}
+
+
+@pytest.mark.smoke
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("page", RUNNING, ids=lambda page: page.stem)
+def test_commands_run(page: Path, tmp_path: Path) -> None:
+    """The commands of a page succeed in order; `tiltyard new` makes the project, files of the page are written first."""
+    run = _Run(tmp_path)
+    if not any("tiltyard new" in command.line for command in commands(page)):
+        run.call(Command(page.stem, "tiltyard new shop", "run"))
+        run.call(Command(page.stem, "cd shop", "run"))
+    for name, text in written_files(page):
+        run.files[name] = text
+    try:
+        for command in commands(page):
+            run.call(command)
+    finally:
+        run.stop()
+
+
+class _Run:
+    """A shell session: the working folder, files to write into the project, and services in the background."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.files = folder, dict[str, str]()
+        self.servers: list[subprocess.Popen[bytes]] = []
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if name not in ("TILTYARD_ROOT", "PYTHONHOME")},
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]),
+            "COLUMNS": "120",
+            "BROWSER": "true",  # what opens pages
+        }
+
+    def call(self, command: Command) -> None:
+        """Run one command; `cd` changes the folder for those after it."""
+        if command.line.startswith("cd "):
+            self.folder /= command.line.removeprefix("cd ")
+            for name, text in self.files.items():
+                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (self.folder / name).write_text(text, encoding="utf-8")
+        elif command.mark == "server":
+            self._serve(command.line)
+        elif command.mark != "parse":
+            self._finish(command)
+
+    def _finish(self, command: Command) -> None:
+        expected = int(command.mark.removeprefix("status ")) if command.mark.startswith("status ") else 0
+        done = subprocess.run(
+            ["bash", "-c", command.line],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+        )
+        assert done.returncode == expected, f"{command.line}\n{done.stdout}\n{done.stderr}"
+        _compare(command, done.stdout + done.stderr)
+
+    def _serve(self, line: str) -> None:
+        self.servers.append(subprocess.Popen(["bash", "-c", f"exec {line}"], cwd=self.folder, env=self.environment))
+        for _ in range(600):
+            try:
+                with urllib.request.urlopen("http://127.0.0.1:3000/readyz", timeout=5):
+                    return
+            except OSError:
+                time.sleep(0.2)
+        pytest.fail(f"no answer after {line}")
+
+    def stop(self) -> None:
+        """End the services."""
+        for server in self.servers:
+            server.terminate()
+            server.wait(60)
+
+
+def _compare(command: Command, printed: str) -> None:
+    """Compare what a command printed with the page: its lines, with any numbers, versions and times in them."""
+    have = {_shape(line) for line in printed.splitlines()}
+    for line in command.printed.splitlines():
+        if line.strip() and "..." not in line:
+            assert _shape(line) in have, f"{command.page}: $ {command.line}\n{line}\nis not in\n{printed}"
+
+
+def _shape(line: str) -> str:
+    """Return a line without versions, numbers, addresses of folders and runs of blanks."""
+    line = re.sub(r"\b[0-9a-f]{12}\b", "VERSION", line)
+    line = re.sub(r"\d{4}-\d\d-\d\dT[\d:+]+", "TIME", line)
+    return re.sub(r"\s+|[-─━]{2,}", " ", re.sub(r"-?\d[\d.,e+-]*", "0", line)).strip()
