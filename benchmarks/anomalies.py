@@ -15,6 +15,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -191,28 +192,44 @@ def _table(runs: Json, way: str) -> list[str]:
     known = {digit: found for digit, found in by_digit.items() if found}
     if not known:
         return ["Not measured yet."]
-    names = [*next(iter(known.values()))[0]]
-    means = {digit: {n: statistics.mean(run[n] for run in found) for n in names} for digit, found in known.items()}
-    lines = [
-        f"| digit | seeds | {' | '.join(name.replace('_', ' ') for name in names)} |",
-        "|---" * (len(names) + 2) + "|",
-    ]
+    names = [*dict.fromkeys(name for found in known.values() for run in found for name in run)]
+    means = {digit: {name: _mean(name, found) for name in names} for digit, found in known.items()}
+    head = " | ".join(name.replace("_", " ") for name in names)
+    lines = [f"| digit | seeds | {head} |", "|---" * (len(names) + 2) + "|"]
     lines += [_line(digit, str(len(known[digit])), row, names) for digit, row in means.items()]
     for title, summary in (("mean", statistics.mean), ("lowest", min)):
-        row = {name: summary(row[name] for row in means.values()) for name in names}
+        row = {name: _summary([row[name] for row in means.values()], summary) for name in names}
         lines.append(_line(f"**{title}**", "", row, names))
     return lines
 
 
+def _mean(name: str, runs: list[Json]) -> float | None:
+    """Return the mean over seeds; None if a score was not measured."""
+    values = [run[name] for run in runs if name in run]
+    return statistics.mean(values) if values else None
+
+
+def _summary(values: list[float | None], summary: Callable[[list[float]], float]) -> float | None:
+    """Return a summary over the digits; None if one of them was not measured."""
+    known = [value for value in values if value is not None]
+    return summary(known) if len(known) == len(values) else None
+
+
 def _line(digit: str, seeds: str, row: Json, names: list[str]) -> str:
-    return f"| {digit} | {seeds} | {' | '.join(f'{row[name]:.3f}' for name in names)} |"
+    cells = ("-" if row[name] is None else f"{row[name]:.3f}" for name in names)
+    return f"| {digit} | {seeds} | {' | '.join(cells)} |"
 
 
 def _choice_table(choice: Json) -> list[str]:
+    if not choice:
+        return ["Not measured yet."]
     lines = ["AUROC for spoiled validation pictures, averaged over six ways to spoil them.", ""]
     lines += [f"| normal, settings | {' | '.join(name.replace('_', ' ') for name in SCORES)} |"]
     lines += ["|---" * (len(SCORES) + 1) + "|"]
-    return lines + [f"| {name} | {' | '.join(f'{row[s]:.3f}' for s in SCORES)} |" for name, row in choice.items()]
+    return lines + [
+        f"| {name} | {' | '.join(f'{row[s]:.3f}' if s in row else '-' for s in SCORES)} |"
+        for name, row in choice.items()
+    ]
 
 
 if __name__ == "__main__":

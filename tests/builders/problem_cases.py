@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 
 from tiltyard import plugins
@@ -10,32 +13,51 @@ from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.columns.prose import Prose
 from tiltyard.modeling.evaluators.base import TRUTH
+from tiltyard.modeling.evaluators.recommendation import CODES
 from tiltyard.modeling.evaluators.reconstruction import FEATURES
+from tiltyard.modeling.evaluators.sampling import BASELINE
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.problems import captioning
 from tiltyard.modeling.problems.base import Problem
+from tiltyard.modeling.problems.captioning import Captioning
 from tiltyard.modeling.problems.generation import Generation
 from tiltyard.modeling.problems.masked import SIGN, Masked
 from tiltyard.modeling.problems.translation import judged
 
 CLASSES = ["a", "b", "<c>"]
+WORDS: Any = SimpleNamespace(target={"ids": dict(zip("abcde", range(3, 8), strict=True)), "by": "words", "steps": 5})
+KNOWN = "known"  # what the baseline of recommendations is fitted to: codes of user and item, and the rating
 
 
 def problem(name: str) -> Problem:
     """Return the plug-in of a problem; one without a target is that of two columns."""
     plugin: Problem = plugins.load("problems", name)()
-    return plugin.bound_to(two_columns(plugin)) if plugin.reconstructs or plugin.clusters else plugin
+    if isinstance(plugin, Captioning):
+        return plugin.bound_to(WORDS)
+    needs_columns = plugin.reconstructs or plugin.clusters or plugin.generates
+    return plugin.bound_to(two_columns(plugin)) if needs_columns else plugin
+
+
+def decodable(kind: Problem, truth: Array, outputs: Array) -> Array:
+    """Return what `decode` takes: texts, sure words at every step, or outputs as float32."""
+    if isinstance(kind, Captioning):
+        return np.eye(9, dtype=np.float32)[kind.ids(WORDS, truth)]
+    return truth if kind.targets == "text" else outputs.astype(np.float32)
 
 
 def two_columns(kind: Problem) -> Encoder:
     """Return an encoder of two numbers that are not scaled, with a code of one number, or three clusters."""
     fitted = {"mean": 0.0, "std": 1.0}
     columns: dict[str, Column] = {"a": Number(), "b": Number()}
-    target = {"code": 1, "clusters": [{"rows": 9, "mean": {"a": 0.0, "b": 0.0}}] * 3}
+    sampler = {"prior": "normal", "score": "how unusual", "conditional": False, "encodes": True, "posterior": True}
+    target = {"code": 1, **sampler, "clusters": [{"rows": 9, "mean": {"a": 0.0, "b": 0.0}}] * 3}
     return Encoder("t", kind, columns, dict.fromkeys(columns, fitted), target, [], bare=False, max_instances=10)
 
 
 def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
     """Return a truth, perfect outputs, and rows whose last value is the previous truth."""
+    if kind.recommends:
+        return ratings(rows)
     if kind.targets == "label":
         truth = np.arange(rows) % 3
         return truth, np.eye(3)[truth], {"x": np.zeros(rows)}
@@ -50,8 +72,21 @@ def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
     return truth, truth[:, None], {"x": np.roll(truth, 1)[:, None]}
 
 
+def ratings(rows: int) -> tuple[Array, Array, Rows]:
+    """Return ratings by users who like only rare items, perfect outputs, and what the baseline needs."""
+    user, item = np.arange(rows) % 4 + 1, np.arange(rows) % 20 + 1
+    truth = np.where(item >= 19, 1.0, -1.0 - item % 2)  # ratings of 0 and above are good ones
+    known = np.column_stack([user, np.arange(rows) % 18 + 1, truth])
+    has_liked = np.isin(user, user[truth >= 0])
+    weight = np.where(has_liked, 1 / np.bincount(user)[user], 0.0)
+    perfect = np.column_stack([truth, np.ones((rows, 3)), weight])
+    return truth, perfect, {CODES: np.column_stack([user, item]), TRUTH: truth, KNOWN: known}
+
+
 def _case_without_target(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
     """Return the case of clusters, reconstructions or anomalies, with features of two columns."""
+    if kind.generates:
+        return _samples(rows)
     if kind.clusters:
         truth, features = np.arange(rows) % 3, np.random.default_rng(0).normal(size=(rows, 2))
         return truth, np.concatenate([np.eye(3)[truth], 1 - np.eye(3)[truth]], axis=1), {FEATURES: features}
@@ -63,12 +98,23 @@ def _case_without_target(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
     return np.zeros(rows), np.column_stack([features, features[:, 0], np.zeros(rows)]), {FEATURES: features}
 
 
+def _samples(rows: int) -> tuple[Array, Array, Rows]:
+    """Return samples with the features of the rows; those of the baseline are 0, and half of them are neighbours."""
+    features = np.random.default_rng(0).normal(size=(rows, 2))
+    simple = np.concatenate([np.full((rows, 4), 0.5), np.zeros((rows, 2)), features, np.zeros((rows, 1))], axis=1)
+    perfect = np.concatenate([np.ones((rows, 4)), features, features, np.zeros((rows, 1))], axis=1)
+    return np.zeros(rows), perfect, {BASELINE: simple}
+
+
 def texts(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
     """Return two different texts in a ratio of two to one as truth, perfect outputs, and rows."""
     if isinstance(kind, Masked):
         masked = np.array([f"{SIGN}a b c {SIGN}d" if row % 3 else f"{SIGN}b c d {SIGN}e" for row in range(rows)])
         texts_in_utf8 = np.strings.encode(masked)
         return texts_in_utf8, np.tile([0.0, 2.0, 2.0], (rows, 1)), {"x": texts_in_utf8, TRUTH: texts_in_utf8}
+    if isinstance(kind, Captioning):
+        captions = np.array(["a b c d" if row % 3 else "b c d e" for row in range(rows)])
+        return captions, captioning.judged([*captions], captions, "words"), {"x": np.zeros(rows), TRUTH: captions}
     truth = np.array(["abcd" if row % 3 else "bcde" for row in range(rows)])
     windows = Prose(length=4).windows(["zabc" if row % 3 else "abcd" for row in range(rows)])
     perfect = np.tile([0.0, 4.0, 4.0], (rows, 1))

@@ -54,7 +54,7 @@ def test_every_stage_is_a_command() -> None:
         "approve",
         "explain",
         "report",
-        *("new", "eject", "code", "tasks", "help", "completion"),
+        *("new", "eject", "code", "tasks", "help", "completion", "comment", "sample", "recommend"),
     }
 
 

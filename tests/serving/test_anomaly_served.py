@@ -12,6 +12,8 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
+from asgi_server import serve_app
+from browser import open_browser
 from faulty_machines import faulty_machines, write_faulty_machines
 from machines import ROW
 from starlette.applications import Starlette
@@ -219,6 +221,25 @@ def test_recorded_answers_and_truths_become_metrics(table: Project) -> None:
     rows = pd.DataFrame({"truth": ['"anomaly"', '"normal"'], "answer": [*map(json.dumps, answers)]})
     truth, outputs = truths_of(table.task, rows), outputs_of(table.task, rows)
     assert table.task.metric.score(truth, outputs, {}) == 1.0
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize(
+    ("name", "shown"), [("table", "squared error"), ("images", "Errors by pixel"), ("series", "Errors by step")]
+)
+def test_page_shows_flag_score_and_errors(
+    name: str, shown: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """The answer on the page has the flag, the threshold, and where the errors are, without an error in the console."""
+    project: Project = request.getfixturevalue(name)
+    form = f"document.querySelector('#{project.task.name} form')"
+    with serve_app(project.app) as host, open_browser(tmp_path) as browser:
+        browser.open(f"http://{host}/", f"{form} !== null")
+        browser.script(f"{form}.requestSubmit()")
+        answer = f"document.querySelector('#{project.task.name} .answer')"
+        browser.wait_until(f"{answer}?.innerText.includes('the threshold of')")
+        assert shown in browser.script(f"{answer}.innerText")
+        assert browser.console_errors == []
 
 
 def test_file_gets_score_flag_and_errors(table: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,11 @@ from workspaces import ROOT, edit_task, fetch_raw, kill_training_when, new_works
 from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.errors import TaskError
-from tiltyard.modeling.inference.predictor import version
-from tiltyard.preparation import prepare
+from tiltyard.evaluation.evaluate import evaluate
+from tiltyard.modeling.distances.frechet_distance import frechet_distance
+from tiltyard.modeling.inference.feature_network import FeatureNetwork
+from tiltyard.modeling.inference.predictor import Predictor, version
+from tiltyard.preparation import array_file, prepare
 from tiltyard.report.sections.training import training_sections
 from tiltyard.training.adversarial.collapse import find_failure, window
 from tiltyard.workspace import Workspace
@@ -59,10 +62,14 @@ def _losses() -> dict[str, float]:
     return found
 
 
+def sigmoid(x: float) -> float:
+    """Return the probability of a logit."""
+    return float(1 / (1 + np.exp(-x)))
+
+
 def test_losses_worked_by_hand() -> None:
     """Cross-entropy of sigmoids, with real pictures at 0.9; hinges with a margin of 1; half of four are right."""
     found = run_in_process(_losses)
-    sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
     real = np.mean([-0.9 * np.log(sigmoid(x)) - 0.1 * np.log(1 - sigmoid(x)) for x in (1.0, -2.0)])
     fake = np.mean([-np.log(1 - sigmoid(x)) for x in (0.5, -3.0)])
     assert found["non_saturating d"] == pytest.approx(real + fake, rel=1e-5)
@@ -82,7 +89,9 @@ def _steps(conditional: bool, settings: dict[str, Any]) -> dict[str, float]:
     from tiltyard.training.samplers.gan import Gan
 
     generator, found = np.random.default_rng(0), dict[str, float]()
-    family = model_settings({"family": "gan", "filters": [4, 8], "latent": 3, "conditional": conditional, **settings})
+    family: Any = model_settings(
+        {"family": "gan", "filters": [4, 8], "latent": 3, "conditional": conditional, **settings}
+    )
     for still, rates in (("generator", (0.0, 0.1)), ("discriminator", (0.1, 0.0))):
         keras.utils.set_random_seed(0)
         sampler = Gan(family, Rows((6, 5, 1), 16.0, 2 if conditional else 0))
@@ -141,6 +150,32 @@ def test_steps_alternate_under_jax() -> None:
     _check_steps(_under_jax("_steps(*KINDS[1])".replace("KINDS", "test_adversarial.KINDS")))
 
 
+@pytest.mark.slow
+@pytest.mark.jax
+@needs_jax
+def test_a_training_under_jax_exports_both_graphs(prepared: Workspace) -> None:
+    """JAX trains the classifier and both networks; ONNX has the distance that the kept epoch had."""
+    write_gan(prepared, {"train.epochs": 3, "train.learning_rate": 0.003})
+    env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", "from tiltyard.cli.main import main; main()", "train", TASK]
+    done = subprocess.run(command, cwd=prepared.root, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    out = prepared.out(TASK, "train")
+    record = files.read_json(out / "training.json")
+    assert files.read_json(out / "device.json")["backend"] == "jax"
+    assert record["parity"] < 1e-4
+    generator = np.random.default_rng([0, 1])  # the seed of the training, and the stream of samples
+    codes = generator.standard_normal((270, SMALL["model.latent"]), dtype=np.float32)
+    validation = array_file.read_part(prepared.out(TASK, "prepare") / "validation.npz")[0]
+    network, brightest = FeatureNetwork.load(out), validation.max()
+    samples, rows = (
+        network.describe(pixels).features
+        for pixels in (Predictor.load(out).decode_codes(codes), validation / np.float32(brightest))
+    )
+    kept = record["history"]["val_loss"][record["best_epoch"] - 1]
+    assert frechet_distance(samples, rows) == pytest.approx(kept, rel=1e-3)
+
+
 def _largest_norms() -> list[float]:
     """Make steps with spectral norms; return the largest singular value of each layer of the discriminator."""
     import keras
@@ -151,7 +186,7 @@ def _largest_norms() -> list[float]:
     from tiltyard.training.samplers.gan import Gan
 
     keras.utils.set_random_seed(0)
-    family = model_settings({"family": "gan", "filters": [4, 8], "latent": 3, "spectral_norm": True})
+    family: Any = model_settings({"family": "gan", "filters": [4, 8], "latent": 3, "spectral_norm": True})
     sampler = Gan(family, Rows((8, 8, 1), 16.0, 0))
     trainer = sampler.trainer(sampler.body(), 1, 0)
     trainer.equip(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0))
@@ -169,18 +204,12 @@ def test_spectral_norms_are_one() -> None:
 
 
 def _slopes() -> list[float]:
-    """Return gradients of the sum of cubes by the input, and the penalty's sum of their squares."""
-    import keras
+    """Return gradients of a sum of cubes by the input."""
     from keras import ops
 
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return np.asarray(jax.grad(lambda x: ops.sum(x**3))(ops.array([1.0, 2.0]))).tolist()
     from tiltyard.training.adversarial import tensorflow_step
 
-    slope = tensorflow_step._by_input(lambda x: ops.sum(x**3), ops.array([1.0, 2.0]))
-    return np.asarray(slope).tolist()
+    return [*map(float, tensorflow_step._by_input(lambda x: ops.sum(x**3), ops.array([1.0, 2.0])))]
 
 
 def test_the_gradient_penalty_is_of_the_input() -> None:
@@ -274,17 +303,22 @@ def test_a_killed_training_resumes_to_the_same_version(prepared: Workspace) -> N
 
 
 @pytest.mark.slow
-def test_samples_come_near_to_validation_rows(prepared: Workspace) -> None:
-    """The distance falls to a fraction, and the nearest epoch is kept; the report plots both losses."""
-    write_gan(prepared, {"train.epochs": 40, "train.learning_rate": 0.003, "model.filters": [16, 32]})
+def test_samples_of_a_class_come_near_to_rows(prepared: Workspace) -> None:
+    """The distance falls to a fraction, the nearest epoch is kept, and most samples are of the class asked for."""
+    quick = {"train.epochs": 40, "train.learning_rate": 0.003, "model.filters": [16, 32], "model.conditional": True}
+    write_gan(prepared, quick)
     train_tasks(prepared, TASK)
-    record = files.read_json(prepared.out(TASK, "train") / "training.json")
+    task, record = loader.load(prepared, TASK), files.read_json(prepared.out(TASK, "train") / "training.json")
     distances = record["history"]["val_loss"]
     assert min(distances) == distances[record["best_epoch"] - 1] < distances[0] / 4
     assert record["features"]["accuracy"] > 0.9
-    sections = training_sections(loader.load(prepared, TASK), {}, {**record, "parity": 0})
-    assert "Fréchet distance of samples from validation rows" in sections[0].content
-    assert "Losses of both networks" in sections[0].content
+    html = training_sections(task, {}, {**record, "parity": 0})[0].content
+    assert "Fréchet distance of samples from validation rows" in html
+    assert "Losses of both networks" in html
+    report = evaluate(prepared, task)
+    assert report["samples"]["real_rows"]["frechet"] < report["metrics"]["frechet"] < 3
+    assert report["metrics"]["agreement"] > 0.5  # 0.1 by chance
+    assert report["metrics"]["recall"] > report["baseline"]["recall"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from model_families import model_settings, needs_jax
 from problem_cases import two_columns
+from sklearn.mixture import GaussianMixture
 from workspaces import run_in_process
 
 from tiltyard.config.anomaly_section import Score
@@ -41,7 +42,7 @@ def _scored(score: Score, shape: tuple[int, ...], span: str, folder: Path | None
     if folder:
         folder.mkdir()
         two_columns(Anomaly()).save(folder / "encoder.json")
-        parity = export(model, folder, rows, floor=anomaly.floors(size + 1, float(outputs[:, -1].max())))
+        parity = export(model, folder, rows, floor=anomaly.floors(size + 1, score, float(outputs[:, -1].max())))
     code = keras.Model(body.input, body.get_layer("code").output)
     return {
         "rows": (rows.reshape(40, -1) * 0.5 + 0.1).astype(np.float64),
@@ -62,11 +63,13 @@ def _expected(score: Score, found: dict[str, Any], last: slice = slice(None)) ->
     distance = np.einsum("ij,jk,ik->i", centred, np.linalg.inv(covariance), centred)
     usual = np.square(found["rebuilt"] - found["rows"]).mean()
     length = np.square(rows).mean(axis=1)
+    mixture = GaussianMixture(1, reg_covar=1e-3 * code.var()).fit(code).score_samples(code)
     return {
         "error": error,
         "relative": error / length,
         "root_relative": error / np.sqrt(length),
         "code": distance,
+        "mixture": 2 * np.log(error / np.sqrt(length)) - mixture / 3,
         "density": distance + rows.shape[1] * error / usual,
     }[score]
 

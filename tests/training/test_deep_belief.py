@@ -15,6 +15,7 @@ from tiltyard.errors import TaskError
 from tiltyard.modeling.models.dbn import Dbn
 from tiltyard.preparation import base_rows, prepare
 from tiltyard.preparation.training_rows import UNLABELLED, TrainingRows
+from tiltyard.report.sections.training import training_sections
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -74,6 +75,10 @@ def test_machines_learn_from_rows_without_labels(workspace: Workspace) -> None:
         assert machine["history"]["error"][-1] == machine["error"] < machine["history"]["error"][0]
         assert len(machine["history"]["val_free_energy"]) == 8
     assert record["parity"] < 1e-4
+    sections = {one.title: one.content for one in training_sections(loader.load(workspace, "digits"), {}, record)}
+    shown = sections["Restricted Boltzmann machines"]
+    assert f"on {facts['unlabelled']:,} rows without labels" in shown
+    assert "Free energy of validation rows" in shown
 
 
 def _first_weights(root: str) -> list[Any]:

@@ -18,6 +18,7 @@ from tiltyard.cli.commands import (
     monitoring,
     pipeline,
     project,
+    recommending,
     registry,
     serving,
     tasks,
@@ -87,7 +88,7 @@ def _finish(_: object, **_options: object) -> None:
     exit_with(0)
 
 
-GROUPS = (project, tasks, guide, pipeline, experiments, serving, monitoring, registry, explain, data)
+GROUPS = (project, tasks, guide, pipeline, experiments, serving, recommending, monitoring, registry, explain, data)
 for command in [cli, *(command for group in GROUPS for command in group.COMMANDS)]:
     command.help = (command.help or "").replace(r"\b", "\b")  # tells click not to rewrap the paragraph
     if command is not cli:

@@ -10,8 +10,19 @@ SECTIONS = {
         *("run", "schedule", "fetch", "resolve", "validate", "prepare", "train", "evaluate", "package", "search"),
         *("study", "data", "code"),
     ),
-    "Decide": ("status", "promote", "approve", "rollback", "quantize", "history", "why", "compare", "verify"),
-    "Serve": ("serve", "predict", "key", "traffic", "monitor", "eject"),
+    "Decide": (
+        "status",
+        "promote",
+        "approve",
+        "rollback",
+        "quantize",
+        "history",
+        "why",
+        "comment",
+        "compare",
+        "verify",
+    ),
+    "Serve": ("serve", "predict", "sample", "recommend", "key", "traffic", "monitor", "eject"),
     "Inspect": ("report", "explain"),
 }
 

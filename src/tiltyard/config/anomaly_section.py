@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tiltyard.settings import Settings
 
-Score = Literal["error", "root_relative", "relative", "code", "density"]
+Score = Literal["error", "root_relative", "relative", "code", "density", "mixture"]
 
 
 class AnomalyScore(Settings):
@@ -18,7 +18,9 @@ class AnomalyScore(Settings):
         "error",
         description="error: the mean squared error of the reconstruction. root_relative, relative: divided by the root "
         "mean square of the row, or by its mean square, so that rows with little in them count. code: the Mahalanobis "
-        "distance of the code from those of training rows. density: the code's distance and the error, as a Gaussian.",
+        "distance of the code from those of training rows. density: the code's distance and the error, as a Gaussian. "
+        "mixture: the logarithms of the root-relative error and of a Gaussian mixture of codes, for normal rows of "
+        "several kinds.",
     )
     false_alarms: float = Field(
         0.01, gt=0, lt=0.5, description="Share of normal validation rows that may be above the threshold."

@@ -73,7 +73,23 @@ def _problem(task: Task) -> str:
         )
     if task.problem in ("generation", "masked") and task.target.column not in task.columns:
         return f"target.column: expected {', '.join(task.columns)}, the text itself; received {task.target.column}"
-    return column_checks.masked_error(task.columns, task.problem)
+    return _captioning(task) or column_checks.masked_error(task.columns, task.problem)
+
+
+def _captioning(task: Task) -> str:
+    """Check that there is a picture, a bounded caption in words, and no augmentation, which may change what is said."""
+    if task.problem != "captioning":
+        return ""
+    if task.modality != "image":
+        return f"problem: expected for captioning a column of images, alone; received {task.modality} columns"
+    if not task.target.length or task.target.by != "words":
+        received = f"length {task.target.length} and by {task.target.by}"
+        return (
+            f"target: expected for captioning by: words, and length, the most words of a caption; received {received}"
+        )
+    if task.train.augment:
+        return "train.augment: expected none for captioning, since a caption may name colours and places; received some"
+    return ""
 
 
 def forecast_error(task: Task) -> str:

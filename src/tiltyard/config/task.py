@@ -19,6 +19,7 @@ from tiltyard.config import (
     ensemble_section,
     evaluate_section,
     objective_checks,
+    recommendation_checks,
     reconstruction_checks,
     sampling_checks,
     target_checks,
@@ -158,9 +159,10 @@ class Task(Settings):
 
     def dependence(self, unit: Array | None, rows: int) -> Dependence | None:
         """Return how test rows depend on one another, by the split; `unit` is as `prepare` wrote it."""
-        by_time = self.split.kind == "chronological"
+        by_time = self.split.kind == "chronological" and self.target.interaction is None
         own_column = self.split.group or self.split.by or getattr(self.columns.get(self.target.column), "group", None)
-        if unit is None and (by_time or self.split.group) and own_column:
+        by_user = self.target.interaction is not None
+        if unit is None and (by_user or ((by_time or self.split.group) and own_column)):
             raise DataError(
                 f"the test rows of {self.name} have no {'times' if by_time else 'groups'}: "
                 "an earlier release made them",
@@ -217,6 +219,7 @@ class Task(Settings):
             _joins,
             _columns,
             reconstruction_checks.find_error,
+            recommendation_checks.find_error,
             sampling_checks.find_error,
             clustering_checks.find_error,
             anomaly_checks.find_error,
@@ -284,8 +287,9 @@ def _split(task: Task) -> str:
 
 
 def _family(task: Task) -> str:
-    if task.model.translates != (task.problem == "translation"):
-        expected = "seq2seq" if task.problem == "translation" else "another than seq2seq"
+    writers = {"translation": "seq2seq", "captioning": "captioner"}
+    if (task.model.family if task.model.translates else None) != (expected := writers.get(task.problem)):
+        expected = expected or f"another than {task.model.family}"
         return f"model.family: expected {expected} for {task.problem}; received {task.model.family}"
     if task.model.steps != (task.problem == "generation"):
         ways = "rnn with whole: true, from one end and without attention, or transformer with causal: true, pool: none"

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tiltyard import files
+from tiltyard import files, plugins
 from tiltyard.workspace import PACKAGE, TEMPLATES, Workspace
 
 CODE = "out/code.json"
@@ -37,7 +38,17 @@ def _digest(names: list[str]) -> str:
     for name in sorted(name.removeprefix(OWN) for name in names if name.startswith(OWN)):
         for path in _files(PACKAGE / name):
             digest.update(f"{path.relative_to(PACKAGE).as_posix()} {files.file_digest(path).hex()}\n".encode())
+        for path in _plugin_files(name):
+            digest.update(f"{path.name} {files.file_digest(path).hex()}\n".encode())
     return digest.hexdigest()
+
+
+def _plugin_files(name: str) -> list[Path]:
+    """Return the modules of other packages that add plug-ins to a part of ours."""
+    places = {folder: package.replace(".", "/") for folder, package in plugins.FOLDERS.items()}
+    below = [folder for folder, place in places.items() if f"{place}/".startswith(f"{name}/")]
+    specs = [find_spec(point.module) for folder in below for point in plugins.others(folder).values()]
+    return sorted(Path(spec.origin) for spec in specs if spec and spec.origin)
 
 
 def _files(place: Path) -> list[Path]:

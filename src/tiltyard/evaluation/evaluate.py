@@ -13,7 +13,15 @@ import numpy as np
 from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
-from tiltyard.evaluation import anomaly, clustering, reconstruction, sample_facts, sampling
+from tiltyard.evaluation import (
+    anomaly,
+    captioning,
+    clustering,
+    recommendation,
+    reconstruction,
+    sample_facts,
+    sampling,
+)
 from tiltyard.evaluation.rollout import evaluate_rollout
 from tiltyard.evaluation.slices import parts
 from tiltyard.evaluation.walk_forward import walk_forward
@@ -51,7 +59,8 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
         train_sample = samples.train_sample(predictor, len(test.truth))
         facts, pictures = sample_facts.examine(samples, predictor, test)
     else:
-        train_sample = train_truth, predictor.condense(train_truth, features)
+        train_outputs = predictor.condense(train_truth, features)
+        train_sample = train_truth, recommendation.ranked_features(predictor, features, train_truth, train_outputs)
     if task.problem == "anomaly":
         train_sample = anomaly.with_anomalies(*train_sample, (test.truth, predictions.outputs))
     folds = fold_scores(train / "folds.npz", task.evaluator)
@@ -66,6 +75,8 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
             **files.read_json(workspace.out(task.name, "prepare") / "split.json"),
             **_measure(task, predictions, test, train_sample, context),
             **reconstruction.denoising(task, predictor, test),
+            **captioning.further(task, predictor.encoder, (features, train_truth), test, predictions),
+            **recommendation.facts(task, predictor, (features, train_truth), test),
             **clustering.facts(task, predictor, test, predictions),
             **_detectors(workspace, task, (predictor, test), context),
             **facts,
@@ -119,6 +130,7 @@ def predict(
         baseline = samples.baseline(encoded, test.truth)
     else:
         outputs = predictor.condensed(test.rows, test.truth)
+        outputs = recommendation.ranked(predictor, test.rows, test.truth, outputs)
         baseline = _baseline(task, predictor, test, train)
     return Predictions(test.truth, outputs, baseline, test.number, task.labels, task.target.display_name, threshold)
 
@@ -131,6 +143,8 @@ def _baseline(task: Task, predictor: Predictor, test: TestRows, train: tuple[Fea
         return anomaly.baseline(task, predictor.encoder, train[0], test.rows)
     if task.problem_type.reconstructs:
         return reconstruction.baseline(task, predictor.encoder, train, test)
+    if task.problem_type.recommends:
+        return recommendation.baseline(task, predictor, train, test)
     problem, rows = predictor.encoder.problem, past(task, test)
     if TRUTH in rows:
         rows = {**rows, TRUTH: problem.baseline_truth(predictor.encoder, rows[TRUTH])}

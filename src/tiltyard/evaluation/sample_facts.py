@@ -18,8 +18,8 @@ from tiltyard.modeling.problems.sampling import Facts, parts
 from tiltyard.preparation.sealed_test import TestRows
 
 PICTURES_FILE = "samples.npz"
-PICTURES = 64  # in the report
-ROWS = 1000  # of which distances to all training rows, and bounds with many samples, are measured
+PICTURES = 64  # evenly spaced, in the report
+ROWS = 1000  # evenly spaced, of which distances to all training rows, and bounds with many samples, are measured
 IMPORTANCE_SAMPLES = 100
 ACTIVE = 0.01  # variance of the mean of a number of the code over rows, from which it is in use (Burda et al., 2016)
 CLOSE = 0.5  # a copy is nearer to a training row than this share of the distance of the closest rows
@@ -66,28 +66,28 @@ def examine(samples: Samples, predictor: Predictor, test: TestRows) -> tuple[dic
 
 def _copies(samples: Samples, drawn: Array, real: Array) -> tuple[dict[str, Any], Pictures]:
     """Compare the distances of samples and of test rows to the nearest training row, in pixels from 0 to 1."""
-    known = scaled(samples.encoder, samples.train[0][:])
-    (distances, places), (usual, _) = (nearest(rows[:ROWS], known) for rows in (drawn, real))
+    known, chosen = scaled(samples.encoder, samples.train[0][:]), _spread(len(drawn), ROWS)
+    (distances, places), (usual, _) = (nearest(rows[chosen], known) for rows in (drawn, real))
     limit = CLOSE * float(np.quantile(usual, CLOSEST))
-    shape = samples.train[0].shape[1:]
+    shown, shape = _spread(len(chosen), PICTURES), samples.train[0].shape[1:]
     first, beside = (
         np.rint(255 * np.clip(rows, 0, 1)).astype(np.uint8).reshape(-1, *shape)
-        for rows in (drawn[:PICTURES], known[places[:PICTURES]])
+        for rows in (drawn[chosen[shown]], known[places[shown]])
     )
     facts = {
         "nearest": {"samples": float(np.median(distances)), "rows": float(np.median(usual))},
         "copies": {"share": float(np.mean(distances < limit)), "limit": limit, "rows": len(distances)},
     }
-    return facts, Pictures(first, beside, distances[:PICTURES])
+    return facts, Pictures(first, beside, distances[shown])
 
 
 def _variety(samples: Samples, drawn: Array, real: Array) -> dict[str, Any]:
     """Compare how samples and test rows differ among themselves, and how they are spread over the classes."""
-    described = [samples.network.describe(pixels) for pixels in (drawn, real)]
+    of_samples, of_rows = described = [samples.network.describe(pixels) for pixels in (drawn, real)]
     spread = [float(each.features.var(axis=0, dtype=np.float64).sum()) for each in described]
     facts: dict[str, Any] = {"variety": spread[0] / spread[1] if spread[1] else 0.0}
     if len(drawn) >= LEAST_ROWS:
-        found = kernel_distance(*(each.features for each in described))
+        found = kernel_distance(of_samples.features, of_rows.features)
         facts["kernel_distance"] = {"value": found.value, "standard_error": found.standard_error}
     if names := samples.encoder.target.get("labels"):
         shares = [class_shares(each.labels, len(names)).tolist() for each in described]
@@ -95,7 +95,7 @@ def _variety(samples: Samples, drawn: Array, real: Array) -> dict[str, Any]:
             "names": names,
             "samples": shares[0],
             "rows": shares[1],
-            "distance": histogram_distance(*(each.labels for each in described), len(names)),
+            "distance": histogram_distance(of_samples.labels, of_rows.labels, len(names)),
         }
     return facts
 
@@ -110,8 +110,9 @@ def _code(samples: Samples, predictor: Predictor, features: Array, labels: Array
         [parts(predictor.encoder, predictor.run(binary[at : at + ROWS]))[1] for at in range(0, len(binary), ROWS)]
     )
     active = means.var(axis=0, dtype=np.float64) > ACTIVE
-    own = None if labels is None else labels[:ROWS]
-    bound = lower_bound(predictor, binary[:ROWS], own, samples.seed, IMPORTANCE_SAMPLES)
+    chosen = _spread(len(binary), ROWS)
+    own = None if labels is None else labels[chosen]
+    bound = lower_bound(predictor, binary[chosen], own, samples.seed, IMPORTANCE_SAMPLES)
     return {
         "active_units": {"active": int(active.sum()), "of": facts.code},
         "importance": {
@@ -121,3 +122,8 @@ def _code(samples: Samples, predictor: Predictor, features: Array, labels: Array
             "elbo": float(bound["elbo"].mean()),
         },
     }
+
+
+def _spread(total: int, count: int) -> Array:
+    """Return so many places, evenly spaced: rows may be in order of their labels."""
+    return np.unique(np.linspace(0, total - 1, min(count, total)).astype(np.int64))

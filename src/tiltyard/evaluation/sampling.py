@@ -12,6 +12,7 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.errors import RegistryError
+from tiltyard.modeling.evaluators.sampling import NEIGHBOURS
 from tiltyard.modeling.inference import codes
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.feature_network import FeatureNetwork
@@ -117,11 +118,12 @@ class Samples:
         """Return for each row and its sample what evaluators/sampling.py says; with labels that were asked for."""
         of_samples, of_rows = (self.network.describe(pixels) for pixels in (drawn, scaled(self.encoder, features)))
         samples, real = (part.features.astype(np.float64) for part in (of_samples, of_rows))
-        found = [neighbourhoods(real[part], samples[part]) for part in _equal_parts(len(real))]
-        parts = ("precise", "recalled", "density", "covered")  # as in the evaluator
-        compared = [np.stack([getattr(each, part) for part in parts], axis=1) for each in found]
+        compared = np.empty((len(real), len(NEIGHBOURS)))
+        for part in _spread_parts(len(real)):
+            found = neighbourhoods(real[part], samples[part])
+            compared[part] = np.stack([found.precise, found.recalled, found.density, found.covered], axis=1)
         agreed = [] if labels is None else [(of_samples.labels == labels)[:, None]]
-        return [np.concatenate(compared), *agreed, samples, real]
+        return [compared, *agreed, samples, real]
 
 
 def brightest(encoder: Encoder) -> float:
@@ -185,9 +187,10 @@ def _log_likelihood(pixels: Array, probabilities: Array) -> Array:
     return np.asarray(np.log(np.maximum(of_pixel, LEAST)).sum(axis=1, dtype=np.float64))
 
 
-def _equal_parts(rows: int) -> list[Array]:
-    """Return the places of rows in parts of equal size, so that none is too small to have neighbours."""
-    return np.array_split(np.arange(rows), -(-rows // NEIGHBOURS_BATCH))
+def _spread_parts(rows: int) -> list[Array]:
+    """Return the places of rows in parts of equal size, each spread over all rows, which may be in order of labels."""
+    count = -(-rows // NEIGHBOURS_BATCH)
+    return [np.arange(start, rows, count) for start in range(count)]
 
 
 def _slices(rows: int) -> Iterator[slice]:

@@ -87,6 +87,8 @@ def _unsupported_reason(method: ExplanationMethod, model: ExplainedModel) -> str
         return f"it explains labels and numbers; {model.task.name} {verb}"
     if kind.generates and not method.explains_samples:
         return f"it explains labels and numbers; {model.task.name} draws samples"
+    if kind.recommends and method.needs_keras:
+        return f"it looks into networks with one output; {model.task.name} has vectors of users and items as well"
     path = model.workspace.out(model.task.name, "train") / KERAS_FILE
     if method.needs_keras and not path.is_file():
         return f"it needs {KERAS_FILE}, which is not here"
@@ -112,15 +114,18 @@ def _largest_errors(model: ExplainedModel) -> list[int]:
     from tiltyard.modeling.evaluators.anomaly import misplaced
     from tiltyard.modeling.metrics.scores import row_errors
 
-    if model.task.problem_type.targets == "text":
+    if model.task.problem_type.targets == "text" and model.task.problem != "captioning":
         return [0]
     outputs = model.predictor.condensed(model.test.rows, model.test.truth)
+    if model.task.problem == "captioning":
+        return [int(place) for place in np.argsort(-outputs["edits"], kind="stable")[:DEFAULT_ROWS]]
     if model.task.problem_type.clusters:
         from tiltyard.modeling.evaluators.clustering import silhouettes
 
         return [int(place) for place in np.argsort(silhouettes(outputs), kind="stable")[:DEFAULT_ROWS]]
     if model.task.problem_type.generates:  # whose score says how unusual a row is
-        return np.argsort(-outputs[:, -1], kind="stable")[:DEFAULT_ROWS].tolist()
+        unusual: list[int] = np.argsort(-outputs[:, -1], kind="stable")[:DEFAULT_ROWS].tolist()
+        return unusual
     if model.task.problem == "anomaly":
         ranked: list[int] = misplaced(model.test.truth, outputs)[:DEFAULT_ROWS].tolist()
         return ranked
@@ -145,7 +150,7 @@ def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
         return dict(zip(("actual", "answered"), (", ".join(labels) or "none" for labels in names), strict=True))
     if model.task.target.columns:
         return {"actual": dict(zip(model.task.target.names, truth, strict=True)), "answered": prediction}
-    return {"actual": truth, "answered": prediction}
+    return {"actual": truth, "answered": prediction["caption"] if model.task.problem == "captioning" else prediction}
 
 
 def _found_without_target(prediction: Any) -> Json:

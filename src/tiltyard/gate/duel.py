@@ -173,6 +173,16 @@ class Duel:
         confidence = confidence_among(self.confidence, among)
         return Bootstrap(len(places), self.task.split.seed, confidence, dependence, self.task.split.complete)
 
+    def gain_by(self, name: str, other: Array) -> Gain:
+        """Return the gain of the challenger over another model by another metric than the gate's."""
+        metric = self.task.evaluator.metrics[name]
+        return self._bootstrap(np.arange(len(self.truth)), 1).gain(
+            metric,
+            lambda outputs, drawn: metric.score(self.truth[drawn], outputs[drawn], self.context),
+            self.challenger,
+            other,
+        )
+
     def gain(
         self, other: Array, places: Array | None = None, threshold: Threshold | None = None, among: int = 1
     ) -> Gain:

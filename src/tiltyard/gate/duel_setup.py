@@ -15,7 +15,7 @@ from tiltyard.arrays import Array, Rows, row_count, take_rows
 from tiltyard.config.task import Task
 from tiltyard.data.versions import recorded
 from tiltyard.errors import RegistryError
-from tiltyard.evaluation import anomaly, evaluate, reconstruction, sampling
+from tiltyard.evaluation import anomaly, captioning, evaluate, recommendation, reconstruction, sampling
 from tiltyard.evaluation.evaluated import Evaluated
 from tiltyard.evaluation.reference import Reference, fit_reference
 from tiltyard.files import Json
@@ -24,6 +24,7 @@ from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.category import Category
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.evaluators.forecasting import training_context
+from tiltyard.modeling.evaluators.recommendation import RANKING
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor, model_files
@@ -91,7 +92,9 @@ def build_duel(
         train=report["train"][task.gate.metric],
         latency_ms=latency_ms(predictor, test.rows),
         live=_live(workspace, task, report["version"], champion.version) if champion else None,
-        reference=_reference(task, predictor.encoder, (learned, later), test, context),
+        reference=recommendation.item_neighbours(predictor, learned, test)
+        if task.problem_type.recommends
+        else _reference(task, predictor.encoder, (learned, later), test, context),
         time_ratios=_time_ratios(workspace, champion, evaluated) if champion else {},
         rows=test.rows,
         dependence=task.dependence(test.unit, len(test.truth)),
@@ -116,6 +119,8 @@ def _reference(
     if task.problem == "anomaly":
         learned, later = (features for features, _ in parts)
         return anomaly.Compared(task, encoder, learned, later, test, context).best_detector()
+    if task.problem == "captioning":
+        return captioning.nearest_picture(task, encoder, parts[0], test)
     return fit_reference(task, encoder, parts, encoder.encode(test.rows), context)
 
 
@@ -174,6 +179,8 @@ def _askable(
         )
 
     if task.problem_type.targets == "text" or task.problem_type.generates or task.problem_type.clusters:
+        return {}
+    if task.gate.metric in RANKING:  # a ranking is about all rows of a user
         return {}
     predictor, rival = models
     arguments: Json = {"ask": predictor.outputs}
@@ -266,6 +273,7 @@ def champion_outputs(predictor: Predictor, classes: list[str], test: TestRows, s
         return baseline
     accepted_rows: Rows = rows if served.all() else take_rows(rows, places)
     outputs = predictor.condensed(accepted_rows, test.truth[places])
+    outputs = recommendation.ranked(predictor, accepted_rows, test.truth[places], outputs)
     if classes and predictor.encoder.classes != classes:
         outputs = _reordered(probabilities(outputs), predictor.encoder.classes, classes)
         outputs = outputs if test.truth.dtype.kind == "b" else _normalised(outputs)

@@ -16,13 +16,14 @@ from tiltyard.errors import RegistryError
 from tiltyard.evaluation.evaluate import evaluate
 from tiltyard.gate.promote import promote
 from tiltyard.gate.verdict import Verdict
+from tiltyard.modeling.inference import vector_index
 from tiltyard.modeling.inference.predictor import DECODER_FILE, version
 from tiltyard.preparation.array_file import open_part
 from tiltyard.registry.registry import Registry
 from tiltyard.training.onnx import variants
 from tiltyard.workspace import Workspace
 
-COPIED = ("encoder.json", "device.json")  # of the training, beside the model
+COPIED = ("encoder.json", "device.json", vector_index.FILE)  # of the training, beside the model
 
 
 @dataclass(frozen=True)

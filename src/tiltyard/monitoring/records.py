@@ -194,6 +194,8 @@ def _predictions(task: Task, answers: list[Any]) -> pa.Array:
         return pa.array([str(answer["cluster"]) for answer in answers], pa.string())
     if task.problem_type.targets == "row":
         return pa.array([answer["error"] for answer in answers], pa.float64())
+    if task.problem == "captioning":
+        return pa.array([answer["caption"] for answer in answers], pa.string())
     if task.problem == "anomaly":
         return pa.array([LABELS[answer["anomaly"]] for answer in answers], pa.string())
     separator = task.target.separator

@@ -16,7 +16,7 @@ from tiltyard.config.task import Task
 from tiltyard.data import stand_in
 from tiltyard.data.joins.joined_table import checksums
 from tiltyard.modeling.inference.encoder import Encoder, side_by_side
-from tiltyard.preparation import array_file, base_rows, base_vocabulary
+from tiltyard.preparation import array_file, base_rows, base_vocabulary, item_titles
 from tiltyard.preparation.column_spill import ColumnSpill, open_spill
 from tiltyard.preparation.normal_rows import as_flags, split_task
 from tiltyard.preparation.row_hashes import hashing
@@ -47,7 +47,8 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
         parts = split_task(task, inputs, truth, modality.overlap(task))
         unlabelled = unlabelled_rows(task.split, inputs, truth, parts) if task.split.unlabelled else None
         truth = as_flags(truth) if task.problem_type.targets == "anomaly" else truth
-        unit = units(inputs, parts["test"], modality.times)
+        unit = _users(task, spill, parts["test"])
+        unit = units(inputs, parts["test"], modality.times) if unit is None else unit
         test_columns = {name: partial(spill.column, name, parts["test"]) for name in spill.files}
         facts = {
             "data": data.result(),
@@ -62,6 +63,9 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
         }
         seal(workspace, task.name, facts, reseal=reseal)
         base_rows.write(folder, keys, _learned(parts, unlabelled), task.split.seed)
+        if between := task.target.interaction:
+            items = np.concatenate([*spill.column(between.item, parts["train"])])
+            item_titles.write(folder, between, items, lambda name: modality.raw_column(task, raw, name), parts["train"])
         encoder = task.encoder().learn(
             task.target, lambda name: spill.cells(name, parts["train"]), truth[parts["train"]], threads.ordered
         )
@@ -79,6 +83,14 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
         encoder.save(folder / "encoder.json")
         files.write_json(folder / "split.json", facts)
     return facts
+
+
+def _users(task: Task, spill: ColumnSpill, index: Array) -> Array | None:
+    """Return the number of the user of some rows, which depend on one another; None if there are no users."""
+    if task.target.interaction is None:
+        return None
+    users = np.concatenate([*spill.column(task.target.interaction.user, index)])
+    return np.unique(users, return_inverse=True)[1].astype(np.int64)
 
 
 def _learned(parts: Parts, unlabelled: Array | None) -> Parts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,12 @@ class TrainingRows:
         if (path := folder / UNLABELLED).is_file():
             unlabelled = open_features(path)
         return cls(encoder, train, validation, rows_digest(folder), inherited or {}, unlabelled)
+
+    @property
+    def feature_folder(self) -> Path:
+        """The folder of the network of features, which a generative model has."""
+        assert self.features  # noqa: S101 - for the type checker: `training.train.opened` sets it
+        return self.features
 
     def with_counts(self) -> TrainingRows:
         """Return them for an exponential output: the target is divided by its mean, and not shifted.
@@ -97,7 +104,18 @@ def sample_rows(part: tuple[Features, Array], max_rows: int) -> tuple[Array, Arr
 
 
 def _add_decoder_inputs(encoder: Encoder, features: Features, truth: Array) -> Features:
-    """Append the decoder input of teacher forcing: the target, shifted by one step."""
+    """Append the decoder input of teacher forcing: the target, shifted by one step; an image becomes a row of pixels.
+
+    Pixels are stored as bytes, and ids with as few bytes as hold them.
+    """
     ids = encoder.problem.ids(encoder, truth)
     shifted = np.concatenate([np.full((len(ids), 1), START), ids[:, :-1]], axis=1)
-    return np.concatenate([features[:], shifted.astype(np.float32)], axis=1)
+    rows = features[:].reshape(len(features), -1)
+    kind = np.float32 if rows.dtype.kind == "f" else np.min_scalar_type(int(shifted.max()))
+    return np.concatenate([rows, shifted.astype(kind)], axis=1)
+
+
+def without_decoder_inputs(features: Features, shape: tuple[int, ...]) -> Array:
+    """Return rows as a client sends them, of a shape, without decoder inputs behind them."""
+    rows = features[:].reshape(len(features), -1)
+    return rows[:, : math.prod(shape)].reshape(len(features), *shape)

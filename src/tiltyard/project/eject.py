@@ -19,14 +19,15 @@ RUN /opt/venv/bin/python -m zipfile -e /tmp/wheels/tiltyard-*.whl /app"""
 def eject_serving(workspace: Workspace, *, force: bool = False) -> list[str]:
     """Copy the service, the container file and the manifests into serving/, with a wheel of the code that they run."""
     target = workspace.serving
-    names = sorted(path.name for path in (TEMPLATES / "serving").iterdir() if path.is_file())
+    source = TEMPLATES / "serving"
+    names = sorted(path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file())
     if taken := [] if force else [name for name in names if (target / name).exists()]:
         raise WorkspaceError(
             f"serving/{taken[0]} exists already", hint="to overwrite it: tiltyard eject serving --force"
         )
-    target.mkdir(exist_ok=True)
     for name in names:
-        _copy(TEMPLATES / "serving" / name, target / name)
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        _copy(source / name, target / name)
     shutil.rmtree(target / "wheels", ignore_errors=True)
     written = wheel.write(target / "wheels")
     return [*(f"serving/{name}" for name in names), f"serving/wheels/{written.name}"]

@@ -35,6 +35,7 @@ from tiltyard.report.sections.lineage import lineage_section, provenance_section
 from tiltyard.report.sections.metrics import metrics_section, summary
 from tiltyard.report.sections.network import network_section
 from tiltyard.report.sections.predictions import prediction_sections
+from tiltyard.report.sections.recommendation import recommendation_section
 from tiltyard.report.sections.rows import LearnedRows
 from tiltyard.report.sections.samples import samples_section
 from tiltyard.report.sections.series import rollout_section, series_figures, walk_forward_section
@@ -102,6 +103,7 @@ def task_page(workspace: Workspace, task: Task, up: str = INDEX) -> str:
         verdict_section(last),
         comparison_section(task, evaluation["version"], champion, decisions),
         *prediction_sections(task, evaluation, predictions, rows, input_space_figures(task, evaluated, predictions)),
+        recommendation_section(task, evaluated, workspace.out(task.name, "prepare")),
         samples_section(evaluation, out),
         walk_forward_section(task, evaluation, out),
         rollout_section(task, evaluation, out),

@@ -17,12 +17,15 @@ from tiltyard.modeling.problems.anomaly import alarm_threshold
 from tiltyard.modeling.problems.base import Target
 from tiltyard.preparation.array_file import Features
 from tiltyard.preparation.training_rows import sample_rows
+from tiltyard.training.code_mixture import CodeMixture
 from tiltyard.training.reconstruction import FLOOR, STANDARD
 
 ROWS = 20_000  # training rows of which codes and errors are measured
 SMALLEST_LENGTH = 1e-3  # mean square of a row, below which it counts as empty
 SHRINKAGE = 1e-3  # share of the mean variance that is added to that of each direction of the code
-POWERS = {"error": 0.0, "root_relative": 0.5, "relative": 1.0}  # of the length of a row that divides its error
+OF_ERRORS = ("error", "root_relative", "relative")  # scores that need no density of codes
+ERROR_WEIGHT = 2.0  # of the logarithm of the error, beside the logarithm of the density of a code by its numbers
+SMALLEST_ERROR = 1e-9
 SCORE_FLOOR = 1e-2  # share of a usual score below which a difference of ONNX and Keras is relative to it
 
 
@@ -49,9 +52,12 @@ class CodeDensity:
         return ops.sum(ops.square(ops.matmul(code - self.mean, self.whitening)), axis=-1, keepdims=True)
 
 
-def density_of(body: keras.Model, score: Score, features: Features) -> CodeDensity | None:
+Density = CodeDensity | CodeMixture | None
+
+
+def density_of(body: keras.Model, score: Score, features: Features) -> Density:
     """Return the density of codes that a score needs, of training rows; None if it needs none."""
-    if score in POWERS:
+    if score in OF_ERRORS:
         return None
     model = keras.Model(body.input, [body.output, body.get_layer(CODE).output, body.get_layer(STANDARD).output])
     sample, _ = sample_rows((features, np.zeros(len(features))), ROWS)
@@ -60,10 +66,11 @@ def density_of(body: keras.Model, score: Score, features: Features) -> CodeDensi
         output, code, standard = map(np.asarray, model(sample[start : start + 1000], training=False))
         errors.append(np.square(output - standard.reshape(output.shape)).mean(axis=1, dtype=np.float64))
         codes.append(code)
-    return CodeDensity.of(np.concatenate(codes), float(np.concatenate(errors).mean()))
+    code = np.concatenate(codes)
+    return CodeMixture.of(code) if score == "mixture" else CodeDensity.of(code, float(np.concatenate(errors).mean()))
 
 
-def build_inference(body: keras.Model, score: Score, density: CodeDensity | None, span: str = "window") -> keras.Model:
+def build_inference(body: keras.Model, score: Score, density: Density, span: str = "window") -> keras.Model:
     """Return the model that is exported: the difference of each feature, and the score, side by side.
 
     With the span `last`, the score is about the last step of a window alone.
@@ -78,15 +85,17 @@ def build_inference(body: keras.Model, score: Score, density: CodeDensity | None
     return keras.Model(body.input, ops.concatenate([difference, _score(score, error, row, (code, density))], axis=-1))
 
 
-def _score(score: Score, error: Any, row: Any, code: tuple[Any, CodeDensity | None]) -> Any:
+def _score(score: Score, error: Any, row: Any, coded: tuple[Any, Density]) -> Any:
     """Return the score of rows from their error, themselves and their codes."""
-    if density := code[1]:
-        distance = density.distance(code[0])
+    code, density = coded
+    if isinstance(density, CodeDensity):
+        distance = density.distance(code)
         return distance if score == "code" else distance + row.shape[-1] * error / density.error
-    if not (power := POWERS[score]):
-        return error
     length = ops.maximum(ops.mean(ops.square(row), axis=-1, keepdims=True), SMALLEST_LENGTH)
-    return error / (ops.sqrt(length) if power == 1 / 2 else length)
+    if isinstance(density, CodeMixture):
+        relative = ops.log(ops.maximum(error / ops.sqrt(length), SMALLEST_ERROR))
+        return ERROR_WEIGHT * relative - density.log_density(code) / code.shape[-1]
+    return error / {"root_relative": ops.sqrt(length), "relative": length}.get(score, 1.0)
 
 
 def with_threshold(encoder: Encoder, setting: AnomalyScore, scores: Array) -> tuple[Encoder, dict[str, Any]]:
@@ -102,9 +111,12 @@ def with_threshold(encoder: Encoder, setting: AnomalyScore, scores: Array) -> tu
     return encoder.with_threshold(threshold), {"anomaly": record}
 
 
-def floors(outputs: int, threshold: float) -> Array:
-    """Return for each output the size below which a difference of ONNX and Keras is relative to it."""
-    return np.array([FLOOR] * (outputs - 1) + [max(SCORE_FLOOR * threshold, 1e-12)])
+def floors(outputs: int, score: Score, threshold: float) -> Array:
+    """Return for each output the size below which a difference of ONNX and Keras is relative to it.
+
+    A sum of logarithms may be near 0, and is as precise as its parts.
+    """
+    return np.array([FLOOR] * (outputs - 1) + [1.0 if score == "mixture" else max(SCORE_FLOOR * threshold, 1e-12)])
 
 
 def span_of(target: Target, encoder: Encoder) -> str:

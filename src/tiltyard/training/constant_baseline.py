@@ -30,11 +30,13 @@ def baseline_losses(objective: Objective, parts: TrainingRows, network: keras.Mo
 
 
 def constant_loss(objective: Objective, parts: TrainingRows, units: int) -> float:
-    """Return the loss of the best constant on training rows; infinity for texts, whose steps are too many.
+    """Return the loss of the best constant on training rows; infinity where the loss of training is another one.
 
-    Infinity, too, for samples, which are compared with no target.
+    These are texts, whose steps are too many, samples, which are compared with no target, and recommendations, whose
+    loss has that of the ranking as well.
     """
-    if objective.of_texts or objective.encoder.problem.generates:
+    kind = objective.encoder.problem
+    if objective.of_texts or kind.generates or kind.recommends:
         return math.inf
     constant = _constant(objective, objective.core_targets(parts.train[1]), units)
     targets = objective.core_targets(sample_rows(parts.train, ROWS)[1])

@@ -18,11 +18,12 @@ from tiltyard.modeling.inference import decision_threshold, held_out
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.models._solved import SolvedModel
 from tiltyard.modeling.models.autoencoder import Autoencoder
+from tiltyard.modeling.models.two_tower import TwoTower
 from tiltyard.preparation import base_vocabulary
 from tiltyard.preparation.base_rows import checked_base
-from tiltyard.preparation.training_rows import TrainingRows, sample_rows
+from tiltyard.preparation.training_rows import TrainingRows, sample_rows, without_decoder_inputs
 from tiltyard.runtime import environment
-from tiltyard.training import backend, blend, layer_graph
+from tiltyard.training import backend, blend, item_index, layer_graph
 from tiltyard.training.constant_baseline import baseline_losses
 from tiltyard.training.cross_validation import cross_validate
 from tiltyard.training.diagnosis import diagnose
@@ -89,11 +90,13 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
                 floor=_floor(task, encoder, model),
             ),
         }
-        if task.model.generates:
+        if isinstance(task.model, TwoTower):
+            item_index.write(folder, workspace.out(task.name, "prepare"), task.model, parts)
+        if task.model.generates and parts.features:
             sampler, seed = samplers.open_sampler(task.model, encoder), task.train.seed
             codes = sampler.codes_to_compare(trained.body, seed)
             export_decoder(sampler.decoder(trained.body), folder, seed, codes)
-            record["features"] = copy_feature_network(parts.features, folder)
+            record["features"] = copy_feature_network(parts.feature_folder, folder)
         files.write_json(folder / "training.json", record)
         files.write_json(folder / layer_graph.FILE, layer_graph.layer_graph(model))
         durations = {
@@ -152,10 +155,8 @@ def _inherited(workspace: Workspace, task: Task) -> dict[str, Any]:
 
 def _parity_rows(parts: TrainingRows, model: keras.Model) -> Array:
     """Return some validation rows as a client sends them, without decoder inputs."""
-    rows: Array = parts.validation[0][:PARITY_ROWS].astype(np.float32)
-    if rows.ndim < len(model.input_shape):  # flat, with classes behind the features of an image
-        return rows[:, : math.prod(model.input_shape[1:])].reshape(-1, *model.input_shape[1:])
-    return rows[:, : model.input_shape[1]]
+    rows = parts.validation[0][:PARITY_ROWS]
+    return without_decoder_inputs(rows, model.input_shape[1:]).astype(np.float32)
 
 
 def _set_up(task: Task) -> None:
@@ -213,7 +214,7 @@ def _floor(task: Task, encoder: Encoder, model: keras.Model) -> Array | None:
     if task.problem == "anomaly":
         from tiltyard.training import anomaly
 
-        return anomaly.floors(model.output_shape[-1], encoder.target["threshold"])
+        return anomaly.floors(model.output_shape[-1], task.anomaly_score.score, encoder.target["threshold"])
     if task.model.generates:
         return samplers.open_sampler(task.model, encoder).floors()
     if task.model.cluster_count:

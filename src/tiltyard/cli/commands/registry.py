@@ -1,4 +1,4 @@
-"""Registry commands: `tiltyard status`, `history`, `why`, `compare`, `verify`, `approve` and `rollback`."""
+"""Registry commands: `tiltyard status`, `history`, `why`, `comment`, `compare`, `verify`, `approve` and `rollback`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tiltyard.cli.commands._common import (
     print_error,
     print_json,
     run_task,
+    run_tasks,
 )
 from tiltyard.errors import TiltyardError
 
@@ -108,6 +109,26 @@ def why(task: str, version: str | None, as_json: bool) -> None:
 
 
 @click.command()
+@TASKS
+@JSON
+def comment(tasks: tuple[str, ...], as_json: bool) -> None:
+    r"""Print the last verdicts as Markdown, for a pull request.
+
+    \b
+    tiltyard comment > comment.md
+    gh pr comment --body-file comment.md --edit-last --create-if-none
+    """
+    from tiltyard.registry.comment import comment as action
+
+    named = [task for _, task in run_tasks(tasks, lambda _, task: task)]
+    text = action(find_workspace(), named)
+    if as_json:
+        print_json({"tasks": [task.name for task in named], "markdown": text})
+    else:
+        click.echo(text, nl=False)
+
+
+@click.command()
 @TASK
 @click.argument("first", shell_complete=complete_versions)
 @click.argument("second", shell_complete=complete_versions)
@@ -186,4 +207,4 @@ def approve(task: str, version: str, as_json: bool) -> None:
         click.echo(f"{task}: {decision.version} {decision.reasons[0]} on {decision.time}")
 
 
-COMMANDS = [status, history, why, compare, verify, approve, rollback]
+COMMANDS = [status, history, why, comment, compare, verify, approve, rollback]

@@ -13,7 +13,7 @@ from tiltyard.errors import WorkspaceError
 from tiltyard.workspace import Workspace
 
 READ = ("delimiter", "decimal", "encoding", "sheet", "skip_rows", "skip_last", "skip_bad_rows")
-PROBLEMS = ["regression", "classification", "multilabel", "forecasting", "anomaly"]
+PROBLEMS = ["regression", "classification", "multilabel", "forecasting", "recommendation", "anomaly", "clustering"]
 
 
 @click.command()
@@ -33,6 +33,8 @@ PROBLEMS = ["regression", "classification", "multilabel", "forecasting", "anomal
 )
 @click.option("--normal", multiple=True, metavar="LABEL", help="The label of normal rows, for anomalies; repeatable.")
 @click.option("--separator", metavar="TEXT", help="What stands between labels, if a cell of the target holds several.")
+@click.option("--user", metavar="COLUMN", help="Recommendation: who rates; the target is the rating.")
+@click.option("--item", metavar="COLUMN", help="Recommendation: what is rated.")
 @click.option("--join", "joined", multiple=True, metavar="FILE", help="A table whose columns are joined; repeatable.")
 @click.option(
     "--on",
@@ -61,7 +63,9 @@ def init(task: str, force: bool, as_json: bool, target: tuple[str, ...], na: tup
     tiltyard init churn --data customers.csv --target Exited
     tiltyard init boxes --data boxes.csv --target width --target height     several numbers at once
     tiltyard init sales --data sales.csv --target sold --join shops.csv --on shop=number
+    tiltyard init films --data ratings.csv --target stars --user user --item film      recommendations
     tiltyard init faults --data machines.csv --problem anomaly --target state --normal ok
+    tiltyard init groups --data customers.csv --problem clustering      without a target, or with labels to evaluate by
     tiltyard init pets --data pets.zip          a folder for each class, or a table of labels beside the images
     """
     from dataclasses import asdict

@@ -12,10 +12,13 @@ from tiltyard import files
 from tiltyard.config import loader, task_list
 from tiltyard.config.draft import (
     anomalies,
+    clusters,
     images,
+    images_beside,
     leakage,
     many_names,
     mixed,
+    recommendations,
     table_network,
     targets,
     texts,
@@ -26,8 +29,8 @@ from tiltyard.config.draft import (
 from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.config.draft.examples import example_value
 from tiltyard.config.draft.reading import DraftTable, open_draft
-from tiltyard.config.draft.request import Draft, DraftRequest, ProblemName, as_asked, features_of, split_section
-from tiltyard.config.draft.targets import LabelLists, find_lists
+from tiltyard.config.draft.request import Draft, DraftRequest, as_asked, features_of, split_section
+from tiltyard.config.draft.targets import LabelLists, ProblemName, find_lists
 from tiltyard.errors import DataError, TaskError, join_first
 from tiltyard.modeling.columns._datetime_format import times
 from tiltyard.workspace import Workspace
@@ -78,7 +81,14 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> Draft | None:
     image_profile = images.profile_images(workspace, request.data, request.target)
     if not image_profile:
         return None
+    if not (request.time or request.group or request.more_targets or request.joins) and (
+        drafted := images_beside.draft(image_profile, request)
+    ):
+        return drafted
     others = request.drop or request.time or request.group or request.more_targets or request.joins
+    if request.problem == "clustering" and not others:
+        content = clusters.image_content(image_profile, request.data)
+        return Draft(content, len(image_profile.labels), images.profiles(image_profile), image_profile.notes)
     if request.problem not in (None, "classification", "multilabel", "anomaly") or others:
         raise TaskError("for images: expected only --data, --target and labels; received another option")
     if request.problem == "anomaly":
@@ -100,13 +110,26 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> Draft | None:
     return Draft(content, len(rows), profile, image_profile.notes, images.comments(image_profile), notes)
 
 
+def _draft_clusters(table: DraftTable, request: DraftRequest) -> Draft:
+    """Draft a clustering of rows; a target has labels that evaluate it."""
+    _require_rows(rows := clusters.evaluated_rows(table, request.target), request.data, request.target or "row")
+    profiles = [table.profiles[name] for name in table.frame.columns if name != request.target]
+    traits = clusters.features([as_asked(profile, request) for profile in profiles])
+    content = clusters.table_content(table, rows, features_of(traits), request)
+    return Draft(content, len(table.frame), traits, table.layout.repairs, clusters.COMMENTS, table.notes)
+
+
 def _draft_table(workspace: Workspace, request: DraftRequest) -> Draft:
     """Draft from a table."""
     _require_different_targets(request)
-    required = [*filter(None, [*request.targets, request.time, request.group]), *request.drop]
+    clusters.require_fit(request)
+    ids = [request.user, request.item]
+    required = [*filter(None, [*request.targets, request.time, request.group, *ids]), *request.drop]
     with open_draft(workspace, request.data, request.dialect, required, request.joins) as table:
         if request.problem == "anomaly":
             return anomalies.draft_rows(table, request)
+        if request.problem == "clustering":
+            return _draft_clusters(table, request)
         if not request.target:
             text = f"expected the column to predict; the table has {join_first([*table.frame.columns])}"
             raise TaskError(f"{Path(request.data).name}: {text}", hint="name it: --target")
@@ -116,6 +139,8 @@ def _draft_table(workspace: Workspace, request: DraftRequest) -> Draft:
 def _draft_from(table: DraftTable, request: DraftRequest) -> Draft:
     """Draft a forecast, or a model of rows."""
     frame, truth = table.frame, table.profiles[request.target]
+    if request.problem == "recommendation" or request.user or request.item:
+        return _draft_recommendation(table, request)
     if request.more_targets:
         return _draft_numbers(table, request)
     problem = request.problem or ("forecasting" if request.time and truth.kind == "number" else _problem(truth))
@@ -128,6 +153,8 @@ def _draft_from(table: DraftTable, request: DraftRequest) -> Draft:
         table.notes.append(text)
     table.notes.extend(targets.notes(truth, rows[request.target], problem, explicit=bool(request.problem)))
     traits = [as_asked(table.profiles[name], request) for name in frame.columns if name != request.target]
+    if truth.kind == "number" and not request.problem:
+        table.notes.extend(recommendations.suggestions(rows, request.target, request.drop))
     if timeline := _find_timeline(request, rows, traits, truth, problem):
         content, traits = _series_content(request, table, timeline, rows, traits)
     else:
@@ -156,6 +183,25 @@ def _draft_numbers(table: DraftTable, request: DraftRequest) -> Draft:
     others = [name for name in frame.columns if name not in request.targets]
     traits = [as_asked(table.profiles[name], request) for name in others]
     content, traits = _rows_content(request, table, "regression", rows, traits)
+    return Draft(content, len(frame), traits, table.layout.repairs, notes=table.notes)
+
+
+def _draft_recommendation(table: DraftTable, request: DraftRequest) -> Draft:
+    """Draft a model of ratings of items by users."""
+    frame, truth = table.frame, table.profiles[request.target]
+    others: dict[str, Any] = {"--time": request.time, "--group": request.group, "--separator": request.separator}
+    others |= {"--problem": request.problem not in (None, "recommendation"), "several --target": request.more_targets}
+    user, item = recommendations.columns(
+        (request.user, request.item, request.target), others | {"--normal": request.normal}
+    )
+    frame[request.target] = targets.cells(table, truth, "regression")
+    rows = frame[frame[[request.target, user, item]].notna().all(axis=1)]
+    _require_rows(rows, request.data, request.target)
+    target = targets.section(truth, rows[request.target], "regression", 0.0)
+    traits = [as_asked(table.profiles[name], request) for name in frame.columns if name != request.target]
+    traits = recommendations.profiles(rows, traits, user, item)
+    sections = recommendations.sections(target, rows, traits, user, item)
+    content = {**_content(request, "recommendation", rows, sections, table), "gate": recommendations.gate()}
     return Draft(content, len(frame), traits, table.layout.repairs, notes=table.notes)
 
 

@@ -25,6 +25,8 @@ class DraftRequest:
     group: str | None = None
     normal: tuple[str, ...] = ()  # the labels of normal rows, for anomalies
     separator: str | None = None  # the text between two labels of a cell of the target
+    user: str | None = None  # recommendation: the columns of user and item
+    item: str | None = None
     dialect: Dialect = field(default_factory=Dialect)  # how the user says the file is written
     joins: tuple[JoinRequest, ...] = ()
 

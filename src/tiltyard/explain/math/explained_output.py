@@ -9,6 +9,7 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.modeling.problems.captioning import Captioning, written
 from tiltyard.modeling.problems.classification import probabilities
 from tiltyard.modeling.problems.clustering import split
 
@@ -24,10 +25,13 @@ class ExplainedOutput:
 
     predictor: Predictor
     label: int | None
+    caption: tuple[int, ...] = ()  # the ids of the words whose probability is explained, with the end
 
     @classmethod
     def for_row(cls, predictor: Predictor, features: Array) -> ExplainedOutput:
         """Explain the label that is predicted for one encoded row; of several, the most probable one."""
+        if isinstance(predictor.encoder.problem, Captioning):
+            return cls(predictor, None, tuple(written(predictor.run(features)[0])))
         if predictor.encoder.problem.clusters:
             memberships, _ = split(predictor.run(features))
             return cls(predictor, int(memberships[0].argmax()))
@@ -41,6 +45,8 @@ class ExplainedOutput:
             return f"the membership in {self.name}"
         if self.label is not None and self.name:
             return f"the probability of {self.name if self.name[:1].isalpha() else f'label {self.name}'}"
+        if self.caption:
+            return "the probability of the caption"
         if self.is_error:
             return ERROR
         target = target.parts[0]
@@ -64,6 +70,9 @@ class ExplainedOutput:
     def __call__(self, features: Array) -> Array:
         """Return the explained output of each encoded row."""
         outputs = self.predictor.run(features)
+        if self.caption:
+            steps = np.arange(len(self.caption))
+            return np.asarray(outputs[:, steps, list(self.caption)].astype(np.float64).prod(axis=1))
         if self.predictor.encoder.problem.clusters:
             return np.asarray(outputs[:, self.label or 0], dtype=np.float64)
         if self.label is not None:

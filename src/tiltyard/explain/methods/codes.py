@@ -68,8 +68,8 @@ def _traversals(model: ExplainedModel, facts: Facts, means: Array | None) -> Ite
         changed[:, number] = values
         pictures = _pictures(model, changed, None if label is None else np.repeat(label, len(values)))
         shown += [(f"{number + 1}: {value:g}", picture) for value, picture in zip(values, pictures, strict=True)]
-    why = "" if means is None else ", those that vary most between validation rows first"
-    text = f"Each row of pictures changes one number of the code{why}; all others are {centre[0]:g}."
+    why = "" if means is None else "; those that vary most between validation rows come first"
+    text = f"One number of the code changes, in {len(values)} steps; all others are {centre[0]:g}{why}."
     yield captioned_images("Traversals of the code", text, shown)
 
 

@@ -62,6 +62,8 @@ class Robustness(Check):
 
     def observe(self, duel: Duel) -> Observation:
         """Require that no perturbation surely costs more than its maximum, or that the champion is no better then."""
+        if duel.task.problem_type.targets == "text":
+            raise NotApplicableError("it compares labels and numbers; the model predicts texts")
         if duel.ask is None:
             clusters = duel.task.problem_type.clusters
             raise NotApplicableError("clusters are not predictions" if clusters else "no column can be perturbed")

@@ -23,6 +23,7 @@ from tiltyard.modeling.problems.anomaly import ERROR, LABELS, SCORE, flags
 from tiltyard.modeling.problems.base import Target
 
 MAX_WORST, MAX_POINTS = 10, 200  # rows in a report, and points of a curve
+SHOWN = 0.95  # share of the scores that are drawn to scale: a few may be very large
 
 
 def mean_error(truth: Array, outputs: Array, _: Context) -> float:
@@ -185,7 +186,11 @@ def _histogram(predictions: Predictions, *, labelled: bool) -> Figure:
         text += f" of the rows, {flagged[is_anomaly].mean():.1%} of the anomalies (dashed)"
     else:
         text += " of the rows, which have no labels: how many of these are false alarms is not known"
-    drawn = histogram("Scores", f"{text}.", {name: values for name, values in groups.items() if len(values)})
+    end = max(float(np.quantile(score, SHOWN)), 1.2 * threshold, float(score.min()))
+    if (beyond := int((score > end).sum()) / len(score)) and end < score.max():
+        text += f"; the {beyond:.1%} of the rows above {end:.4g} are drawn there"
+    shown = {name: np.minimum(values, end) for name, values in groups.items() if len(values)}
+    drawn = histogram("Scores", f"{text}.", shown)
     return replace(drawn, data={**drawn.data, "marks": [{"x": threshold, "name": "threshold"}]})
 
 

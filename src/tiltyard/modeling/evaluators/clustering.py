@@ -104,17 +104,12 @@ class Clustering(Evaluator):
         """Return memberships and squared differences; `train` and `rows` hold standardised features."""
         places = np.unique(np.linspace(0, len(train) - 1, min(MAX_ROWS, len(train))).astype(np.int64))
         known, asked = (part.astype(np.float32) for part in (train[places], rows[FEATURES]))
-        found = (
-            KMeans.random(known, self.clusters, 0) if self.is_k_means else KMeans.fit(known, self.clusters, 0, STARTS)
-        )
-        nearest = squared_distances(known, found.centres).argmin(axis=1)
-        means = np.stack(
-            [
-                known[nearest == place].mean(axis=0) if (nearest == place).any() else found.centres[place]
-                for place in range(self.clusters)
-            ]
-        )
-        cluster = squared_distances(asked, found.centres).argmin(axis=1)
+        if self.is_k_means:
+            means = centres = KMeans.random(known, self.clusters, 0).centres
+        else:
+            centres = KMeans.fit(known, self.clusters, 0, STARTS).centres
+            means = _means(known, centres)
+        cluster = squared_distances(asked, centres).argmin(axis=1)
         squares = squared_distances(asked, means) / asked.shape[1]
         return np.concatenate([np.eye(self.clusters)[cluster], squares], axis=1)
 
@@ -165,3 +160,10 @@ class Clustering(Evaluator):
             names = labels[: len(table)], clusters
             shown.append(matrix("Labels and clusters", text, ("Label", "Cluster"), names, table, by_row=True))
         return shown
+
+
+def _means(rows: Array, centres: Array) -> Array:
+    """Return the mean of the rows that are nearest to each centre; of one without rows, the centre."""
+    nearest = squared_distances(rows, centres).argmin(axis=1)
+    own = [rows[nearest == place] for place in range(len(centres))]
+    return np.stack([part.mean(axis=0) if len(part) else centre for part, centre in zip(own, centres, strict=True)])

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array, Rows
-from tiltyard.figures import Figure, histogram
+from tiltyard.figures import Figure, bars, histogram
 from tiltyard.modeling.distances.frechet_distance import frechet_distance
 from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.metrics.base import Context, Metric
@@ -146,8 +146,9 @@ class Sampling(Evaluator):
         return rows[BASELINE]
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
-        """Return the rows with the lowest and the highest of the first measure, or else of the score."""
-        order = np.argsort(predictions.outputs[:, 0 if self.measures else -1], kind="stable")
+        """Return the rows with the lowest and the highest of the first measure, or else with the largest scores."""
+        values = predictions.outputs[:, 0] if self.measures else -predictions.outputs[:, -1]
+        order = np.argsort(values, kind="stable")
         best = order[::-1][:MAX_LISTED]
         return {"worst": self._rows(predictions, order[:MAX_LISTED]), "best": self._rows(predictions, best)}
 
@@ -165,7 +166,18 @@ class Sampling(Evaluator):
         return {"measures": {"row": predictions.number.tolist(), **columns}} if columns else {}
 
     def figures(self, predictions: Predictions) -> list[Figure]:
-        """Return the histogram of the first measure, of model and baseline."""
+        """Return how samples compare with test rows, and the histogram of the first measure."""
+        compared = {
+            f"{name} of {whose}": float(outputs[:, place].mean(dtype=np.float64))
+            for place, name in enumerate(self.of_rows)
+            if name in ("precision", "recall", "coverage")
+            for whose, outputs in (("the model", predictions.outputs), ("the baseline", predictions.baseline))
+        }
+        text = "Shares of samples that look like test rows, and of test rows that samples look like."
+        return [bars("Samples beside test rows", text, "share", compared), *self._histogram(predictions)]
+
+    def _histogram(self, predictions: Predictions) -> list[Figure]:
+        """Return the histogram of the first measure, of model and baseline; none without measures."""
         if not self.measures:
             return []
         model, baseline = (outputs[:, 0].astype(np.float64) for outputs in (predictions.outputs, predictions.baseline))

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.errors import DataError
+from tiltyard.modeling.inference.predictor import open_session
 from tiltyard.runtime import threads
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 FILE = "features.onnx"
 WIDTH = 32  # numbers of the last hidden layer
@@ -37,19 +35,15 @@ class Described:
 class FeatureNetwork:
     """The classifier as ONNX: from pixels of pictures to features and, after them, a probability for each class."""
 
-    session: onnxruntime.InferenceSession
+    session: Any  # of ONNX Runtime
 
     @classmethod
     def load(cls, folder: Path) -> FeatureNetwork:
         """Load it from a folder that `train` wrote."""
-        import onnxruntime
-
         if not (folder / FILE).is_file():
             task = folder.parent.name
             raise DataError(f"no {FILE} for {task}: it is not trained", hint=f"train it: tiltyard train {task}")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = 1, 3
-        return cls(onnxruntime.InferenceSession(folder / FILE, options, providers=["CPUExecutionProvider"]))
+        return cls(open_session(folder / FILE))
 
     def describe(self, pixels: Array) -> Described:
         """Return features and labels of pictures from 0 to 1, (rows, height, width, channels) or flat."""

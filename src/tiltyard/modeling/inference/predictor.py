@@ -16,7 +16,9 @@ from tiltyard import files
 from tiltyard.arrays import Array, Rows, row_count, take_rows
 from tiltyard.errors import RegistryError, TrainingError
 from tiltyard.modeling import deadline
+from tiltyard.modeling.inference import vector_index
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.inference.vector_index import VectorIndex
 from tiltyard.runtime import threads
 
 if TYPE_CHECKING:
@@ -32,14 +34,24 @@ PAIRS = 1 << 23  # token pairs per call: attention stores several numbers for ea
 
 
 DECODER_FILE = "decoder.onnx"  # of a generative model
-MODEL_FILES = ("model.onnx", "encoder.json", DECODER_FILE)
+MODEL_FILES = ("model.onnx", "encoder.json", DECODER_FILE, vector_index.FILE)
 DECODED = 16  # codes per call, with zeros in place of missing ones: last digits depend on how many there are
 
 
 def model_files(folder: Path) -> list[Path]:
-    """Return the files of a model, which its version covers; only a generative one has a decoder."""
-    required, decoder = [folder / name for name in MODEL_FILES[:2]], folder / DECODER_FILE
-    return [*required, decoder] if decoder.is_file() else required
+    """Return the files of a model, which its version covers: some have a decoder, or vectors of users and items."""
+    others = [folder / name for name in MODEL_FILES[2:]]
+    return [*(folder / name for name in MODEL_FILES[:2]), *(path for path in others if path.is_file())]
+
+
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """Open an ONNX file."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # one worker per core; more threads would only compete
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def version(folder: Path) -> str:
@@ -63,29 +75,23 @@ class Features(Protocol):
 
 @dataclass(frozen=True)
 class Predictor:
-    """The model.onnx and encoder.json of one folder."""
+    """The model.onnx and encoder.json of one folder, and its vectors of users and items, if it recommends."""
 
     encoder: Encoder
     session: onnxruntime.InferenceSession
+    index: VectorIndex | None = None  # of users and items, if the model recommends
     decoder: onnxruntime.InferenceSession | None = None  # of a generative model: from codes to rows
 
     @classmethod
     def load(cls, folder: Path) -> Predictor:
         """Load the model from a folder that `train` or `package` wrote."""
-        import onnxruntime
-
         for name in ("model.onnx", "encoder.json"):
             if not (folder / name).is_file():
                 raise RegistryError(f"no model in {folder}: expected {name}", hint="make one: tiltyard train TASK")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # one worker per core; more threads would only compete
-        options.log_severity_level = 3
-        sessions = [
-            onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-            for path in model_files(folder)
-            if path.suffix == ".onnx"
-        ]
-        return cls(Encoder.load(folder / "encoder.json"), *sessions)
+        session, *decoder = (open_session(path) for path in model_files(folder) if path.suffix == ".onnx")
+        path = folder / vector_index.FILE
+        index = VectorIndex.load(path) if path.is_file() else None
+        return cls(Encoder.load(folder / "encoder.json"), session, index, *decoder)
 
     @cached_property
     def input(self) -> str:

@@ -30,7 +30,7 @@ class BernoulliMixture:
         places = np.unique(np.linspace(0, len(pixels) - 1, min(MAX_ROWS, len(pixels))).astype(int))
         rows, generator = pixels[places].astype(np.float32), np.random.default_rng(seed)
         count = min(components, len(rows))
-        first = rows[generator.choice(len(rows), count, replace=False)]
+        first = _far_apart(rows, count, generator)
         mixture = cls(np.full(count, -np.log(count)), np.clip(0.5 * first + 0.25, 0.05, 0.95))
         for _ in range(ITERATIONS if count > 1 else 1):
             mixture = mixture._improved(rows)
@@ -57,6 +57,18 @@ class BernoulliMixture:
         """Return the probabilities of the pixels of components that are drawn by their shares."""
         chosen = np.random.default_rng(seed).choice(len(self.log_shares), count, p=np.exp(self.log_shares))
         return np.asarray(self.probabilities[chosen])
+
+
+def _far_apart(rows: Array, count: int, generator: np.random.Generator) -> Array:
+    """Choose rows one after the other, with the squared distance to those before as the probability (k-means++)."""
+    chosen = [int(generator.integers(len(rows)))]
+    distance = np.full(len(rows), np.inf)
+    while len(chosen) < count:
+        distance = np.minimum(distance, np.square(rows - rows[chosen[-1]]).sum(axis=1, dtype=np.float64))
+        total = distance.sum()
+        shares = distance / total if total > 0 else np.full(len(rows), 1 / len(rows))  # all rows may be equal
+        chosen.append(int(generator.choice(len(rows), p=shares)))
+    return rows[chosen]
 
 
 def _log_sum(joint: Array) -> Array:

@@ -74,7 +74,7 @@ def nearest(rows: Array, known: Array) -> tuple[Array, Array]:
 def squared_distances(first: Array, second: Array) -> Array:
     """Return the squared distance of each row of one to each row of the other."""
     squares = np.square(first).sum(axis=1)[:, None] + np.square(second).sum(axis=1)
-    return np.maximum(squares - 2 * first @ second.T, 0.0)
+    return np.asarray(np.maximum(squares - 2 * first @ second.T, 0.0))
 
 
 def _radii(rows: Array, neighbours: int) -> Array:

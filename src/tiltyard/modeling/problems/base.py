@@ -15,6 +15,7 @@ from tiltyard.errors import RequestError
 from tiltyard.modeling.columns._number_format import NumberFormat
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.number import Number
+from tiltyard.modeling.problems._interaction import Interaction
 from tiltyard.settings import Bounds, Settings
 
 Run = Callable[[Rows], Array]  # runs the model on parsed rows and returns its outputs
@@ -70,6 +71,11 @@ class Target(Settings):
         None,
         exclude_if=lambda value: value is None,
         description="How the numbers are written, if not plainly, such as 1.002,66 €.",
+    )
+    interaction: Interaction | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="Recommendation: the column is the rating that a user gives an item; these are user and item.",
     )
     drop_missing: float = Field(
         MAX_MISSING,
@@ -184,6 +190,7 @@ class Problem(ABC):
     ]  # output activation -> losses that it allows; the first of each is the default
     targets: ClassVar[str]  # "number", "label", "labels" (any number of them), "text", "row" (no target) or "anomaly"
     reconstructs: ClassVar[bool] = False  # whether the network learns to return its input, encoded
+    recommends: ClassVar[bool] = False  # whether rows are ratings of items by users, and items are recommended
     clusters: ClassVar[bool] = False  # whether rows are put into groups that no label names
     generates: ClassVar[bool] = False  # whether the model draws new rows: beside the network it has a decoder
     threshold: Threshold | None = None  # probability from which a label is predicted, if not the usual one

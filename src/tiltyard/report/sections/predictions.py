@@ -30,6 +30,7 @@ def prediction_sections(
         Section("By label", render_table(report.get("per_label", ()))),
         Section("By target", render_table(report.get("per_target", ()))),
         Section("By slice", render_table(report.get("slices", ()))),
+        Section("By novelty of the caption", render_table(report.get("by_novelty", ()))),
         Section("By forecast step", render_table(report.get("by_step", ()))),
         Section(_worst_title(report), render_table([*map(test_rows.with_values, report["worst"])])),
         Section("Smallest errors", render_table([*map(test_rows.with_values, report.get("best", ()))])),

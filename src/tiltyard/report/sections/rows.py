@@ -88,7 +88,8 @@ class LearnedRows:
             return []
         features, truth = sample_rows(self._train, PICTURES)
         text = f"{len(truth)} of {len(self._train[1]):,} training pictures, evenly spaced"
-        text += ", with their labels." if self.task.labels else "."
+        named = "labels" if self.task.labels else "captions" if self.task.problem == "captioning" else ""
+        text += f", with their {named}." if named else "."
         shown = [(self._caption(value), smaller(picture)) for value, picture in zip(truth, features, strict=True)]
         return [captioned_images("Training pictures", text, shown)]
 
@@ -98,6 +99,8 @@ class LearnedRows:
             return ""
         if np.ndim(value):
             return ", ".join(label for label, holds in zip(self.task.labels, value, strict=True) if holds) or "no label"
+        if isinstance(value, str):
+            return str(value)
         if self.task.problem == "anomaly":
             return "normal"
         labels = self.task.target.labels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tiltyard.arrays import Array
 from tiltyard.evaluation.sample_facts import PICTURES_FILE, Pictures
 from tiltyard.figures import Figure, captioned_images, counts
 from tiltyard.files import Json
@@ -23,9 +24,9 @@ def samples_section(report: Json, out: Path) -> Section:
 
 def _pictures(pictures: Pictures) -> list[Figure]:
     """Return the grid, and samples beside training rows."""
-    text = "Drawn with the seed of the split, in order; none is left out."
+    text = "Evenly spaced among those that were drawn for the evaluation, with the seed of the split; none was chosen."
     grid = captioned_images("Samples", text, [("", picture) for picture in pictures.samples])
-    beside = list[tuple[str, object]]()
+    beside = list[tuple[str, Array]]()
     for place in range(min(NEAREST, len(pictures.samples))):
         beside += [
             (f"sample {place + 1}", pictures.samples[place]),
@@ -60,6 +61,8 @@ def _facts(found: Json) -> list[Json]:
         facts["kernel distance of samples (its standard error)"] = (
             f"{distance['value']:.4g} ({distance['standard_error']:.2g})"
         )
+    for name, title in (("frechet", "Fréchet distance"), ("precision", "precision"), ("recall", "recall")):
+        facts[f"{title} of training rows in place of samples"] = found["real_rows"][name]
     if units := found.get("active_units"):
         facts["numbers of the code in use"] = f"{units['active']} of {units['of']}"
     if bound := found.get("importance"):

@@ -21,9 +21,11 @@ from tiltyard.serving.http.routing import (
     generate,
     json_response,
     predict,
+    recommend,
     versions,
 )
 from tiltyard.serving.model.tensors import Tensor
+from tiltyard.serving.requests import recommend_request
 from tiltyard.serving.requests.sample_request import ENCODE, SAMPLE
 from tiltyard.serving.traffic.feedback_limits import Sender
 
@@ -37,6 +39,10 @@ def routes() -> list[Route]:
         path = f"/v1/models/{{name}}{suffix}"
         all_routes += [
             Route(f"{path}:predict", allow("POST", _predict), methods=METHODS),
+            *(
+                Route(f"{path}:{name}", allow("POST", partial(_recommend, name)), methods=METHODS)
+                for name in recommend_request.PROTOCOLS
+            ),
             Route(f"{path}:sample", allow("POST", _sample), methods=METHODS),
             Route(f"{path}:encode", allow("POST", _encode), methods=METHODS),
             Route(f"{path}/schema", allow("GET", _schema), methods=METHODS),
@@ -49,6 +55,11 @@ def routes() -> list[Route]:
 
 async def _predict(request: Request) -> Response:
     return json_response((await predict(request, "v1")).content)
+
+
+async def _recommend(protocol: str, request: Request) -> Response:
+    """Recommend, or find similar items or users, or search for them."""
+    return json_response((await recommend(request, protocol)).content)
 
 
 async def _sample(request: Request) -> Response:

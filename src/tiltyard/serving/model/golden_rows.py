@@ -47,6 +47,7 @@ def _nearly_equal(recomputed: Array, recorded: Array) -> bool:
     """Return whether outputs differ by rounding only; texts must be equal."""
     if recomputed.dtype.names:
         return all(np.array_equal(recomputed[name], recorded[name]) for name in recomputed.dtype.names)
+    recorded = recorded[:, : recomputed.shape[1]] if recorded.ndim == 2 else recorded  # without ranks, of all rows
     return np.allclose(recomputed, recorded, RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE)
 
 

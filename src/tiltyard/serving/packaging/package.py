@@ -116,6 +116,7 @@ def _outputs(predictions: Path, test: TestRows) -> Array:
 
 def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, Any]:
     """Return schema.json: instances, predictions, limits, metrics and card, as clients of the service read them."""
+    between = task.target.interaction
     return {
         "task": task.name,
         "title": task.title,
@@ -124,6 +125,7 @@ def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, An
         "instance": encoder.json_schema(),
         **({"derived": _derived(task)} if task.derived else {}),
         "prediction": encoder.problem.json_schema(task.target),
+        **({"recommendation": {"user": between.user, "item": between.item}} if between else {}),
         **({CLUSTERS: encoder.target[CLUSTERS]} if CLUSTERS in encoder.target else {}),
         **({"sampling": _sampling(encoder)} if task.problem_type.generates else {}),
         **_threshold(task, encoder),

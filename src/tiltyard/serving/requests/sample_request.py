@@ -39,12 +39,12 @@ class SampleRequest:
 def respond(model: LoadedModel, request: RequestMessage) -> ResponseMessage:
     """Return the response to a request for samples or codes; raise RequestError if it is invalid."""
     start = time.thread_time()
+    listed: list[Any]
     if request.protocol == ENCODE:
-        content = {"codes": encode(model, predict_request.parse(model, request).request.instances)}
+        name, listed = "codes", encode(model, predict_request.parse(model, request).request.instances)
     else:
-        content = {"samples": samples(model, parse(model, decode(request.body)))}
-    (listed,) = content.values()
-    body = predict_request.json_encoder.encode({**content, "model": model.task, "version": model.version})
+        name, listed = "samples", samples(model, parse(model, decode(request.body)))
+    body = predict_request.json_encoder.encode({name: listed, "model": model.task, "version": model.version})
     return ResponseMessage(body, len(listed), 1000 * (time.thread_time() - start))
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from tiltyard.config.task import Task
 from tiltyard.config.train_section import Train
@@ -31,10 +31,11 @@ def fit_adversarial(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResul
     """Train, and keep the weights of the epoch whose samples were nearest to validation rows."""
     keras.utils.set_random_seed(task.train.seed)
     sampler = open_sampler(task.model, rows.encoder)
+    assert isinstance(sampler, Gan)  # noqa: S101 - for the type checker
     body = sampler.body()
     steps = len(rows.train[0]) // task.train.batch_size
     trainer = sampler.trainer(body, steps, task.train.seed)
-    trainer.equip(*(_optimizer(task.train, steps, rate) for rate in (1.0, task.model.discriminator_rate)))
+    trainer.equip(*(_optimizer(task.train, steps, rate) for rate in (1.0, sampler.family.discriminator_rate)))
     checkpoint = _Fit(task, rows, paths, sampler, trainer).run()
     for weight, best in zip(trainer.weights, checkpoint.best, strict=True):
         weight.assign(best)
@@ -59,8 +60,8 @@ class _Fit:
         self.fingerprint = _fingerprint(task, rows, trainer)
         batches = Batches((rows.train[0],), task.train.batch_size, task.train.seed)
         self.epoch = AdversarialEpoch(trainer, sampler, batches)
-        network = FeatureNetwork.load(features_of(rows))
-        self.samples = SampleMonitor(network, sampler, rows.validation[0], task.train.seed)
+        network = FeatureNetwork.load(rows.feature_folder)
+        self.samples = SampleMonitor(network, sampler, np.asarray(rows.validation[0]), task.train.seed)
 
     def run(self) -> CheckpointCallback:
         """Train; an exception ends it where the generator collapsed, a side won, or a loss is not finite."""
@@ -97,12 +98,6 @@ class _Fit:
             if self.trainer.stop_training:
                 break
         called.on_train_end()
-
-
-def features_of(rows: TrainingRows) -> Path:
-    """Return the folder with the network by whose features samples are compared."""
-    assert rows.features  # noqa: S101 - for the type checker: `opened` sets it
-    return rows.features
 
 
 def _record(train: Train, trainer: AdversarialTrainer, checkpoint: CheckpointCallback) -> dict[str, Any]:

@@ -12,16 +12,17 @@ from tiltyard.training.adversarial.trainer import AdversarialTrainer, Figures
 
 def compiled(trainer: AdversarialTrainer) -> Any:
     """Return a function that makes one step with a batch and noise, and returns its figures."""
-    variables = [*trainer.variables, *trainer.optimizer.variables]
+    variables = [*trainer.variables, *trainer.paired.variables]
     gradients = _Gradients(trainer.variables)
 
-    @jax.jit
+    @jax.jit  # type: ignore[untyped-decorator]
     def pure(values: list[Any], batch: tuple[Any, ...], noise: Any) -> tuple[Figures, list[Any]]:
         with keras.StatelessScope(list(zip(variables, values, strict=True))) as scope:
             figures = trainer.alternate(batch, noise, gradients, lambda function, x: jax.grad(function)(x))
         return figures, [scope.get_current_value(variable) for variable in variables]
 
     def step(batch: tuple[Any, ...], noise: Any) -> Figures:
+        figures: Figures
         figures, values = pure([variable.value for variable in variables], batch, noise)
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)

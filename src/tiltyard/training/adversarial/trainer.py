@@ -56,20 +56,25 @@ class AdversarialTrainer(keras.Model):  # type: ignore[misc]
         discriminator.build(self.discriminator.trainable_variables)
         self.optimizer = PairedOptimizer(generator, discriminator)
 
+    @property
+    def paired(self) -> PairedOptimizer:
+        """The optimizers of both sides."""
+        assert self.optimizer  # noqa: S101 - for the type checker: `equip` comes first
+        return self.optimizer
+
     def alternate(self, batch: tuple[Any, ...], noise: Any, gradients: Gradients, by_input: InputGradient) -> Figures:
         """Make one step of the discriminator, then one of the generator, each with the other as it is.
 
         `noise` has random numbers for both, of shape (2, rows, latent). Batch norms keep their moving statistics.
         """
-        assert self.optimizer  # noqa: S101 - for the type checker: `equip` comes first
         pixels, condition = batch
         sides = (
             (
-                self.optimizer.discriminator,
+                self.paired.discriminator,
                 self.discriminator,
                 lambda: self._judge(pixels, condition, noise[0], by_input),
             ),
-            (self.optimizer.generator, self.generator, lambda: self._deceive(condition, noise[1])),
+            (self.paired.generator, self.generator, lambda: self._deceive(condition, noise[1])),
         )
         figures: Figures = {}
         for optimizer, network, loss in sides:

@@ -61,7 +61,10 @@ class Sampler(ABC, Generic[Family]):
 
     @abstractmethod
     def scorer(self, body: keras.Model) -> keras.Model:
-        """Return the model that becomes model.onnx: from features of a row to the outputs of problems/sampling.py."""
+        """Return the model that becomes model.onnx: from features of a row to the outputs of problems/sampling.py.
+
+        The larger the score, the more unusual the row: reports list the rows with the largest ones.
+        """
 
     @abstractmethod
     def decoder(self, body: keras.Model) -> keras.Model:

@@ -41,15 +41,15 @@ class Gan(Sampler[Family]):
         return AdversarialTrainer(self.family, body.get_layer(GENERATOR), body.get_layer(DISCRIMINATOR))
 
     def scorer(self, body: keras.Model) -> keras.Model:
-        """Return a model from pixels to the discriminator's probability, of the likeliest class if conditional."""
+        """Return a model from pixels to the probability that they are generated, for the likeliest class."""
         images = keras.Input(self.rows.shape, name="features")
         pixels = layers.Rescaling(1 / self.rows.scale, dtype="float32")(images)
         judge, classes = body.get_layer(DISCRIMINATOR), self.rows.classes
         if not classes:
-            return keras.Model(images, ops.sigmoid(judge(pixels)))
+            return keras.Model(images, ops.sigmoid(-judge(pixels)))
         start = ops.zeros_like(layers.Flatten()(pixels)[:, :1])
         each = [judge([pixels, start + flag]) for flag in np.eye(classes, dtype=np.float32)]
-        return keras.Model(images, ops.sigmoid(ops.max(ops.concatenate(each, axis=-1), axis=-1, keepdims=True)))
+        return keras.Model(images, ops.sigmoid(-ops.max(ops.concatenate(each, axis=-1), axis=-1, keepdims=True)))
 
     def decoder(self, body: keras.Model) -> keras.Model:
         """Return the generator; its pixels are flat."""
@@ -58,7 +58,7 @@ class Gan(Sampler[Family]):
 
     def facts(self) -> Facts:
         """Return that it encodes nothing."""
-        score = "the probability that the picture is a real one, as the discriminator sees it"
+        score = "the probability that the picture is a generated one, as the discriminator sees it"
         return Facts(self.family.latent, "normal", score, conditional=bool(self.rows.classes))
 
     def pictures(self, rows: Any) -> tuple[Any, Any]:

@@ -71,7 +71,8 @@ def _comparisons(workspace: Workspace, subject: CheckedData) -> list[Comparison]
     if encoder.columns.keys() != subject.columns.keys():
         return []  # it has images, which are not parsed here
     new = encoder.encode(take_rows(subject.parsed, train))
-    known = np.array(encoder.classes)[targets] if encoder.classes else targets.astype(np.float64)
+    labels = encoder.classes or subject.task.target.labels
+    known = np.array(labels)[targets.astype(np.int64)] if labels else targets.astype(np.float64)
     before = known.reshape(len(known), -1).T[: len(truths)]  # none if there is no target
     compared = [
         Comparison(name, values, truth[train], NAMES)

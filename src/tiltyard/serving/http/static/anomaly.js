@@ -24,8 +24,10 @@ function picture(rows) {
 }
 
 function steps(errors) {
+  const largest = Math.max(...errors, 1e-9);
   const title = `Squared error of each step; that of the last one is ${formatNumber(errors.at(-1), 3)}`;
-  return element("div", { class: "plot" }, plot({ history: errors, title }), element("span", { class: "hint" }, "Errors by step."));
+  const hint = element("span", { class: "hint" }, `Errors by step, as shares of the largest, ${formatNumber(largest, 3)}.`);
+  return element("div", { class: "plot" }, plot({ history: errors.map((error) => error / largest), title }), hint);
 }
 
 function columns(errors) {

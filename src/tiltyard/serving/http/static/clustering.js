@@ -24,7 +24,7 @@ function details(schema, numbers) {
   const shown = numbers.map((number) => {
     const { rows, mean } = schema.clusters[number];
     const row = Array.isArray(mean) ? element("div", { class: "image" }, picture(mean)) : columns(mean);
-    return element("figure", {}, row, element("figcaption", {}, `cluster ${number}: mean of ${rows} training rows`));
+    return element("figure", {}, row, element("figcaption", {}, `cluster ${number}: ${rows} training rows`));
   });
   return element("details", { open: true }, element("summary", {}, "Mean rows of the clusters"), element("div", { class: "clusters" }, shown));
 }

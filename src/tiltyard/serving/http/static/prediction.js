@@ -12,6 +12,7 @@ const MIN_SHARE = 0.0001; // smaller probabilities are shown as "under"
 export function showPrediction(schema, instance, prediction) {
   if (typeof prediction === "string") return text(schema, instance, prediction);
   if (schema.card?.targets) return [numbers(schema, prediction)];
+  if (prediction?.caption !== undefined) return caption(prediction);
   if (prediction?.memberships) return clustering(schema, prediction);
   if (prediction?.reconstruction) return reconstruction(prediction);
   if (typeof prediction?.anomaly === "boolean") return anomaly(schema, prediction);
@@ -31,6 +32,11 @@ function label({ label: likeliest, labels, probabilities }) {
   if (others.length && labels) bars.push(element("li", {}, element("span", {}, `${others.length} others, each less probable`)));
   const heading = chosen.length ? chosen.join(", ") : "none of the labels";
   return [element("p", {}, element("strong", { class: "large" }, heading)), element("ul", { class: "bars" }, bars)];
+}
+
+function caption({ caption: text, probability }) {
+  const shown = `${formatNumber(probability * 100, 3)} %`;
+  return [element("blockquote", {}, text || "no word"), element("p", { class: "hint" }, `The probability of these words, one after another: ${shown}`)];
 }
 
 function bar(name, share, likeliest) {
