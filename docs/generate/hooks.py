@@ -17,7 +17,7 @@ UNLINKED = re.compile(r"(?<!!)\[([^\]]+)\]\(unlinked:\)")
 
 
 def on_files(files: Files, config: Any, **_: Any) -> Files:
-    """Add the generated pages, and Markdown files from outside docs/ under the paths that they have in the repository."""
+    """Add the generated pages, and Markdown files from outside docs/ under their paths in the repository."""
     for path, text in pages.reference().items():
         files.append(File.generated(config, path, content=text))
     for pattern in OUTSIDE:
@@ -35,7 +35,8 @@ def _expanded(items: list[Any], known: list[str]) -> list[Any]:
         if isinstance(item, str) and item.endswith("/*"):
             found += [path for path in known if path.startswith(item[:-1])]
         else:
-            found.append({key: _expanded(below, known) if isinstance(below, list) else below for key, below in item.items()})
+            ((title, below),) = item.items()
+            found.append({title: _expanded(below, known) if isinstance(below, list) else below})
     return found
 
 

@@ -12,21 +12,21 @@ from tiltyard import plugins
 
 def checks() -> str:
     """Return the page of the gate's checks."""
-    text = """The gate runs every check that applies, on the same sealed test rows for challenger, champion and baseline. HOLD
-means that the challenger is not proven to be better; REJECT that it is unfit whatever the champion is. Settings are in
-the section [`gate`](task-file.md#gate) of a task file; [reasons](../decisions/gate.md)."""
+    text = """The gate runs every check that applies, on the same sealed test rows for challenger, champion and
+baseline. HOLD means that the challenger is not proven to be better; REJECT that it is unfit whatever the champion
+is. Settings are in the section [`gate`](task-file.md#gate) of a task file; [reasons](../decisions/gate.md)."""
     rows = [(markdown.code(one.code), one.title, one.severity, _words(one)) for one in _all("checks")]
-    return markdown.page("Checks of the gate", text, markdown.table(("check", "a challenger that passes", "else", "why"), rows))
+    return markdown.page(
+        "Checks of the gate", text, markdown.table(("check", "a challenger that passes", "else", "why"), rows)
+    )
 
 
 def findings() -> str:
     """Return the page of the findings of `tiltyard check`."""
-    text = """`tiltyard check TASK` reads the raw data and reports what it finds, the worst first. A critical finding ends with
-exit status 1. Limits are in the section [`check`](task-file.md#check) of a task file. "New data" says whether
-`tiltyard check TASK --against FILE` looks for it, too."""
-    rows = [
-        (markdown.code(one.code), one.title, "yes" if one.serving else "", _words(one)) for one in _all("findings")
-    ]
+    text = """`tiltyard check TASK` reads the raw data and reports what it finds, the worst first. A critical
+finding ends with exit status 1. Limits are in the section [`check`](task-file.md#check) of a task file. "New data"
+says whether `tiltyard check TASK --against FILE` looks for it, too."""
+    rows = [(markdown.code(one.code), one.title, "yes" if one.serving else "", _words(one)) for one in _all("findings")]
     return markdown.page("Findings", text, markdown.table(("finding", "looks for", "new data", "meaning"), rows))
 
 
@@ -49,8 +49,9 @@ def metrics() -> str:
 
 def references() -> str:
     """Return the page of the references and outlier detectors that a network is compared with."""
-    text = """A network is compared with models that need no effort. It need not beat them, but must not be significantly
-worse ([why](../decisions/references.md)). `model: {family: reference}` serves one instead of a network."""
+    text = """A network is compared with models that need no effort. It need not beat them, but must not be
+significantly worse ([why](../decisions/references.md)). `model: {family: reference}` serves one instead of a
+network."""
     tables = [
         markdown.table(("name", "what it is"), [(markdown.code(_file(one)), _words(one)) for one in _all(folder)])
         for folder in ("references", "outlier_detectors")

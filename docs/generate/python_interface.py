@@ -54,7 +54,9 @@ def _signature(name: str, function: Any) -> str:
     if inspect.Parameter.KEYWORD_ONLY in keyword and inspect.Parameter.VAR_POSITIONAL not in keyword:
         parameters.insert(keyword.index(inspect.Parameter.KEYWORD_ONLY), "*")
     returned = inspect.signature(function).return_annotation
-    return markdown.block(f"{name}({', '.join(parameters)})" + (f" -> {returned}" if returned != "None" else ""), "python")
+    return markdown.block(
+        f"{name}({', '.join(parameters)})" + (f" -> {returned}" if returned != "None" else ""), "python"
+    )
 
 
 def _parameter(one: inspect.Parameter) -> str:

@@ -10,13 +10,17 @@ from typing import Any
 import markdown_text as markdown
 
 DOCUMENT = Path(__file__).parents[1] / "reference" / "openapi.json"
-INTRODUCTION = """`tiltyard serve` answers at `http://localhost:3000`. The routes below are those of the example task `iris`; every
-served task has the same. `GET /v1/openapi.json` returns the document for your own models, with the types and bounds of
-their columns; [the one of the example](openapi.json).
+INTRODUCTION = """`tiltyard serve` answers at `http://localhost:3000`. The routes below are those of the example
+task `iris`; every served task has the same. `GET /v1/openapi.json` returns the document for your own models, with
+the types and bounds of their columns; [the one of the example](openapi.json).
 
-An invalid request gets a 4xx status, and a body `{"error": {"code", "message", "field"}}` (V1) or `{"error": "..."}`
-(V2). Requests that are too many at a time get 429, and may be sent again."""
-GROUPS = {"V1 (TensorFlow Serving, KServe V1)": "/v1/", "V2 (Open Inference Protocol)": "/v2", "Health and metrics": "/"}
+An invalid request gets a 4xx status, and a body `{"error": {"code", "message", "field"}}` (V1) or `{"error":
+"..."}` (V2). Requests that are too many at a time get 429, and may be sent again."""
+GROUPS = {
+    "V1 (TensorFlow Serving, KServe V1)": "/v1/",
+    "V2 (Open Inference Protocol)": "/v2",
+    "Health and metrics": "/",
+}
 VARIANTS = ("/versions/", "/labels/")  # the same routes for a version or a label
 
 
@@ -30,7 +34,9 @@ def page() -> str:
         for path in found:
             operations = left.pop(path)
             if not any(variant in path for variant in VARIANTS):
-                parts += [text for method in ("get", "post") for text in _operation(method, path, operations.get(method))]
+                parts += [
+                    text for method in ("get", "post") for text in _operation(method, path, operations.get(method))
+                ]
         if variants := [markdown.code(path) for path in found if any(variant in path for variant in VARIANTS)]:
             parts.append(f"The same for one version, or for a label: {', '.join(variants)}.")
     return markdown.page("REST", *parts)

@@ -10,15 +10,15 @@ from tiltyard import plugins as plugin_folders
 from tiltyard.config import key_help
 from tiltyard.config.key_help import KeyHelp
 
-INTRODUCTION = """A task file, `tasks/NAME.yaml`, defines one model. Unknown keys, wrong types and values that do not fit
-together are refused before anything runs. `tiltyard help KEY` prints the same text in a terminal, and editors complete
-keys from `tasks/schema.json`."""
-FAMILIES = """`model: {family: NAME}` chooses the network. Every family has the keys below it, and most share further
-settings of layers."""
+INTRODUCTION = """A task file, `tasks/NAME.yaml`, defines one model. Unknown keys, wrong types and values that do
+not fit together are refused before anything runs. `tiltyard help KEY` prints the same text in a terminal, and
+editors complete keys from `tasks/schema.json`."""
+FAMILIES = """`model: {family: NAME}` chooses the network. Every family has the keys below it, and most share
+further settings of layers."""
 SOURCES = """`source: {kind: NAME}` says where the raw data come from. `tiltyard fetch TASK` fetches them into
 `data/raw/TASK`."""
-COLUMNS = """`columns:` lists the features, by name. The type of a column says how a cell is read, what a client may send,
-and how it becomes numbers for the network."""
+COLUMNS = """`columns:` lists the features, by name. The type of a column says how a cell is read, what a client may
+send, and how it becomes numbers for the network."""
 # Sections whose alternatives have a page of their own, and those that repeat another one.
 ELSEWHERE = {
     "source": "sources.md",

@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-BLOCK = re.compile(r"(?:<!-- (?P<mark>[a-z ]+?)(?:: [^>]*)? -->\n)?^```(?P<kind>\w+)(?P<title>[^\n]*)\n(?P<text>.*?)^```", re.M | re.S)
-MARKS = {"run", "status 3", "server", "parse"}  # run it; expect exit status 3; run it in the background; only parse it
+BLOCK = re.compile(
+    r"(?:<!-- (?P<mark>[a-z]+( \d)?)(?:: [^>]*)? -->\n)?^```(?P<kind>\w+)(?P<title>[^\n]*)\n(?P<text>.*?)^```",
+    re.MULTILINE | re.DOTALL,
+)
+# Run it; expect this exit status; run it in the background; only parse it.
+MARKS = {"run", "status 3", "status 4", "server", "parse"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,9 @@ def commands(path: Path) -> list[Command]:
     found = []
     for match in BLOCK.finditer(path.read_text(encoding="utf-8")):
         if match["kind"] == "console":
-            found += [Command(path.stem, line, match["mark"] or "run", printed) for line, printed in _lines(match["text"])]
+            found += [
+                Command(path.stem, line, match["mark"] or "run", printed) for line, printed in _lines(match["text"])
+            ]
     return found
 
 
@@ -45,7 +51,7 @@ def written_files(path: Path) -> Iterator[tuple[str, str]]:
 
 def _lines(text: str) -> Iterator[tuple[str, str]]:
     """Yield each command with its continued lines, and the lines that it prints."""
-    for part in re.split(r"^\$ ", text, flags=re.M)[1:]:
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         command, printed = [], part.splitlines()
         while printed:
             command.append(printed.pop(0))

@@ -43,11 +43,16 @@ def _commands(group: click.Group) -> Iterator[click.Command]:
 
 def _calls(line: str) -> Iterator[list[str]]:
     """Yield the words of each call of tiltyard in a line, which may have pipes, redirections and variables."""
-    for part in re.split(r"&&|\|\||;|\| ", line.replace("\\\n", " ")):
-        text = re.split(r" >>? | 2>|  #", part)[0]
-        words = [word for word in shlex.split(text) if not re.match(r"^[A-Z_]+=", word)]
-        if words[:1] == ["tiltyard"]:
-            yield words
+    words = shlex.shlex(line.replace("\\\n", " "), posix=True, punctuation_chars=True)
+    words.whitespace_split = True
+    call: list[str] = []
+    for word in [*words, ";"]:
+        if {*word} <= {*"&|;<>"}:  # the end of a command, or a redirection
+            if call[:1] == ["tiltyard"]:
+                yield call
+            call = [word] if {*word} <= {*"<>"} else []
+        elif call or "=" not in word:  # a variable stands before the command
+            call.append(word)
 
 
 CALLS = sorted({tuple(words) for command in ALL for words in _calls(command.line)})
@@ -69,14 +74,11 @@ def test_commands_parse(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("page", RUNNING, ids=lambda page: page.stem)
 def test_commands_run(page: Path, tmp_path: Path) -> None:
-    """The commands of a page succeed in order; `tiltyard new` makes the project, files of the page are written first."""
-    run = _Run(tmp_path)
-    if not any("tiltyard new" in command.line for command in commands(page)):
-        run.call(Command(page.stem, "tiltyard new shop", "run"))
-        run.call(Command(page.stem, "cd shop", "run"))
-    for name, text in written_files(page):
-        run.files[name] = text
+    """The commands of a page succeed in order, in a new project that has the files of the page."""
+    run = _Run(tmp_path, dict(written_files(page)))
     try:
+        if not any("tiltyard new shop" in command.line for command in commands(page)):
+            run.call(Command(page.stem, "tiltyard new shop && cd shop", "run"))
         for command in commands(page):
             run.call(command)
     finally:
@@ -86,8 +88,8 @@ def test_commands_run(page: Path, tmp_path: Path) -> None:
 class _Run:
     """A shell session: the working folder, files to write into the project, and services in the background."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.files = folder, dict[str, str]()
+    def __init__(self, folder: Path, files: dict[str, str]) -> None:
+        self.folder, self.files = folder, files
         self.servers: list[subprocess.Popen[bytes]] = []
         self.environment = {
             **{name: value for name, value in os.environ.items() if name not in ("TILTYARD_ROOT", "PYTHONHOME")},
@@ -99,15 +101,20 @@ class _Run:
 
     def call(self, command: Command) -> None:
         """Run one command; `cd` changes the folder for those after it."""
-        if command.line.startswith("cd "):
-            self.folder /= command.line.removeprefix("cd ")
-            for name, text in self.files.items():
-                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (self.folder / name).write_text(text, encoding="utf-8")
-        elif command.mark == "server":
+        if command.mark == "server":
             self._serve(command.line)
         elif command.mark != "parse":
-            self._finish(command)
+            if not command.line.startswith("cd "):
+                self._finish(command)
+            if entered := re.search(r"(?:^|&& )cd (\S+)$", command.line):
+                self._enter(entered[1])
+
+    def _enter(self, name: str) -> None:
+        """Make a folder the working folder, and write the files of the page into it."""
+        self.folder /= name
+        for path, text in self.files.items():
+            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / path).write_text(text, encoding="utf-8")
 
     def _finish(self, command: Command) -> None:
         expected = int(command.mark.removeprefix("status ")) if command.mark.startswith("status ") else 0
