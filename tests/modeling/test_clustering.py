@@ -123,6 +123,15 @@ def test_task_files_that_make_no_sense_are_refused(workspace: Workspace, changes
     assert text in str(caught.value)
 
 
+def test_mean_rows_are_bounded(workspace: Workspace) -> None:
+    """A package holds at most 2^21 numbers of mean rows: two of images of a megapixel."""
+    serve = {"max_instances": 5, "example": [[0] * 1000] * 1000}
+    columns = {"image": {"type": "image", "height": 1000, "width": 1000}}
+    write_machines(workspace, **{**CHANGES, "columns": columns, "serve": serve})
+    with pytest.raises(TaskError, match="expected at most 2, since the mean row of each has 1,000,000 numbers"):
+        loader.load(workspace, "machines")
+
+
 def test_clusters_need_a_clustering(workspace: Workspace) -> None:
     """The families are refused for another problem."""
     write_machines(workspace, **{**CHANGES, "problem": "regression", "target": {"column": "wear"}})

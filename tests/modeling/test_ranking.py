@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score
 from sklearn.metrics.pairwise import cosine_similarity
+from workspaces import ROOT
 
 from tiltyard.arrays import Array
+from tiltyard.config import loader
+from tiltyard.modeling.evaluators.base import TRUTH
+from tiltyard.modeling.evaluators.recommendation import CODES, USERS
 from tiltyard.modeling.inference.vector_index import cosines
 from tiltyard.modeling.metrics.ranking import NDCG, RECALL, RECIPROCAL, WEIGHT, gini, mean_over_users, of_users, ranks
 from tiltyard.modeling.metrics.rating_baselines import ItemNeighbours, Ratings
+from tiltyard.workspace import Workspace
 
 
 def test_cosines_worked_by_hand() -> None:
@@ -54,6 +59,14 @@ def test_values_of_a_user_worked_by_hand() -> None:
     assert values[0] == pytest.approx([1 / (1 + 1 / math.log2(3)), 1 / 2, 1, 1 / 3])
     assert (values[3:, WEIGHT - 1] == 0).all()  # nobody can find what user 9 likes
     assert of_users(rank, relevant, user)[0][0] == pytest.approx(1.5 / (1 + 1 / math.log2(3)))
+
+
+def test_items_that_are_rated_twice_count_once() -> None:
+    """Otherwise a list with one relevant item could be better than the best one."""
+    once = of_users(np.array([1.0]), np.array([True]), np.zeros(1, int))[0]
+    twice = of_users(np.array([1.0, 1.0]), np.array([True, True]), np.zeros(2, int))
+    assert once.tolist() == [1, 1, 1, 1]
+    assert twice.tolist() == [[1, 1, 1, 1 / 2]] * 2
 
 
 def test_ndcg_is_that_of_scikit_learn() -> None:
@@ -112,3 +125,15 @@ def test_neighbours_are_liked_together() -> None:
     assert neighbours.likeness[1, 2] == pytest.approx(1 * 2 / (2 + 20))  # cosine 1, of two users who rated both
     predicted = neighbours.predicted(np.array([1, 0]), np.array([2, 2]))
     assert predicted[0] > predicted[1]
+
+
+def test_unknown_users_are_several() -> None:
+    """Users that no training row has share the code 0, and each is ranked for itself."""
+    task = loader.load(Workspace(ROOT), "recommendation_books")
+    known = np.array([[1, 1, 5.0], [1, 2, 4], [2, 2, 5]])
+    rows = {CODES: np.array([[0, 1], [0, 2]]), USERS: np.array([7, 8]), TRUTH: np.array([5.0, 5.0])}
+    outputs = task.evaluator.baseline(known, rows, "rmse")
+    assert outputs[:, RECIPROCAL].tolist() == [1 / 2, 1]  # item 2 is the most popular one
+    assert outputs[:, WEIGHT].tolist() == [1, 1]
+    together = task.evaluator.baseline(known, {**rows, USERS: np.array([7, 7])}, "rmse")
+    assert together[:, WEIGHT].tolist() == [1 / 2, 1 / 2]

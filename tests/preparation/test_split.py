@@ -15,7 +15,7 @@ from tiltyard.config.sections import Split
 from tiltyard.errors import DataError, SealError, TaskError
 from tiltyard.preparation import prepare, sealed_test
 from tiltyard.preparation.row_hashes import row_keys
-from tiltyard.preparation.split import SplitInputs, split_rows
+from tiltyard.preparation.split import SplitInputs, group_keys, split_rows, unlabelled_rows
 from tiltyard.validation import check
 from tiltyard.workspace import Workspace
 
@@ -217,3 +217,16 @@ def test_few_training_rows_keep_the_test_rows(kind: Any) -> None:
     for name in ("train", "validation"):
         assert np.isin(few[name], every[name]).all()
         assert 0.1 < truth[few[name]].mean() < 0.9
+
+
+def test_rows_without_labels_share_no_group_with_validation_or_test() -> None:
+    """All rows of a group of a validation or test row are left out; all others that are no test rows are there."""
+    split = Split(kind="random", group="customer", training_rows=120, unlabelled=True)
+    names = np.repeat(np.arange(60), 5).astype(np.str_)
+    inputs, truth = SplitInputs(group_keys(split, names), grouped=True), np.zeros(len(names))
+    parts = split_rows(split, inputs, truth)
+    found = unlabelled_rows(split, inputs, truth, parts)
+    apart = {*names[parts["validation"]], *names[parts["test"]]}
+    assert not {*names[found]} & apart
+    assert {*names[found]} == {*names} - apart
+    assert {*parts["train"].tolist()} <= {*found.tolist()}

@@ -69,6 +69,7 @@ def _expected(score: Score, found: dict[str, Any], last: slice = slice(None)) ->
         "relative": error / length,
         "root_relative": error / np.sqrt(length),
         "code": distance,
+        "typical": _distance(np.log(np.stack([error, length], axis=1)), found),
         "mixture": 2 * np.log(error / np.sqrt(length)) - mixture / 3,
         "density": distance + rows.shape[1] * error / usual,
     }[score]
@@ -82,6 +83,16 @@ def _all_scored(folder: Path) -> dict[str, dict[str, Any]]:
         for shape in SHAPES
     }
     return found | {f"{score} last": _scored(score, (8, 3), "last") for score in ("error", "relative")}
+
+
+def _distance(pair: Any, found: dict[str, Any]) -> Any:
+    """Return the Mahalanobis distance of pairs from those of whole rows."""
+    whole = [np.square(found["rebuilt"] - found["rows"]).mean(axis=1), np.square(found["rows"]).mean(axis=1)]
+    logarithms = np.log(np.stack(whole, axis=1))
+    covariance = np.cov(logarithms.T)
+    covariance += 1e-3 * np.trace(covariance) / 2 * np.eye(2)
+    centred = pair - logarithms.mean(axis=0)
+    return np.einsum("ij,jk,ik->i", centred, np.linalg.inv(covariance), centred)
 
 
 @pytest.fixture(scope="module")

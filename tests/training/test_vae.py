@@ -125,8 +125,11 @@ def _kill_after_two_epochs(workspace: Workspace) -> None:
         ({"train.folds": 3}, "train.folds: expected none for sampling"),
         ({"train.members": 2}, "train.members: expected none for sampling"),
         ({"train.augment": {"crop": 1}}, "train.augment: expected none for sampling"),
+        ({"train.tensorboard": ["embeddings"]}, "train.tensorboard: expected none for sampling"),
+        ({"ensemble": [{"model": {"family": "vae"}}]}, "since samples cannot be averaged; received 1"),
         ({"model.blend_references": True}, "no reference draws samples"),
         ({"gate.metric": "accuracy"}, "expected one of elbo, reconstruction, kl"),
+        ({"serve.max_instances": 100_000}, "serve.max_instances: expected at most 61680"),
         ({"train.loss": "mse"}, "expected binary_crossentropy"),
     ],
 )

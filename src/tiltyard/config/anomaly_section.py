@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tiltyard.settings import Settings
 
-Score = Literal["error", "root_relative", "relative", "code", "density", "mixture"]
+Score = Literal["error", "root_relative", "relative", "code", "density", "mixture", "typical"]
 
 
 class AnomalyScore(Settings):
@@ -20,7 +20,8 @@ class AnomalyScore(Settings):
         "mean square of the row, or by its mean square, so that rows with little in them count. code: the Mahalanobis "
         "distance of the code from those of training rows. density: the code's distance and the error, as a Gaussian. "
         "mixture: the logarithms of the root-relative error and of a Gaussian mixture of codes, for normal rows of "
-        "several kinds.",
+        "several kinds. typical: how far the logarithms of error and length are from those of training rows, either "
+        "way: a row with unusually little in it is unusual.",
     )
     false_alarms: float = Field(
         0.01, gt=0, lt=0.5, description="Share of normal validation rows that may be above the threshold."

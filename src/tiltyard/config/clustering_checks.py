@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tiltyard.config.task import Task
+
+MAX_NUMBERS = 1 << 21  # of all mean rows
 
 
 def find_error(task: Task) -> str:
@@ -13,7 +16,9 @@ def find_error(task: Task) -> str:
     if bool(task.model.cluster_count) != task.problem_type.clusters:
         expected = "kmeans or deep_clustering" if task.problem_type.clusters else "another than kmeans, deep_clustering"
         return f"model.family: expected {expected} for {task.problem}; received {task.model.family}"
-    return _columns(task) or _labels(task) or _unsupported(task) if task.problem_type.clusters else ""
+    return (
+        _columns(task) or _mean_rows(task) or _labels(task) or _unsupported(task) if task.problem_type.clusters else ""
+    )
 
 
 def _columns(task: Task) -> str:
@@ -22,6 +27,17 @@ def _columns(task: Task) -> str:
         return f"problem: expected {task.problem} for a table or images; received {task.modality} columns"
     other = [f"{name}, {column.type}" for name, column in task.columns.items() if not column.restores]
     return f"columns: expected numbers, names, flags or images for {task.problem}; received {other[0]}" if other else ""
+
+
+def _mean_rows(task: Task) -> str:
+    """Check that the mean rows, which a package holds, have a bounded number of numbers."""
+    values = sum(math.prod(getattr(column, "shape", (1,))) for column in task.columns.values())
+    if (most := MAX_NUMBERS // values) < task.model.cluster_count:
+        return (
+            f"model.clusters: expected at most {most}, since the mean row of each has {values:,} numbers; "
+            f"received {task.model.cluster_count}"
+        )
+    return ""
 
 
 def _labels(task: Task) -> str:

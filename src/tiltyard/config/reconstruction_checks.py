@@ -26,7 +26,7 @@ def find_error(task: Task) -> str:
         return f"model.family: expected {expected} for {task.problem}; received {task.model.family}"
     if not task.problem_type.reconstructs:
         return ""
-    return _columns(task) or _unsupported(task) or _response_size(task)
+    return _columns(task) or _unsupported(task) or response_size(task)
 
 
 def _columns(task: Task) -> str:
@@ -55,7 +55,7 @@ def _unsupported(task: Task) -> str:
     return ""
 
 
-def _response_size(task: Task) -> str:
+def response_size(task: Task) -> str:
     """Check that a response has a bounded number of numbers."""
     sizes = [math.prod(getattr(column, "shape", (getattr(column, "window", 1),))) for column in task.columns.values()]
     values = sum(sizes) + task.model.code_size

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tiltyard.config.reconstruction_checks import response_size
+
 if TYPE_CHECKING:
     from tiltyard.config.task import Task
 
@@ -13,7 +15,9 @@ def find_error(task: Task) -> str:
     if task.model.generates != task.problem_type.generates:
         expected = "one that draws samples, such as vae," if task.problem_type.generates else "another than a sampler"
         return f"model.family: expected {expected} for {task.problem}; received {task.model.family}"
-    return _labels(task) or _unsupported(task) or _adversarial(task) if task.problem_type.generates else ""
+    if not task.problem_type.generates:
+        return ""
+    return _labels(task) or _unsupported(task) or _adversarial(task) or response_size(task)
 
 
 def _adversarial(task: Task) -> str:
@@ -63,9 +67,13 @@ def _unsupported(task: Task) -> str:
         "augment": train.augment,
         "label_smoothing": train.label_smoothing,
         "class_weights": train.class_weights != "none",
+        "tensorboard": "embeddings" in train.tensorboard,
     }
     if refused_name := next((name for name, value in refused.items() if value), ""):
         return f"train.{refused_name}: expected none for {task.problem}; received it"
+    if task.ensemble:
+        received = len(task.ensemble)
+        return f"ensemble: expected none for {task.problem}, since samples cannot be averaged; received {received}"
     if task.model.blend_references:
         return "model.blend_references: expected false, since no reference draws samples; received true"
     return ""

@@ -16,7 +16,7 @@ from tiltyard.config.task import Task
 from tiltyard.errors import DataError
 from tiltyard.evaluation.reference import Reference
 from tiltyard.modeling.evaluators.base import TRUTH
-from tiltyard.modeling.evaluators.recommendation import CODES, HIDDEN, Recommendation
+from tiltyard.modeling.evaluators.recommendation import CODES, HIDDEN, USERS, Recommendation
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.inference.vector_index import VectorIndex, codes
@@ -31,14 +31,14 @@ MOST_USERS = 2000  # whose lists are counted, and who are ranked as if they were
 BORDERS = (0, 10, 20, 50, 100, 200, 500)  # of the numbers of ratings that users and items have
 
 
-def _with_ranking(predictor: Predictor, coded: Array, truth: Array, outputs: Array) -> Array:
+def _with_ranking(predictor: Predictor, coded: Array, users: Array, truth: Array, outputs: Array) -> Array:
     """Return the outputs with the ranking of each row's user beside the rating; unchanged for other problems."""
     index = predictor.index
     if index is None:
         return outputs
     user, item = coded.T
     rank = ranking.ranks(lambda code: index.scores(index.user_vectors[code]), user, item, index.rated_by)
-    return _evaluator(predictor).outputs(outputs[:, 0], rank, truth, user)
+    return _evaluator(predictor).outputs(outputs[:, 0], rank, truth, users)
 
 
 def codes_of_rows(encoder: Encoder, rows: Rows) -> Array:
@@ -49,18 +49,25 @@ def codes_of_rows(encoder: Encoder, rows: Rows) -> Array:
     return np.concatenate(parts, axis=1).astype(np.int64)
 
 
+def users_of_rows(encoder: Encoder, rows: Rows) -> Array:
+    """Return the number of each row's user; all users that no training row has share one code, but are several."""
+    return np.unique(rows[encoder.target["interaction"]["user"]], return_inverse=True)[1]
+
+
 def ranked(predictor: Predictor, rows: Rows, truth: Array, outputs: Array) -> Array:
     """Return the outputs for rows as a client sends them, with the ranking if the model recommends."""
     if predictor.index is None:
         return outputs
-    return _with_ranking(predictor, codes_of_rows(predictor.encoder, rows), truth, outputs)
+    encoder = predictor.encoder
+    return _with_ranking(predictor, codes_of_rows(encoder, rows), users_of_rows(encoder, rows), truth, outputs)
 
 
 def ranked_features(predictor: Predictor, features: Features, truth: Array, outputs: Array) -> Array:
     """Return the outputs for encoded rows, with the ranking if the model recommends."""
     if predictor.index is None:
         return outputs
-    return _with_ranking(predictor, codes(predictor.encoder, features[:]), truth, outputs)
+    coded = codes(predictor.encoder, features[:])
+    return _with_ranking(predictor, coded, coded[:, 0], truth, outputs)
 
 
 def baseline(task: Task, predictor: Predictor, train: tuple[Features, Array], test: TestRows) -> Array:
@@ -69,6 +76,7 @@ def baseline(task: Task, predictor: Predictor, train: tuple[Features, Array], te
     user = np.repeat(np.arange(len(index.users)), np.diff(index.starts))
     rows = {
         CODES: codes_of_rows(predictor.encoder, test.rows),
+        USERS: users_of_rows(predictor.encoder, test.rows),
         HIDDEN: np.stack([user, index.rated], axis=1),
         TRUTH: test.truth,
     }
@@ -92,7 +100,8 @@ def _of_neighbours(predictor: Predictor, neighbours: ItemNeighbours, test: TestR
     index = _index(predictor)
     user, item = codes_of_rows(predictor.encoder, test.rows).T
     rank = ranking.ranks(neighbours.scores, user, item, index.rated_by)
-    outputs = _evaluator(predictor).outputs(neighbours.predicted(user, item), rank, test.truth, user)
+    users = users_of_rows(predictor.encoder, test.rows)
+    outputs = _evaluator(predictor).outputs(neighbours.predicted(user, item), rank, test.truth, users)
     return Reference(
         "neighbours of items (k nearest neighbours)", outputs, f"all {len(neighbours.ratings.rating):,} training rows"
     )

@@ -26,6 +26,7 @@ SHRINKAGE = 1e-3  # share of the mean variance that is added to that of each dir
 OF_ERRORS = ("error", "root_relative", "relative")  # scores that need no density of codes
 ERROR_WEIGHT = 2.0  # of the logarithm of the error, beside the logarithm of the density of a code by its numbers
 SMALLEST_ERROR = 1e-9
+LEAST = (SMALLEST_ERROR, SMALLEST_LENGTH)
 SCORE_FLOOR = 1e-2  # share of a usual score below which a difference of ONNX and Keras is relative to it
 
 
@@ -61,11 +62,16 @@ def density_of(body: keras.Model, score: Score, features: Features) -> Density:
         return None
     model = keras.Model(body.input, [body.output, body.get_layer(CODE).output, body.get_layer(STANDARD).output])
     sample, _ = sample_rows((features, np.zeros(len(features))), ROWS)
-    errors, codes = [], []
+    errors, codes, lengths = [], [], []
     for start in range(0, len(sample), 1000):
         output, code, standard = map(np.asarray, model(sample[start : start + 1000], training=False))
         errors.append(np.square(output - standard.reshape(output.shape)).mean(axis=1, dtype=np.float64))
         codes.append(code)
+        lengths.append(np.square(standard.reshape(output.shape)).mean(axis=1, dtype=np.float64))
+    if score == "typical":
+        pair = (np.concatenate(part) for part in (errors, lengths))
+        logarithms = [np.log(np.maximum(part, least)) for part, least in zip(pair, LEAST, strict=True)]
+        return CodeDensity.of(np.stack(logarithms, axis=1), 1.0)
     code = np.concatenate(codes)
     return CodeMixture.of(code) if score == "mixture" else CodeDensity.of(code, float(np.concatenate(errors).mean()))
 
@@ -88,10 +94,13 @@ def build_inference(body: keras.Model, score: Score, density: Density, span: str
 def _score(score: Score, error: Any, row: Any, coded: tuple[Any, Density]) -> Any:
     """Return the score of rows from their error, themselves and their codes."""
     code, density = coded
+    length = ops.maximum(ops.mean(ops.square(row), axis=-1, keepdims=True), SMALLEST_LENGTH)
+    if score == "typical" and isinstance(density, CodeDensity):
+        pair = ops.concatenate([ops.log(ops.maximum(error, SMALLEST_ERROR)), ops.log(length)], axis=-1)
+        return density.distance(pair)
     if isinstance(density, CodeDensity):
         distance = density.distance(code)
         return distance if score == "code" else distance + row.shape[-1] * error / density.error
-    length = ops.maximum(ops.mean(ops.square(row), axis=-1, keepdims=True), SMALLEST_LENGTH)
     if isinstance(density, CodeMixture):
         relative = ops.log(ops.maximum(error / ops.sqrt(length), SMALLEST_ERROR))
         return ERROR_WEIGHT * relative - density.log_density(code) / code.shape[-1]

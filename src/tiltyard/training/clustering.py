@@ -120,9 +120,9 @@ def _mean_rows(model: keras.Model, features: Features) -> Array:
 
 def with_clusters(encoder: Encoder, model: keras.Model, features: Features) -> Encoder:
     """Return the encoder that knows each cluster: how many training rows it has, and their mean, as a client's row."""
-    outputs = network.outputs(model, features)
-    count = outputs.shape[1] // 2
-    sizes = np.bincount(outputs[:, :count].argmax(axis=1), minlength=count)
+    count, sizes = model.output_shape[-1] // 2, 0
+    for outputs in network.predict_batches(model, features):
+        sizes = sizes + np.bincount(outputs[:, :count].argmax(axis=1), minlength=count)
     means = _means_in(model, count)
     rows = replace(encoder, target={}).joined(restored(encoder, means.astype(np.float64)))
     known = [{"rows": int(size), "mean": _short(row)} for size, row in zip(sizes, rows, strict=True)]

@@ -22,6 +22,7 @@ from tiltyard.modeling.metrics.rating_baselines import Ratings
 from tiltyard.modeling.problems.base import Target
 
 CODES = "codes"  # of user and item of the evaluated rows
+USERS = "users"  # the number of each row's user; users that no training row has share the code 0
 HIDDEN = "hidden"  # pairs of user and item that are not recommended, since the user has rated them before
 
 
@@ -72,7 +73,7 @@ class Recommendation(Evaluator):
         user, item = rows[CODES].T
         hidden = pairs(rows.get(HIDDEN, np.empty((0, 2), dtype=np.int64)))
         rank = ranking.ranks(lambda _: known.popularity, user, item, hidden)
-        return self.outputs(known.by_biases(user, item), rank, rows[TRUTH], user)
+        return self.outputs(known.by_biases(user, item), rank, rows[TRUTH], rows.get(USERS, user))
 
     def outputs(self, rating: Array, rank: Array, truth: Array, user: Array) -> Array:
         """Return outputs from ratings and ranks."""

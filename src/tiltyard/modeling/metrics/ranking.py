@@ -51,9 +51,11 @@ def by_user(user: Array) -> list[Array]:
 def of_users(rank: Array, relevant: Array, user: Array, top: int = TOP) -> Array:
     """Return NDCG, recall and reciprocal rank of each row's user, and the weight of the row.
 
-    Rows of users without a relevant item have no weight, since nothing can be found for them.
+    Rows of users without a relevant item have no weight, since nothing can be found for them. An item that a user has
+    rated twice counts once.
     """
     _, place = np.unique(user, return_inverse=True)
+    relevant = _each_once(relevant, place, rank)
     counts = np.bincount(place, weights=relevant)
     gains = np.where(relevant & (rank <= top), 1 / np.log2(rank + 1), 0.0)
     ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, top + 2)))])[np.minimum(counts, top).astype(int)]
@@ -64,6 +66,15 @@ def of_users(rank: Array, relevant: Array, user: Array, top: int = TOP) -> Array
     values = [np.bincount(place, weights=gains) / np.maximum(ideal, 1e-12), hits / np.maximum(counts, 1), 1 / first]
     columns = [*(value * found for value in values), found / np.bincount(place)]
     return np.stack(columns, axis=1)[place]
+
+
+def _each_once(relevant: Array, user: Array, rank: Array) -> Array:
+    """Return which rows hold a relevant item that no row before holds; equal ranks of a user are the same item."""
+    ranked_rows = np.flatnonzero(relevant & np.isfinite(rank))
+    pairs = np.column_stack([user[ranked_rows], rank[ranked_rows]])
+    once = relevant & ~np.isfinite(rank)
+    once[ranked_rows[np.unique(pairs, axis=0, return_index=True)[1]]] = True
+    return np.asarray(once)
 
 
 def mean_over_users(outputs: Array, column: int) -> float:

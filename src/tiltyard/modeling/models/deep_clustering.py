@@ -35,7 +35,7 @@ class DeepClustering(Model):
     one_output_layer: ClassVar = False
 
     family: Literal["deep_clustering"]
-    clusters: int = Field(10, ge=2, le=1000, description="How many clusters.")
+    clusters: int = Field(10, ge=2, le=200, description="How many clusters.")
     starts: int = Field(20, ge=1, le=1000, description="Starts of k-means on the codes; the best is kept.")
     kind: Literal["dense", "conv"] = Field("dense", description="Layers before and after the code; conv for images.")
     units: list[int] = Field([128], description="dense: width of each layer before the code; reversed after it.")

@@ -21,7 +21,7 @@ class Kmeans(Model):
     one_output_layer: ClassVar = False
 
     family: Literal["kmeans"]
-    clusters: int = Field(ge=2, le=1000, description="How many clusters.")
+    clusters: int = Field(ge=2, le=200, description="How many clusters.")
     starts: int = Field(10, ge=1, le=1000, description="Starts from other centres (k-means++); the best is kept.")
 
     @property

@@ -24,7 +24,7 @@ def window(steps: int) -> int:
 def find_failure(history: History, classes: int, steps: int) -> TrainingError | None:
     """Return the error for the last epochs of a history; None if there is nothing, or too little to see."""
     last = window(steps)
-    if len(history["val_loss"]) < last:
+    if len(history.get("val_loss", ())) < last:
         return None
     recent = {name: [*values[-last:]] for name, values in history.items()}
     epochs = f"epochs {len(history['val_loss']) - last + 1} to {len(history['val_loss'])}"

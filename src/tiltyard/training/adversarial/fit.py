@@ -70,6 +70,7 @@ class _Fit:
         monitor = TrainingMonitor(self.paths.title, logs, self.paths.state / "progress.json", self.train.monitor)
         checkpoint = CheckpointCallback(self.paths.state / "state.npz", self.fingerprint, stateful, self.train.monitor)
         checkpoint.restore(self.trainer)
+        self._check(checkpoint)  # a failed training is not resumed as if it had not failed
         monitor.done, monitor.best = checkpoint.epoch, checkpoint.best_value
         if not checkpoint.finished:
             try:
@@ -91,13 +92,17 @@ class _Fit:
             called.on_epoch_end(epoch, figures)
             if monitor.diverged:
                 raise diagnosis.diverged(self.train, monitor.diverged, [])
-            if failure := find_failure(checkpoint.history, len(self.samples.shares), self.epoch.steps):
-                raise failure
+            self._check(checkpoint)
             if self.paths.tell:
                 self.paths.tell(epoch + 1, figures["val_loss"])
             if self.trainer.stop_training:
                 break
         called.on_train_end()
+
+    def _check(self, checkpoint: CheckpointCallback) -> None:
+        """Raise what is wrong with the last epochs, if anything is."""
+        if failure := find_failure(checkpoint.history, len(self.samples.shares), self.epoch.steps):
+            raise failure
 
 
 def _record(train: Train, trainer: AdversarialTrainer, checkpoint: CheckpointCallback) -> dict[str, Any]:
@@ -115,5 +120,5 @@ def _fingerprint(task: Task, rows: TrainingRows, trainer: AdversarialTrainer) ->
     """Hash everything that decides the outcome, so that the state of another training is not resumed."""
     shapes = [tuple(weight.shape) for weight in trainer.weights]
     train = task.train.model_dump_json(exclude={"steps_per_execution", "tensorboard", "threshold"})
-    settings = f"{task.model.model_dump_json()} {train} {rows.digest} {rows.features} {shapes}"
+    settings = f"{task.model.model_dump_json()} {train} {rows.digest} {rows.feature_folder.name} {shapes}"
     return hashlib.sha256(f"{keras.__version__} {keras.backend.backend()} {settings}".encode()).hexdigest()
