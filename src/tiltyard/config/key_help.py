@@ -77,6 +77,8 @@ def _keys(schema: Schema, root: Schema) -> dict[str, tuple[Schema, bool]]:
             found |= {name: (value, name in required) for name, value in properties.items()}
         if isinstance(items := one.get("additionalProperties"), dict):
             found |= _keys(items, root)
+        for items in one.get("patternProperties", {}).values():
+            found |= _keys(items, root)
         if isinstance(items := one.get("items"), dict):
             found |= _keys(items, root)
     return found

@@ -77,10 +77,7 @@ class Task(Settings):
         description="The column to predict; none for reconstruction and for anomalies without labels, conditions for "
         "sampling, for evaluation alone in clustering.",
     )
-    expect: list[Expectation] = Field(
-        default_factory=list,
-        description="Further expectations of the raw data, by name, as Great Expectations has them.",
-    )
+    expect: list[Expectation] = Field(default_factory=list, description="Expectations, named as in Great Expectations.")
     split: Split = Field(description="How rows are split into training, validation and test rows.")
     model: AnyModel = Field(description="The model: its family, and the settings of that family.")
     train: Train = Field(description="How the model is trained.")
