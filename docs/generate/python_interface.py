@@ -34,7 +34,7 @@ def page() -> str:
 def _members(one: type) -> Iterator[str]:
     """Yield the documented members of a class."""
     if one is tiltyard.Client:
-        yield _signature("ty.Client", one.__init__)  # type: ignore[misc] - its own constructor
+        yield _signature("ty.Client", one.__init__)  # type: ignore[misc]
     for name, member in vars(one).items():
         if name.startswith("_") and name != "__getitem__":
             continue
@@ -60,6 +60,6 @@ def _signature(name: str, function: Any) -> str:
 
 
 def _parameter(one: inspect.Parameter) -> str:
-    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}.get(one.kind, "")
+    stars: dict[Any, str] = {one.VAR_POSITIONAL: "*", one.VAR_KEYWORD: "**"}
     default = "" if one.default is inspect.Parameter.empty else f" = {one.default!r}"
-    return f"{stars}{one.name}: {one.annotation}{default}"
+    return f"{stars.get(one.kind, '')}{one.name}: {one.annotation}{default}"

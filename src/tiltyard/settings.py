@@ -46,5 +46,6 @@ class Settings(BaseModel):
         """Return the first line of the docstring for a key that names a plug-in; else what a base class says."""
         if "const" in schema and key in PLUGIN_KEYS:
             return (cls.__doc__ or "").partition("\n")[0]
-        fields = (base.model_fields[key] for base in cls.__mro__ if key in getattr(base, "model_fields", ()))
+        bases = (base for base in cls.__mro__ if issubclass(base, BaseModel))
+        fields = (base.model_fields[key] for base in bases if key in base.model_fields)
         return next((field.description for field in fields if field.description), "")

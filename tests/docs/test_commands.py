@@ -22,8 +22,16 @@ from tiltyard.cli.main import cli
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += sorted(path for name in ("tutorials", "how-to", "concepts") for path in (ROOT / "docs" / name).glob("*.md"))
+
+
+def _run(page: Path) -> list[Command]:
+    return [command for command in commands(page) if command.mark != "parse"]
+
+
 ALL = [command for page in PAGES for command in commands(page)]
-RUNNING = [page for page in PAGES if any(command.mark != "parse" for command in commands(page))]
+# with more than one whole run, a page takes more than a minute
+LONG = [page for page in PAGES if sum(bool(re.search(r"tiltyard run(?! --smoke)", c.line)) for c in _run(page)) > 1]
+RUNNING = [page for page in PAGES if _run(page)]
 
 
 def test_every_page_with_commands_is_found() -> None:
@@ -72,10 +80,14 @@ def test_commands_parse(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.smoke
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("page", RUNNING, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.nightly if page in LONG else ()) for page in RUNNING],
+    ids=[page.stem for page in RUNNING],
+)
 def test_commands_run(page: Path, tmp_path: Path) -> None:
     """The commands of a page succeed in order, in a new project that has the files of the page."""
-    run = _Run(tmp_path, dict(written_files(page)))
+    run = _Session(tmp_path, dict(written_files(page)))
     try:
         if not any("tiltyard new shop" in command.line for command in commands(page)):
             run.call(Command(page.stem, "tiltyard new shop && cd shop", "run"))
@@ -85,7 +97,7 @@ def test_commands_run(page: Path, tmp_path: Path) -> None:
         run.stop()
 
 
-class _Run:
+class _Session:
     """A shell session: the working folder, files to write into the project, and services in the background."""
 
     def __init__(self, folder: Path, files: dict[str, str]) -> None:
