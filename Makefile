@@ -15,7 +15,7 @@ SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 STUCK := --max-worker-restart=2 -o faulthandler_timeout
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage check smoke smoke-ci nightly catalogue fuzz mutants cluster jax serve bench results lock clean
+.PHONY: help run test coverage check smoke smoke-ci nightly catalogue fuzz mutants cluster jax docs serve bench results lock clean
 
 help:  ## print this help
 	@if [ -t 1 ] && [ -z "$$NO_COLOR" ] && [ "$$TERM" != dumb ]; then on='\033[36m'; off='\033[0m'; fi; \
@@ -38,7 +38,7 @@ coverage: $(INSTALLED)  ## run the tests and report the coverage of src and pipe
 check: $(INSTALLED)  ## check style, format, types and import contracts
 	ruff check .
 	ruff format --check .
-	mypy src serving tests benchmarks
+	mypy src serving tests benchmarks docs/generate
 	lint-imports --no-cache
 	pytest -q tests/test_repository.py
 
@@ -67,6 +67,10 @@ cluster: $(INSTALLED)  ## install the schemas of Kubernetes and validate the man
 jax: $(INSTALLED)  ## install JAX and test every model family with it
 	@$(UV) pip install -q --python $(BIN)/python --group jax
 	pytest -q -m jax
+
+docs: $(INSTALLED)  ## install MkDocs and build the documentation into site/; a warning is an error
+	@$(UV) pip install -q --python $(BIN)/python --group docs
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 serve: $(INSTALLED)  ## serve the champions on http://localhost:3000
 	@tiltyard serve $(TASKS)

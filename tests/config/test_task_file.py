@@ -196,6 +196,27 @@ def test_any_value_is_accepted_or_rejected(data: st.DataObject) -> None:
         assert not PYDANTIC.search(error.message)  # noqa: PT017
 
 
+def test_every_key_has_a_description() -> None:
+    """Editors, `tiltyard help` and the reference show words for each key: its own, or those of its section."""
+    sections = {"the task": (schema := loader.json_schema()), **schema["$defs"]}
+    described = {f"#/$defs/{name}" for name, section in schema["$defs"].items() if "description" in section}
+    without = [
+        f"{name}.{key}"
+        for name, section in sections.items()
+        for key, found in section.get("properties", {}).items()
+        if "description" not in found and found.get("$ref") not in described
+    ]
+    assert not without, f"add Field(description=...) to {', '.join(without)}"
+
+
+def test_descriptions_are_inherited() -> None:
+    """The key that names a plug-in has the words of its class; a key with another default those of the base class."""
+    definitions = loader.json_schema()["$defs"]
+    assert definitions["Mlp"]["properties"]["family"]["description"] == "Dense layers of the given widths."
+    inherited = definitions["Resnet"]["properties"]["batch_norm"]["description"]
+    assert inherited.startswith("Batch normalisation after each hidden layer")
+
+
 def test_committed_schema_matches_the_command() -> None:
     """tasks/schema.json equals the output of `tiltyard schema`."""
     assert json.loads((ROOT / "tasks" / "schema.json").read_text(encoding="utf-8")) == loader.json_schema()

@@ -26,23 +26,23 @@ LENGTH = {"epochs", "batch_size", "schedule", "patience"}
 class MemberTrain(Settings):
     """Settings of the training of a member; those that are not set are as in `train:`."""
 
-    epochs: int | None = Field(None, ge=1)
-    batch_size: int | None = Field(None, ge=1)
-    optimizer: Optimizer | None = None
+    epochs: int | None = Field(None, ge=1, description="As in `train:` if unset.")
+    batch_size: int | None = Field(None, ge=1, description="As in `train:` if unset.")
+    optimizer: Optimizer | None = Field(None, description="As in `train:` if unset.")
     learning_rate: float | None = Field(None, gt=0, description="That of `train:` if the optimizer is, too.")
-    momentum: float | None = Field(None, ge=0, lt=1)
-    weight_decay: float | None = Field(None, gt=0)
-    schedule: AnySchedule | None = None
-    clip_norm: float | None = Field(None, gt=0)
-    clip_global_norm: float | None = Field(None, gt=0)
-    loss: Loss | None = None
-    patience: int | None = Field(None, ge=1)
+    momentum: float | None = Field(None, ge=0, lt=1, description="As in `train:` if unset.")
+    weight_decay: float | None = Field(None, gt=0, description="As in `train:` if unset.")
+    schedule: AnySchedule | None = Field(None, description="As in `train:` if unset.")
+    clip_norm: float | None = Field(None, gt=0, description="As in `train:` if unset.")
+    clip_global_norm: float | None = Field(None, gt=0, description="As in `train:` if unset.")
+    loss: Loss | None = Field(None, description="As in `train:` if unset.")
+    patience: int | None = Field(None, ge=1, description="As in `train:` if unset.")
 
 
 class Member(Settings):
     """A further model of an ensemble."""
 
-    model: AnyModel
+    model: AnyModel = Field(description="The model, of any family.")
     train: MemberTrain = Field(default_factory=lambda: MemberTrain.model_validate({}))
 
     def train_settings(self, train: Train) -> Train:

@@ -20,7 +20,7 @@ NUMBERS, NAMES = ("number",), ("category", "boolean")
 class Slice(Settings):
     """A slice of the sealed test rows: those with certain values, or with a number in a range."""
 
-    column: str
+    column: str = Field(description="The column whose values make the slice.")
     values: list[str | int | bool] | None = Field(
         None, min_length=1, description="Values of a category or boolean column."
     )
@@ -72,7 +72,7 @@ class Behaviour(Settings):
 class Gate(Settings):
     """The requirements that a challenger must meet to become champion."""
 
-    metric: str
+    metric: str = Field(description="The metric by which challenger and champion are compared.")
     minimum_gain: float = Field(
         0.0, ge=0, description="Minimum gain over the champion, which the upper end of its interval must reach."
     )

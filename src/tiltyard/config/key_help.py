@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tiltyard.config import loader
 from tiltyard.errors import TaskError, similar_names
+from tiltyard.settings import PLUGIN_KEYS
 
-PLUGIN_KEYS = ("family", "kind", "type")  # keys that choose one of several sections
 WORDS = {"object": "section", "string": "text", "boolean": "true or false"}
 Schema = dict[str, Any]
 
@@ -40,8 +41,7 @@ class KeyHelp:
 
 def describe(key: str) -> KeyHelp:
     """Return what a dotted key means; raise TaskError with similar keys if there is none."""
-    root = loader.json_schema()
-    schema: Schema = root
+    schema = root = _task_schema()
     required, words = True, key.split(".") if key else []
     for depth, word in enumerate(words):
         below = _keys(schema, root)
@@ -53,6 +53,11 @@ def describe(key: str) -> KeyHelp:
         schema, required = below[word]
     keys = [_described(name, *found, root) for name, found in _keys(schema, root).items()]
     return replace(_described(key, schema, required, root), keys=keys)
+
+
+@functools.cache  # the reference in the docs describes each key
+def _task_schema() -> Schema:
+    return loader.json_schema()
 
 
 def _described(name: str, schema: Schema, required: bool, root: Schema) -> KeyHelp:
@@ -71,6 +76,8 @@ def _keys(schema: Schema, root: Schema) -> dict[str, tuple[Schema, bool]]:
         else:
             found |= {name: (value, name in required) for name, value in properties.items()}
         if isinstance(items := one.get("additionalProperties"), dict):
+            found |= _keys(items, root)
+        for items in one.get("patternProperties", {}).values():
             found |= _keys(items, root)
         if isinstance(items := one.get("items"), dict):
             found |= _keys(items, root)

@@ -15,7 +15,7 @@ Name = Literal["constant", "cosine", "exponential", "inverse", "multi_cycle", "o
 class Schedule(Settings):
     """Base class of schedules."""
 
-    kind: Name
+    kind: Name = Field(description="The schedule.")
     warmup: int = Field(0, ge=0, description="Epochs in which the rate rises from 0 to the learning rate.")
 
     def share(self, epoch: Any, epochs: float, batch: Any) -> Any:
@@ -105,7 +105,7 @@ class Step(Schedule):
     """Step decay: a factor every `every` epochs."""
 
     kind: Literal["step"]
-    factor: float = Field(0.5, gt=0, lt=1)
+    factor: float = Field(0.5, gt=0, lt=1, description="What the learning rate is multiplied by at each reduction.")
     every: int = Field(10, ge=1, description="Number of epochs between two reductions.")
 
     def share(self, epoch: Any, epochs: float, batch: Any) -> Any:
@@ -120,7 +120,7 @@ class Plateau(Schedule):
 
     kind: Literal["plateau"]
     warmup: Literal[0] = Field(0, description="None: a plateau cannot be detected during a warm-up.")
-    factor: float = Field(0.5, gt=0, lt=1)
+    factor: float = Field(0.5, gt=0, lt=1, description="What the learning rate is multiplied by at each reduction.")
     patience: int | None = Field(
         None, ge=1, description="Epochs without improvement; a third of train.patience, at least 2, or 5 if unset."
     )

@@ -19,9 +19,9 @@ class Split(Settings):
         description="given: the column `by` names the part; for images, the folder above the class. complete: each row "
         "is a training, validation and test row, for a table with every combination of its columns' values."
     )
-    test: float = Field(0.2, gt=0, lt=1)
+    test: float = Field(0.2, gt=0, lt=1, description="Share of all rows that are sealed test rows.")
     validation: float = Field(0.2, gt=0, lt=1, description="Share of all rows, like `test`.")
-    seed: int = 0
+    seed: int = Field(0, description="Seed of the split: another seed gives other test rows.")
     by: str | None = Field(None, description="The raw column of times, or of the parts of a given split.")
     # Not written if unset, so that the parameters of earlier verdicts stay the same.
     format: str | None = Field(
@@ -95,16 +95,16 @@ class Check(Settings):
 class Serve(Settings):
     """Limits of the service, and an example of a request."""
 
-    max_instances: int = Field(1000, ge=1)
-    max_body_bytes: int = Field(4_000_000, ge=1000)
+    max_instances: int = Field(1000, ge=1, description="The largest number of instances in a request.")
+    max_body_bytes: int = Field(4_000_000, ge=1000, description="The largest body of a request, in bytes.")
     example: Any = Field(description="One instance, as a client would send it.")
 
 
 class Range(Settings):
     """A range from low to high, or a choice among values."""
 
-    low: float | None = None
-    high: float | None = None
+    low: float | None = Field(None, description="Lowest value.")
+    high: float | None = Field(None, description="Highest value.")
     log: bool = Field(default=False, description="Sample the range on a logarithmic scale.")
     among: list[Any] | None = Field(None, description="The values; each may be a number, a text, a list, ...")
 

@@ -60,12 +60,12 @@ class Task(Settings):
     """A task file."""
 
     name: str = Field(pattern="^[a-z][a-z0-9_]{0,62}$", description="The name of the file; may be omitted.")
-    title: str
-    problem: ProblemName
-    source: AnySource
+    title: str = Field(description="What the model does, in one line.")
+    problem: ProblemName = Field(description="The kind of problem.")
+    source: AnySource = Field(description="Where the raw data come from.")
     joins: Joins = Field(default_factory=dict, exclude_if=not_)
     rows: tuple[int, int] = Field(strict=False, description="The minimum and the maximum number of rows.")
-    columns: dict[str, AnyColumn] = Field(min_length=1)
+    columns: dict[str, AnyColumn] = Field(min_length=1, description="The features, by name.")
     derived: dict[str, Derived] = Field(
         default_factory=dict,
         exclude_if=not_,
@@ -77,10 +77,10 @@ class Task(Settings):
         description="The column to predict; none for reconstruction and for anomalies without labels, conditions for "
         "sampling, for evaluation alone in clustering.",
     )
-    expect: list[Expectation] = Field(default_factory=list)
-    split: Split
-    model: AnyModel
-    train: Train
+    expect: list[Expectation] = Field(default_factory=list, description="Expectations, named as in Great Expectations.")
+    split: Split = Field(description="How rows are split into training, validation and test rows.")
+    model: AnyModel = Field(description="The model: its family, and the settings of that family.")
+    train: Train = Field(description="How the model is trained.")
     ensemble: list[Member] = Field(
         default_factory=list,
         max_length=20,
@@ -88,9 +88,9 @@ class Task(Settings):
         description="Further models, of other families or with other settings, that are averaged with `model`.",
     )
     evaluate: Evaluate = Field(default_factory=Evaluate, exclude_if=Evaluate().__eq__)
-    gate: Gate
+    gate: Gate = Field(description="What a challenger must meet to become champion.")
     check: Check = Field(default_factory=Check)
-    serve: Serve
+    serve: Serve = Field(description="Limits of the service, and an example of a request.")
     search: dict[str, Range] = Field(
         default_factory=dict, description="Search space by dotted key, such as train.learning_rate."
     )

@@ -35,7 +35,9 @@ class Augment(Settings):
     rotation: float = Field(0.0, ge=0, le=180, description="Largest rotation in degrees, either way.")
     shift: float = Field(0.0, ge=0, lt=1, description="Largest shift, as a share of the side length.")
     zoom: float = Field(0.0, ge=0, lt=1, description="Largest zoom in or out, as a share.")
-    flip: Literal["none", "horizontal", "vertical", "both"] = "none"
+    flip: Literal["none", "horizontal", "vertical", "both"] = Field(
+        "none", description="Mirror at random: left and right, top and bottom, or both."
+    )
     brightness: float = Field(0.0, ge=0, le=1, description="Largest change up or down, as a share of the full range.")
     contrast: float = Field(0.0, ge=0, lt=1, description="Largest change up or down, as a share.")
     saturation: float = Field(0.0, ge=0, lt=1, description="Largest change up or down, as a share; for three channels.")
@@ -83,7 +85,7 @@ class StopAt(Settings):
 
     accuracy: float | None = Field(None, gt=0, le=1, description="Stop when the accuracy is at least this.")
     loss: float | None = Field(None, description="Stop when the loss is at most this.")
-    on: Literal["validation", "training"] = "validation"
+    on: Literal["validation", "training"] = Field("validation", description="Which rows the value is measured on.")
 
     @model_validator(mode="after")
     def _one(self) -> StopAt:
@@ -95,19 +97,19 @@ class StopAt(Settings):
 class SecondPhase(Settings):
     """A second training phase, which starts from the best weights of the first with a new optimizer."""
 
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1, description="The largest number of epochs.")
     optimizer: Optimizer | None = Field(None, description="As in the first phase if unset, like the settings below.")
-    learning_rate: float | None = Field(None, gt=0)
-    schedule: AnySchedule | None = None
-    patience: int | None = Field(None, ge=1)
+    learning_rate: float | None = Field(None, gt=0, description="As in the first phase if unset.")
+    schedule: AnySchedule | None = Field(None, description="As in the first phase if unset.")
+    patience: int | None = Field(None, ge=1, description="As in the first phase if unset.")
 
 
 class Train(Settings):
     """How the model is trained."""
 
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(32, ge=1)
-    optimizer: Optimizer = "adam"
+    epochs: int = Field(ge=1, description="The largest number of epochs.")
+    batch_size: int = Field(32, ge=1, description="Training rows in each batch.")
+    optimizer: Optimizer = Field("adam", description="The optimizer of Keras.")
     learning_rate: float | None = Field(
         None, gt=0, description="If unset: 1 for adadelta, 0.01 for sgd and adagrad, 0.001 for the others."
     )
@@ -115,7 +117,9 @@ class Train(Settings):
     weight_decay: float | None = Field(
         None, gt=0, description="Share of each weight subtracted in each step, times the learning rate."
     )
-    schedule: AnySchedule = Constant(kind="constant")
+    schedule: AnySchedule = Field(
+        Constant(kind="constant"), description="How the learning rate changes from epoch to epoch."
+    )
     clip_norm: float | None = Field(None, gt=0, description="Largest norm of the gradient of each variable.")
     clip_global_norm: float | None = Field(
         None, gt=0, description="Largest norm of the gradient of all variables together."
@@ -131,8 +135,8 @@ class Train(Settings):
     )
     patience: int | None = Field(None, ge=1, description="Epochs without improvement before training stops.")
     min_delta: float = Field(0.0, ge=0, description="Smallest change that counts as an improvement.")
-    stop_at: StopAt | None = None
-    then: SecondPhase | None = None
+    stop_at: StopAt | None = Field(None, description="A value at which training stops; none if unset.")
+    then: SecondPhase | None = Field(None, description="A second phase of training; none if unset.")
     class_weights: Literal["none", "balanced"] | dict[str, float] = Field(
         "none", description="balanced, or a weight for each label; labels that are not named have weight 1."
     )
@@ -151,7 +155,7 @@ class Train(Settings):
         exclude_if=lambda value: value is None,
         description="How anomalies are scored, and how many false alarms are accepted.",
     )
-    augment: Augment | None = None
+    augment: Augment | None = Field(None, description="Random changes of training rows; none if unset.")
     folds: int | None = Field(None, ge=2, le=50, description="Also cross-validate on the training and validation rows.")
     members: int = Field(1, ge=1, le=50, description="Models of an ensemble, with different seeds.")
     restarts: int = Field(
@@ -176,16 +180,18 @@ class Train(Settings):
         description="What is written for TensorBoard beside curves: histograms of weights and gradients, the layers, "
         "and the vectors of words or of validation rows for its projector.",
     )
-    mixed_precision: bool = False
+    mixed_precision: bool = Field(default=False, description="Compute in 16 bits where that is safe; faster on GPUs.")
     backend: Literal["tensorflow", "jax", "auto"] = Field(
         "tensorflow",
         description="The library that computes; auto is JAX for dense networks if it is installed.",
     )
-    jit: bool | Literal["auto"] = "auto"
+    jit: bool | Literal["auto"] = Field(
+        "auto", description="Compile the training step with XLA; auto: if the model supports it."
+    )
     steps_per_execution: int | None = Field(
         None, ge=1, description="Batches per call; chosen by the time that they take if unset. Results are the same."
     )
-    seed: int = 0
+    seed: int = Field(0, description="Seed of initial weights, order of rows, dropout and augmentation.")
 
     @property
     def rate(self) -> float:

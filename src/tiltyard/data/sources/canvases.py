@@ -31,13 +31,13 @@ class Canvases(Source):
     """Canvases of digits or clothes, several on each, for several labels of an image."""
 
     kind: Literal["canvases"]
-    dataset: Literal["mnist", "fashion_mnist"] = "mnist"
+    dataset: Literal["mnist", "fashion_mnist"] = Field("mnist", description="The data set of the pictures.")
     pictures: int = Field(2, ge=1, le=4, description="How many there are on each canvas; two of one class are allowed.")
-    height: int = Field(40, ge=SIDE, le=256)
-    width: int = Field(56, ge=SIDE, le=256)
+    height: int = Field(40, ge=SIDE, le=256, description="Height of a canvas in pixels.")
+    width: int = Field(56, ge=SIDE, le=256, description="Width of a canvas in pixels.")
     train: int = Field(20_000, ge=10, le=60_000, description="Canvases of training pictures.")
     test: int = Field(4_000, ge=10, le=10_000, description="Canvases of test pictures.")
-    seed: int = 0
+    seed: int = Field(0, description="Seed of the pseudo-random numbers.")
     rows: int | None = Field(None, ge=20, description="Make only so many of these canvases, of both parts alike.")
     stand_in: bool = Field(
         default=False,

@@ -28,8 +28,8 @@ class Dates(Source):
     """Random days, each in a random format, with and without leading zeros, in lower, upper or mixed case."""
 
     kind: Literal["dates"]
-    rows: int = Field(10_000, ge=10)
-    seed: int = 0
+    rows: int = Field(10_000, ge=10, description="How many rows to make.")
+    seed: int = Field(0, description="Seed of the pseudo-random numbers.")
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write table.csv with the columns written and iso."""

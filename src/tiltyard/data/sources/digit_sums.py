@@ -22,7 +22,7 @@ class DigitSums(Source):
 
     kind: Literal["digit_sums"]
     largest: int = Field(9, ge=1, description="The largest number beside a digit; the smallest is 0.")
-    seed: int = 0
+    seed: int = Field(0, description="Seed of the pseudo-random numbers.")
 
     def version(self) -> str:
         """Return the versions of the libraries that contain and write the pictures."""

@@ -79,7 +79,7 @@ class Keras(Source):
     """A data set of images or a table, by its name in keras.datasets."""
 
     kind: Literal["keras"]
-    dataset: NAMES
+    dataset: NAMES = Field(description="The name of the data set.")
     rows: int | None = Field(None, ge=2, description="How many to take, balanced over the classes; all if unset.")
     shift: int = Field(
         0,

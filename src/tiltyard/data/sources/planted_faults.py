@@ -64,7 +64,7 @@ class PlantedFaults(FileLocation, Source):
     faults: list[Fault] = Field(min_length=1, description="The ways to spoil a row; each spoiled row gets one.")
     label: str = Field("fault", min_length=1, description="The column that is added.")
     share: float = Field(0.05, gt=0, lt=0.5, description="Share of the rows that are spoiled.")
-    seed: int = 0
+    seed: int = Field(0, description="Seed of the pseudo-random numbers.")
 
     @property
     def dialect(self) -> Dialect:

@@ -31,10 +31,12 @@ class Playground(Source):
     """Points of a shape; `noise` is the standard deviation of what is added to each coordinate."""
 
     kind: Literal["playground"]
-    shape: Literal["circle", "xor", "gaussian", "spiral", "plane"]
-    rows: int = Field(500, ge=20)
-    noise: float = Field(0.0, ge=0)
-    seed: int = 0
+    shape: Literal["circle", "xor", "gaussian", "spiral", "plane"] = Field(
+        description="The shape of the points; the values of `plane` are numbers, the others have labels."
+    )
+    rows: int = Field(500, ge=20, description="How many rows to make.")
+    noise: float = Field(0.0, ge=0, description="Standard deviation of what is added to each coordinate.")
+    seed: int = Field(0, description="Seed of the pseudo-random numbers.")
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write table.csv with x1, x2, and label or value, in random order."""

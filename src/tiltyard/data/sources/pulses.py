@@ -25,13 +25,13 @@ class Pulses(Source):
     """
 
     kind: Literal["pulses"]
-    rows: int = Field(12_000, ge=1000)
-    period: float = Field(20.0, ge=4)
-    noise: float = Field(0.03, ge=0)
+    rows: int = Field(12_000, ge=1000, description="How many rows to make.")
+    period: float = Field(20.0, ge=4, description="Steps between two pulses, on average.")
+    noise: float = Field(0.03, ge=0, description="Standard deviation of the noise.")
     spike: float = Field(0.3, gt=0, description="Smallest size of a spike; the largest is twice as much.")
     shift: float = Field(0.15, gt=0, description="Size of a level shift.")
     faults: int = Field(60, ge=1, description="How many spikes, and how many level shifts.")
-    seed: int = 0
+    seed: int = Field(0, description="Seed of the pseudo-random numbers.")
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write series.csv with the columns step, value and fault."""

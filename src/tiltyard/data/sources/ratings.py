@@ -25,10 +25,10 @@ class Ratings(Source):
     """
 
     kind: Literal["ratings"]
-    users: int = Field(60, ge=5, le=100_000)
-    items: int = Field(40, ge=5, le=100_000)
+    users: int = Field(60, ge=5, le=100_000, description="How many users there are.")
+    items: int = Field(40, ge=5, le=100_000, description="How many items there are.")
     each: int = Field(15, ge=1, description="Ratings of each user.")
-    seed: int = 0
+    seed: int = Field(0, description="Seed of the pseudo-random numbers.")
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write table.csv with the columns reader, book, title, kind, pages and rating."""

@@ -65,14 +65,14 @@ class Scenes(Source):
 
     kind: Literal["scenes"]
     side: int = Field(48, ge=32, le=128, description="Pixels of a side.")
-    train: int = Field(10_000, ge=10, le=100_000)
-    validation: int = Field(1_000, ge=10, le=100_000)
+    train: int = Field(10_000, ge=10, le=100_000, description="How many training pictures are made.")
+    validation: int = Field(1_000, ge=10, le=100_000, description="How many validation pictures are made.")
     test: int = Field(2_000, ge=10, le=100_000, description="Test scenes of the same combinations as in training.")
     novel: int = Field(
         0, ge=0, le=100_000, description="Further test scenes, each with at least one combination of `held_out`."
     )
     held_out: list[str] = Field([], description="Colours with shapes that only those have, such as: yellow triangle.")
-    seed: int = 0
+    seed: int = Field(0, description="Seed of the pseudo-random numbers.")
 
     @model_validator(mode="after")
     def _check_held_out(self) -> Scenes:

@@ -16,9 +16,9 @@ class Sine(Source):
     """The series sin(0.02 t) + noise * u with u uniform in 0..1; the smallest squared error is noise**2 / 12."""
 
     kind: Literal["sine"]
-    rows: int = Field(1000, ge=10)
-    noise: float = Field(2.0, ge=0)
-    seed: int = 0
+    rows: int = Field(1000, ge=10, description="How many rows to make.")
+    noise: float = Field(2.0, ge=0, description="The largest noise: each step adds a random number from 0 to this.")
+    seed: int = Field(0, description="Seed of the pseudo-random numbers.")
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write series.csv with the columns step and value."""

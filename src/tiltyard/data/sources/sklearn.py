@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from tiltyard.data.images import image_files
 from tiltyard.data.sources._location import FileLocation
 from tiltyard.data.sources.base import Source
@@ -24,7 +26,9 @@ class Sklearn(Source):
     """A data set by name; california_housing needs a file from the mirror, the others are bundled."""
 
     kind: Literal["sklearn"]
-    dataset: Literal["diabetes", "iris", "digits", "california_housing"]
+    dataset: Literal["diabetes", "iris", "digits", "california_housing"] = Field(
+        description="The name of the data set."
+    )
 
     def version(self) -> str:
         """Return the versions of the libraries that contain and write the data."""

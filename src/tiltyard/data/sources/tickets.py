@@ -34,8 +34,8 @@ class Tickets(Source):
     """Each ticket is calm or angry by its words, and has waited for some days; both decide whether it is escalated."""
 
     kind: Literal["tickets"]
-    rows: int = Field(2000, ge=10)
-    seed: int = 0
+    rows: int = Field(2000, ge=10, description="How many rows to make.")
+    seed: int = Field(0, description="Seed of the pseudo-random numbers.")
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write table.csv with the columns message, days, plan, first_contact and escalated; some cells are empty."""

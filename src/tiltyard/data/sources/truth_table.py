@@ -7,6 +7,8 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from tiltyard import files
 from tiltyard.data.sources.base import Source
 from tiltyard.workspace import Workspace
@@ -24,7 +26,7 @@ class TruthTable(Source):
     """All rows of a function of one or two bits."""
 
     kind: Literal["truth_table"]
-    function: Literal["and", "or", "xor", "buffer", "a_not_b"]
+    function: Literal["and", "or", "xor", "buffer", "a_not_b"] = Field(description="The function of the gate.")
 
     def fetch(self, folder: Path, workspace: Workspace) -> None:
         """Write table.csv with the inputs and the column output."""

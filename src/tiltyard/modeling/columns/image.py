@@ -59,9 +59,9 @@ class Image(Column):
     restores: ClassVar = True
 
     type: Literal["image"] = "image"
-    height: int = Field(ge=1, le=4096)
-    width: int = Field(ge=1, le=4096)
-    channels: Literal[1, 3] = 1
+    height: int = Field(ge=1, le=4096, description="Height to which images are scaled, in pixels.")
+    width: int = Field(ge=1, le=4096, description="Width to which images are scaled, in pixels.")
+    channels: Literal[1, 3] = Field(1, description="1 for grey, 3 for colours.")
     # Not written if it is off, so that encoder.json, and with it a model's version, stays the same.
     resize: bool = Field(
         False, exclude_if=not_, description="Resize files to this size and convert colours; it may distort them."

@@ -54,7 +54,7 @@ class DenseLayers(WeightSettings):
 
     normal_dense: ClassVar[bool] = True  # whether `batch_norm` applies to dense layers
 
-    activation: Activation = "relu"
+    activation: Activation = Field("relu", description="Activation of the hidden layers.")
     slope: float | None = Field(None, ge=0, description="Slope of leaky_relu below 0; 0.2, as in Keras, if unset.")
     batch_norm: bool = Field(
         default=False, description="Batch normalisation after each hidden layer; for images, after each convolution."

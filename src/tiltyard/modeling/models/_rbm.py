@@ -32,7 +32,7 @@ class ContrastiveDivergence(Settings):
     """How a restricted Boltzmann machine learns: steps of Gibbs sampling for each batch, and the updates."""
 
     epochs: int = Field(10, ge=0, le=10_000, description="Passes over the rows; 0 for none.")
-    batch_size: int = Field(100, ge=1, le=10_000)
+    batch_size: int = Field(100, ge=1, le=10_000, description="Rows in each batch.")
     learning_rate: float | None = Field(None, gt=0, description="0.1 if unset, 0.01 for gaussian visible units.")
     momentum: float = Field(0.9, ge=0, lt=1, description="At most 0.5 in the first five epochs.")
     weight_decay: float = Field(0.0002, ge=0, lt=1, description="Share of each weight in its gradient.")
@@ -50,7 +50,9 @@ class ContrastiveDivergence(Settings):
         exclude_if=not_,
         description="Lower the learning rate from epoch to epoch, linearly to 0.",
     )
-    sparsity: HiddenSparsity | None = None
+    sparsity: HiddenSparsity | None = Field(
+        None, description="A pull of hidden units towards a small activation; none if unset."
+    )
     visible: Visible | None = Field(
         None, description="Units of the rows: bernoulli for pixels from 0 to 1, gaussian for standardised numbers."
     )

@@ -61,7 +61,7 @@ class TableLayers(Model):
     adapts: ClassVar = True
 
     units: list[int] = Field([128, 128], description="Width of each hidden layer.")
-    activation: Activation = "relu"
+    activation: Activation = Field("relu", description="Activation of the hidden layers.")
     parametric: bool = Field(default=False, description="Mix each activation with the identity, by a learned share.")
     dropout: Share = Field(0.1, description="Dropout rate after each hidden layer.")
     members: int = Field(

@@ -51,7 +51,7 @@ class Autoencoder(ConvLayers):
         description="Denoising: standard deviation of noise that is added to the input in training, in shares of the "
         "brightest pixel or in standard deviations of a number; the target stays clean.",
     )
-    sparsity: Sparsity | None = None
+    sparsity: Sparsity | None = Field(None, description="A pull of the code towards a small activation; none if unset.")
     contraction: float = Field(
         0.0, ge=0, description="Weight of the squared norm of the code's derivatives by the input; needs units: []."
     )

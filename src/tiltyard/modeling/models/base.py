@@ -68,7 +68,7 @@ class Model(Settings):
     learns_without_labels: ClassVar[bool] = False  # whether a part of its training needs no labels
     adapts: ClassVar[bool] = False  # whether it computes statistics of training rows before it is built
 
-    family: str
+    family: str = Field(description="The model family.")
     output: Output | None = Field(None, description="Activation of the last layer; the problem's default if unset.")
 
     blend_references: bool = Field(

@@ -36,7 +36,7 @@ class Captioner(ConvLayers):
     family: Literal["captioner"]
     filters: list[int] = Field([32, 64, 96], min_length=1, description="Filters of each block of the encoder.")
     convolutions: int = Field(1, ge=1, le=8, description="Convolutions of each block, before its pooling.")
-    kernel: int = Field(3, ge=1)
+    kernel: int = Field(3, ge=1, description="Kernel size of each convolution.")
     width: int = Field(64, ge=2, description="Length of the vectors of words and places.")
     blocks: int = Field(1, ge=1, le=24, description="Blocks of the decoder.")
     heads: int = Field(4, ge=1, description="Number of attention heads.")

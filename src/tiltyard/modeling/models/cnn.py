@@ -18,8 +18,8 @@ Padding = Literal["same", "valid"]
 class Block(Settings):
     """Convolutions with the same number of filters, then pooling and dropout."""
 
-    filters: int = Field(ge=1)
-    convolutions: int = Field(1, ge=1)
+    filters: int = Field(ge=1, description="Filters of each convolution.")
+    convolutions: int = Field(1, ge=1, description="How many convolutions come before the pooling.")
     kernel: int | None = Field(None, ge=1, description="Kernel size; that of the model if unset.")
     padding: Padding | None = Field(None, description="Padding; that of the model if unset.")
     pool: int | Literal["none"] = Field(2, description="Pooling factor of each side, after the convolutions.")
@@ -34,7 +34,7 @@ class Cnn(ConvLayers, DroppedLayers):
     family: Literal["cnn"]
     filters: list[int] = Field([32, 64], min_length=1, description="Filters of each block, if `blocks` is not set.")
     blocks: list[Block] = Field([], description="All settings of each block, instead of `filters`.")
-    kernel: int = Field(3, ge=1)
+    kernel: int = Field(3, ge=1, description="Kernel size of each convolution.")
     padding: Padding = Field("same", description="same: zero padding, which keeps the size; valid: none.")
     pooling: Literal["max", "average", "stochastic", "l2"] = Field(
         "max",

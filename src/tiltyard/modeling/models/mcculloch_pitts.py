@@ -19,7 +19,7 @@ class Unit(Settings):
     """A unit: 1 if the weighted sum of its inputs reaches the threshold, else 0."""
 
     weights: list[float] = Field(min_length=1, description="One for each input: positive excites, negative inhibits.")
-    threshold: float
+    threshold: float = Field(description="The weighted sum from which the unit outputs 1.")
 
 
 class MccullochPitts(SolvedModel):

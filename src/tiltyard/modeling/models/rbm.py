@@ -27,9 +27,11 @@ class Rbm(Model):
     persistent: bool = Field(
         default=True, description="Continue the chains of the batch before (PCD) instead of starting at the rows."
     )
-    momentum: float = Field(0.5, ge=0, lt=1)
+    momentum: float = Field(0.5, ge=0, lt=1, description="Share of the last update that is repeated in each.")
     weight_decay: float = Field(0.0001, ge=0, lt=1, description="Share of each weight in its gradient.")
-    sparsity: HiddenSparsity | None = None
+    sparsity: HiddenSparsity | None = Field(
+        None, description="A pull of hidden units towards a small activation; none if unset."
+    )
     sampling_steps: int = Field(
         5, ge=1, le=50, description="Steps of Gibbs sampling for each sample, from the end of a long chain."
     )

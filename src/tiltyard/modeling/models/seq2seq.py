@@ -24,7 +24,7 @@ class Seq2Seq(WeightSettings):
     translates: ClassVar = True
 
     family: Literal["seq2seq"]
-    cell: Literal["lstm", "gru"] = "lstm"
+    cell: Literal["lstm", "gru"] = Field("lstm", description="The recurrent cell.")
     units: int = Field(64, ge=1, description="Width of encoder and decoder.")
     embedding: int = Field(32, ge=1, description="Length of token vectors, on both sides.")
     bidirectional: bool = Field(default=False, description="Read in both directions; the decoder is twice as wide.")

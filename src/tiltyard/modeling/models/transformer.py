@@ -23,8 +23,10 @@ class Transformer(DenseLayers):
 
     family: Literal["transformer"]
     embedding: int = Field(32, ge=2, description="Length of token vectors, in all blocks.")
-    positions: Literal["learned", "sinusoidal", "none"] = "learned"
-    blocks: int = Field(1, ge=1)
+    positions: Literal["learned", "sinusoidal", "none"] = Field(
+        "learned", description="How the position of a token is encoded."
+    )
+    blocks: int = Field(1, ge=1, description="Number of attention blocks.")
     heads: int = Field(2, ge=1, description="Number of attention heads.")
     hidden: int = Field(64, ge=1, description="Width of the hidden dense layer in each block.")
     causal: bool = Field(default=False, description="Mask later steps.")

@@ -21,7 +21,7 @@ class Vgg(WidthScaled):
     modalities: ClassVar = ("image",)
 
     family: Literal["vgg"]
-    depth: Literal[16, 19] = 16
+    depth: Literal[16, 19] = Field(16, description="Number of layers with weights.")
     units: list[int] = Field([4096, 4096], description="Width of each dense layer.")
     dropout: Share | list[Share] = Field(
         0.5, description="Dropout rate after each dense layer, or a list with one rate for each."

@@ -32,7 +32,7 @@ class NumberTarget(Settings):
     bounds: Bounds | None = Field(None, description="Lowest and highest plausible value.")
     log: bool = Field(default=False, description="Learn log(1 + value); predictions are in the original unit.")
     written: NumberFormat | None = Field(None, description="How the numbers are written, if not plainly.")
-    unit: str = ""
+    unit: str = Field("", description="The unit of the numbers, shown beside them.")
 
 
 class Target(Settings):
@@ -84,7 +84,7 @@ class Target(Settings):
         exclude_if=MAX_MISSING.__eq__,
         description="Rows without a target are left out if they are at most this share of a table; else refused.",
     )
-    unit: str = ""
+    unit: str = Field("", description="The unit of the numbers, shown beside them.")
     length: int | None = Field(None, ge=1, le=1000, description="Texts: maximum number of tokens of a prediction.")
     by: Literal["words", "characters"] = Field("characters", description="Texts: what a token is.")
     normal: list[str] | None = Field(
