@@ -7,23 +7,38 @@ import numpy as np
 from tiltyard import plugins
 from tiltyard.arrays import Array, Rows
 from tiltyard.modeling.columns.base import Column
+from tiltyard.modeling.columns.image import Image
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.columns.prose import Prose
 from tiltyard.modeling.evaluators.base import TRUTH
 from tiltyard.modeling.evaluators.reconstruction import FEATURES
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.metrics import tracks
+from tiltyard.modeling.problems import detection
 from tiltyard.modeling.problems.base import Problem
 from tiltyard.modeling.problems.generation import Generation
 from tiltyard.modeling.problems.masked import SIGN, Masked
+from tiltyard.modeling.problems.segmentation import counted
+from tiltyard.modeling.problems.tracking import Tracking
 from tiltyard.modeling.problems.translation import judged
 
 CLASSES = ["a", "b", "<c>"]
+SIDE, CELLS, FRAMES = 32, 8, 4  # of a picture, of the grid of a detector, and frames of a clip
 
 
 def problem(name: str) -> Problem:
     """Return the plug-in of a problem; one without a target is that of two columns."""
     plugin: Problem = plugins.load("problems", name)()
+    if plugin.targets in ("objects", "mask"):
+        return plugin.bound_to(of_pictures(plugin))
     return plugin.bound_to(two_columns(plugin)) if plugin.reconstructs else plugin
+
+
+def of_pictures(kind: Problem) -> Encoder:
+    """Return an encoder of small pictures."""
+    columns: dict[str, Column] = {"picture": Image(height=SIDE, width=SIDE)}
+    fitted = {"picture": {"mean": 0.0, "std": 255.0}}
+    return Encoder("t", kind, columns, fitted, {}, CLASSES, bare=True, max_instances=10)
 
 
 def two_columns(kind: Problem) -> Encoder:
@@ -46,6 +61,10 @@ def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
         return np.zeros(rows), np.column_stack([features, features[:, 0], np.zeros(rows)]), {FEATURES: features}
     if kind.targets == "text":
         return texts(kind, rows)
+    if kind.targets == "objects":
+        return objects(kind, rows)
+    if kind.targets == "mask":
+        return masks(rows)
     truth = np.sin(np.arange(rows)) + 3
     return truth, truth[:, None], {"x": np.roll(truth, 1)[:, None]}
 
@@ -61,3 +80,62 @@ def texts(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
     perfect = np.tile([0.0, 4.0, 4.0], (rows, 1))
     outputs = perfect if isinstance(kind, Generation) else judged([*truth], truth, "characters")
     return truth, outputs, {"x": windows, TRUTH: truth}
+
+
+def objects(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
+    """Return one or two objects in each picture, perfect detections, and the pictures, in which objects are bright.
+
+    In the frames of a clip, two objects of a label change places, so that any tracker by place confuses them.
+    """
+    truth, pictures = np.zeros((rows, 3, 7), dtype=np.float32), np.zeros((rows, SIDE, SIDE, 1), dtype=np.float32)
+    truth[:, :, 0] = -1
+    truth[:, :, 6] = (np.arange(rows) // FRAMES)[:, None]
+    for row in range(rows):
+        boxes = [[4, 4, 14, 16], [18, 16, 28, 28]]
+        if isinstance(kind, Tracking):
+            boxes = boxes[:: 1 if row % 2 else -1]
+        for place in range(1 + row % 2) if not isinstance(kind, Tracking) else range(2):
+            label = row // FRAMES % 3 if isinstance(kind, Tracking) else (row % 3, 0)[place]
+            truth[row, place, :6] = [label, *boxes[place], place + 1]
+            left, top, right, bottom = boxes[place]
+            pictures[row, top:bottom, left:right] = 200
+    found = np.zeros((rows, detection.MAX_FOUND, 6), dtype=np.float32)
+    found[:, :3, 1:] = truth[:, :, :5]
+    found[:, :3, 0] = np.where(truth[:, :, 0] >= 0, 0.9, 0)
+    perfect = detection.with_overlaps(truth, found, 0.5)
+    if isinstance(kind, Tracking):
+        perfect = np.concatenate([perfect, np.zeros_like(perfect[:, :1])], axis=1)
+        for start in range(0, rows, FRAMES):
+            own = [(one[one[:, 0] >= 0, 5], one[one[:, 0] >= 0, 1:5]) for one in truth[start : start + FRAMES]]
+            perfect[start : start + FRAMES, -1, : len(tracks.COUNTS)] = tracks.count(own, own)
+    return truth, perfect, {"picture": pictures, TRUTH: truth}
+
+
+def masks(rows: int) -> tuple[Array, Array, Rows]:
+    """Return masks with a rectangle of one of two labels, perfect counts, and pictures in which it is bright."""
+    truth, pictures = np.zeros((rows, SIDE, SIDE), dtype=np.uint8), np.zeros((rows, SIDE, SIDE, 1), dtype=np.float32)
+    truth[:, 4:16, 4:14] = np.where(np.arange(rows) % 3, 1, 2)[:, None, None]
+    pictures[:, 4:16, 4:14] = 200
+    return truth, counted(truth, truth, len(CLASSES)), {"picture": pictures, TRUTH: truth}
+
+
+def network_outputs(kind: Problem, truth: Array, outputs: Array) -> Array:
+    """Return outputs as the ONNX model has them, that are decoded to the truth."""
+    if kind.targets == "text":
+        return truth
+    if kind.targets == "mask":
+        return np.eye(len(CLASSES), dtype=np.float32)[truth]
+    return grids(truth) if kind.targets == "objects" else outputs.astype(np.float32)
+
+
+def grids(truth: Array) -> Array:
+    """Return the grid of scores and sides from which the objects are decoded."""
+    outputs = np.full((len(truth), CELLS, CELLS, len(CLASSES) + 4), 0.01, dtype=np.float32)
+    for row, column in zip(*np.nonzero(truth[:, :, 0] >= 0), strict=True):
+        label, *box = truth[row, column, :5]
+        left, top, right, bottom = (corner / SIDE for corner in box)
+        x, y = int((left + right) / 2 * CELLS), int((top + bottom) / 2 * CELLS)
+        middle_x, middle_y = (x + 0.5) / CELLS, (y + 0.5) / CELLS
+        outputs[row, y, x, int(label)] = 0.9
+        outputs[row, y, x, -4:] = middle_x - left, middle_y - top, right - middle_x, bottom - middle_y
+    return outputs

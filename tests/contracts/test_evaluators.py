@@ -12,6 +12,7 @@ from tiltyard import plugins
 from tiltyard.arrays import Array, Rows
 from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.evaluators.reconstruction import FEATURES
+from tiltyard.modeling.evaluators.segmentation import Segmentation, pixels_by_level
 from tiltyard.modeling.metrics.predictions import Predictions
 
 PERFECT = {
@@ -26,6 +27,7 @@ PERFECT = {
     "hamming_loss": 0,
     "mse": 0,
     "psnr": 100,
+    "id_switches": 0,
 }  # 1 for all others
 
 
@@ -40,6 +42,10 @@ def with_one_bad_row(name: str, outputs: Array, index: int) -> Array:
     outputs = outputs.copy()
     if outputs.dtype.names:
         outputs[index] = ("oops", 0.0, 4.0, 4.0)
+    elif name in ("detection", "tracking"):
+        outputs[index] = 0
+    elif name == "segmentation":
+        outputs[index] = np.roll(outputs[index], 1, axis=1)
     elif name in ("generation", "masked"):
         outputs[index] = 50.0, 0.0, 4.0
     elif name == "multilabel":
@@ -50,7 +56,9 @@ def with_one_bad_row(name: str, outputs: Array, index: int) -> Array:
 
 
 def baseline(kind: Evaluator, truth: Array, rows: Rows) -> Array:
-    """Return the outputs of the baseline; one without a target is fitted to the features."""
+    """Return the outputs of the baseline; without a target it is fitted to features, with masks to counts of pixels."""
+    if isinstance(kind, Segmentation):
+        return kind.baseline(pixels_by_level(rows["picture"], truth, len(CLASSES)), rows, "mean_iou")
     return kind.baseline(rows.get(FEATURES, truth), rows, "rmse")
 
 
@@ -100,6 +108,9 @@ def test_baseline_scores_match_formulas(evaluator_name: str) -> None:
             "translation": {"exact": 26 / 40, "error_rate": 14 * 2 / 160},
             "generation": {},
             "masked": {},
+            "detection": {"recall": 34 / 60, "precision": 34 / 60},
+            "tracking": {"recall": 32 / 80, "precision": 32 / 80, "id_switches": 75},
+            "segmentation": {"pixel_accuracy": 1 - 14 * 120 / (40 * 32 * 32)},
             "reconstruction": {"mse": _smallest_variance(rows) / 2},
             "multilabel": {"subset_accuracy": 7 / 40, "hamming_loss": 44 / 120, "micro_f1": 100 / 144},
         }[evaluator_name]

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 # Families use their defaults; for large ones, these are the smallest settings with all parts.
 SMALL: dict[str, dict[str, Any]] = {
     "alexnet": {"small": True, "width": 0.05, "units": [16], "dropout": 0.0},
+    "detector": {"filters": [4, 8, 8], "blocks": 1},
     "inception": {"small": True, "width": 0.1, "dropout": 0.0},
     "inception_resnet_v2": {"small": True, "width": 0.02, "blocks": [1, 1, 2], "dropout": 0.0},
     "inception_v3": {"small": True, "width": 0.02},
@@ -28,6 +29,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "mobilenet": {"small": True, "width": 0.05},
     "resnet": {"small": True, "blocks": [1, 1], "filters": 4},
     "pretrained": {"base": {"family": "transformer", "pool": "none"}},
+    "unet": {"filters": [4, 8]},
     "transfer": {"base": {"family": "cnn", "filters": [4, 8], "units": []}, "units": [16]},
     "vgg": {"width": 0.05, "units": [16], "dropout": 0.0},
     "xception": {"small": True, "width": 0.05, "blocks": 1},
@@ -44,12 +46,15 @@ LARGE = (32, 32, 1)  # the smallest image for large networks
 # wide_deep, 6 numbers without categories: 6 x 64 + 64, 64 x 32 + 32, the output's 32 + 6 + 1
 # mixed: 20 vectors of 32; 10 x 16, 145 x 32 and 129 x 32 for the image; 7 x 32 for the numbers; 97 x 64, 65
 # autoencoder: 6 x 128 + 128, 128 x 32 + 32 to the code, 32 x 128 + 128, the output's 128 + 1
+# detector, no biases but 4 for each map: 52 + 320 down, 4 x 608 in blocks, 608 down, 96 + 1184 up, the heads' 8 x 7 + 7
+# unet, the same: 52 + 160 at first, 320 + 608 at a half, 48 + 304 + 160 up, the output's 4 x 3 + 3
 # bow: 20 vectors of 32, a dense layer of 32 x 32 + 32, the output's 32 + 1
 PARAMETERS = {
     "alexnet": 6545,
     "autoencoder": 9377,
     "bow": 1729,
     "cnn": 35329,
+    "detector": 4755,
     "histograms": 553,
     "inception": 60189,
     "inception_resnet_v2": 8159,
@@ -69,6 +74,7 @@ PARAMETERS = {
     "tabm": 26480,
     "transfer": 881,
     "transformer": 9665,
+    "unet": 1667,
     "vgg": 37849,
     "wide_deep": 2567,
     "xception": 29189,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def target_error(task: Task) -> str:
     """Check that the target has labels where the problem needs them, and that its options fit."""
-    has_labels = task.problem_type.targets in ("label", "labels")
+    has_labels = task.problem_type.targets in ("label", "labels", "objects", "mask")
     if has_labels != bool(task.labels):
         expected = "the list of labels" if has_labels else "none"
         return f"target.classes: expected {expected} for {task.problem}; received {task.target.classes}"

@@ -17,6 +17,7 @@ from tiltyard.config import (
     ensemble_section,
     evaluate_section,
     objective_checks,
+    picture_checks,
     reconstruction_checks,
     target_checks,
 )
@@ -138,7 +139,7 @@ class Task(Settings):
     @property
     def classes(self) -> list[str]:
         """The labels of a classification, where each row has exactly one; else empty."""
-        return [] if self.problem == "multilabel" else self.labels
+        return [] if self.problem_type.targets in ("labels", "objects", "mask") else self.labels
 
     def dependence(self, unit: Array | None, rows: int) -> Dependence | None:
         """Return how test rows depend on one another, by the split; `unit` is as `prepare` wrote it."""
@@ -199,6 +200,7 @@ class Task(Settings):
             _joins,
             _columns,
             reconstruction_checks.find_error,
+            picture_checks.find_error,
             target_checks.target_error,
             target_checks.numbers_error,
             target_checks.forecast_error,

@@ -15,7 +15,7 @@ from tiltyard.arrays import Array, Rows, take_rows
 from tiltyard.config.task import Task
 from tiltyard.data.versions import recorded
 from tiltyard.errors import RegistryError
-from tiltyard.evaluation import evaluate, reconstruction
+from tiltyard.evaluation import evaluate, pictures, reconstruction
 from tiltyard.evaluation.evaluated import Evaluated
 from tiltyard.evaluation.reference import fit_reference
 from tiltyard.files import Json
@@ -27,7 +27,7 @@ from tiltyard.modeling.evaluators.forecasting import training_context
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor
-from tiltyard.modeling.problems.base import Threshold
+from tiltyard.modeling.problems.base import WITHOUT_FEEDBACK, Threshold
 from tiltyard.modeling.problems.classification import probabilities
 from tiltyard.modeling.problems.multilabel import THRESHOLD
 from tiltyard.monitoring.drift import MAX_ROWS, compare_rows, drift_unavailable
@@ -67,7 +67,7 @@ def build_duel(
     prepared = workspace.out(task.name, "prepare")
     learned, later = (open_part(prepared / f"{name}.npz") for name in ("train", "validation"))
     features, train_truth = learned
-    rival = _champion_predictor(workspace, champion, test) if champion else None
+    rival = _champion_predictor(workspace, task, champion, test) if champion else None
     served = served_rows(rival, task.labels, test) if rival else None
     predictions = evaluate.predict(task, predictor, test, learned)
     context = training_context(task.evaluator, prepared, train_truth)
@@ -112,7 +112,7 @@ def uses(decisions: list[Decision], report: Json) -> int:
 
 def _live(workspace: Workspace, task: Task, new: str, old: str) -> LiveComparison | None:
     """Compare both models with live ground truth, if the challenger ran as shadow or canary."""
-    if task.problem_type.targets in ("text", "row") or not (workspace.records / task.name / "truths").is_dir():
+    if task.problem_type.targets in WITHOUT_FEEDBACK or not (workspace.records / task.name / "truths").is_dir():
         return None
     return compare(load_live_quality(workspace, task), new, old)
 
@@ -161,12 +161,14 @@ def _askable(
     if task.problem_type.targets == "row":
         reference = reconstruction.principal_components(task, predictor.encoder, train)
         arguments |= {"ask_baseline": reference, "errors": partial(reconstruction.clean_errors, predictor.encoder)}
+    if task.problem_type.targets in ("objects", "mask"):
+        arguments["errors"] = partial(pictures.condensed, predictor.encoder)
     if task.problem == "forecasting":
         arguments["ask_baseline"] = baseline
     return arguments | ({"ask_champion": rival.outputs} if rival else {})
 
 
-def _champion_predictor(workspace: Workspace, champion: Champion, test: TestRows) -> Predictor:
+def _champion_predictor(workspace: Workspace, task: Task, champion: Champion, test: TestRows) -> Predictor:
     """Return the champion's own model and encoder, which must be able to read the current test rows."""
     predictor = Predictor.load(Registry(workspace).package(champion.task, champion.version))
     pointer = workspace.champion(champion.task).relative_to(workspace.root)
@@ -174,6 +176,12 @@ def _champion_predictor(workspace: Workspace, champion: Champion, test: TestRows
         raise RegistryError(
             f"champion {champion.version} cannot be compared: it needs {', '.join(sorted(missing))}, "
             f"which the test rows lack; they have {', '.join(test.rows)}",
+            hint=f"to start again without a champion: git rm {pointer}",
+        )
+    if task.problem_type.targets in ("objects", "mask") and predictor.encoder.classes != task.labels:
+        raise RegistryError(
+            f"champion {champion.version} cannot be compared: it knows {', '.join(predictor.encoder.classes)}, "
+            f"in this order; target.classes has {', '.join(task.labels)}",
             hint=f"to start again without a champion: git rm {pointer}",
         )
     return predictor
@@ -222,7 +230,7 @@ def served_rows(predictor: Predictor, classes: list[str], test: TestRows) -> Arr
     served = np.ones(len(test.truth), dtype=bool)
     for name, column in predictor.encoder.columns.items():
         served &= _accepted(column, test.rows[name])
-    if classes:
+    if classes and test.truth.ndim <= 2:  # else objects or masks, whose labels are the same
         served_classes = np.isin(classes, predictor.encoder.classes)
         if test.truth.dtype.kind == "b":
             served &= ~test.truth[:, ~served_classes].any(axis=1)

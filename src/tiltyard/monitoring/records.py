@@ -191,6 +191,10 @@ def _predictions(task: Task, answers: list[Any]) -> pa.Array:
         return pa.array([answer if isinstance(answer, int | float) else None for answer in answers], pa.float64())
     if task.problem_type.targets == "row":
         return pa.array([answer["error"] for answer in answers], pa.float64())
+    if task.problem_type.targets == "objects":
+        return pa.array([", ".join(one["label"] for one in answer["objects"]) for answer in answers], pa.string())
+    if task.problem_type.targets == "mask":
+        return pa.array([max(answer["shares"], key=answer["shares"].__getitem__) for answer in answers], pa.string())
     separator = task.target.separator
     return pa.array(
         [label_cell(answer, separator) if isinstance(answer, dict) else str(answer) for answer in answers], pa.string()

@@ -9,6 +9,7 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.modeling.columns._vocabulary import PAD
+from tiltyard.modeling.models.detector import RARE, SIDE
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.training.diagnosis import Losses
 from tiltyard.training.objective import Objective
@@ -30,8 +31,11 @@ def baseline_losses(objective: Objective, parts: TrainingRows, network: keras.Mo
 
 
 def constant_loss(objective: Objective, parts: TrainingRows, units: int) -> float:
-    """Return the loss of the best constant on training rows; infinity for texts, whose steps are too many."""
-    if objective.of_texts:
+    """Return the loss of the best constant on training rows; infinity for texts and objects in pictures.
+
+    They have too many outputs.
+    """
+    if objective.of_texts or objective.of_pictures:
         return math.inf
     constant = _constant(objective, objective.core_targets(parts.train[1]), units)
     targets = objective.core_targets(sample_rows(parts.train, ROWS)[1])
@@ -42,7 +46,12 @@ def constant_loss(objective: Objective, parts: TrainingRows, units: int) -> floa
 
 
 def _constant(objective: Objective, targets: Array, units: int) -> Array:
-    """Return the label frequencies, or the probability with the best margin, or the mean or median of the numbers."""
+    """Return the label frequencies, or the probability with the best margin, or the mean or median of the numbers.
+
+    For objects in pictures: low scores everywhere, as before training.
+    """
+    if objective.encoder.problem.targets == "objects":
+        return np.concatenate([np.full(units - 4, RARE), np.full(4, SIDE)]).astype(np.float32)
     if targets.dtype.kind == "f":
         average = np.median if objective.loss_name == "mae" else np.mean
         return np.asarray(average(targets.reshape(len(targets), -1), axis=0), dtype=np.float32)

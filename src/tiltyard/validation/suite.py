@@ -244,7 +244,8 @@ def _target_expectations(task: Task, *, drops_rows: bool) -> list[Expectation]:
         return []
     name, bounds = task.target.column, task.target.bounds
     share = task.target.drop_missing if drops_rows else 0.0
-    required = name not in task.columns and task.problem != "multilabel"  # where an empty cell has no labels
+    # a row may have no labels, and a picture no objects
+    required = name not in task.columns and task.problem_type.targets not in ("labels", "objects")
     expected = [not_null(name, 1 - share)] if required else []
     expected += [between(name, bounds)] if bounds else []
     return expected + ([in_set(name, task.target.labels)] if task.target.labels else [])

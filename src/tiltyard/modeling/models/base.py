@@ -56,6 +56,7 @@ class Model(Settings):
     modalities: ClassVar[tuple[str, ...]]  # the modalities that it can read
     translates: ClassVar[bool] = False  # whether it predicts texts (sequence to sequence), and only texts
     reconstructs: ClassVar[bool] = False  # whether it returns its input from a code, and only that
+    problems: ClassVar[tuple[str, ...]] = ()  # the only problems that its outputs are for; if empty, all others
     reads_ngrams: ClassVar[bool] = False  # whether it reads texts only as n-grams
     reads_names: ClassVar[bool] = False  # whether it needs to know which features are the flags of a column of names
     trained_by_epochs: ClassVar[bool] = True  # whether Keras trains it, epoch by epoch

@@ -17,12 +17,14 @@ from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.number import Number
 from tiltyard.settings import Bounds, Settings
 
+WITHOUT_FEEDBACK = ("text", "row", "objects", "mask")  # targets of which clients cannot send the ground truth
 Run = Callable[[Rows], Array]  # runs the model on parsed rows and returns its outputs
 Threshold = float | list[float]  # of the second of two labels, or of each label of which a row may have several
 
 
 MAX_MISSING = 0.05  # of the rows
 MAX_NUMBERS = 50  # predicted at once
+MAX_OBJECTS = 20  # of a picture, unless a task says otherwise
 
 
 class NumberTarget(Settings):
@@ -79,6 +81,13 @@ class Target(Settings):
         description="Rows without a target are left out if they are at most this share of a table; else refused.",
     )
     unit: str = ""
+    max_objects: int = Field(
+        MAX_OBJECTS,
+        ge=1,
+        le=100,
+        exclude_if=MAX_OBJECTS.__eq__,
+        description="Detection: the most objects of a picture; more are refused.",
+    )
     length: int | None = Field(None, ge=1, le=1000, description="Texts: maximum number of tokens of a prediction.")
     by: Literal["words", "characters"] = Field("characters", description="Texts: what a token is.")
 
@@ -170,7 +179,7 @@ class Problem(ABC):
     losses: ClassVar[
         dict[str, tuple[str, ...]]
     ]  # output activation -> losses that it allows; the first of each is the default
-    targets: ClassVar[str]  # "number", "label", "labels" (any number of them), "text" or "row" (no target)
+    targets: ClassVar[str]  # "number", "label", "labels" (any number), "text", "objects", "mask", or "row" (no target)
     reconstructs: ClassVar[bool] = False  # whether the network learns to return its input, encoded
     threshold: Threshold | None = None  # probability from which a label is predicted, if not the usual one
 
@@ -201,6 +210,14 @@ class Problem(ABC):
     def condense(self, encoder: FittedEncoder, truth: Array, outputs: Array) -> Array:
         """Return the outputs reduced to what metrics need, one row each; by default all."""
         return outputs
+
+    def gathered(self, truth: Array, condensed: Array) -> Array:
+        """Return condensed outputs of all rows in order, where rows depend on one another; by default unchanged."""
+        return condensed
+
+    def of_single_rows(self, condensed: Array) -> Array:
+        """Return the part of condensed outputs that depends on no other row; by default all."""
+        return condensed
 
     def respond(self, encoder: FittedEncoder, run: Run, rows: Rows) -> list[Any]:
         """Predict the rows of a request; by default, run the model once.

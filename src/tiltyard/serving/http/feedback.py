@@ -131,6 +131,10 @@ def _parse_truth(model: LoadedModel, value: object, field: str) -> Any:
     if encoder.problem.targets == "row":
         text = f"expected a model with a target; {model.task} reconstructs rows, and needs no ground truth"
         raise RequestError("unsupported", text, field)
+    if encoder.problem.targets in ("objects", "mask"):
+        what = "finds objects" if encoder.problem.targets == "objects" else "labels pixels"
+        text = f"expected a model that predicts numbers or labels; {model.task} {what}, which are not compared live"
+        raise RequestError("unsupported", text, field)
     if encoder.problem.targets == "text":
         raise RequestError(
             "unsupported", f"expected a model that predicts numbers or labels; {model.task} generates text", field

@@ -27,7 +27,8 @@ def choose_golden_rows(predictor: Predictor, test: TestRows, outputs: Array) -> 
     chosen = np.unique(np.linspace(0, len(test.number) - 1, MAX_ROWS).astype(int))
     rows = take_rows(test.rows, chosen)
     recomputed = predictor.condensed(rows, test.truth[chosen])
-    if not _nearly_equal(recomputed, outputs[chosen]):
+    of_rows = predictor.encoder.problem.of_single_rows
+    if not _nearly_equal(of_rows(recomputed), of_rows(outputs[chosen])):
         task = predictor.encoder.task
         raise PackageError(
             f"the outputs of the model of {task} differ from those that its evaluation recorded",
