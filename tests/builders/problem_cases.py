@@ -61,10 +61,8 @@ def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
         return np.zeros(rows), np.column_stack([features, features[:, 0], np.zeros(rows)]), {FEATURES: features}
     if kind.targets == "text":
         return texts(kind, rows)
-    if kind.targets == "objects":
-        return objects(kind, rows)
-    if kind.targets == "mask":
-        return masks(rows)
+    if kind.targets in ("objects", "mask"):
+        return objects(kind, rows) if kind.targets == "objects" else masks(rows)
     truth = np.sin(np.arange(rows)) + 3
     return truth, truth[:, None], {"x": np.roll(truth, 1)[:, None]}
 
@@ -106,7 +104,8 @@ def objects(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
     if isinstance(kind, Tracking):
         perfect = np.concatenate([perfect, np.zeros_like(perfect[:, :1])], axis=1)
         for start in range(0, rows, FRAMES):
-            own = [(one[one[:, 0] >= 0, 5], one[one[:, 0] >= 0, 1:5]) for one in truth[start : start + FRAMES]]
+            there = [one[one[:, 0] >= 0] for one in truth[start : start + FRAMES]]
+            own = [(one[:, 5], one[:, 0], one[:, 1:5]) for one in there]
             perfect[start : start + FRAMES, -1, : len(tracks.COUNTS)] = tracks.count(own, own)
     return truth, perfect, {"picture": pictures, TRUTH: truth}
 

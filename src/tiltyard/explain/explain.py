@@ -82,6 +82,12 @@ def _unsupported_reason(method: ExplanationMethod, model: ExplainedModel) -> str
     """Return why a method does not fit the model, or an empty string."""
     if model.task.problem_type.reconstructs and not method.explains_rows:
         return f"it explains labels and numbers; {model.task.name} reconstructs rows"
+    if model.task.problem_type.targets == "mask":
+        return f"it explains one output of a row; {model.task.name} has one for each pixel: see the masks of its report"
+    if model.task.problem_type.targets == "objects" and not method.explains_objects:
+        return (
+            f"it explains labels and numbers of rows; {model.task.name} finds objects, whose score occlusion explains"
+        )
     path = model.workspace.out(model.task.name, "train") / KERAS_FILE
     if method.needs_keras and not path.is_file():
         return f"it needs {KERAS_FILE}, which is not here"
@@ -110,15 +116,29 @@ def _largest_errors(model: ExplainedModel) -> list[int]:
         return [0]
     outputs = model.predictor.condensed(model.test.rows, model.test.truth)
     scales = model.task.evaluator.scales(model.context)
-    errors = row_errors(model.test.truth, outputs, labels=bool(model.task.classes), scales=scales)
+    errors = model.task.evaluator.errors_of_rows(model.test.truth, outputs)
+    if errors is None:
+        errors = row_errors(model.test.truth, outputs, labels=bool(model.task.classes), scales=scales)
     order = np.argsort(-errors, kind="stable")
     largest: list[int] = order[:DEFAULT_ROWS].tolist()
     return largest
 
 
+def _of_picture(model: ExplainedModel, truth: Any, prediction: Json) -> Json:
+    """Return the labels of objects with their scores, or of pixels with their shares."""
+    if "mask" in prediction:
+        shares = [f"{name} {share:.1%}" for name, share in prediction["shares"].items() if share]
+        return {"actual": "a mask", "answered": ", ".join(shares)}
+    there = sorted(model.task.labels[int(one[0])] for one in truth if one[0] >= 0)
+    found = [f"{one['label']} ({one['score']:.2f})" for one in prediction["objects"]]
+    return {"actual": ", ".join(there) or "none", "answered": ", ".join(found) or "none"}
+
+
 def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
     """Return the truth of a row and the model's prediction."""
     (prediction,), (truth,) = model.predictor.respond(row.values), row.truth.tolist()
+    if model.task.problem_type.targets in ("objects", "mask"):
+        return _of_picture(model, truth, prediction)
     if model.task.problem_type.targets == "row":
         return {"actual": "the row itself", "answered": prediction["error"]}
     if model.task.classes:

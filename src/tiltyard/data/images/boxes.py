@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tiltyard.arrays import is_missing
@@ -44,11 +44,21 @@ def read(table: str, tree: ImageFiles, root: Path, columns: tuple[str, str]) -> 
 
 
 def matched(
-    table: str, found: Mapping[str, list[PictureObject]], pictures: Sequence[str]
+    table: str, found: Mapping[str, list[PictureObject]], pictures: Sequence[str], others: Sequence[str] = ()
 ) -> dict[str, list[PictureObject]]:
-    """Return the objects of each picture, which may be none; refuse names that are no picture's, or several ones'."""
-    paths = ImageLabels(table, [(name, name) for name in found]).match(pictures)
+    """Return the objects of each picture, which may be none; refuse names that are no picture's, or several ones'.
+
+    Names of `others` alone, which are not taken, are left out.
+    """
+    taken, left_out = ({form for path in paths for form in _forms(path)} for paths in (pictures, others))
+    names = [name for name in found if name in taken or name not in left_out]
+    paths = ImageLabels(table, [(name, name) for name in names]).match(pictures)
     return {picture: found[paths[picture]] if picture in paths else [] for picture in pictures}
+
+
+def _forms(path: str) -> tuple[str, str, str]:
+    """Return the ways to write the name of a picture."""
+    return path, PurePosixPath(path).name, PurePosixPath(path).stem
 
 
 def _by_name(found: Found, names: Iterable[str] = ()) -> dict[str, list[PictureObject]]:

@@ -111,7 +111,9 @@ class Images(FileLocation, Source):
     ) -> None:
         """Write the objects of each image beside images.zip."""
         table, columns = self.boxes or "", (self.file_column, self.label_column)
-        found = boxes.matched(table, boxes.read(table, files, workspace.root, columns), self._pictures(files))
+        read, every = boxes.read(table, files, workspace.root, columns), self._pictures(files)
+        under = [name for name in every if self._is_under(name)]
+        found = boxes.matched(table, read, under, [name for name in every if not self._is_under(name)])
         objects.write(folder, {image.entry: found[image.name] for image in selected})
 
     def _pictures(self, files: ImageFiles) -> list[str]:

@@ -1,4 +1,4 @@
-"""The output that is explained: the probability of a label, a number, the first of several, or an error."""
+"""The output that is explained: the probability of a label, a number, the first of several, a score, or an error."""
 
 from __future__ import annotations
 
@@ -19,14 +19,19 @@ ERROR = "the error of the reconstruction"
 
 @dataclass(frozen=True)
 class ExplainedOutput:
-    """A model, and the label whose probability is explained, if it predicts labels."""
+    """A model, and the label whose probability is explained, if it predicts labels, or the place of a score."""
 
     predictor: Predictor
     label: int | None
+    place: int | None = None  # among the outputs of a detector, flattened
 
     @classmethod
     def for_row(cls, predictor: Predictor, features: Array) -> ExplainedOutput:
         """Explain the label that is predicted for one encoded row; of several, the most probable one."""
+        if predictor.encoder.problem.targets == "objects":
+            scores = predictor.run(features)[0].copy()
+            scores[..., -4:] = 0  # sides of boxes
+            return cls(predictor, None, int(scores.argmax()))
         if predictor.encoder.problem.targets not in ("label", "labels"):
             return cls(predictor, None)
         return cls(predictor, int(probabilities(predictor.run(features))[0].argmax()))
@@ -35,6 +40,9 @@ class ExplainedOutput:
         """Describe the output, for a sentence or an axis."""
         if self.label is not None and self.name:
             return f"the probability of {self.name if self.name[:1].isalpha() else f'label {self.name}'}"
+        if self.place is not None:
+            label = self.predictor.encoder.classes[self.place % (len(self.predictor.encoder.classes) + 4)]
+            return f"the score of the object with the highest one, {label}"
         if self.is_error:
             return ERROR
         target = target.parts[0]
@@ -58,5 +66,7 @@ class ExplainedOutput:
         outputs = self.predictor.run(features)
         if self.label is not None:
             outputs = probabilities(outputs)[:, self.label]
+        if self.place is not None:
+            outputs = outputs.reshape(len(outputs), -1)[:, self.place]
         numbers: Array = outputs.reshape(len(outputs), -1)[:, -1 if self.is_error else 0].astype(np.float64)
         return numbers

@@ -30,8 +30,12 @@ ALL_OVERLAPS = tuple(range(len(average_precision.OVERLAPS)))
 
 def objects_by_label(truth: Array) -> Array:
     """Count the objects of each label."""
+    return np.bincount(_labels(truth))
+
+
+def _labels(truth: Array) -> Array:
     labels = truth[..., 0]
-    return np.bincount(labels[labels >= 0].astype(np.int64))
+    return np.asarray(labels[labels >= 0].astype(np.int64))
 
 
 def average_precisions(truth: Array, outputs: Array, overlaps: tuple[int, ...]) -> Array:
@@ -127,6 +131,12 @@ class Detection(Evaluator):
     def errors_of_rows(self, truth: Array, outputs: Array) -> Array:
         """Return 1 minus the F1 of the answers for each picture."""
         return errors_of_pictures(truth, outputs)
+
+    def recalls(self, truth: Array, outputs: Array, labels: int) -> Array:
+        """Return the recall of each label among the answers."""
+        right = outputs[is_right(outputs) & (outputs[..., ANSWERED] > 0)][:, LABEL].astype(np.int64)
+        objects, found = (np.bincount(codes, minlength=labels) for codes in (_labels(truth), right))
+        return np.divide(found, objects, out=np.full(labels, np.nan), where=objects > 0)
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
         """Return a table by label, and the pictures with the most errors."""

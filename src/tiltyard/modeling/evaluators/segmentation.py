@@ -78,6 +78,12 @@ class Segmentation(Evaluator):
         """Return 1 minus the mean intersection over union of each picture."""
         return np.array([1 - np.nanmean(overlaps(one)) for one in outputs])
 
+    def recalls(self, truth: Array, outputs: Array, labels: int) -> Array:
+        """Return the share of the pixels of each label that are given it."""
+        counts = outputs.sum(axis=0, dtype=np.float64)
+        there = counts.sum(axis=1)
+        return np.divide(np.diagonal(counts), there, out=np.full(labels, np.nan), where=there > 0)
+
     def details(self, predictions: Predictions) -> dict[str, Any]:
         """Return a table by label, and the pictures with the smallest intersection over union."""
         errors = self.errors_of_rows(predictions.truth, predictions.outputs)

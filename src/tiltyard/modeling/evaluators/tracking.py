@@ -41,7 +41,7 @@ METRICS: dict[str, Metric] = {
         _of_counts(tracks.idf1),
         higher_is_better=True,
         meaning="each true track is matched with at most one found track of its clip; the F1 of boxes that overlap by "
-        "one half and belong to tracks that are matched",
+        "one half, have the same label and belong to tracks that are matched",
         bounds=(0, 1),
     ),
     "mota": Metric(
@@ -78,6 +78,10 @@ class Tracking(detection.Detection):
     def errors_of_rows(self, truth: Array, outputs: Array) -> Array:
         """Return the errors of the detections in each frame."""
         return super().errors_of_rows(truth, outputs[:, :-1])
+
+    def recalls(self, truth: Array, outputs: Array, labels: int) -> Array:
+        """Return those of the detections."""
+        return super().recalls(truth, outputs[:, :-1], labels)
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
         """Return those of detections, and what was counted over all clips."""

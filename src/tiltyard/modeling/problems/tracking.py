@@ -78,9 +78,9 @@ def with_counts(truth: Array, condensed: Array) -> Array:
         own = slice(start, stop)
         found = [one[one[:, ANSWERED] > 0] for one in condensed[own, :-1].astype(np.float64)]
         numbers = _tracker.numbered([(one[:, LABEL], one[:, BOX]) for one in found])
-        frames = [(number, one[:, BOX]) for number, one in zip(numbers, found, strict=True)]
+        frames = [(number, one[:, LABEL], one[:, BOX]) for number, one in zip(numbers, found, strict=True)]
         there = [one[one[:, 0] >= 0].astype(np.float64) for one in truth[own]]
-        counts = tracks.count([(one[:, TRACK], one[:, 1:5]) for one in there], frames)
+        counts = tracks.count([(one[:, TRACK], one[:, 0], one[:, 1:5]) for one in there], frames)
         gathered[own, -1, : counts.shape[1]] = counts
     return gathered
 

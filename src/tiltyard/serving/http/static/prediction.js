@@ -1,6 +1,7 @@
 // The prediction as shown to people: bars for probabilities, one or several numbers, a plot of a forecast, or text.
 
 import { element, formatNumber } from "./element.js";
+import { mask, objects } from "./objects.js";
 import { plot } from "./plot.js";
 import { reconstruction } from "./reconstruction.js";
 
@@ -10,6 +11,8 @@ const MIN_SHARE = 0.0001; // smaller probabilities are shown as "under"
 export function showPrediction(schema, instance, prediction) {
   if (typeof prediction === "string") return text(schema, instance, prediction);
   if (schema.card?.targets) return [numbers(schema, prediction)];
+  if (prediction?.objects) return objects(instance, prediction);
+  if (prediction?.mask) return mask(instance, prediction);
   if (prediction?.reconstruction) return reconstruction(prediction);
   if (prediction?.probabilities) return label(prediction);
   if (schema.problem === "forecasting") return forecast(schema, instance, prediction);
