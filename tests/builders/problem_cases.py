@@ -13,8 +13,7 @@ from tiltyard.modeling.columns.prose import Prose
 from tiltyard.modeling.evaluators.base import TRUTH
 from tiltyard.modeling.evaluators.reconstruction import FEATURES
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.modeling.metrics import tracks
-from tiltyard.modeling.problems import detection
+from tiltyard.modeling.problems import _tracks, detection
 from tiltyard.modeling.problems.base import Problem
 from tiltyard.modeling.problems.generation import Generation
 from tiltyard.modeling.problems.masked import SIGN, Masked
@@ -106,7 +105,7 @@ def objects(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
         for start in range(0, rows, FRAMES):
             there = [one[one[:, 0] >= 0] for one in truth[start : start + FRAMES]]
             own = [(one[:, 5], one[:, 0], one[:, 1:5]) for one in there]
-            perfect[start : start + FRAMES, -1, : len(tracks.COUNTS)] = tracks.count(own, own)
+            perfect[start : start + FRAMES, -1, : len(_tracks.COUNTS)] = _tracks.count(own, own)
     return truth, perfect, {"picture": pictures, TRUTH: truth}
 
 

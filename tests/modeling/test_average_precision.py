@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tiltyard.modeling.metrics import average_precision, bright_spots
-from tiltyard.modeling.metrics.boxes import intersection_over_union, pairs, suppress
+from tiltyard.modeling.problems._boxes import intersection_over_union, pairs, suppress
+from tiltyard.modeling.problems._matching import OVERLAPS, right_at
 
 SQUARE = np.array([0.0, 0.0, 10.0, 10.0])
 
@@ -52,19 +53,19 @@ def test_second_detection_of_an_object_is_wrong() -> None:
     """Each object is taken once, by the best detection, and only by its own label."""
     truth = np.array([1, 2]), np.array([SQUARE, [20, 0, 30, 10]])
     found = np.array([1, 1, 1]), np.array([SQUARE, SQUARE, [20, 0, 30, 10]])
-    assert average_precision.right_at(truth, found)[:, 0].tolist() == [True, False, False]
+    assert right_at(truth, found)[:, 0].tolist() == [True, False, False]
 
 
 def test_overlap_decides_at_which_limits_a_detection_is_right() -> None:
     """An overlap of 0.8 is enough for limits up to 0.8."""
-    right = average_precision.right_at((np.array([0]), SQUARE[None]), (np.array([0]), np.array([[0, 0, 10, 8.0]])))
-    assert right[0].tolist() == [limit <= 0.8 + 1e-9 for limit in average_precision.OVERLAPS.tolist()]
+    right = right_at((np.array([0]), SQUARE[None]), (np.array([0]), np.array([[0, 0, 10, 8.0]])))
+    assert right[0].tolist() == [limit <= 0.8 + 1e-9 for limit in OVERLAPS.tolist()]
 
 
 def test_better_fit_of_two_objects_is_taken() -> None:
     """A detection takes the object with the larger overlap, though the other one comes first."""
     truth = np.array([0, 0]), np.array([[0, 0, 10, 6.0], SQUARE])
-    right = average_precision.right_at(truth, (np.array([0, 0]), np.array([SQUARE, [0, 0, 10, 6.0]])))
+    right = right_at(truth, (np.array([0, 0]), np.array([SQUARE, [0, 0, 10, 6.0]])))
     assert right[:, -1].tolist() == [True, True]
 
 

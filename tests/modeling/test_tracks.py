@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiltyard.arrays import Array
+from tiltyard.data.images.objects import clip_name
 from tiltyard.modeling.metrics import tracks
-from tiltyard.modeling.metrics.assignment import assign
-from tiltyard.modeling.problems import _tracker
-from tiltyard.modeling.problems.tracking import clip_name
+from tiltyard.modeling.problems import _tracker, _tracks
+from tiltyard.modeling.problems._assignment import assign
 
 
 def cheapest(costs: Array) -> float:
@@ -44,23 +44,23 @@ def box(x: float, y: float = 0.0) -> list[float]:
     return [x, y, x + 10, y + 10]
 
 
-def frame(*objects: tuple[int, float], label: int = 0) -> tracks.Frame:
+def frame(*objects: tuple[int, float], label: int = 0) -> _tracks.Frame:
     """Return numbers of tracks, one label, and squares at these places."""
     numbers, boxes = np.array([number for number, _ in objects]), np.array([box(x) for _, x in objects]).reshape(-1, 4)
     return numbers, np.full(len(numbers), label), boxes
 
 
-def totals(truth: list[tracks.Frame], found: list[tracks.Frame]) -> dict[str, float]:
+def totals(truth: list[_tracks.Frame], found: list[_tracks.Frame]) -> dict[str, float]:
     """Return the counts of a clip by name."""
-    counts = tracks.count(truth, found).sum(axis=0).tolist()
-    return dict(zip(tracks.COUNTS, counts, strict=True))
+    counts = _tracks.count(truth, found).sum(axis=0).tolist()
+    return dict(zip(_tracks.COUNTS, counts, strict=True))
 
 
 def test_perfect_tracks_have_no_errors() -> None:
     """Numbers need not be the same, only stay with their object."""
     truth = [frame((1, x), (2, 100 - x)) for x in (0, 3, 6)]
     found = [frame((9, x), (4, 100 - x)) for x in (0, 3, 6)]
-    counts = tracks.count(truth, found)
+    counts = _tracks.count(truth, found)
     assert (tracks.idf1(counts), tracks.mota(counts), tracks.switches(counts)) == (1, 1, 0)
 
 
@@ -68,7 +68,7 @@ def test_change_of_numbers_is_counted_once_for_each_object() -> None:
     """After two of four frames both numbers change places: 2 switches; each whole track agrees in two frames."""
     truth = [frame((1, 0), (2, 50))] * 4
     found = [frame((1, 0), (2, 50))] * 2 + [frame((2, 0), (1, 50))] * 2
-    counts = tracks.count(truth, found)
+    counts = _tracks.count(truth, found)
     assert counts.sum(axis=0).tolist() == [8, 8, 4, 0, 0, 2]
     assert tracks.idf1(counts) == 0.5
     assert tracks.mota(counts) == 1 - 2 / 8
@@ -104,7 +104,7 @@ def test_match_of_the_frame_before_is_kept() -> None:
 
 def test_clips_without_objects_have_no_identities() -> None:
     """Nothing there and nothing found: nothing to count."""
-    counts = tracks.count([frame()], [frame()])
+    counts = _tracks.count([frame()], [frame()])
     assert (tracks.idf1(counts), tracks.mota(counts), tracks.switches(counts)) == (0, 0, 0)
     assert totals([frame()], [frame((1, 0))])["wrong"] == 1
 

@@ -36,6 +36,11 @@ class PictureObject:
         return {"label": self.label, "box": [round(number, 3) for number in self.box], **track}
 
 
+def clip_name(name: str) -> str:
+    """Return the clip of a frame by the name of its file: CLIP-FRAME.png."""
+    return name.rsplit("-", maxsplit=1)[0] if "-" in name else name.rsplit("/", maxsplit=1)[0]
+
+
 def write(folder: Path, objects: Mapping[str, Sequence[PictureObject]]) -> None:
     """Write the objects of each picture of images.zip, sorted by its name."""
     lines = (

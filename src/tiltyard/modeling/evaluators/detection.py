@@ -13,6 +13,7 @@ from tiltyard.modeling.evaluators.base import TRUTH, Evaluator
 from tiltyard.modeling.metrics import average_precision, bright_spots
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.predictions import Predictions
+from tiltyard.modeling.problems._matching import OVERLAPS
 from tiltyard.modeling.problems.detection import (
     ANSWERED,
     BOX,
@@ -25,7 +26,7 @@ from tiltyard.modeling.problems.detection import (
 
 MAX_WORST = 12  # pictures in a report
 OVERLAP_50 = (0,)
-ALL_OVERLAPS = tuple(range(len(average_precision.OVERLAPS)))
+ALL_OVERLAPS = tuple(range(len(OVERLAPS)))
 
 
 def objects_by_label(truth: Array) -> Array:

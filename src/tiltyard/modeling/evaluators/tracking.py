@@ -12,12 +12,13 @@ from tiltyard.modeling.evaluators import detection
 from tiltyard.modeling.metrics import tracks
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.predictions import Predictions
+from tiltyard.modeling.problems._tracks import COUNTS
 from tiltyard.modeling.problems.tracking import CLIP, with_counts
 
 
 def counts_of(outputs: Array) -> Array:
     """Return the counts of each frame."""
-    return np.asarray(outputs[:, -1, : len(tracks.COUNTS)], dtype=np.float64)
+    return np.asarray(outputs[:, -1, : len(COUNTS)], dtype=np.float64)
 
 
 def _of_counts(score: Callable[[Array], float]) -> Callable[[Array, Array, Context], float]:
@@ -87,7 +88,7 @@ class Tracking(detection.Detection):
         """Return those of detections, and what was counted over all clips."""
         counts = counts_of(predictions.outputs).sum(axis=0).astype(int).tolist()
         clips = len(np.unique(predictions.truth[:, 0, CLIP]))
-        counted = {"clips": clips, **dict(zip(tracks.COUNTS, counts, strict=True))}
+        counted = {"clips": clips, **dict(zip(COUNTS, counts, strict=True))}
         return {**super().details(_detections(predictions)), "tracks": counted}
 
     def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:

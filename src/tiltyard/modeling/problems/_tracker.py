@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tiltyard.arrays import Array
-from tiltyard.modeling.metrics.assignment import assign
-from tiltyard.modeling.metrics.boxes import pairs
+from tiltyard.modeling.problems._assignment import assign
+from tiltyard.modeling.problems._boxes import pairs
 
 GATE = 1.0  # distance of middles from which a detection is another object, in mean sides of the track's box
 MAX_UNSEEN = 4  # frames

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tiltyard.arrays import Array, Fitted
-from tiltyard.modeling.metrics import average_precision, boxes
+from tiltyard.modeling.problems import _boxes, _matching
 from tiltyard.modeling.problems.base import FittedEncoder, Problem, Target
 
 MAX_FOUND = 32  # detections of a picture, at most
@@ -123,7 +123,7 @@ def found_objects(outputs: Array, size: tuple[int, int]) -> Array:
         cells = np.flatnonzero(scores[row].ravel() >= LEAST_CANDIDATE)
         cells = cells[np.argsort(-scores[row].ravel()[cells], kind="stable")[:MAX_CANDIDATES]]
         candidates, own = corners[row].reshape(-1, 4)[cells], scores[row].ravel()[cells]
-        kept = boxes.suppress(candidates, own, MAX_OVERLAP)[:MAX_FOUND]
+        kept = _boxes.suppress(candidates, own, MAX_OVERLAP)[:MAX_FOUND]
         found[row, : len(kept), SCORE] = own[kept]
         found[row, : len(kept), LABEL] = best[row].ravel()[cells[kept]]
         found[row, : len(kept), BOX] = candidates[kept]
@@ -142,13 +142,13 @@ def with_overlaps(truth: Array, found: Array, least_score: float) -> Array:
     condensed[:, :, ANSWERED] = (found[:, :, SCORE] >= least_score) & (found[:, :, SCORE] > 0)
     for row in range(len(found)):
         objects, one = truth[row][truth[row, :, 0] >= 0], found[row][found[row, :, SCORE] > 0]
-        right = average_precision.right_at((objects[:, 0], objects[:, 1:5]), (one[:, LABEL], one[:, BOX]))
+        right = _matching.right_at((objects[:, 0], objects[:, 1:5]), (one[:, LABEL], one[:, BOX]))
         condensed[row, : len(one), OVERLAPS] = right @ (1 << np.arange(right.shape[1]))
     return condensed
 
 
 def is_right(condensed: Array, place: int = 0) -> Array:
-    """Return whether each detection is right at an overlap, by its place among `average_precision.OVERLAPS`."""
+    """Return whether each detection is right at an overlap, by its place among `_matching.OVERLAPS`."""
     return np.asarray((condensed[..., OVERLAPS].astype(np.int64) >> place) & 1, dtype=bool)
 
 

@@ -2,7 +2,7 @@
 
 A row is a frame; the frames of a clip follow one another, and the instances of a request are the frames of one clip.
 The network detects objects in each frame; the numbers are assigned afterwards. What metrics see has one more place for
-each row than that of detection, with its counts of `metrics.tracks`.
+each row than that of detection, with its counts of `_tracks`.
 """
 
 from __future__ import annotations
@@ -14,17 +14,11 @@ import numpy as np
 
 from tiltyard.arrays import Array, Rows
 from tiltyard.errors import RequestError
-from tiltyard.modeling.metrics import tracks
-from tiltyard.modeling.problems import _tracker
+from tiltyard.modeling.problems import _tracker, _tracks
 from tiltyard.modeling.problems.base import FittedEncoder, Run, Target
 from tiltyard.modeling.problems.detection import ANSWERED, BOX, LABEL, SCORE, Detection, found_objects
 
 TRACK, CLIP = 5, 6  # columns of the truth
-
-
-def clip_name(name: str) -> str:
-    """Return the clip of a frame by the name of its file: CLIP-FRAME.png."""
-    return name.rsplit("-", maxsplit=1)[0] if "-" in name else name.rsplit("/", maxsplit=1)[0]
 
 
 class Tracking(Detection):
@@ -72,7 +66,7 @@ class Tracking(Detection):
 
 
 def with_counts(truth: Array, condensed: Array) -> Array:
-    """Return condensed outputs with the counts of `metrics.tracks` of each frame in the last place."""
+    """Return condensed outputs with the counts of `_tracks` of each frame in the last place."""
     gathered, clips = condensed.copy(), truth[:, 0, CLIP].astype(np.int64)
     for start, stop in _clips(clips):
         own = slice(start, stop)
@@ -80,7 +74,7 @@ def with_counts(truth: Array, condensed: Array) -> Array:
         numbers = _tracker.numbered([(one[:, LABEL], one[:, BOX]) for one in found])
         frames = [(number, one[:, LABEL], one[:, BOX]) for number, one in zip(numbers, found, strict=True)]
         there = [one[one[:, 0] >= 0].astype(np.float64) for one in truth[own]]
-        counts = tracks.count([(one[:, TRACK], one[:, 0], one[:, 1:5]) for one in there], frames)
+        counts = _tracks.count([(one[:, TRACK], one[:, 0], one[:, 1:5]) for one in there], frames)
         gathered[own, -1, : counts.shape[1]] = counts
     return gathered
 

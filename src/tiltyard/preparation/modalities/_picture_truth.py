@@ -12,11 +12,10 @@ import numpy as np
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.data.images import image_files, objects
-from tiltyard.data.images.objects import PictureObject
+from tiltyard.data.images.objects import PictureObject, clip_name
 from tiltyard.errors import DataError, join_first
 from tiltyard.modeling.columns._image_sanitizer import stripped
 from tiltyard.modeling.columns.image import FORMATS, LARGEST, Image, decode_errors
-from tiltyard.modeling.problems.tracking import clip_name
 
 NO_MASK = "no mask"
 NONE = "no object"
@@ -79,7 +78,7 @@ def _refuse_untracked(names: Sequence[str], truth: Array) -> None:
 
 
 def clips(names: Sequence[str]) -> Array:
-    """Return the number of the clip of each frame, by names such as CLIP-FRAME.png; refuse frames out of order."""
+    """Return the number of the clip of each frame, by sorted names such as CLIP-FRAME.png."""
     numbers: dict[str, int] = {}
     for name in names:
         numbers.setdefault(clip_name(name), len(numbers))
