@@ -6,11 +6,14 @@ import base64
 import io
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import numpy as np
 import pytest
+from asgi_server import serve_app
+from browser import open_browser
 from PIL import Image
 from shapes import EXAMPLE, LABELS, SIDE, write_shapes
 from starlette.applications import Starlette
@@ -267,3 +270,23 @@ def test_service_gives_the_same_answer(project: Project) -> None:
     """What the service answers is what the predictor does, whichever path the request takes."""
     answers = project.ask("v1/models/{}:predict", {"instances": [EXAMPLE]})["predictions"]
     assert answers == project.model.predictor.predict([EXAMPLE])
+
+
+@pytest.mark.smoke
+def test_page_draws_boxes_and_masks(project: Project, tmp_path: Path) -> None:
+    """The picture that was sent is drawn with colours over it: its pixels alone are grey."""
+    answer = "document.querySelector('#shapes .answer')"
+    colours = f"""(() => {{
+        const canvas = {answer}.querySelector('canvas');
+        const {{ data }} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        let coloured = 0;
+        for (let at = 0; at < data.length; at += 4) coloured += Math.abs(data[at] - data[at + 2]) > 40;
+        return coloured;
+    }})()"""
+    with open_browser(tmp_path) as browser, serve_app(project.app) as host:
+        browser.open(f"http://{host}/", "document.querySelector('article')")
+        browser.script("document.querySelector('#shapes button.first').click()")
+        browser.wait_until(f"{answer}.querySelector('canvas')?.dataset.state === 'drawn'")
+        assert browser.script(colours) > 100
+        assert LABELS[0] in browser.script(f"{answer}.innerText")
+        assert browser.console_errors == []
