@@ -91,7 +91,7 @@ def model_and_data(content: Json, shape: tuple[int, ...], modality: str) -> tupl
     if len(model.output_shape) == 3:
         return model, x, x[:, -OUTPUT_STEPS:]
     if content["family"] == "detector":
-        return model, x, np.tile(np.float32([[[1, 0.2, 0.2, 0.6, 0.7], [-1, 0, 0, 0, 0]]]), (len(x), 1, 1))
+        return model, x, np.tile(np.array([[[1, 0.2, 0.2, 0.6, 0.7], [-1, 0, 0, 0, 0]]], np.float32), (len(x), 1, 1))
     if content["family"] == "unet":
         return model, x, np.digitize(x[..., 0], [0.3, 0.6])
     target = x.reshape(len(x), -1).mean(axis=1) + 1

@@ -31,6 +31,7 @@ from tiltyard.gate.checks.base import Outcome
 from tiltyard.gate.duel_setup import build_duel
 from tiltyard.monitoring import records
 from tiltyard.preparation.prepare import prepare
+from tiltyard.registry.registry import Registry
 from tiltyard.report.report import task_page
 from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.model.loaded_model import LoadedModel
@@ -219,7 +220,7 @@ def test_champion_with_other_labels_is_not_compared(detection: Project) -> None:
     test = read_evaluated(detection.workspace, detection.task).test
     champion: Any = type("Champion", (), {"task": "shapes", "version": "v"})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(duel_setup.Registry, "package", lambda *_: detection.workspace.root)
+        patch.setattr(Registry, "package", lambda *_: detection.workspace.root)
         patch.setattr(duel_setup, "Predictor", type("P", (), {"load": lambda _: detection.model.predictor}))
         with pytest.raises(Exception, match=r"it knows block, frame, in this order; target\.classes has x, y"):
             duel_setup._champion_predictor(detection.workspace, task, champion, test)

@@ -162,13 +162,13 @@ def _known(one: Any, key: str, known: Mapping[Any, str], where: str) -> str:
 def _load(table: str, tree: ImageFiles, root: Path) -> Any:
     path = root / table
     if table in tree.sizes():
-        text = tree.read(table)
+        content = tree.read(table)
     elif path.is_file() and path.stat().st_size <= MAX_FILE_BYTES:
-        text = path.read_bytes()
+        content = path.read_bytes()
     else:
         text = f"looked in {tree.path.name} and at {path}, for at most {MAX_FILE_BYTES >> 20} MiB"
         raise DataError(f"no file of boxes {table}: {text}", hint="see source.boxes")
     try:
-        return json.loads(text)
+        return json.loads(content)
     except (ValueError, RecursionError):
         raise DataError(f"{table}: expected JSON") from None

@@ -33,7 +33,7 @@ class Digit:
     @property
     def ink(self) -> Array:
         """Which pixels belong to the digit."""
-        return self.pixels >= INK * self.pixels.max()
+        return np.asarray(self.pixels >= INK * self.pixels.max())
 
     @property
     def corners(self) -> tuple[int, int, int, int]:
@@ -103,7 +103,7 @@ def background(size: tuple[int, int], clutter: int, others: Array, generator: np
     for _ in range(generator.integers(0, clutter + 1)):
         other = others[generator.integers(len(others))]
         top, left = generator.integers(4, 24 - FRAGMENT, 2)
-        piece = np.rot90(other[top : top + FRAGMENT, left : left + FRAGMENT], generator.integers(4))
+        piece = np.rot90(other[top : top + FRAGMENT, left : left + FRAGMENT], int(generator.integers(4)))
         top, left = (int(generator.integers(0, side - FRAGMENT + 1)) for side in size)
         part = canvas[top : top + FRAGMENT, left : left + FRAGMENT]
         np.maximum(part, piece, out=part)

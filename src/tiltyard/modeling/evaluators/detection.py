@@ -137,7 +137,7 @@ class Detection(Evaluator):
         """Return the recall of each label among the answers."""
         right = outputs[is_right(outputs) & (outputs[..., ANSWERED] > 0)][:, LABEL].astype(np.int64)
         objects, found = (np.bincount(codes, minlength=labels) for codes in (_labels(truth), right))
-        return np.divide(found, objects, out=np.full(labels, np.nan), where=objects > 0)
+        return np.asarray(np.divide(found, objects, out=np.full(labels, np.nan), where=objects > 0))
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
         """Return a table by label, and the pictures with the most errors."""

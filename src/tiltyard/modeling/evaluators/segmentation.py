@@ -25,7 +25,7 @@ def overlaps(counts: Array) -> Array:
     counts = counts.reshape(-1, *counts.shape[-2:]).sum(axis=0, dtype=np.float64)
     both = np.diagonal(counts)
     either = counts.sum(axis=0) + counts.sum(axis=1) - both
-    return np.divide(both, either, out=np.full(len(both), np.nan), where=either > 0)
+    return np.asarray(np.divide(both, either, out=np.full(len(both), np.nan), where=either > 0))
 
 
 def mean_overlap(_: Array, outputs: Array, __: Context) -> float:
@@ -82,7 +82,7 @@ class Segmentation(Evaluator):
         """Return the share of the pixels of each label that are given it."""
         counts = outputs.sum(axis=0, dtype=np.float64)
         there = counts.sum(axis=1)
-        return np.divide(np.diagonal(counts), there, out=np.full(labels, np.nan), where=there > 0)
+        return np.asarray(np.divide(np.diagonal(counts), there, out=np.full(labels, np.nan), where=there > 0))
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
         """Return a table by label, and the pictures with the smallest intersection over union."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from tiltyard.arrays import Array, Rows
 from tiltyard.modeling.evaluators import detection
+from tiltyard.modeling.evaluators.base import TRUTH
 from tiltyard.modeling.metrics import tracks
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.predictions import Predictions
@@ -74,7 +75,7 @@ class Tracking(detection.Detection):
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
         """Return the detections of bright spots with the counts of frames."""
         found = super().baseline(train, rows, metric)
-        return with_counts(rows[detection.TRUTH], np.concatenate([found, np.zeros_like(found[:, :1])], axis=1))
+        return with_counts(rows[TRUTH], np.concatenate([found, np.zeros_like(found[:, :1])], axis=1))
 
     def errors_of_rows(self, truth: Array, outputs: Array) -> Array:
         """Return the errors of the detections in each frame."""

@@ -135,7 +135,7 @@ def of_masks(task: Task, names: Sequence[str], masks: Masks, sizes: Array) -> Ar
             text = f"pixels from 0 to {len(task.labels) - 1}, the numbers of target.classes; received {largest}"
             raise DataError(f"{masks.path.name}: {name}: expected {text}")
         image = Pillow.fromarray(mask)
-        truth[row] = image.resize((column.width, column.height), Pillow.Resampling.NEAREST)
+        truth[row] = np.asarray(image.resize((column.width, column.height), Pillow.Resampling.NEAREST))
     return truth
 
 

@@ -60,7 +60,7 @@ def _pair(task: Task, picture: Array, truth: Array, answer: dict[str, Any]) -> A
 
 
 def _scale(picture: Array) -> float:
-    return SIDE / max(picture.shape[:2])
+    return float(SIDE / max(picture.shape[0], picture.shape[1]))
 
 
 def _enlarged(picture: Array, *, smooth: bool = True) -> Any:
