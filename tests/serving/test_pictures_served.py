@@ -230,6 +230,7 @@ def test_report_draws_what_is_true_and_what_is_predicted(project: Project) -> No
     """The page has pictures with the most errors, a table by label, and training pictures with their labels."""
     page = task_page(project.workspace, project.task)
     assert "Pictures with the most errors" in page
+    assert 'class="images wide"' in page
     assert "By label" in page
     assert "Training pictures" in page
     assert all(label in page for label in LABELS)

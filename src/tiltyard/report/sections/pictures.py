@@ -39,7 +39,7 @@ def picture_figures(task: Task, evaluated: Evaluated, predictions: Predictions) 
     ]
     what = "boxes of its objects" if task.problem_type.targets == "objects" else "labels of its pixels"
     text = f"Test rows with the most errors. Left: the picture with the true {what}; right: with those predicted."
-    return [captioned_images("Pictures with the most errors", text, shown)]
+    return [captioned_images("Pictures with the most errors", text, shown, wide=True)]
 
 
 def _places(evaluated: Evaluated, predictions: Predictions) -> Array:
