@@ -1,4 +1,4 @@
-"""Source `scenes`: pictures or clips with digits of different sizes among clutter, with a box and a mask for each.
+"""Source `digit_scenes`: pictures or clips with digits of different sizes among clutter, with a box and a mask for each.
 
 Digits of training, validation and test scenes are different pictures of MNIST: each is in one scene or clip at most,
 and those of test scenes are from its test part. With `frames` above 1, digits move and turn at the edges.
@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from tiltyard.arrays import Array
 from tiltyard.data.images import image_files, objects
 from tiltyard.data.images.objects import PictureObject
-from tiltyard.data.sources import _scene
+from tiltyard.data.sources import _digit_scene
 from tiltyard.data.sources.base import Source
 from tiltyard.data.sources.keras import DATASETS, ImageSet, Keras
 from tiltyard.errors import SourceError
@@ -30,10 +30,10 @@ PARTS = {"train": ("train", 0.0, 0.85), "validation": ("train", 0.85, 0.95), "te
 PIECES = 0.95  # the pictures after this share of each part are not used as digits, but for pieces of digits
 
 
-class Scenes(Source):
+class DigitScenes(Source):
     """Digits of MNIST among clutter, with boxes and masks."""
 
-    kind: Literal["scenes"]
+    kind: Literal["digit_scenes"]
     height: int = Field(64, ge=32, le=256)
     width: int = Field(64, ge=32, le=256)
     digits: tuple[int, int] = Field((1, 4), strict=False, description="Fewest and most digits of a scene, up to 8.")
@@ -52,7 +52,7 @@ class Scenes(Source):
     )
 
     @model_validator(mode="after")
-    def _check(self) -> Scenes:
+    def _check(self) -> DigitScenes:
         bounds = {
             "digits": (self.digits, 1, MOST_DIGITS),
             "sizes": (self.sizes, LEAST_SIDE, min(self.height, self.width)),
@@ -95,9 +95,9 @@ class Scenes(Source):
         for scene, chosen in enumerate(np.split(np.arange(ends[-1]), ends[:-1])):
             digits = [self._digit(images[place], int(codes[place]), generator) for place in chosen]
             size = self.height, self.width
-            _scene.place_digits(digits, size, generator)
-            canvas = _scene.background(size, self.clutter, others, generator)
-            for frame, (picture, mask, found) in enumerate(_scene.frames(digits, canvas, self.frames, generator)):
+            _digit_scene.place_digits(digits, size, generator)
+            canvas = _digit_scene.background(size, self.clutter, others, generator)
+            for frame, (picture, mask, found) in enumerate(_digit_scene.frames(digits, canvas, self.frames, generator)):
                 suffix = f"-{frame:03}" if self.frames > 1 else ""
                 yield f"{part}-{scene:05}{suffix}.png", (_png(picture), _png(mask), found)
 
@@ -109,10 +109,10 @@ class Scenes(Source):
         used = order[int(start * len(order)) : int(stop * len(order))]
         return (images[used], codes[used]), images[order[int(PIECES * len(order)) :]]
 
-    def _digit(self, image: Array, code: int, generator: np.random.Generator) -> _scene.Digit:
+    def _digit(self, image: Array, code: int, generator: np.random.Generator) -> _digit_scene.Digit:
         side = int(generator.integers(self.sizes[0], self.sizes[1] + 1))
         step = generator.uniform(-self.speed, self.speed, 2)
-        return _scene.Digit(_scene.cropped(image, side), str(code), code, np.zeros(2), step)
+        return _digit_scene.Digit(_digit_scene.cropped(image, side), str(code), code, np.zeros(2), step)
 
 
 def _png(pixels: Array) -> bytes:

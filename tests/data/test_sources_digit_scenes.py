@@ -1,4 +1,4 @@
-"""Source `scenes`: digits of different parts of MNIST on each part, with boxes and masks that fit them."""
+"""Source `digit_scenes`: digits of different parts of MNIST on each part, with boxes and masks that fit them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pydantic import ValidationError
 from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.data.images import objects
-from tiltyard.data.sources import _scene
-from tiltyard.data.sources.scenes import Scenes
+from tiltyard.data.sources import _digit_scene
+from tiltyard.data.sources.digit_scenes import DigitScenes
 from tiltyard.errors import SourceError
 from tiltyard.workspace import Workspace
 
-SMALL: dict[str, Any] = {"kind": "scenes", "train": 6, "validation": 2, "test": 3}
+SMALL: dict[str, Any] = {"kind": "digit_scenes", "train": 6, "validation": 2, "test": 3}
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def fetched(workspace: Workspace, name: str = "a", **settings: Any) -> Path:
     """Return the folder that a source with these settings wrote."""
     folder = workspace.root / name / "raw"
     folder.mkdir(parents=True)
-    Scenes(**{**SMALL, **settings}).fetch(folder, workspace)
+    DigitScenes(**{**SMALL, **settings}).fetch(folder, workspace)
     return folder
 
 
@@ -120,9 +120,9 @@ def test_too_many_digits_are_refused(mnist: Workspace) -> None:
 def test_impossible_settings_are_refused(settings: dict[str, Any], text: str) -> None:
     """The message names the key, and what is possible."""
     with pytest.raises(ValidationError, match=text):
-        Scenes(**{**SMALL, **settings})
+        DigitScenes(**{**SMALL, **settings})
 
 
 def test_blank_picture_stays_a_picture() -> None:
     """A picture without ink has a size all the same."""
-    assert min(_scene.cropped(np.zeros((28, 28), dtype=np.uint8), 20).shape) > 0
+    assert min(_digit_scene.cropped(np.zeros((28, 28), dtype=np.uint8), 20).shape) > 0
