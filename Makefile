@@ -38,7 +38,7 @@ coverage: $(INSTALLED)  ## run the tests and report the coverage of src and pipe
 check: $(INSTALLED)  ## check style, format, types and import contracts
 	ruff check .
 	ruff format --check .
-	mypy src pipelines serving tests benchmarks
+	mypy src serving tests benchmarks
 	lint-imports --no-cache
 	pytest -q tests/test_repository.py
 

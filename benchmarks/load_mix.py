@@ -196,7 +196,7 @@ def main() -> None:
         configure_tools(space)
         versions = {name: _write_versions(space, name, count) for name, count in VERSIONS.items()}
         given = {
-            "CHAMPIONS": str(space.service.parent),
+            "CHAMPIONS": str(space.serving),
             "RECORDS": str(space.records),
             "STATE": str(space.state("serve", "last-good")),
         }

@@ -95,6 +95,8 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_first("transfer", "accuracy", "cats_dogs", remark="ours: from scratch on the same few rows"),
         **_ours("mnist_two_digits", metric="macro_f1", seeds=3, remark="two digits at random places, ten labels"),
         **_ours("mnist_shifted", metric="accuracy", seeds=3, remark="shifted at random"),
+        **_first("dbn", "accuracy", figure=0.9875, seeds=3, figure_note="the classic 1.25 % of errors"),
+        **_first("dbn_1000", "accuracy", "dbn_1000_scratch", remark="1,000 labels; ours: from scratch"),
         **_ours("digits", metric="accuracy"),
         **_ours("digit_sums", metric="rmse", remark="a digit and the number beside it, in one network"),
     },
@@ -117,6 +119,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_first("imdb_1000", "accuracy", remark="benchmarks/pretraining.py compares it with training from scratch"),
         **_ours("text_generation", "text_generation_transformer", metric="perplexity", seeds=3),
         **_ours("translation", "translation_attention", metric="exact", seeds=3),
+        **_ours("captioning", metric="exact", seeds=3, also=("bleu",), remark="test pictures of both kinds"),
     },
     "Objects in pictures": {
         **_ours("detection", metric="ap50", seeds=3, also=("ap", "recall"), remark="baseline: bright spots"),
@@ -129,6 +132,30 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_ours("autoencoder_sparse", metric="mse", seeds=3, also=("psnr",)),
         **_ours("autoencoder_denoising", metric="mse", seeds=3, also=("psnr",), remark="on clean images"),
         **_ours("autoencoder_contractive", metric="mse", seeds=3, also=("psnr",)),
+        **_ours("anomaly_digit", metric="roc_auc", also=("average_precision", "detection_rate", "false_alarm_rate")),
+        **_ours(
+            "anomaly_digit_out", metric="roc_auc", also=("average_precision", "detection_rate", "false_alarm_rate")
+        ),
+        **_ours("anomaly_churn", metric="roc_auc", also=("average_precision", "detection_rate", "false_alarm_rate")),
+        **_ours("anomaly_series", metric="roc_auc", also=("average_precision", "detection_rate", "false_alarm_rate")),
+        **_ours("vae", metric="elbo", seeds=3, also=("kl", "frechet"), remark="baseline: a mixture of pixels"),
+        **_ours("vae_conditional", metric="elbo", seeds=3, also=("kl", "agreement")),
+        **_ours("gan", metric="frechet", seeds=3, also=("precision", "recall"), remark="baseline: a mixture of pixels"),
+        **_ours("gan_conditional", metric="frechet", seeds=3, also=("recall", "agreement")),
+        **_ours("digits_gan", metric="frechet", seeds=3, also=("precision", "recall")),
+        **_ours("vae_digits", metric="coverage", seeds=3, also=("elbo", "frechet")),
+        **_ours("clustering_iris", metric="ari", seeds=3, also=("nmi",), remark="k-means; baseline: random centres"),
+        **_ours("clustering_digits", metric="ari", seeds=5, also=("nmi",), remark="baseline: k-means on pixels"),
+        **_ours("rbm", metric="log_likelihood", seeds=3, also=("frechet",)),
+    },
+    "Recommendations": {
+        **_ours(
+            "recommendation",
+            metric="rmse",
+            also=("ndcg_at_10", "recall_at_10", "mrr"),
+            remark="baselines: means, popularity",
+        ),
+        **_ours("recommendation_books", metric="rmse", also=("ndcg_at_10", "recall_at_10", "mrr"), remark="generated"),
     },
     "Foundations": {
         **_first("logic_and", "accuracy", "logic_and_units"),

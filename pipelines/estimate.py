@@ -6,8 +6,8 @@ import contextlib
 import statistics
 from typing import Any
 
-from pipelines.task_progress import TaskProgress
 from tiltyard import files
+from tiltyard.pipelines.task_progress import TaskProgress
 from tiltyard.workspace import Workspace
 
 SKIPPED_STATES = ("skipped", "same", "unchanged")  # states of steps that had nothing to do

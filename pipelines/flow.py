@@ -11,16 +11,16 @@ from typing import Any
 from prefect import flow
 from prefect.states import Completed, Failed
 
-from pipelines import server, steps, task_pool
-from pipelines.fork_server import ForkServers
-from pipelines.run_progress import RunProgress
-from pipelines.task_outcome import TaskOutcome
 from tiltyard import files
 from tiltyard.config import base_tasks, loader, task_list
 from tiltyard.config.task import Task
 from tiltyard.data import dvc
 from tiltyard.errors import TiltyardError
 from tiltyard.gate.next_steps import next_steps
+from tiltyard.pipelines import server, steps, task_pool
+from tiltyard.pipelines.fork_server import ForkServers
+from tiltyard.pipelines.run_progress import RunProgress
+from tiltyard.pipelines.task_outcome import TaskOutcome
 from tiltyard.runtime import progress
 from tiltyard.runtime.task_lock import task_lock
 from tiltyard.workspace import Workspace

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
-from pipelines.fork_client import ENVIRONMENT, LENGTH_BYTES, VARIABLE, library_variables
+from tiltyard.pipelines.fork_client import ENVIRONMENT, LENGTH_BYTES, VARIABLE, library_variables
 
 EVERY = ("click", "msgspec", "numpy", "pandas", "pyarrow.parquet", "pydantic", "yaml")  # for each command
 CHECKS = "great_expectations.expectations.registry"
@@ -38,14 +38,14 @@ OWN_TRAINING = ("tiltyard.training.train", "tiltyard.evaluation.evaluate")
 OWN = {  # modules of the project by group
     "data": (*OWN_EVERY, *OWN_DATA),
     "models": (*OWN_EVERY, *OWN_TRAINING),
-    "all": (*OWN_EVERY, *OWN_DATA, *OWN_TRAINING, "pipelines.smoke"),
+    "all": (*OWN_EVERY, *OWN_DATA, *OWN_TRAINING, "tiltyard.pipelines.smoke"),
 }
 LIBRARIES = {  # Keras first, which does not need the others
     "data": (CHECKS, *EVERY),
     "models": (*TRAINING, *EVERY),
     "all": (*TRAINING, CHECKS, *EVERY),
 }
-PACKAGES = ("tiltyard", "pipelines")  # of the project
+PACKAGES = ("tiltyard", "tiltyard.pipelines")  # the second one is a link in a clone, which rglob does not follow
 RECEIVE_SECONDS = 10.0  # for a client to send its request
 
 
@@ -116,7 +116,7 @@ class ForkServers:
 def _running(listener: socket.socket, libraries: tuple[str, ...], modules: tuple[str, ...]) -> Iterator[None]:
     """Run a server, which ends when its stdin is closed."""
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "pipelines.fork_server", str(listener.fileno()), *libraries, *modules],
+        [sys.executable, "-P", "-m", "tiltyard.pipelines.fork_server", str(listener.fileno()), *libraries, *modules],
         pass_fds=[listener.fileno()],
         start_new_session=True,  # an interrupt from the keyboard ends the commands, whose end ends the forks
         stdin=subprocess.PIPE,
@@ -257,7 +257,7 @@ def run(request: Request, sources: dict[str, tuple[int, int, int]]) -> NoReturn:
         numpy.random.seed()  # forks would draw the same numbers
     importlib.invalidate_caches()
     if _sources() != sources:
-        for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "tiltyard"]:
             del sys.modules[name]
     code = 1
     try:

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.estimate import SKIPPED_STATES, Estimate
-from pipelines.task_progress import TaskProgress
 from tiltyard.cli.output import tables
+from tiltyard.pipelines.estimate import SKIPPED_STATES, Estimate
+from tiltyard.pipelines.task_progress import TaskProgress
 from tiltyard.runtime import progress
 
 WIDE_CHARACTERS = 120  # from this width of the terminal on, each step has its own column

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 import time
 from types import TracebackType
 from typing import Self, TextIO
 
-from pipelines.estimate import Estimate
-from pipelines.progress_table import ProgressTable
-from pipelines.task_progress import TaskProgress
-from pipelines.terminal import Screen, can_rewrite
 from tiltyard.errors import TiltyardError
+from tiltyard.pipelines.estimate import Estimate
+from tiltyard.pipelines.progress_table import ProgressTable
+from tiltyard.pipelines.task_progress import TaskProgress
+from tiltyard.pipelines.terminal import Screen, can_rewrite
 from tiltyard.runtime import environment
-from tiltyard.runtime.progress import SECONDS_A_LINE
+from tiltyard.runtime.progress import QUIET, SECONDS_A_LINE
 from tiltyard.workspace import Workspace
 
 REFRESH_SECONDS = 0.5  # seconds between two updates of the table
@@ -39,7 +40,7 @@ class RunProgress:
         """Redirect other output and start drawing the table."""
         self._erase_at_end = bool(sys.stdout and sys.stdout.isatty())  # the results follow on the same terminal
         self.stream: TextIO = self._stack.enter_context(environment.redirect_output(self.workspace.log("run")))
-        if can_rewrite(self.stream):
+        if can_rewrite(self.stream) and QUIET not in os.environ:
             self._screen = Screen(self.stream)
             self._table = ProgressTable(self.steps, self.stream.encoding)
             self._thread = threading.Thread(target=self._redraw, daemon=True)
@@ -104,8 +105,8 @@ class RunProgress:
             time.sleep(0.05)
 
     def _print(self, line: str) -> None:
-        """Print a line, unless a table is shown."""
-        if not self._screen:
+        """Print a line, unless a table is shown or no progress is wanted."""
+        if not self._screen and QUIET not in os.environ:
             self.stream.write(f"{line}\n")
             self.stream.flush()
 

@@ -21,13 +21,14 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron
 from prefect.states import Crashed
+from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
-from pipelines import schedule_runner, server
-from pipelines.flow import pipeline_flow
 from tiltyard import files
 from tiltyard.config import loader, task_list
 from tiltyard.errors import TiltyardError
+from tiltyard.pipelines import schedule_runner, server
+from tiltyard.pipelines.flow import pipeline_flow
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def deployment(workspace: Workspace, names: list[str], cron: str, timezone: str 
         paused=False,  # the end of a schedule pauses it, so that no starts pile up
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         description=f"{', '.join(names)} at {cron} {timezone}",
+        entrypoint_type=EntrypointType.MODULE_PATH,  # a project need not hold the code
     )
     return cast("RunnerDeployment", runner_deployment)
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from prefect.runner import Runner
 
-from pipelines import server
 from tiltyard.errors import WorkspaceError
+from tiltyard.pipelines import server
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment

@@ -19,9 +19,9 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, TextIO
 
-from pipelines import prefect_database
 from tiltyard.data import integrity
 from tiltyard.errors import WorkspaceError
+from tiltyard.pipelines import prefect_database
 from tiltyard.runtime import processes
 
 API_URL = "PREFECT_API_URL"
@@ -45,7 +45,7 @@ def running_server(*, scheduling: bool = False) -> Iterator[None]:
     _set_damaged_database_aside()
     port = _free_port()
     environment = {**LEASES, **os.environ, **({} if scheduling else LIGHT), "PREFECT__SERVER_FINAL": "1"}
-    command = [sys.executable, "-m", "pipelines.server", str(port)]
+    command = [sys.executable, "-m", "tiltyard.pipelines.server", str(port)]
     # in its own session, so that Ctrl-C does not end it: this process still has to report to it
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as process:

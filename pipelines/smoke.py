@@ -11,10 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines import task_pool
-from pipelines.fork_server import ForkServers
-from pipelines.run_progress import RunProgress
-from pipelines.task_outcome import TaskOutcome
 from tiltyard import files
 from tiltyard.config import base_tasks
 from tiltyard.config.evaluate_section import Evaluate
@@ -22,6 +18,10 @@ from tiltyard.config.task import Task
 from tiltyard.data import fetch
 from tiltyard.data.sources.base import Source
 from tiltyard.errors import TiltyardError
+from tiltyard.pipelines import task_pool
+from tiltyard.pipelines.fork_server import ForkServers
+from tiltyard.pipelines.run_progress import RunProgress
+from tiltyard.pipelines.task_outcome import TaskOutcome
 from tiltyard.runtime import processes
 from tiltyard.serving.packaging import smoke_test
 from tiltyard.serving.serve import environment, fixed_packages

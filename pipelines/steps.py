@@ -13,12 +13,12 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from prefect.tasks import exponential_backoff
 
-from pipelines import artifacts, unchanged
 from tiltyard.config import base_tasks, loader
 from tiltyard.config.task import Task as TaskFile
 from tiltyard.data import dvc
 from tiltyard.errors import SourceError, WorkspaceError
 from tiltyard.gate.verdict import Verdict
+from tiltyard.pipelines import artifacts, unchanged
 from tiltyard.registry.approve import approvers
 from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.estimate import Estimate
 from tiltyard.config import base_tasks, loader
 from tiltyard.config.task import Task
+from tiltyard.pipelines.estimate import Estimate
 from tiltyard.workspace import Workspace
 
 MAX_COUNTED = 10_000  # numbers of an example: more do not change the order

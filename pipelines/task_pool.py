@@ -7,12 +7,12 @@ import contextvars
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from pipelines.run_progress import RunProgress
-from pipelines.task_order import longest_first
-from pipelines.task_outcome import TaskOutcome
 from tiltyard.config import base_tasks, loader
 from tiltyard.config.task import Task
 from tiltyard.errors import TaskError
+from tiltyard.pipelines.run_progress import RunProgress
+from tiltyard.pipelines.task_order import longest_first
+from tiltyard.pipelines.task_outcome import TaskOutcome
 from tiltyard.runtime import processes, threads
 from tiltyard.workspace import Workspace
 

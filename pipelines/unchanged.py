@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from pipelines.server import API_URL
-from pipelines.task_outcome import TaskOutcome
 from tiltyard.config import base_tasks, loader, task_list
 from tiltyard.config.task import Task
 from tiltyard.data import dvc, dvc_push
 from tiltyard.errors import TiltyardError
+from tiltyard.pipelines.server import API_URL
+from tiltyard.pipelines.task_outcome import TaskOutcome
 from tiltyard.runtime.task_lock import task_lock
 from tiltyard.workspace import Workspace
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from workspaces import edit_task, fetch_raw
 
-from pipelines import prefect_database, server
 from tiltyard.config import loader
 from tiltyard.data import integrity
 from tiltyard.errors import WorkspaceError
 from tiltyard.experiments import search
 from tiltyard.experiments.optuna_study import OptunaStudy
+from tiltyard.pipelines import prefect_database, server
 from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 

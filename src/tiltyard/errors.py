@@ -47,6 +47,10 @@ class TaskError(TiltyardError):
     """A task file is invalid."""
 
 
+class PluginError(TiltyardError):
+    """A plug-in of another package that cannot be used."""
+
+
 class SourceError(TiltyardError):
     """Raw data could not be fetched or read."""
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from tiltyard.errors import WorkspaceError
 
+PACKAGE = Path(__file__).parent
+TEMPLATES = PACKAGE / "templates"  # files that the package brings along for projects
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -19,13 +22,21 @@ class Workspace:
     def find(cls) -> Workspace:
         """Find the project: TILTYARD_ROOT if set, else the nearest folder upwards with tasks/ and dvc.yaml."""
         configured = os.environ.get("TILTYARD_ROOT")
-        start = Path(configured).resolve() if configured else Path.cwd()
-        for folder in [start] if configured else [start, *start.parents]:
+        return cls._first([Path(configured).resolve()] if configured else [Path.cwd(), *Path.cwd().parents])
+
+    @classmethod
+    def at(cls, start: Path) -> Workspace:
+        """Return the project in a folder, or in the nearest folder upwards."""
+        return cls._first([start, *start.parents])
+
+    @classmethod
+    def _first(cls, folders: list[Path]) -> Workspace:
+        for folder in folders:
             if (folder / "tasks").is_dir() and (folder / "dvc.yaml").is_file():
                 return cls(folder)
         raise WorkspaceError(
-            f"no project here: expected a folder with tasks/ and dvc.yaml at or above {start}",
-            hint="cd into the project, or set TILTYARD_ROOT to it",
+            f"no project here: expected a folder with tasks/ and dvc.yaml at or above {folders[0]}",
+            hint="make one here: tiltyard new .; or cd into the project, or set TILTYARD_ROOT to it",
         )
 
     def task_file(self, task: str) -> Path:
@@ -70,6 +81,10 @@ class Workspace:
     def state(self, task: str, verb: str) -> Path:
         """Return the folder in which a stage keeps the state that it resumes from."""
         return self.root / ".tiltyard" / "state" / task / verb
+
+    def features(self, digest: str) -> Path:
+        """Return the folder of a classifier by whose features samples are compared; trainings share it."""
+        return self.root / ".tiltyard" / "features" / digest
 
     def search(self, task: str) -> Path:
         """Return the database with the trials of a hyperparameter search."""
@@ -161,5 +176,19 @@ class Workspace:
 
     @property
     def service(self) -> Path:
-        """The BentoML service file, which serves any champion."""
-        return self.root / "serving" / "service.py"
+        """The BentoML service file, which serves any champion: the project's own copy, or that of the package."""
+        return self._own_or_template("service.py")
+
+    @property
+    def service_lock(self) -> Path:
+        """The versions that the service runs with: the project's own copy, or that of the package."""
+        return self._own_or_template("requirements.lock")
+
+    @property
+    def serving(self) -> Path:
+        """The folder of champions, ledgers and packages."""
+        return self.root / "serving"
+
+    def _own_or_template(self, name: str) -> Path:
+        own = self.serving / name
+        return own if own.is_file() else TEMPLATES / "serving" / name

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn import datasets
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from workspaces import ROOT
 
 from tiltyard import plugins
 from tiltyard.arrays import Array, Rows
+from tiltyard.config import loader
 from tiltyard.config.task import Task
+from tiltyard.data.sources.base import Source
 from tiltyard.evaluation.reference import Reference
 from tiltyard.gate.checks.base import Outcome
 from tiltyard.gate.duel import Duel
 from tiltyard.gate.verdict import Word, decide
+from tiltyard.modeling.evaluators.base import TRUTH
+from tiltyard.modeling.evaluators.recommendation import CODES, HIDDEN
+from tiltyard.modeling.metrics.dependence import Dependence
+from tiltyard.modeling.metrics.rating_baselines import ItemNeighbours, Ratings
+from tiltyard.workspace import Workspace
 
 ORIGIN = {"data": "d", "test": "t", "version": "v", "seed": 0, "parameters": 9, "commit": "c"}
 FACTS = {"size_mb": 0.1, "memory_mb": 80.0, "parity": 1e-6, "empty": [], "dirty": False, "origin": ORIGIN}
@@ -140,3 +150,31 @@ def verdicts_without_and_with(duel: Duel, without: str) -> tuple[Word, Word, Out
     outcomes = {name: plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")}
     others = [outcome for name, outcome in outcomes.items() if name != without]
     return decide(others), decide([*outcomes.values()]), outcomes[without]
+
+
+def duel_of_ratings(source: Source, folder: Path) -> Duel:
+    """Build the duel of neighbours of items, which rate books well, and rank them as the baseline does."""
+    source.fetch(folder, Workspace(folder))
+    table = pd.read_csv(folder / "table.csv")
+    coded = np.column_stack([pd.factorize(table[name])[0] + 1 for name in ("reader", "book")])
+    truth, sealed = table["rating"].to_numpy(np.float64), np.arange(len(table)) % 5 == 0
+    task = loader.load(Workspace(ROOT), "recommendation_books")
+    task = task.model_copy(update={"gate": task.gate.model_copy(update={"require": {}, "slices": []})})
+    sizes = int(coded[:, 0].max()) + 1, int(coded[:, 1].max()) + 1
+    known = Ratings.of(coded[~sealed], truth[~sealed], 4.0, sizes)
+    rows = {CODES: coded[sealed], HIDDEN: coded[~sealed], TRUTH: truth[sealed]}
+    baseline = task.evaluator.baseline(np.column_stack([coded[~sealed], truth[~sealed]]), rows, "rmse")
+    rating = ItemNeighbours(known).predicted(*coded[sealed].T)
+    given: dict[str, Any] = {
+        "task": task,
+        "truth": truth[sealed],
+        "challenger": np.column_stack([rating, baseline[:, 1:]]),
+        "baseline": baseline,
+        "champion": None,
+        "context": {},
+        "train": 0.4,
+        "latency_ms": 0.1,
+        "facts": FACTS,
+        "dependence": Dependence(coded[sealed, 0], ordered=False),
+    }
+    return Duel(**given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pytest
 from tiltyard import plugins
 from tiltyard.arrays import Array
 from tiltyard.modeling.models.base import Branch, Model, load_network
+from tiltyard.modeling.models.two_tower import Side, Sides, TwoTower
 
 if TYPE_CHECKING:
     import keras
@@ -23,6 +25,7 @@ PICTURE_LOSSES = {"detector": "focal", "unet": "pixel_crossentropy"}
 OUTPUT_STEPS = 4  # steps of a generated text
 SHAPES = {"table": (6,), "image": (8, 8, 1), "series": (12, 1), "text": (12,), "mixed": (6 + 12 + 64,)}
 BRANCHES = [Branch("note", "text", 2, (12,), VOCABULARY), Branch("photo", "image", 18, (8, 8, 1))]
+SIDES = Sides(Side(0, 5, [2, 3]), Side(1, 7, [4, 5]), np.log(np.full(7, 1 / 7, dtype=np.float32)), 0.0)
 OTHERS = [0, 1, 14, 15, 16, 17]  # numbers before and between text and image
 
 
@@ -37,16 +40,26 @@ def build_model(content: Json, shape: tuple[int, ...], units: int = 1, output: s
     import keras
 
     keras.utils.set_random_seed(0)
-    family, features = model_settings(content), keras.Input(shape, name="features")
+    family = model_settings(content)
+    features = keras.Input(flat(shape) if family.translates else shape, name="features")
     if family.adapts:
         family.adapt(draw_features(shape, "table"))
+    if isinstance(family, TwoTower):
+        family.locate_sides(SIDES)
     if family.modalities == ("mixed",):
         family.lay_out(BRANCHES, OTHERS)
     if family.translates:  # the last steps are the decoder's input: the right output of the step before
-        x = family.translate(features[:, :-OUTPUT_STEPS], features[:, -OUTPUT_STEPS:], (words, words))
+        source, words = features[:, :-OUTPUT_STEPS], VOCABULARY
+        source = keras.layers.Reshape(shape)(source) if len(shape) > 1 else source
+        x = family.translate(source, features[:, -OUTPUT_STEPS:], (words, words))
     else:
         x = family.build(features, words)
     return keras.Model(features, family.head(x, units, output))
+
+
+def flat(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a row with a decoder's input behind it: pixels side by side; ids hold it already."""
+    return (math.prod(shape) + OUTPUT_STEPS,) if len(shape) > 1 else shape
 
 
 def draw_features(shape: tuple[int, ...], modality: str, rows: int = 32) -> Array:
@@ -82,12 +95,16 @@ def train_and_export(content: Json, shape: tuple[int, ...], modality: str, folde
 
 def model_and_data(content: Json, shape: tuple[int, ...], modality: str) -> tuple[keras.Model, Array, Array]:
     """Return a model of a family, features and targets."""
-    heads = {"lenet5": (4, "softmax"), "seq2seq": (VOCABULARY, "softmax"), "unet": (3, "softmax")}
-    heads["detector"] = (7, "sigmoid")
+    heads = {"lenet5": (4, "softmax"), **dict.fromkeys(("seq2seq", "captioner"), (VOCABULARY, "softmax"))}
+    heads |= {"unet": (3, "softmax"), "detector": (7, "sigmoid")}
     model = build_model(
         content, shape, *heads.get(content["family"], (1, "linear")), VOCABULARY if modality == "text" else 0
     )
     x = draw_features(shape, modality)
+    if content["family"] == "captioner":
+        x = np.concatenate([x.reshape(len(x), -1), draw_features((OUTPUT_STEPS,), "text", len(x))], axis=1)
+    if content["family"] == "two_tower":
+        x[:, :2] = np.arange(len(x))[:, None] % [SIDES.user.ids, SIDES.item.ids]
     if len(model.output_shape) == 3:
         return model, x, x[:, -OUTPUT_STEPS:]
     if content["family"] == "detector":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 
 from tiltyard import plugins
@@ -11,10 +14,13 @@ from tiltyard.modeling.columns.image import Image
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.columns.prose import Prose
 from tiltyard.modeling.evaluators.base import TRUTH
+from tiltyard.modeling.evaluators.recommendation import CODES
 from tiltyard.modeling.evaluators.reconstruction import FEATURES
+from tiltyard.modeling.evaluators.sampling import BASELINE
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.modeling.problems import _tracks, detection
+from tiltyard.modeling.problems import _tracks, captioning, detection
 from tiltyard.modeling.problems.base import Problem
+from tiltyard.modeling.problems.captioning import Captioning
 from tiltyard.modeling.problems.generation import Generation
 from tiltyard.modeling.problems.masked import SIGN, Masked
 from tiltyard.modeling.problems.segmentation import counted
@@ -23,6 +29,8 @@ from tiltyard.modeling.problems.translation import judged
 
 CLASSES = ["a", "b", "<c>"]
 SIDE, CELLS, FRAMES = 32, 8, 4  # of a picture, of the grid of a detector, and frames of a clip
+WORDS: Any = SimpleNamespace(target={"ids": dict(zip("abcde", range(3, 8), strict=True)), "by": "words", "steps": 5})
+KNOWN = "known"  # what the baseline of recommendations is fitted to: codes of user and item, and the rating
 
 
 def problem(name: str) -> Problem:
@@ -30,7 +38,19 @@ def problem(name: str) -> Problem:
     plugin: Problem = plugins.load("problems", name)()
     if plugin.targets in ("objects", "mask"):
         return plugin.bound_to(of_pictures(plugin))
-    return plugin.bound_to(two_columns(plugin)) if plugin.reconstructs else plugin
+    if isinstance(plugin, Captioning):
+        return plugin.bound_to(WORDS)
+    needs_columns = plugin.reconstructs or plugin.clusters or plugin.generates
+    return plugin.bound_to(two_columns(plugin)) if needs_columns else plugin
+
+
+def decodable(kind: Problem, truth: Array, outputs: Array) -> Array:
+    """Return what `decode` takes: texts, sure words at every step, or outputs as float32."""
+    if isinstance(kind, Captioning):
+        return np.eye(9, dtype=np.float32)[kind.ids(WORDS, truth)]
+    if kind.targets in ("objects", "mask"):
+        return network_outputs(kind, truth)
+    return truth if kind.targets == "text" else outputs.astype(np.float32)
 
 
 def of_pictures(kind: Problem) -> Encoder:
@@ -41,29 +61,63 @@ def of_pictures(kind: Problem) -> Encoder:
 
 
 def two_columns(kind: Problem) -> Encoder:
-    """Return an encoder of two numbers that are not scaled, with a code of one number."""
+    """Return an encoder of two numbers that are not scaled, with a code of one number, or three clusters."""
     fitted = {"mean": 0.0, "std": 1.0}
     columns: dict[str, Column] = {"a": Number(), "b": Number()}
-    return Encoder("t", kind, columns, dict.fromkeys(columns, fitted), {"code": 1}, [], bare=False, max_instances=10)
+    sampler = {"prior": "normal", "score": "how unusual", "conditional": False, "encodes": True, "posterior": True}
+    target = {"code": 1, **sampler, "clusters": [{"rows": 9, "mean": {"a": 0.0, "b": 0.0}}] * 3}
+    return Encoder("t", kind, columns, dict.fromkeys(columns, fitted), target, [], bare=False, max_instances=10)
 
 
 def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
     """Return a truth, perfect outputs, and rows whose last value is the previous truth."""
+    if kind.recommends:
+        return ratings(rows)
     if kind.targets == "label":
         truth = np.arange(rows) % 3
         return truth, np.eye(3)[truth], {"x": np.zeros(rows)}
     if kind.targets == "labels":
         truth = np.stack([np.arange(rows) % 2 == 0, np.arange(rows) % 3 == 0, np.arange(rows) % 4 != 0], axis=1)
         return truth, truth.astype(np.float64), {"x": np.zeros(rows)}
-    if kind.targets == "row":
-        features = np.random.default_rng(0).normal(size=(rows, 2)) * [2, 1]
-        return np.zeros(rows), np.column_stack([features, features[:, 0], np.zeros(rows)]), {FEATURES: features}
-    if kind.targets == "text":
-        return texts(kind, rows)
-    if kind.targets in ("objects", "mask"):
-        return objects(kind, rows) if kind.targets == "objects" else masks(rows)
+    others = {"row": _case_without_target, "anomaly": _case_without_target, "text": texts, "objects": objects}
+    if make := {**others, "mask": masks}.get(kind.targets):
+        return make(kind, rows)
     truth = np.sin(np.arange(rows)) + 3
     return truth, truth[:, None], {"x": np.roll(truth, 1)[:, None]}
+
+
+def ratings(rows: int) -> tuple[Array, Array, Rows]:
+    """Return ratings by users who like only rare items, perfect outputs, and what the baseline needs."""
+    user, item = np.arange(rows) % 4 + 1, np.arange(rows) % 20 + 1
+    truth = np.where(item >= 19, 1.0, -1.0 - item % 2)  # ratings of 0 and above are good ones
+    known = np.column_stack([user, np.arange(rows) % 18 + 1, truth])
+    has_liked = np.isin(user, user[truth >= 0])
+    weight = np.where(has_liked, 1 / np.bincount(user)[user], 0.0)
+    perfect = np.column_stack([truth, np.ones((rows, 3)), weight])
+    return truth, perfect, {CODES: np.column_stack([user, item]), TRUTH: truth, KNOWN: known}
+
+
+def _case_without_target(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
+    """Return the case of clusters, reconstructions or anomalies, with features of two columns."""
+    if kind.generates:
+        return _samples(rows)
+    if kind.clusters:
+        truth, features = np.arange(rows) % 3, np.random.default_rng(0).normal(size=(rows, 2))
+        return truth, np.concatenate([np.eye(3)[truth], 1 - np.eye(3)[truth]], axis=1), {FEATURES: features}
+    if kind.targets == "anomaly":
+        truth = (np.arange(rows) % 4 == 1).astype(np.int64)
+        features = np.random.default_rng(0).normal(size=(rows, 2))
+        return truth, np.stack([np.zeros(rows), np.zeros(rows), truth - 0.5], axis=1), {FEATURES: features}
+    features = np.random.default_rng(0).normal(size=(rows, 2)) * [2, 1]
+    return np.zeros(rows), np.column_stack([features, features[:, 0], np.zeros(rows)]), {FEATURES: features}
+
+
+def _samples(rows: int) -> tuple[Array, Array, Rows]:
+    """Return samples with the features of the rows; those of the baseline are 0, and half of them are neighbours."""
+    features = np.random.default_rng(0).normal(size=(rows, 2))
+    simple = np.concatenate([np.full((rows, 4), 0.5), np.zeros((rows, 2)), features, np.zeros((rows, 1))], axis=1)
+    perfect = np.concatenate([np.ones((rows, 4)), features, features, np.zeros((rows, 1))], axis=1)
+    return np.zeros(rows), perfect, {BASELINE: simple}
 
 
 def texts(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
@@ -72,6 +126,9 @@ def texts(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
         masked = np.array([f"{SIGN}a b c {SIGN}d" if row % 3 else f"{SIGN}b c d {SIGN}e" for row in range(rows)])
         texts_in_utf8 = np.strings.encode(masked)
         return texts_in_utf8, np.tile([0.0, 2.0, 2.0], (rows, 1)), {"x": texts_in_utf8, TRUTH: texts_in_utf8}
+    if isinstance(kind, Captioning):
+        captions = np.array(["a b c d" if row % 3 else "b c d e" for row in range(rows)])
+        return captions, captioning.judged([*captions], captions, "words"), {"x": np.zeros(rows), TRUTH: captions}
     truth = np.array(["abcd" if row % 3 else "bcde" for row in range(rows)])
     windows = Prose(length=4).windows(["zabc" if row % 3 else "abcd" for row in range(rows)])
     perfect = np.tile([0.0, 4.0, 4.0], (rows, 1))
@@ -109,7 +166,7 @@ def objects(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
     return truth, perfect, {"picture": pictures, TRUTH: truth}
 
 
-def masks(rows: int) -> tuple[Array, Array, Rows]:
+def masks(_: Problem, rows: int) -> tuple[Array, Array, Rows]:
     """Return masks with a rectangle of one of two labels, perfect counts, and pictures in which it is bright."""
     truth, pictures = np.zeros((rows, SIDE, SIDE), dtype=np.uint8), np.zeros((rows, SIDE, SIDE, 1), dtype=np.float32)
     truth[:, 4:16, 4:14] = np.where(np.arange(rows) % 3, 1, 2)[:, None, None]
@@ -117,13 +174,9 @@ def masks(rows: int) -> tuple[Array, Array, Rows]:
     return truth, counted(truth, truth, len(CLASSES)), {"picture": pictures, TRUTH: truth}
 
 
-def network_outputs(kind: Problem, truth: Array, outputs: Array) -> Array:
-    """Return outputs as the ONNX model has them, that are decoded to the truth."""
-    if kind.targets == "text":
-        return truth
-    if kind.targets == "mask":
-        return np.eye(len(CLASSES), dtype=np.float32)[truth]
-    return grids(truth) if kind.targets == "objects" else outputs.astype(np.float32)
+def network_outputs(kind: Problem, truth: Array) -> Array:
+    """Return outputs as the ONNX model of pictures has them, that are decoded to the truth."""
+    return grids(truth) if kind.targets == "objects" else np.eye(len(CLASSES), dtype=np.float32)[truth]
 
 
 def grids(truth: Array) -> Array:

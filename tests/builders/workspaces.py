@@ -234,7 +234,7 @@ def run_in_process(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def smoke_report(root: str, place: str, name: str) -> str:
     """Run a task in a smoke run; return its report page."""
-    from pipelines import smoke
+    from tiltyard.pipelines import smoke
 
     smoke.run_task(Workspace(Path(root)), loader.load(Workspace(Path(root)), name), Workspace(Path(place)))
     return (Workspace(Path(place)).report / f"{name}.html").read_text(encoding="utf-8")

@@ -18,6 +18,7 @@ from workspaces import main
 
 from tiltyard.cli import main as cli
 from tiltyard.cli.output import tables
+from tiltyard.cli.sections import SECTIONS
 from tiltyard.errors import TiltyardError
 from tiltyard.workspace import Workspace
 
@@ -53,6 +54,7 @@ def test_every_stage_is_a_command() -> None:
         "approve",
         "explain",
         "report",
+        *("new", "eject", "code", "tasks", "help", "completion", "comment", "sample", "recommend"),
     }
 
 
@@ -70,6 +72,14 @@ def test_help_keeps_lines_of_examples() -> None:
     assert "\n  tiltyard serve  " in out
     assert "\\b" not in out
     assert out.index("\n  init ") < out.index("\n  fetch ") < out.index("\n  rollback ")
+
+
+def test_every_command_is_in_one_section() -> None:
+    """--help lists commands by what a user wants to do, and each of them once."""
+    listed = [name for names in SECTIONS.values() for name in names]
+    assert sorted(listed) == COMMANDS
+    out = CliRunner().invoke(cli.cli, ["--help"]).output
+    assert [line.rstrip(":") for line in out.splitlines() if line.rstrip(":") in SECTIONS] == [*SECTIONS]
 
 
 def test_lists_of_commands_are_not_cut_off() -> None:
@@ -92,7 +102,7 @@ def _commands(group: click.Group) -> Iterator[click.Command]:
 def _examples(command: click.Command) -> list[list[str]]:
     """Return the examples in the help of a command, without remarks (after two spaces) and redirections."""
     lines = (line.strip() for line in (command.help or "").splitlines())
-    typed = [re.split(r"\s{2,}| > ", line)[0] for line in lines if line.startswith("tiltyard ")]
+    typed = [re.split(r"\s{2,}| >>? ", line)[0] for line in lines if line.startswith("tiltyard ")]
     return [shlex.split(part) for text in typed for part in text.split(" && ")]
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from workspaces import ROOT, edit_task
 
-from pipelines.smoke import shrink_task
 from tiltyard import files, plugins
 from tiltyard.arrays import row_count
 from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.data.fetch import write_raw
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.pipelines.smoke import shrink_task
 from tiltyard.preparation import prepare
 from tiltyard.validation.validate import validate
 from tiltyard.workspace import Workspace

@@ -20,6 +20,7 @@ from tiltyard.gate.checks.base import Check, Observation, Outcome, together
 from tiltyard.gate.duel import Duel
 from tiltyard.modeling.columns.category import Category
 from tiltyard.modeling.metrics.bootstrap import Gain
+from tiltyard.modeling.metrics.dependence import Dependence
 from tiltyard.monitoring.live_comparison import LiveComparison
 from tiltyard.workspace import Workspace
 
@@ -36,6 +37,13 @@ TERMS = {
 }
 ORIGIN = {"data": "d", "test": "t", "version": "v", "seed": 0, "parameters": 131, "commit": None}
 FACTS = {"size_mb": 0.1, "memory_mb": 80.0, "parity": 1e-6, "empty": [], "dirty": None, "origin": ORIGIN}
+SAMPLES: dict[str, Any] = {  # of a generative model
+    "nearest": {"samples": 5.1, "rows": 5.0},
+    "copies": {"share": 0.0, "limit": 0.3, "rows": 60},
+    "variety": 0.9,
+    "classes": {"names": ["a", "b"], "samples": [0.4, 0.6], "rows": [0.5, 0.5], "distance": 0.1},
+    "active_units": {"active": 7, "of": 8},
+}
 # Further changes to the challenger for checks of other properties.
 EXTRA_CHANGES: dict[str, dict[str, Any]] = {
     "approval": {"approvals": []},
@@ -43,6 +51,8 @@ EXTRA_CHANGES: dict[str, dict[str, Any]] = {
     "fairness": {"challenger": np.eye(3)[np.where(GARDEN == "north", 0, 1)]},
     "robustness": {"challenger": CONFIDENT},
     "test_reuse": {"uses": 51},
+    "memorization": {"samples": {**SAMPLES, "copies": {"share": 0.4, "limit": 0.3, "rows": 60}}},
+    "sample_variety": {"samples": {**SAMPLES, "variety": 0.01}},
 }
 
 
@@ -59,9 +69,28 @@ def iris_with_gate(**terms: Any) -> Task:
     return task.model_copy(update={"columns": columns, "gate": task.gate.model_copy(update=terms)})
 
 
+def ranked(duel: Duel, ndcg: float) -> Duel:
+    """Return a duel about ratings, whose challenger has this NDCG for each of 30 users; popularity has .5 and .6."""
+    user = np.arange(60) // 2
+    values = np.full((60, 1), ndcg)
+    challenger = np.hstack([TRUTH[:, None], values, values, values, np.full((60, 1), 0.5)])
+    baseline = challenger.copy()
+    baseline[:, 1] = 0.5 + 0.1 * (user % 2)
+    task = loader.load(Workspace(ROOT), "recommendation_books")
+    dependence = Dependence(user, ordered=False)
+    return dataclasses.replace(duel, task=task, challenger=challenger, baseline=baseline, dependence=dependence)
+
+
 @pytest.fixture
-def better() -> Duel:
+def better(request: pytest.FixtureRequest) -> Duel:
     """A challenger that is always right, against a champion that is wrong on every fourth row."""
+    duel = always_right()
+    about_ratings = "check_name" in request.fixturenames and request.getfixturevalue("check_name") == "popularity"
+    return ranked(duel, 0.9) if about_ratings else duel
+
+
+def always_right() -> Duel:
+    """Return the duel about irises."""
     champion = np.eye(3)[np.where(np.arange(60) % 4 == 0, (TRUTH + 1) % 3, TRUTH)]
     lengths = {name: 4 + np.arange(60) / 30 for name in ("sepal_length", "sepal_width", "petal_length", "petal_width")}
     return Duel(
@@ -80,6 +109,7 @@ def better() -> Duel:
         drift=[{"feature": "petal_length", "psi": 0.01, "drifted": False}],
         facts=FACTS,
         approvals=["anna"],
+        samples=SAMPLES,
         time_ratios={1: 0.8, 32: 0.5},
     )
 
@@ -87,6 +117,8 @@ def better() -> Duel:
 @pytest.fixture
 def worse(better: Duel, check_name: str) -> Duel:
     """A slow challenger that predicts one class, overfitted, and has incomplete provenance."""
+    if check_name == "popularity":
+        return ranked(better, 0.4)
     return dataclasses.replace(
         better,
         **{
@@ -109,7 +141,7 @@ def worse(better: Duel, check_name: str) -> Duel:
     )
 
 
-INTERVALS = {"baseline", "champion", "live_quality", "reference", "slices"}  # checks with an interval
+INTERVALS = {"baseline", "champion", "live_quality", "popularity", "reference", "slices"}  # checks with an interval
 ROWS = {"live_quality": 300}  # row counts of checks that use other rows than the sealed ones
 
 
@@ -259,3 +291,34 @@ def test_live_loss_within_chance_passes(better: Duel) -> None:
     """Live truths only stop a challenger that is significantly worse."""
     live = LiveComparison(Gain(0.79, 0.8, -0.01, -0.05, 0.03), 300, same=False)
     assert check("live_quality").outcome(dataclasses.replace(better, live=live)).state == "passed"
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"classes": {**SAMPLES["classes"], "samples": [1.0, 0.0]}}, "0.00% of samples are of class b"),
+        ({"active_units": {"active": 1, "of": 8}}, "1 of 8 numbers of the code are in use; expected at least 2"),
+        ({"active_units": {"active": 0, "of": 1}}, "0 of 1 numbers of the code are in use; expected at least 1"),
+        ({"variety": 0.3}, "have 30% of the variance of those of test rows; expected at least 50%"),
+    ],
+)
+def test_each_way_to_collapse_is_found(better: Duel, found: dict[str, Any], words: str) -> None:
+    """Samples that lack a class, do not depend on the code, or are all alike fail, each with its numbers."""
+    duel = dataclasses.replace(better, samples={**SAMPLES, **found}, truth=np.zeros(1000))
+    outcome = check("sample_variety").outcome(duel)
+    assert outcome.state == "failed"
+    assert words in outcome.text
+
+
+def test_few_copies_are_within_chance(better: Duel) -> None:
+    """One of 60 samples is above the limit of 1 %, but not surely; six are."""
+    for copies, state in ((1, "passed"), (6, "failed")):
+        samples = {**SAMPLES, "copies": {"share": copies / 60, "limit": 0.3, "rows": 60}}
+        assert check("memorization").outcome(dataclasses.replace(better, samples=samples)).state == state
+
+
+@pytest.mark.parametrize("name", ["memorization", "sample_variety"])
+def test_checks_of_samples_need_samples(better: Duel, name: str) -> None:
+    """Other models draw none."""
+    outcome = check(name).outcome(dataclasses.replace(better, samples={}))
+    assert (outcome.state, outcome.text) == ("not applicable", "classification draws no samples")

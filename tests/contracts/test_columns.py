@@ -26,6 +26,7 @@ from tiltyard.modeling.columns.base import Column, tidy
 from tiltyard.modeling.columns.boolean import Boolean
 from tiltyard.modeling.columns.category import Category
 from tiltyard.modeling.columns.date import Date
+from tiltyard.modeling.columns.id import Id
 from tiltyard.modeling.columns.image import Image
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.columns.prose import Prose
@@ -77,6 +78,7 @@ VALID: dict[str, list[tuple[Column, st.SearchStrategy[Any]]]] = {
         (Category(values=["a", 1], missing="bucket"), st.sampled_from(["a", 1, None])),
         (Category(unseen="bucket", missing="bucket", top=2), NAMES | st.none()),
     ],
+    "id": [(Id(), NAMES), (Id(na=["none"]), st.integers(-(2**62), 2**62))],
     "boolean": [
         (Boolean(), st.booleans() | st.integers(0, 1)),
         (Boolean(missing="bucket"), st.booleans() | st.none()),

@@ -6,12 +6,13 @@ import json
 
 import numpy as np
 import pytest
-from problem_cases import CLASSES, case, problem
+from problem_cases import CLASSES, KNOWN, case, problem
 
 from tiltyard import plugins
 from tiltyard.arrays import Array, Rows
 from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.evaluators.reconstruction import FEATURES
+from tiltyard.modeling.evaluators.sampling import BASELINE
 from tiltyard.modeling.evaluators.segmentation import Segmentation, pixels_by_level
 from tiltyard.modeling.metrics.predictions import Predictions
 
@@ -26,8 +27,11 @@ PERFECT = {
     "calibration_error": 0,
     "hamming_loss": 0,
     "mse": 0,
+    "inertia": 0,
     "psnr": 100,
     "id_switches": 0,
+    "false_alarm_rate": 0,
+    "frechet": 0,
 }  # 1 for all others
 
 
@@ -40,7 +44,9 @@ def evaluator(name: str) -> Evaluator:
 def with_one_bad_row(name: str, outputs: Array, index: int) -> Array:
     """Return a copy in which one row is much worse."""
     outputs = outputs.copy()
-    if outputs.dtype.names:
+    if name == "captioning":
+        outputs[index] = ("oops", 0.0, 4.0, 4.0, 1.0, *[0.0] * 5)
+    elif outputs.dtype.names:
         outputs[index] = ("oops", 0.0, 4.0, 4.0)
     elif name in ("detection", "tracking"):
         outputs[index] = 0
@@ -56,10 +62,10 @@ def with_one_bad_row(name: str, outputs: Array, index: int) -> Array:
 
 
 def baseline(kind: Evaluator, truth: Array, rows: Rows) -> Array:
-    """Return the outputs of the baseline; without a target it is fitted to features, with masks to counts of pixels."""
+    """Return the outputs of the baseline; one without a target is fitted to the features."""
     if isinstance(kind, Segmentation):
         return kind.baseline(pixels_by_level(rows["picture"], truth, len(CLASSES)), rows, "mean_iou")
-    return kind.baseline(rows.get(FEATURES, truth), rows, "rmse")
+    return kind.baseline(rows.get(FEATURES, rows.get(KNOWN, truth)), rows, "rmse")
 
 
 def predictions(kind: Evaluator, outputs: Array, truth: Array, rows: Rows) -> Predictions:
@@ -90,6 +96,9 @@ def test_better_score_is_a_gain(evaluator_name: str) -> None:
     context = kind.context(truth)
     best, simple = (kind.scores(truth, o, context) for o in (outputs, baseline(kind, truth, rows)))
     for name, metric in kind.metrics.items():
+        if name == "false_alarm_rate":  # a baseline that raises no alarm has none that is false
+            assert metric.gain(best[name], simple[name]) == 0
+            continue
         assert metric.gain(best[name], simple[name]) > 0 > metric.gain(simple[name], best[name])
 
 
@@ -106,15 +115,30 @@ def test_baseline_scores_match_formulas(evaluator_name: str) -> None:
         expected = {
             "classification": {"accuracy": 14 / 40, "balanced_accuracy": 1 / 3, "roc_auc": 0.5},
             "translation": {"exact": 26 / 40, "error_rate": 14 * 2 / 160},
+            "captioning": {
+                "exact": 26 / 40,
+                "token_accuracy": 26 * 4 / 160,
+                "bleu": (146 / 160 * 106 / 120 * 66 / 80 * 26 / 40) ** 0.25,
+            },
+            "clustering": {},  # k-means: see tests/modeling/test_clustering.py
             "generation": {},
             "masked": {},
             "detection": {"recall": 34 / 60, "precision": 34 / 60},
             "tracking": {"recall": 32 / 80, "precision": 32 / 80, "id_switches": 30},
             "segmentation": {"pixel_accuracy": 1 - 14 * 120 / (40 * 32 * 32)},
+            "sampling": {"precision": 0.5, "frechet": _distance_from_zero(rows)},
             "reconstruction": {"mse": _smallest_variance(rows) / 2},
+            "recommendation": {"recall_at_10": 0, "mrr": (1 / 19 + 1 / 20) / 2},
+            "anomaly": {"roc_auc": 0.5, "average_precision": 10 / 40, "detection_rate": 0.0},
             "multilabel": {"subset_accuracy": 7 / 40, "hamming_loss": 44 / 120, "micro_f1": 100 / 144},
         }[evaluator_name]
     assert {name: scores[name] for name in expected} == pytest.approx(expected)
+
+
+def _distance_from_zero(rows: Rows) -> float:
+    """Return the Fréchet distance of features from samples that are all 0: their squared mean and their variances."""
+    features = rows[BASELINE][:, 6:8] if BASELINE in rows else np.zeros((2, 2))
+    return float(np.square(features.mean(axis=0)).sum() + features.var(axis=0, ddof=1).sum())
 
 
 def _smallest_variance(rows: Rows) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from captioned_pictures import faulty_captions
 from customer_table import customers, write_task
 from joined_tables import fetch_joined, shops
 from PIL import Image as Pillow
@@ -107,6 +108,7 @@ def _shuffled(frame: pd.DataFrame) -> pd.DataFrame:
 # For each finding, faulty data and the columns that it must report.
 FAULTY: dict[str, tuple[Callable[[Workspace], Checked], set[str]]] = {
     "bounds": (table(lambda f: (_replace_some(f, "age", 500), {})), {"age"}),
+    "captions": (faulty_captions, {"caption"}),
     "cardinality": (table(lambda f: ({"shop": DICE.integers(0, 400, len(f)).astype(str)}, {})), {"shop"}),
     "columns": (table(lambda f: f.rename(columns={"weight": "wieght"})), {"weight"}),
     "constant": (table(lambda _: ({"height": 170, "vip": ["no"] * 899 + ["yes"]}, {})), {"height", "vip"}),

@@ -28,13 +28,15 @@ SMALL: dict[str, dict[str, Any]] = {
     "inception_v4": {"small": True, "width": 0.02, "blocks": [1, 1, 1], "dropout": 0.0},
     "mobilenet": {"small": True, "width": 0.05},
     "resnet": {"small": True, "blocks": [1, 1], "filters": 4},
+    "captioner": {"filters": [4, 8], "width": 8, "heads": 2, "hidden": 16},
     "pretrained": {"base": {"family": "transformer", "pool": "none"}},
     "unet": {"filters": [4, 8]},
     "transfer": {"base": {"family": "cnn", "filters": [4, 8], "units": []}, "units": [16]},
     "vgg": {"width": 0.05, "units": [16], "dropout": 0.0},
     "xception": {"small": True, "width": 0.05, "blocks": 1},
 }
-FAMILIES = [name for name in plugins.names("models") if plugins.load("models", name).trained_by_epochs]
+NETWORKS = [name for name in plugins.names("models") if plugins.load("models", name).trained_by_epochs]
+FAMILIES = [name for name in NETWORKS if not plugins.load("models", name).generates]  # those: test_samplers.py
 WITHOUT_NEWS = {"inception", "inception_v3", "inception_v4"}  # they have no layers that the others lack
 JAXED = [name for name in FAMILIES if name not in WITHOUT_NEWS]
 LARGE = (32, 32, 1)  # the smallest image for large networks
@@ -48,13 +50,22 @@ LARGE = (32, 32, 1)  # the smallest image for large networks
 # autoencoder: 6 x 128 + 128, 128 x 32 + 32 to the code, 32 x 128 + 128, the output's 128 + 1
 # detector, no biases but 4 for each map: 52 + 320 down, 4 x 608 in blocks, 608 down, 96 + 1184 up, the heads' 8 x 7 + 7
 # unet, the same: 52 + 160 at first, 320 + 608 at a half, 48 + 304 + 160 up, the output's 4 x 3 + 3
+# two_tower: 2 x (5 x 32 + 2 x 32 + 32, and a bias of 5 + 2 + 1) for users, the same with 7 identifiers for items
+# deep_clustering: 6 x 128 + 128, 128 x 10 + 10 to the code, 10 x 128 + 128, the output's 128 + 1
+# dbn: 6 x 256 + 256, 256 x 256 + 256, the output's 256 + 1
+# rbm: 64 x 500 + 500, the output's 500 + 1
 # bow: 20 vectors of 32, a dense layer of 32 x 32 + 32, the output's 32 + 1
+# captioner: 9 x 4 + 4, 36 x 8 + 8, 8 x 8 + 8 and 4 places of 8; 20 words and 4 steps of 8; two attentions of
+# 4 x (64 + 8), 3 norms of 16, 8 x 16 + 16, 16 x 8 + 8; a norm of 16, the output's 8 x 20 + 20
 PARAMETERS = {
     "alexnet": 6545,
     "autoencoder": 9377,
     "bow": 1729,
+    "captioner": 1732,
     "cnn": 35329,
     "detector": 4755,
+    "dbn": 67841,
+    "deep_clustering": 3723,
     "histograms": 553,
     "inception": 60189,
     "inception_resnet_v2": 8159,
@@ -67,6 +78,7 @@ PARAMETERS = {
     "ngrams": 62,
     "perceptron": 7,
     "pretrained": 9665,
+    "rbm": 33001,
     "realmlp": 139531,
     "resnet": 2449,
     "rnn": 4385,
@@ -75,6 +87,7 @@ PARAMETERS = {
     "transfer": 881,
     "transformer": 9665,
     "unet": 1667,
+    "two_tower": 1188,
     "vgg": 37849,
     "wide_deep": 2567,
     "xception": 29189,
@@ -84,7 +97,7 @@ PARAMETERS = {
 def _case(name: str) -> tuple[dict[str, Any], tuple[int, ...], str]:
     """Return settings of a family, and shape and modality of what it reads."""
     modality = plugins.load("models", name).modalities[0]
-    shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer", "pretrained"} else SHAPES[modality]
+    shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer", "pretrained", "captioner"} else SHAPES[modality]
     return {"family": name, **SMALL.get(name, {})}, shape, modality
 
 

@@ -23,7 +23,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "vgg": {"width": 0.05, "units": [16]},
     "xception": {"small": True, "width": 0.05, "blocks": 1},
 }
-TEXT_GENERATORS = ("seq2seq",)  # they generate text, for which there are no explanations by gradients
+TEXT_GENERATORS = ("seq2seq", "captioner")  # they generate text, for which there are no explanations by gradients
 WITHOUT_HIDDEN_LAYERS = ("perceptron", "linear", "rosenblatt", "histograms", "ngrams", "reference")
 WITHOUT_GRADIENTS = ("mcculloch_pitts",)  # steps
 FAMILIES = [

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
@@ -18,6 +20,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from tiltyard import plugins
 from tiltyard.config.gate_section import Behaviour, Slice
+from tiltyard.data.sources.ratings import Ratings
 from tiltyard.evaluation import slices
 from tiltyard.gate import perturbation
 from tiltyard.gate.checks import behaviour
@@ -43,6 +46,12 @@ def _champion_with_fewer_correct_labels(fewer: int) -> Duel:
 
 def _facts(**other: Any) -> Duel:
     return build_duel(cancer(), linear_model(cancer()), more={"facts": {**FACTS, **other}})
+
+
+def _with_samples(**found: Any) -> Duel:
+    """Build a duel whose evaluation has found this of samples."""
+    usual = {"variety": 0.9, "nearest": {"samples": 5.0, "rows": 5.0}, "copies": {"share": 0, "limit": 1, "rows": 500}}
+    return build_duel(cancer(), linear_model(cancer()), more={"samples": {**usual, **found}})
 
 
 def _variant(**more: Any) -> Duel:
@@ -79,8 +88,13 @@ CASES: dict[str, Callable[[], Duel]] = {
         baseline_model(cancer()),
         {"live": LiveComparison(Gain(0.3, 0.2, -0.1, -0.2, -0.05), 400, same=True)},
     ),
+    "memorization": lambda: _with_samples(copies={"share": 0.4, "limit": 0.3, "rows": 500}),
+    "sample_variety": lambda: _with_samples(active_units={"active": 0, "of": 20}),
     "mcnemar": lambda: _champion_with_fewer_correct_labels(5),
     "parity": lambda: _facts(parity=0.01),
+    "popularity": lambda: duels.duel_of_ratings(
+        Ratings(kind="ratings", users=150, items=60, each=25), Path(tempfile.mkdtemp())
+    ),
     "provenance": lambda: _facts(origin={**ORIGIN, "data": None}),
     "required_metrics": lambda: build_duel(cancer(), linear_model(cancer()), require={"accuracy": 0.999}),
     "robustness": lambda: build_duel(cancer(), linear_model(cancer()), metric="accuracy", noise=2.0),

@@ -9,7 +9,6 @@ import pytest
 from linear_challengers import prepared_project, quick_package, write_challenger
 from workspaces import edit_task, fetch_raw, main
 
-from pipelines.task_outcome import TaskOutcome
 from tiltyard import files
 from tiltyard.cli.output import tables
 from tiltyard.config import loader
@@ -17,6 +16,7 @@ from tiltyard.gate.checks.base import Outcome
 from tiltyard.gate.next_steps import next_steps
 from tiltyard.gate.promote import promote
 from tiltyard.gate.verdict import Verdict, Word
+from tiltyard.pipelines.task_outcome import TaskOutcome
 from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace
 

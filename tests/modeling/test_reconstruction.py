@@ -18,6 +18,7 @@ from tiltyard.modeling.columns.boolean import Boolean
 from tiltyard.modeling.columns.category import Category
 from tiltyard.modeling.columns.image import Image
 from tiltyard.modeling.columns.number import Number
+from tiltyard.modeling.columns.series import Series
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.metrics.principal_components import PrincipalComponents
 from tiltyard.modeling.problems.reconstruction import Reconstruction, restored, standardised
@@ -35,13 +36,15 @@ VALUES: list[tuple[Column, list[Any]]] = [
     (Category(unseen="bucket"), ["b", "a", "b"]),
     (Category(values=KINDS, drop_first=True), ["drill", "saw", "lathe"]),
     (Image(height=2, width=2), [[[0.0, 51.0], [102.0, 255.0]]] * 3),
+    (Series(window=3), [[1.0, 2.0, 4.0], [2.0, 4.0, 3.0], [4.0, 3.0, 8.0]]),
+    (Series(window=2, log=True), [[0.0, 100.0], [100.0, 3.0], [3.0, 8.0]]),
 ]
 
 
 def encoder_of(column: Column, values: list[Any]) -> Encoder:
     """Return an encoder of one column that is fitted to these values."""
     parsed = column.parse(values, "x")
-    fitted, bare = {"x": column.fit(parsed)}, column.type == "image"
+    fitted, bare = {"x": column.fit(parsed)}, column.type in ("image", "series")
     return Encoder("t", Reconstruction(), {"x": column}, fitted, {"code": 1}, [], bare=bare, max_instances=9)
 
 
@@ -51,7 +54,7 @@ def test_perfect_reconstruction_is_the_instance(column: Column, values: list[Any
     encoder = encoder_of(column, values)
     features = standardised(encoder, encoder.encode({"x": column.parse(values, "x")}))
     found = restored(encoder, features)["x"]
-    if column.type == "image":
+    if column.type in ("image", "series"):
         assert np.allclose(found, values, atol=1e-3)
     else:
         assert found == [pytest.approx(v, rel=1e-5, abs=1e-5) if isinstance(v, float) else v for v in values]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from workspaces import QUICK_TRAINING, ROOT, edit_task, new_workspace
 
-from pipelines.flow import run
-from pipelines.task_outcome import TaskOutcome
+from tiltyard.pipelines.flow import run
+from tiltyard.pipelines.task_outcome import TaskOutcome
 from tiltyard.runtime import environment
 from tiltyard.workspace import Workspace
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from pipelines import artifacts as prefect_artifacts
 from tiltyard import files
 from tiltyard.config import loader
+from tiltyard.pipelines import artifacts as prefect_artifacts
 from tiltyard.workspace import Workspace
 
 NAMES = [

@@ -19,13 +19,13 @@ import terminal
 import yaml
 from workspaces import ROOT, WITH_SIGINT, edit_task, run_in_process
 
-from pipelines.flow import run
-from pipelines.task_outcome import TaskOutcome
 from tiltyard import files
 from tiltyard.config import loader, resolve
 from tiltyard.config.task import Task
 from tiltyard.data import dvc
 from tiltyard.errors import TaskError
+from tiltyard.pipelines.flow import run
+from tiltyard.pipelines.task_outcome import TaskOutcome
 from tiltyard.workspace import Workspace
 
 pytestmark = pytest.mark.slow

@@ -18,11 +18,11 @@ import psutil
 import pytest
 from workspaces import ROOT
 
-from pipelines import fork_client, fork_server
-from pipelines.fork_server import ForkServers
+from tiltyard.pipelines import fork_client, fork_server
+from tiltyard.pipelines.fork_server import ForkServers
 
 pytestmark = pytest.mark.skipif(not fork_server.is_supported(), reason="forks are used on Linux only")
-CLIENT = "import sys; from pipelines import fork_client; sys.exit(fork_client.run_in_fork(sys.argv))"
+CLIENT = "import sys; from tiltyard.pipelines import fork_client; sys.exit(fork_client.run_in_fork(sys.argv))"
 COMMAND = """
 import json, os, random, sys, threading, time
 import numpy
@@ -54,7 +54,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (package / name).touch()
     for name in ("files.py", "runtime/library_imports.py"):
         (package / name).write_text((ROOT / "src" / "tiltyard" / name).read_text())
-    (pipelines := package.with_name("pipelines")).mkdir()
+    (pipelines := package / "pipelines").mkdir()
     for name in ("__init__.py", "fork_client.py", "fork_server.py"):
         (pipelines / name).write_text((ROOT / "pipelines" / name).read_text())
     (package / "cli" / "main.py").write_text(COMMAND)
@@ -146,7 +146,7 @@ def test_nothing_is_left_if_one_of_them_is_killed(ending: str, servers: ForkServ
 def test_the_server_of_a_killed_run_ends() -> None:
     """After kill -9 of a run, the server and its fork end by themselves; the next run removes the sockets."""
     program = (
-        "import os, time; from pipelines import fork_client, fork_server\n"
+        "import os, time; from tiltyard.pipelines import fork_client, fork_server\n"
         "fork_server.LIBRARIES = {'data': (), 'models': ()}\n"
         "fork_server.ForkServers().__enter__(); print(os.environ[fork_client.VARIABLE], flush=True)\n"
         "time.sleep(300)"

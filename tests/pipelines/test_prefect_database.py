@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import prefect_database
+from tiltyard.pipelines import prefect_database
 
 TABLES = "SELECT name FROM sqlite_master ORDER BY name"
 

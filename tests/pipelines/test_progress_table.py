@@ -15,11 +15,11 @@ from rich.cells import cell_len
 from terminal import TerminalEmulator, run_in_terminal
 from workspaces import ROOT
 
-from pipelines.estimate import Estimate
-from pipelines.progress_table import ProgressTable, format_duration
-from pipelines.run_progress import RunProgress
-from pipelines.task_progress import Epochs, TaskProgress
-from pipelines.terminal import Screen
+from tiltyard.pipelines.estimate import Estimate
+from tiltyard.pipelines.progress_table import ProgressTable, format_duration
+from tiltyard.pipelines.run_progress import RunProgress
+from tiltyard.pipelines.task_progress import Epochs, TaskProgress
+from tiltyard.pipelines.terminal import Screen
 from tiltyard.workspace import Workspace
 
 STEPS = ("fetch", "validate", "prepare", "train", "evaluate", "promote")
@@ -196,7 +196,7 @@ NOISY = """
 import os, subprocess, sys, time, warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from pipelines.run_progress import RunProgress
+from tiltyard.pipelines.run_progress import RunProgress
 from tiltyard.data import dvc as store
 from tiltyard.workspace import Workspace
 

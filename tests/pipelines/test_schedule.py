@@ -21,9 +21,9 @@ import psutil
 import pytest
 from workspaces import ROOT, WITH_SIGINT, edit_task
 
-from pipelines import schedule, schedule_runner
-from pipelines.schedule import deployment
 from tiltyard.errors import TaskError, TiltyardError
+from tiltyard.pipelines import schedule, schedule_runner
+from tiltyard.pipelines.schedule import deployment
 from tiltyard.workspace import Workspace
 
 
@@ -76,12 +76,11 @@ def test_release_frees_the_slot_of_a_crashed_run(project: Workspace) -> None:
 @pytest.mark.nightly
 def test_schedule_starts_a_run(run_project: Workspace) -> None:
     """A real server starts a run at the next minute; when the command is stopped, its server stops, too."""
-    (run_project.root / "pipelines").symlink_to(ROOT / "pipelines")  # Prefect finds a flow by its file
     command = [str(Path(sys.executable).with_name("tiltyard")), "schedule", "--cron", "* * * * *", "iris"]
     own = {**os.environ, "PREFECT_HOME": str(run_project.prefect)}
     with subprocess.Popen(command, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        (server,) = _children(process, "pipelines.server")
+        (server,) = _children(process, "tiltyard.pipelines.server")
         assert any("iris promote" in line for line in process.stderr)
         process.terminate()
         try:
@@ -96,7 +95,6 @@ def test_schedule_starts_a_run(run_project: Workspace) -> None:
 @pytest.mark.nightly
 def test_next_run_starts_after_a_power_cut(run_project: Workspace) -> None:
     """Server, flow and schedule are killed during a run; at the next start its slot is free."""
-    (run_project.root / "pipelines").symlink_to(ROOT / "pipelines")
     with _run_schedule(run_project) as (process, url):
         first = _start_run(url, "RUNNING")
         for child in [*psutil.Process(process.pid).children(recursive=True), process]:
@@ -186,7 +184,7 @@ def _run_schedule(workspace: Workspace) -> Iterator[tuple[subprocess.Popen[str],
     streams: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     with subprocess.Popen(_COMMAND, cwd=workspace.root, env=_environment(workspace), text=True, **streams) as process:
         try:
-            (server,) = _children(process, "pipelines.server")
+            (server,) = _children(process, "tiltyard.pipelines.server")
             url = f"http://127.0.0.1:{server.cmdline()[-1]}/api"
             _wait_until(lambda: _is_active(url))
             yield process, url

@@ -13,9 +13,9 @@ import psutil
 import pytest
 from workspaces import ROOT, edit_task, run_in_process, smoke_report
 
-from pipelines import fork_server
-from pipelines.smoke import SMOKE_ROWS, shrink_task
 from tiltyard.config import loader
+from tiltyard.pipelines import fork_server
+from tiltyard.pipelines.smoke import SMOKE_ROWS, shrink_task
 from tiltyard.workspace import Workspace
 
 
@@ -70,7 +70,7 @@ def test_tasks_of_a_smoke_run_are_forks(workspace: Workspace) -> None:
 
 def _forks(run: psutil.Process) -> list[psutil.Process]:
     with contextlib.suppress(psutil.NoSuchProcess):
-        servers = [child for child in run.children() if "pipelines.fork_server" in child.cmdline()]
+        servers = [child for child in run.children() if "tiltyard.pipelines.fork_server" in child.cmdline()]
         return [fork for server in servers for fork in server.children() if fork.cmdline() == server.cmdline()]
     return []
 

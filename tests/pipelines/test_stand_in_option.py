@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pipelines import flow, steps, unchanged
-from pipelines.task_outcome import TaskOutcome
 from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.data import dvc
+from tiltyard.pipelines import flow, steps, unchanged
+from tiltyard.pipelines.task_outcome import TaskOutcome
 from tiltyard.workspace import Workspace
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines import steps
 from tiltyard.config import base_tasks
+from tiltyard.pipelines import steps
 from tiltyard.workspace import Workspace
 
 BASES: dict[str, dict[str, Any]] = {

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from workspaces import edit_task, new_workspace
 
-from pipelines.estimate import Estimate
-from pipelines.task_order import longest_first
+from tiltyard.pipelines.estimate import Estimate
+from tiltyard.pipelines.task_order import longest_first
 from tiltyard.workspace import Workspace
 
 STEPS = ("fetch", "train")

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from workspaces import edit_task
 
-from pipelines import steps
-from pipelines.server import API_URL
-from pipelines.task_outcome import TaskOutcome
-from pipelines.unchanged import FETCHED, unchanged
 from tiltyard.data import dvc
 from tiltyard.data.sources.sklearn import Sklearn
 from tiltyard.errors import SourceError
+from tiltyard.pipelines import steps
+from tiltyard.pipelines.server import API_URL
+from tiltyard.pipelines.task_outcome import TaskOutcome
+from tiltyard.pipelines.unchanged import FETCHED, unchanged
 from tiltyard.registry.registry import Registry
 from tiltyard.workspace import Workspace
 

@@ -270,7 +270,7 @@ def test_challenger_is_held_until_approved(project: Project, monkeypatch: pytest
 
 def test_run_waits_for_approval(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run waits for an approval as long as the task says."""
-    from pipelines import steps
+    from tiltyard.pipelines import steps
 
     workspace, task = project
     monkeypatch.setattr(steps, "POLL_SECONDS", 0.01)

@@ -20,7 +20,6 @@ from markdown_it import MarkdownIt
 from starlette_client import TestClient
 from workspaces import fetch_raw, new_workspace
 
-from pipelines import artifacts as prefect_artifacts
 from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.data import markdown
@@ -31,6 +30,7 @@ from tiltyard.experiments.study import study
 from tiltyard.experiments.study_plan import Plan
 from tiltyard.explain import explain
 from tiltyard.gate.promote import promote
+from tiltyard.pipelines import artifacts as prefect_artifacts
 from tiltyard.preparation import prepare
 from tiltyard.registry.approve import approve
 from tiltyard.registry.decision import Decision, provenance

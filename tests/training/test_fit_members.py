@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from workspaces import edit_task, fetch_raw, kill_training_when, new_workspace, train_tasks
 
-from pipelines.smoke import shrink_task
 from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.config.ensemble_section import member_tasks
 from tiltyard.errors import TaskError
 from tiltyard.evaluation import evaluate
 from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.pipelines.smoke import shrink_task
 from tiltyard.preparation import array_file, prepare
 from tiltyard.preparation.training_rows import TrainingRows
 from tiltyard.report.report import task_page

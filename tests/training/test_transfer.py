@@ -13,12 +13,12 @@ from model_families import SHAPES, build_model, model_settings
 from pydantic import ValidationError
 from workspaces import edit_task, fetch_raw, run_in_process, start_training, train_tasks
 
-from pipelines import smoke
-from pipelines.smoke import run as run_smoke
 from tiltyard import files
 from tiltyard.config import base_tasks, loader
 from tiltyard.errors import DataError, TaskError, TrainingError
 from tiltyard.modeling.inference.predictor import version
+from tiltyard.pipelines import smoke
+from tiltyard.pipelines.smoke import run as run_smoke
 from tiltyard.preparation import base_rows, prepare
 from tiltyard.preparation.row_hashes import row_keys
 from tiltyard.serving.packaging.model_card import base_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pipelines.fork_client import run_in_fork
+from tiltyard.pipelines.fork_client import run_in_fork
 
 
 def main() -> None:

@@ -5,14 +5,28 @@ Commands import heavy libraries themselves when they run, so that `tiltyard --he
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
 
-from pipelines.fork_client import run_in_fork
-from tiltyard.cli.commands import data, experiments, explain, monitoring, pipeline, registry, serving, tasks
-from tiltyard.cli.commands._common import exit_with, print_error
+from tiltyard.cli.commands import (
+    data,
+    experiments,
+    explain,
+    guide,
+    monitoring,
+    pipeline,
+    project,
+    recommending,
+    registry,
+    serving,
+    tasks,
+)
+from tiltyard.cli.commands._common import JSON_ASKED, exit_with, print_error
+from tiltyard.cli.sections import SectionedGroup
 from tiltyard.errors import TiltyardError, from_os_error
+from tiltyard.pipelines.fork_client import run_in_fork
 from tiltyard.runtime import progress
 from tiltyard.runtime.processes import as_stage
 
@@ -45,17 +59,12 @@ def _run() -> None:
         raise
 
 
-class OrderedGroup(click.Group):
-    """A click group that lists its commands in the order in which they were added."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the commands in this order."""
-        return list(self.commands)
-
-
-@click.group(cls=OrderedGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=SectionedGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="tiltyard")
-def cli() -> None:
+@click.option("--root", metavar="FOLDER", type=click.Path(file_okay=False), help="The project, if not where you are.")
+@click.option("--no-color", is_flag=True, help="Print without colours, as NO_COLOR=1 does.")
+@click.option("-q", "--quiet", is_flag=True, help="Print results and errors only, no progress.")
+def cli(root: str | None, no_color: bool, quiet: bool) -> None:
     r"""Tiltyard trains, evaluates and serves Keras models. A challenger replaces the champion only if it wins.
 
     \b
@@ -66,16 +75,20 @@ def cli() -> None:
 
     \b
     Exit status: 0 success, 1 error, 2 wrong usage, 3 HOLD, 4 REJECT (run and promote), 130 interrupted.
+    With --json an error is JSON, too, on stderr.
     """
+    JSON_ASKED.set(False)
+    settings = {"TILTYARD_ROOT": root, "NO_COLOR": "1" if no_color else None, progress.QUIET: "1" if quiet else None}
+    os.environ.update({name: value for name, value in settings.items() if value})
 
 
 @cli.result_callback()
-def _finish(_: object) -> None:
+def _finish(_: object, **_options: object) -> None:
     """Exit with 1 if one of several tasks failed; its error was printed when it did."""
     exit_with(0)
 
 
-GROUPS = (tasks, pipeline, experiments, serving, monitoring, registry, explain, data)
+GROUPS = (project, tasks, guide, pipeline, experiments, serving, recommending, monitoring, registry, explain, data)
 for command in [cli, *(command for group in GROUPS for command in group.COMMANDS)]:
     command.help = (command.help or "").replace(r"\b", "\b")  # tells click not to rewrap the paragraph
     if command is not cli:

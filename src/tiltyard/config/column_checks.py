@@ -38,17 +38,17 @@ def ngrams_error(name: str, column: Column, model: Model) -> str:
     return ""
 
 
-def series_error(columns: Mapping[str, Column], target: Target) -> str:
+def series_error(columns: Mapping[str, Column], target: Target, problem: str = "") -> str:
     """Check that all series of a task have the same time steps."""
     series_names = ", ".join(columns)
     if any(column.type != "series" for column in columns.values()):
         return f"columns: expected only series columns, or none; received {series_names}"
-    if target.column not in columns:
+    if target.column not in columns and problem != "anomaly":
         return f"target.column: expected one of the series {series_names}; received {target.column}"
     ways = [column.model_dump(include={"window", "order", "group", "steps"}) for column in columns.values()]
     if any(way != ways[0] for way in ways):
         return "columns: expected the same window, order, group and steps in each series"
-    settings = columns[target.column].model_dump()
+    settings = columns[target.column].model_dump() if target.column in columns else {}
     if not target.rise and settings.get("relative", False) and settings.get("log", False) != target.log:
         return "target.log: expected the same as log of its column, which is relative"
     return ""

@@ -13,6 +13,7 @@ from tiltyard.modeling.columns.base import Column
 from tiltyard.settings import Settings
 
 REFRESH_MARGIN = 0.1
+VARIETY, COPIES = 0.5, 0.01  # of samples
 NUMBERS, NAMES = ("number",), ("category", "boolean")
 
 
@@ -110,6 +111,19 @@ class Gate(Settings):
         lt=1,
         exclude_if=REFRESH_MARGIN.__eq__,
         description="Share of the champion's gain over the baseline that such a challenger may lack.",
+    )
+    variety: float = Field(
+        VARIETY,
+        gt=0,
+        exclude_if=VARIETY.__eq__,
+        description="Samples: least variance of their features, as a share of that of test rows.",
+    )
+    copies: float = Field(
+        COPIES,
+        ge=0,
+        lt=1,
+        exclude_if=COPIES.__eq__,
+        description="Samples: largest share that is far nearer to a training row than test rows are.",
     )
     size_mb: float = Field(500.0, gt=0, description="Maximum size of model.onnx.")
     memory_mb: float = Field(2000.0, gt=0, description="Maximum memory of a serving process.")

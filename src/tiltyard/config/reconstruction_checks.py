@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
 def find_error(task: Task) -> str:
     """Return the first setting that conflicts with the rest of the task: key, expected, received; or empty."""
+    if task.problem_type.generates or task.problem_type.clusters:
+        return ""  # which checks of their own concern
     has_target, received = task.problem_type.targets != "row", ", ".join(task.target.names)
-    if has_target and not received:
+    finds_anomalies = task.problem_type.targets == "anomaly"  # with labels or without
+    if has_target and not received and not finds_anomalies:
         return f"target: expected the column to predict for {task.problem}; received none"
     if received and not has_target:
         return f"target: expected none for {task.problem}, which has no target; received {received}"
@@ -28,8 +31,10 @@ def find_error(task: Task) -> str:
 
 def _columns(task: Task) -> str:
     """Check that columns have values that features can be converted back to."""
-    if task.modality not in ("table", "image"):
-        return f"problem: expected {task.problem} for a table or images; received {task.modality} columns"
+    finds_anomalies = task.problem_type.targets == "anomaly"
+    if task.modality not in ("table", "image", *(["series"] if finds_anomalies else [])):
+        expected = "a table, images or a series" if finds_anomalies else "a table or images"
+        return f"problem: expected {task.problem} for {expected}; received {task.modality} columns"
     other = [f"{name}, {column.type}" for name, column in task.columns.items() if not column.restores]
     if other:
         return f"columns: expected numbers, names, flags or images for {task.problem}; received {other[0]}"
@@ -52,7 +57,8 @@ def _unsupported(task: Task) -> str:
 
 def _response_size(task: Task) -> str:
     """Check that a response has a bounded number of numbers."""
-    values = sum(math.prod(getattr(column, "shape", (1,))) for column in task.columns.values()) + task.model.code_size
+    sizes = [math.prod(getattr(column, "shape", (getattr(column, "window", 1),))) for column in task.columns.values()]
+    values = sum(sizes) + task.model.code_size
     if (largest := max(1, MAX_NUMBERS // values)) < task.serve.max_instances:
         return (
             f"serve.max_instances: expected at most {largest}, since a response has {values:,} numbers for each; "

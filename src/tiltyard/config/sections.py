@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from operator import not_
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -42,6 +43,13 @@ class Split(Settings):
         "hash; all if unset. It shows what few labels are worth, on the same test rows.",
     )
 
+    unlabelled: bool = Field(
+        default=False,
+        exclude_if=not_,
+        description="Keep the rows that `training_rows` leaves out, without their labels, for pre-training: "
+        "for the family dbn.",
+    )
+
     @model_validator(mode="after")
     def _consistent(self) -> Split:
         if self.by and self.kind not in ("chronological", "given"):
@@ -56,6 +64,8 @@ class Split(Settings):
             raise ValueError(f"rows: expected none for a complete split, which uses all; received {self.rows}")
         if self.training_rows and self.kind in ("chronological", "complete"):
             raise ValueError(f"training_rows: expected for a random, stratified or given split; received {self.kind}")
+        if self.unlabelled and not self.training_rows:
+            raise ValueError("unlabelled: expected with training_rows, which leaves some out; received none")
         if self.test + self.validation >= 1:
             raise ValueError(f"expected test + validation below 1; received {self.test + self.validation:g}")
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiltyard.config import column_checks
+from tiltyard.config import column_checks, picture_checks
 from tiltyard.errors import format_value
 from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.problems.multilabel import MAX_LABELS
@@ -27,7 +27,7 @@ def target_error(task: Task) -> str:
         return f"target.threshold: expected two classes, below and above the threshold; received {task.target.classes}"
     if task.target.log and task.problem_type.targets != "number":
         return f"target.log: expected only for numbers; received true for {task.problem}"
-    return _problem(task)
+    return picture_checks.find_error(task) or _problem(task)
 
 
 def numbers_error(task: Task) -> str:
@@ -60,7 +60,7 @@ def _label_cells(task: Task) -> str:
 
 
 def _problem(task: Task) -> str:
-    if task.target.rise:
+    if task.target.rise or task.problem == "anomaly":
         return ""
     for problem, modality in (("forecasting", "series"), ("generation", "prose")):
         if (task.problem == problem) != (task.modality == modality):
@@ -73,7 +73,23 @@ def _problem(task: Task) -> str:
         )
     if task.problem in ("generation", "masked") and task.target.column not in task.columns:
         return f"target.column: expected {', '.join(task.columns)}, the text itself; received {task.target.column}"
-    return column_checks.masked_error(task.columns, task.problem)
+    return _captioning(task) or column_checks.masked_error(task.columns, task.problem)
+
+
+def _captioning(task: Task) -> str:
+    """Check that there is a picture, a bounded caption in words, and no augmentation, which may change what is said."""
+    if task.problem != "captioning":
+        return ""
+    if task.modality != "image":
+        return f"problem: expected for captioning a column of images, alone; received {task.modality} columns"
+    if not task.target.length or task.target.by != "words":
+        received = f"length {task.target.length} and by {task.target.by}"
+        return (
+            f"target: expected for captioning by: words, and length, the most words of a caption; received {received}"
+        )
+    if task.train.augment:
+        return "train.augment: expected none for captioning, since a caption may name colours and places; received some"
+    return ""
 
 
 def forecast_error(task: Task) -> str:

@@ -12,15 +12,19 @@ from pydantic import Field, model_validator
 from tiltyard import plugins
 from tiltyard.arrays import Array
 from tiltyard.config import (
+    anomaly_checks,
+    clustering_checks,
     column_checks,
     complete_split,
     ensemble_section,
     evaluate_section,
     objective_checks,
-    picture_checks,
+    recommendation_checks,
     reconstruction_checks,
+    sampling_checks,
     target_checks,
 )
+from tiltyard.config.anomaly_section import AnomalyScore
 from tiltyard.config.ensemble_section import AnyModel, Member
 from tiltyard.config.evaluate_section import Evaluate
 from tiltyard.config.gate_section import Gate
@@ -70,7 +74,8 @@ class Task(Settings):
     target: Target = Field(
         default_factory=lambda: Target(column=""),
         exclude_if=lambda target: not target.column,
-        description="The column to predict; none for reconstruction.",
+        description="The column to predict; none for reconstruction and for anomalies without labels, conditions for "
+        "sampling, for evaluation alone in clustering.",
     )
     expect: list[Expectation] = Field(default_factory=list)
     split: Split
@@ -112,7 +117,10 @@ class Task(Settings):
     def evaluator(self) -> Evaluator:
         """The evaluator plug-in of its problem."""
         evaluator: Evaluator = plugins.load("evaluators", self.problem)()
-        evaluator = evaluator.of(self.target)
+        conditional = getattr(self.model, "conditional", False)
+        evaluator = evaluator.of(self.target).with_measures(self.model.measures, conditional=conditional)
+        if self.model.cluster_count:
+            return evaluator.with_clusters(self.model.cluster_count, is_k_means=self.model.family == "kmeans")
         return evaluator.with_code(self.model.code_size) if self.model.code_size else evaluator
 
     @property
@@ -132,9 +140,14 @@ class Task(Settings):
         return self.train.loss or self.problem_type.losses[self.output][0]
 
     @property
+    def anomaly_score(self) -> AnomalyScore:
+        """How anomalies are scored."""
+        return self.train.anomaly or AnomalyScore()
+
+    @property
     def labels(self) -> list[str]:
-        """The labels that rows have, each one or any number of them; else empty."""
-        return self.target.classes or []
+        """The labels to predict, of which rows have one or any number; else empty."""
+        return [] if self.problem_type.targets == "row" else self.target.classes or []
 
     @property
     def classes(self) -> list[str]:
@@ -143,9 +156,10 @@ class Task(Settings):
 
     def dependence(self, unit: Array | None, rows: int) -> Dependence | None:
         """Return how test rows depend on one another, by the split; `unit` is as `prepare` wrote it."""
-        by_time = self.split.kind == "chronological"
+        by_time = self.split.kind == "chronological" and self.target.interaction is None
         own_column = self.split.group or self.split.by or getattr(self.columns.get(self.target.column), "group", None)
-        if unit is None and (by_time or self.split.group) and own_column:
+        by_user = self.target.interaction is not None
+        if unit is None and (by_user or ((by_time or self.split.group) and own_column)):
             raise DataError(
                 f"the test rows of {self.name} have no {'times' if by_time else 'groups'}: "
                 "an earlier release made them",
@@ -154,6 +168,8 @@ class Task(Settings):
         if unit is None and not by_time:
             return None
         overlap = self.target.horizon if self.modality == "series" else 1
+        if self.modality == "series" and self.problem == "anomaly":
+            overlap = next(getattr(column, "window", 1) for column in self.columns.values())
         return Dependence(np.arange(rows) if unit is None else unit, by_time, overlap)
 
     def encoder(self) -> Encoder:
@@ -200,8 +216,11 @@ class Task(Settings):
             _joins,
             _columns,
             reconstruction_checks.find_error,
-            picture_checks.find_error,
-            target_checks.target_error,
+            recommendation_checks.find_error,
+            sampling_checks.find_error,
+            clustering_checks.find_error,
+            anomaly_checks.find_error,
+            _predicted,
             target_checks.numbers_error,
             target_checks.forecast_error,
             _split,
@@ -232,7 +251,7 @@ def _columns(task: Task) -> str:
     if text := column_checks.derived_error(task.derived, task.columns, task.target):
         return text
     if task.modality == "series":
-        return column_checks.series_error(task.columns, task.target)
+        return column_checks.series_error(task.columns, task.target, task.problem)
     if task.modality == "mixed" and (text := column_checks.mixed_error(task.columns)):
         return text
     if not task.is_tabular and len(task.columns) > 1:
@@ -241,6 +260,11 @@ def _columns(task: Task) -> str:
     if not of_text and (targets := [name for name in task.target.names if name in task.columns]):
         return f"columns.{targets[0]}: expected features only; this is the target"
     return ""
+
+
+def _predicted(task: Task) -> str:
+    """Check the target, unless its labels are those of rows without a target, which nothing predicts."""
+    return "" if task.problem_type.targets == "row" else target_checks.target_error(task)
 
 
 def _no_classes(task: Task) -> str:
@@ -260,14 +284,17 @@ def _split(task: Task) -> str:
 
 
 def _family(task: Task) -> str:
-    if task.model.translates != (task.problem == "translation"):
-        expected = "seq2seq" if task.problem == "translation" else "another than seq2seq"
+    writers = {"translation": "seq2seq", "captioning": "captioner"}
+    if (task.model.family if task.model.translates else None) != (expected := writers.get(task.problem)):
+        expected = expected or f"another than {task.model.family}"
         return f"model.family: expected {expected} for {task.problem}; received {task.model.family}"
     if task.model.steps != (task.problem == "generation"):
         ways = "rnn with whole: true, from one end and without attention, or transformer with causal: true, pool: none"
         return f"model: expected for prose, and only for it, {ways}"
     if task.problem == "masked" and not task.model.keeps_steps:
         return "model: expected for masked words transformer with pool: none, or rnn with whole and bidirectional: true"
+    if task.split.unlabelled and not task.model.learns_without_labels:
+        return f"split.unlabelled: expected false for {task.model.family}, which needs labels; received true"
     return task.model.columns_error(task.columns)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from tiltyard.config.anomaly_section import AnomalyScore
 from tiltyard.config.learning_rate_schedules import AnySchedule, Constant
 from tiltyard.modeling.inference.decision_threshold import DecisionThreshold
 from tiltyard.settings import Settings
@@ -151,6 +152,11 @@ class Train(Settings):
         description="How it is chosen from which probability on the second of two labels, or each of several, is "
         "predicted. If unset: that with the largest F1 for a rare one of two labels; else the more probable label, "
         "and 0.5 for each of several.",
+    )
+    anomaly: AnomalyScore | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="How anomalies are scored, and how many false alarms are accepted.",
     )
     augment: Augment | None = None
     folds: int | None = Field(None, ge=2, le=50, description="Also cross-validate on the training and validation rows.")

@@ -19,7 +19,7 @@ import yaml
 from pydantic import Field
 
 from tiltyard import files
-from tiltyard.data import dvc_lock_file, dvc_push, integrity, remote_listing
+from tiltyard.data import dvc_lock_file, dvc_push, integrity, remote_listing, stage_code
 from tiltyard.errors import DataError, TaskError, TiltyardError, WorkspaceError, from_os_error
 from tiltyard.runtime import processes as stages
 from tiltyard.runtime import progress
@@ -282,6 +282,8 @@ def _repo(workspace: Workspace) -> Iterator[Repo]:
     DVC records paths relative to the working directory, so change to the root; threads share that directory.
     """
     init(workspace)
+    if stage_code.is_used(workspace):
+        stage_code.write(workspace)
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 

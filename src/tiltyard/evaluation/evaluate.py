@@ -13,7 +13,16 @@ import numpy as np
 from tiltyard import files
 from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
-from tiltyard.evaluation import pictures, reconstruction
+from tiltyard.evaluation import (
+    anomaly,
+    captioning,
+    clustering,
+    pictures,
+    recommendation,
+    reconstruction,
+    sample_facts,
+    sampling,
+)
 from tiltyard.evaluation.rollout import evaluate_rollout
 from tiltyard.evaluation.slices import parts
 from tiltyard.evaluation.walk_forward import walk_forward
@@ -42,8 +51,19 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
     train = workspace.out(task.name, "train")
     predictor, test = Predictor.load(train), read_test(workspace, task.name, task.columns)
     features, train_truth = open_part(workspace.out(task.name, "prepare") / "train.npz")
-    predictions = predict(task, predictor, test, (features, train_truth))
-    train_outputs = predictor.condense(train_truth, features)
+    samples = None
+    if task.problem_type.generates:
+        samples = sampling.Samples.of(task, predictor.encoder, (features, train_truth), train)
+    predictions = predict(task, predictor, test, (features, train_truth), samples)
+    pictures, facts = None, dict[str, Any]()
+    if samples:
+        train_sample = samples.train_sample(predictor, len(test.truth))
+        facts, pictures = sample_facts.examine(samples, predictor, test)
+    else:
+        train_outputs = predictor.condense(train_truth, features)
+        train_sample = train_truth, recommendation.ranked_features(predictor, features, train_truth, train_outputs)
+    if task.problem == "anomaly":
+        train_sample = anomaly.with_anomalies(*train_sample, (test.truth, predictions.outputs))
     folds = fold_scores(train / "folds.npz", task.evaluator)
     context = training_context(task.evaluator, workspace.out(task.name, "prepare"), train_truth)
     training = files.read_json(train / "training.json")
@@ -54,12 +74,19 @@ def evaluate(workspace: Workspace, task: Task) -> dict[str, Any]:
             "task": task.name,
             "version": version(train),
             **files.read_json(workspace.out(task.name, "prepare") / "split.json"),
-            **_measure(task, predictions, test, (train_truth, train_outputs), context),
+            **_measure(task, predictions, test, train_sample, context),
             **reconstruction.denoising(task, predictor, test),
+            **captioning.further(task, predictor.encoder, (features, train_truth), test, predictions),
+            **recommendation.facts(task, predictor, (features, train_truth), test),
+            **clustering.facts(task, predictor, test, predictions),
+            **_detectors(workspace, task, (predictor, test), context),
+            **facts,
             **({"folds": folds} if folds else {}),
             **{name: facts for name, (facts, _) in further.items()},
         }
         files.write_json(folder / "report.json", report)
+        if pictures:
+            pictures.save(folder / sample_facts.PICTURES_FILE)
         plots = {name: columns for _, more in further.values() for name, columns in more.items()}
         write_plots(folder / "plots", {**task.evaluator.plots(predictions), **plots}, training["history"])
         pending.result()
@@ -78,19 +105,49 @@ def _further(
     return further
 
 
-def predict(task: Task, predictor: Predictor, test: TestRows, train: tuple[Features, Array]) -> Predictions:
+def _detectors(
+    workspace: Workspace, task: Task, evaluated: tuple[Predictor, TestRows], context: Context
+) -> dict[str, Any]:
+    """Return the metrics of outlier detectors, for a task that finds anomalies."""
+    if task.problem != "anomaly":
+        return {}
+    (predictor, test), prepared = evaluated, workspace.out(task.name, "prepare")
+    train, later = (open_part(prepared / f"{name}.npz")[0] for name in ("train", "validation"))
+    return {"detectors": anomaly.Compared(task, predictor.encoder, train, later, test, context).measured()}
+
+
+def predict(
+    task: Task,
+    predictor: Predictor,
+    test: TestRows,
+    train: tuple[Features, Array],
+    samples: sampling.Samples | None = None,
+) -> Predictions:
     """Predict the sealed test rows with the model and the baseline, which is fitted to the training rows."""
-    outputs = predictor.condensed(test.rows, test.truth)
-    baseline, threshold = _baseline(task, predictor, test, train), predictor.encoder.problem.threshold
+    threshold = predictor.encoder.problem.threshold
+    if samples:
+        encoded = predictor.encoder.encode(test.rows)
+        outputs = samples.outputs(predictor, encoded, test.truth)
+        baseline = samples.baseline(encoded, test.truth)
+    else:
+        outputs = predictor.condensed(test.rows, test.truth)
+        outputs = recommendation.ranked(predictor, test.rows, test.truth, outputs)
+        baseline = _baseline(task, predictor, test, train)
     return Predictions(test.truth, outputs, baseline, test.number, task.labels, task.target.display_name, threshold)
 
 
 def _baseline(task: Task, predictor: Predictor, test: TestRows, train: tuple[Features, Array]) -> Array:
     """Return the outputs of the baseline."""
+    if task.problem_type.clusters:
+        return clustering.baseline(task, predictor.encoder, train, test)
+    if task.problem == "anomaly":
+        return anomaly.baseline(task, predictor.encoder, train[0], test.rows)
     if task.problem_type.reconstructs:
         return reconstruction.baseline(task, predictor.encoder, train, test)
     if task.problem_type.targets == "mask":
         return pictures.segmentation_baseline(task, predictor.encoder, test, train)
+    if task.problem_type.recommends:
+        return recommendation.baseline(task, predictor, train, test)
     problem, rows = predictor.encoder.problem, past(task, test)
     if task.problem_type.targets == "text":
         rows = {**rows, TRUTH: problem.baseline_truth(predictor.encoder, rows[TRUTH])}

@@ -22,12 +22,12 @@ NOISY_ROWS = 2000  # test rows with noise
 
 def baseline(task: Task, encoder: Encoder, train: tuple[Features, Array], test: TestRows) -> Array:
     """Return the error of each test row, of principal components fitted to training rows."""
-    known = _known(encoder, train[0])
+    known = standardised_sample(encoder, train[0])
     rows = {FEATURES: standardised(encoder, encoder.encode(test.rows))}
     return task.evaluator.baseline(known, rows, task.gate.metric)
 
 
-def _known(encoder: Encoder, features: Features) -> Array:
+def standardised_sample(encoder: Encoder, features: Features) -> Array:
     """Return as many standardised training rows as principal components are fitted to."""
     places = sample(len(features), width(encoder))
     return standardised(encoder, features[places] if isinstance(features, np.ndarray) else features.take(places))
@@ -35,14 +35,14 @@ def _known(encoder: Encoder, features: Features) -> Array:
 
 def principal_components(task: Task, encoder: Encoder, train: tuple[Features, Array]) -> Callable[[Rows], Array]:
     """Return a function from rows to their reconstructions by principal components fitted to training rows."""
-    components = PrincipalComponents.of(_known(encoder, train[0]), task.model.code_size)
+    components = PrincipalComponents.of(standardised_sample(encoder, train[0]), task.model.code_size)
     return lambda rows: components.reconstruct(standardised(encoder, encoder.encode(rows)))
 
 
 def denoising(task: Task, predictor: Predictor, test: TestRows) -> dict[str, Any]:
     """Return the signal-to-noise ratios of noisy test rows and of what the model makes of them, if it learned that."""
     size = getattr(task.model, "noise", 0.0)
-    if not size:
+    if not size or task.problem != "reconstruction":
         return {}
     places = np.unique(np.linspace(0, len(test.truth) - 1, min(NOISY_ROWS, len(test.truth))).astype(int))
     clean = predictor.encoder.encode(take_rows(test.rows, places))

@@ -16,7 +16,7 @@ from tiltyard.config.task import Task
 from tiltyard.errors import TiltyardError
 from tiltyard.modeling.metrics.base import Context
 from tiltyard.preparation.array_file import Features
-from tiltyard.preparation.training_rows import TrainingRows, sample_rows
+from tiltyard.preparation.training_rows import TrainingRows, sample_rows, without_decoder_inputs
 from tiltyard.training import backend
 from tiltyard.training.cross_validation import fold_parts
 from tiltyard.training.fit import RunPaths
@@ -56,6 +56,8 @@ def train_and_score(
     The score is that of the validation rows, or of those that one of `train.folds` holds out.
     """
     started = time.monotonic()
+    if task.problem == "anomaly":
+        return TrialResult(trouble="all validation rows are normal, which cannot tell which settings find anomalies")
     try:
         backend.load(task)
         import keras
@@ -120,7 +122,7 @@ def _score(
 
     model, (features, truth) = network.build_inference(task.model, network_body, data.encoder), scored
     if task.model.translates:
-        features = features[:][:, : model.input_shape[1]]  # the rest is decoder input, used in training only
+        features = without_decoder_inputs(features, model.input_shape[1:])
     predictions, start = [], 0
     for outputs in network.predict_batches(model, features):
         predictions.append(task.problem_type.condense(data.encoder, truth[start : start + len(outputs)], outputs))

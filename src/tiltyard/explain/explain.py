@@ -15,6 +15,7 @@ from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
 from tiltyard.figures import Figure
 from tiltyard.files import Json
 from tiltyard.modeling.inference.predictor import Predictor, version
+from tiltyard.modeling.problems.anomaly import LABELS
 from tiltyard.modeling.problems.multilabel import named
 from tiltyard.preparation.sealed_test import read_test
 from tiltyard.preparation.training_rows import TrainingRows
@@ -80,20 +81,33 @@ def _select_methods(only: Sequence[str]) -> dict[str, ExplanationMethod]:
 
 def _unsupported_reason(method: ExplanationMethod, model: ExplainedModel) -> str:
     """Return why a method does not fit the model, or an empty string."""
-    if model.task.problem_type.reconstructs and not method.explains_rows:
-        return f"it explains labels and numbers; {model.task.name} reconstructs rows"
-    if model.task.problem_type.targets == "mask":
-        return f"it explains one output of a row; {model.task.name} has one for each pixel: see the masks of its report"
-    if model.task.problem_type.targets == "objects" and not method.explains_objects:
-        return (
-            f"it explains labels and numbers of rows; {model.task.name} finds objects, whose score occlusion explains"
-        )
+    kind = model.task.problem_type
+    if (kind.reconstructs or kind.clusters) and not method.explains_rows:
+        verb = "has clusters" if kind.clusters else "reconstructs rows"
+        return f"it explains labels and numbers; {model.task.name} {verb}"
+    if kind.generates and not method.explains_samples:
+        return f"it explains labels and numbers; {model.task.name} draws samples"
+    if kind.recommends and method.needs_keras:
+        return f"it looks into networks with one output; {model.task.name} has vectors of users and items as well"
+    if kind.targets == "mask" or (kind.targets == "objects" and not method.explains_objects):
+        return _unsupported_in_pictures(model.task.name, kind.targets)
+    return _missing_network(method, model) or method.unsupported_reason(model)
+
+
+def _unsupported_in_pictures(task: str, targets: str) -> str:
+    if targets == "mask":
+        return f"it explains one output of a row; {task} has one for each pixel: see the masks of its report"
+    return f"it explains labels and numbers of rows; {task} finds objects, whose score occlusion explains"
+
+
+def _missing_network(method: ExplanationMethod, model: ExplainedModel) -> str:
+    """Return what a method that looks into the network lacks, or an empty string."""
     path = model.workspace.out(model.task.name, "train") / KERAS_FILE
     if method.needs_keras and not path.is_file():
         return f"it needs {KERAS_FILE}, which is not here"
     if method.needs_keras and not model.network_weight:
         return "it needs a network with gradients; the model has none"
-    return method.unsupported_reason(model)
+    return ""
 
 
 def _rows(model: ExplainedModel, requested: Sequence[int]) -> list[Row]:
@@ -110,11 +124,24 @@ def _rows(model: ExplainedModel, requested: Sequence[int]) -> list[Row]:
 
 
 def _largest_errors(model: ExplainedModel) -> list[int]:
+    from tiltyard.modeling.evaluators.anomaly import misplaced
     from tiltyard.modeling.metrics.scores import row_errors
 
-    if model.task.problem_type.targets == "text":
+    if model.task.problem_type.targets == "text" and model.task.problem != "captioning":
         return [0]
     outputs = model.predictor.condensed(model.test.rows, model.test.truth)
+    if model.task.problem == "captioning":
+        return [int(place) for place in np.argsort(-outputs["edits"], kind="stable")[:DEFAULT_ROWS]]
+    if model.task.problem_type.clusters:
+        from tiltyard.modeling.evaluators.clustering import silhouettes
+
+        return [int(place) for place in np.argsort(silhouettes(outputs), kind="stable")[:DEFAULT_ROWS]]
+    if model.task.problem_type.generates:  # whose score says how unusual a row is
+        unusual: list[int] = np.argsort(-outputs[:, -1], kind="stable")[:DEFAULT_ROWS].tolist()
+        return unusual
+    if model.task.problem == "anomaly":
+        ranked: list[int] = misplaced(model.test.truth, outputs)[:DEFAULT_ROWS].tolist()
+        return ranked
     scales = model.task.evaluator.scales(model.context)
     errors = model.task.evaluator.errors_of_rows(model.test.truth, outputs)
     if errors is None:
@@ -137,10 +164,11 @@ def _of_picture(model: ExplainedModel, truth: Any, prediction: Json) -> Json:
 def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
     """Return the truth of a row and the model's prediction."""
     (prediction,), (truth,) = model.predictor.respond(row.values), row.truth.tolist()
-    if model.task.problem_type.targets in ("objects", "mask"):
-        return _of_picture(model, truth, prediction)
-    if model.task.problem_type.targets == "row":
-        return {"actual": "the row itself", "answered": prediction["error"]}
+    if model.task.problem_type.targets in ("objects", "mask", "row"):
+        is_row = model.task.problem_type.targets == "row"
+        return _found_without_target(prediction) if is_row else _of_picture(model, truth, prediction)
+    if model.task.problem == "anomaly":
+        return {"actual": LABELS[int(truth)], "answered": f"{LABELS[prediction['anomaly']]}, {prediction['score']:.4g}"}
     if model.task.classes:
         return {"actual": model.task.classes[int(truth)], "answered": prediction["label"]}
     if model.task.labels:
@@ -148,7 +176,14 @@ def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
         return dict(zip(("actual", "answered"), (", ".join(labels) or "none" for labels in names), strict=True))
     if model.task.target.columns:
         return {"actual": dict(zip(model.task.target.names, truth, strict=True)), "answered": prediction}
-    return {"actual": truth, "answered": prediction}
+    return {"actual": truth, "answered": prediction["caption"] if model.task.problem == "captioning" else prediction}
+
+
+def _found_without_target(prediction: Any) -> Json:
+    """Return what a model without a target says about a row: its cluster, or the error of its reconstruction."""
+    if isinstance(prediction, dict) and "cluster" in prediction:
+        return {"actual": "no label is learned", "answered": f"cluster {prediction['cluster']}"}
+    return {"actual": "the row itself", "answered": prediction["error"] if isinstance(prediction, dict) else prediction}
 
 
 def _figures(method: ExplanationMethod, model: ExplainedModel, rows: list[Row]) -> Iterator[tuple[int | None, Any]]:

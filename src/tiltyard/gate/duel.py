@@ -60,6 +60,7 @@ class Duel:
     threshold: Threshold | None = None  # by which the challenger decides on a label, or on each of several
     champion_threshold: Threshold | None = None
     allow_stand_in: bool = False  # whether generated data may stand in for real files
+    samples: Json = field(default_factory=dict)  # of a generative model: what its evaluation found of its samples
     uses: int = 0  # how many other versions the test rows have judged
 
     @property
@@ -171,6 +172,16 @@ class Duel:
         dependence = self.dependence.take(places) if self.dependence else None
         confidence = confidence_among(self.confidence, among)
         return Bootstrap(len(places), self.task.split.seed, confidence, dependence, self.task.split.complete)
+
+    def gain_by(self, name: str, other: Array) -> Gain:
+        """Return the gain of the challenger over another model by another metric than the gate's."""
+        metric = self.task.evaluator.metrics[name]
+        return self._bootstrap(np.arange(len(self.truth)), 1).gain(
+            metric,
+            lambda outputs, drawn: metric.score(self.truth[drawn], outputs[drawn], self.context),
+            self.challenger,
+            other,
+        )
 
     def gain(
         self, other: Array, places: Array | None = None, threshold: Threshold | None = None, among: int = 1

@@ -11,22 +11,24 @@ from pathlib import Path
 import numpy as np
 
 from tiltyard import files
-from tiltyard.arrays import Array, Rows, take_rows
+from tiltyard.arrays import Array, Rows, row_count, take_rows
 from tiltyard.config.task import Task
 from tiltyard.data.versions import recorded
 from tiltyard.errors import RegistryError
-from tiltyard.evaluation import evaluate, pictures, reconstruction
+from tiltyard.evaluation import anomaly, captioning, evaluate, pictures, recommendation, reconstruction, sampling
 from tiltyard.evaluation.evaluated import Evaluated
-from tiltyard.evaluation.reference import fit_reference
+from tiltyard.evaluation.reference import Reference, fit_reference
 from tiltyard.files import Json
-from tiltyard.gate.duel import Duel, latency_ms, time_ratios
+from tiltyard.gate.duel import Ask, Duel, latency_ms, time_ratios
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.category import Category
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.evaluators.forecasting import training_context
+from tiltyard.modeling.evaluators.recommendation import RANKING
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.modeling.inference.predictor import Predictor, model_files
+from tiltyard.modeling.metrics.base import Context
 from tiltyard.modeling.problems.base import WITHOUT_FEEDBACK, Threshold
 from tiltyard.modeling.problems.classification import probabilities
 from tiltyard.modeling.problems.multilabel import THRESHOLD
@@ -69,14 +71,19 @@ def build_duel(
     features, train_truth = learned
     rival = _champion_predictor(workspace, task, champion, test) if champion else None
     served = served_rows(rival, task.labels, test) if rival else None
-    predictions = evaluate.predict(task, predictor, test, learned)
+    samples = None
+    if task.problem_type.generates:
+        samples = sampling.Samples.of(task, predictor.encoder, learned, evaluated.train)
+    predictions = evaluate.predict(task, predictor, test, learned, samples)
     context = training_context(task.evaluator, prepared, train_truth)
     return Duel(
         task=task,
         truth=predictions.truth,
         challenger=predictions.outputs,
         baseline=predictions.baseline,
-        champion=_outputs_of(rival, task, test, served, predictions.baseline),
+        champion=samples.outputs(rival, rival.encoder.encode(test.rows), test.truth)
+        if samples and rival
+        else _outputs_of(rival, task, test, served, predictions.baseline),
         served=None if served is None or served.all() else served,
         threshold=predictor.encoder.problem.threshold,
         champion_threshold=champion_threshold(rival.encoder, task.labels) if rival else None,
@@ -85,9 +92,9 @@ def build_duel(
         train=report["train"][task.gate.metric],
         latency_ms=latency_ms(predictor, test.rows),
         live=_live(workspace, task, report["version"], champion.version) if champion else None,
-        reference=fit_reference(
-            task, predictor.encoder, (learned, later), predictor.encoder.encode(test.rows), context
-        ),
+        reference=recommendation.item_neighbours(predictor, learned, test)
+        if task.problem_type.recommends
+        else _reference(task, predictor.encoder, (learned, later), test, context),
         time_ratios=_time_ratios(workspace, champion, evaluated) if champion else {},
         rows=test.rows,
         dependence=task.dependence(test.unit, len(test.truth)),
@@ -96,8 +103,25 @@ def build_duel(
         facts=_facts(workspace, task, report),
         approvals=approvers(Registry(workspace), task.name, report["version"], signed=task.gate.signed),
         allow_stand_in=allow_stand_in,
+        samples=report.get("samples", {}),
         uses=uses(Registry(workspace).decisions(task.name), report),
     )
+
+
+def _reference(
+    task: Task,
+    encoder: Encoder,
+    parts: tuple[tuple[Features, Array], tuple[Features, Array]],
+    test: TestRows,
+    context: Context,
+) -> Reference | None:
+    """Return the best of the models that a user could have picked."""
+    if task.problem == "anomaly":
+        learned, later = (features for features, _ in parts)
+        return anomaly.Compared(task, encoder, learned, later, test, context).best_detector()
+    if task.problem == "captioning":
+        return captioning.nearest_picture(task, encoder, parts[0], test)
+    return fit_reference(task, encoder, parts, encoder.encode(test.rows), context)
 
 
 def uses(decisions: list[Decision], report: Json) -> int:
@@ -154,10 +178,16 @@ def _askable(
             train[1], evaluate.past(task, dataclasses.replace(test, rows=rows)), task.gate.metric
         )
 
-    if task.problem_type.targets == "text":
+    if task.problem_type.targets == "text" or task.problem_type.generates or task.problem_type.clusters:
+        return {}
+    if task.gate.metric in RANKING:  # a ranking is about all rows of a user
         return {}
     predictor, rival = models
     arguments: Json = {"ask": predictor.outputs}
+    if task.problem == "anomaly":
+        arguments["ask"] = _condensed(predictor)
+        arguments["ask_baseline"] = partial(anomaly.baseline, task, predictor.encoder, train[0])
+        return arguments | ({"ask_champion": _condensed(rival)} if rival else {})
     if task.problem_type.targets == "row":
         reference = reconstruction.principal_components(task, predictor.encoder, train)
         arguments |= {"ask_baseline": reference, "errors": partial(reconstruction.clean_errors, predictor.encoder)}
@@ -166,6 +196,11 @@ def _askable(
     if task.problem == "forecasting":
         arguments["ask_baseline"] = baseline
     return arguments | ({"ask_champion": rival.outputs} if rival else {})
+
+
+def _condensed(predictor: Predictor) -> Ask:
+    """Return a function from rows to errors and scores."""
+    return lambda rows: predictor.condensed(rows, np.zeros(row_count(rows)))
 
 
 def _champion_predictor(workspace: Workspace, task: Task, champion: Champion, test: TestRows) -> Predictor:
@@ -203,7 +238,7 @@ def _facts(workspace: Workspace, task: Task, report: Json) -> Json:
     return {
         **{name: training[name] for name in ("variant", "blend", "reference") if name in training},
         **({"stand_in": report["stand_in"]} if "stand_in" in report else {}),
-        "size_mb": (train / "model.onnx").stat().st_size / 2**20,
+        "size_mb": sum(path.stat().st_size for path in model_files(train) if path.suffix == ".onnx") / 2**20,
         "memory_mb": _memory_mb(train),
         "parity": training.get("parity"),
         "empty": empty(card(task, report, training, device)),
@@ -246,6 +281,7 @@ def champion_outputs(predictor: Predictor, classes: list[str], test: TestRows, s
         return baseline
     accepted_rows: Rows = rows if served.all() else take_rows(rows, places)
     outputs = predictor.condensed(accepted_rows, test.truth[places])
+    outputs = recommendation.ranked(predictor, accepted_rows, test.truth[places], outputs)
     if classes and predictor.encoder.classes != classes:
         outputs = _reordered(probabilities(outputs), predictor.encoder.classes, classes)
         outputs = outputs if test.truth.dtype.kind == "b" else _normalised(outputs)

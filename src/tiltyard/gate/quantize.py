@@ -16,13 +16,14 @@ from tiltyard.errors import RegistryError
 from tiltyard.evaluation.evaluate import evaluate
 from tiltyard.gate.promote import promote
 from tiltyard.gate.verdict import Verdict
-from tiltyard.modeling.inference.predictor import version
+from tiltyard.modeling.inference import vector_index
+from tiltyard.modeling.inference.predictor import DECODER_FILE, version
 from tiltyard.preparation.array_file import open_part
 from tiltyard.registry.registry import Registry
 from tiltyard.training.onnx import variants
 from tiltyard.workspace import Workspace
 
-COPIED = ("encoder.json", "device.json")  # of the training, beside the model
+COPIED = ("encoder.json", "device.json", vector_index.FILE)  # of the training, beside the model
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ def _write(workspace: VariantWorkspace, task: Task, source: Path, origin: str) -
         for name in COPIED:
             if (source / name).is_file():
                 shutil.copy(source / name, folder)
+        if (source / DECODER_FILE).is_file():
+            raise RegistryError(
+                f"{task.name}: expected a model of one graph; received a generative one, which has a decoder as well",
+                hint="serve it as it is: variants of decoders are not built",
+            )
         rows = features[: variants.CALIBRATION_ROWS]
         variants.write(workspace.kind, source / "model.onnx", folder / "model.onnx", rows)
         files.write_json(folder / "training.json", training)

@@ -12,6 +12,7 @@ from tiltyard.arrays import Array
 from tiltyard.config.gate_section import Gate
 from tiltyard.modeling.metrics.base import Context
 from tiltyard.modeling.metrics.bootstrap import RESAMPLES, Bootstrap, Gain
+from tiltyard.modeling.problems.anomaly import flags
 from tiltyard.modeling.problems.base import WITHOUT_FEEDBACK
 from tiltyard.modeling.problems.classification import labels as decide
 from tiltyard.modeling.problems.multilabel import predicted
@@ -109,6 +110,10 @@ def agreement(quality: LiveQuality, new: str, old: str) -> dict[str, float] | No
         labels = [predicted(outputs, quality.thresholds.get(version)) for version, outputs in pairs]
         equal = (labels[0] == labels[1]).all(axis=1)
         return {"answers": len(rows), "equal": float(equal.mean())}
+    if quality.task.problem == "anomaly":
+        pairs = (new, new_outputs), (old, old_outputs)
+        raised = [flags(outputs, quality.context_of(version).get("threshold", 0.0)) for version, outputs in pairs]
+        return {"answers": len(rows), "equal": float((raised[0] == raised[1]).mean())}
     if quality.task.classes:
         decided = (decide(new_outputs, quality.thresholds.get(new)), decide(old_outputs, quality.thresholds.get(old)))
         return {"answers": len(rows), "equal": float((decided[0] == decided[1]).mean())}

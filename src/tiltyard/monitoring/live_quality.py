@@ -16,6 +16,7 @@ from tiltyard.modeling.columns._label_cells import multi_hot
 from tiltyard.modeling.evaluators.forecasting import training_context
 from tiltyard.modeling.metrics.base import Context, with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
+from tiltyard.modeling.problems.anomaly import LABELS
 from tiltyard.modeling.problems.base import WITHOUT_FEEDBACK, Threshold
 from tiltyard.monitoring import records
 from tiltyard.preparation.array_file import read_truth
@@ -148,6 +149,8 @@ def truths_of(task: Task, rows: pd.DataFrame) -> Array:
     if task.classes:
         indices = {name: index for index, name in enumerate(task.classes)}
         return np.array([indices[value] for value in values], dtype=np.int64)
+    if task.problem == "anomaly":
+        return np.array([LABELS.index(value) for value in values], dtype=np.int64)
     if task.target.columns:
         return np.array([[value[name] for name in task.target.columns] for value in values], dtype=np.float64)
     return np.array(values, dtype=np.float64)
@@ -156,6 +159,8 @@ def truths_of(task: Task, rows: pd.DataFrame) -> Array:
 def outputs_of(task: Task, rows: pd.DataFrame, column: str = "answer") -> Array:
     """Return predictions as an array of model outputs: probabilities, numbers, or forecasts with their bounds."""
     answers = [json.loads(text) for text in rows[column]]
+    if task.problem == "anomaly":  # the error of the reconstruction is not in the answer
+        return np.array([[np.nan, answer["score"]] for answer in answers])
     if task.labels:
         return np.array([[answer["probabilities"][name] for name in task.labels] for answer in answers])
     if task.target.columns:

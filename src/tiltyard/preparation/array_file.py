@@ -107,6 +107,11 @@ def open_part(path: Path) -> tuple[Features, Array]:
         return ArrayFile(path, "features"), arrays["truth"]
 
 
+def open_features(path: Path) -> Features:
+    """Return features without a truth, mapped into memory; large ones are read in slices."""
+    return _mapped(path, "features") if path.stat().st_size <= MAX_IN_MEMORY_BYTES else ArrayFile(path, "features")
+
+
 def _mapped(path: Path, name: str) -> Array:
     """Map an array of the file into memory; read it if that is not possible."""
     try:

@@ -16,11 +16,13 @@ from tiltyard.config.task import Task
 from tiltyard.data import stand_in
 from tiltyard.data.joins.joined_table import checksums
 from tiltyard.modeling.inference.encoder import Encoder, side_by_side
-from tiltyard.preparation import array_file, base_rows, base_vocabulary
+from tiltyard.preparation import array_file, base_rows, base_vocabulary, item_titles
 from tiltyard.preparation.column_spill import ColumnSpill, open_spill
+from tiltyard.preparation.normal_rows import as_flags, split_task
 from tiltyard.preparation.row_hashes import hashing
 from tiltyard.preparation.sealed_test import seal, unit_digest, write_test
-from tiltyard.preparation.split import notes, split_inputs, split_rows, units
+from tiltyard.preparation.split import Parts, notes, split_inputs, units, unlabelled_rows
+from tiltyard.preparation.training_rows import UNLABELLED
 from tiltyard.runtime import threads
 from tiltyard.workspace import Workspace
 
@@ -42,8 +44,11 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
         data = executor.submit(files.sha256, raw)
         keys, truth = _spill(modality.chunks(task, raw), spill, task.split.seed)
         inputs = split_inputs(task, keys, lambda name: modality.raw_column(task, raw, name))
-        parts = split_rows(task.split, inputs, truth, modality.overlap(task))
-        unit = units(inputs, parts["test"], modality.times)
+        parts = split_task(task, inputs, truth, modality.overlap(task))
+        unlabelled = unlabelled_rows(task.split, inputs, truth, parts) if task.split.unlabelled else None
+        truth = as_flags(truth) if task.problem_type.targets == "anomaly" else truth
+        unit = _users(task, spill, parts["test"])
+        unit = units(inputs, parts["test"], modality.times) if unit is None else unit
         test_columns = {name: partial(spill.column, name, parts["test"]) for name in spill.files}
         facts = {
             "data": data.result(),
@@ -51,12 +56,16 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
             "test": write_test(folder / "test.npz", test_columns, truth, parts["test"], unit),
             **({"units": unit_digest(unit)} if unit is not None else {}),
             "rows": {name: len(index) for name, index in parts.items()},
+            **({"unlabelled": len(unlabelled)} if unlabelled is not None else {}),
             **({"naive_mae": float(modality.steps[parts["train"]].mean())} if modality.steps is not None else {}),
             "notes": [*modality.notes(raw), *notes(task.split, len(truth))],
             **({"stand_in": generated} if (generated := stand_in.reason(raw)) else {}),
         }
         seal(workspace, task.name, facts, reseal=reseal)
-        base_rows.write(folder, keys, parts, task.split.seed)
+        base_rows.write(folder, keys, _learned(parts, unlabelled), task.split.seed)
+        if between := task.target.interaction:
+            items = np.concatenate([*spill.column(between.item, parts["train"])])
+            item_titles.write(folder, between, items, lambda name: modality.raw_column(task, raw, name), parts["train"])
         encoder = task.encoder().learn(
             task.target, lambda name: spill.cells(name, parts["train"]), truth[parts["train"]], threads.ordered
         )
@@ -66,11 +75,27 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
             with array_file.npz_writer(folder / f"{name}.npz") as write:
                 write("features", len(index), encode_batches(encoder, spill.rows(index)))
                 write("truth", len(index), [truth[index]])
+        if unlabelled is not None:
+            with array_file.npz_writer(folder / UNLABELLED) as write:
+                write("features", len(unlabelled), encode_batches(encoder, spill.rows(unlabelled)))
         if encoder.derived:
             encoder = encoder.with_derived(array_file.open_part(folder / "train.npz")[0])
         encoder.save(folder / "encoder.json")
         files.write_json(folder / "split.json", facts)
     return facts
+
+
+def _users(task: Task, spill: ColumnSpill, index: Array) -> Array | None:
+    """Return the number of the user of some rows, which depend on one another; None if there are no users."""
+    if task.target.interaction is None:
+        return None
+    users = np.concatenate([*spill.column(task.target.interaction.user, index)])
+    return np.unique(users, return_inverse=True)[1].astype(np.int64)
+
+
+def _learned(parts: Parts, unlabelled: Array | None) -> Parts:
+    """Return the parts with all rows that a model learns from."""
+    return parts if unlabelled is None else {**parts, "train": unlabelled}
 
 
 def _spill(chunks: Iterable[tuple[ParsedRows, Array]], spill: ColumnSpill, seed: int) -> tuple[Array, Array]:

@@ -121,6 +121,17 @@ def split_rows(split: Split, inputs: SplitInputs, truth: Array, gap: int = 0) ->
     return {name: selected[index] for name, index in _assign(split, inputs, truth, gap).items()}
 
 
+def unlabelled_rows(split: Split, inputs: SplitInputs, truth: Array, parts: Parts) -> Array:
+    """Return the training rows, and those that `training_rows` leaves out, for learning without labels.
+
+    Rows that equal a validation or test row are not among them.
+    """
+    every = split_rows(split.model_copy(update={"training_rows": None}), inputs, truth)
+    learned = np.sort(np.concatenate([every["train"], every["validation"]]))
+    apart = np.concatenate([inputs.key[parts[name]] for name in ("validation", "test")])
+    return learned[~np.isin(inputs.key[learned], apart)]
+
+
 def units(inputs: SplitInputs, index: Array, series_times: Array | None = None) -> Array | None:
     """Return the number of the group or the time step of some rows; None if rows are independent or in order of time.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from tiltyard.arrays import Array
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns._vocabulary import START
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.preparation.array_file import MAX_IN_MEMORY_BYTES, ArrayFile, Features, open_part
+from tiltyard.preparation.array_file import MAX_IN_MEMORY_BYTES, ArrayFile, Features, open_features, open_part
 
 NAMES = ("encoder.json", "train.npz", "validation.npz")
+UNLABELLED = "unlabelled.npz"
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class TrainingRows:
     validation: tuple[Features, Array]
     digest: str
     inherited: dict[str, Any]  # what the model reuses from other trainings
+    unlabelled: Features | None = None  # training rows and further ones, without labels, for pre-training
+    features: Path | None = None  # folder of the network by whose features samples are compared
 
     @classmethod
     def load(cls, folder: Path, inherited: dict[str, Any] | None = None) -> TrainingRows:
@@ -38,7 +42,16 @@ class TrainingRows:
                     f"no {name} for {task}: it is not prepared", hint=f"prepare it: tiltyard prepare {task}"
                 )
         train, validation = (open_part(folder / name) for name in NAMES[1:])
-        return cls(Encoder.load(folder / NAMES[0]), train, validation, rows_digest(folder), inherited or {})
+        encoder, unlabelled = Encoder.load(folder / NAMES[0]), None
+        if (path := folder / UNLABELLED).is_file():
+            unlabelled = open_features(path)
+        return cls(encoder, train, validation, rows_digest(folder), inherited or {}, unlabelled)
+
+    @property
+    def feature_folder(self) -> Path:
+        """The folder of the network of features, which a generative model has."""
+        assert self.features  # noqa: S101 - for the type checker: `training.train.opened` sets it
+        return self.features
 
     def with_counts(self) -> TrainingRows:
         """Return them for an exponential output: the target is divided by its mean, and not shifted.
@@ -78,7 +91,8 @@ class TrainingRows:
 
 def rows_digest(folder: Path) -> str:
     """Return the hash of the prepared rows and of the encoder."""
-    return files.sha256(*(folder / name for name in NAMES))
+    further = [UNLABELLED] if (folder / UNLABELLED).is_file() else []
+    return files.sha256(*(folder / name for name in [*NAMES, *further]))
 
 
 def sample_rows(part: tuple[Features, Array], max_rows: int) -> tuple[Array, Array]:
@@ -90,7 +104,18 @@ def sample_rows(part: tuple[Features, Array], max_rows: int) -> tuple[Array, Arr
 
 
 def _add_decoder_inputs(encoder: Encoder, features: Features, truth: Array) -> Features:
-    """Append the decoder input of teacher forcing: the target, shifted by one step."""
+    """Append the decoder input of teacher forcing: the target, shifted by one step; an image becomes a row of pixels.
+
+    Pixels are stored as bytes, and ids with as few bytes as hold them.
+    """
     ids = encoder.problem.ids(encoder, truth)
     shifted = np.concatenate([np.full((len(ids), 1), START), ids[:, :-1]], axis=1)
-    return np.concatenate([features[:], shifted.astype(np.float32)], axis=1)
+    rows = features[:].reshape(len(features), -1)
+    kind = np.float32 if rows.dtype.kind == "f" else np.min_scalar_type(int(shifted.max()))
+    return np.concatenate([rows, shifted.astype(kind)], axis=1)
+
+
+def without_decoder_inputs(features: Features, shape: tuple[int, ...]) -> Array:
+    """Return rows as a client sends them, of a shape, without decoder inputs behind them."""
+    rows = features[:].reshape(len(features), -1)
+    return rows[:, : math.prod(shape)].reshape(len(features), *shape)

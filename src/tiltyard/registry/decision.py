@@ -14,9 +14,8 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError, PydanticSerializationError
 
-import tiltyard
 from tiltyard import files
-from tiltyard.workspace import Workspace
+from tiltyard.workspace import PACKAGE, Workspace
 
 TRAFFIC_VERDICTS = {"CHALLENGE", "END"}  # start and end of a shadow or canary; these verdicts judge nothing
 
@@ -169,7 +168,7 @@ def provenance(workspace: Workspace) -> dict[str, Any]:
 
 def code_digest() -> str:
     """Return the hash of the installed code that judges."""
-    places = [Path(tiltyard.__file__).parent / name for name in JUDGING_CODE]
+    places = [PACKAGE / name for name in JUDGING_CODE]
     return files.sha256(*(path for place in places for path in _modules(place)))
 
 

@@ -26,6 +26,7 @@ from tiltyard.report.html_elements import (
     render_figures,
     render_table,
 )
+from tiltyard.report.sections.clusters import clusters_section
 from tiltyard.report.sections.data import data_section
 from tiltyard.report.sections.explanations import explanations_section
 from tiltyard.report.sections.history import history_section, verdict_sparkline
@@ -35,7 +36,9 @@ from tiltyard.report.sections.metrics import metrics_section, summary
 from tiltyard.report.sections.network import network_section
 from tiltyard.report.sections.pictures import picture_figures
 from tiltyard.report.sections.predictions import prediction_sections
+from tiltyard.report.sections.recommendation import recommendation_section
 from tiltyard.report.sections.rows import LearnedRows
+from tiltyard.report.sections.samples import samples_section
 from tiltyard.report.sections.series import rollout_section, series_figures, walk_forward_section
 from tiltyard.report.sections.training import training_sections
 from tiltyard.report.sections.verdict import comparison_section, verdict_section
@@ -107,8 +110,11 @@ def task_page(workspace: Workspace, task: Task, up: str = INDEX) -> str:
             rows,
             [*input_space_figures(task, evaluated, predictions), *picture_figures(task, evaluated, predictions)],
         ),
+        recommendation_section(task, evaluated, workspace.out(task.name, "prepare")),
+        samples_section(evaluation, out),
         walk_forward_section(task, evaluation, out),
         rollout_section(task, evaluation, out),
+        clusters_section(task, evaluation),
         *training_sections(task, evaluation, training),
         network_section(evaluated.train),
         explanations_section(workspace, task, evaluation["version"]),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+QUIET = "TILTYARD_QUIET"  # environment variable: show no progress
 QUIET_SECONDS = 2.0  # before progress is shown
 SECONDS_A_LINE = 5.0  # between lines if there is no terminal
 
@@ -56,7 +57,7 @@ def show_waiting() -> Iterator[Callable[[str], None]]:
 def status(text: str) -> Iterator[Callable[[], None]]:
     """Show a line on a terminal until the yielded function is called or the block ends."""
     terminal = console(stderr=True)
-    shown = terminal.is_terminal and not terminal.is_dumb_terminal
+    shown = terminal.is_terminal and not terminal.is_dumb_terminal and QUIET not in os.environ
 
     def clear() -> None:
         nonlocal shown
@@ -97,7 +98,7 @@ def progress_bar(name: str, total: int | None, done: int, unit: str = "MB") -> I
 
     def show(done_now: int) -> None:
         nonlocal last_line
-        if time.monotonic() - start < QUIET_SECONDS:
+        if time.monotonic() - start < QUIET_SECONDS or QUIET in os.environ:
             return
         done_text, total_text = (f"{n / 1e6:.1f}" if unit == "MB" else f"{n:,}" for n in (done_now, total or 0))
         text = f"{done_text}{f' of {total_text}' if total else ''} {unit}"

@@ -139,8 +139,14 @@ def _add_predictions(
     columns: dict[str, list[Any]] = {"prediction": predictions}
     if numbers:
         columns = {f"prediction_{name}": [each[name] for each in predictions] for name in numbers}
+    elif isinstance(predictions[0], dict) and "memberships" in predictions[0]:
+        columns = _cluster_columns(predictions)
     elif isinstance(predictions[0], dict) and "reconstruction" in predictions[0]:
         columns = _reconstructed_columns(predictions)
+    elif isinstance(predictions[0], dict) and "anomaly" in predictions[0]:
+        columns = {name: [prediction[name] for prediction in predictions] for name in ("score", "anomaly")}
+        for name in predictions[0]["errors"]:
+            columns[f"error_{name}"] = [prediction["errors"][name] for prediction in predictions]
     elif isinstance(predictions[0], dict):
         columns = {"prediction": [multilabel.label_cell(prediction, separator) for prediction in predictions]}
         for name in predictions[0]["probabilities"]:
@@ -157,6 +163,14 @@ def _reconstructed_columns(predictions: list[Any]) -> dict[str, list[Any]]:
         columns[f"code_{place + 1}"] = [prediction["code"][place] for prediction in predictions]
     for name in predictions[0]["reconstruction"]:
         columns[f"reconstruction_{name}"] = [prediction["reconstruction"][name] for prediction in predictions]
+    return columns
+
+
+def _cluster_columns(predictions: list[Any]) -> dict[str, list[Any]]:
+    """Return the cluster, the distance from its mean row, and the membership in each cluster."""
+    columns = {name: [prediction[name] for prediction in predictions] for name in ("cluster", "distance")}
+    for place in range(len(predictions[0]["memberships"])):
+        columns[f"membership_{place}"] = [prediction["memberships"][place] for prediction in predictions]
     return columns
 
 

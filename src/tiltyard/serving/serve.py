@@ -40,7 +40,7 @@ def serve(
         say(f"try: {curl}{header}")
     bentoml_home = workspace.state("serve", str(address[1]))
     paths = {
-        "CHAMPIONS": str(workspace.service.parent),
+        "CHAMPIONS": str(workspace.serving),
         "RECORDS": str(workspace.records),
         "STATE": str(last_good(workspace).folder),
     }
@@ -66,7 +66,7 @@ def champions(
         except TiltyardError as error:
             problems[name] = error
     for name, problem in problems.items():
-        folders = last_good(workspace).folders(name, workspace.service.parent)
+        folders = last_good(workspace).folders(name, workspace.serving)
         packages |= dict(zip([name], folders, strict=False))
         served = f"the last good version {folders[0].name} is served" if folders else "it is not served"
         say(f"{name}: {problem}; {served}")

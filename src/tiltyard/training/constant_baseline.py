@@ -31,11 +31,13 @@ def baseline_losses(objective: Objective, parts: TrainingRows, network: keras.Mo
 
 
 def constant_loss(objective: Objective, parts: TrainingRows, units: int) -> float:
-    """Return the loss of the best constant on training rows; infinity for texts and objects in pictures.
+    """Return the loss of the best constant on training rows; infinity where the loss of training is another one.
 
-    They have too many outputs.
+    These are texts, whose steps are too many, objects and pixels of pictures, samples, which are compared with no
+    target, and recommendations, whose loss has that of the ranking as well.
     """
-    if objective.of_texts or objective.of_pictures:
+    kind = objective.encoder.problem
+    if objective.of_texts or objective.of_pictures or kind.generates or kind.recommends:
         return math.inf
     constant = _constant(objective, objective.core_targets(parts.train[1]), units)
     targets = objective.core_targets(sample_rows(parts.train, ROWS)[1])

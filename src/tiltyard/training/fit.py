@@ -13,9 +13,12 @@ import numpy as np
 
 from tiltyard.config.task import Task
 from tiltyard.config.train_section import Train
+from tiltyard.modeling.models.dbn import Dbn
+from tiltyard.modeling.models.rbm import Rbm
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.training import diagnosis, platt
 from tiltyard.training.objective import Objective
+from tiltyard.training.samplers.base import open_sampler
 
 if TYPE_CHECKING:
     import keras
@@ -61,9 +64,22 @@ def fit(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResult:
 
     from tiltyard.training import network
 
+    if task.model.adversarial:
+        from tiltyard.training.adversarial.fit import fit_adversarial
+
+        return fit_adversarial(task, rows, paths)
+    if isinstance(task.model, Rbm):
+        from tiltyard.training.boltzmann import fit_boltzmann
+
+        return fit_boltzmann(task, rows, paths)
     keras.utils.set_random_seed(task.train.seed)
     body = network.build_core(task, rows.encoder, rows.train[0])
-    model = network.build_trainer(task.train, body, task.model)
+    pretraining = _pretrain(task, rows, paths, body)
+    if task.model.generates:
+        steps = -(-len(rows.train[1]) // task.train.batch_size)
+        model = open_sampler(task.model, rows.encoder).trainer(body, steps, task.train.seed)
+    else:
+        model = network.build_trainer(task.train, body, task.model)
     family = task.model.model_dump_json(exclude={"blend_references"})  # it changes nothing in the network
     shared = _Shared(Objective.of(task, rows.encoder), rows, paths, body, model, family)
     checkpoints: list[CheckpointCallback] = []
@@ -76,7 +92,7 @@ def fit(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResult:
         snapshots += [{**snapshot, "epoch": snapshot["epoch"] + phase.epochs_before} for snapshot in phase_snapshots]
         for weight, best in zip(model.weights, _best_checkpoint(checkpoints).best, strict=True):
             weight.assign(best)
-    record = _record(task.train, body, checkpoints)
+    record = {**_record(task.train, body, checkpoints), **pretraining}
     if shared.objective.learns_margins:
         record["probabilities"] = platt.calibrate(body, rows.validation)
     if "embeddings" in task.train.tensorboard:
@@ -84,6 +100,15 @@ def fit(task: Task, rows: TrainingRows, paths: RunPaths) -> FitResult:
 
         projector.write(phase.logs, body, rows)
     return FitResult(body, record, snapshots)
+
+
+def _pretrain(task: Task, rows: TrainingRows, paths: RunPaths, body: keras.Model) -> dict[str, Any]:
+    """Train the layers of a deep belief network without labels; return the record of it, empty for other families."""
+    if not isinstance(task.model, Dbn):
+        return {}
+    from tiltyard.training import deep_belief
+
+    return deep_belief.pretrain(task, rows, (paths.state, paths.title), body)
 
 
 def _best_checkpoint(checkpoints: list[CheckpointCallback]) -> CheckpointCallback:
@@ -245,7 +270,8 @@ class _Phase:
 
         from tiltyard.training.gradient_stats import PROBE_BUILDERS, ROWS, GradientStats
 
-        if not self.train.watch or keras.backend.backend() not in PROBE_BUILDERS:
+        samples = self.shared.objective.encoder.problem.generates  # whose loss is not one of outputs and targets
+        if samples or not self.train.watch or keras.backend.backend() not in PROBE_BUILDERS:
             return []
         objective = self.shared.objective
         features, truth = sample_rows(self.shared.rows.train, min(ROWS, self.train.batch_size))
@@ -259,7 +285,7 @@ class _Phase:
         shared = self.shared
         shapes = [tuple(weight.shape) for weight in shared.body.weights]  # changes if the code of the model family does
         # the number of steps per call and files for TensorBoard change no result, and thresholds are chosen afterwards
-        unused = {"steps_per_execution", "tensorboard", "threshold"}
+        unused = {"steps_per_execution", "tensorboard", "threshold", "anomaly"}
         train = f"{self.train.model_dump_json(exclude=unused)} {self.number}"
         settings = f"{shared.family} {train} {shared.rows.digest} {shared.rows.inherited} {shapes}"
         return hashlib.sha256(f"{keras.__version__} {keras.backend.backend()} {settings}".encode()).hexdigest()

@@ -18,10 +18,12 @@ from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.models._tables import MEMBERS
 from tiltyard.modeling.models.autoencoder import Autoencoder
 from tiltyard.modeling.models.base import ENCODED, Branch, Model
+from tiltyard.modeling.models.two_tower import TwoTower
 from tiltyard.modeling.problems.masked import Masked
 from tiltyard.modeling.problems.regression import log_limits
 from tiltyard.preparation.array_file import Features
 from tiltyard.training.augmentation import augmentation
+from tiltyard.training.samplers.base import open_sampler
 
 if TYPE_CHECKING:
     import keras
@@ -35,22 +37,47 @@ def build_core(task: Task, encoder: Encoder, rows: Features) -> keras.Model:
     """Build the core for training rows: scaling by their statistics, the family's layers, the output layer."""
     import keras
 
-    shape = rows.shape[1:]
-    mean, std = (np.array(part, dtype=np.float32) for part in encoder.widened_scaling())
+    if task.model.generates:
+        return open_sampler(task.model, encoder).body()
     if task.model.adapts:
+        mean, std = (np.array(part, dtype=np.float32) for part in encoder.widened_scaling())
         task.model.adapt((encoder.widened(_sample(rows)) - mean) / std)
-    features = keras.Input(shape, name="features")
-    # Rescaling, not Normalization: the latter does not survive the export to ONNX
-    # float32 even under mixed precision: 16 bits hold neither large values nor ids
-    scale, offset = (1 / std).tolist(), (-mean / std).tolist()
-    x = keras.layers.Rescaling(scale, offset, dtype="float32", name="standard")(encoder.widened(features, keras.ops))
+    if isinstance(task.model, TwoTower):
+        from tiltyard.training import recommendation
+
+        task.model.locate_sides(recommendation.sides(encoder, rows))
+    features, previous = keras.Input(rows.shape[1:], name="features"), None
+    source = features
+    if task.model.translates:
+        source, previous = _without_steps(features, encoder)
+    x = standardised(encoder, source)
     relative = np.array([_is_relative(column) for column in encoder.columns.values()], dtype=np.float32)
     if relative.any():
         x = x - x[:, -1:] * relative
     units = encoder.problem.units(task.target, task.output, encoder)
-    output = _family(task.model, encoder, x, (units, task.output))
+    output = _family(task.model, encoder, (x, previous), (units, task.output))
     last = _last_value(task.target.column, encoder, features) if task.problem == "forecasting" else None
     return keras.Model(features, output if last is None else output + last)
+
+
+def standardised_input(encoder: Encoder, shape: tuple[int, ...]) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Return the input for rows of a shape, and the rows standardised."""
+    import keras
+
+    features = keras.Input(shape, name="features")
+    return features, standardised(encoder, features)
+
+
+def standardised(encoder: Encoder, features: keras.KerasTensor) -> keras.KerasTensor:
+    """Return rows standardised by the statistics of training rows."""
+    import keras
+
+    mean, std = (np.array(part, dtype=np.float32) for part in encoder.widened_scaling())
+    # Rescaling, not Normalization: the latter does not survive the export to ONNX
+    # float32 even under mixed precision: 16 bits hold neither large values nor ids
+    scale, offset = (1 / std).tolist(), (-mean / std).tolist()
+    rescaling = keras.layers.Rescaling(scale, offset, dtype="float32", name="standard")
+    return rescaling(encoder.widened(features, keras.ops))
 
 
 def _sample(rows: Features) -> Array:
@@ -60,13 +87,27 @@ def _sample(rows: Features) -> Array:
     return sample.astype(np.float32, copy=False)
 
 
-def _family(model: Model, encoder: Encoder, x: keras.KerasTensor, head: tuple[int, str]) -> keras.KerasTensor:
+def _without_steps(features: keras.KerasTensor, encoder: Encoder) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Divide features of a family that predicts texts: what it reads, and the decoder's input at each step."""
+    import keras
+
+    ((name, column),) = encoder.columns.items()
+    steps, shape = encoder.target["steps"], column.feature_shape(encoder.fitted[name])
+    source = features[:, :-steps]
+    return keras.layers.Reshape(shape)(source) if len(shape) > 1 else source, features[:, -steps:]
+
+
+def _family(
+    model: Model,
+    encoder: Encoder,
+    inputs: tuple[keras.KerasTensor, keras.KerasTensor | None],
+    head: tuple[int, str],
+) -> keras.KerasTensor:
     """Build the layers of the family and the output layer; raise TaskError if they do not fit the features."""
-    units, activation = head
+    (x, previous), (units, activation) = inputs, head
     try:
-        if model.translates:
-            steps = encoder.target["steps"]
-            x = model.translate(x[:, :-steps], x[:, -steps:], (encoder.vocabulary_size, units))
+        if previous is not None:
+            x = model.translate(x, previous, (encoder.vocabulary_size, units))
         else:
             model.weigh_tokens(encoder.token_weights)
             if model.reads_names:
@@ -146,6 +187,13 @@ def build_trainer(train: Train, body: keras.Model, family: Model | None = None) 
         augmented = augmentation(train.augment, train.seed) if train.augment and changes else None
         return reconstruction.build_trainer(family, body, augmented, train.seed)
 
+    if isinstance(family, TwoTower):
+        from tiltyard.training import recommendation
+
+        both = recommendation.with_vectors(body)
+        randomised = _randomised(family, both, train.seed) if family.random_in_training else both
+        return recommendation.build_trainer(family, randomised)
+
     if any(layer.name == MEMBERS for layer in body.layers):
         from tiltyard.training.members import MembersTrainer
 
@@ -181,10 +229,16 @@ def build_inference(
 
     if model.translates:
         return model.unroll(body, encoder.target["steps"])
+    if model.generates:
+        return open_sampler(model, encoder).scorer(body)
     if encoder.problem.reconstructs:
         from tiltyard.training import reconstruction
 
         return reconstruction.build_inference(body)
+    if encoder.problem.recommends:
+        from tiltyard.training import recommendation
+
+        return recommendation.build_inference(body, encoder.target)
     if encoder.problem.targets != "number":
         return keras.Model(body.input, body.output)  # not `body`, which may be saved with its optimizer
     scale, offset, output = encoder.target["std"], encoder.target["mean"], body.output

@@ -131,14 +131,14 @@ def encode_targets(encoder: Encoder, truth: Array) -> Array:
     """Return the targets of the core: standardised numbers, label indices or flags, boxes, or token ids of a text."""
     if encoder.problem.targets == "text":
         return encoder.problem.ids(encoder, truth)
+    if encoder.problem.generates:  # rows are compared with themselves, inside the network
+        return truth
     if encoder.problem.reconstructs:  # where the truth of training is the encoded row
         return reconstruction.standardised(encoder, truth)
-    if encoder.problem.targets in ("label", "mask"):
-        return truth.astype(np.int32)
     if encoder.problem.targets == "objects":
         return detection.as_shares(truth, detection.picture_size(encoder))
-    if encoder.problem.targets == "labels":
-        return truth.astype(np.float32)
+    if encoder.problem.targets in ("label", "mask", "labels"):
+        return truth.astype(np.float32 if encoder.problem.targets == "labels" else np.int32)
     return standardised(truth, encoder.target).astype(np.float32)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,20 +18,23 @@ from tiltyard.modeling.inference import decision_threshold, held_out
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.models._solved import SolvedModel
 from tiltyard.modeling.models.autoencoder import Autoencoder
+from tiltyard.modeling.models.two_tower import TwoTower
 from tiltyard.modeling.problems import detection
 from tiltyard.preparation import base_vocabulary
 from tiltyard.preparation.base_rows import checked_base
-from tiltyard.preparation.training_rows import TrainingRows, sample_rows
+from tiltyard.preparation.training_rows import TrainingRows, sample_rows, without_decoder_inputs
 from tiltyard.runtime import environment
-from tiltyard.training import backend, blend, layer_graph
+from tiltyard.training import backend, blend, item_index, layer_graph
 from tiltyard.training.constant_baseline import baseline_losses
 from tiltyard.training.cross_validation import cross_validate
 from tiltyard.training.diagnosis import diagnose
+from tiltyard.training.feature_network import copy_feature_network, open_feature_network
 from tiltyard.training.fit import RunPaths
 from tiltyard.training.fit_members import fit_members
 from tiltyard.training.objective import Objective, encode_targets
 from tiltyard.training.reference import Trained, fit_reference
 from tiltyard.training.restarts import fit_with_restarts
+from tiltyard.training.samplers import base as samplers
 from tiltyard.training.solved import fit_solved
 from tiltyard.workspace import Workspace
 
@@ -49,7 +53,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     started, processor_started = time.monotonic(), time.process_time()
     parts = opened(workspace, task)
     from tiltyard.training import network
-    from tiltyard.training.onnx.export import export
+    from tiltyard.training.onnx.export import export, export_decoder
 
     state = workspace.state(task.name, "train")
     paths = RunPaths(state, workspace.logs(task.name), task.name)
@@ -58,10 +62,19 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     ends = _ends(task.target.interval, parts, trained.body) if task.target.interval else None
     encoder, decisions = _with_threshold(task, parts, trained.body)
     encoder = _with_least_score(encoder, parts, trained.body)
-    if isinstance(task.model, Autoencoder):
+    if task.model.generates:
+        encoder = samplers.with_facts(encoder, task.model)
+    if task.model.cluster_count:
+        from tiltyard.training import clustering
+
+        encoder = clustering.with_clusters(encoder, trained.body, parts.train[0])
+    if isinstance(task.model, Autoencoder) and task.problem == "reconstruction":
         encoder = encoder.with_target({"code": task.model.code_size})
     trained = trained.refit() if trained.refit else trained
     model, record = network.build_inference(task.model, trained.body, parts.encoder, ends), {**trained.record}
+    if task.problem == "anomaly":
+        model, encoder, scoring = _with_score(task, parts, trained.body)
+        record |= scoring
     with files.atomic_folder(workspace.out(task.name, "train")) as folder:
         encoder.save(folder / "encoder.json")
         if folds:
@@ -72,9 +85,20 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
             "prepared": parts.digest,
             "backend": backend.chosen(task),
             "parity": export(
-                model, folder, _parity_rows(parts, model), sigmoid=task.output == "sigmoid", floor=_floor(task, model)
+                model,
+                folder,
+                _parity_rows(parts, model),
+                sigmoid=task.output == "sigmoid",
+                floor=_floor(task, encoder, model),
             ),
         }
+        if isinstance(task.model, TwoTower):
+            item_index.write(folder, workspace.out(task.name, "prepare"), task.model, parts)
+        if task.model.generates and parts.features:
+            sampler, seed = samplers.open_sampler(task.model, encoder), task.train.seed
+            codes = sampler.codes_to_compare(trained.body, seed)
+            export_decoder(sampler.decoder(trained.body), folder, seed, codes)
+            record["features"] = copy_feature_network(parts.feature_folder, folder)
         files.write_json(folder / "training.json", record)
         files.write_json(folder / layer_graph.FILE, layer_graph.layer_graph(model))
         durations = {
@@ -130,6 +154,9 @@ def opened(workspace: Workspace, task: Task) -> TrainingRows:
         _set_up(task)
     parts = parts.with_counts() if task.output == "exponential" else parts
     parts = parts.with_rows_as_truth() if task.model.reconstructs else parts
+    if task.model.generates:
+        features = open_feature_network(workspace, parts)
+        parts = replace(samplers.training_rows(task.model, parts, task.train.seed), features=features)
     return parts.with_decoder_inputs() if task.model.translates else parts
 
 
@@ -143,8 +170,8 @@ def _inherited(workspace: Workspace, task: Task) -> dict[str, Any]:
 
 def _parity_rows(parts: TrainingRows, model: keras.Model) -> Array:
     """Return some validation rows as a client sends them, without decoder inputs."""
-    rows: Array = parts.validation[0][:PARITY_ROWS].astype(np.float32)
-    return rows[:, : model.input_shape[1]]
+    rows = parts.validation[0][:PARITY_ROWS]
+    return without_decoder_inputs(rows, model.input_shape[1:]).astype(np.float32)
 
 
 def _set_up(task: Task) -> None:
@@ -160,6 +187,10 @@ def _set_up(task: Task) -> None:
 
 def fit_all(task: Task, parts: TrainingRows, paths: RunPaths) -> Trained:
     """Fit a reference, a network, or both."""
+    if task.model.cluster_count:
+        from tiltyard.training import clustering
+
+        return clustering.fit_clusters(task, parts, paths)
     if isinstance(task.model, SolvedModel):
         return Trained(*fit_solved(task, task.model, parts))
     if not task.model.trained_by_epochs:
@@ -172,6 +203,8 @@ def _fit_networks(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[ker
     """Fit the network or all members of an ensemble."""
     if task.train.members == 1 and not task.ensemble:
         fitted = fit_with_restarts(task, parts, paths)
+        if task.model.generates:
+            return fitted.body, fitted.record
         losses = baseline_losses(Objective.of(task, parts.encoder), parts, fitted.body)
         diagnosis = diagnose(losses, fitted.record, fitted.snapshots)
         return fitted.body, {**fitted.record, "diagnosis": diagnosis, **_code_facts(task, parts, fitted.body)}
@@ -179,8 +212,30 @@ def _fit_networks(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[ker
     return members.body, members.record()
 
 
-def _floor(task: Task, model: keras.Model) -> Array | None:
+def _with_score(task: Task, parts: TrainingRows, body: keras.Model) -> tuple[keras.Model, Encoder, dict[str, Any]]:
+    """Return the model that scores rows, the encoder with the threshold of the scores, and what is recorded of it."""
+    from tiltyard.training import anomaly, network
+
+    setting = task.anomaly_score
+    density = anomaly.density_of(body, setting.score, parts.train[0])
+    span = anomaly.span_of(task.target, parts.encoder)
+    model = anomaly.build_inference(body, setting.score, density, span)
+    scores = network.outputs(model, parts.validation[0])[:, -1].astype(np.float64)
+    return model, *anomaly.with_threshold(parts.encoder, setting, scores)
+
+
+def _floor(task: Task, encoder: Encoder, model: keras.Model) -> Array | None:
     """Return below which size of each output differences are relative to it; None if all have one scale."""
+    if task.problem == "anomaly":
+        from tiltyard.training import anomaly
+
+        return anomaly.floors(model.output_shape[-1], task.anomaly_score.score, encoder.target["threshold"])
+    if task.model.generates:
+        return samplers.open_sampler(task.model, encoder).floors()
+    if task.model.cluster_count:
+        from tiltyard.training import clustering
+
+        return clustering.floors(task.model.cluster_count)
     if not isinstance(task.model, Autoencoder):
         return None
     from tiltyard.training import reconstruction

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 from tiltyard.config.join_section import Join
 from tiltyard.config.task import Task
-from tiltyard.expectation import between, in_set, not_null, row_count, unique
+from tiltyard.expectation import between, in_set, matches_regex, not_null, row_count, unique
 
 Result = TypeVar("Result")
 MAX_HELD_BYTES = 1 << 28  # of columns kept in memory for expectations that need whole columns
@@ -245,7 +245,10 @@ def _target_expectations(task: Task, *, drops_rows: bool) -> list[Expectation]:
     name, bounds = task.target.column, task.target.bounds
     share = task.target.drop_missing if drops_rows else 0.0
     # a row may have no labels, and a picture no objects
-    required = name not in task.columns and task.problem_type.targets not in ("labels", "objects")
+    required = name not in task.columns and task.problem_type.targets not in ("labels", "objects", "anomaly")
     expected = [not_null(name, 1 - share)] if required else []
     expected += [between(name, bounds)] if bounds else []
+    if task.problem == "captioning":
+        more = (task.target.length or 1) - 1
+        expected.append(matches_regex(name, rf"^\s*\S+(?:\s+\S+){{0,{more}}}\s*$"))  # words, at most as many as fit
     return expected + ([in_set(name, task.target.labels)] if task.target.labels else [])

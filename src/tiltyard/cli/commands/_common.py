@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
+import glob
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import is_dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,9 +21,36 @@ if TYPE_CHECKING:
     from tiltyard.config.task import Task
 
 FAILED = "tiltyard.failed"  # key in the click context: one of several tasks failed
-TASKS = click.argument("tasks", nargs=-1, metavar="[TASK]...")
-TASK = click.argument("task")
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+def complete_tasks(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the tasks of the project that begin with what was typed, for completion by a shell."""
+    try:
+        return [name for name in Workspace.find().tasks() if name.startswith(incomplete)]
+    except TiltyardError:
+        return []
+
+
+def complete_versions(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the packaged versions of the task that was typed before."""
+    try:
+        folder = Workspace.find().package(context.params.get("task") or "", "x").parent
+    except TiltyardError:
+        return []
+    return sorted(path.name for path in folder.glob(f"{glob.escape(incomplete)}*") if path.is_dir())
+
+
+JSON_ASKED = ContextVar("JSON_ASKED", default=False)  # whether this command prints JSON: its errors are JSON, too
+
+
+def _remember(_context: click.Context, _parameter: click.Parameter, value: bool) -> bool:
+    JSON_ASKED.set(value)
+    return value
+
+
+TASKS = click.argument("tasks", nargs=-1, metavar="[TASK]...", shell_complete=complete_tasks)
+TASK = click.argument("task", shell_complete=complete_tasks)
+JSON = click.option("--json", "as_json", is_flag=True, callback=_remember, help="Print JSON instead of a table.")
 
 
 def find_workspace() -> Workspace:
@@ -89,7 +114,11 @@ def exit_with(status: int) -> None:
 
 
 def print_error(error: TiltyardError) -> None:
-    """Print an error message and its hint."""
+    """Print an error message and its hint; as JSON if that was asked for."""
+    if JSON_ASKED.get():
+        content = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
+        click.echo(json.dumps({"error": content}, ensure_ascii=False), err=True)
+        return
     color = False if progress.without_colour() else None  # click has no context any more that would hold this setting
     click.echo(click.style("error: ", fg="red", bold=True) + error.message, err=True, color=color)
     if error.hint:
@@ -110,19 +139,6 @@ def run_task_locked(name: str, action: Callable[[Workspace, Task], Any]) -> Any:
 def run_task_read_locked(name: str, action: Callable[[Workspace, Task], Any]) -> Any:
     """Run an action that only reads outputs of one task, holding its shared lock: writers wait, readers do not."""
     return run_task(name, _locked(action, reading=True))
-
-
-@contextlib.contextmanager
-def prefect_module(name: str, *, scheduling: bool = False) -> Iterator[Any]:
-    """Start Prefect's server and import a module of pipelines that uses Prefect.
-
-    Prefect creates its home folder when it is imported, but not the parent folder.
-    """
-    from pipelines import server
-
-    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
-    with server.running_server(scheduling=scheduling):
-        yield importlib.import_module(f"pipelines.{name}")
 
 
 def print_json(content: Any) -> None:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from tiltyard.cli.commands._common import JSON, TASK, print_json, run_task
+from tiltyard.cli.commands._common import JSON, TASK, complete_versions, print_json, run_task
+
+VERSION: Any = {"metavar": "VERSION", "shell_complete": complete_versions}
 
 
 @click.command()
 @TASK
-@click.option("--shadow", metavar="VERSION", help="Send it a copy of requests; its predictions are only recorded.")
-@click.option("--canary", metavar="VERSION", help="Let it respond to a share of clients, always the same ones.")
+@click.option(
+    "--shadow",
+    **VERSION,
+    help="Send it a copy of requests; its predictions are only recorded.",
+)
+@click.option(
+    "--canary",
+    **VERSION,
+    help="Let it respond to a share of clients, always the same ones.",
+)
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), help="Share of clients; default for a shadow: 1.")
 @click.option("--off", is_flag=True, help="Send all requests to the champion only.")
 @JSON

@@ -17,7 +17,6 @@ from tiltyard.cli.commands._common import (
     TASKS,
     exit_with,
     find_workspace,
-    prefect_module,
     print_each,
     print_json,
     run_locked,
@@ -226,17 +225,7 @@ def package(tasks: tuple[str, ...], as_json: bool) -> None:
 
 def _smoke_module() -> contextlib.AbstractContextManager[Any]:
     """Import the module of smoke runs, which does without Prefect."""
-    return contextlib.nullcontext(importlib.import_module("pipelines.smoke"))
-
-
-@contextlib.contextmanager
-def _flow_module() -> Iterator[Any]:
-    """Import the module of the flow; libraries of stages are loaded meanwhile, unless there may be nothing to do."""
-    from pipelines.fork_server import ForkServers
-    from pipelines.server import API_URL
-
-    with ForkServers(at_once=not os.environ.get(API_URL)), prefect_module("flow") as flow:
-        yield flow
+    return contextlib.nullcontext(importlib.import_module("tiltyard.pipelines.smoke"))
 
 
 @contextlib.contextmanager
@@ -276,9 +265,10 @@ def run(tasks: tuple[str, ...], smoke: bool, allow_stand_in: bool, as_json: bool
     """
     from dataclasses import asdict
 
-    from pipelines.unchanged import unchanged
     from tiltyard.cli.output import tables
     from tiltyard.config import task_list
+    from tiltyard.pipelines.start import flow_module
+    from tiltyard.pipelines.unchanged import unchanged
     from tiltyard.runtime import progress
 
     workspace = find_workspace()
@@ -291,7 +281,7 @@ def run(tasks: tuple[str, ...], smoke: bool, allow_stand_in: bool, as_json: bool
         else:
             with (
                 progress.status("starting Prefect") as ready,
-                _smoke_module() if smoke else _flow_module() as flow,
+                _smoke_module() if smoke else flow_module() as flow,
             ):
                 rows = flow.run(workspace, names, ready, **({} if smoke else {"allow_stand_in": allow_stand_in}))
         if as_json:
@@ -306,15 +296,15 @@ def run(tasks: tuple[str, ...], smoke: bool, allow_stand_in: bool, as_json: bool
 @click.argument("folder", type=click.Path(path_type=Path))
 def smoke_task(task: str, folder: Path) -> None:
     """Run the smoke test of one task in a folder; `tiltyard run --smoke` starts this for each task."""
-    from pipelines.smoke import run_task
     from tiltyard.config import loader
+    from tiltyard.pipelines.smoke import run_task
 
     workspace = find_workspace()
     run_task(workspace, loader.load(workspace, task), Workspace(folder))
 
 
 @click.command()
-@click.argument("tasks", nargs=-1, metavar="[TASK]...")
+@TASKS
 @click.option("--cron", required=True, help="Minute, hour, day, month, weekday: '0 6 * * *' is every day at six.")
 @click.option("--timezone", default="UTC", show_default=True, help="Time zone of the schedule, such as Europe/Vienna.")
 def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
@@ -326,6 +316,7 @@ def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
     SIGTERM or Ctrl-C ends it and the run in progress, which the next run resumes; a second Ctrl-C ends at once.
     """
     from tiltyard.config import task_list
+    from tiltyard.pipelines.start import prefect_module
 
     workspace = find_workspace()
     names = list(tasks) or task_list.listed(workspace)

@@ -1,4 +1,4 @@
-"""Registry commands: `tiltyard status`, `history`, `why`, `compare`, `verify`, `approve` and `rollback`."""
+"""Registry commands: `tiltyard status`, `history`, `why`, `comment`, `compare`, `verify`, `approve` and `rollback`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ import sys
 
 import click
 
-from tiltyard.cli.commands._common import JSON, TASK, find_workspace, print_error, print_json, run_task
+from tiltyard.cli.commands._common import (
+    JSON,
+    TASK,
+    TASKS,
+    complete_versions,
+    find_workspace,
+    print_error,
+    print_json,
+    run_task,
+    run_tasks,
+)
 from tiltyard.errors import TiltyardError
 
 
@@ -72,7 +82,7 @@ def rollback(task: str, as_json: bool) -> None:
 
 @click.command()
 @TASK
-@click.argument("version", required=False)
+@click.argument("version", required=False, shell_complete=complete_versions)
 @JSON
 def why(task: str, version: str | None, as_json: bool) -> None:
     r"""Explain a decision check by check. Without VERSION, it is the last decision.
@@ -99,9 +109,29 @@ def why(task: str, version: str | None, as_json: bool) -> None:
 
 
 @click.command()
+@TASKS
+@JSON
+def comment(tasks: tuple[str, ...], as_json: bool) -> None:
+    r"""Print the last verdicts as Markdown, for a pull request.
+
+    \b
+    tiltyard comment > comment.md
+    gh pr comment --body-file comment.md --edit-last --create-if-none
+    """
+    from tiltyard.registry.comment import comment as action
+
+    named = [task for _, task in run_tasks(tasks, lambda _, task: task)]
+    text = action(find_workspace(), named)
+    if as_json:
+        print_json({"tasks": [task.name for task in named], "markdown": text})
+    else:
+        click.echo(text, nl=False)
+
+
+@click.command()
 @TASK
-@click.argument("first")
-@click.argument("second")
+@click.argument("first", shell_complete=complete_versions)
+@click.argument("second", shell_complete=complete_versions)
 @JSON
 def compare(task: str, first: str, second: str, as_json: bool) -> None:
     r"""Compare two versions on the sealed test rows, metric by metric.
@@ -127,7 +157,7 @@ def compare(task: str, first: str, second: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("tasks", nargs=-1, metavar="[TASK]...")
+@TASKS
 @click.option(
     "--against", metavar="REF", help="A commit, branch or tag of git: everything in its ledger must still be there."
 )
@@ -159,7 +189,7 @@ def verify(tasks: tuple[str, ...], against: str | None, as_json: bool) -> None:
 
 @click.command()
 @TASK
-@click.argument("version", default="challenger")
+@click.argument("version", default="challenger", shell_complete=complete_versions)
 @JSON
 def approve(task: str, version: str, as_json: bool) -> None:
     r"""Approve a version for promotion. A task requires it by gate.approval; all other checks still apply.
@@ -177,4 +207,4 @@ def approve(task: str, version: str, as_json: bool) -> None:
         click.echo(f"{task}: {decision.version} {decision.reasons[0]} on {decision.time}")
 
 
-COMMANDS = [status, history, why, compare, verify, approve, rollback]
+COMMANDS = [status, history, why, comment, compare, verify, approve, rollback]

@@ -1,12 +1,13 @@
-"""The commands `tiltyard serve` (REST service), `tiltyard key` (API and signing keys) and `tiltyard predict`."""
+"""The commands `tiltyard serve` (REST service), `tiltyard key` (API and signing keys), `predict` and `sample`."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from tiltyard.cli.commands._common import TASK, TASKS, find_workspace, print_json, run_task
+from tiltyard.cli.commands._common import JSON, TASK, TASKS, find_workspace, print_json, run_task
 
 
 @click.command()
@@ -134,10 +135,38 @@ def predict(task: str, text: str | None, path: str | None, out: Path | None) -> 
         print_json(run_task(task, lambda w, t: action.predict(w, t, text or "")))
 
 
+@click.command()
+@TASK
+@click.option("--count", default=16, show_default=True, type=click.IntRange(1), help="Number of samples.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The same seed, the same samples.")
+@click.option("--class", "label", help="Class of all samples; all classes in turn if unset. For conditional models.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write PNG files to.")
+@JSON
+def sample(task: str, out: Path | None, *, as_json: bool, **options: Any) -> None:
+    r"""Draw samples of a task's champion, a generative model, without a server.
+
+    \b
+    tiltyard sample vae --count 64 --seed 1 --out samples
+    tiltyard sample vae_conditional --class 3 --json
+    """
+    from tiltyard.serving import sample as action
+
+    if out is None and not as_json:
+        raise click.UsageError("expected --out FOLDER, --json, or both")
+    names = {"count": "count", "seed": "seed", "label": "class"}
+    request = {names[key]: value for key, value in options.items() if value is not None}
+    drawn = run_task(task, lambda w, t: action.sample(w, t, request))
+    if out is not None:
+        files = action.write_pictures(drawn, out, request["seed"])
+        click.echo(f"{len(files)} samples: {out}", err=as_json)
+    if as_json:
+        print_json(drawn)
+
+
 def _print_rejected(rejected: int, path: object) -> None:
     """Print the number of rejected rows, if any, and the file that holds the reasons."""
     if rejected:
         click.echo(f"rows rejected: {rejected:,}; reasons: {path}", err=True)
 
 
-COMMANDS = [serve, key, predict]
+COMMANDS = [serve, key, predict, sample]

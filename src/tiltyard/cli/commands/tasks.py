@@ -9,9 +9,11 @@ from typing import Any
 import click
 
 from tiltyard.cli.commands._common import JSON, TASK, TASKS, find_workspace, print_json, run_tasks
+from tiltyard.errors import WorkspaceError
+from tiltyard.workspace import Workspace
 
 READ = ("delimiter", "decimal", "encoding", "sheet", "skip_rows", "skip_last", "skip_bad_rows")
-PROBLEMS = ["regression", "classification", "multilabel", "forecasting"]
+PROBLEMS = ["regression", "classification", "multilabel", "forecasting", "recommendation", "anomaly", "clustering"]
 
 
 @click.command()
@@ -29,7 +31,10 @@ PROBLEMS = ["regression", "classification", "multilabel", "forecasting"]
     metavar="COLUMN",
     help="Keep rows of one group in the same part of the split; in a forecast each group is a series.",
 )
+@click.option("--normal", multiple=True, metavar="LABEL", help="The label of normal rows, for anomalies; repeatable.")
 @click.option("--separator", metavar="TEXT", help="What stands between labels, if a cell of the target holds several.")
+@click.option("--user", metavar="COLUMN", help="Recommendation: who rates; the target is the rating.")
+@click.option("--item", metavar="COLUMN", help="Recommendation: what is rated.")
 @click.option("--join", "joined", multiple=True, metavar="FILE", help="A table whose columns are joined; repeatable.")
 @click.option(
     "--on",
@@ -58,6 +63,9 @@ def init(task: str, force: bool, as_json: bool, target: tuple[str, ...], na: tup
     tiltyard init churn --data customers.csv --target Exited
     tiltyard init boxes --data boxes.csv --target width --target height     several numbers at once
     tiltyard init sales --data sales.csv --target sold --join shops.csv --on shop=number
+    tiltyard init films --data ratings.csv --target stars --user user --item film      recommendations
+    tiltyard init faults --data machines.csv --problem anomaly --target state --normal ok
+    tiltyard init groups --data customers.csv --problem clustering      without a target, or with labels to evaluate by
     tiltyard init pets --data pets.zip          a folder for each class, or a table of labels beside the images
     """
     from dataclasses import asdict
@@ -72,11 +80,25 @@ def init(task: str, force: bool, as_json: bool, target: tuple[str, ...], na: tup
     options |= {"target": target[0] if target else "", "more_targets": target[1:]}
     joins = requests(options.pop("joined"), options.pop("on"))
     request = DraftRequest(**options, joins=joins, dialect=dialect_of(na, **read_options))
-    drafted = action(find_workspace(), task, request, force=force)
+    drafted = action(_find_or_make_workspace(), task, request, force=force)
     if as_json:
         print_json(asdict(drafted))
         return
     tables.print_draft(drafted, task)
+
+
+def _find_or_make_workspace() -> Workspace:
+    """Return the project; if there is none, and a person can be asked, offer to make one of the working directory."""
+    try:
+        return find_workspace()
+    except WorkspaceError:
+        here = Path.cwd()
+        if not (sys.stdin.isatty() and click.confirm(f"no project here: make one in {here}?", err=True)):
+            raise
+    from tiltyard.project.new import new
+
+    new(here, example=False)
+    return find_workspace()
 
 
 @click.command()

@@ -113,12 +113,13 @@ def stand_in_note(reason: str | None) -> str:
 
 def training_summary(record: Any) -> str:
     """Return a summary of a training and the diagnosis of its fit."""
-    diagnosis = record["diagnosis"]
     summary = (
         f"{record['epochs']} epochs, best {record['best_epoch']}, {record['parameters']} parameters, "
-        f"ONNX within {record['parity']:.1e} of Keras\n  {diagnosis['verdict']}: {diagnosis['reason']}"
+        f"ONNX within {record['parity']:.1e} of Keras"
     )
-    return "\n  ".join([summary, *diagnosis["findings"]])
+    if not (diagnosis := record.get("diagnosis")):  # samples are compared with no target
+        return summary
+    return "\n  ".join([summary, f"{diagnosis['verdict']}: {diagnosis['reason']}", *diagnosis["findings"]])
 
 
 def print_learning_rates(task: str, result: Any) -> None:

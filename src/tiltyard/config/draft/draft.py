@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tiltyard import files
 from tiltyard.config import loader, task_list
 from tiltyard.config.draft import (
+    anomalies,
+    clusters,
     images,
+    images_beside,
     leakage,
     many_names,
     mixed,
+    recommendations,
     table_network,
     targets,
     texts,
@@ -24,10 +28,9 @@ from tiltyard.config.draft import (
 )
 from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.config.draft.examples import example_value
-from tiltyard.config.draft.joins import JoinRequest
 from tiltyard.config.draft.reading import DraftTable, open_draft
-from tiltyard.config.draft.targets import LabelLists, find_lists
-from tiltyard.data.tables.dialect import Dialect
+from tiltyard.config.draft.request import Draft, DraftRequest, as_asked, features_of, split_section
+from tiltyard.config.draft.targets import LabelLists, ProblemName, find_lists
 from tiltyard.errors import DataError, TaskError, join_first
 from tiltyard.modeling.columns._datetime_format import times
 from tiltyard.workspace import Workspace
@@ -35,31 +38,9 @@ from tiltyard.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-ProblemName = Literal["regression", "classification", "multilabel", "forecasting"]
 MIN_ROWS = 10  # fewer leave no test rows
 MAX_INTEGER_LABELS = 20  # more distinct integers are a quantity, not labels
 MAX_SAMPLED = 50_000  # rows that are searched for leaks
-
-
-@dataclass(frozen=True)
-class DraftRequest:
-    """The options of `tiltyard init`."""
-
-    data: str
-    target: str = ""  # required for a table
-    more_targets: tuple[str, ...] = field(default=(), kw_only=True)  # further numbers to predict with it
-    problem: ProblemName | None = None
-    drop: tuple[str, ...] = ()
-    time: str | None = None
-    group: str | None = None
-    separator: str | None = None  # the text between two labels of a cell of the target
-    dialect: Dialect = field(default_factory=Dialect)  # how the user says the file is written
-    joins: tuple[JoinRequest, ...] = ()
-
-    @property
-    def targets(self) -> list[str]:
-        """All columns to predict."""
-        return [self.target, *self.more_targets]
 
 
 @dataclass(frozen=True)
@@ -80,6 +61,8 @@ def draft_task(workspace: Workspace, name: str, request: DraftRequest, *, force:
     if path.exists() and not force:
         place = path.relative_to(workspace.root)
         raise TaskError(f"{place} exists already", hint=f"to overwrite it: tiltyard init {name} ... --force")
+    if request.normal and request.problem != "anomaly":
+        raise TaskError("--normal: expected with --problem anomaly; received it for another problem")
     draft = _draft_images(workspace, request) or _draft_table(workspace, request)
     remarks = [f"Read with a repair: {text}" for text in draft.repairs] + [f"Note: {text}" for text in draft.notes]
     text = yaml_text.task_text(Path(request.data).name, draft.content, draft.traits, remarks, draft.comments)
@@ -91,32 +74,25 @@ def draft_task(workspace: Workspace, name: str, request: DraftRequest, *, force:
     )
 
 
-@dataclass(frozen=True)
-class _Draft:
-    """The sections of a task file, and the profiles behind them."""
-
-    content: dict[str, Any]
-    rows: int
-    traits: list[ColumnProfile]
-    repairs: list[str]
-    comments: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def problem(self) -> str:
-        return str(self.content["problem"])
-
-
-def _draft_images(workspace: Workspace, request: DraftRequest) -> _Draft | None:
+def _draft_images(workspace: Workspace, request: DraftRequest) -> Draft | None:
     """Draft from images; return None if the data are not images."""
     import pandas as pd
 
     image_profile = images.profile_images(workspace, request.data, request.target)
     if not image_profile:
         return None
+    if not (request.time or request.group or request.more_targets or request.joins) and (
+        drafted := images_beside.draft(image_profile, request)
+    ):
+        return drafted
     others = request.drop or request.time or request.group or request.more_targets or request.joins
-    if request.problem not in (None, "classification", "multilabel") or others:
+    if request.problem == "clustering" and not others:
+        content = clusters.image_content(image_profile, request.data)
+        return Draft(content, len(image_profile.labels), images.profiles(image_profile), image_profile.notes)
+    if request.problem not in (None, "classification", "multilabel", "anomaly") or others:
         raise TaskError("for images: expected only --data, --target and labels; received another option")
+    if request.problem == "anomaly":
+        return anomalies.draft_images(image_profile, request)
     cells = pd.Series(image_profile.labels)
     asked = request.problem == "multilabel" or request.separator is not None
     lists = None if request.problem == "classification" else find_lists(cells, request.separator, asked=asked)
@@ -131,23 +107,40 @@ def _draft_images(workspace: Workspace, request: DraftRequest) -> _Draft | None:
     _require_rows(rows, request.data, image_profile.target)
     content = _content(replace(request, target=image_profile.target), problem, rows, sections)
     notes = [table_network.BLEND] if content["model"].get("blend_references") else []
-    return _Draft(content, len(rows), profile, image_profile.notes, images.comments(image_profile), notes)
+    return Draft(content, len(rows), profile, image_profile.notes, images.comments(image_profile), notes)
 
 
-def _draft_table(workspace: Workspace, request: DraftRequest) -> _Draft:
+def _draft_clusters(table: DraftTable, request: DraftRequest) -> Draft:
+    """Draft a clustering of rows; a target has labels that evaluate it."""
+    _require_rows(rows := clusters.evaluated_rows(table, request.target), request.data, request.target or "row")
+    profiles = [table.profiles[name] for name in table.frame.columns if name != request.target]
+    traits = clusters.features([as_asked(profile, request) for profile in profiles])
+    content = clusters.table_content(table, rows, features_of(traits), request)
+    return Draft(content, len(table.frame), traits, table.layout.repairs, clusters.COMMENTS, table.notes)
+
+
+def _draft_table(workspace: Workspace, request: DraftRequest) -> Draft:
     """Draft from a table."""
     _require_different_targets(request)
-    required = [*filter(None, [*request.targets, request.time, request.group]), *request.drop]
+    clusters.require_fit(request)
+    ids = [request.user, request.item]
+    required = [*filter(None, [*request.targets, request.time, request.group, *ids]), *request.drop]
     with open_draft(workspace, request.data, request.dialect, required, request.joins) as table:
+        if request.problem == "anomaly":
+            return anomalies.draft_rows(table, request)
+        if request.problem == "clustering":
+            return _draft_clusters(table, request)
         if not request.target:
             text = f"expected the column to predict; the table has {join_first([*table.frame.columns])}"
             raise TaskError(f"{Path(request.data).name}: {text}", hint="name it: --target")
         return _draft_from(table, request)
 
 
-def _draft_from(table: DraftTable, request: DraftRequest) -> _Draft:
+def _draft_from(table: DraftTable, request: DraftRequest) -> Draft:
     """Draft a forecast, or a model of rows."""
     frame, truth = table.frame, table.profiles[request.target]
+    if request.problem == "recommendation" or request.user or request.item:
+        return _draft_recommendation(table, request)
     if request.more_targets:
         return _draft_numbers(table, request)
     problem = request.problem or ("forecasting" if request.time and truth.kind == "number" else _problem(truth))
@@ -156,13 +149,17 @@ def _draft_from(table: DraftTable, request: DraftRequest) -> _Draft:
     frame[request.target] = targets.cells(table, truth, problem)
     rows = frame[frame[request.target].notna()]
     _require_rows(rows, request.data, request.target)
+    if problem == "classification" and (text := anomalies.hint(request.target, rows[request.target].tolist())):
+        table.notes.append(text)
     table.notes.extend(targets.notes(truth, rows[request.target], problem, explicit=bool(request.problem)))
-    traits = [_as_asked(table.profiles[name], request) for name in frame.columns if name != request.target]
+    traits = [as_asked(table.profiles[name], request) for name in frame.columns if name != request.target]
+    if truth.kind == "number" and not request.problem:
+        table.notes.extend(recommendations.suggestions(rows, request.target, request.drop))
     if timeline := _find_timeline(request, rows, traits, truth, problem):
         content, traits = _series_content(request, table, timeline, rows, traits)
     else:
         content, traits = _rows_content(request, table, problem, rows, traits)
-    return _Draft(content, len(frame), traits, table.layout.repairs, notes=table.notes)
+    return Draft(content, len(frame), traits, table.layout.repairs, notes=table.notes)
 
 
 def _require_different_targets(request: DraftRequest) -> None:
@@ -174,7 +171,7 @@ def _require_different_targets(request: DraftRequest) -> None:
         raise TaskError(f"--target: expected one column, or several numbers for a regression; received {received}")
 
 
-def _draft_numbers(table: DraftTable, request: DraftRequest) -> _Draft:
+def _draft_numbers(table: DraftTable, request: DraftRequest) -> Draft:
     """Draft a model of several numbers."""
     frame = table.frame
     for name in request.targets:
@@ -184,9 +181,28 @@ def _draft_numbers(table: DraftTable, request: DraftRequest) -> _Draft:
     for name in request.targets:
         table.notes.extend(targets.notes(table.profiles[name], rows[name], "regression", explicit=True))
     others = [name for name in frame.columns if name not in request.targets]
-    traits = [_as_asked(table.profiles[name], request) for name in others]
+    traits = [as_asked(table.profiles[name], request) for name in others]
     content, traits = _rows_content(request, table, "regression", rows, traits)
-    return _Draft(content, len(frame), traits, table.layout.repairs, notes=table.notes)
+    return Draft(content, len(frame), traits, table.layout.repairs, notes=table.notes)
+
+
+def _draft_recommendation(table: DraftTable, request: DraftRequest) -> Draft:
+    """Draft a model of ratings of items by users."""
+    frame, truth = table.frame, table.profiles[request.target]
+    others: dict[str, Any] = {"--time": request.time, "--group": request.group, "--separator": request.separator}
+    others |= {"--problem": request.problem not in (None, "recommendation"), "several --target": request.more_targets}
+    user, item = recommendations.columns(
+        (request.user, request.item, request.target), others | {"--normal": request.normal}
+    )
+    frame[request.target] = targets.cells(table, truth, "regression")
+    rows = frame[frame[[request.target, user, item]].notna().all(axis=1)]
+    _require_rows(rows, request.data, request.target)
+    target = targets.section(truth, rows[request.target], "regression", 0.0)
+    traits = [as_asked(table.profiles[name], request) for name in frame.columns if name != request.target]
+    traits = recommendations.profiles(rows, traits, user, item)
+    sections = recommendations.sections(target, rows, traits, user, item)
+    content = {**_content(request, "recommendation", rows, sections, table), "gate": recommendations.gate()}
+    return Draft(content, len(frame), traits, table.layout.repairs, notes=table.notes)
 
 
 def _label_lists(
@@ -257,7 +273,7 @@ def _rows_content(
         traits = [leakage.exclude(profile, sampled, name, problem, request.separator) for profile in traits]
     if not request.more_targets:
         traits = mixed.with_texts(traits, sampled, truth.name, problem, request.separator)
-    features = _features(traits)
+    features = features_of(traits)
     by_name = {feature.name: feature for feature in features}
     for name, part in zip(request.targets, parts, strict=True):
         if problem == "regression" and targets.helps(rows[name].to_numpy(np.float64), features, rows):
@@ -270,7 +286,7 @@ def _rows_content(
     target = targets.together(parts)
     dates = {} if request.time in table.read.get("dates", {}) else table.read.pop("dates", {})
     traits = [by_name.get(profile.name, profile) for profile in traits if profile.name not in dates]
-    sections = _sections(target, _split(request, problem, traits), features, rows)
+    sections = _sections(target, split_section(request, problem, traits), features, rows)
     table.notes.append(table_network.BLEND)
     return _content(request, problem, rows, sections, table), traits
 
@@ -313,25 +329,6 @@ def _find_timeline(
     return time_series.detect(rows, traits, truth) if problem == "regression" and not request.problem else None
 
 
-def _as_asked(profile: ColumnProfile, request: DraftRequest) -> ColumnProfile:
-    """Return the profile of a feature, left out if the request says so."""
-    reasons = dict.fromkeys(request.drop, "dropped by --drop")
-    reasons |= {request.time or "": "the column of times", request.group or "": "the column of groups"}
-    return replace(profile, reason=reasons[profile.name]) if profile.name in reasons else profile
-
-
-def _features(traits: list[ColumnProfile]) -> list[ColumnProfile]:
-    """Return the features; a free text that is left out is kept only if there is no other feature."""
-    features = [profile for profile in traits if not profile.reason]
-    texts = [profile for profile in traits if profile.kind == "text" and profile.reason.startswith("free text")]
-    if not features and len(texts) == 1:
-        return [replace(texts[0], reason="")]
-    if not features:
-        why = "; ".join(f"{profile.name}: {profile.reason}" for profile in traits)
-        raise DataError(f"no column is left to learn from: {why or 'there is only the target'}")
-    return features
-
-
 def _content(
     request: DraftRequest,
     problem: ProblemName,
@@ -353,18 +350,6 @@ def _content(
         "gate": training_plan.gate(rows[request.target].tolist(), problem, sections["target"]),
         "serve": serve,
     }
-
-
-def _split(request: DraftRequest, problem: ProblemName, traits: list[ColumnProfile]) -> dict[str, Any]:
-    """Return a split at random, by time, or by groups, as requested."""
-    if request.time and request.group:
-        raise TaskError("--time and --group: expected both only for a forecast", hint="add --problem forecasting")
-    if request.time:
-        time_format = next((profile.column.get("format", "") for profile in traits if profile.name == request.time), "")
-        format_settings = {} if not time_format or time_format.startswith("%Y-%m") else {"format": time_format}
-        return {"kind": "chronological", "by": request.time, **format_settings}
-    kind = "stratified" if problem == "classification" else "random"
-    return {"kind": kind, "group": request.group} if request.group else {"kind": kind}
 
 
 def _sections(

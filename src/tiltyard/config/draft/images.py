@@ -7,9 +7,9 @@ import io
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from tiltyard.arrays import Array
 from tiltyard.config.draft import yaml_text
 from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.data.images.image_files import SUFFIXES, ImageFiles
-from tiltyard.data.images.labels import SPLIT_FOLDERS, guess
+from tiltyard.data.images.labels import SPLIT_FOLDERS, ImageLabels, guess, read
 from tiltyard.data.sources.images import Images, LabelledImage
 from tiltyard.errors import DataError, join_first
 from tiltyard.modeling.columns import _image_sanitizer
@@ -26,6 +26,9 @@ from tiltyard.modeling.models._histograms import counts, counts_by_place
 from tiltyard.modeling.references.base import one_thread
 from tiltyard.modeling.references.linear import fit_linear
 from tiltyard.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMN = "image"
 GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F"}  # Pillow modes without colour
@@ -53,6 +56,7 @@ class ImageProfile:
     modes: set[str] = field(default_factory=set)
     first: list[bytes] = field(default_factory=list)  # the first image that can be opened, or empty
     bytes: list[int] = field(default_factory=list)
+    beside: pd.DataFrame | None = None  # the other columns of the table of labels, as text, a row for each image
     places: list[bool] = field(default_factory=list)  # whether the place of edges matters, if there are few images
 
     @property
@@ -90,11 +94,26 @@ def profile_images(workspace: Workspace, data: str, target: str) -> ImageProfile
         profile = ImageProfile(
             settings, target or labels.get("label_column", "label"), [p.label for p in selected], notes
         )
+        if labels:
+            profile = replace(profile, beside=_beside(labels, image_files, names, selected))
         _read_sizes(profile, image_files, selected)
-        if _are_few(profile):
+        if _are_few(profile) and len(profile.counts) * 2 <= len(selected):  # else labels are numbers
             column = Image.model_validate({**profile.column, "resize": True})
             profile.places[:] = [places_matter(column, profile.labels, lambda i: image_files.read(selected[i].name))]
     return profile
+
+
+def _beside(
+    labels: dict[str, str], image_files: ImageFiles, names: list[str], selected: Sequence[LabelledImage]
+) -> pd.DataFrame | None:
+    """Return the columns of the table of labels that are neither names nor labels; None if there are none."""
+    frame = read(labels["labels"], image_files, image_files.path)
+    rows = [(str(cell).strip(), str(place)) for place, cell in enumerate(frame[labels["file_column"]])]
+    places = ImageLabels(labels["labels"], rows).match(names)
+    others = frame.drop(columns=[labels["file_column"], labels["label_column"]])
+    if not len(others.columns) or any(image.name not in places for image in selected):
+        return None
+    return others.iloc[[int(places[image.name]) for image in selected]].reset_index(drop=True)
 
 
 def _read_sizes(profile: ImageProfile, image_files: ImageFiles, selected: Sequence[LabelledImage]) -> None:

@@ -36,7 +36,9 @@ from dataclasses import dataclass
 from tiltyard.arrays import is_missing
 from tiltyard.errors import format_value
 
-ProblemName = Literal["regression", "classification", "multilabel", "forecasting"]
+ProblemName = Literal[
+    "regression", "classification", "multilabel", "forecasting", "recommendation", "anomaly", "clustering"
+]
 MAX_LABELS = 1000
 MIN_GRADES = 4  # whole numbers in a row that may be grades
 FAR = 20  # widths of the middle half: a target beyond is an outlier, unless there are several

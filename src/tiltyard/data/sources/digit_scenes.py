@@ -1,4 +1,4 @@
-"""Source `digit_scenes`: pictures or clips with digits of different sizes among clutter, with a box and a mask for each.
+"""Source `digit_scenes`: pictures or clips with digits of different sizes among clutter, with boxes and masks.
 
 Digits of training, validation and test scenes are different pictures of MNIST: each is in one scene or clip at most,
 and those of test scenes are from its test part. With `frames` above 1, digits move and turn at the edges.

@@ -250,9 +250,9 @@ def _common_depth(parents: Sequence[tuple[str, ...]]) -> int:
 
 
 def _refuse_bad_names(selected: Sequence[LabelledImage]) -> None:
-    """Raise for labels that cannot be names of folders, and for two images of one name."""
+    """Raise for labels that cannot be names of folders, one in another if they have slashes, and for equal names."""
     for image in selected:
-        odd = {"/", "\\"} & {*image.label} or image.label in {".", ".."}
+        odd = "\\" in image.label or (image.label and not {"", ".", ".."}.isdisjoint(image.label.split("/")))
         if odd or not image.entry.isprintable() or len(image.label) > MAX_LABEL_LENGTH:
             text = f"expected a label that can name a folder; received {image.label[:MAX_LABEL_LENGTH]!a}"
             raise DataError(f"{image.name!a}: {text}")

@@ -9,7 +9,9 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.modeling.inference.predictor import Predictor
+from tiltyard.modeling.problems.captioning import Captioning, written
 from tiltyard.modeling.problems.classification import probabilities
+from tiltyard.modeling.problems.clustering import split
 
 if TYPE_CHECKING:
     from tiltyard.modeling.problems.base import Target
@@ -23,6 +25,7 @@ class ExplainedOutput:
 
     predictor: Predictor
     label: int | None
+    caption: tuple[int, ...] = ()  # the ids of the words whose probability is explained, with the end
     place: int | None = None  # among the outputs of a detector, flattened
 
     @classmethod
@@ -31,18 +34,27 @@ class ExplainedOutput:
         if predictor.encoder.problem.targets == "objects":
             scores = predictor.run(features)[0].copy()
             scores[..., -4:] = 0  # sides of boxes
-            return cls(predictor, None, int(scores.argmax()))
+            return cls(predictor, None, place=int(scores.argmax()))
+        if isinstance(predictor.encoder.problem, Captioning):
+            return cls(predictor, None, tuple(written(predictor.run(features)[0])))
+        if predictor.encoder.problem.clusters:
+            memberships, _ = split(predictor.run(features))
+            return cls(predictor, int(memberships[0].argmax()))
         if predictor.encoder.problem.targets not in ("label", "labels"):
             return cls(predictor, None)
         return cls(predictor, int(probabilities(predictor.run(features))[0].argmax()))
 
     def describe(self, target: Target) -> str:
         """Describe the output, for a sentence or an axis."""
+        if self.predictor.encoder.problem.clusters:
+            return f"the membership in {self.name}"
         if self.label is not None and self.name:
             return f"the probability of {self.name if self.name[:1].isalpha() else f'label {self.name}'}"
         if self.place is not None:
             label = self.predictor.encoder.classes[self.place % (len(self.predictor.encoder.classes) + 4)]
             return f"the score of the object with the highest one, {label}"
+        if self.caption:
+            return "the probability of the caption"
         if self.is_error:
             return ERROR
         target = target.parts[0]
@@ -52,6 +64,8 @@ class ExplainedOutput:
     @property
     def name(self) -> str | None:
         """The name of the label, or of the number that is explained out of several."""
+        if self.predictor.encoder.problem.clusters:
+            return "its cluster" if self.label is None else f"cluster {self.label}"
         if self.label is not None:
             return self.predictor.encoder.classes[self.label]
         return next(iter(self.predictor.encoder.target.get("names", ())), None)
@@ -64,6 +78,11 @@ class ExplainedOutput:
     def __call__(self, features: Array) -> Array:
         """Return the explained output of each encoded row."""
         outputs = self.predictor.run(features)
+        if self.caption:
+            steps = np.arange(len(self.caption))
+            return np.asarray(outputs[:, steps, list(self.caption)].astype(np.float64).prod(axis=1))
+        if self.predictor.encoder.problem.clusters:
+            return np.asarray(outputs[:, self.label or 0], dtype=np.float64)
         if self.label is not None:
             outputs = probabilities(outputs)[:, self.label]
         if self.place is not None:

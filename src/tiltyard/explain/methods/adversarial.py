@@ -31,6 +31,8 @@ class Adversarial(ExplanationMethod):
         """Require a column that can change by a little."""
         if model.task.modality == "mixed":
             return "words, pixels and numbers cannot be changed by one size; the gate adds noise to each column"
+        if model.task.problem == "captioning":
+            return f"{model.task.name} predicts texts; the attack is against one label or number"
         if model.task.problem_type.targets == "text" or model.data.encoder.vocabulary_size:
             return f"{model.task.name} reads texts, whose words cannot change by a little"
         if model.task.problem == "multilabel":

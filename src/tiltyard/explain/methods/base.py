@@ -15,7 +15,7 @@ from tiltyard.arrays import Array, Rows, take_rows
 from tiltyard.config.task import Task
 from tiltyard.figures import Figure
 from tiltyard.modeling.inference.predictor import Predictor
-from tiltyard.modeling.metrics.base import Context, with_threshold
+from tiltyard.modeling.metrics.base import Context, Metric, with_threshold
 from tiltyard.modeling.models.base import NETWORK, load_network
 from tiltyard.preparation.sealed_test import TestRows
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from tiltyard.explain.math.network_view import NetworkView
 
+RATINGS = "rmse"  # the metric of a model that recommends: ratings are explained
 MAX_ROWS = 500  # validation rows for explanations of the whole model
 
 
@@ -82,8 +83,13 @@ class ExplainedModel:
         return open_network(self.network, labels=bool(self.task.labels))
 
     def score(self, features: Array, truth: Array) -> float:
-        """Return the gate's metric for encoded features."""
-        return self.task.metric.score(truth, self.predictor.condense(truth, features), self.context)
+        """Return the metric for encoded features."""
+        return self.metric.score(truth, self.predictor.condense(truth, features), self.context)
+
+    @property
+    def metric(self) -> Metric:
+        """The metric of the gate; that of ratings if the model recommends, since a ranking is about many rows."""
+        return self.task.evaluator.metrics[RATINGS] if self.task.problem_type.recommends else self.task.metric
 
     @cached_property
     def context(self) -> Context:
@@ -113,6 +119,7 @@ class ExplanationMethod(ABC):
     slow: ClassVar[bool] = False  # takes minutes: runs only on request
     explains_objects: ClassVar[bool] = False  # whether it explains the score of an object in a picture
     explains_rows: ClassVar[bool] = False  # explains a reconstruction, too: its error
+    explains_samples: ClassVar[bool] = False  # explains a generative model
     needs_keras: ClassVar[bool] = False  # needs the Keras file, not only predictions
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
@@ -135,6 +142,8 @@ class ConvolutionMethod(ExplanationMethod):
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require both."""
+        if model.task.problem_type.targets == "text":
+            return f"it explains labels and numbers; {model.task.name} predicts texts: see attention"
         if model.task.modality == "mixed":
             return f"it needs images alone; those of {model.task.name} are beside other columns: see occlusion"
         if model.task.modality != "image":

@@ -24,6 +24,8 @@ class Maximisation(ExplanationMethod):
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require continuous inputs that can be drawn: images or series."""
+        if model.task.problem_type.targets == "text":
+            return f"{model.task.name} predicts texts, which have no single score"
         if model.task.modality == "mixed":
             return f"it needs inputs of one kind; {model.task.name} has several"
         if model.task.modality not in ("image", "series") or model.data.encoder.vocabulary_size:

@@ -32,7 +32,7 @@ class Occlusion(ExplanationMethod):
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require an image, text or series, and numeric outputs."""
-        if model.task.problem_type.targets == "text":
+        if model.task.problem_type.targets == "text" and model.task.problem != "captioning":
             return "occlusion needs a numeric output; a predicted text is none"
         return "for the columns of a table use shap and permutation" if model.task.modality == "table" else ""
 

@@ -27,7 +27,7 @@ class Permutation(ExplanationMethod):
     def of_model(self, model: ExplainedModel) -> Iterator[Figure]:
         """Yield one bar for each column, the most important first."""
         losses = {name: _losses(model, span) for name, span in model.data.encoder.spans.items()}
-        metric = _lower_first(model.task.metric.title)
+        metric = _lower_first(model.metric.title)
         values, omitted = largest_bars(
             {n: (float(np.mean(decreases)), min(decreases), max(decreases)) for n, decreases in losses.items()}
         )
@@ -51,5 +51,5 @@ def _losses(model: ExplainedModel, span: slice) -> list[float]:
     for _ in range(REPETITIONS):
         shuffled: Array = features.copy()
         shuffled[..., span] = features[generator.permutation(len(features))][..., span]
-        decreases.append(model.task.metric.gain(original, model.score(shuffled, truth)))
+        decreases.append(model.metric.gain(original, model.score(shuffled, truth)))
     return decreases

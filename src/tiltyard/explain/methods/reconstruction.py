@@ -9,7 +9,8 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod, Row
-from tiltyard.figures import Figure, bars, image_figure, largest_bars
+from tiltyard.figures import Figure, bars, image_figure, largest_bars, lines
+from tiltyard.modeling.problems.reconstruction import Reconstruction as ReconstructionProblem
 from tiltyard.modeling.problems.reconstruction import restored, standardised, width
 
 SHOWN = 8  # validation images, evenly spaced
@@ -37,6 +38,8 @@ class Reconstruction(ExplanationMethod):
                 shown |= {f"row {place}": image, f"reconstruction {place}": again}
             yield image_figure("Reconstructions", "Validation images, each before its reconstruction.", shown)
         code = outputs[:, width(model.data.encoder) : -1].astype(np.float64)
+        if not code.shape[1]:  # a model that finds anomalies returns no code
+            return
         means = {f"number {place + 1}": float(value) for place, value in enumerate(code.mean(axis=0))}
         values, omitted = largest_bars(means)
         text = f"The mean of each number of the code over {len(code)} validation rows.{omitted}"
@@ -54,13 +57,16 @@ class Reconstruction(ExplanationMethod):
             yield image_figure(
                 "Reconstruction", text, {"image": image, "reconstruction": again, "difference": stretched}
             )
+        elif model.task.modality == "series":
+            yield from _steps(model, row, features, outputs)
         else:
             yield _columns(model, row, features, outputs)
 
 
 def _images(model: ExplainedModel, features: Array, outputs: Array) -> tuple[Array, Array]:
     encoder = model.predictor.encoder
-    ((values,),) = restored(encoder, outputs[None, : width(encoder)]).values()
+    rebuilt = _problem(model).rebuilt(features[None], outputs[None])
+    ((values,),) = restored(encoder, rebuilt).values()
     again = np.array(values, dtype=np.float64)
     return features.reshape(again.shape).astype(np.float64), again
 
@@ -68,14 +74,31 @@ def _images(model: ExplainedModel, features: Array, outputs: Array) -> tuple[Arr
 def _columns(model: ExplainedModel, row: Row, features: Array, outputs: Array) -> Figure:
     """Return the squared error of each column, which add up to the error of the row times its features."""
     encoder = model.predictor.encoder
-    squares = np.square(standardised(encoder, features) - outputs[:, : width(encoder)])[0]
-    again, errors = restored(encoder, outputs[:, : width(encoder)]), {}
+    rebuilt = _problem(model).rebuilt(features, outputs)
+    squares = np.square(standardised(encoder, features) - rebuilt)[0]
+    again, errors = restored(encoder, rebuilt), {}
     for name, span in encoder.spans.items():
         value, reconstructed = encoder.columns[name].to_json(row.values[name])[0], again[name][0]
         errors[f"{name}: {_text(value)}, {_text(reconstructed)}"] = float(squares[span].sum())
     values, omitted = largest_bars(errors)
     text = f"The squared error of each column in standard deviations; its value and its reconstruction.{omitted}"
     return bars("Reconstruction by column", text, "squared error", values)
+
+
+def _problem(model: ExplainedModel) -> ReconstructionProblem:
+    problem = model.predictor.encoder.problem
+    assert isinstance(problem, ReconstructionProblem)  # noqa: S101 - for the type checker: others are not supported
+    return problem
+
+
+def _steps(model: ExplainedModel, row: Row, features: Array, outputs: Array) -> Iterator[Figure]:
+    """Yield each series of a window with its reconstruction."""
+    again = restored(model.predictor.encoder, _problem(model).rebuilt(features, outputs))
+    for name, values in row.values.items():
+        steps = [*range(1 - values.shape[1], 1)]
+        curves = {"value": {"x": steps, "y": values[0]}, "reconstruction": {"x": steps, "y": again[name][0]}}
+        curves["reconstruction"]["dashed"] = True
+        yield lines(f"Reconstruction of {name}", "The window and what the model returns.", ("Step", name), curves)
 
 
 def _text(value: object) -> str:

@@ -112,6 +112,12 @@ def versus(duel: Duel, gain: Gain, opponent: str) -> str:
     return f"{values} ({interval_text(duel, gain)})"
 
 
+def _group(duel: Duel) -> str | None:
+    """Return the column whose values are the groups."""
+    between = duel.task.target.interaction
+    return between.user if between else duel.task.split.group
+
+
 def interval_text(duel: Duel, gain: Gain) -> str:
     """Return the interval of a gain in words, with how many independent units the rows are worth."""
     if duel.task.split.complete:
@@ -119,6 +125,6 @@ def interval_text(duel: Duel, gain: Gain) -> str:
     interval = f"{duel.task.gate.confidence:.0%} interval {gain.low:.4g} to {gain.high:.4g}"
     if duel.dependence is None or gain.units is None:
         return interval
-    unit_name = "blocks of time" if duel.dependence.ordered else f"groups of {duel.task.split.group}"
+    unit_name = "blocks of time" if duel.dependence.ordered else f"groups of {_group(duel)}"
     worth = f"the sealed rows are worth {gain.units:.3g} independent {unit_name}"
     return f"{interval}; {worth}" if gain.degrees else f"no interval: {worth}, expected at least {LEAST_UNITS:g}"

@@ -11,6 +11,7 @@ from tiltyard.arrays import Array, Rows, take_rows
 from tiltyard.gate import perturbation
 from tiltyard.gate.checks.base import Check, NotApplicableError, Observation, together
 from tiltyard.gate.duel import Ask, Duel
+from tiltyard.modeling.evaluators.anomaly import Anomaly
 from tiltyard.modeling.metrics.base import with_threshold
 from tiltyard.modeling.problems.base import Threshold
 
@@ -61,8 +62,11 @@ class Robustness(Check):
 
     def observe(self, duel: Duel) -> Observation:
         """Require that no perturbation surely costs more than its maximum, or that the champion is no better then."""
+        if duel.task.problem_type.targets == "text":
+            raise NotApplicableError("it compares labels and numbers; the model predicts texts")
         if duel.ask is None:
-            raise NotApplicableError("no column can be perturbed")
+            clusters = duel.task.problem_type.clusters
+            raise NotApplicableError("clusters are not predictions" if clusters else "no column can be perturbed")
         rows, losses = min(len(duel.truth), ROWS), list[Loss]()
         while rows and not losses:
             measured = _losses(duel, duel.ask, _spread(len(duel.truth), rows))
@@ -153,5 +157,7 @@ def _worst(duel: Duel, places: Array, perturbed: Perturbation, ask: Ask) -> Arra
     errors = [duel.task.evaluator.errors_of_rows(truth, one) for one in outputs]
     if known := [one for one in errors if one is not None]:
         return perturbation.worst_of(np.stack(known), outputs)
+    if isinstance(duel.task.evaluator, Anomaly):
+        return duel.task.evaluator.worst_case(truth, outputs)
     scales = duel.task.evaluator.scales(duel.context)
     return perturbation.worst_case(truth, outputs, labels=bool(duel.task.classes), scales=scales)

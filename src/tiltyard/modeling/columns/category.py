@@ -89,7 +89,7 @@ class Category(CellColumn):
 
     def read(self, cells: Sequence[object]) -> list[object]:
         """Return every cell as text."""
-        names = [None if is_missing(cell) else _cell_name(cell) for cell in cells]
+        names = [None if is_missing(cell) else name_of_cell(cell) for cell in cells]
         return self._with_nulls(names) if self.na else [*names]
 
     def _with_nulls(self, names: Sequence[object]) -> list[object]:
@@ -195,7 +195,7 @@ class Category(CellColumn):
         return [json_values.get(value, value) for value in values.tolist()]
 
 
-def _cell_name(cell: object) -> str:
+def name_of_cell(cell: object) -> str:
     """Return the name as it was before a typed file changed it: 1 for 1.0, true for True."""
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from operator import not_
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -22,6 +22,8 @@ from tiltyard.settings import Bounds
 
 class Series(Column):
     """A column of a time series."""
+
+    restores: ClassVar = True
 
     type: Literal["series"] = "series"
     window: int = Field(ge=1, description="How many past values a forecast is based on.")
@@ -150,6 +152,14 @@ class Series(Column):
     def scaling(self, fitted: Fitted) -> list[Scale]:
         """Return one scaling for all steps."""
         return [(fitted["mean"], fitted["std"])]
+
+    def restore(self, features: Array, fitted: Fitted) -> list[Any]:
+        """Return lists of numbers, which may be outside of the bounds."""
+        return self.to_json(np.expm1(features) if self.log else features)
+
+    def restored_schema(self) -> dict[str, Any]:
+        """Return the schema: a list of numbers."""
+        return {"type": "array", "items": {"type": "number"}, "minItems": self.window, "maxItems": self.window}
 
     def json_schema(self) -> dict[str, Any]:
         """Return the schema: a list of `window` numbers."""

@@ -32,6 +32,14 @@ class Evaluator(ABC):
         """Return the evaluator for a model whose code has so many numbers; by default the same."""
         return self
 
+    def with_measures(self, measures: tuple[str, ...], *, conditional: bool) -> Evaluator:
+        """Return the evaluator of a generative model, which measures these of each row; by default the same."""
+        return self
+
+    def with_clusters(self, clusters: int, *, is_k_means: bool) -> Evaluator:
+        """Return the evaluator for a model of so many clusters; by default the same."""
+        return self
+
     def context(self, train: Array) -> dict[str, Any]:
         """Return the context that metrics need from the training targets; empty by default."""
         return {}

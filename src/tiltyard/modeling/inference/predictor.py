@@ -16,7 +16,9 @@ from tiltyard import files
 from tiltyard.arrays import Array, Rows, row_count, take_rows
 from tiltyard.errors import RegistryError, TrainingError
 from tiltyard.modeling import deadline
+from tiltyard.modeling.inference import vector_index
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.inference.vector_index import VectorIndex
 from tiltyard.runtime import threads
 
 if TYPE_CHECKING:
@@ -31,9 +33,30 @@ MAX_CALL_SECONDS = 0.002  # of one row; above, each row is assumed to cost as mu
 PAIRS = 1 << 23  # token pairs per call: attention stores several numbers for each
 
 
+DECODER_FILE = "decoder.onnx"  # of a generative model
+MODEL_FILES = ("model.onnx", "encoder.json", DECODER_FILE, vector_index.FILE)
+DECODED = 16  # codes per call, with zeros in place of missing ones: last digits depend on how many there are
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Return the files of a model, which its version covers: some have a decoder, or vectors of users and items."""
+    others = [folder / name for name in MODEL_FILES[2:]]
+    return [*(folder / name for name in MODEL_FILES[:2]), *(path for path in others if path.is_file())]
+
+
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """Open an ONNX file."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # one worker per core; more threads would only compete
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
 def version(folder: Path) -> str:
     """Return the version of a model: a hash of its files."""
-    return files.sha256(folder / "model.onnx", folder / "encoder.json")[:12]
+    return files.sha256(*model_files(folder))[:12]
 
 
 class Features(Protocol):
@@ -52,24 +75,23 @@ class Features(Protocol):
 
 @dataclass(frozen=True)
 class Predictor:
-    """The model.onnx and encoder.json of one folder."""
+    """The model.onnx and encoder.json of one folder, and its vectors of users and items, if it recommends."""
 
     encoder: Encoder
     session: onnxruntime.InferenceSession
+    index: VectorIndex | None = None  # of users and items, if the model recommends
+    decoder: onnxruntime.InferenceSession | None = None  # of a generative model: from codes to rows
 
     @classmethod
     def load(cls, folder: Path) -> Predictor:
         """Load the model from a folder that `train` or `package` wrote."""
-        import onnxruntime
-
         for name in ("model.onnx", "encoder.json"):
             if not (folder / name).is_file():
                 raise RegistryError(f"no model in {folder}: expected {name}", hint="make one: tiltyard train TASK")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # one worker per core; more threads would only compete
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
-        return cls(Encoder.load(folder / "encoder.json"), session)
+        session, *decoder = (open_session(path) for path in model_files(folder) if path.suffix == ".onnx")
+        path = folder / vector_index.FILE
+        index = VectorIndex.load(path) if path.is_file() else None
+        return cls(Encoder.load(folder / "encoder.json"), session, index, *decoder)
 
     @cached_property
     def input(self) -> str:
@@ -140,6 +162,31 @@ class Predictor:
             for part in deadline.stepwise(parts or [features])
         ]
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+
+    def decode_codes(self, codes: Array, size: int = DECODED) -> Array:
+        """Return the rows that the decoder makes of codes, standardised and flat; in calls of a fixed size."""
+        if self.decoder is None:
+            raise RegistryError(f"the model of {self.encoder.task} has no {DECODER_FILE}: it draws no samples")
+        name, decoded = self.decoder.get_inputs()[0].name, []
+        for start in deadline.stepwise(range(0, len(codes), size)):
+            part = codes[start : start + size].astype(np.float32, copy=False)
+            filled = np.concatenate([part, np.zeros((size - len(part), codes.shape[1]), dtype=np.float32)])
+            decoded.append(self.decoder.run(None, {name: filled})[0][: len(part)])
+        return np.concatenate(decoded)
+
+    def decoding_seconds(self, codes: int) -> float:
+        """Estimate the seconds in which so many codes are decoded."""
+        return -(-codes // DECODED) * self._decoding_pace
+
+    @cached_property
+    def _decoding_pace(self) -> float:
+        """Return the seconds of one call of the decoder, measured on zeros."""
+        if self.decoder is None:
+            return 0.0
+        zeros = np.zeros((DECODED, self.decoder.get_inputs()[0].shape[1]), dtype=np.float32)
+        start = time.perf_counter()
+        self.decode_codes(zeros)
+        return time.perf_counter() - start
 
     @cached_property
     def longest_text(self) -> int:

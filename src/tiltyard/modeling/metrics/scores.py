@@ -106,7 +106,7 @@ def roc_auc(truth: Array, probabilities: Array) -> float:
     for label in range(probabilities.shape[1]):
         is_member = truth == label
         if 0 < is_member.sum() < len(truth):
-            aucs.append(_auc(is_member, probabilities[:, label]))
+            aucs.append(auc(is_member, probabilities[:, label]))
     return float(np.mean(aucs)) if aucs else 0.5
 
 
@@ -165,7 +165,7 @@ def _recall(truth: Array, probabilities: Array, label: int) -> float:
     return recall_of_steps(*steps(truth == label, probabilities[:, label])[1:])
 
 
-def _auc(is_member: Array, score: Array) -> float:
+def auc(is_member: Array, score: Array) -> float:
     """Return the share of pairs in the right order; sorted values make the search faster."""
     members, non_members = np.sort(score[is_member]), np.sort(score[~is_member])
     below, not_above = non_members.searchsorted(members), non_members.searchsorted(members, "right")

@@ -33,6 +33,22 @@ class DropConnect(keras.layers.Layer):  # type: ignore[misc]
         return self.dense.activation(outputs)
 
 
+class UnknownIds(keras.layers.Layer):  # type: ignore[misc]
+    """Replaces a random share of identifiers by 0 in training, so that the vector of an unknown one is learned."""
+
+    def __init__(self, share: float, seed: int) -> None:
+        super().__init__(dtype="float32")
+        self.share = share
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
+        """Replace; without training, return the identifiers unchanged."""
+        if not training:
+            return inputs
+        chance = keras.random.uniform(ops.shape(inputs), dtype="float32", seed=self.generator)
+        return ops.where(chance < self.share, ops.zeros_like(inputs), inputs)
+
+
 class StochasticPooling(keras.layers.Layer):  # type: ignore[misc]
     """Pooling that picks a value of each window at random, in proportion to magnitudes (Zeiler and Fergus, 2013)."""
 

@@ -31,7 +31,7 @@ class Sparsity(Settings):
 class Autoencoder(ConvLayers):
     """Dense or convolutional layers to the code, and the same in reverse order to the reconstruction."""
 
-    modalities: ClassVar = ("table", "image")
+    modalities: ClassVar = ("table", "image", "series")
     reconstructs: ClassVar = True
 
     family: Literal["autoencoder"]

@@ -57,11 +57,16 @@ class Model(Settings):
     translates: ClassVar[bool] = False  # whether it predicts texts (sequence to sequence), and only texts
     reconstructs: ClassVar[bool] = False  # whether it returns its input from a code, and only that
     problems: ClassVar[tuple[str, ...]] = ()  # the only problems that its outputs are for; if empty, all others
+    recommends: ClassVar[bool] = False  # whether it has a vector for each user and each item, and only that
+    generates: ClassVar[bool] = False  # whether it learns to draw new rows, and only that; see training/samplers
+    adversarial: ClassVar[bool] = False  # whether two networks learn against each other: see training/adversarial
+    measures: ClassVar[tuple[str, ...]] = ()  # what a generative model tells of each row: see evaluators/sampling.py
     reads_ngrams: ClassVar[bool] = False  # whether it reads texts only as n-grams
     reads_names: ClassVar[bool] = False  # whether it needs to know which features are the flags of a column of names
     trained_by_epochs: ClassVar[bool] = True  # whether Keras trains it, epoch by epoch
     has_gradients: ClassVar[bool] = True  # whether its outputs have useful gradients by its inputs
 
+    learns_without_labels: ClassVar[bool] = False  # whether a part of its training needs no labels
     adapts: ClassVar[bool] = False  # whether it computes statistics of training rows before it is built
 
     family: str
@@ -80,6 +85,11 @@ class Model(Settings):
     @property
     def code_size(self) -> int:
         """The number of numbers of the code, if it has one; else 0."""
+        return 0
+
+    @property
+    def cluster_count(self) -> int:
+        """The number of clusters, if it puts rows into clusters; else 0."""
         return 0
 
     def adapt(self, rows: Array) -> None:

@@ -15,6 +15,7 @@ from tiltyard.errors import RequestError
 from tiltyard.modeling.columns._number_format import NumberFormat
 from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.number import Number
+from tiltyard.modeling.problems._interaction import Interaction
 from tiltyard.settings import Bounds, Settings
 
 WITHOUT_FEEDBACK = ("text", "row", "objects", "mask")  # targets of which clients cannot send the ground truth
@@ -73,6 +74,11 @@ class Target(Settings):
         exclude_if=lambda value: value is None,
         description="How the numbers are written, if not plainly, such as 1.002,66 €.",
     )
+    interaction: Interaction | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="Recommendation: the column is the rating that a user gives an item; these are user and item.",
+    )
     drop_missing: float = Field(
         MAX_MISSING,
         ge=0,
@@ -90,6 +96,18 @@ class Target(Settings):
     )
     length: int | None = Field(None, ge=1, le=1000, description="Texts: maximum number of tokens of a prediction.")
     by: Literal["words", "characters"] = Field("characters", description="Texts: what a token is.")
+    normal: list[str] | None = Field(
+        None,
+        min_length=1,
+        exclude_if=lambda value: value is None,
+        description="Anomalies: the labels of normal rows; all others are anomalies, and rows without a label are "
+        "taken for normal ones in training.",
+    )
+    span: Literal["last", "window"] = Field(
+        "last",
+        exclude_if="last".__eq__,
+        description="Anomalies in a series: whether the last step of a window is judged, or any step of it.",
+    )
 
     @model_validator(mode="after")
     def _one_or_several(self) -> Target:
@@ -179,8 +197,12 @@ class Problem(ABC):
     losses: ClassVar[
         dict[str, tuple[str, ...]]
     ]  # output activation -> losses that it allows; the first of each is the default
-    targets: ClassVar[str]  # "number", "label", "labels" (any number), "text", "objects", "mask", or "row" (no target)
+    # "number", "label", "labels" (any number of them), "text", "objects", "mask", "row" (no target) or "anomaly"
+    targets: ClassVar[str]
     reconstructs: ClassVar[bool] = False  # whether the network learns to return its input, encoded
+    recommends: ClassVar[bool] = False  # whether rows are ratings of items by users, and items are recommended
+    clusters: ClassVar[bool] = False  # whether rows are put into groups that no label names
+    generates: ClassVar[bool] = False  # whether the model draws new rows: beside the network it has a decoder
     threshold: Threshold | None = None  # probability from which a label is predicted, if not the usual one
 
     def fitted_to(self, target: Fitted) -> Problem:

@@ -55,6 +55,10 @@ class Reconstruction(Problem):
         parts, code, error = _split(outputs, width(self.encoder))
         return [_unscaled(self.encoder, parts), code, error]
 
+    def rebuilt(self, features: Array, outputs: Array) -> Array:
+        """Return the standardised features as the network reconstructs them, from rows and the outputs for them."""
+        return outputs[:, : width(self.encoder)]
+
     def purpose(self, target: Target) -> str:
         """Return a phrase for the model card."""
         return "its input again, as far as a code of few numbers holds it, with the code and the error"
@@ -81,7 +85,9 @@ class Reconstruction(Problem):
 
 def width(encoder: FittedEncoder) -> int:
     """Return the number of encoded features of a row."""
-    return sum(math.prod(column.feature_shape(encoder.fitted[name])) for name, column in encoder.columns.items())
+    steps = _steps(encoder)
+    sizes = [math.prod(column.feature_shape(encoder.fitted[name])) for name, column in encoder.columns.items()]
+    return steps * sum(sizes)
 
 
 def standardised(encoder: FittedEncoder, features: Array) -> Array:
@@ -94,6 +100,10 @@ def standardised(encoder: FittedEncoder, features: Array) -> Array:
 def restored(encoder: FittedEncoder, parts: Array) -> dict[str, list[Any]]:
     """Return the values of each column, as a client would send them, from standardised features."""
     features, values, start = _unscaled(encoder, parts), {}, 0
+    if (steps := _steps(encoder)) > 1:
+        by_step = features.reshape(len(features), steps, -1)
+        series = zip(encoder.columns.items(), np.moveaxis(by_step, 2, 0), strict=True)
+        return {name: column.restore(windows, encoder.fitted[name]) for (name, column), windows in series}
     for name, column in encoder.columns.items():
         end = start + math.prod(column.feature_shape(encoder.fitted[name]))
         values[name] = column.restore(features[:, start:end], encoder.fitted[name])
@@ -123,5 +133,10 @@ def _unscaled(encoder: FittedEncoder, parts: Array) -> Array:
 def _scaling(encoder: FittedEncoder) -> tuple[Array, Array]:
     """Return mean and standard deviation of the features; an image has one of each."""
     scales = [scale for name, column in encoder.columns.items() for scale in column.scaling(encoder.fitted[name])]
-    mean, std = np.array(scales, dtype=np.float64).T
+    mean, std = np.tile(np.array(scales, dtype=np.float64), (_steps(encoder), 1)).T  # steps of series one after another
     return mean, std
+
+
+def _steps(encoder: FittedEncoder) -> int:
+    """Return how many steps a row of series has; 1 for other rows."""
+    return getattr(next(iter(encoder.columns.values())), "window", 1)

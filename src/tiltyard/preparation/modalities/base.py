@@ -22,6 +22,7 @@ from tiltyard.modeling.columns.base import distinct
 from tiltyard.modeling.columns.number import LARGEST, arrow_numbers
 from tiltyard.preparation.modalities import _fact_parts
 from tiltyard.preparation.modalities._fact_parts import FactPart
+from tiltyard.preparation.modalities._normal_labels import parse_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,8 +149,10 @@ def no_truth(rows: int) -> Array:
 
 def parse_target(task: Task, values: Sequence[object]) -> Array:
     """Return the truth: numbers, label indices, a flag for each label, or texts."""
-    if task.problem_type.targets == "row":
+    if not task.target.names or (task.problem_type.targets == "row" and not task.target.labels):
         return no_truth(len(values))
+    if task.problem_type.targets == "anomaly":
+        return parse_labels(task.target.normal or (), values)
     if task.problem_type.targets == "text":
         return _parse_texts(task, values)
     if task.problem == "multilabel":
@@ -157,7 +160,7 @@ def parse_target(task: Task, values: Sequence[object]) -> Array:
     if not task.target.labels:
         numbers = _parse_numbers(task, values)
         return numbers if task.target.threshold is None else (numbers >= task.target.threshold).astype(np.int64)
-    label_indices = {label: place for place, label in enumerate(task.classes)}
+    label_indices = {label: place for place, label in enumerate(task.target.labels)}
     _refuse_unknown(task, {str(value) for value in values})
     return np.array([label_indices[str(value)] for value in values], dtype=np.int64)
 
@@ -181,8 +184,8 @@ def one_label(task: Task, cells: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _refuse_unknown(task: Task, found: set[str]) -> None:
-    if unknown := sorted(found - {*task.labels}):
-        expected = ", ".join(task.labels)
+    if unknown := sorted(found - {*task.target.labels}):
+        expected = ", ".join(task.target.labels)
         raise DataError(f"target.classes: expected {expected}; the data also holds {', '.join(unknown[:10])}")
 
 
@@ -222,12 +225,13 @@ def parse_target_column(task: Task, cells: pd.Series) -> Array:
     """Return the truth of a whole column of a file."""
     if task.problem_type.targets == "text":
         return parse_target(task, cells.tolist())
-    if task.labels and (coded := distinct(cells)):
+    is_label = bool(task.labels) or task.problem_type.targets == "anomaly"
+    if is_label and (coded := distinct(cells)):
         places, values = coded
         return parse_target(task, values)[places]
     if task.target.written and not task.labels:
         return _parse_numbers(task, _parse_written(task, cells))
-    if not task.labels and cells.dtype.kind in "if":
+    if not is_label and cells.dtype.kind in "if":
         return _parse_numbers(task, cells.to_numpy(np.float64))
     return parse_target(task, cells.tolist())
 
@@ -244,7 +248,7 @@ def parse_arrow_target(task: Task, cells: pa.Array) -> Array | None:
     """Return the truth of a whole column; None if `parse_target_column` has to parse it."""
     from pyarrow import types
 
-    if cells.null_count or task.problem_type.targets == "text":
+    if cells.null_count or task.problem_type.targets in ("text", "anomaly"):
         return None
     if task.labels and types.is_string(cells.type):
         coded = cells.dictionary_encode()

@@ -135,7 +135,8 @@ def _decode(column: ImageColumn, path: str, content: bytes) -> Array:
 
 
 def _label(path: str) -> str:
-    return path.split("/")[-2] if "/" in path else ""
+    """Return what is before the name of the file; a label, such as a caption, may have slashes itself."""
+    return path.rpartition("/")[0]
 
 
 def _mask_facts(task: Task, folder: Path, frame: pd.DataFrame) -> list[str]:

@@ -15,7 +15,8 @@ from tiltyard.errors import DataError
 from tiltyard.modeling.columns._datetime_format import times
 from tiltyard.modeling.columns.series import Series as SeriesColumn
 from tiltyard.preparation.modalities import _gaps as gaps
-from tiltyard.preparation.modalities.base import Modality
+from tiltyard.preparation.modalities._normal_labels import label_windows
+from tiltyard.preparation.modalities.base import Modality, no_truth, parse_target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,36 +55,52 @@ class Series(Modality):
 
     def chunks(self, task: Task, folder: Path) -> Iterator[tuple[ParsedRows, Array]]:
         """Yield the same rows in chunks: windows overlap, so all of them take many times the memory of the series."""
-        column, target = _column(task), task.target
+        column, target, horizon = _column(task), task.target, _horizon(task)
         frame = _arranged(task, self.read_raw(task, folder, _required_columns(task), _texts(task)))
-        min_values = column.window + target.horizon  # for one row
+        min_values = column.window + horizon  # for one row
         long_enough = [places for places in _places_by_group(frame, column) if len(places) >= min_values]
         if not long_enough:
             raise DataError(f"expected at least {min_values} values, window and horizon; received {len(frame)}")
         self.groups = len(long_enough)
         by_group = np.concatenate(long_enough)  # so that the steps of a group follow one another
         values = {name: _values(frame, name)[by_group] for name in task.columns}
-        ends = _ends([len(places) for places in long_enough], column.window, target.horizon)
+        labels = parse_target(task, frame[target.column].tolist())[by_group] if _is_labelled(task) else None
+        ends = _ends([len(places) for places in long_enough], column.window, horizon)
         if column.group:
-            times_of_rows = _times(frame, column).to_numpy()[by_group[ends]]
+            times_of_rows = _times(frame, column).to_numpy()[by_group[ends if horizon else ends - 1]]
             order = np.argsort(times_of_rows, kind="stable")
             ends, self.times = ends[order], times_of_rows[order]
-            if not target.rise:
+            if horizon and not target.rise:
                 self.steps = np.abs(values[target.column][ends] - values[target.column][ends - 1])
         del frame
         for start in range(0, len(ends), size := max(1, CHUNK_VALUES // column.window)):
             places = ends[start : start + size, None]
             rows = {name: cells[places + np.arange(-column.window, 0)] for name, cells in values.items()}
-            yield {**rows}, _truth(values[target.column], places, target.horizon, rise=target.rise)
+            if horizon:
+                yield {**rows}, _truth(values[target.column], places, horizon, rise=target.rise)
+            else:
+                windows = None if labels is None else labels[places + np.arange(-column.window, 0)]
+                yield {**rows}, no_truth(len(places)) if windows is None else label_windows(windows, target.span)
 
     def overlap(self, task: Task) -> int:
         """Return the length of window and horizon, minus 1, times the number of groups."""
-        return (_column(task).window + task.target.horizon - 1) * self.groups
+        return (_column(task).window + _horizon(task) - 1) * self.groups
+
+
+def _is_labelled(task: Task) -> bool:
+    """Whether steps are labelled as normal or as anomalies."""
+    return task.problem_type.targets == "anomaly" and bool(task.target.column)
+
+
+def _horizon(task: Task) -> int:
+    """Return how many steps after a window are predicted; 0 if windows themselves are judged."""
+    return 0 if task.problem_type.targets == "anomaly" else task.target.horizon
 
 
 def _texts(task: Task) -> list[str]:
     """Return the columns whose cells are read as texts, since they are no plain numbers."""
-    return [name for name in task.columns if getattr(task.columns[name], "written", None)]
+    written = [name for name in task.columns if getattr(task.columns[name], "written", None)]
+    return [*written, *([task.target.column] if _is_labelled(task) else [])]
 
 
 def _numeric(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
@@ -148,15 +165,15 @@ def _places_by_group(frame: pd.DataFrame, column: SeriesColumn) -> Iterable[Arra
 
 
 def _column(task: Task) -> SeriesColumn:
-    """Return the target's column; the loader has refused tasks whose columns differ in window or order."""
-    column = task.columns[task.target.column]
+    """Return the target's column, or any: the loader has refused tasks whose columns differ in window or order."""
+    column = task.columns.get(task.target.column) or next(iter(task.columns.values()))
     assert isinstance(column, SeriesColumn)  # noqa: S101 - for the type checker: the columns of a series are series
     return column
 
 
 def _required_columns(task: Task) -> list[str]:
-    column = _column(task)
-    return [*([column.group] if column.group else []), *([column.order] if column.order else []), *task.columns]
+    column, labels = _column(task), [task.target.column] if _is_labelled(task) else []
+    return [*labels, *filter(None, (column.group, column.order)), *task.columns]
 
 
 def _times(frame: pd.DataFrame, column: SeriesColumn) -> pd.Series[float]:

@@ -125,7 +125,7 @@ class Table(Modality):
 
 def _has_target(task: Task, part: pa.Table) -> Array:
     """Return which rows have all targets; a cell without labels is one, if there may be any number of them."""
-    if task.problem == "multilabel" or not task.target.names:
+    if task.problem in ("multilabel", "anomaly") or not task.target.names:
         return np.ones(len(part), dtype=bool)
     return np.asarray(np.logical_and.reduce([_has_value(part[name]) for name in task.target.names]))
 
@@ -208,4 +208,4 @@ def _text_columns(task: Task) -> list[str]:
 
 
 def _target_is_text(task: Task) -> bool:
-    return bool(task.target.labels) or task.problem_type.targets == "text"
+    return bool(task.target.labels) or task.problem_type.targets in ("text", "anomaly")

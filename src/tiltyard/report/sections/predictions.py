@@ -25,13 +25,28 @@ def prediction_sections(
     test_rows = SealedRows(task, predictions, rows)
     return [
         Section("Predictions", render_figures([*figures, *task.evaluator.figures(predictions)])),
+        Section("Outlier detectors", render_table(_detector_records(task, report))),
         Section("By class", render_table(report.get("per_class", ()))),
         Section("By label", render_table(report.get("per_label", ()))),
         Section("By target", render_table(report.get("per_target", ()))),
         Section("By slice", render_table(report.get("slices", ()))),
+        Section("By novelty of the caption", render_table(report.get("by_novelty", ()))),
         Section("By forecast step", render_table(report.get("by_step", ()))),
         Section(_worst_title(report), render_table([*map(test_rows.with_values, report["worst"])])),
         Section("Smallest errors", render_table([*map(test_rows.with_values, report.get("best", ()))])),
+    ]
+
+
+def _detector_records(task: Task, report: Json) -> list[Json]:
+    """Return the metrics of the model, then those of the outlier detectors on the same rows."""
+    if not (detectors := report.get("detectors")):
+        return []
+    model = {"model": "this model", "fitted_to": f"{report['rows']['train']:,} training rows", **report["metrics"]}
+    titles = {name: metric.title for name, metric in task.evaluator.metrics.items()}
+    return [
+        {"model": record["model"], "fitted to": record["fitted_to"]}
+        | {title: record.get(name, "") for name, title in titles.items()}
+        for record in (model, *detectors)
     ]
 
 
@@ -67,4 +82,8 @@ class SealedRows:
 
 
 def _worst_title(report: Json) -> str:
+    if "per_cluster" in report:
+        return "Between two clusters"
+    if "detectors" in report:
+        return "Rows that are ranked worst" if report["test_labels"] else "Highest scores"
     return "Wrong predictions, most confident first" if "per_class" in report else "Largest errors"

@@ -89,7 +89,8 @@ class LearnedRows:
             return []
         features, truth = sample_rows(self._train, PICTURES)
         text = f"{len(truth)} of {len(self._train[1]):,} training pictures, evenly spaced"
-        text += ", with their labels." if self.task.labels else "."
+        named = "labels" if self.task.labels else "captions" if self.task.problem == "captioning" else ""
+        text += f", with their {named}." if named else "."
         shown = [(self._caption(value), smaller(picture)) for value, picture in zip(truth, features, strict=True)]
         return [captioned_images("Training pictures", text, shown)]
 
@@ -97,14 +98,17 @@ class LearnedRows:
         """Return the label, the labels or the number of a row; empty for a row without a target."""
         if not self.task.target.names:
             return ""
-        if self.task.problem_type.targets == "mask":
-            return ", ".join(self.task.labels[code] for code in np.unique(value).tolist())
-        if self.task.problem_type.targets == "objects":
-            names = sorted(self.task.labels[int(one[0])] for one in value if one[0] >= 0)
-            return ", ".join(names) or "no object"
+        if self.task.problem_type.targets in ("objects", "mask"):
+            codes = np.unique(value) if value.dtype.kind == "u" else np.sort(value[value[:, 0] >= 0, 0])
+            return ", ".join(self.task.labels[int(code)] for code in codes) or "no object"
         if np.ndim(value):
             return ", ".join(label for label, holds in zip(self.task.labels, value, strict=True) if holds) or "no label"
-        return self.task.labels[int(value)] if self.task.labels else f"{value:.4g}"
+        if isinstance(value, str):
+            return str(value)
+        if self.task.problem == "anomaly":
+            return "normal"
+        labels = self.task.target.labels
+        return labels[int(value)] if labels else f"{value:.4g}"
 
     @cached_property
     def _train(self) -> tuple[Features, Array]:

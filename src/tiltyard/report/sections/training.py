@@ -9,6 +9,7 @@ from tiltyard.config.task import Task
 from tiltyard.figures import Figure, lines
 from tiltyard.files import Json
 from tiltyard.report.html_elements import Section, format_number, render_figures, render_table
+from tiltyard.report.sections.adversarial import adversarial_figures, is_adversarial
 
 MAX_CORRELATED = 10  # members whose pairs are shown
 
@@ -23,8 +24,28 @@ def training_sections(task: Task, report: Json, training: Json) -> list[Section]
         Section("Ensemble members", _ensemble_table(training)),
         Section("Restarts", _attempt_table(training.get("attempts"))),
         Section("Network and references", _blend_table(training.get("blend"))),
+        Section("Restricted Boltzmann machines", _pretraining_html(training.get("pretraining"))),
+        Section("Threshold of anomalies", _anomaly_table(training.get("anomaly"), report)),
         Section("Code", render_table(_code_records(training.get("code"), report.get("denoising")))),
     ]
+
+
+def _anomaly_table(anomaly: Json | None, report: Json) -> str:
+    """Return how the threshold was chosen, and what it gives on validation and test rows."""
+    if not anomaly:
+        return ""
+    facts = {
+        "score": anomaly["score"].replace("_", " "),
+        "threshold": anomaly["threshold"],
+        "accepted false alarms": anomaly["false_alarms"],
+        "normal validation rows that gave it": anomaly["validation_rows"],
+        "false alarms among these": anomaly["validation_false_alarms"],
+        "false alarms among normal test rows": report["metrics"]["false_alarm_rate"],
+    }
+    unlabelled = "detection_rate" not in report["metrics"]
+    note = "The test rows have no labels: how well anomalies are found (AUROC, detection rate) is not available."
+    text = f'<p class="soft">{note}</p>' if unlabelled else ""
+    return render_table([{"fact": name, "value": value} for name, value in facts.items()]) + text
 
 
 def _code_records(code: Json | None, denoising: Json | None) -> list[Json]:
@@ -41,12 +62,55 @@ def _code_records(code: Json | None, denoising: Json | None) -> list[Json]:
     return [{"fact": name, "value": value} for name, value in facts.items()]
 
 
+def _pretraining_html(pretraining: Json | None) -> str:
+    """Return what the machines of a deep belief network have learned: a table, and their figures by epoch."""
+    if not pretraining:
+        return ""
+    machines = pretraining["machines"]
+    names = {"visible": "visible units", "hidden": "hidden units", "error": "reconstruction error"}
+    rows = [
+        {"machine": number, **{title: machine[name] for name, title in names.items()}}
+        for number, machine in enumerate(machines, 1)
+    ]
+    note = f"Trained by contrastive divergence, one after another, on {pretraining['rows']:,} rows without labels."
+    return f'<p class="soft">{note}</p>' + render_table(rows) + render_figures(_machine_figures(machines))
+
+
+def _machine_figures(machines: Sequence[Json]) -> list[Figure]:
+    """Plot by epoch the error of each machine, and how much higher the free energy of validation rows is."""
+    epochs = [*range(1, len(machines[0]["history"]["error"]) + 1)]
+    errors = {f"machine {number}": machine["history"]["error"] for number, machine in enumerate(machines, 1)}
+    gaps = {
+        f"machine {number}": [
+            validation - train
+            for validation, train in zip(
+                machine["history"]["val_free_energy"], machine["history"]["free_energy"], strict=True
+            )
+        ]
+        for number, machine in enumerate(machines, 1)
+    }
+    return [
+        lines(title, text, ("Epoch", axis), {name: {"x": epochs, "y": values} for name, values in curves.items()})
+        for title, text, axis, curves in (
+            ("Reconstruction error", "Mean squared error after one step of Gibbs sampling, by epoch.", "Error", errors),
+            (
+                "Free energy of validation rows",
+                "How much higher it is than that of training rows; a rise means that a machine over-fits.",
+                "Difference",
+                gaps,
+            ),
+        )
+    ]
+
+
 def _curve_figures(training: Json) -> list[Figure]:
     """Plot loss and metrics by epoch, and the gradients of layers if they were recorded."""
     history, best = training.get("history", {}), training["best_epoch"]
     epochs = [*range(1, len(history.get("loss", ())) + 1)]
     if not epochs or (len(epochs) == 1 and "solved" in training):
         return []
+    if is_adversarial(history):
+        return adversarial_figures(history, epochs, best)
     snapshots = training.get("diagnosis", {}).get("snapshots")
     metric_names = sorted({name.removeprefix("val_") for name in history} - {"loss"})
     return [
@@ -86,9 +150,20 @@ def _training_text(training: Json) -> str:
         return f'<p class="soft">{escape(f"Solved {solved}.")}</p>{_squares_text(training.get("sums_of_squares"))}'
     end = "stopped early" if training.get("stopped_early") else "ran to the end"
     text = f"{training['epochs']} epochs, {end}; epoch {training['best_epoch']} was kept."
+    if refinement := training.get("refinement"):
+        text += _refinement_text(refinement)
     if warm := training.get("warm_start"):
         text += f" Epoch {warm['epoch']} started with a new optimizer and the weights of epoch {warm['from_epoch']}."
     return f'<p class="soft">{escape(text)}</p>'
+
+
+def _refinement_text(refinement: Json) -> str:
+    """Describe how codes and centres of an autoencoder were refined."""
+    changed = ", ".join(f"{share:.1%}" for share in refinement["changed"])
+    return (
+        f" Then codes and centres were refined together in {len(refinement['loss'])} epochs; the shares of rows that "
+        f"changed their cluster: {changed}."
+    )
 
 
 def _squares_text(sums: Json | None) -> str:

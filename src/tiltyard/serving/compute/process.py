@@ -25,7 +25,7 @@ from tiltyard.errors import RequestError, TiltyardError
 from tiltyard.modeling import deadline
 from tiltyard.modeling.deadline import OutOfTimeError
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.requests import predict_request, table_body, tensor_path
+from tiltyard.serving.requests import predict_request, recommend_request, sample_request, table_body, tensor_path
 from tiltyard.serving.requests.json_body import PredictRequest
 from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
 from tiltyard.serving.requests.predict_request import ParsedRequest
@@ -136,6 +136,10 @@ def cached_model(folder: str, models: dict[str, LoadedModel]) -> LoadedModel:
 
 def _compute(model: LoadedModel, job: Job) -> ResponseMessage:
     request = job.request
+    if request.protocol in recommend_request.PROTOCOLS:
+        return recommend_request.respond(model, request)
+    if request.protocol in (sample_request.SAMPLE, sample_request.ENCODE):
+        return sample_request.respond(model, request)
     if not job.record and (response := tensor_path.respond(model, request, tensor_path.ANY)):
         return response
     parquet = request.protocol == "v1" and request.type in table_body.PARQUET

@@ -10,6 +10,7 @@ from typing import Any
 from tiltyard.errors import RequestError, format_value
 from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.number import LARGEST
+from tiltyard.modeling.problems.anomaly import LABELS as ANOMALY_LABELS
 from tiltyard.modeling.problems.multilabel import Multilabel
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests.json_body import decode
@@ -125,20 +126,25 @@ def _parse_item(model: LoadedModel, item: object, field: str) -> tuple[Truth, st
     return Truth(request_id, index, _parse_truth(model, item["truth"], f"{field}.truth")), token
 
 
+WITHOUT_TRUTHS = {  # what models do whose answers are not compared with the truth live
+    "text": "generates text",
+    "objects": "finds objects, which are not compared live",
+    "mask": "labels pixels, which are not compared live",
+}
+
+
 def _parse_truth(model: LoadedModel, value: object, field: str) -> Any:
     """Parse the ground truth: one or several of the model's labels, a number, or a number for each forecast step."""
     encoder = model.predictor.encoder
     if encoder.problem.targets == "row":
-        text = f"expected a model with a target; {model.task} reconstructs rows, and needs no ground truth"
+        verb = "clusters" if encoder.problem.clusters else "reconstructs"
+        text = f"expected a model with a target; {model.task} {verb} rows, and needs no ground truth"
         raise RequestError("unsupported", text, field)
-    if encoder.problem.targets in ("objects", "mask"):
-        what = "finds objects" if encoder.problem.targets == "objects" else "labels pixels"
-        text = f"expected a model that predicts numbers or labels; {model.task} {what}, which are not compared live"
+    if encoder.problem.targets == "anomaly":
+        return _parse_anomaly(value, field)
+    if what := WITHOUT_TRUTHS.get(encoder.problem.targets):
+        text = f"expected a model that predicts numbers or labels; {model.task} {what}"
         raise RequestError("unsupported", text, field)
-    if encoder.problem.targets == "text":
-        raise RequestError(
-            "unsupported", f"expected a model that predicts numbers or labels; {model.task} generates text", field
-        )
     if isinstance(encoder.problem, Multilabel):
         return _parse_labels(value, encoder.classes, encoder.problem.separator, field)
     if encoder.classes:
@@ -154,6 +160,16 @@ def _parse_truth(model: LoadedModel, value: object, field: str) -> Any:
     if not isinstance(value, list) or len(value) != steps:
         raise RequestError("wrong_shape", f"expected a list of {steps} numbers; received {format_value(value)}", field)
     return [_parse_number(number, f"{field}[{index}]") for index, number in enumerate(value)]
+
+
+def _parse_anomaly(value: object, field: str) -> str:
+    """Parse whether a row was an anomaly: true or false, or its name."""
+    if isinstance(value, bool):
+        return ANOMALY_LABELS[value]
+    if value not in ANOMALY_LABELS:
+        text = f"expected {' or '.join(ANOMALY_LABELS)}, or whether it is an anomaly; received {format_value(value)}"
+        raise RequestError("unknown_label", text, field)
+    return str(value)
 
 
 def _parse_numbers(value: object, names: list[str], field: str) -> dict[str, float]:

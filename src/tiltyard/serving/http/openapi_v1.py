@@ -7,7 +7,7 @@ from typing import Any
 
 from tiltyard.files import Json
 from tiltyard.modeling.columns.number import LARGEST
-from tiltyard.serving.http import feedback, openapi_v2
+from tiltyard.serving.http import feedback, openapi_recommend, openapi_samples, openapi_v2
 from tiltyard.serving.http.openapi_schemas import (
     BODY_ERRORS,
     ID_HEADER,
@@ -72,6 +72,11 @@ def _model(name: str, versions: Mapping[str, LoadedModel]) -> Iterator[tuple[str
     for suffix, parameters in _path_variants(versions):
         path = f"/v1/models/{name}{suffix}"
         yield f"{path}:predict", {**parameters, **predict}
+        for verb, operation in openapi_recommend.operations(model):
+            yield f"{path}:{verb}", {**parameters, "post": operation}
+        named = {"model": {"const": model.task}, "version": VERSION}
+        for action, operation in openapi_samples.paths(model, named).items():
+            yield f"{path}{action}", {**parameters, **operation}
         yield path, {**parameters, **get_operation("V1", f"{title}: state, versions, metrics", name, _state(model))}
         yield (
             f"{path}/schema",

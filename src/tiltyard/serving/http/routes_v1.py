@@ -13,8 +13,20 @@ from starlette.routing import Route
 from tiltyard.errors import RequestError
 from tiltyard.serving.http import feedback
 from tiltyard.serving.http.body_limit import declared_length, read_body
-from tiltyard.serving.http.routing import METHODS, allow, encoder, find_model, json_response, predict, versions
+from tiltyard.serving.http.routing import (
+    METHODS,
+    allow,
+    encoder,
+    find_model,
+    generate,
+    json_response,
+    predict,
+    recommend,
+    versions,
+)
 from tiltyard.serving.model.tensors import Tensor
+from tiltyard.serving.requests import recommend_request
+from tiltyard.serving.requests.sample_request import ENCODE, SAMPLE
 from tiltyard.serving.traffic.feedback_limits import Sender
 
 DTYPES = {"FP64": "DT_DOUBLE", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": "DT_STRING"}
@@ -27,6 +39,12 @@ def routes() -> list[Route]:
         path = f"/v1/models/{{name}}{suffix}"
         all_routes += [
             Route(f"{path}:predict", allow("POST", _predict), methods=METHODS),
+            *(
+                Route(f"{path}:{name}", allow("POST", partial(_recommend, name)), methods=METHODS)
+                for name in recommend_request.PROTOCOLS
+            ),
+            Route(f"{path}:sample", allow("POST", _sample), methods=METHODS),
+            Route(f"{path}:encode", allow("POST", _encode), methods=METHODS),
             Route(f"{path}/schema", allow("GET", _schema), methods=METHODS),
             Route(f"{path}/card", allow("GET", _card), methods=METHODS),
             Route(f"{path}/metadata", allow("GET", _metadata), methods=METHODS),
@@ -37,6 +55,19 @@ def routes() -> list[Route]:
 
 async def _predict(request: Request) -> Response:
     return json_response((await predict(request, "v1")).content)
+
+
+async def _recommend(protocol: str, request: Request) -> Response:
+    """Recommend, or find similar items or users, or search for them."""
+    return json_response((await recommend(request, protocol)).content)
+
+
+async def _sample(request: Request) -> Response:
+    return json_response((await generate(request, SAMPLE)).content)
+
+
+async def _encode(request: Request) -> Response:
+    return json_response((await generate(request, ENCODE)).content)
 
 
 async def _feedback(request: Request) -> Response:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from tiltyard.errors import RequestError
 from tiltyard.serving.http.body_limit import read_body
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.requests import predict_request, tensor_path
+from tiltyard.serving.requests import predict_request, recommend_request, tensor_path
 from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
 from tiltyard.serving.traffic.traffic_split import TrafficSplit, assign, client, is_recorded
 
@@ -93,6 +93,34 @@ async def predict(request: Request, protocol: str, json_length: str | None = Non
     scope["instances"] = response.count
     if record:
         state.recorder.record(scope, assignment, message, response)
+    return response
+
+
+async def recommend(request: Request, protocol: str) -> ResponseMessage:
+    """Read the body and recommend: in the event loop if that is fast, otherwise in a compute process."""
+    scope, state = request.scope, request.app.state
+    named = bool(VERSION_PARAMETERS & request.path_params.keys())
+    model = scope["model"] = assign(state, find_model(request), scope, named=named).model
+    recommend_request.recommender(model)  # a model that recommends nothing is refused before the body is read
+    async with read_body(request, min(model.max_body_bytes, recommend_request.MAX_BODY_BYTES)) as body:
+        with state.admission.request_slot():
+            message = RequestMessage(protocol, body)
+            response = recommend_request.respond_if_fast(model, message)
+            response = response or await _wait(request, state.pool.submit(model, message, client(scope)))
+    scope["instances"] = response.count
+    return response
+
+
+async def generate(request: Request, protocol: str) -> ResponseMessage:
+    """Draw samples or encode rows in a compute process; they are not recorded."""
+    scope, state, model = request.scope, request.app.state, find_model(request)
+    scope["model"] = model
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    async with read_body(request, model.max_body_bytes) as body:
+        with state.admission.request_slot():
+            message = RequestMessage(protocol, body, media_type)
+            response = await _wait(request, state.pool.submit(model, message, client(scope)))
+    scope["instances"] = response.count
     return response
 
 

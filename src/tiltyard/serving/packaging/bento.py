@@ -16,7 +16,7 @@ from tiltyard import files
 from tiltyard.errors import PackageError
 from tiltyard.registry import manifest
 from tiltyard.serving import variables
-from tiltyard.serving.packaging import wheel
+from tiltyard.serving.packaging import sbom, wheel
 from tiltyard.workspace import Workspace
 
 # Imports what a build needs, reads its settings from one line of standard input, builds, and ends when that input
@@ -83,7 +83,8 @@ class Builder:
         process = self.process = self.process or self._start()
         _fill(self.workspace, self.context, self.task, version)
         wheel_path = wheel.write(self.context / "wheels")
-        lock = self.workspace.service.with_name("requirements.lock").read_text(encoding="utf-8")
+        lock = self.workspace.service_lock.read_text(encoding="utf-8")
+        files.write_json(self.context / sbom.NAME, sbom.sbom(self.task, version, lock, wheel_path.name))
         self._run(process, _settings(self.context, self.task, version, f"{lock}\n./wheels/{wheel_path.name}"))
         target = folder(self.workspace, self.task, version)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +128,7 @@ def _settings(context: Path, task: str, version: str, requirements: str) -> dict
         "version": version,
         "labels": {"task": task, "version": version},
         "description": (context / "packages" / task / version / "card.md").read_text(encoding="utf-8"),
-        "include": ["service.py", "wheels/*.whl", "packages/**"],
+        "include": ["service.py", sbom.NAME, "wheels/*.whl", "packages/**"],
         "python": {"packages": [requirements], "lock_packages": False},  # the requirements are a lock file already
         "docker": {"python_version": "3.11"},
         "build_ctx": str(context),

@@ -36,6 +36,7 @@ def card(task: Task, report: Json, training: Json, device: Json, override: Json 
         **({"Targets": _table(report["per_target"])} if report.get("per_target") else {}),
         **({"Labels": _table(report["per_label"])} if report.get("per_label") else {}),
         **({"Decision thresholds": _thresholds(task, training)} if training.get("thresholds") else {}),
+        **({"Anomalies": _anomalies(training["anomaly"], report)} if "anomaly" in training else {}),
         "Slices": _slices(gate_metric.title, report.get("slices")),
         "Time and energy": _cost(device),
         "Provenance": _provenance(task.model, report, training),
@@ -170,6 +171,19 @@ def _thresholds(task: Task, training: Json) -> str:
         f"From these probabilities on, a label is predicted; chosen{how} on validation rows, whose rates they are.\n\n"
         + (_table(training["thresholds"]))
     )
+
+
+def _anomalies(anomaly: Json, report: Json) -> str:
+    """Return what makes a row an anomaly, and what outlier detectors reach on the same rows."""
+    score = anomaly["score"].replace("_", " ")
+    text = (
+        f"A row is an anomaly if its score ({score}) is above the threshold of {anomaly['threshold']:.6g}, by which "
+        f"at most {anomaly['false_alarms']:.2%} of {anomaly['validation_rows']:,} normal validation rows are anomalies."
+    )
+    if report["test_labels"] is None:
+        text += " The test rows have no labels: how well anomalies are found is not available."
+    records = [{**dict.fromkeys(report["metrics"]), **record} for record in report["detectors"]]
+    return f"{text} Outlier detectors on the same test rows:\n\n{_table(records)}"
 
 
 def _slices(title: str, slices: list[Json] | None) -> str:

@@ -21,13 +21,18 @@ from tiltyard.evaluation.evaluated import Evaluated, read_evaluated
 from tiltyard.files import Json
 from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
+from tiltyard.modeling.inference.predictor import model_files
+from tiltyard.modeling.problems.clustering import CLUSTERS
+from tiltyard.modeling.problems.sampling import Facts
 from tiltyard.preparation.array_file import open_part, sample_blocks
 from tiltyard.preparation.sealed_test import TestRows
 from tiltyard.registry import manifest
 from tiltyard.registry.queries import recorded_override
 from tiltyard.serving.model.golden_rows import choose_golden_rows
+from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.serving.packaging.model_card import card, ran_on, summary
+from tiltyard.serving.requests.golden_samples import golden_samples
 from tiltyard.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -84,10 +89,12 @@ def write(workspace: Workspace, task: Task, folder: Path, evaluated: Evaluated, 
     predictions = workspace.out(task.name, "evaluate") / "predictions.npz"
     prepared = workspace.out(task.name, "prepare")
     with files.atomic_folder(folder) as target:
-        for name in ("model.onnx", "encoder.json"):
-            shutil.copy(train / name, target)
-        files.write_json(target / "schema.json", schema(task, predictor.encoder, report))
-        files.write_json(target / "golden.json", choose_golden_rows(predictor, test, _outputs(predictions, test)))
+        for path in model_files(train):
+            shutil.copy(path, target)
+        described = schema(task, predictor.encoder, report)
+        golden = choose_golden_rows(predictor, test, _outputs(predictions, test))
+        files.write_json(target / "schema.json", described)
+        files.write_json(target / "golden.json", {**golden, **golden_samples(LoadedModel(described, predictor))})
         files.write_json(target / "reference.json", _reference(prepared / "train.npz", predictor.encoder))
         files.write_text(target / "card.md", card(task, report, training, ran_on(train), override))
 
@@ -109,6 +116,7 @@ def _outputs(predictions: Path, test: TestRows) -> Array:
 
 def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, Any]:
     """Return schema.json: instances, predictions, limits, metrics and card, as clients of the service read them."""
+    between = task.target.interaction
     return {
         "task": task.name,
         "title": task.title,
@@ -117,13 +125,29 @@ def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, An
         "instance": encoder.json_schema(),
         **({"derived": _derived(task)} if task.derived else {}),
         "prediction": encoder.problem.json_schema(task.target),
-        **({"threshold": encoder.problem.threshold} if task.train.threshold and encoder.problem.threshold else {}),
+        **({"recommendation": {"user": between.user, "item": between.item}} if between else {}),
+        **({CLUSTERS: encoder.target[CLUSTERS]} if CLUSTERS in encoder.target else {}),
+        **({"sampling": _sampling(encoder)} if task.problem_type.generates else {}),
+        **_threshold(task, encoder),
         "limits": {"max_instances": task.serve.max_instances, "max_body_bytes": task.serve.max_body_bytes},
         "example": task.serve.example,
         "metrics": report["metrics"],
         **({"stand_in": report["stand_in"]} if "stand_in" in report else {}),
         "card": summary(task, report),
     }
+
+
+def _sampling(encoder: Encoder) -> dict[str, Any]:
+    """Return what clients can ask samples for."""
+    facts = Facts.of(encoder)
+    labels = encoder.target["labels"] if facts.conditional else []
+    return {"code": facts.code, "prior": facts.prior, "classes": labels, "encodes": facts.encodes}
+
+
+def _threshold(task: Task, encoder: Encoder) -> dict[str, Any]:
+    """Return the threshold if the task says how it is chosen, or finds anomalies by it."""
+    shown = encoder.problem.threshold and (task.train.threshold or task.problem == "anomaly")
+    return {"threshold": encoder.problem.threshold} if shown else {}
 
 
 def _derived(task: Task) -> dict[str, Any]:

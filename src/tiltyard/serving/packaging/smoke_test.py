@@ -25,6 +25,7 @@ from tiltyard import files
 from tiltyard.errors import PackageError
 from tiltyard.serving.model.golden_rows import assert_close
 from tiltyard.serving.packaging import bento
+from tiltyard.serving.requests.golden_samples import assert_alike
 from tiltyard.serving.variables import SERVER
 from tiltyard.workspace import Workspace
 
@@ -108,6 +109,9 @@ def replay(server: Server, task: str, version: str, golden: dict[str, Any]) -> f
     if model["version"] != version:
         raise PackageError(f"expected {task} version {version}; the packaged service reports {model['version']}")
     answer = server.ask(f"/v1/models/{task}:predict", {"instances": golden["instances"]})
+    if "samples" in golden:
+        drawn = server.ask(f"/v1/models/{task}:sample", golden["samples"]["request"])["samples"]
+        assert_alike(golden["samples"]["samples"], drawn)
     return assert_close(golden["predictions"], answer["predictions"])
 
 

@@ -6,12 +6,14 @@ import base64
 import hashlib
 import zipfile
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
-import tiltyard
+from tiltyard import plugins
+from tiltyard.workspace import PACKAGE as SOURCE
 
-SOURCE = Path(tiltyard.__file__).parent
 PACKAGES = ("data", "explain", "modeling", "registry", "runtime", "serving")  # and the files at the root
+SERVED_PLUGINS = ("columns", "problems")  # kinds of plug-ins of other packages that a service needs
 LEFT_OUT = "serving/packaging"  # it builds Bentos, and no service imports it
 TAG = "py3-none-any"
 FILE_DATE = (1980, 1, 1, 0, 0, 0)  # of each file, so that the same code gives the same bytes
@@ -24,6 +26,8 @@ def write(folder: Path) -> Path:
     lock file.
     """
     files = {f"tiltyard/{path.relative_to(SOURCE).as_posix()}": path.read_bytes() for path in _files()}
+    points = [(folder, point) for folder in SERVED_PLUGINS for point in plugins.others(folder).values()]
+    files |= {name: content for _, point in points for name, content in _module(point.module).items()}
     code = hashlib.sha256(_record(files)).hexdigest()[:12]
     version = f"{metadata.version('tiltyard').partition('+')[0]}+h{code}"
     dist_info = f"tiltyard-{version}.dist-info"
@@ -31,6 +35,9 @@ def write(folder: Path) -> Path:
         f"{dist_info}/METADATA": f"Metadata-Version: 2.1\nName: tiltyard\nVersion: {version}\n".encode(),
         f"{dist_info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tiltyard\nRoot-Is-Purelib: true\nTag: {TAG}\n".encode(),
     }
+    if points:
+        sections = (f"[tiltyard.{folder}]\n{point.name} = {point.value}\n" for folder, point in points)
+        files[f"{dist_info}/entry_points.txt"] = "\n".join(sections).encode()
     files[f"{dist_info}/RECORD"] = _record(files) + f"{dist_info}/RECORD,,\n".encode()
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"tiltyard-{version}-{TAG}.whl"
@@ -38,6 +45,17 @@ def write(folder: Path) -> Path:
         for name, content in files.items():
             wheel.writestr(_entry(name), content, zipfile.ZIP_DEFLATED, compresslevel=9)
     return target
+
+
+def _module(name: str) -> dict[str, bytes]:
+    """Return the files of the package or module of another distribution that adds plug-ins."""
+    top = find_spec(name.partition(".")[0])
+    if top is None or top.origin is None:
+        return {}
+    origin = Path(top.origin)
+    paths = origin.parent.rglob("*.py") if origin.name == "__init__.py" else [origin]
+    start = origin.parent.parent if origin.name == "__init__.py" else origin.parent
+    return {path.relative_to(start).as_posix(): path.read_bytes() for path in sorted(paths)}
 
 
 def _files() -> list[Path]:

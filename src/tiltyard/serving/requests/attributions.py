@@ -68,7 +68,9 @@ def attributions(model: LoadedModel, instances: object, predictions: list[Any]) 
 
 
 def _explained_label(prediction: Any, classes: list[str]) -> int | None:
-    """Return the index of the label whose probability is explained; of several labels, the most probable one."""
+    """Return the index of the label or cluster that is explained; of several labels, the most probable one."""
+    if isinstance(prediction, dict) and "cluster" in prediction:
+        return int(prediction["cluster"])
     if not classes:
         return None
     probabilities = prediction["probabilities"]

@@ -8,7 +8,7 @@ import msgspec
 
 
 class RequestMessage(msgspec.Struct, frozen=True):
-    """The body of a request, and its protocol: v1 or v2."""
+    """The body of a request, and its protocol: v1, v2, or sample and encode of generative models."""
 
     protocol: str
     body: bytes

@@ -22,8 +22,15 @@ from tiltyard.training.onnx import canonical
 if TYPE_CHECKING:
     import keras
 
-APART = "import pathlib, sys; from tiltyard.training.onnx import export; export.convert(pathlib.Path(sys.argv[1]))"
+APART = """\
+import pathlib, sys
+from tiltyard.training.onnx import export
+export.convert(pathlib.Path(sys.argv[1]), sys.argv[2])
+"""
 
+MODEL, DECODER = "model", "decoder"  # names of the files
+PIXEL_FLOOR = 1e-1  # of a pixel from 0 to 1: a thousandth of a grey level is not seen
+DECODED_ROWS = 256  # codes by which a decoder is compared
 TOLERANCE = 1e-4  # relative
 SIGMOID_FLOOR = 1e-2  # of outputs of a sigmoid: the error of ONNX Runtime is 1.5e-7, whatever the probability
 
@@ -35,33 +42,48 @@ def export(
 
     `floor` is that of each output, if they have different scales.
     """
-    expected = np.asarray(
-        model.predict_on_batch(features), dtype=np.float64
-    )  # also builds the functions that export needs
-    model.save(folder / "model.keras")
-    _convert(model, folder)
-    canonical.rewrite(folder / "model.onnx")
+    expected = write(model, folder, MODEL, features)
     received = Predictor.load(folder).run(features).astype(np.float64)
     if floor is not None:
         return parity(expected, received, floor)
     return parity(expected, received, SIGMOID_FLOOR) if sigmoid else parity(expected, received)
 
 
-def _convert(model: keras.Model, folder: Path) -> None:
+def export_decoder(model: keras.Model, folder: Path, seed: int, codes: Array | None = None) -> float:
+    """Write the decoder of a generative model beside model.onnx; return the largest difference on random codes.
+
+    `codes` are those to compare, if not every code gives the same result in both.
+    """
+    if codes is None:
+        codes = np.random.default_rng(seed).standard_normal((DECODED_ROWS, model.input_shape[1]), dtype=np.float32)
+    expected = write(model, folder, DECODER, codes)
+    return parity(expected, Predictor.load(folder).decode_codes(codes).astype(np.float64), PIXEL_FLOOR)
+
+
+def write(model: keras.Model, folder: Path, name: str, inputs: Array) -> Array:
+    """Write NAME.keras and NAME.onnx; return what Keras computes."""
+    outputs = model.predict_on_batch(inputs)  # also builds the functions that export needs
+    model.save(folder / f"{name}.keras")
+    _convert(model, folder, name)
+    canonical.rewrite(folder / f"{name}.onnx")
+    return np.asarray(outputs, dtype=np.float64)
+
+
+def _convert(model: keras.Model, folder: Path, name: str) -> None:
     """Write ONNX. Keras needs TensorFlow for that; under another backend, a process converts the saved file."""
     import keras
 
     if keras.backend.backend() != "tensorflow":
-        _convert_apart(folder)
+        _convert_apart(folder, name)
         return
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        model.export(folder / "model.onnx", format="onnx", verbose=False)
+        model.export(folder / f"{name}.onnx", format="onnx", verbose=False)
 
 
-def _convert_apart(folder: Path) -> None:
+def _convert_apart(folder: Path, name: str) -> None:
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-c", APART, str(folder)]
+    command = [sys.executable, "-c", APART, str(folder), name]
     process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if process.returncode:
         last = process.stderr.strip().splitlines()[-1:] or ["it wrote no error"]
@@ -71,11 +93,11 @@ def _convert_apart(folder: Path) -> None:
         )
 
 
-def convert(folder: Path) -> None:
+def convert(folder: Path, name: str) -> None:
     """Write ONNX from the saved file; the model must have predicted once."""
-    model = load_network(folder / "model.keras")
+    model = load_network(folder / f"{name}.keras")
     model.predict_on_batch(np.zeros((1, *model.input_shape[1:]), dtype=np.float32))
-    _convert(model, folder)
+    _convert(model, folder, name)
 
 
 def parity(expected: Array, received: Array, floor: float | Array = 1e-12) -> float:

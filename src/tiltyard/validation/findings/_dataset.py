@@ -19,9 +19,11 @@ from tiltyard.data.joins.statistics import JoinStatistics
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.columns.number import Number
-from tiltyard.preparation.modalities.base import Modality, single_targets
+from tiltyard.preparation.modalities._normal_labels import ANOMALY
+from tiltyard.preparation.modalities.base import Modality, parse_target, single_targets
+from tiltyard.preparation.normal_rows import split_task
 from tiltyard.preparation.row_hashes import row_keys
-from tiltyard.preparation.split import Parts, split_inputs, split_rows
+from tiltyard.preparation.split import Parts, split_inputs
 from tiltyard.validation.findings._observed_column import ObservedColumn, observe
 from tiltyard.validation.findings._sample import draw
 from tiltyard.validation.findings._whole_file import CellCounts, RefusedCells
@@ -97,7 +99,7 @@ class CheckedData:
         if self.task.problem_type.targets in ("objects", "mask") and self.task.target.column in self.frame:
             cells = self.frame[self.task.target.column]
             return np.asarray(cells.isin(self.task.labels) | cells.isna())
-        if not self.task.target.names:
+        if not self.task.target.names or self.task.problem == "anomaly":
             return np.ones(len(self.frame), dtype=bool)
         if self.task.target.columns:
             truths = [one.truth for one in self.by_target if one.truth is not None]
@@ -105,7 +107,8 @@ class CheckedData:
             return np.asarray(np.isfinite(truths).all(axis=0)) if complete else None
         if self.truth is None:
             return None
-        return np.isin(self.truth, self.task.classes) if self.task.classes else np.isfinite(self.truth)
+        labels = self.task.target.classes if self.task.problem_type.targets == "row" else self.task.classes
+        return np.isin(self.truth, labels) if labels else np.isfinite(self.truth)
 
     @cached_property
     def by_target(self) -> list[CheckedData]:
@@ -202,7 +205,7 @@ def _truth(task: Task, frame: pd.DataFrame) -> Array | None:
         len(task.target.names) != 1
         or task.target.column not in frame
         or task.target.rise
-        or task.problem_type.targets in ("text", "labels", "objects", "mask")
+        or task.problem_type.targets in ("text", "labels", "objects", "mask", "anomaly")
     ):
         return None
     cells = frame[task.target.column]
@@ -233,20 +236,25 @@ def _split(subject: CheckedData, modality: Modality, folder: Path) -> CheckedDat
     try:
         key = row_keys(rows, subject.task.split.seed)
         inputs = split_inputs(subject.task, key, lambda name: subject.frame[name].iloc[places])
-        parts = split_rows(subject.task.split, inputs, truth, modality.overlap(subject.task))
+        parts = split_task(subject.task, inputs, truth, modality.overlap(subject.task))
     except DataError as error:
         return replace(subject, split_error=error.message)
+    if subject.task.problem == "anomaly":  # anomalies differ from training rows, as they should
+        parts["test"] = parts["test"][truth[parts["test"]] != ANOMALY]
     return replace(subject, parts={name: places[part] for name, part in parts.items()})
 
 
 def _window_targets(subject: CheckedData, windows: int) -> Array:
     """Return the position of the value after each window; empty for several series."""
-    column = subject.task.columns[subject.task.target.column]
+    column = subject.task.columns.get(subject.task.target.column) or next(iter(subject.task.columns.values()))
     places = np.arange(subject.rows)[-windows:]
     return np.empty(0, dtype=np.int64) if getattr(column, "group", None) else places
 
 
 def _rows(subject: CheckedData, places: Array) -> tuple[Rows, Array]:
     rows = take_rows(subject.parsed, places)
+    target = subject.task.target
+    if subject.task.problem == "anomaly" and target.column in subject.frame:
+        return rows, parse_target(subject.task, subject.frame[target.column].iloc[places].tolist())
     truth = np.zeros(len(places)) if subject.truth is None else subject.truth[places]
-    return rows, np.unique(truth, return_inverse=True)[1] if subject.task.classes else truth
+    return rows, np.unique(truth, return_inverse=True)[1] if truth.dtype.kind == "U" else truth

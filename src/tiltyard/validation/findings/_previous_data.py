@@ -54,7 +54,8 @@ def _comparisons(workspace: Workspace, subject: CheckedData) -> list[Comparison]
     """Encode the present training rows as those of the last training, and compare both by column."""
     folder = workspace.out(subject.task.name, "prepare")
     truths = [one.truth for one in subject.by_target if one.truth is not None]
-    if not subject.parts or len(truths) != len(subject.task.target.names):
+    targets_compared = [] if subject.task.problem == "anomaly" else subject.task.target.names  # all rows are normal
+    if not subject.parts or len(truths) != len(targets_compared):
         return []
     if not (subject.task.is_tabular or subject.task.modality == "text"):
         return []
@@ -70,11 +71,12 @@ def _comparisons(workspace: Workspace, subject: CheckedData) -> list[Comparison]
     if encoder.columns.keys() != subject.columns.keys():
         return []  # it has images, which are not parsed here
     new = encoder.encode(take_rows(subject.parsed, train))
-    known = np.array(encoder.classes)[targets] if encoder.classes else targets.astype(np.float64)
+    labels = encoder.classes or subject.task.target.labels
+    known = np.array(labels)[targets.astype(np.int64)] if labels else targets.astype(np.float64)
     before = known.reshape(len(known), -1).T[: len(truths)]  # none if there is no target
     compared = [
         Comparison(name, values, truth[train], NAMES)
-        for name, values, truth in zip(subject.task.target.names, before, truths, strict=True)
+        for name, values, truth in zip(targets_compared, before, truths, strict=True)
     ]
     return [*(_compare_columns(encoder, old, new) if subject.task.is_tabular else []), *compared]
 

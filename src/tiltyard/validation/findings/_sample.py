@@ -40,7 +40,7 @@ def draw(task: Task, modality: Modality, folder: Path) -> Sample:
         return Sample(frame, len(frame), frame.attrs.get("repairs", []))
     texts = [name for name, column in task.columns.items() if column.parsed_as_text]
     targets = single_targets(task)
-    texts += [one.target.column for one in targets if one.target.labels or one.target.written]
+    texts += [one.target.column for one in targets if one.target.labels or one.target.normal or one.target.written]
     return _draw_rows(task, modality.open_raw(task, folder, texts))
 
 

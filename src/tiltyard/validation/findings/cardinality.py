@@ -49,7 +49,7 @@ class Cardinality(Finding):
 
 def _informative(subject: CheckedData, column: ObservedColumn) -> bool:
     """Return whether the names say something about the target, as `tiltyard init` decides."""
-    if subject.truth is None:
+    if subject.truth is None or subject.task.problem_type.targets == "row":
         return False
     labels = bool(subject.task.classes)
     known = np.flatnonzero(subject.truth != "" if labels else np.isfinite(subject.truth)).tolist()

@@ -31,7 +31,7 @@ class Leak(Finding):
 
     def _of_target(self, subject: CheckedData) -> Iterator[Found]:
         """Measure each feature against the target."""
-        if subject.truth is None:
+        if subject.truth is None or subject.task.problem_type.targets == "row":  # which nothing predicts
             return
         labels = bool(subject.task.classes)
         labelled = np.flatnonzero(subject.truth != "" if labels else np.isfinite(subject.truth))

@@ -30,7 +30,7 @@ class Target(Finding):
         name, truth = subject.task.target.column, subject.truth
         if truth is None:
             return
-        present = truth != "" if subject.task.classes else ~np.isnan(truth)
+        present = truth != "" if _labels(subject) else ~np.isnan(truth)
         if missing := len(truth) - int(present.sum()):
             yield self._missing(subject, missing)
         values = np.unique(truth[present])
@@ -62,7 +62,7 @@ class Target(Finding):
         return self.found("critical", name, text, "find their targets, or raise target.drop_missing to leave them out")
 
     def _invalid(self, subject: CheckedData, truth: Array) -> Iterator[Found]:
-        name, classes, bounds = subject.task.target.column, subject.task.classes, subject.task.target.bounds
+        name, classes, bounds = subject.task.target.column, _labels(subject), subject.task.target.bounds
         if classes and (unknown := sorted(set(truth.tolist()) - set(classes))):
             rows = int(np.isin(truth, unknown).sum())
             text = f"{share(rows, len(truth))} rows have {join_first(unknown)}; expected one of {join_first(classes)}"
@@ -70,3 +70,8 @@ class Target(Finding):
         if bounds and not classes and (outside := int(((truth < bounds[0]) | (truth > bounds[1])).sum())):
             text = f"{share(outside, len(truth))} rows are outside; expected {bounds[0]:g} to {bounds[1]:g}"
             yield self.found("critical", name, text, "correct the values, or widen target.bounds if they are plausible")
+
+
+def _labels(subject: CheckedData) -> list[str]:
+    """Return the labels of the target, also of one that nothing predicts."""
+    return subject.task.classes or subject.task.target.labels

@@ -41,7 +41,8 @@ class Time(Finding):
                 yield from self._gaps(subject, name, values)
 
     def _series(self, subject: CheckedData) -> Iterator[Found]:
-        column = subject.task.columns[subject.task.target.column]
+        columns = subject.task.columns
+        column = columns.get(subject.task.target.column) or next(iter(columns.values()))
         order, equal = getattr(column, "order", None) or "", getattr(column, "steps", "equal") == "equal"
         gap: Array = subject.frame["gap"].to_numpy()
         kinds: dict[str, tuple[Any, str]] = {

@@ -28,7 +28,7 @@ export function form(schema, onError) {
     submit({ schema, path, inputs, output, onError, body: body() });
   });
   Promise.resolve(example()).then(redraw);
-  return { node: element("div", { class: "ask" }, node, output, curl.node), redraw };
+  return { node: element("div", { class: "ask" }, node, output, curl.node), redraw, read: inputs.read };
 }
 
 function inputsOf({ instance, example }) {

@@ -4,6 +4,8 @@ import { hasKey, request, setKey } from "./api.js";
 import { card, identity } from "./card.js";
 import { element } from "./element.js";
 import { form } from "./form.js";
+import { recommendations } from "./recommend.js";
+import { sampler } from "./sampler.js";
 
 const [models, state, names, key] = ["models", "state", "names", "key"].map((id) => document.getElementById(id));
 const forms = [];
@@ -32,7 +34,10 @@ function article(schema) {
   const modelForm = form(schema, askForKey);
   forms.push(modelForm);
   const head = element("h2", {}, schema.title);
-  return element("article", { id: schema.task }, head, identity(schema), element("div", { class: "halves" }, modelForm.node, card(schema)));
+  const parts = [recommendations(schema, askForKey), modelForm.node];
+  const samples = schema.sampling ? sampler(schema, modelForm.read, askForKey) : null;
+  if (samples) forms.push(samples);
+  return element("article", { id: schema.task }, head, identity(schema), element("div", { class: "halves" }, element("div", {}, parts), card(schema)), samples?.node);
 }
 
 // A service that requires a key responds with 401, at once or when keys change.

@@ -1,5 +1,7 @@
-// The prediction as shown to people: bars for probabilities, one or several numbers, a plot of a forecast, or text.
+// The prediction as shown to people: bars for probabilities, one or several numbers, a cluster, a plot of a forecast, or text.
 
+import { anomaly } from "./anomaly.js";
+import { clustering } from "./clustering.js";
 import { element, formatNumber } from "./element.js";
 import { mask, objects } from "./objects.js";
 import { plot } from "./plot.js";
@@ -13,7 +15,10 @@ export function showPrediction(schema, instance, prediction) {
   if (schema.card?.targets) return [numbers(schema, prediction)];
   if (prediction?.objects) return objects(instance, prediction);
   if (prediction?.mask) return mask(instance, prediction);
+  if (prediction?.caption !== undefined) return caption(prediction);
+  if (prediction?.memberships) return clustering(schema, prediction);
   if (prediction?.reconstruction) return reconstruction(prediction);
+  if (typeof prediction?.anomaly === "boolean") return anomaly(schema, prediction);
   if (prediction?.probabilities) return label(prediction);
   if (schema.problem === "forecasting") return forecast(schema, instance, prediction);
   return [number(schema, prediction)];
@@ -30,6 +35,11 @@ function label({ label: likeliest, labels, probabilities }) {
   if (others.length && labels) bars.push(element("li", {}, element("span", {}, `${others.length} others, each less probable`)));
   const heading = chosen.length ? chosen.join(", ") : "none of the labels";
   return [element("p", {}, element("strong", { class: "large" }, heading)), element("ul", { class: "bars" }, bars)];
+}
+
+function caption({ caption: text, probability }) {
+  const shown = `${formatNumber(probability * 100, 3)} %`;
+  return [element("blockquote", {}, text || "no word"), element("p", { class: "hint" }, `The probability of these words, one after another: ${shown}`)];
 }
 
 function bar(name, share, likeliest) {

@@ -13,7 +13,7 @@ export function reconstruction({ reconstruction: again, code, error }) {
   return [heading, shown, element("details", {}, element("summary", {}, `Code of ${code.length} numbers`), text)];
 }
 
-function picture(rows) {
+export function picture(rows) {
   const [height, width] = [rows.length, rows[0].length];
   const node = element("canvas", { width, height, role: "img", "aria-label": `The reconstruction, ${width} by ${height} pixels` });
   const context = node.getContext("2d");
@@ -23,7 +23,7 @@ function picture(rows) {
   return node;
 }
 
-function columns(values) {
+export function columns(values) {
   const rows = Object.entries(values).map(([name, value]) => {
     const text = typeof value === "number" ? formatNumber(value, 6) : value === null ? "missing" : String(value);
     return element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, text));

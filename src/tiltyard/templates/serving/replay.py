@@ -1,0 +1,1 @@
+../../../../serving/replay.py
