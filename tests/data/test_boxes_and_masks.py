@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from model_shapes import EXAMPLE, LABELS, SIDE, write_shapes
 from PIL import Image
 from pydantic import ValidationError
-from shapes import EXAMPLE, LABELS, SIDE, write_shapes
 from workspaces import fetch_raw
 
 from tiltyard.arrays import Array

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from asgi_server import serve_app
 from browser import open_browser
+from model_shapes import EXAMPLE, LABELS, SIDE, write_shapes
 from PIL import Image
-from shapes import EXAMPLE, LABELS, SIDE, write_shapes
 from starlette.applications import Starlette
 from starlette_client import TestClient
 from workspaces import fetch_raw, new_workspace, train_tasks
