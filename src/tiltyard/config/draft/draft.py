@@ -27,8 +27,8 @@ from tiltyard.config.draft import (
 from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.config.draft.examples import example_value
 from tiltyard.config.draft.reading import DraftTable, open_draft
-from tiltyard.config.draft.request import Draft, DraftRequest, ProblemName, as_asked, features_of, split_section
-from tiltyard.config.draft.targets import LabelLists, find_lists
+from tiltyard.config.draft.request import Draft, DraftRequest, as_asked, features_of, split_section
+from tiltyard.config.draft.targets import LabelLists, ProblemName, find_lists
 from tiltyard.errors import DataError, TaskError, join_first
 from tiltyard.modeling.columns._datetime_format import times
 from tiltyard.workspace import Workspace
