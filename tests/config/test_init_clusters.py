@@ -13,7 +13,8 @@ from sklearn.datasets import make_blobs
 
 from tiltyard.config import loader
 from tiltyard.config.draft.clusters import choose_clusters
-from tiltyard.config.draft.draft import Drafted, DraftRequest, draft_task
+from tiltyard.config.draft.draft import Drafted, draft_task
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.config.task import Task
 from tiltyard.errors import TaskError
 from tiltyard.workspace import Workspace

@@ -122,7 +122,12 @@ def test_schema_has_the_mean_row_of_each_cluster(table: Project) -> None:
 
 def test_tensors(table: Project) -> None:
     """V2 returns an integer, a number, and a number for each cluster."""
-    values = [("load", "FP64", 0.4), ("heat", "FP64", 61.5), ("noise", "FP64", 1.0), ("parts", "FP64", 12.0)]
+    values: list[tuple[str, str, Any]] = [
+        ("load", "FP64", 0.4),
+        ("heat", "FP64", 61.5),
+        ("noise", "FP64", 1.0),
+        ("parts", "FP64", 12.0),
+    ]
     values += [("kind", "BYTES", "saw"), ("old", "BOOL", True)]
     inputs = [{"name": name, "shape": [1], "datatype": kind, "data": [value]} for name, kind, value in values]
     outputs = table.ask("v2/models/{}/infer", {"inputs": inputs})["outputs"]

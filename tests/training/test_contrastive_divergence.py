@@ -112,8 +112,8 @@ def _interrupted(folder: Path, content: dict[str, Any]) -> list[Any]:
     with pytest.raises(KeyboardInterrupt):
         _fitted(folder / "two", content)
     rbm_training._write_progress = write
-    epochs = []
-    rbm_training._epoch = _counted(rbm_training._epoch, epochs)  # type: ignore[assignment]
+    epochs: list[int] = []
+    rbm_training._epoch = _counted(rbm_training._epoch, epochs)
     return [whole, _fitted(folder / "two", content), epochs]
 
 

@@ -53,7 +53,7 @@ def _fit_k_means(task: Task, model: Kmeans, parts: TrainingRows) -> Trained:
         "inertia": {"train": found.inertias[-1], "validation": found.inertia(validation)},
         "solved": f"by k-means (Lloyd's algorithm), the best of {model.starts} starts",
     }
-    body = _model(rows, found.centres, max(found.inertias[-1], np.finfo(np.float32).tiny), parts)
+    body = _model(rows, found.centres, max(found.inertias[-1], float(np.finfo(np.float32).tiny)), parts)
     return Trained(body, {**record, "parameters": body.count_params()})
 
 
@@ -120,7 +120,8 @@ def _mean_rows(model: keras.Model, features: Features) -> Array:
 
 def with_clusters(encoder: Encoder, model: keras.Model, features: Features) -> Encoder:
     """Return the encoder that knows each cluster: how many training rows it has, and their mean, as a client's row."""
-    count, sizes = model.output_shape[-1] // 2, 0
+    count = model.output_shape[-1] // 2
+    sizes: Array = np.zeros(count, dtype=np.int64)
     for outputs in network.predict_batches(model, features):
         sizes = sizes + np.bincount(outputs[:, :count].argmax(axis=1), minlength=count)
     means = _means_in(model, count)

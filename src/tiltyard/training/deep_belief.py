@@ -40,8 +40,8 @@ def pretrain(task: Task, rows: TrainingRows, place: tuple[Path, str], body: kera
         rbm, history = fit_rbm(run, features, _lift(body, below), (measured[0], measured[1]))
         layer.set_weights([rbm.weights, rbm.hidden_bias])
         below.append(rbm)
-        records.append({"visible": len(rbm.visible_bias), "hidden": len(rbm.hidden_bias), **_last(history)})
-        records[-1]["history"] = history
+        units = {"visible": len(rbm.visible_bias), "hidden": len(rbm.hidden_bias)}
+        records.append({**units, **_last(history), "history": history})
     return {"pretraining": {"rows": len(features), "machines": records}}
 
 

@@ -90,7 +90,7 @@ def _estimate(start: float, logs: Array) -> LogPartition:
 def base_biases(rows: Array) -> Array:
     """Return the visible biases of a machine without weights that has the means of some rows."""
     means = np.clip(rows.mean(axis=0, dtype=np.float64), PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
-    return np.log(means / (1 - means))
+    return np.asarray(np.log(means / (1 - means)))
 
 
 def _log_sum(terms: Array) -> Any:

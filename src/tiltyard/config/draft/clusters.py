@@ -145,7 +145,7 @@ def _standardised(numbers: Sequence[ColumnProfile], rows: pd.DataFrame) -> Array
     values = np.stack(columns, axis=1) if columns else np.empty((len(some), 0))
     deviation = np.nanstd(values, axis=0)
     centred = (values - np.nanmean(values, axis=0)) / np.where(deviation > 0, deviation, 1)
-    return np.nan_to_num(centred).astype(np.float32)
+    return np.asarray(np.nan_to_num(centred), dtype=np.float32)
 
 
 def _values(column: Column, cells: pd.Series[Any]) -> Array:

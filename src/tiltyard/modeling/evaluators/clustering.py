@@ -22,7 +22,7 @@ from tiltyard.modeling.problems.base import Target
 from tiltyard.modeling.problems.clustering import split
 
 MAX_LISTED = 10  # rows in a report
-MAX_ROWS = 20_000  # training rows that the baseline is fitted to
+MAX_ROWS = 10_000  # training rows that the baseline is fitted to
 STARTS = 4  # of the baseline
 FEATURES = "features"  # name of the standardised features in the rows of the baseline
 

@@ -35,7 +35,7 @@ def normalised_mutual_information(first: Array, second: Array) -> float:
 
 
 def _pairs(counts: Array) -> Array:
-    return counts * (counts - 1) / 2
+    return np.asarray(counts * (counts - 1) / 2)
 
 
 def _entropy(shares: Array) -> float:

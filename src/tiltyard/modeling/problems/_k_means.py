@@ -48,17 +48,17 @@ def squared_distances(rows: Array, centres: Array) -> Array:
 
 def _distances(rows: Array, centres: Array) -> Array:
     squares = np.einsum("ij,ij->i", rows, rows)[:, None] + np.einsum("ij,ij->i", centres, centres)
-    return np.maximum(squares - 2 * rows @ centres.T, 0)
+    return np.asarray(np.maximum(squares - 2 * rows @ centres.T, 0))
 
 
 def _lloyd(rows: Array, clusters: int, generator: np.random.Generator) -> KMeans:
     """Move centres to the means of their rows until they stop; a centre without rows moves to the farthest row."""
     centres, inertias = _initial_centres(rows, clusters, generator), list[float]()
-    limit = TOLERANCE * float(rows.var(axis=0).mean())
+    limit, squares = TOLERANCE * float(rows.var(axis=0).mean()), np.einsum("ij,ij->i", rows, rows)
     for _ in range(MAX_ITERATIONS):
-        distances = squared_distances(rows, centres)
+        distances = np.einsum("ij,ij->i", centres, centres) - 2 * rows @ centres.T  # less the square of each row
         nearest = distances.argmin(axis=1)
-        own = distances[np.arange(len(rows)), nearest]
+        own = np.maximum(distances[np.arange(len(rows)), nearest] + squares, 0)
         inertias.append(float(own.mean(dtype=np.float64)))
         moved = _means(rows, nearest, own, clusters)
         shift = float(np.square(moved - centres).sum())
