@@ -141,7 +141,7 @@ def _fit(way: str, digit: str, seed: int, changes: Json) -> Fitted:
 def _measure(way: str, digit: str, seed: int) -> Json:
     """Return the AUROC of each score and of each outlier detector on the test pictures."""
     fitted, (pictures, labels) = _fit(way, digit, seed, {}), _mnist("test")
-    is_anomaly = ~np.isin(labels, fitted.task.target.normal)
+    is_anomaly = ~np.isin(labels, fitted.task.target.normal or [])
     test = TestRows({"image": pictures}, is_anomaly.astype(np.int64), np.arange(len(labels)))
     encoder: Encoder = fitted.parts.encoder
     compared = Compared(fitted.task, encoder, fitted.parts.train[0], fitted.parts.validation[0], test, {})
@@ -153,7 +153,7 @@ def _measure(way: str, digit: str, seed: int) -> Json:
 def _choose(way: str, digit: str, changes: Json) -> Json:
     """Return the AUROC of each score for spoiled validation pictures, averaged over the ways to spoil them."""
     fitted = _fit(way, digit, 0, changes)
-    pictures = fitted.parts.validation[0]
+    pictures = np.asarray(fitted.parts.validation[0])
     areas: dict[str, list[float]] = {score: [] for score in SCORES}
     normal = fitted.scores(pictures)
     for anomalies in spoiled(pictures[..., 0]).values():

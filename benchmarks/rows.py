@@ -121,6 +121,11 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_ours("translation", "translation_attention", metric="exact", seeds=3),
         **_ours("captioning", metric="exact", seeds=3, also=("bleu",), remark="test pictures of both kinds"),
     },
+    "Objects in pictures": {
+        **_ours("detection", metric="ap50", seeds=3, also=("ap", "recall"), remark="baseline: bright spots"),
+        **_ours("segmentation", metric="mean_iou", seeds=3, remark="baseline: labels by brightness"),
+        **_ours("tracking", metric="idf1", seeds=3, also=("mota", "id_switches"), remark="clips of 12 frames"),
+    },
     "Models without labels": {
         **_ours("digits_autoencoder", metric="mse", seeds=3, also=("psnr",)),
         **_ours("autoencoder", metric="mse", seeds=3, also=("psnr",), remark="baseline: PCA with 32 numbers"),

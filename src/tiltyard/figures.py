@@ -193,9 +193,13 @@ def image_figure(title: str, text: str, shown: Mapping[str, Array]) -> Figure:
     return captioned_images(title, text, [*shown.items()])
 
 
-def captioned_images(title: str, text: str, shown: Sequence[tuple[str, Array]]) -> Figure:
-    """Return images with captions, of which several may be the same."""
-    return Figure(title, text, "images", {"images": [{"name": name, "src": png(image)} for name, image in shown]})
+def captioned_images(title: str, text: str, shown: Sequence[tuple[str, Array]], **more: Any) -> Figure:
+    """Return images with captions, of which several may be the same.
+
+    Option: `wide`, to draw each in the size of two.
+    """
+    images = [{"name": name, "src": png(image)} for name, image in shown]
+    return Figure(title, text, "images", {"images": images, **more})
 
 
 def word_figure(title: str, text: str, weights: Sequence[tuple[str, float]]) -> Figure:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs jax: uv pip install --group jax")
 Json = dict[str, Any]
 VOCABULARY = 20  # number of word ids in a text
+PICTURE_LOSSES = {"detector": "focal", "unet": "pixel_crossentropy"}
 OUTPUT_STEPS = 4  # steps of a generated text
 SHAPES = {"table": (6,), "image": (8, 8, 1), "series": (12, 1), "text": (12,), "mixed": (6 + 12 + 64,)}
 BRANCHES = [Branch("note", "text", 2, (12,), VOCABULARY), Branch("photo", "image", 18, (8, 8, 1))]
@@ -77,8 +78,12 @@ def train_and_export(content: Json, shape: tuple[int, ...], modality: str, folde
     """Build, train, save, load and export a model; return losses and differences."""
     import keras
 
+    from tiltyard.training.losses import OWN
+
     model, x, y = model_and_data(content, shape, modality)
-    loss = "sparse_categorical_crossentropy" if model.output_shape[-1] > 1 else "mse"
+    loss: Any = "sparse_categorical_crossentropy" if model.output_shape[-1] > 1 else "mse"
+    if content["family"] in PICTURE_LOSSES:
+        loss = OWN[PICTURE_LOSSES[content["family"]]]
     eagerly = keras.backend.backend() == "tensorflow"  # so few steps are not worth the tracing
     model.compile("adam", loss, run_eagerly=eagerly)
     losses = model.fit(x, y, epochs=4, batch_size=len(x), verbose=0).history["loss"]
@@ -91,6 +96,7 @@ def train_and_export(content: Json, shape: tuple[int, ...], modality: str, folde
 def model_and_data(content: Json, shape: tuple[int, ...], modality: str) -> tuple[keras.Model, Array, Array]:
     """Return a model of a family, features and targets."""
     heads = {"lenet5": (4, "softmax"), **dict.fromkeys(("seq2seq", "captioner"), (VOCABULARY, "softmax"))}
+    heads |= {"unet": (3, "softmax"), "detector": (7, "sigmoid")}
     model = build_model(
         content, shape, *heads.get(content["family"], (1, "linear")), VOCABULARY if modality == "text" else 0
     )
@@ -101,6 +107,10 @@ def model_and_data(content: Json, shape: tuple[int, ...], modality: str) -> tupl
         x[:, :2] = np.arange(len(x))[:, None] % [SIDES.user.ids, SIDES.item.ids]
     if len(model.output_shape) == 3:
         return model, x, x[:, -OUTPUT_STEPS:]
+    if content["family"] == "detector":
+        return model, x, np.tile(np.array([[[1, 0.2, 0.2, 0.6, 0.7], [-1, 0, 0, 0, 0]]], np.float32), (len(x), 1, 1))
+    if content["family"] == "unet":
+        return model, x, np.digitize(x[..., 0], [0.3, 0.6])
     target = x.reshape(len(x), -1).mean(axis=1) + 1
     target = target / target.mean() if modality == "mixed" else target  # ids of words are large
     if model.output_shape[-1] > 1:

@@ -10,6 +10,7 @@ import numpy as np
 from tiltyard import plugins
 from tiltyard.arrays import Array, Rows
 from tiltyard.modeling.columns.base import Column
+from tiltyard.modeling.columns.image import Image
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.columns.prose import Prose
 from tiltyard.modeling.evaluators.base import TRUTH
@@ -17,14 +18,17 @@ from tiltyard.modeling.evaluators.recommendation import CODES
 from tiltyard.modeling.evaluators.reconstruction import FEATURES
 from tiltyard.modeling.evaluators.sampling import BASELINE
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.modeling.problems import captioning
+from tiltyard.modeling.problems import _tracks, captioning, detection
 from tiltyard.modeling.problems.base import Problem
 from tiltyard.modeling.problems.captioning import Captioning
 from tiltyard.modeling.problems.generation import Generation
 from tiltyard.modeling.problems.masked import SIGN, Masked
+from tiltyard.modeling.problems.segmentation import counted
+from tiltyard.modeling.problems.tracking import Tracking
 from tiltyard.modeling.problems.translation import judged
 
 CLASSES = ["a", "b", "<c>"]
+SIDE, CELLS, FRAMES = 32, 8, 4  # of a picture, of the grid of a detector, and frames of a clip
 WORDS: Any = SimpleNamespace(target={"ids": dict(zip("abcde", range(3, 8), strict=True)), "by": "words", "steps": 5})
 KNOWN = "known"  # what the baseline of recommendations is fitted to: codes of user and item, and the rating
 
@@ -32,6 +36,8 @@ KNOWN = "known"  # what the baseline of recommendations is fitted to: codes of u
 def problem(name: str) -> Problem:
     """Return the plug-in of a problem; one without a target is that of two columns."""
     plugin: Problem = plugins.load("problems", name)()
+    if plugin.targets in ("objects", "mask"):
+        return plugin.bound_to(of_pictures(plugin))
     if isinstance(plugin, Captioning):
         return plugin.bound_to(WORDS)
     needs_columns = plugin.reconstructs or plugin.clusters or plugin.generates
@@ -42,7 +48,16 @@ def decodable(kind: Problem, truth: Array, outputs: Array) -> Array:
     """Return what `decode` takes: texts, sure words at every step, or outputs as float32."""
     if isinstance(kind, Captioning):
         return np.eye(9, dtype=np.float32)[kind.ids(WORDS, truth)]
+    if kind.targets in ("objects", "mask"):
+        return network_outputs(kind, truth)
     return truth if kind.targets == "text" else outputs.astype(np.float32)
+
+
+def of_pictures(kind: Problem) -> Encoder:
+    """Return an encoder of small pictures."""
+    columns: dict[str, Column] = {"picture": Image(height=SIDE, width=SIDE)}
+    fitted = {"picture": {"mean": 0.0, "std": 255.0}}
+    return Encoder("t", kind, columns, fitted, {}, CLASSES, bare=True, max_instances=10)
 
 
 def two_columns(kind: Problem) -> Encoder:
@@ -64,10 +79,9 @@ def case(kind: Problem, rows: int = 40) -> tuple[Array, Array, Rows]:
     if kind.targets == "labels":
         truth = np.stack([np.arange(rows) % 2 == 0, np.arange(rows) % 3 == 0, np.arange(rows) % 4 != 0], axis=1)
         return truth, truth.astype(np.float64), {"x": np.zeros(rows)}
-    if kind.targets in ("row", "anomaly"):
-        return _case_without_target(kind, rows)
-    if kind.targets == "text":
-        return texts(kind, rows)
+    others = {"row": _case_without_target, "anomaly": _case_without_target, "text": texts, "objects": objects}
+    if make := {**others, "mask": masks}.get(kind.targets):
+        return make(kind, rows)
     truth = np.sin(np.arange(rows)) + 3
     return truth, truth[:, None], {"x": np.roll(truth, 1)[:, None]}
 
@@ -120,3 +134,59 @@ def texts(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
     perfect = np.tile([0.0, 4.0, 4.0], (rows, 1))
     outputs = perfect if isinstance(kind, Generation) else judged([*truth], truth, "characters")
     return truth, outputs, {"x": windows, TRUTH: truth}
+
+
+def objects(kind: Problem, rows: int) -> tuple[Array, Array, Rows]:
+    """Return one or two objects in each picture, perfect detections, and the pictures, in which objects are bright.
+
+    In the frames of a clip, two objects of a label change places, so that any tracker by place confuses them.
+    """
+    truth, pictures = np.zeros((rows, 3, 7), dtype=np.float32), np.zeros((rows, SIDE, SIDE, 1), dtype=np.float32)
+    truth[:, :, 0] = -1
+    truth[:, :, 6] = (np.arange(rows) // FRAMES)[:, None]
+    for row in range(rows):
+        boxes = [[4, 4, 14, 16], [18, 16, 28, 28]]
+        if isinstance(kind, Tracking):
+            boxes = boxes[:: 1 if row % 2 else -1]
+        for place in range(1 + row % 2) if not isinstance(kind, Tracking) else range(2):
+            label = row // FRAMES % 3 if isinstance(kind, Tracking) else (row % 3, 0)[place]
+            truth[row, place, :6] = [label, *boxes[place], place + 1]
+            left, top, right, bottom = boxes[place]
+            pictures[row, top:bottom, left:right] = 200
+    found = np.zeros((rows, detection.MAX_FOUND, 6), dtype=np.float32)
+    found[:, :3, 1:] = truth[:, :, :5]
+    found[:, :3, 0] = np.where(truth[:, :, 0] >= 0, 0.9, 0)
+    perfect = detection.with_overlaps(truth, found, 0.5)
+    if isinstance(kind, Tracking):
+        perfect = np.concatenate([perfect, np.zeros_like(perfect[:, :1])], axis=1)
+        for start in range(0, rows, FRAMES):
+            there = [one[one[:, 0] >= 0] for one in truth[start : start + FRAMES]]
+            own = [(one[:, 5], one[:, 0], one[:, 1:5]) for one in there]
+            perfect[start : start + FRAMES, -1, : len(_tracks.COUNTS)] = _tracks.count(own, own)
+    return truth, perfect, {"picture": pictures, TRUTH: truth}
+
+
+def masks(_: Problem, rows: int) -> tuple[Array, Array, Rows]:
+    """Return masks with a rectangle of one of two labels, perfect counts, and pictures in which it is bright."""
+    truth, pictures = np.zeros((rows, SIDE, SIDE), dtype=np.uint8), np.zeros((rows, SIDE, SIDE, 1), dtype=np.float32)
+    truth[:, 4:16, 4:14] = np.where(np.arange(rows) % 3, 1, 2)[:, None, None]
+    pictures[:, 4:16, 4:14] = 200
+    return truth, counted(truth, truth, len(CLASSES)), {"picture": pictures, TRUTH: truth}
+
+
+def network_outputs(kind: Problem, truth: Array) -> Array:
+    """Return outputs as the ONNX model of pictures has them, that are decoded to the truth."""
+    return grids(truth) if kind.targets == "objects" else np.eye(len(CLASSES), dtype=np.float32)[truth]
+
+
+def grids(truth: Array) -> Array:
+    """Return the grid of scores and sides from which the objects are decoded."""
+    outputs = np.full((len(truth), CELLS, CELLS, len(CLASSES) + 4), 0.01, dtype=np.float32)
+    for row, column in zip(*np.nonzero(truth[:, :, 0] >= 0), strict=True):
+        label, *box = truth[row, column, :5]
+        left, top, right, bottom = (corner / SIDE for corner in box)
+        x, y = int((left + right) / 2 * CELLS), int((top + bottom) / 2 * CELLS)
+        middle_x, middle_y = (x + 0.5) / CELLS, (y + 0.5) / CELLS
+        outputs[row, y, x, int(label)] = 0.9
+        outputs[row, y, x, -4:] = middle_x - left, middle_y - top, right - middle_x, bottom - middle_y
+    return outputs

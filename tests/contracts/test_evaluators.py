@@ -13,6 +13,7 @@ from tiltyard.arrays import Array, Rows
 from tiltyard.modeling.evaluators.base import Evaluator
 from tiltyard.modeling.evaluators.reconstruction import FEATURES
 from tiltyard.modeling.evaluators.sampling import BASELINE
+from tiltyard.modeling.evaluators.segmentation import Segmentation, pixels_by_level
 from tiltyard.modeling.metrics.predictions import Predictions
 
 PERFECT = {
@@ -28,6 +29,7 @@ PERFECT = {
     "mse": 0,
     "inertia": 0,
     "psnr": 100,
+    "id_switches": 0,
     "false_alarm_rate": 0,
     "frechet": 0,
 }  # 1 for all others
@@ -46,6 +48,10 @@ def with_one_bad_row(name: str, outputs: Array, index: int) -> Array:
         outputs[index] = ("oops", 0.0, 4.0, 4.0, 1.0, *[0.0] * 5)
     elif outputs.dtype.names:
         outputs[index] = ("oops", 0.0, 4.0, 4.0)
+    elif name in ("detection", "tracking"):
+        outputs[index] = 0
+    elif name == "segmentation":
+        outputs[index] = np.roll(outputs[index], 1, axis=1)
     elif name in ("generation", "masked"):
         outputs[index] = 50.0, 0.0, 4.0
     elif name == "multilabel":
@@ -57,6 +63,8 @@ def with_one_bad_row(name: str, outputs: Array, index: int) -> Array:
 
 def baseline(kind: Evaluator, truth: Array, rows: Rows) -> Array:
     """Return the outputs of the baseline; one without a target is fitted to the features."""
+    if isinstance(kind, Segmentation):
+        return kind.baseline(pixels_by_level(rows["picture"], truth, len(CLASSES)), rows, "mean_iou")
     return kind.baseline(rows.get(FEATURES, rows.get(KNOWN, truth)), rows, "rmse")
 
 
@@ -115,6 +123,9 @@ def test_baseline_scores_match_formulas(evaluator_name: str) -> None:
             "clustering": {},  # k-means: see tests/modeling/test_clustering.py
             "generation": {},
             "masked": {},
+            "detection": {"recall": 34 / 60, "precision": 34 / 60},
+            "tracking": {"recall": 32 / 80, "precision": 32 / 80, "id_switches": 30},
+            "segmentation": {"pixel_accuracy": 1 - 14 * 120 / (40 * 32 * 32)},
             "sampling": {"precision": 0.5, "frechet": _distance_from_zero(rows)},
             "reconstruction": {"mse": _smallest_variance(rows) / 2},
             "recommendation": {"recall_at_10": 0, "mrr": (1 / 19 + 1 / 20) / 2},

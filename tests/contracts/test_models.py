@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 # Families use their defaults; for large ones, these are the smallest settings with all parts.
 SMALL: dict[str, dict[str, Any]] = {
     "alexnet": {"small": True, "width": 0.05, "units": [16], "dropout": 0.0},
+    "detector": {"filters": [4, 8, 8], "blocks": 1},
     "inception": {"small": True, "width": 0.1, "dropout": 0.0},
     "inception_resnet_v2": {"small": True, "width": 0.02, "blocks": [1, 1, 2], "dropout": 0.0},
     "inception_v3": {"small": True, "width": 0.02},
@@ -29,6 +30,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "resnet": {"small": True, "blocks": [1, 1], "filters": 4},
     "captioner": {"filters": [4, 8], "width": 8, "heads": 2, "hidden": 16},
     "pretrained": {"base": {"family": "transformer", "pool": "none"}},
+    "unet": {"filters": [4, 8]},
     "transfer": {"base": {"family": "cnn", "filters": [4, 8], "units": []}, "units": [16]},
     "vgg": {"width": 0.05, "units": [16], "dropout": 0.0},
     "xception": {"small": True, "width": 0.05, "blocks": 1},
@@ -46,6 +48,8 @@ LARGE = (32, 32, 1)  # the smallest image for large networks
 # wide_deep, 6 numbers without categories: 6 x 64 + 64, 64 x 32 + 32, the output's 32 + 6 + 1
 # mixed: 20 vectors of 32; 10 x 16, 145 x 32 and 129 x 32 for the image; 7 x 32 for the numbers; 97 x 64, 65
 # autoencoder: 6 x 128 + 128, 128 x 32 + 32 to the code, 32 x 128 + 128, the output's 128 + 1
+# detector, no biases but 4 for each map: 52 + 320 down, 4 x 608 in blocks, 608 down, 96 + 1184 up, the heads' 8 x 7 + 7
+# unet, the same: 52 + 160 at first, 320 + 608 at a half, 48 + 304 + 160 up, the output's 4 x 3 + 3
 # two_tower: 2 x (5 x 32 + 2 x 32 + 32, and a bias of 5 + 2 + 1) for users, the same with 7 identifiers for items
 # deep_clustering: 6 x 128 + 128, 128 x 10 + 10 to the code, 10 x 128 + 128, the output's 128 + 1
 # dbn: 6 x 256 + 256, 256 x 256 + 256, the output's 256 + 1
@@ -59,6 +63,7 @@ PARAMETERS = {
     "bow": 1729,
     "captioner": 1732,
     "cnn": 35329,
+    "detector": 4755,
     "dbn": 67841,
     "deep_clustering": 3723,
     "histograms": 553,
@@ -81,6 +86,7 @@ PARAMETERS = {
     "tabm": 26480,
     "transfer": 881,
     "transformer": 9665,
+    "unet": 1667,
     "two_tower": 1188,
     "vgg": 37849,
     "wide_deep": 2567,

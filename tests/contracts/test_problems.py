@@ -12,6 +12,7 @@ from problem_cases import CLASSES, case, decodable, problem
 from workspaces import ROOT
 
 from tiltyard.config import loader
+from tiltyard.modeling.problems.detection import Detection
 from tiltyard.workspace import Workspace
 
 
@@ -30,7 +31,9 @@ def test_predictions_are_json(problem_name: str) -> None:
     json.dumps(predictions, allow_nan=False)
     assert len(predictions) == 3
     labels = int(truth.sum()) if kind.targets == "labels" else 3
-    assert len(leaves(predictions)) in ({15} if kind.clusters else {labels, labels + 3, labels + 9})
+    there = int((truth[:, :, 0] >= 0).sum()) if kind.targets == "objects" else 0
+    of_objects = {there * (6 + len(kind.more_properties()))} if isinstance(kind, Detection) else set()
+    assert len(leaves(predictions)) in of_objects | ({15} if kind.clusters else {labels, labels + 3, labels + 9})
 
 
 @pytest.mark.parametrize("with_interval", [False, True])

@@ -77,6 +77,27 @@ def test_trainings_of_the_same_rows_share_the_classifier(trained: tuple[Path, Pa
     assert (other / FILE).read_bytes() == content  # here the rows are the same under another name
 
 
+def _scaled_by_few(root: str) -> list[float]:
+    """Train on rows in the order of their labels, scaled by fewer rows than there are; return mean and variance."""
+    from tiltyard.training import feature_network
+
+    feature_network.SCALE_ROWS = 200
+    rows = digits(labels=True)
+    order = np.argsort(rows.train[1], kind="stable")
+    pixels = _pixels(rows.train)[order]
+    ordered = replace(rows, train=(pixels * 16, rows.train[1][order]))
+    feature_network.write_feature_network(Path(root), ordered)
+    features = FeatureNetwork.load(Path(root)).describe(pixels).features
+    return [float(np.abs(features.mean(axis=0)).max()), float(features.var(axis=0).mean())]
+
+
+def test_rows_that_scale_the_features_are_of_all_labels(tmp_path: Path) -> None:
+    """Rows may be ordered by label: the first ones would be of one alone."""
+    mean, variance = run_in_process(_scaled_by_few, str(tmp_path))
+    assert mean < 0.3
+    assert variance == pytest.approx(1, rel=0.15)
+
+
 def test_features_without_labels_are_principal_components(trained: tuple[Path, Path]) -> None:
     """Distances between rows are those of the components, up to the scale; there is one class."""
     rows, network = digits(labels=False), FeatureNetwork.load(Path(run_in_process(_opened, str(trained[0]), False)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiltyard.config import column_checks
+from tiltyard.config import column_checks, picture_checks
 from tiltyard.errors import format_value
 from tiltyard.modeling.columns._label_cells import labels_of
 from tiltyard.modeling.problems.multilabel import MAX_LABELS
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def target_error(task: Task) -> str:
     """Check that the target has labels where the problem needs them, and that its options fit."""
-    has_labels = task.problem_type.targets in ("label", "labels")
+    has_labels = task.problem_type.targets in ("label", "labels", "objects", "mask")
     if has_labels != bool(task.labels):
         expected = "the list of labels" if has_labels else "none"
         return f"target.classes: expected {expected} for {task.problem}; received {task.target.classes}"
@@ -27,7 +27,7 @@ def target_error(task: Task) -> str:
         return f"target.threshold: expected two classes, below and above the threshold; received {task.target.classes}"
     if task.target.log and task.problem_type.targets != "number":
         return f"target.log: expected only for numbers; received true for {task.problem}"
-    return _problem(task)
+    return picture_checks.find_error(task) or _problem(task)
 
 
 def numbers_error(task: Task) -> str:

@@ -152,7 +152,7 @@ class Task(Settings):
     @property
     def classes(self) -> list[str]:
         """The labels of a classification, where each row has exactly one; else empty."""
-        return [] if self.problem == "multilabel" else self.labels
+        return [] if self.problem_type.targets in ("labels", "objects", "mask") else self.labels
 
     def dependence(self, unit: Array | None, rows: int) -> Dependence | None:
         """Return how test rows depend on one another, by the split; `unit` is as `prepare` wrote it."""

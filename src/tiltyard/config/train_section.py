@@ -16,7 +16,8 @@ Optimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmspr
 _NumberLoss = Literal["mse", "mae", "huber", "pseudo_huber", "poisson"]
 _MarginLoss = Literal["hinge", "squared_hinge"]
 _LabelLoss = Literal["sparse_categorical_crossentropy", "kl_divergence", "cosine_similarity"]
-Loss = Literal[_NumberLoss, "binary_crossentropy", _MarginLoss, _LabelLoss]
+_PictureLoss = Literal["focal", "pixel_crossentropy"]
+Loss = Literal[_NumberLoss, "binary_crossentropy", _MarginLoss, _LabelLoss, _PictureLoss]
 MARGIN_LOSSES = get_args(_MarginLoss)  # they learn from margins, not from probabilities
 
 # Keras defaults to 0.001 for all but SGD, which is too small for Adadelta (designed for 1) and Adagrad.
@@ -25,6 +26,7 @@ DEFAULT_RATES: dict[str, float] = {
     **dict.fromkeys(("rmsprop", "adam", "adamax", "nadam"), 0.001),
     "adadelta": 1.0,
 }
+MOVING = ("crop", "rotation", "shift", "zoom", "flip", "shear", "erasing", "overlay")  # they change boxes and masks
 WITH_MOMENTUM = ("momentum", "nesterov", "rmsprop")
 
 
@@ -73,6 +75,11 @@ class Augment(Settings):
         exclude_if=not_,
         description="Largest share of another image of the batch that is laid over an image; the label stays.",
     )
+
+    @property
+    def moves_pixels(self) -> list[str]:
+        """The augmentations in use that move or cover objects, so that boxes and masks no longer fit."""
+        return [name for name in self.image_changes if name in MOVING]
 
     @property
     def image_changes(self) -> list[str]:

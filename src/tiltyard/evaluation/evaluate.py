@@ -17,6 +17,7 @@ from tiltyard.evaluation import (
     anomaly,
     captioning,
     clustering,
+    pictures,
     recommendation,
     reconstruction,
     sample_facts,
@@ -143,21 +144,23 @@ def _baseline(task: Task, predictor: Predictor, test: TestRows, train: tuple[Fea
         return anomaly.baseline(task, predictor.encoder, train[0], test.rows)
     if task.problem_type.reconstructs:
         return reconstruction.baseline(task, predictor.encoder, train, test)
+    if task.problem_type.targets == "mask":
+        return pictures.segmentation_baseline(task, predictor.encoder, test, train)
     if task.problem_type.recommends:
         return recommendation.baseline(task, predictor, train, test)
     problem, rows = predictor.encoder.problem, past(task, test)
-    if TRUTH in rows:
+    if task.problem_type.targets == "text":
         rows = {**rows, TRUTH: problem.baseline_truth(predictor.encoder, rows[TRUTH])}
     known = problem.baseline_truth(predictor.encoder, train[1])
     return task.evaluator.baseline(known, rows, task.gate.metric)
 
 
 def past(task: Task, test: TestRows) -> Rows:
-    """Return the input of the baseline: the naive forecast of a series, all values of a text, else the rows."""
+    """Return the input of the baseline: the naive forecast of a series, also the truth of a text, else the rows."""
     name, column = task.target.column, task.columns.get(task.target.column)
     if isinstance(column, Series) and task.problem == "forecasting":
         return {name: column.naive(test.rows[name], task.target.horizon)}
-    return {**test.rows, TRUTH: test.truth} if task.problem_type.targets == "text" else test.rows
+    return {**test.rows, TRUTH: test.truth} if task.problem_type.targets in ("text", "objects") else test.rows
 
 
 def _measure(

@@ -63,6 +63,6 @@ def _noisy(encoder: Encoder, features: Array, size: float, task: Task) -> Array:
     return np.clip(noisy, 0, std.max()) if task.modality == "image" else noisy
 
 
-def clean_errors(encoder: Encoder, outputs: Array, rows: Rows) -> Array:
+def clean_errors(encoder: Encoder, outputs: Array, rows: Rows, _: Array) -> Array:
     """Return the errors of outputs for disturbed rows against the rows as they were."""
     return errors_of_rows(standardised(encoder, encoder.encode(rows)), outputs[:, : width(encoder)])

@@ -9,7 +9,7 @@ from tiltyard.config.task import Task
 from tiltyard.modeling.inference import decision_threshold
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.metrics.base import Context, with_threshold
-from tiltyard.modeling.problems.base import Threshold
+from tiltyard.modeling.problems.base import WITHOUT_FEEDBACK, Threshold
 from tiltyard.modeling.references import base
 
 MAX_VALIDATION = 5_000  # rows by which the best is chosen
@@ -29,7 +29,7 @@ def fit_reference(
     task: Task, encoder: Encoder, parts: tuple[base.Part, base.Part], features: base.Features, context: Context
 ) -> Reference | None:
     """Fit all that apply to the training rows; predict with the best on validation rows. None if none applies."""
-    if task.problem_type.targets in ("text", "row"):
+    if task.problem_type.targets in WITHOUT_FEEDBACK:
         return None
     train, (later, truth) = parts
     later, truth, metric = later[:MAX_VALIDATION], truth[:MAX_VALIDATION], task.metric

@@ -89,12 +89,25 @@ def _unsupported_reason(method: ExplanationMethod, model: ExplainedModel) -> str
         return f"it explains labels and numbers; {model.task.name} draws samples"
     if kind.recommends and method.needs_keras:
         return f"it looks into networks with one output; {model.task.name} has vectors of users and items as well"
+    if kind.targets == "mask" or (kind.targets == "objects" and not method.explains_objects):
+        return _unsupported_in_pictures(model.task.name, kind.targets)
+    return _missing_network(method, model) or method.unsupported_reason(model)
+
+
+def _unsupported_in_pictures(task: str, targets: str) -> str:
+    if targets == "mask":
+        return f"it explains one output of a row; {task} has one for each pixel: see the masks of its report"
+    return f"it explains labels and numbers of rows; {task} finds objects, whose score occlusion explains"
+
+
+def _missing_network(method: ExplanationMethod, model: ExplainedModel) -> str:
+    """Return what a method that looks into the network lacks, or an empty string."""
     path = model.workspace.out(model.task.name, "train") / KERAS_FILE
     if method.needs_keras and not path.is_file():
         return f"it needs {KERAS_FILE}, which is not here"
     if method.needs_keras and not model.network_weight:
         return "it needs a network with gradients; the model has none"
-    return method.unsupported_reason(model)
+    return ""
 
 
 def _rows(model: ExplainedModel, requested: Sequence[int]) -> list[Row]:
@@ -130,17 +143,30 @@ def _largest_errors(model: ExplainedModel) -> list[int]:
         ranked: list[int] = misplaced(model.test.truth, outputs)[:DEFAULT_ROWS].tolist()
         return ranked
     scales = model.task.evaluator.scales(model.context)
-    errors = row_errors(model.test.truth, outputs, labels=bool(model.task.classes), scales=scales)
+    errors = model.task.evaluator.errors_of_rows(model.test.truth, outputs)
+    if errors is None:
+        errors = row_errors(model.test.truth, outputs, labels=bool(model.task.classes), scales=scales)
     order = np.argsort(-errors, kind="stable")
     largest: list[int] = order[:DEFAULT_ROWS].tolist()
     return largest
 
 
+def _of_picture(model: ExplainedModel, truth: Any, prediction: Json) -> Json:
+    """Return the labels of objects with their scores, or of pixels with their shares."""
+    if "mask" in prediction:
+        shares = [f"{name} {share:.1%}" for name, share in prediction["shares"].items() if share]
+        return {"actual": "a mask", "answered": ", ".join(shares)}
+    there = sorted(model.task.labels[int(one[0])] for one in truth if one[0] >= 0)
+    found = [f"{one['label']} ({one['score']:.2f})" for one in prediction["objects"]]
+    return {"actual": ", ".join(there) or "none", "answered": ", ".join(found) or "none"}
+
+
 def _actual_and_predicted(model: ExplainedModel, row: Row) -> Json:
     """Return the truth of a row and the model's prediction."""
     (prediction,), (truth,) = model.predictor.respond(row.values), row.truth.tolist()
-    if model.task.problem_type.targets == "row":
-        return _found_without_target(prediction)
+    if model.task.problem_type.targets in ("objects", "mask", "row"):
+        is_row = model.task.problem_type.targets == "row"
+        return _found_without_target(prediction) if is_row else _of_picture(model, truth, prediction)
     if model.task.problem == "anomaly":
         return {"actual": LABELS[int(truth)], "answered": f"{LABELS[prediction['anomaly']]}, {prediction['score']:.4g}"}
     if model.task.classes:

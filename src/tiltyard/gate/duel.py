@@ -48,7 +48,7 @@ class Duel:
     ask: Ask | None = None
     ask_baseline: Ask | None = None  # if it depends on the rows, such as a naive forecast
     ask_champion: Ask | None = None
-    errors: Callable[[Array, Rows], Array] | None = None  # of reconstructions, against rows that were not disturbed
+    errors: Callable[[Array, Rows, Array], Array] | None = None  # of outputs, by rows as they were and by their truth
     drift: list[Json] = field(default_factory=list)  # of the inputs recorded lately, by column
     inputs: Json = field(default_factory=dict)  # how many inputs are recorded and refused, or why none are used
     facts: Json = field(default_factory=dict)  # about the model file and its provenance

@@ -15,7 +15,7 @@ from tiltyard.arrays import Array, Rows, row_count, take_rows
 from tiltyard.config.task import Task
 from tiltyard.data.versions import recorded
 from tiltyard.errors import RegistryError
-from tiltyard.evaluation import anomaly, captioning, evaluate, recommendation, reconstruction, sampling
+from tiltyard.evaluation import anomaly, captioning, evaluate, pictures, recommendation, reconstruction, sampling
 from tiltyard.evaluation.evaluated import Evaluated
 from tiltyard.evaluation.reference import Reference, fit_reference
 from tiltyard.files import Json
@@ -29,7 +29,7 @@ from tiltyard.modeling.inference.drift_reference import reference
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.inference.predictor import Predictor, model_files
 from tiltyard.modeling.metrics.base import Context
-from tiltyard.modeling.problems.base import Threshold
+from tiltyard.modeling.problems.base import WITHOUT_FEEDBACK, Threshold
 from tiltyard.modeling.problems.classification import probabilities
 from tiltyard.modeling.problems.multilabel import THRESHOLD
 from tiltyard.monitoring.drift import MAX_ROWS, compare_rows, drift_unavailable
@@ -69,7 +69,7 @@ def build_duel(
     prepared = workspace.out(task.name, "prepare")
     learned, later = (open_part(prepared / f"{name}.npz") for name in ("train", "validation"))
     features, train_truth = learned
-    rival = _champion_predictor(workspace, champion, test) if champion else None
+    rival = _champion_predictor(workspace, task, champion, test) if champion else None
     served = served_rows(rival, task.labels, test) if rival else None
     samples = None
     if task.problem_type.generates:
@@ -136,7 +136,7 @@ def uses(decisions: list[Decision], report: Json) -> int:
 
 def _live(workspace: Workspace, task: Task, new: str, old: str) -> LiveComparison | None:
     """Compare both models with live ground truth, if the challenger ran as shadow or canary."""
-    if task.problem_type.targets in ("text", "row") or not (workspace.records / task.name / "truths").is_dir():
+    if task.problem_type.targets in WITHOUT_FEEDBACK or not (workspace.records / task.name / "truths").is_dir():
         return None
     return compare(load_live_quality(workspace, task), new, old)
 
@@ -191,6 +191,8 @@ def _askable(
     if task.problem_type.targets == "row":
         reference = reconstruction.principal_components(task, predictor.encoder, train)
         arguments |= {"ask_baseline": reference, "errors": partial(reconstruction.clean_errors, predictor.encoder)}
+    if task.problem_type.targets in ("objects", "mask"):
+        arguments["errors"] = partial(pictures.condensed, predictor.encoder)
     if task.problem == "forecasting":
         arguments["ask_baseline"] = baseline
     return arguments | ({"ask_champion": rival.outputs} if rival else {})
@@ -201,7 +203,7 @@ def _condensed(predictor: Predictor) -> Ask:
     return lambda rows: predictor.condensed(rows, np.zeros(row_count(rows)))
 
 
-def _champion_predictor(workspace: Workspace, champion: Champion, test: TestRows) -> Predictor:
+def _champion_predictor(workspace: Workspace, task: Task, champion: Champion, test: TestRows) -> Predictor:
     """Return the champion's own model and encoder, which must be able to read the current test rows."""
     predictor = Predictor.load(Registry(workspace).package(champion.task, champion.version))
     pointer = workspace.champion(champion.task).relative_to(workspace.root)
@@ -209,6 +211,12 @@ def _champion_predictor(workspace: Workspace, champion: Champion, test: TestRows
         raise RegistryError(
             f"champion {champion.version} cannot be compared: it needs {', '.join(sorted(missing))}, "
             f"which the test rows lack; they have {', '.join(test.rows)}",
+            hint=f"to start again without a champion: git rm {pointer}",
+        )
+    if task.problem_type.targets in ("objects", "mask") and predictor.encoder.classes != task.labels:
+        raise RegistryError(
+            f"champion {champion.version} cannot be compared: it knows {', '.join(predictor.encoder.classes)}, "
+            f"in this order; target.classes has {', '.join(task.labels)}",
             hint=f"to start again without a champion: git rm {pointer}",
         )
     return predictor
@@ -257,7 +265,7 @@ def served_rows(predictor: Predictor, classes: list[str], test: TestRows) -> Arr
     served = np.ones(len(test.truth), dtype=bool)
     for name, column in predictor.encoder.columns.items():
         served &= _accepted(column, test.rows[name])
-    if classes:
+    if classes and test.truth.ndim <= 2:  # else objects or masks, whose labels are the same
         served_classes = np.isin(classes, predictor.encoder.classes)
         if test.truth.dtype.kind == "b":
             served &= ~test.truth[:, ~served_classes].any(axis=1)

@@ -29,8 +29,13 @@ def step(rows: Rows, columns: Mapping[str, Column], size: float, generator: np.r
 
 def worst_case(truth: Array, outputs: Sequence[Array], *, labels: bool, scales: Array | None = None) -> Array:
     """Return for each row the outputs with the largest error."""
-    errors = np.stack([row_errors(truth, candidate, labels=labels, scales=scales) for candidate in outputs])
-    worst: Array = np.stack(outputs)[errors.argmax(axis=0), np.arange(len(truth))]
+    errors = [row_errors(truth, candidate, labels=labels, scales=scales) for candidate in outputs]
+    return worst_of(np.stack(errors), outputs)
+
+
+def worst_of(errors: Array, outputs: Sequence[Array]) -> Array:
+    """Return for each row the outputs with the largest of the given errors: (candidates, rows)."""
+    worst: Array = np.stack(outputs)[errors.argmax(axis=0), np.arange(errors.shape[1])]
     return worst
 
 

@@ -13,6 +13,7 @@ from tiltyard.config.gate_section import Gate
 from tiltyard.modeling.metrics.base import Context
 from tiltyard.modeling.metrics.bootstrap import RESAMPLES, Bootstrap, Gain
 from tiltyard.modeling.problems.anomaly import flags
+from tiltyard.modeling.problems.base import WITHOUT_FEEDBACK
 from tiltyard.modeling.problems.classification import labels as decide
 from tiltyard.modeling.problems.multilabel import predicted
 from tiltyard.monitoring.live_quality import MIN_TRUTHS, ROW_KEYS, LiveQuality, outputs_of, truths_of
@@ -101,7 +102,7 @@ def _unpaired(quality: LiveQuality, new: pd.DataFrame, old: pd.DataFrame, contex
 def agreement(quality: LiveQuality, new: str, old: str) -> dict[str, float] | None:
     """Return the agreement of two versions on the same rows: the share of equal labels, or distances of numbers."""
     rows = quality.predictions_of(new).merge(quality.predictions_of(old), on=ROW_KEYS, suffixes=("", "_old"))
-    if not len(rows) or quality.task.problem_type.targets in ("text", "row"):
+    if not len(rows) or quality.task.problem_type.targets in WITHOUT_FEEDBACK:
         return None
     new_outputs, old_outputs = (outputs_of(quality.task, rows, column) for column in ("answer", "answer_old"))
     if quality.task.problem == "multilabel":

@@ -17,7 +17,7 @@ from tiltyard.modeling.evaluators.forecasting import training_context
 from tiltyard.modeling.metrics.base import Context, with_threshold
 from tiltyard.modeling.metrics.bootstrap import Bootstrap
 from tiltyard.modeling.problems.anomaly import LABELS
-from tiltyard.modeling.problems.base import Threshold
+from tiltyard.modeling.problems.base import WITHOUT_FEEDBACK, Threshold
 from tiltyard.monitoring import records
 from tiltyard.preparation.array_file import read_truth
 from tiltyard.workspace import Workspace
@@ -174,6 +174,6 @@ def beside_evaluation(workspace: Workspace, quality: LiveQuality, version: str) 
     """Return the live metric of a version with that of its evaluation."""
     schema, metric = workspace.package(quality.task.name, version) / "schema.json", quality.task.gate.metric
     evaluated = files.read_json(schema)["metrics"].get(metric) if schema.is_file() else None
-    measured = None if quality.task.problem_type.targets in ("text", "row") else quality.quality(version)
+    measured = None if quality.task.problem_type.targets in WITHOUT_FEEDBACK else quality.quality(version)
     without_metric = {"truths": len(quality.with_truth(version)), "value": None, "low": None, "high": None}
     return {"version": version, "metric": metric, **(measured or without_metric), "evaluated": evaluated}

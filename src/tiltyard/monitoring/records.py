@@ -194,14 +194,21 @@ def _predictions(task: Task, answers: list[Any]) -> pa.Array:
         return pa.array([str(answer["cluster"]) for answer in answers], pa.string())
     if task.problem_type.targets == "row":
         return pa.array([answer["error"] for answer in answers], pa.float64())
-    if task.problem == "captioning":
-        return pa.array([answer["caption"] for answer in answers], pa.string())
+    if task.problem == "captioning" or task.problem_type.targets in ("objects", "mask"):
+        return pa.array([*map(_of_picture, answers)], pa.string())
     if task.problem == "anomaly":
         return pa.array([LABELS[answer["anomaly"]] for answer in answers], pa.string())
     separator = task.target.separator
     return pa.array(
         [label_cell(answer, separator) if isinstance(answer, dict) else str(answer) for answer in answers], pa.string()
     )
+
+
+def _of_picture(answer: Any) -> str:
+    """Return the caption of a picture, the labels of its objects, or the label of most of its pixels."""
+    if "objects" in answer:
+        return ", ".join(one["label"] for one in answer["objects"])
+    return str(answer["caption"] if "caption" in answer else max(answer["shares"], key=answer["shares"].__getitem__))
 
 
 def _features(task: Task, rows: list[tuple[Line, int]]) -> dict[str, pa.Array]:

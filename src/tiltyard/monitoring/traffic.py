@@ -10,6 +10,7 @@ from typing import Any, Literal
 from tiltyard import files
 from tiltyard.config.task import Task
 from tiltyard.errors import PackageError, RegistryError
+from tiltyard.modeling.problems.base import WITHOUT_FEEDBACK
 from tiltyard.monitoring.live_comparison import agreement, compare
 from tiltyard.monitoring.live_quality import MIN_TRUTHS, LiveQuality, load_live_quality
 from tiltyard.registry import rollout, signing
@@ -36,7 +37,7 @@ def traffic(workspace: Workspace, task: Task) -> dict[str, Any]:
 def _report(quality: LiveQuality, running: Rollout) -> dict[str, Any]:
     """Return traffic and latency of both arms, their agreement, and the comparison by ground truth."""
     new, old = running.version, running.champion
-    comparison = None if quality.task.problem_type.targets in ("text", "row") else compare(quality, new, old)
+    comparison = None if quality.task.problem_type.targets in WITHOUT_FEEDBACK else compare(quality, new, old)
     return {
         "arms": [row for row in quality.arms() if row["version"] in (new, old)],
         "agreement": agreement(quality, new, old),

@@ -32,7 +32,7 @@ def split_task(task: Task, inputs: SplitInputs, truth: Array, gap: int) -> Parts
 
 def as_flags(truth: Array) -> Array:
     """Return 1 for anomalies and 0 for other rows."""
-    return (truth == ANOMALY).astype(np.int64)
+    return np.asarray(truth == ANOMALY, dtype=np.int64)
 
 
 def _normal_only(split: Split, parts: Parts, truth: Array, key: Array) -> Parts:

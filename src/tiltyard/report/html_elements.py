@@ -201,7 +201,7 @@ def _render_images(data: Json) -> str:
         f"<figcaption>{escape(image['name'])}</figcaption></figure>"
         for image in data["images"]
     )
-    many = " many" if len(data["images"]) > MAX_LARGE_IMAGES else ""
+    many = " wide" if data.get("wide") else " many" if len(data["images"]) > MAX_LARGE_IMAGES else ""
     return f'<div class="images{many}">{"".join(figures)}</div>'
 
 

@@ -34,6 +34,7 @@ from tiltyard.report.sections.input_space import input_space_figures
 from tiltyard.report.sections.lineage import lineage_section, provenance_section
 from tiltyard.report.sections.metrics import metrics_section, summary
 from tiltyard.report.sections.network import network_section
+from tiltyard.report.sections.pictures import picture_figures
 from tiltyard.report.sections.predictions import prediction_sections
 from tiltyard.report.sections.recommendation import recommendation_section
 from tiltyard.report.sections.rows import LearnedRows
@@ -102,7 +103,13 @@ def task_page(workspace: Workspace, task: Task, up: str = INDEX) -> str:
         metrics_section(task, evaluation),
         verdict_section(last),
         comparison_section(task, evaluation["version"], champion, decisions),
-        *prediction_sections(task, evaluation, predictions, rows, input_space_figures(task, evaluated, predictions)),
+        *prediction_sections(
+            task,
+            evaluation,
+            predictions,
+            rows,
+            [*input_space_figures(task, evaluated, predictions), *picture_figures(task, evaluated, predictions)],
+        ),
         recommendation_section(task, evaluated, workspace.out(task.name, "prepare")),
         samples_section(evaluation, out),
         walk_forward_section(task, evaluation, out),

@@ -9,6 +9,7 @@ import numpy as np
 
 from tiltyard.arrays import Array
 from tiltyard.modeling.columns._vocabulary import PAD
+from tiltyard.modeling.models.detector import RARE, SIDE
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows
 from tiltyard.training.diagnosis import Losses
 from tiltyard.training.objective import Objective
@@ -32,11 +33,11 @@ def baseline_losses(objective: Objective, parts: TrainingRows, network: keras.Mo
 def constant_loss(objective: Objective, parts: TrainingRows, units: int) -> float:
     """Return the loss of the best constant on training rows; infinity where the loss of training is another one.
 
-    These are texts, whose steps are too many, samples, which are compared with no target, and recommendations, whose
-    loss has that of the ranking as well.
+    These are texts, whose steps are too many, objects and pixels of pictures, samples, which are compared with no
+    target, and recommendations, whose loss has that of the ranking as well.
     """
     kind = objective.encoder.problem
-    if objective.of_texts or kind.generates or kind.recommends:
+    if objective.of_texts or objective.of_pictures or kind.generates or kind.recommends:
         return math.inf
     constant = _constant(objective, objective.core_targets(parts.train[1]), units)
     targets = objective.core_targets(sample_rows(parts.train, ROWS)[1])
@@ -47,7 +48,12 @@ def constant_loss(objective: Objective, parts: TrainingRows, units: int) -> floa
 
 
 def _constant(objective: Objective, targets: Array, units: int) -> Array:
-    """Return the label frequencies, or the probability with the best margin, or the mean or median of the numbers."""
+    """Return the label frequencies, or the probability with the best margin, or the mean or median of the numbers.
+
+    For objects in pictures: low scores everywhere, as before training.
+    """
+    if objective.encoder.problem.targets == "objects":
+        return np.concatenate([np.full(units - 4, RARE), np.full(4, SIDE)]).astype(np.float32)
     if targets.dtype.kind == "f":
         average = np.median if objective.loss_name == "mae" else np.mean
         return np.asarray(average(targets.reshape(len(targets), -1), axis=0), dtype=np.float32)

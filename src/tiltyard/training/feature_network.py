@@ -57,12 +57,13 @@ def write_feature_network(folder: Path, parts: TrainingRows) -> None:
         for rows, labels in (sample_rows(part, MAX_ROWS) for part in (parts.train, parts.validation))
     )
     facts: dict[str, Any] = {"rows": len(pixels), "width": WIDTH}
+    spread, checked = (sample_rows((pixels, truth), count)[0] for count in (SCALE_ROWS, BATCH))  # of all labels
     if classes := len(parts.encoder.target.get("labels", ())):
-        network = classifier(pixels, truth, classes)
-        _export(network, folder, pixels[:BATCH])
+        network = classifier((pixels, truth), spread, classes)
+        _export(network, folder, checked)
         facts["accuracy"] = float(np.mean(FeatureNetwork.load(folder).describe(later).labels == expected))
     else:
-        _export(components(pixels[:SCALE_ROWS]), folder, pixels[:BATCH])
+        _export(components(spread), folder, checked)
     files.write_json(folder / FACTS, facts)
 
 
@@ -70,8 +71,9 @@ def _brightest(parts: TrainingRows) -> float:
     return float(parts.encoder.scaling()[1][0])
 
 
-def classifier(pixels: Array, truth: Array, classes: int) -> keras.Model:
+def classifier(rows: tuple[Array, Array], spread: Array, classes: int) -> keras.Model:
     """Train convolutions on pictures and their labels; outputs are the features, then a probability for each class."""
+    pixels, truth = rows
     import keras
     from keras import layers, ops
 
@@ -87,7 +89,7 @@ def classifier(pixels: Array, truth: Array, classes: int) -> keras.Model:
     for step in range(STEPS):
         places = np.random.default_rng([SEED, step]).choice(len(pixels), min(BATCH, len(pixels)), replace=False)
         learner.train_on_batch(pixels[places], labels[places])
-    scaled = standardised(keras.Model(inputs, features), pixels)(features)
+    scaled = standardised(keras.Model(inputs, features), spread)(features)
     return keras.Model(inputs, ops.concatenate([scaled, probabilities], axis=-1))
 
 
@@ -98,7 +100,7 @@ def standardised(network: keras.Model, pixels: Array) -> keras.layers.Layer:
     """
     import keras
 
-    features = network.predict_on_batch(pixels[:SCALE_ROWS]).astype(np.float64)
+    features = network.predict_on_batch(pixels).astype(np.float64)
     scale = 1 / max(float(np.sqrt(features.var(axis=0).mean())), 1e-6)
     return keras.layers.Rescaling(scale, (-scale * features.mean(axis=0)).tolist(), dtype="float32")
 

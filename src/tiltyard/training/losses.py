@@ -10,6 +10,8 @@ from typing import Any
 
 from keras import ops
 
+from tiltyard.training.picture_losses import focal, pixel_crossentropy
+
 SMALLEST = 1e-7  # a probability or a mean is not less, since it has no logarithm
 
 
@@ -66,5 +68,9 @@ def _shares(truth: Any, prediction: Any) -> Any:
 
 
 OWN: dict[str, Callable[[Any, Any], Any]] = {
-    loss.__name__: loss for loss in (pseudo_huber, poisson, hinge, squared_hinge, kl_divergence, cosine_similarity)
+    loss.__name__: loss
+    for loss in (
+        *(pseudo_huber, poisson, hinge, squared_hinge, kl_divergence, cosine_similarity),
+        *(focal, pixel_crossentropy),
+    )
 }

@@ -14,7 +14,7 @@ from tiltyard.modeling.columns._masks import masked_anew
 from tiltyard.modeling.columns._vocabulary import PAD
 from tiltyard.modeling.columns.text import Text
 from tiltyard.modeling.inference.encoder import Encoder
-from tiltyard.modeling.problems import reconstruction
+from tiltyard.modeling.problems import detection, reconstruction
 from tiltyard.modeling.problems.masked import Masked
 from tiltyard.modeling.problems.regression import standardised
 from tiltyard.training.batches import Remask
@@ -44,6 +44,11 @@ class Objective:
     def of_texts(self) -> bool:
         """Return whether the targets are the steps of a text."""
         return self.encoder.problem.targets == "text"
+
+    @property
+    def of_pictures(self) -> bool:
+        """Return whether the targets are objects or masks of pictures."""
+        return self.encoder.problem.targets in ("objects", "mask")
 
     def core_targets(self, truth: Array) -> Array:
         """Return the targets of the core."""
@@ -123,17 +128,17 @@ class Objective:
 
 
 def encode_targets(encoder: Encoder, truth: Array) -> Array:
-    """Return the targets of the core: standardised numbers, label indices or flags, or token ids of a text."""
+    """Return the targets of the core: standardised numbers, label indices or flags, boxes, or token ids of a text."""
     if encoder.problem.targets == "text":
         return encoder.problem.ids(encoder, truth)
     if encoder.problem.generates:  # rows are compared with themselves, inside the network
         return truth
     if encoder.problem.reconstructs:  # where the truth of training is the encoded row
         return reconstruction.standardised(encoder, truth)
-    if encoder.problem.targets == "label":
-        return truth.astype(np.int32)
-    if encoder.problem.targets == "labels":
-        return truth.astype(np.float32)
+    if encoder.problem.targets == "objects":
+        return detection.as_shares(truth, detection.picture_size(encoder))
+    if encoder.problem.targets in ("label", "mask", "labels"):
+        return truth.astype(np.float32 if encoder.problem.targets == "labels" else np.int32)
     return standardised(truth, encoder.target).astype(np.float32)
 
 

@@ -19,6 +19,7 @@ from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.models._solved import SolvedModel
 from tiltyard.modeling.models.autoencoder import Autoencoder
 from tiltyard.modeling.models.two_tower import TwoTower
+from tiltyard.modeling.problems import detection
 from tiltyard.preparation import base_vocabulary
 from tiltyard.preparation.base_rows import checked_base
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows, without_decoder_inputs
@@ -60,6 +61,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
     trained = fit_all(task, parts, paths)
     ends = _ends(task.target.interval, parts, trained.body) if task.target.interval else None
     encoder, decisions = _with_threshold(task, parts, trained.body)
+    encoder = _with_least_score(encoder, parts, trained.body)
     if task.model.generates:
         encoder = samplers.with_facts(encoder, task.model)
     if task.model.cluster_count:
@@ -127,6 +129,19 @@ def _with_threshold(task: Task, parts: TrainingRows, body: keras.Model) -> tuple
         return parts.encoder, []
     decisions = decision_threshold.described(threshold, task.labels, truth, outputs) if setting else []
     return parts.encoder.with_threshold(threshold), decisions
+
+
+def _with_least_score(encoder: Encoder, parts: TrainingRows, body: keras.Model) -> Encoder:
+    """Return the encoder with the least score of objects that are answered, chosen on validation rows."""
+    if encoder.problem.targets != "objects":
+        return encoder
+    from tiltyard.training import network
+
+    (features, truth), condensed = parts.validation, list[Array]()
+    for outputs in network.predict_batches(body, features):
+        place = sum(map(len, condensed))
+        condensed.append(detection.condensed(encoder, truth[place : place + len(outputs)], outputs))
+    return encoder.with_target({"least_score": detection.best_least_score(truth, np.concatenate(condensed))})
 
 
 def opened(workspace: Workspace, task: Task) -> TrainingRows:

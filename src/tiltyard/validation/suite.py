@@ -244,8 +244,8 @@ def _target_expectations(task: Task, *, drops_rows: bool) -> list[Expectation]:
         return []
     name, bounds = task.target.column, task.target.bounds
     share = task.target.drop_missing if drops_rows else 0.0
-    unlabelled = ("multilabel", "anomaly")  # where an empty cell has no labels
-    required = name not in task.columns and task.problem not in unlabelled
+    # a row may have no labels, and a picture no objects
+    required = name not in task.columns and task.problem_type.targets not in ("labels", "objects", "anomaly")
     expected = [not_null(name, 1 - share)] if required else []
     expected += [between(name, bounds)] if bounds else []
     if task.problem == "captioning":

@@ -1,4 +1,4 @@
-"""Source `images`: a folder or zip of images, labelled by the folder of each class or by a table.
+"""Source `images`: a folder or zip of images, with labels by folder or by a table, or with boxes or masks.
 
 Of images with several labels, the folder or the cell of the table holds all of them, such as 3|7.
 """
@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from tiltyard import files as written_files
-from tiltyard.data.images import image_files
+from tiltyard.data.images import boxes, image_files, objects
 from tiltyard.data.images.image_files import ImageFiles
 from tiltyard.data.images.labels import ImageLabels
 from tiltyard.data.sources._location import FileLocation
@@ -60,6 +60,19 @@ class Images(FileLocation, Source):
         exclude_if=not_,
         description="Also take images without a label, for images that may have several labels; refused if unset.",
     )
+    boxes: str | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="Detection: a table with the objects of each image, in the archive or in the project: a row for "
+        "each box (columns left, top, right, bottom, or x, y, width, height, and for clips track), or a column "
+        "`objects` of JSON; or a .json file as COCO has it.",
+    )
+    masks: str | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="Segmentation: the folder of the archive with a PNG for each image, of its name, whose pixels are "
+        "the numbers of target.classes.",
+    )
     beside: list[str] = Field(
         [],
         exclude_if=not_,
@@ -73,6 +86,8 @@ class Images(FileLocation, Source):
         if self.beside and not self.labels:
             raise ValueError("beside: expected a table of labels in `labels`, which has these columns; received none")
         names = [*self.beside, self.label_column, IMAGE_COLUMN]
+        if (self.boxes or self.masks) and (self.labels or self.beside):
+            raise ValueError("labels: expected none with boxes or masks, which name what is in an image; received both")
         if self.beside and len({*names}) < len(names):
             raise ValueError(f"beside: expected names other than the label and {IMAGE_COLUMN}; received {self.beside}")
         return self
@@ -81,17 +96,37 @@ class Images(FileLocation, Source):
         """Write images.zip with CLASS/NAME, sorted; folders between `path` and the class become part of the name."""
         with self.open_files(workspace) as files:
             selected, notes = self.select(files, workspace)
+            if self.boxes:
+                self._write_boxes(folder, files, workspace, selected)
+            if self.masks:
+                _write_masks(folder, files, self.masks.strip("/"), selected)
             if self.beside:
                 self._write_table(folder / "table.csv", files, workspace, selected)
                 return
             content = ((image.entry, files.read(image.name)) for image in selected)
             image_files.write(folder / "images.zip", content, notes)
 
+    def _write_boxes(
+        self, folder: Path, files: ImageFiles, workspace: Workspace, selected: Sequence[LabelledImage]
+    ) -> None:
+        """Write the objects of each image beside images.zip."""
+        table, columns = self.boxes or "", (self.file_column, self.label_column)
+        read, every = boxes.read(table, files, workspace.root, columns), self._pictures(files)
+        under = [name for name in every if self._is_under(name)]
+        found = boxes.matched(table, read, under, [name for name in every if not self._is_under(name)])
+        objects.write(folder, {image.entry: found[image.name] for image in selected})
+
+    def _pictures(self, files: ImageFiles) -> list[str]:
+        """Return the names of all images; masks are none."""
+        masks = f"{self.masks.strip('/')}/" if self.masks else None
+        names = [name for name in files.sizes() if name.lower().endswith(image_files.SUFFIXES)]
+        return [name for name in names if masks is None or not name.startswith(masks)]
+
     def _write_table(
         self, path: Path, files: ImageFiles, workspace: Workspace, selected: Sequence[LabelledImage]
     ) -> None:
         """Write a row for each image: the file as Base64, the columns beside it, and its label."""
-        every = [name for name in files.sizes() if name.lower().endswith(image_files.SUFFIXES)]
+        every = self._pictures(files)
         tables = [
             ImageLabels.read(self.labels or "", files, workspace.root, (self.file_column, column))
             for column in self.beside
@@ -125,10 +160,12 @@ class Images(FileLocation, Source):
     def select(self, files: ImageFiles, workspace: Workspace) -> tuple[list[LabelledImage], list[str]]:
         """Return the images to take, sorted by their names in images.zip, and notes on files that are left out."""
         names = [*files.sizes()]
-        every = [name for name in names if name.lower().endswith(image_files.SUFFIXES)]
+        every = self._pictures(files)
         selected_names = [name for name in every if self._is_under(name)]
-        expected_names = {*every, self.labels}
-        notes = _note_skipped([name for name in names if name not in expected_names and self._is_under(name)])
+        expected_names = {*every, self.labels, self.boxes}
+        masks = f"{self.masks.strip('/')}/" if self.masks else "/"  # no name begins with /
+        others = [name for name in names if name not in expected_names and not name.startswith(masks)]
+        notes = _note_skipped([name for name in others if self._is_under(name)])
         if not selected_names:
             where = f" under {', '.join(self.under)}" if self.under else ""
             text = f"expected PNG, JPEG, WebP or TIFF files{where}; received {notes[0] if notes else 'none'}"
@@ -137,9 +174,11 @@ class Images(FileLocation, Source):
         if self.labels:
             columns = self.file_column, self.label_column
             labels = ImageLabels.read(self.labels, files, workspace.root, columns).match(every)
+        elif self.boxes or self.masks:
+            labels = {}
         else:
             labels = {name: PurePosixPath(name).parent.name for name in selected_names}
-        if not self.unlabelled:
+        if not (self.unlabelled or self.boxes or self.masks):
             self._require_labels(files, [name for name in selected_names if not labels.get(name)])
         selected = self._name_entries(selected_names, labels)
         _refuse_bad_names(selected)
@@ -159,7 +198,8 @@ class Images(FileLocation, Source):
 
     def _name_entries(self, names: list[str], labels: dict[str, str]) -> list[LabelledImage]:
         """Name images CLASS/FILE; folders before that become part of FILE, unless all images have them in common."""
-        parents = [PurePosixPath(name).parts[: -1 if self.labels else -2] for name in names]
+        in_folders = not (self.labels or self.boxes or self.masks)
+        parents = [PurePosixPath(name).parts[: -2 if in_folders else -1] for name in names]
         common = _common_depth(parents)
         selected = []
         for name, parent in zip(names, parents, strict=True):
@@ -170,6 +210,24 @@ class Images(FileLocation, Source):
 
     def _is_under(self, name: str) -> bool:
         return not self.under or any(name.startswith(f"{folder.strip('/')}/") for folder in self.under)
+
+
+def _write_masks(folder: Path, files: ImageFiles, masks: str, selected: Sequence[LabelledImage]) -> None:
+    """Write the mask of each image under the name of the image; refuse images without one."""
+    names = {name.removeprefix(f"{masks}/"): name for name in files.sizes() if name.startswith(f"{masks}/")}
+    by_stem = {PurePosixPath(short).with_suffix("").as_posix(): name for short, name in names.items()}
+    stems = Counter(PurePosixPath(short).stem for short in names)
+    by_file = {stem: name for short, name in names.items() if stems[stem := PurePosixPath(short).stem] == 1}
+    found: dict[str, str] = {}
+    for image in selected:
+        path = PurePosixPath(image.name)
+        known = names.get(image.name) or by_stem.get(path.with_suffix("").as_posix()) or by_file.get(path.stem)
+        if not known:
+            text = f"a mask for each image in {masks}; none has the name of {image.name}"
+            raise DataError(f"{files.path.name}: expected {text}", hint="add it, or leave the image out: source.under")
+        found[image.entry] = known
+    content = ((entry, files.read(name)) for entry, name in sorted(found.items()))
+    image_files.write(folder / objects.MASKS, content)
 
 
 def _note_skipped(names: Sequence[str]) -> list[str]:

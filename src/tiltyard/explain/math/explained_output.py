@@ -1,4 +1,4 @@
-"""The output that is explained: the probability of a label, a number, the first of several, or an error."""
+"""The output that is explained: the probability of a label, a number, the first of several, a score, or an error."""
 
 from __future__ import annotations
 
@@ -21,15 +21,20 @@ ERROR = "the error of the reconstruction"
 
 @dataclass(frozen=True)
 class ExplainedOutput:
-    """A model, and the label whose probability is explained, if it predicts labels."""
+    """A model, and the label whose probability is explained, if it predicts labels, or the place of a score."""
 
     predictor: Predictor
     label: int | None
     caption: tuple[int, ...] = ()  # the ids of the words whose probability is explained, with the end
+    place: int | None = None  # among the outputs of a detector, flattened
 
     @classmethod
     def for_row(cls, predictor: Predictor, features: Array) -> ExplainedOutput:
         """Explain the label that is predicted for one encoded row; of several, the most probable one."""
+        if predictor.encoder.problem.targets == "objects":
+            scores = predictor.run(features)[0].copy()
+            scores[..., -4:] = 0  # sides of boxes
+            return cls(predictor, None, place=int(scores.argmax()))
         if isinstance(predictor.encoder.problem, Captioning):
             return cls(predictor, None, tuple(written(predictor.run(features)[0])))
         if predictor.encoder.problem.clusters:
@@ -45,6 +50,9 @@ class ExplainedOutput:
             return f"the membership in {self.name}"
         if self.label is not None and self.name:
             return f"the probability of {self.name if self.name[:1].isalpha() else f'label {self.name}'}"
+        if self.place is not None:
+            label = self.predictor.encoder.classes[self.place % (len(self.predictor.encoder.classes) + 4)]
+            return f"the score of the object with the highest one, {label}"
         if self.caption:
             return "the probability of the caption"
         if self.is_error:
@@ -77,5 +85,7 @@ class ExplainedOutput:
             return np.asarray(outputs[:, self.label or 0], dtype=np.float64)
         if self.label is not None:
             outputs = probabilities(outputs)[:, self.label]
+        if self.place is not None:
+            outputs = outputs.reshape(len(outputs), -1)[:, self.place]
         numbers: Array = outputs.reshape(len(outputs), -1)[:, -1 if self.is_error else 0].astype(np.float64)
         return numbers

@@ -117,6 +117,7 @@ class ExplanationMethod(ABC):
 
     title: ClassVar[str]
     slow: ClassVar[bool] = False  # takes minutes: runs only on request
+    explains_objects: ClassVar[bool] = False  # whether it explains the score of an object in a picture
     explains_rows: ClassVar[bool] = False  # explains a reconstruction, too: its error
     explains_samples: ClassVar[bool] = False  # explains a generative model
     needs_keras: ClassVar[bool] = False  # needs the Keras file, not only predictions

@@ -28,6 +28,7 @@ class Occlusion(ExplanationMethod):
 
     title: ClassVar = "occlusion: loss of the prediction without each part"
     explains_rows: ClassVar = True
+    explains_objects: ClassVar = True
 
     def unsupported_reason(self, model: ExplainedModel) -> str:
         """Require an image, text or series, and numeric outputs."""

@@ -48,6 +48,8 @@ def _recall(duel: Duel) -> tuple[Array, str]:
     several and that have no thresholds: most have far less than half of the rows.
     """
     by_frequency = " at probabilities above the frequencies of the training rows"
+    if duel.task.problem_type.targets in ("objects", "mask"):
+        return duel.task.evaluator.recalls(duel.truth, duel.challenger, len(duel.task.labels)), ""
     if duel.task.problem == "multilabel":
         chosen = duel.threshold is not None
         given = predicted(duel.challenger, duel.threshold) if chosen else duel.challenger > duel.baseline

@@ -151,9 +151,12 @@ def _worst(duel: Duel, places: Array, perturbed: Perturbation, ask: Ask) -> Arra
     """Return the outputs with the largest error among the versions, for each row."""
     outputs, truth = [ask(rows) for rows in perturbed.versions], duel.truth[places]
     if duel.errors:
-        outputs = [duel.errors(reconstructed, take_rows(duel.rows, places)) for reconstructed in outputs]
+        outputs = [duel.errors(one, take_rows(duel.rows, places), truth) for one in outputs]
     if len(outputs) == 1:
         return outputs[0]
+    errors = [duel.task.evaluator.errors_of_rows(truth, one) for one in outputs]
+    if known := [one for one in errors if one is not None]:
+        return perturbation.worst_of(np.stack(known), outputs)
     if isinstance(duel.task.evaluator, Anomaly):
         return duel.task.evaluator.worst_case(truth, outputs)
     scales = duel.task.evaluator.scales(duel.context)

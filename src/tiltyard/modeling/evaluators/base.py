@@ -52,6 +52,14 @@ class Evaluator(ABC):
         """Return by what the errors of several numbers are divided; None for other targets."""
         return None
 
+    def errors_of_rows(self, truth: Array, outputs: Array) -> Array | None:
+        """Return the error of each picture by its objects or pixels; None for other targets."""
+        return None
+
+    def recalls(self, truth: Array, outputs: Array, labels: int) -> Array:
+        """Return the recall of each label of objects or pixels; NaN for labels that are not there."""
+        raise NotImplementedError
+
     def scores(self, truth: Array, outputs: Array, context: Context) -> dict[str, float]:
         """Return the value of every metric."""
         return {name: metric.score(truth, outputs, context) for name, metric in self.metrics.items()}

@@ -112,7 +112,8 @@ class Predictor:
             return self._condense_part(truth[part], features)
 
         stored_bytes = sum(values.nbytes for values in rows.values())
-        return self._concatenate_parts(condense_part, part_ranges(row_count(rows), stored_bytes))
+        condensed = self._concatenate_parts(condense_part, part_ranges(row_count(rows), stored_bytes))
+        return self.encoder.problem.gathered(truth, condensed)
 
     def condense(self, truth: Array, features: Features) -> Array:
         """Return the reduced outputs for encoded features; raise TrainingError if outputs are not finite."""
@@ -121,7 +122,8 @@ class Predictor:
             part = slice(part_rows.start, part_rows.stop)
             return self._condense_part(truth[part], features[part])
 
-        return self._concatenate_parts(condense_part, part_ranges(len(features), features.nbytes))
+        condensed = self._concatenate_parts(condense_part, part_ranges(len(features), features.nbytes))
+        return self.encoder.problem.gathered(truth, condensed)
 
     def _concatenate_parts(self, condense_part: Callable[[range], Array], parts: list[range]) -> Array:
         """Compute parts on all cores; under a deadline, which applies to one thread, one after another."""

@@ -56,6 +56,7 @@ class Model(Settings):
     modalities: ClassVar[tuple[str, ...]]  # the modalities that it can read
     translates: ClassVar[bool] = False  # whether it predicts texts (sequence to sequence), and only texts
     reconstructs: ClassVar[bool] = False  # whether it returns its input from a code, and only that
+    problems: ClassVar[tuple[str, ...]] = ()  # the only problems that its outputs are for; if empty, all others
     recommends: ClassVar[bool] = False  # whether it has a vector for each user and each item, and only that
     generates: ClassVar[bool] = False  # whether it learns to draw new rows, and only that; see training/samplers
     adversarial: ClassVar[bool] = False  # whether two networks learn against each other: see training/adversarial

@@ -18,12 +18,14 @@ from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.problems._interaction import Interaction
 from tiltyard.settings import Bounds, Settings
 
+WITHOUT_FEEDBACK = ("text", "row", "objects", "mask")  # targets of which clients cannot send the ground truth
 Run = Callable[[Rows], Array]  # runs the model on parsed rows and returns its outputs
 Threshold = float | list[float]  # of the second of two labels, or of each label of which a row may have several
 
 
 MAX_MISSING = 0.05  # of the rows
 MAX_NUMBERS = 50  # predicted at once
+MAX_OBJECTS = 20  # of a picture, unless a task says otherwise
 
 
 class NumberTarget(Settings):
@@ -85,6 +87,13 @@ class Target(Settings):
         description="Rows without a target are left out if they are at most this share of a table; else refused.",
     )
     unit: str = Field("", description="The unit of the numbers, shown beside them.")
+    max_objects: int = Field(
+        MAX_OBJECTS,
+        ge=1,
+        le=100,
+        exclude_if=MAX_OBJECTS.__eq__,
+        description="Detection: the most objects of a picture; more are refused.",
+    )
     length: int | None = Field(None, ge=1, le=1000, description="Texts: maximum number of tokens of a prediction.")
     by: Literal["words", "characters"] = Field("characters", description="Texts: what a token is.")
     normal: list[str] | None = Field(
@@ -188,7 +197,8 @@ class Problem(ABC):
     losses: ClassVar[
         dict[str, tuple[str, ...]]
     ]  # output activation -> losses that it allows; the first of each is the default
-    targets: ClassVar[str]  # "number", "label", "labels" (any number of them), "text", "row" (no target) or "anomaly"
+    # "number", "label", "labels" (any number of them), "text", "objects", "mask", "row" (no target) or "anomaly"
+    targets: ClassVar[str]
     reconstructs: ClassVar[bool] = False  # whether the network learns to return its input, encoded
     recommends: ClassVar[bool] = False  # whether rows are ratings of items by users, and items are recommended
     clusters: ClassVar[bool] = False  # whether rows are put into groups that no label names
@@ -222,6 +232,14 @@ class Problem(ABC):
     def condense(self, encoder: FittedEncoder, truth: Array, outputs: Array) -> Array:
         """Return the outputs reduced to what metrics need, one row each; by default all."""
         return outputs
+
+    def gathered(self, truth: Array, condensed: Array) -> Array:
+        """Return condensed outputs of all rows in order, where rows depend on one another; by default unchanged."""
+        return condensed
+
+    def of_single_rows(self, condensed: Array) -> Array:
+        """Return the part of condensed outputs that depends on no other row; by default all."""
+        return condensed
 
     def respond(self, encoder: FittedEncoder, run: Run, rows: Rows) -> list[Any]:
         """Predict the rows of a request; by default, run the model once.

@@ -1,6 +1,7 @@
 """Images: one zip file with CLASS/NAME.png (or .jpg), read without unpacking.
 
 Of an image with several labels, CLASS is a cell with all of them, such as 3|7; an image without labels is in no folder.
+Objects with boxes are in objects.jsonl beside it, masks in masks.zip under the same names.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import hashlib
 import io
 import itertools
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,11 +18,12 @@ import numpy as np
 
 from tiltyard.arrays import Array, ParsedRows, Rows, decoded
 from tiltyard.config.task import Task
-from tiltyard.data.images import image_files
+from tiltyard.data.images import image_files, objects
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns import _image_sanitizer
 from tiltyard.modeling.columns.image import FORMATS, LARGEST, decode_errors
 from tiltyard.modeling.columns.image import Image as ImageColumn
+from tiltyard.preparation.modalities import _picture_truth
 from tiltyard.preparation.modalities.base import Modality, RawTable, one_label, parse_target
 from tiltyard.preparation.split import PART_COLUMN
 
@@ -42,6 +44,11 @@ class Image(Modality):
 
         facts = [_facts(path, content, task.target.column) for path, content in self._files(folder)]
         frame = pd.DataFrame(facts)
+        if task.problem_type.targets == "objects":
+            found = _picture_truth.matched(objects.read(folder), frame["path"].tolist())
+            frame[task.target.column] = [_picture_truth.one_label(task, own) for own in found]
+        if task.problem_type.targets == "mask":
+            frame[task.target.column] = _mask_facts(task, folder, frame)
         frame.attrs["repairs"] = self.notes(folder)
         return frame
 
@@ -62,18 +69,44 @@ class Image(Modality):
         """Yield images in chunks."""
         ((name, column),) = task.columns.items()
         assert isinstance(column, ImageColumn)  # noqa: S101 - for the type checker: a task's modality is its column's
-        remaining = self._files(folder)
+        remaining, truth_of = self._files(folder), self._truth(task, folder)
         while files := [*itertools.islice(remaining, CHUNK_IMAGES)]:
             images = np.stack([_decode(column, path, content) for path, content in files])
-            yield {name: images}, parse_target(task, [_label(path) for path, _ in files])
+            yield {name: images}, truth_of(files)
+
+    def _truth(self, task: Task, folder: Path) -> Callable[[list[tuple[str, bytes]]], Array]:
+        """Return a function from image files to their truth."""
+        if task.problem_type.targets == "mask":
+            masks = _picture_truth.Masks(folder)
+            return lambda files: _picture_truth.of_masks(
+                task, [path for path, _ in files], masks, _picture_truth.sizes_of(files)
+            )
+        if task.problem_type.targets != "objects":
+            return lambda files: parse_target(task, [_label(path) for path, _ in files])
+        names = self._names(folder)
+        found = dict(zip(names, _picture_truth.matched(objects.read(folder), names), strict=True))
+        clips = dict(zip(names, _picture_truth.clips(names).tolist(), strict=True))
+        if task.problem == "tracking":
+            self.times = np.array([*clips.values()])
+
+        def of_objects(files: list[tuple[str, bytes]]) -> Array:
+            paths = [path for path, _ in files]
+            own, sizes = [found[path] for path in paths], _picture_truth.sizes_of(files)
+            truth = _picture_truth.of_objects(task, paths, own, sizes)
+            truth[:, :, 6] = np.array([clips[path] for path in paths])[:, None]
+            return truth
+
+        return of_objects
+
+    def _names(self, folder: Path) -> list[str]:
+        with zipfile.ZipFile(self.raw_file(folder)) as archive:
+            return sorted(entry for entry in archive.namelist() if not entry.endswith("/"))
 
     def raw_column(self, task: Task, folder: Path, name: str) -> pd.Series[Any]:
         """Return the part that each image's file name holds, for `split.kind: given`."""
         import pandas as pd
 
-        with zipfile.ZipFile(self.raw_file(folder)) as archive:
-            names = sorted(entry for entry in archive.namelist() if not entry.endswith("/"))
-        return pd.Series([_part_name(entry) for entry in names], name=name)
+        return pd.Series([_part_name(entry) for entry in self._names(folder)], name=name)
 
     def _files(self, folder: Path) -> Iterator[tuple[str, bytes]]:
         path = self.raw_file(folder)
@@ -104,6 +137,15 @@ def _decode(column: ImageColumn, path: str, content: bytes) -> Array:
 def _label(path: str) -> str:
     """Return what is before the name of the file; a label, such as a caption, may have slashes itself."""
     return path.rpartition("/")[0]
+
+
+def _mask_facts(task: Task, folder: Path, frame: pd.DataFrame) -> list[str]:
+    """Return for each picture a label of its mask, or what is wrong with it."""
+    masks, columns = _picture_truth.Masks(folder), ("path", "height", "width", "decodes")
+    return [
+        masks.fact(task, path, (int(height), int(width)) if decodes else None)
+        for path, height, width, decodes in zip(*(frame[name] for name in columns), strict=True)
+    ]
 
 
 def _part_name(path: str) -> str:

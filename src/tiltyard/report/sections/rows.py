@@ -40,19 +40,20 @@ class LearnedRows:
     def class_counts(self) -> list[Figure]:
         """Return how many rows of each part have each label; of many labels, the most frequent ones."""
         labels = self.task.labels
-        if not labels:
+        if not labels or self.task.problem_type.targets == "mask":
             return []
         parts = {"training": self._train[1], "validation": self._validation_truth, "test": self.test_truth}
         numbers = {name: _label_counts(truth, len(labels)) for name, truth in parts.items()}
         total = np.sum([*numbers.values()], axis=0)
         shown = np.sort(np.argsort(-total, kind="stable")[:MAX_CLASSES]) if len(labels) > MAX_CLASSES else None
         names = labels if shown is None else [*(labels[place] for place in shown), OTHERS]
-        text = "Rows with each label, by part of the split." + (
+        counted = "Objects" if self.task.problem_type.targets == "objects" else "Rows"
+        text = f"{counted} with each label, by part of the split." + (
             "" if shown is None else f" The {MAX_CLASSES} most frequent of {len(labels):,} labels are shown."
         )
         if shown is not None:
             numbers = {name: np.append(all_[shown], all_.sum() - all_[shown].sum()) for name, all_ in numbers.items()}
-        return [counts("Labels", text, "Rows", names, {name: values.tolist() for name, values in numbers.items()})]
+        return [counts("Labels", text, counted, names, {name: values.tolist() for name, values in numbers.items()})]
 
     def box_plots(self) -> list[Figure]:
         """Return a box plot of each number column by label, or one of all columns where rows have no single label."""
@@ -97,6 +98,9 @@ class LearnedRows:
         """Return the label, the labels or the number of a row; empty for a row without a target."""
         if not self.task.target.names:
             return ""
+        if self.task.problem_type.targets in ("objects", "mask"):
+            codes = np.unique(value) if value.dtype.kind == "u" else np.sort(value[value[:, 0] >= 0, 0])
+            return ", ".join(self.task.labels[int(code)] for code in codes) or "no object"
         if np.ndim(value):
             return ", ".join(label for label, holds in zip(self.task.labels, value, strict=True) if holds) or "no label"
         if isinstance(value, str):
@@ -133,6 +137,9 @@ class LearnedRows:
 
 def _label_counts(truth: Array, labels: int) -> Array:
     """Return how many rows have each label; a row may have several."""
+    if truth.ndim == 3:  # objects: label and box of each
+        names = truth[..., 0].astype(np.int64)
+        return np.bincount(names[names >= 0], minlength=labels)[:labels]
     if truth.ndim == 2:
         of_sets: Array = truth.sum(axis=0).astype(np.int64)
         return of_sets[:labels]

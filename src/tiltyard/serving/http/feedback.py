@@ -126,6 +126,13 @@ def _parse_item(model: LoadedModel, item: object, field: str) -> tuple[Truth, st
     return Truth(request_id, index, _parse_truth(model, item["truth"], f"{field}.truth")), token
 
 
+WITHOUT_TRUTHS = {  # what models do whose answers are not compared with the truth live
+    "text": "generates text",
+    "objects": "finds objects, which are not compared live",
+    "mask": "labels pixels, which are not compared live",
+}
+
+
 def _parse_truth(model: LoadedModel, value: object, field: str) -> Any:
     """Parse the ground truth: one or several of the model's labels, a number, or a number for each forecast step."""
     encoder = model.predictor.encoder
@@ -135,10 +142,9 @@ def _parse_truth(model: LoadedModel, value: object, field: str) -> Any:
         raise RequestError("unsupported", text, field)
     if encoder.problem.targets == "anomaly":
         return _parse_anomaly(value, field)
-    if encoder.problem.targets == "text":
-        raise RequestError(
-            "unsupported", f"expected a model that predicts numbers or labels; {model.task} generates text", field
-        )
+    if what := WITHOUT_TRUTHS.get(encoder.problem.targets):
+        text = f"expected a model that predicts numbers or labels; {model.task} {what}"
+        raise RequestError("unsupported", text, field)
     if isinstance(encoder.problem, Multilabel):
         return _parse_labels(value, encoder.classes, encoder.problem.separator, field)
     if encoder.classes:

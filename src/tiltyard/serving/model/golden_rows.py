@@ -30,7 +30,8 @@ def choose_golden_rows(predictor: Predictor, test: TestRows, outputs: Array) -> 
     recorded = outputs[chosen]
     if predictor.encoder.problem.generates:  # of which the predictor computes the last column
         recorded = recorded[:, -recomputed.shape[1] :]
-    if not _nearly_equal(recomputed, recorded):
+    of_rows = predictor.encoder.problem.of_single_rows
+    if not _nearly_equal(of_rows(recomputed), of_rows(recorded)):
         task = predictor.encoder.task
         raise PackageError(
             f"the outputs of the model of {task} differ from those that its evaluation recorded",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,15 +65,22 @@ def _datatype_and_shape(schema: Json) -> tuple[str, tuple[int, ...]]:
             return _datatype_and_shape(schema[key][0])
     if "enum" in schema:
         return PYTHON_DATATYPES[type(next(value for value in schema["enum"] if value is not None))], ()
-    if schema["type"] == "array" and "enum" in schema["items"]:  # a flag for each label, since lists differ in length
-        return "BOOL", (len(schema["items"]["enum"]),)
     if schema["type"] == "array":
-        datatype, shape = _datatype_and_shape(schema["items"])
-        return datatype, (schema["minItems"], *shape)
+        return _of_list(schema)
     if schema["type"] == "object":  # numbers by name
         return "FP64", (len(schema["properties"]),)
     types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     return DATATYPES[next(type_name for type_name in types if type_name != "null")], ()
+
+
+def _of_list(schema: Json) -> tuple[str, tuple[int, ...]]:
+    """Return the datatype and shape of a list."""
+    if "enum" in schema["items"]:  # a flag for each label, since lists differ in length
+        return "BOOL", (len(schema["items"]["enum"]),)
+    if schema["items"].get("type") == "object":  # a list of objects, as JSON
+        return "BYTES", ()
+    datatype, shape = _datatype_and_shape(schema["items"])
+    return datatype, (schema["minItems"], *shape)
 
 
 def check_inputs(expected: Sequence[Tensor], received: Sequence[tuple[str, Sequence[int]]]) -> None:
@@ -154,4 +162,6 @@ def _tensor_value(name: str, prediction: Any) -> Any:
     part = prediction[name] if isinstance(prediction, dict) else prediction
     if name == "labels" and isinstance(part, list):
         return [label in part for label in prediction["probabilities"]]
+    if name == "objects":
+        return json.dumps(part)
     return [*part.values()] if isinstance(part, dict) else part

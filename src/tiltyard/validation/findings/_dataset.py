@@ -96,6 +96,9 @@ class CheckedData:
         if self.label_sets is not None:
             known = {*self.task.labels}
             return np.array([known.issuperset(labels) for labels in self.label_sets], dtype=bool)
+        if self.task.problem_type.targets in ("objects", "mask") and self.task.target.column in self.frame:
+            cells = self.frame[self.task.target.column]
+            return np.asarray(cells.isin(self.task.labels) | cells.isna())
         if not self.task.target.names or self.task.problem == "anomaly":
             return np.ones(len(self.frame), dtype=bool)
         if self.task.target.columns:
@@ -202,7 +205,7 @@ def _truth(task: Task, frame: pd.DataFrame) -> Array | None:
         len(task.target.names) != 1
         or task.target.column not in frame
         or task.target.rise
-        or task.problem_type.targets in ("text", "labels", "anomaly")
+        or task.problem_type.targets in ("text", "labels", "objects", "mask", "anomaly")
     ):
         return None
     cells = frame[task.target.column]

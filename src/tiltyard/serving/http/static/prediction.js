@@ -3,6 +3,7 @@
 import { anomaly } from "./anomaly.js";
 import { clustering } from "./clustering.js";
 import { element, formatNumber } from "./element.js";
+import { mask, objects } from "./objects.js";
 import { plot } from "./plot.js";
 import { reconstruction } from "./reconstruction.js";
 
@@ -12,6 +13,8 @@ const MIN_SHARE = 0.0001; // smaller probabilities are shown as "under"
 export function showPrediction(schema, instance, prediction) {
   if (typeof prediction === "string") return text(schema, instance, prediction);
   if (schema.card?.targets) return [numbers(schema, prediction)];
+  if (prediction?.objects) return objects(instance, prediction);
+  if (prediction?.mask) return mask(instance, prediction);
   if (prediction?.caption !== undefined) return caption(prediction);
   if (prediction?.memberships) return clustering(schema, prediction);
   if (prediction?.reconstruction) return reconstruction(prediction);
