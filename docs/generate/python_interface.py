@@ -34,7 +34,7 @@ def page() -> str:
 def _members(one: type) -> Iterator[str]:
     """Yield the documented members of a class."""
     if one is tiltyard.Client:
-        yield _signature("ty.Client", one.__init__)  # type: ignore[misc]
+        yield _signature("ty.Client", one.__init__)
     for name, member in vars(one).items():
         if name.startswith("_") and name != "__getitem__":
             continue

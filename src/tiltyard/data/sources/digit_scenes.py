@@ -34,17 +34,17 @@ class DigitScenes(Source):
     """Digits of MNIST among clutter, with boxes and masks."""
 
     kind: Literal["digit_scenes"]
-    height: int = Field(64, ge=32, le=256)
-    width: int = Field(64, ge=32, le=256)
+    height: int = Field(64, ge=32, le=256, description="Height of a picture in pixels.")
+    width: int = Field(64, ge=32, le=256, description="Width of a picture in pixels.")
     digits: tuple[int, int] = Field((1, 4), strict=False, description="Fewest and most digits of a scene, up to 8.")
     sizes: tuple[int, int] = Field((16, 32), strict=False, description="Smallest and largest longer side of a digit.")
     clutter: int = Field(4, ge=0, le=50, description="Strokes, and pieces of other digits, of each so many at most.")
     train: int = Field(6000, ge=2, le=50_000, description="Scenes, or clips, to learn from.")
-    validation: int = Field(600, ge=2, le=10_000)
-    test: int = Field(1000, ge=2, le=10_000)
+    validation: int = Field(600, ge=2, le=10_000, description="How many validation pictures are made.")
+    test: int = Field(1000, ge=2, le=10_000, description="How many test pictures are made.")
     frames: int = Field(1, ge=1, le=100, description="Frames of a clip, in which digits move; 1 for single pictures.")
     speed: float = Field(3.0, gt=0, le=20, description="Clips: largest step of a digit in pixels, per frame and axis.")
-    seed: int = 0
+    seed: int = Field(0, description="Seed of the pseudo-random numbers.")
     rows: int | None = Field(None, ge=20, description="Make only so many pictures, of all parts alike.")
     stand_in: bool = Field(
         default=False,
