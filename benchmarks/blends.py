@@ -28,7 +28,7 @@ from text_sets import SETS as TEXTS
 from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.config import loader
-from tiltyard.config.draft.draft import DraftRequest
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.config.task import Task
 from tiltyard.modeling.inference.predictor import Predictor
 from tiltyard.modeling.metrics.bootstrap import Bootstrap

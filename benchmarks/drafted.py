@@ -15,7 +15,8 @@ import yaml
 from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.config import loader
-from tiltyard.config.draft.draft import DraftRequest, draft_task
+from tiltyard.config.draft.draft import draft_task
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.evaluation import evaluate
 from tiltyard.preparation import prepare
 from tiltyard.preparation.sealed_test import read_test

@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tiltyard.arrays import Array
-from tiltyard.config.draft.draft import DraftRequest
+from tiltyard.config.draft.request import DraftRequest
 
 SIDE, TEST = 32, 40
 SETS = {

@@ -157,7 +157,8 @@ def _parts_alone(workspace: Any, task: Any, body: Any, features: Array) -> dict[
 def _task(workspace: Any, name: str, table: Table, part: Array) -> Any:
     """Write the table and its draft, and split it as the other models are."""
     from tiltyard.config import loader
-    from tiltyard.config.draft.draft import DraftRequest, draft_task
+    from tiltyard.config.draft.draft import draft_task
+    from tiltyard.config.draft.request import DraftRequest
 
     frame = table.features.assign(target_=table.target, part_=np.array(PARTS)[part])
     frame.to_csv(workspace.root / f"{name}.csv", index=False)

@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline, make_union
 from text_sets import SETS
 
-from tiltyard.config.draft.draft import DraftRequest
+from tiltyard.config.draft.request import DraftRequest
 
 BEFORE = {
     "model": {"family": "bow", "embedding": 32, "units": [32], "dropout": 0.3},

@@ -24,7 +24,7 @@ from workspaces import ROOT, edit_task, fetch_raw, new_workspace
 
 from tiltyard.config import loader, resolve, safe_yaml
 from tiltyard.config.draft import draft
-from tiltyard.config.draft.draft import DraftRequest
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.config.task import Task
 from tiltyard.data import dvc
 from tiltyard.errors import TiltyardError

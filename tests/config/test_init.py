@@ -17,7 +17,7 @@ from workspaces import fetch_raw
 
 from tiltyard.config import loader
 from tiltyard.config.draft import column_profile, draft, leakage
-from tiltyard.config.draft.draft import DraftRequest
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.data import fetch
 from tiltyard.errors import DataError, SourceError, TaskError, TiltyardError
 from tiltyard.preparation import prepare

@@ -8,7 +8,7 @@ from workspaces import fetch_raw
 
 from tiltyard.config import loader
 from tiltyard.config.draft import draft
-from tiltyard.config.draft.draft import DraftRequest
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.preparation import prepare
 from tiltyard.validation.check import check
 from tiltyard.workspace import Workspace

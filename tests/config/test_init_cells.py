@@ -20,8 +20,9 @@ from tiltyard.config import loader
 from tiltyard.config.draft import missing_codes, targets, written_numbers
 from tiltyard.config.draft.column_profile import profile_column
 from tiltyard.config.draft.column_values import ColumnValues
-from tiltyard.config.draft.draft import Drafted, DraftRequest, draft_task
+from tiltyard.config.draft.draft import Drafted, draft_task
 from tiltyard.config.draft.reading import dialect_of
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.errors import DataError, TaskError
 from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace

@@ -22,7 +22,7 @@ from tiltyard.cli import main
 from tiltyard.config import loader
 from tiltyard.config.draft import draft as init
 from tiltyard.config.draft import images
-from tiltyard.config.draft.draft import DraftRequest
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.data import fetch
 from tiltyard.errors import DataError, SourceError, TaskError
 from tiltyard.modeling.inference.encoder import Encoder

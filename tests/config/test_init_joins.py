@@ -13,8 +13,9 @@ from joined_tables import shops, visits
 from tiltyard import files
 from tiltyard.cli.main import cli
 from tiltyard.config import loader
-from tiltyard.config.draft.draft import DraftRequest, draft_task
+from tiltyard.config.draft.draft import draft_task
 from tiltyard.config.draft.joins import requests
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.config.task import Task
 from tiltyard.data import fetch
 from tiltyard.errors import DataError, TaskError

@@ -17,7 +17,8 @@ from workspaces import fetch_raw
 
 from tiltyard.cli import main as cli
 from tiltyard.config import loader
-from tiltyard.config.draft.draft import Drafted, DraftRequest, draft_task
+from tiltyard.config.draft.draft import Drafted, draft_task
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.config.draft.targets import find_lists
 from tiltyard.errors import DataError, TaskError
 from tiltyard.preparation import prepare

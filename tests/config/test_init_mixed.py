@@ -10,7 +10,7 @@ import pytest
 
 from tiltyard.config import loader
 from tiltyard.config.draft import draft, mixed
-from tiltyard.config.draft.draft import DraftRequest
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.data.sources.tickets import Tickets
 from tiltyard.workspace import Workspace
 

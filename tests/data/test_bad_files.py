@@ -8,7 +8,7 @@ import pytest
 
 from tiltyard.config import loader
 from tiltyard.config.draft import draft as init
-from tiltyard.config.draft.draft import DraftRequest
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.data import fetch
 from tiltyard.errors import TiltyardError
 from tiltyard.preparation import array_file, prepare

@@ -214,10 +214,12 @@ def _expected(name: str, train: Array, later: Array) -> Array:
     """Return what scikit-learn computes."""
     if name == "pca":
         model = PCA(8, svd_solver="full").fit(train)
-        return np.square(later - model.inverse_transform(model.transform(later))).mean(axis=1)
-    if name == "nearest_neighbours":
-        return NearestNeighbors(n_neighbors=5).fit(train).kneighbors(later)[0].mean(axis=1)
-    return -IsolationForest(random_state=0).fit(train).score_samples(later)
+        scores = np.square(later - model.inverse_transform(model.transform(later))).mean(axis=1)
+    elif name == "nearest_neighbours":
+        scores = NearestNeighbors(n_neighbors=5).fit(train).kneighbors(later)[0].mean(axis=1)
+    else:
+        scores = -IsolationForest(random_state=0).fit(train).score_samples(later)
+    return np.asarray(scores)
 
 
 @pytest.mark.parametrize("name", plugins.names("outlier_detectors"))

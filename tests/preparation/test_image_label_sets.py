@@ -16,7 +16,8 @@ from workspaces import edit_task, fetch_raw, train_tasks
 from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.config import loader
-from tiltyard.config.draft.draft import DraftRequest, draft_task
+from tiltyard.config.draft.draft import draft_task
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.errors import DataError
 from tiltyard.evaluation.evaluate import evaluate
 from tiltyard.gate.judge import judge

@@ -22,7 +22,7 @@ CHECKS = [
 
 def _decide(workspace: Workspace, verdict: str, **more: object) -> None:
     given = {"metric": "accuracy", "metrics": {"accuracy": 0.61234}, "baseline": {"accuracy": 0.7}, **more}
-    Registry(workspace).record(Decision(task="iris", verdict=verdict, version="4af", **given))  # type: ignore[arg-type]
+    Registry(workspace).record(Decision(task="iris", verdict=verdict, version="4af", **given))
 
 
 def test_a_held_task_shows_reasons_and_checks(

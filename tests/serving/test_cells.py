@@ -15,7 +15,8 @@ from starlette_client import TestClient
 from workspaces import fetch_raw, new_workspace
 
 from tiltyard.config import loader
-from tiltyard.config.draft.draft import Drafted, DraftRequest, draft_task
+from tiltyard.config.draft.draft import Drafted, draft_task
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.preparation import prepare
 from tiltyard.preparation.modalities.table import Table
 from tiltyard.serving.http.app import create_app, install

@@ -21,7 +21,8 @@ from starlette_client import TestClient
 from workspaces import fetch_raw, new_workspace
 
 from tiltyard.config import loader
-from tiltyard.config.draft.draft import DraftRequest, draft_task
+from tiltyard.config.draft.draft import draft_task
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.config.task import Task
 from tiltyard.gate.duel_setup import champion_outputs, served_rows
 from tiltyard.monitoring import records

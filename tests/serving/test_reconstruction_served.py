@@ -188,8 +188,8 @@ def test_denoising_is_robust_where_a_copy_is_not(images: Project) -> None:
     assert duel.ask is not None
     assert duel.errors is not None
     noisy = {"image": np.clip(duel.rows["image"] + np.random.default_rng(0).normal(0, 60, (1, 8, 8, 1)), 0, 255)}
-    learned = duel.errors(duel.ask(noisy), duel.rows).mean()
-    copied = duel.errors(noisy["image"].reshape(-1, 64) / duel.rows["image"].max(), duel.rows).mean()
+    learned = duel.errors(duel.ask(noisy), duel.rows, duel.truth).mean()
+    copied = duel.errors(noisy["image"].reshape(-1, 64) / duel.rows["image"].max(), duel.rows, duel.truth).mean()
     assert learned < 0.8 * copied
 
 

@@ -19,7 +19,8 @@ from workspaces import fetch_raw, new_workspace
 
 from tiltyard.arrays import Array
 from tiltyard.config import loader
-from tiltyard.config.draft.draft import DraftRequest, draft_task
+from tiltyard.config.draft.draft import draft_task
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError, TaskError
 from tiltyard.monitoring.live_comparison import agreement

@@ -21,6 +21,7 @@ import pytest
 from tiltyard import plugins
 from tiltyard.serving.http import page
 from tiltyard.serving.packaging import wheel
+from tiltyard.workspace import PACKAGE
 
 MAX_WHEEL_BYTES = 680_000  # each Bento holds a wheel
 # Where the modules of this package came from when the service was imported, and what the page is made of.
@@ -114,9 +115,9 @@ def test_installed_wheel_is_not_unpacked(bento: Path, tmp_path: Path) -> None:
 def test_installed_package_writes_the_same_wheel(bento: Path, tmp_path: Path) -> None:
     """An installed package writes the same wheel under the same name, without a checkout."""
     site, target = tmp_path / "site", tmp_path / "again"
-    shutil.copytree(wheel.SOURCE, site / "tiltyard")
+    shutil.copytree(PACKAGE, site / "tiltyard")
     script = "import sys; from pathlib import Path; from tiltyard.serving.packaging import wheel; "
-    script += "wheel.write(Path(sys.argv[1])); print(wheel.SOURCE)"
+    script += "wheel.write(Path(sys.argv[1])); print(wheel.PACKAGE)"
     command = [sys.executable, "-c", script, str(target)]
     done = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": str(site)}, capture_output=True, text=True, check=True, timeout=120
@@ -128,8 +129,8 @@ def test_installed_package_writes_the_same_wheel(bento: Path, tmp_path: Path) ->
 def test_same_code_gives_the_same_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A changed byte of the code changes the version; time, path, bytecode and hidden files do not."""
     before = wheel.write(tmp_path / "before")
-    shutil.copytree(wheel.SOURCE, tmp_path / "tiltyard", copy_function=shutil.copyfile)  # with other times
-    monkeypatch.setattr(wheel, "SOURCE", tmp_path / "tiltyard")
+    shutil.copytree(PACKAGE, tmp_path / "tiltyard", copy_function=shutil.copyfile)  # with other times
+    monkeypatch.setattr(wheel, "PACKAGE", tmp_path / "tiltyard")
     (tmp_path / "tiltyard/serving/__pycache__").mkdir(exist_ok=True)
     (tmp_path / "tiltyard/serving/__pycache__/serve.cpython-311.pyc").touch()
     (tmp_path / "tiltyard/serving/.serve.py.swp").touch()

@@ -80,4 +80,4 @@ def test_export_without_tensorflow_is_refused(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "tensorflow.py").write_text("raise ModuleNotFoundError('No module named tensorflow')")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
     with pytest.raises(TrainingError, match=r"expected TensorFlow, which writes ONNX, .*No module named tensorflow"):
-        export._convert_apart(tmp_path)
+        export._convert_apart(tmp_path, "model")

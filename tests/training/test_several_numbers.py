@@ -11,7 +11,8 @@ from workspaces import edit_task, fetch_raw, train_tasks
 
 from tiltyard import files
 from tiltyard.config import loader
-from tiltyard.config.draft.draft import DraftRequest, draft_task
+from tiltyard.config.draft.draft import draft_task
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.evaluation.evaluate import evaluate
 from tiltyard.explain.explain import ExplainRequest, explain
 from tiltyard.gate.judge import judge

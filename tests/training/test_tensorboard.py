@@ -14,7 +14,8 @@ from movies import movies
 from workspaces import edit_task, fetch_raw, new_workspace, run_in_process, train_tasks
 
 from tiltyard.config import loader
-from tiltyard.config.draft.draft import DraftRequest, draft_task
+from tiltyard.config.draft.draft import draft_task
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.errors import TaskError
 from tiltyard.preparation import prepare
 from tiltyard.workspace import Workspace

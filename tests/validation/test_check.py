@@ -20,8 +20,8 @@ from tiltyard import files
 from tiltyard.cli.main import cli
 from tiltyard.config import loader
 from tiltyard.config.draft import draft
-from tiltyard.config.draft.draft import DraftRequest
 from tiltyard.config.draft.leakage import leakage_score
+from tiltyard.config.draft.request import DraftRequest
 from tiltyard.errors import DataError, TaskError, TiltyardError
 from tiltyard.preparation import array_file, prepare
 from tiltyard.validation.check import Checked, check

@@ -78,7 +78,8 @@ class Project:
 
         A data frame is written to data/NAME.parquet first, and the task reads it from there.
         """
-        from tiltyard.config.draft.draft import DraftRequest, draft_task
+        from tiltyard.config.draft.draft import draft_task
+        from tiltyard.config.draft.request import DraftRequest
 
         force = bool(options.pop("force", False))
         if self.workspace.task_file(name).exists() and not force:

@@ -71,10 +71,10 @@ def init(task: str, force: bool, as_json: bool, target: tuple[str, ...], na: tup
     from dataclasses import asdict
 
     from tiltyard.cli.output import tables
-    from tiltyard.config.draft.draft import DraftRequest
     from tiltyard.config.draft.draft import draft_task as action
     from tiltyard.config.draft.joins import requests
     from tiltyard.config.draft.reading import dialect_of
+    from tiltyard.config.draft.request import DraftRequest
 
     read_options = {key: options.pop(key) for key in READ}
     options |= {"target": target[0] if target else "", "more_targets": target[1:]}

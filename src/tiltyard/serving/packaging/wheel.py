@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tiltyard import plugins
-from tiltyard.workspace import PACKAGE as SOURCE
+from tiltyard.workspace import PACKAGE
 
 PACKAGES = ("data", "explain", "modeling", "registry", "runtime", "serving")  # and the files at the root
 SERVED_PLUGINS = ("columns", "problems")  # kinds of plug-ins of other packages that a service needs
@@ -25,7 +25,7 @@ def write(folder: Path) -> Path:
     It is written without a build backend, which an installed package lacks. It names no dependencies: the Bento has a
     lock file.
     """
-    files = {f"tiltyard/{path.relative_to(SOURCE).as_posix()}": path.read_bytes() for path in _files()}
+    files = {f"tiltyard/{path.relative_to(PACKAGE).as_posix()}": path.read_bytes() for path in _files()}
     points = [(folder, point) for folder in SERVED_PLUGINS for point in plugins.others(folder).values()]
     files |= {name: content for _, point in points for name, content in _module(point.module).items()}
     code = hashlib.sha256(_record(files)).hexdigest()[:12]
@@ -60,9 +60,9 @@ def _module(name: str) -> dict[str, bytes]:
 
 def _files() -> list[Path]:
     """Return the files at the root and in the packages, without those left out, caches and hidden files."""
-    package_paths = (path for name in PACKAGES for path in (SOURCE / name).rglob("*"))
-    paths = (path for path in (*SOURCE.glob("*"), *package_paths) if path.is_file())
-    parts = {path: path.relative_to(SOURCE).parts for path in paths if SOURCE / LEFT_OUT not in path.parents}
+    package_paths = (path for name in PACKAGES for path in (PACKAGE / name).rglob("*"))
+    paths = (path for path in (*PACKAGE.glob("*"), *package_paths) if path.is_file())
+    parts = {path: path.relative_to(PACKAGE).parts for path in paths if PACKAGE / LEFT_OUT not in path.parents}
     return sorted(path for path in parts if not any(part.startswith((".", "__pycache__")) for part in parts[path]))
 
 
