@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -23,8 +24,11 @@ def test_new_workspace_meets_all_requirements(workspace: Workspace) -> None:
 
 def test_the_doctor_imports_nothing_heavy(workspace: Workspace) -> None:
     """TensorFlow and Keras are not imported."""
-    _doctor.doctor(workspace)
-    assert not {"tensorflow", "keras"} & sys.modules.keys()
+    code = "import sys; from tiltyard.cli.commands import _doctor; from tiltyard.workspace import Workspace; "
+    code += "_doctor.doctor(Workspace.find()); print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=workspace.root, capture_output=True, text=True, check=True)
+    assert not {"tensorflow", "keras"} & {*done.stdout.split()}
 
 
 def test_unsupported_python_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

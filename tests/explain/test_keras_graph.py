@@ -24,13 +24,13 @@ SMALL: dict[str, dict[str, Any]] = {
     "xception": {"small": True, "width": 0.05, "blocks": 1},
 }
 TEXT_GENERATORS = ("seq2seq", "captioner")  # they generate text, for which there are no explanations by gradients
-WITHOUT_HIDDEN_LAYERS = ("perceptron", "linear", "rosenblatt", "histograms", "ngrams", "reference")
-WITHOUT_GRADIENTS = ("mcculloch_pitts",)  # steps
-FAMILIES = [
-    name
-    for name in plugins.names("models")
-    if name not in (*TEXT_GENERATORS, *WITHOUT_HIDDEN_LAYERS, *WITHOUT_GRADIENTS)
-]
+WITHOUT_HIDDEN_LAYERS = ("perceptron", "linear", "rosenblatt", "histograms", "ngrams", "reference", "kmeans")
+WITHOUT_GRADIENTS = ("mcculloch_pitts", "two_tower")  # steps, ids
+OF_EACH_PLACE = ("detector", "unet")  # labels of places in a picture, of which no gradient is shown
+WITHOUT_ROWS = ("gan",)  # it reads random numbers
+WITHOUT_MAPS = ("rbm",)
+OTHERS = (*TEXT_GENERATORS, *WITHOUT_HIDDEN_LAYERS, *WITHOUT_GRADIENTS, *OF_EACH_PLACE, *WITHOUT_ROWS)
+FAMILIES = [name for name in plugins.names("models") if name not in OTHERS]
 LARGE = (32, 32, 1)
 
 
@@ -65,7 +65,7 @@ def test_graph_of_each_family_is_read(name: str) -> None:
     assert result["difference"] < 1e-5
     assert result["hidden"] > 0
     assert 0 < result["gradient"] < np.inf
-    assert modality != "image" or 0 < result["maps"] < np.inf
+    assert modality != "image" or name in WITHOUT_MAPS or 0 < result["maps"] < np.inf
 
 
 @pytest.mark.slow
@@ -77,5 +77,5 @@ def test_graph_of_the_published_lenet_is_read() -> None:
 
 
 def test_every_family_is_covered() -> None:
-    """Each family is tested here, or listed as one without hidden layers or gradients."""
-    assert sorted([*FAMILIES, *TEXT_GENERATORS, *WITHOUT_HIDDEN_LAYERS, *WITHOUT_GRADIENTS]) == plugins.names("models")
+    """Each family is tested here, or listed as one that gradients do not explain."""
+    assert sorted([*FAMILIES, *OTHERS]) == plugins.names("models")

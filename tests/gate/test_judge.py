@@ -13,7 +13,6 @@ import pytest
 from linear_challengers import Project, use_challenger, write_challenger
 from workspaces import edit_task
 
-import tiltyard
 from tiltyard import files
 from tiltyard.config import loader
 from tiltyard.errors import RegistryError, SealError
@@ -23,6 +22,7 @@ from tiltyard.preparation import prepare, sealed_test
 from tiltyard.registry import decision
 from tiltyard.registry.registry import Registry
 from tiltyard.serving.packaging.package import package
+from tiltyard.workspace import PACKAGE
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +104,9 @@ def test_verdict_is_specific_to_the_champion(iris: Project) -> None:
 def test_only_judging_code_invalidates_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change of the command line does not change the code hash; a change of a check, metric or column does."""
     package = tmp_path / "tiltyard"
-    shutil.copytree(Path(tiltyard.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     before = decision.code_digest()
-    monkeypatch.setattr(tiltyard, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(decision, "PACKAGE", package)
     assert decision.code_digest() == before
     for name in ("cli/main.py", "cli/output/tables.py", "report/report.py", "serving/serve.py", "errors.py"):
         (package / name).write_text("# changed\n", encoding="utf-8")

@@ -124,8 +124,8 @@ def test_broken_task_does_not_affect_the_others(
     for arguments in (("prepare", "digits", "iris", "diabetes"), ("prepare", "digits", "diabetes", "iris", "--json")):
         assert main(monkeypatch, *arguments) == 1
         captured = capsys.readouterr()
-        assert "error: tasks/digits.yaml: not YAML: line 1" in captured.err
-        assert "error: no raw data: expected iris/" in captured.err
+        assert "tasks/digits.yaml: not YAML: line 1" in captured.err
+        assert "no raw data: expected iris/" in captured.err
         assert "tiltyard fetch iris" in captured.err
         assert "265 train" in captured.out or set(json.loads(captured.out)) == {"diabetes"}
     assert workspace.out("diabetes", "prepare").is_dir()

@@ -138,6 +138,7 @@ class FakePredictor:
     """A champion that always gives `yes` 70 %."""
 
     encoder = FakeEncoder()
+    index = None
 
     def condensed(self, rows: dict[str, Array], _truth: Array) -> Array:
         """Return a single sigmoid for rows that it accepts."""

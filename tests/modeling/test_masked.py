@@ -37,7 +37,7 @@ TASK: dict[str, Any] = {
     "target": {"column": "message"},
     "split": {"kind": "random"},
     "model": {"family": "transformer", "embedding": 16, "pool": "none", "blocks": 2, "tied": True},
-    "train": {"epochs": 80, "batch_size": 16, "learning_rate": 0.01},
+    "train": {"epochs": 80, "batch_size": 16, "learning_rate": 0.003},
     "gate": {"metric": "perplexity", "latency_ms": 500},
     "serve": {"example": "the dog chases the [MASK]"},
 }

@@ -19,6 +19,7 @@ from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.boolean import Boolean
 from tiltyard.modeling.columns.category import Category
 from tiltyard.modeling.columns.date import Date
+from tiltyard.modeling.columns.id import Id
 from tiltyard.modeling.columns.number import Number
 from tiltyard.modeling.columns.prose import Prose
 from tiltyard.modeling.columns.series import Series
@@ -40,6 +41,7 @@ SAMPLES: dict[str, list[tuple[Column, list[Any]]]] = {
     "text": [(Text(at_least=1), ["{a}", "some words"]), (Text(at_least=1, missing="empty"), ["words", None, ""])],
     "series": [(Series(window=2), [[1, 2], [2.5, 3]])],
     "prose": [(Prose(), ["once", {"prompt": "upon", "length": 3, "seed": 1}, '{"not": a prompt'])],
+    "id": [(Id(), ["film 7", 12])],
     "image": [],  # images are not recorded
 }
 CASES = [pytest.param(*case, id=f"{name}-{i}") for name, cases in SAMPLES.items() for i, case in enumerate(cases)]
