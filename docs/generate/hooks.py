@@ -5,10 +5,12 @@ from __future__ import annotations
 import posixpath
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pages  # the folder of a hook is on the path
-from mkdocs.structure.files import File, Files
+
+if TYPE_CHECKING:
+    from mkdocs.structure.files import Files
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "data/README.md", "benchmarks/*.md")  # of which the site has a copy
@@ -18,6 +20,8 @@ UNLINKED = re.compile(r"(?<!!)\[([^\]]+)\]\(unlinked:\)")
 
 def on_files(files: Files, config: Any, **_: Any) -> Files:
     """Add the generated pages, and Markdown files from outside docs/ under their paths in the repository."""
+    from mkdocs.structure.files import File  # here, since tests read this module without MkDocs
+
     for path, text in pages.reference().items():
         files.append(File.generated(config, path, content=text))
     for pattern in OUTSIDE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -15,8 +16,9 @@ from tiltyard.cli.main import cli
 from tiltyard.config import loader, task_list
 from tiltyard.data import dvc, stage_code
 from tiltyard.errors import WorkspaceError
+from tiltyard.project import eject
 from tiltyard.project.new import EXAMPLE, WRITTEN, dvc_yaml, new, update
-from tiltyard.workspace import Workspace
+from tiltyard.workspace import TEMPLATES, Workspace
 
 VERBS = {"resolve", "validate", "prepare", "train", "evaluate"}
 
@@ -161,3 +163,13 @@ def test_half_a_fingerprint_file_is_written_again(shop: Workspace) -> None:
     path.write_text('{"resolve": ', encoding="utf-8")
     stage_code.write(shop)
     assert json.loads(path.read_text(encoding="utf-8")) == stage_code.fingerprints()
+
+
+def test_compiled_files_are_not_ejected(shop: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An installer compiles the service among the templates; the copy has only the files to edit."""
+    templates = tmp_path / "templates"
+    shutil.copytree(TEMPLATES, templates)
+    (templates / "serving" / "__pycache__").mkdir(exist_ok=True)
+    (templates / "serving" / "__pycache__" / "service.cpython-311.pyc").write_bytes(b"\xa7\r")
+    monkeypatch.setattr(eject, "TEMPLATES", templates)
+    assert not [name for name in eject.eject_serving(shop) if "__pycache__" in name]

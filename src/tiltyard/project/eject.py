@@ -20,7 +20,8 @@ def eject_serving(workspace: Workspace, *, force: bool = False) -> list[str]:
     """Copy the service, the container file and the manifests into serving/, with a wheel of the code that they run."""
     target = workspace.serving
     source = TEMPLATES / "serving"
-    names = sorted(path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file())
+    paths = (path for path in source.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    names = sorted(path.relative_to(source).as_posix() for path in paths)
     if taken := [] if force else [name for name in names if (target / name).exists()]:
         raise WorkspaceError(
             f"serving/{taken[0]} exists already", hint="to overwrite it: tiltyard eject serving --force"
