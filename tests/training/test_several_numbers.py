@@ -76,7 +76,7 @@ def test_verdict_explanations_and_report_name_the_targets(workspace: Workspace) 
     outcomes = {outcome.code: outcome for outcome in verdict.outcomes}
     assert outcomes["baseline"].text.startswith("scaled_mae")
     assert {outcomes[code].state for code in ("reference", "robustness", "parity")} <= {"passed", "failed"}
-    assert outcomes["calibration"].text == "regression has no probabilities"
+    assert outcomes["calibration"].text == "regression has no probabilities of whole rows"
     assert report["slices"][0]["value"] > 0
     content = explain(workspace, task, ExplainRequest(only=("shap", "permutation", "saliency", "lime")))
     assert "several numbers, which have no single score" in content["left_out"]["saliency"]

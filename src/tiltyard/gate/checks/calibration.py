@@ -27,7 +27,7 @@ class Calibration(Check):
     def observe(self, duel: Duel) -> Observation:
         """Require the calibration error beyond chance to be within the task's maximum, or not significant."""
         if not duel.task.labels or duel.task.problem_type.targets in ("objects", "mask"):
-            raise NotApplicableError(f"{duel.task.problem} has no probabilities")
+            raise NotApplicableError(f"{duel.task.problem} has no probabilities of whole rows")
         (about, truth, shares), limit = _judged(duel), duel.task.gate.calibration
         error, chance = scores.ece(truth, shares), _errors_by_chance(duel, truth, shares)
         usual = float(chance.mean())

@@ -25,7 +25,7 @@ class Mcnemar(Check):
     def observe(self, duel: Duel) -> Observation:
         """Require significantly more correct labels where accuracy decides; elsewhere, not significantly fewer."""
         if not duel.task.labels or duel.task.problem_type.targets in ("objects", "mask"):
-            raise NotApplicableError(f"{duel.task.problem} has no labels")
+            raise NotApplicableError(f"{duel.task.problem} has no labels of whole rows")
         if duel.champion is None:
             raise NotApplicableError("there is no champion yet")
         if duel.task.split.complete:
