@@ -112,7 +112,7 @@ def shrink_task(task: Task) -> Task:
     }
     train = {
         "epochs": 1,
-        "batch_size": min(task.train.batch_size, SMOKE_ROWS // 10),
+        "batch_size": min(task.train.batch_size, SMOKE_ROWS // 20),  # of one digit of ten there are 28 training rows
         "patience": None,
         "backend": "tensorflow",  # which the process has loaded
         "then": None,

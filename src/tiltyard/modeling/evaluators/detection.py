@@ -154,8 +154,11 @@ class Detection(Evaluator):
         found = predictions.outputs[predictions.outputs[..., SCORE] > 0]
         right, scores = is_right(found), found[:, SCORE].astype(np.float64)
         values = {record["label"]: record["ap50"] for record in _by_label(predictions) if record["ap50"] is not None}
+        by_label = bars("Average precision by label", "AP50 of each label on test rows.", "AP50", values)
+        if not len(found):  # a model that finds nothing has no scores
+            return [by_label]
         return [
-            bars("Average precision by label", "AP50 of each label on test rows.", "AP50", values),
+            by_label,
             histogram(
                 "Scores of detections",
                 "Detections in test rows that are right at an overlap of one half, and those that are wrong.",
