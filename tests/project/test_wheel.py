@@ -105,6 +105,15 @@ def test_the_wheel_is_one_package_with_its_templates(wheel: Path) -> None:
     assert not [name for name in names if "__pycache__" in name or "/champions/" in name]
 
 
+def test_the_wheel_requires_what_bentoml_would_download(wheel: Path) -> None:
+    """Without uv BentoML installs it with pip when a Bento is built, which needs the network, or fails without pip."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        required = [line for line in archive.read(name).decode().splitlines() if line.startswith("Requires-Dist: uv>")]
+    assert len(required) == 1
+    assert "extra ==" not in required[0]
+
+
 @pytest.mark.slow
 @pytest.mark.smoke
 def test_a_project_without_a_clone(run: Command, serve: Serve, tmp_path: Path) -> None:
