@@ -68,8 +68,9 @@ jax: $(INSTALLED)  ## install JAX and test every model family with it
 	@$(UV) pip install -q --python $(BIN)/python --group jax
 	pytest -q -m jax
 
-docs: $(INSTALLED)  ## install MkDocs and build the documentation into site/; a warning is an error
+docs: $(INSTALLED)  ## install MkDocs, run the example and build the documentation into site/; a warning is an error
 	@$(UV) pip install -q --python $(BIN)/python --group docs
+	python docs/generate/example.py
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 serve: $(INSTALLED)  ## serve the champions on http://localhost:3000
