@@ -31,7 +31,7 @@ from tiltyard.preparation import array_file, prepare, sealed_test
 from tiltyard.preparation.modalities import series as series_modality
 from tiltyard.preparation.modalities.series import Series
 from tiltyard.report.report import task_page
-from tiltyard.training.train import residual_quantiles
+from tiltyard.training.finish import residual_quantiles
 from tiltyard.validation import validate
 from tiltyard.workspace import Workspace
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from tiltyard.data.joins.joined_table import checksums
 from tiltyard.modeling.inference.encoder import Encoder, side_by_side
 from tiltyard.preparation import array_file, base_rows, base_vocabulary, item_titles
 from tiltyard.preparation.column_spill import ColumnSpill, open_spill
+from tiltyard.preparation.modalities.base import Modality
 from tiltyard.preparation.normal_rows import as_flags, split_task
 from tiltyard.preparation.row_hashes import hashing
 from tiltyard.preparation.sealed_test import seal, unit_digest, write_test
@@ -55,34 +57,48 @@ def prepare(workspace: Workspace, task: Task, *, reseal: bool = False) -> dict[s
             **({"files": checksums(raw)} if task.joins else {}),
             "test": write_test(folder / "test.npz", test_columns, truth, parts["test"], unit),
             **({"units": unit_digest(unit)} if unit is not None else {}),
-            "rows": {name: len(index) for name, index in parts.items()},
-            **({"unlabelled": len(unlabelled)} if unlabelled is not None else {}),
-            **({"naive_mae": float(modality.steps[parts["train"]].mean())} if modality.steps is not None else {}),
+            **_counts(modality, parts, unlabelled),
             "notes": [*modality.notes(raw), *notes(task.split, len(truth))],
             **({"stand_in": generated} if (generated := stand_in.reason(raw)) else {}),
         }
         seal(workspace, task.name, facts, reseal=reseal)
         base_rows.write(folder, keys, _learned(parts, unlabelled), task.split.seed)
-        if between := task.target.interaction:
-            items = np.concatenate([*spill.column(between.item, parts["train"])])
-            item_titles.write(folder, between, items, lambda name: modality.raw_column(task, raw, name), parts["train"])
+        _write_titles(task, folder, spill, lambda name: modality.raw_column(task, raw, name), parts["train"])
         encoder = task.encoder().learn(
             task.target, lambda name: spill.cells(name, parts["train"]), truth[parts["train"]], threads.ordered
         )
         encoder = base_vocabulary.adopted(workspace, task, encoder)
         for name in ("train", "validation"):
-            index = parts[name]
-            with array_file.npz_writer(folder / f"{name}.npz") as write:
-                write("features", len(index), encode_batches(encoder, spill.rows(index)))
-                write("truth", len(index), [truth[index]])
+            _write_encoded(folder / f"{name}.npz", encoder, spill, parts[name], truth)
         if unlabelled is not None:
-            with array_file.npz_writer(folder / UNLABELLED) as write:
-                write("features", len(unlabelled), encode_batches(encoder, spill.rows(unlabelled)))
+            _write_encoded(folder / UNLABELLED, encoder, spill, unlabelled)
         if encoder.derived:
             encoder = encoder.with_derived(array_file.open_part(folder / "train.npz")[0])
         encoder.save(folder / "encoder.json")
         files.write_json(folder / "split.json", facts)
     return facts
+
+
+def _counts(modality: Modality, parts: Parts, unlabelled: Array | None) -> dict[str, Any]:
+    """Return how many rows each part has, and the error of the naive forecast on training rows of a series."""
+    naive = {} if modality.steps is None else {"naive_mae": float(modality.steps[parts["train"]].mean())}
+    rows = {name: len(index) for name, index in parts.items()}
+    return {"rows": rows, **({} if unlabelled is None else {"unlabelled": len(unlabelled)}), **naive}
+
+
+def _write_titles(task: Task, folder: Path, spill: ColumnSpill, raw_column: Callable[[str], Any], train: Array) -> None:
+    """Write the titles of items, for a task that recommends them."""
+    if between := task.target.interaction:
+        items = np.concatenate([*spill.column(between.item, train)])
+        item_titles.write(folder, between, items, raw_column, train)
+
+
+def _write_encoded(path: Path, encoder: Encoder, spill: ColumnSpill, index: Array, truth: Array | None = None) -> None:
+    """Write the encoded features of some rows, and their truth if they have any."""
+    with array_file.npz_writer(path) as write:
+        write("features", len(index), encode_batches(encoder, spill.rows(index)))
+        if truth is not None:
+            write("truth", len(index), [truth[index]])
 
 
 def _users(task: Task, spill: ColumnSpill, index: Array) -> Array | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +14,11 @@ from tiltyard import files
 from tiltyard.arrays import Array
 from tiltyard.config.task import Task
 from tiltyard.errors import DataError
-from tiltyard.modeling.inference import decision_threshold, held_out
+from tiltyard.modeling.inference import held_out
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.modeling.models._solved import SolvedModel
 from tiltyard.modeling.models.autoencoder import Autoencoder
 from tiltyard.modeling.models.two_tower import TwoTower
-from tiltyard.modeling.problems import detection
 from tiltyard.preparation import base_vocabulary
 from tiltyard.preparation.base_rows import checked_base
 from tiltyard.preparation.training_rows import TrainingRows, sample_rows, without_decoder_inputs
@@ -29,9 +28,10 @@ from tiltyard.training.constant_baseline import baseline_losses
 from tiltyard.training.cross_validation import cross_validate
 from tiltyard.training.diagnosis import diagnose
 from tiltyard.training.feature_network import copy_feature_network, open_feature_network
+from tiltyard.training.finish import Finished, finish
 from tiltyard.training.fit import RunPaths
 from tiltyard.training.fit_members import fit_members
-from tiltyard.training.objective import Objective, encode_targets
+from tiltyard.training.objective import Objective
 from tiltyard.training.reference import Trained, fit_reference
 from tiltyard.training.restarts import fit_with_restarts
 from tiltyard.training.samplers import base as samplers
@@ -52,96 +52,48 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
         return backend.train_apart(workspace, task)
     started, processor_started = time.monotonic(), time.process_time()
     parts = opened(workspace, task)
-    from tiltyard.training import network
-    from tiltyard.training.onnx.export import export, export_decoder
-
     state = workspace.state(task.name, "train")
     paths = RunPaths(state, workspace.logs(task.name), task.name)
     folds = cross_validate(task, parts, paths) if task.train.folds else []
-    trained = fit_all(task, parts, paths)
-    ends = _ends(task.target.interval, parts, trained.body) if task.target.interval else None
-    encoder, decisions = _with_threshold(task, parts, trained.body)
-    encoder = _with_least_score(encoder, parts, trained.body)
-    if task.model.generates:
-        encoder = samplers.with_facts(encoder, task.model)
-    if task.model.cluster_count:
-        from tiltyard.training import clustering
-
-        encoder = clustering.with_clusters(encoder, trained.body, parts.train[0])
-    if isinstance(task.model, Autoencoder) and task.problem == "reconstruction":
-        encoder = encoder.with_target({"code": task.model.code_size})
-    trained = trained.refit() if trained.refit else trained
-    model, record = network.build_inference(task.model, trained.body, parts.encoder, ends), {**trained.record}
-    if task.problem == "anomaly":
-        model, encoder, scoring = _with_score(task, parts, trained.body)
-        record |= scoring
+    finished = finish(task, parts, fit_all(task, parts, paths))
     with files.atomic_folder(workspace.out(task.name, "train")) as folder:
-        encoder.save(folder / "encoder.json")
+        finished.encoder.save(folder / "encoder.json")
         if folds:
             held_out.save(folder / "folds.npz", folds)
-        record |= {
-            **parts.inherited,
-            **({"thresholds": decisions} if decisions else {}),
-            "prepared": parts.digest,
-            "backend": backend.chosen(task),
-            "parity": export(
-                model,
-                folder,
-                _parity_rows(parts, model),
-                sigmoid=task.output == "sigmoid",
-                floor=_floor(task, encoder, model),
-            ),
-        }
+        record = _exported(task, parts, finished, folder)
         if isinstance(task.model, TwoTower):
             item_index.write(folder, workspace.out(task.name, "prepare"), task.model, parts)
-        if task.model.generates and parts.features:
-            sampler, seed = samplers.open_sampler(task.model, encoder), task.train.seed
-            codes = sampler.codes_to_compare(trained.body, seed)
-            export_decoder(sampler.decoder(trained.body), folder, seed, codes)
-            record["features"] = copy_feature_network(parts.feature_folder, folder)
         files.write_json(folder / "training.json", record)
-        files.write_json(folder / layer_graph.FILE, layer_graph.layer_graph(model))
+        files.write_json(folder / layer_graph.FILE, layer_graph.layer_graph(finished.model))
         durations = {
-            "seconds": time.monotonic() - started,
-            "processor_seconds": time.process_time() - processor_started,
+            "seconds": round(time.monotonic() - started, 2),
+            "processor_seconds": round(time.process_time() - processor_started, 2),
         }
-        files.write_json(
-            folder / "device.json", {**device(), **{name: round(seconds, 2) for name, seconds in durations.items()}}
-        )
+        files.write_json(folder / "device.json", {**device(), **durations})
     shutil.rmtree(state, ignore_errors=True)
     return record
 
 
-def _with_threshold(task: Task, parts: TrainingRows, body: keras.Model) -> tuple[Encoder, list[dict[str, Any]]]:
-    """Return the encoder with decision thresholds, if a label is rare or the task wants them, and their record.
+def _exported(task: Task, parts: TrainingRows, finished: Finished, folder: Path) -> dict[str, Any]:
+    """Write the graphs as ONNX; return the record of the training with their parity."""
+    from tiltyard.training.onnx.export import export, export_decoder
 
-    They are chosen on validation rows.
-    """
-    from tiltyard.training import network
-
-    setting, classes, train_truth = task.train.threshold, len(task.classes), parts.train[1]
-    if setting is None and decision_threshold.rare_label(train_truth, classes) is None:
-        return parts.encoder, []
-    (features, truth), model = parts.validation, network.build_inference(task.model, body, parts.encoder)
-    outputs = network.outputs(model, features)
-    threshold = decision_threshold.decide(setting, classes, train_truth, truth, outputs)
-    if threshold is None:
-        return parts.encoder, []
-    decisions = decision_threshold.described(threshold, task.labels, truth, outputs) if setting else []
-    return parts.encoder.with_threshold(threshold), decisions
-
-
-def _with_least_score(encoder: Encoder, parts: TrainingRows, body: keras.Model) -> Encoder:
-    """Return the encoder with the least score of objects that are answered, chosen on validation rows."""
-    if encoder.problem.targets != "objects":
-        return encoder
-    from tiltyard.training import network
-
-    (features, truth), condensed = parts.validation, list[Array]()
-    for outputs in network.predict_batches(body, features):
-        place = sum(map(len, condensed))
-        condensed.append(detection.condensed(encoder, truth[place : place + len(outputs)], outputs))
-    return encoder.with_target({"least_score": detection.best_least_score(truth, np.concatenate(condensed))})
+    model, encoder = finished.model, finished.encoder
+    rows, floor = _parity_rows(parts, model), _floor(task, encoder, model)
+    record = {
+        **finished.record,
+        **parts.inherited,
+        **({"thresholds": finished.thresholds} if finished.thresholds else {}),
+        "prepared": parts.digest,
+        "backend": backend.chosen(task),
+        "parity": export(model, folder, rows, sigmoid=task.output == "sigmoid", floor=floor),
+    }
+    if task.model.generates and parts.features:
+        sampler, seed = samplers.open_sampler(task.model, encoder), task.train.seed
+        codes = sampler.codes_to_compare(finished.body, seed)
+        export_decoder(sampler.decoder(finished.body), folder, seed, codes)
+        record["features"] = copy_feature_network(parts.feature_folder, folder)
+    return record
 
 
 def opened(workspace: Workspace, task: Task) -> TrainingRows:
@@ -212,18 +164,6 @@ def _fit_networks(task: Task, parts: TrainingRows, paths: RunPaths) -> tuple[ker
     return members.body, members.record()
 
 
-def _with_score(task: Task, parts: TrainingRows, body: keras.Model) -> tuple[keras.Model, Encoder, dict[str, Any]]:
-    """Return the model that scores rows, the encoder with the threshold of the scores, and what is recorded of it."""
-    from tiltyard.training import anomaly, network
-
-    setting = task.anomaly_score
-    density = anomaly.density_of(body, setting.score, parts.train[0])
-    span = anomaly.span_of(task.target, parts.encoder)
-    model = anomaly.build_inference(body, setting.score, density, span)
-    scores = network.outputs(model, parts.validation[0])[:, -1].astype(np.float64)
-    return model, *anomaly.with_threshold(parts.encoder, setting, scores)
-
-
 def _floor(task: Task, encoder: Encoder, model: keras.Model) -> Array | None:
     """Return below which size of each output differences are relative to it; None if all have one scale."""
     if task.problem == "anomaly":
@@ -252,15 +192,6 @@ def _code_facts(task: Task, parts: TrainingRows, body: keras.Model) -> dict[str,
     return {"code": reconstruction.facts(task.model, body, sample_rows(parts.validation, reconstruction.ROWS)[0])}
 
 
-def _ends(share: float, parts: TrainingRows, body: keras.Model) -> tuple[Array, Array]:
-    """Return the quantiles of the validation errors that give an interval of this coverage."""
-    from tiltyard.training import network
-
-    features, truth = parts.validation
-    errors = encode_targets(parts.encoder, truth).reshape(len(truth), -1) - network.outputs(body, features)
-    return residual_quantiles(errors, share)
-
-
 def device() -> dict[str, str]:
     """Return the device and backend of the training."""
     import keras
@@ -273,16 +204,3 @@ def device() -> dict[str, str]:
         "devices": ", ".join(map(str, names)),
         "keras": keras.__version__,
     }
-
-
-def residual_quantiles(errors: Array, share: float) -> tuple[Array, Array]:
-    """Return the offsets of the lower and upper end of the interval, from errors of shape (rows, steps).
-
-    Split conformal prediction: of n sorted errors, the k-th smallest and largest are the bounds, so that a new row lies
-    between them with at least this probability, whatever the distribution. Rows of a series are not exchangeable, so
-    the report has the coverage on test rows.
-    """
-    rows = len(errors)
-    excluded = math.floor((1 - share) / 2 * (rows + 1))  # rows on either side; 0 if rows are too few
-    ordered = np.sort(errors, axis=0)
-    return ordered[max(excluded, 1) - 1], ordered[rows - max(excluded, 1)]
