@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,7 @@ def test_annealed_importance_sampling_agrees_with_enumeration() -> None:
     estimate = partition_function.annealed(rbm, np.zeros(30), 200, 2000, 0)
     assert exact.exact
     assert not estimate.exact
+    assert estimate.low is not None
     assert estimate.low < exact.value < estimate.high
     assert estimate.high - estimate.low < 1
     wide = Rbm(np.zeros((30, 25)), np.full(30, np.log(0.3 / 0.7)), np.zeros(25))  # its Z has a closed form
@@ -245,3 +247,11 @@ def test_backends_learn_the_same(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert np.array(json.loads(done.stdout.splitlines()[-1])) == pytest.approx(history["error"], rel=1e-4)
+
+
+def test_an_estimate_by_one_chain_has_no_lower_end() -> None:
+    """If one weight outweighs all others, three standard errors reach below zero; the record is JSON nevertheless."""
+    estimate = partition_function._estimate(0.0, np.array([0.0, 100.0, 0.0]))
+    assert estimate.low is None
+    assert estimate.high > estimate.value
+    json.dumps(asdict(estimate), allow_nan=False)

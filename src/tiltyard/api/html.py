@@ -12,8 +12,3 @@ if TYPE_CHECKING:
 def table(frame: pd.DataFrame, title: str) -> str:
     """Return a table with a title; every text is escaped."""
     return f"<div><strong>{escape(title)}</strong>{frame.to_html(index=False, escape=True, border=0)}</div>"
-
-
-def text(title: str, content: str) -> str:
-    """Return a text with a title, in its own lines."""
-    return f"<details open><summary><strong>{escape(title)}</strong></summary><pre>{escape(content)}</pre></details>"

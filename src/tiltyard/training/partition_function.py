@@ -24,7 +24,7 @@ class LogPartition:
     """The logarithm of the partition function, and the interval of three standard errors if it is an estimate."""
 
     value: float
-    low: float
+    low: float | None  # None if the weights differ so much that the interval has no lower end
     high: float
     exact: bool
 
@@ -82,8 +82,8 @@ def _estimate(start: float, logs: Array) -> LogPartition:
     highest = logs.max()
     weights = np.exp(logs - highest)
     mean, error = weights.mean(), 3 * weights.std(ddof=1) / np.sqrt(len(weights))
-    low = np.log(mean - error) if mean > error else -np.inf
-    value, low, high = (float(start + highest + part) for part in (np.log(mean), low, np.log(mean + error)))
+    value, high = (float(start + highest + np.log(part)) for part in (mean, mean + error))
+    low = float(start + highest + np.log(mean - error)) if mean > error else None
     return LogPartition(value, low, high, exact=False)
 
 
