@@ -173,3 +173,21 @@ def test_jax_clusters_as_well(tmp_path_factory: pytest.TempPathFactory, monkeypa
         assert done.returncode == 0, done.stderr[-2000:]
         truth, outputs = _outputs(space)
         assert adjusted_rand_index(truth, outputs[:, :4].argmax(axis=1)) > 0.9
+
+
+def _far_distances() -> list[list[float]]:
+    import keras
+
+    from tiltyard.training.clustering import squared_distances
+
+    rows, centres = (np.array(part, dtype=np.float32) + 10_000 for part in ([[0, 1], [2, 3]], [[0, 0], [4, 4]]))
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, squared_distances(inputs, centres, 1.0))
+    distances: list[list[float]] = np.asarray(model(rows)).tolist()
+    return distances
+
+
+@pytest.mark.slow
+def test_distances_far_from_zero_are_exact() -> None:
+    """Squares of large features would leave only rounding of their differences, which then depends on the batch."""
+    assert run_in_process(_far_distances) == [[1, 25], [13, 5]]

@@ -97,11 +97,18 @@ def _memberships(codes: Any, centres: Array, scale: float) -> Any:
 
 
 def squared_distances(x: Any, centres: Array, factor: float) -> Any:
-    """Return squared distances to centres times a factor: |x|² - 2xc + |c|², in plain layers that export."""
+    """Return squared distances to centres times a factor: |x|² - 2xc + |c|², in plain layers that export.
+
+    Both are taken from the middle of the centres: far from zero, little would be left of the difference but rounding.
+    """
+    middle = centres.mean(axis=0, dtype=np.float64).astype(np.float32)
+    near = centres - middle
+    x = layers.Rescaling(1.0, offset=(-middle).tolist(), dtype="float32")(x)
     dense = layers.Dense(len(centres), dtype="float32", trainable=False)
     products = dense(x)
-    dense.set_weights([-2 * factor * centres.T, factor * np.square(centres).sum(axis=1)])
-    return ops.maximum(products + factor * ops.sum(ops.square(x), axis=-1, keepdims=True), 0.0)
+    dense.set_weights([-2 * factor * near.T, factor * np.square(near).sum(axis=1)])
+    # the sum comes first: Keras takes a second column for a bias if there are as many rows as centres
+    return ops.maximum(factor * ops.sum(ops.square(x), axis=-1, keepdims=True) + products, 0.0)
 
 
 def _mean_rows(model: keras.Model, features: Features) -> Array:
@@ -131,10 +138,11 @@ def with_clusters(encoder: Encoder, model: keras.Model, features: Features) -> E
 
 
 def _means_in(model: keras.Model, count: int) -> Array:
-    """Read the mean rows from the weights of the last distances."""
+    """Read the mean rows from the weights of the last distances, which are taken from the middle of them."""
     kernels = [layer.get_weights()[0] for layer in model.layers if isinstance(layer, layers.Dense)]
     kernel = next(weights for weights in reversed(kernels) if weights.shape[1] == count)
-    return np.asarray(kernel.T * (-kernel.shape[0] / 2))
+    *_, middle = (layer for layer in model.layers if isinstance(layer, layers.Rescaling))
+    return np.asarray(kernel.T * (-kernel.shape[0] / 2) - np.asarray(middle.offset))
 
 
 def _short(value: Any) -> Any:
