@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,10 @@ from asgi_server import serve_app
 from browser import open_browser
 from faulty_machines import faulty_machines, write_faulty_machines
 from machines import ROW
-from starlette.applications import Starlette
-from starlette_client import TestClient
-from workspaces import ROOT, edit_task, fetch_raw, new_workspace, train_tasks
+from served_project import ServedProject
+from workspaces import ROOT, edit_task, new_workspace
 
 from tiltyard import files, plugins
-from tiltyard.config import loader
-from tiltyard.config.task import Task
-from tiltyard.evaluation.evaluate import evaluate
 from tiltyard.evaluation.evaluated import read_evaluated
 from tiltyard.explain.explain import explain
 from tiltyard.gate.checks.base import Outcome
@@ -32,34 +27,13 @@ from tiltyard.monitoring import records
 from tiltyard.monitoring.live_quality import outputs_of, truths_of
 from tiltyard.monitoring.monitor import monitor
 from tiltyard.preparation.array_file import open_part
-from tiltyard.preparation.prepare import prepare
 from tiltyard.report.report import task_page
 from tiltyard.serving import predict_file
-from tiltyard.serving.http.app import create_app, install
-from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.packaging import package
-from tiltyard.serving.recording.recorder import Recorder
 from tiltyard.validation.check import check
-from tiltyard.validation.validate import validate
-from tiltyard.workspace import Workspace
 
 
-@dataclass(frozen=True)
-class Project:
-    """A trained, evaluated and packaged task, and the app that serves it."""
-
-    workspace: Workspace
-    task: Task
-    model: LoadedModel
-    app: Starlette
-    report: dict[str, Any]
-
-    def ask(self, path: str, body: Any, status: int = 200) -> Any:
-        """Send a body to a route of the task; return the content of the response."""
-        with TestClient(self.app) as client:
-            response = client.post(f"/{path.format(self.task.name)}", json=body)
-        assert response.status_code == status, response.text
-        return response.json()
+class Project(ServedProject):
+    """With the outcomes of the gate."""
 
     def outcomes(self) -> dict[str, Outcome]:
         """Return the outcome of every check of the gate."""
@@ -67,27 +41,12 @@ class Project:
         return {name: plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")}
 
 
-def _project(workspace: Workspace, name: str) -> Project:
-    fetch_raw(workspace, name)
-    task = loader.load(workspace, name)
-    validate(workspace, task)
-    prepare(workspace, task)
-    train_tasks(workspace, name)
-    report = evaluate(workspace, task)
-    folder = workspace.root / "package"
-    package.write(workspace, task, folder, read_evaluated(workspace, task))
-    model, app = LoadedModel.load(folder), create_app()
-    app.state.recorder = Recorder(workspace.records, 1.0)
-    install(app, [model])
-    return Project(workspace, task, model, app, report)
-
-
 def _table(folder: Path, **changes: Any) -> Project:
     workspace = new_workspace(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(workspace.root)
         write_faulty_machines(workspace, **changes)
-        return _project(workspace, "faulty")
+        return Project.of(workspace, "faulty")
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +69,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Project:
     content = {"problem": "anomaly", "target": {"column": "digit", "normal": ["3"]}, "gate": {"metric": "roc_auc"}}
     train = {"epochs": 30, "batch_size": 16, "learning_rate": 0.003, "anomaly": {"score": "root_relative"}}
     edit_task(workspace, "digits_autoencoder", {**content, "train": train})
-    return _project(workspace, "digits_autoencoder")
+    return Project.of(workspace, "digits_autoencoder")
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +80,7 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> Project:
     source = {"kind": "pulses", "rows": 4000, "faults": 15, "seed": 0}
     train = {"epochs": 15, "batch_size": 32, "learning_rate": 0.003}
     edit_task(workspace, "anomaly_series", {"source": source, "rows": [4000, 4000], "train": train})
-    return _project(workspace, "anomaly_series")
+    return Project.of(workspace, "anomaly_series")
 
 
 def test_training_rows_are_normal_and_test_rows_hold_all_anomalies(table: Project) -> None:

@@ -6,7 +6,6 @@ import base64
 import json
 import shutil
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +13,17 @@ import jsonschema
 import numpy as np
 import pytest
 import yaml
-from starlette.applications import Starlette
-from starlette_client import TestClient
-from workspaces import ROOT, fetch_raw, new_workspace, train_tasks
+from served_project import ServedProject
+from workspaces import ROOT, new_workspace
 
-from tiltyard import files, plugins
+from tiltyard import plugins
 from tiltyard.config import loader
 from tiltyard.config.task import Task
-from tiltyard.evaluation.evaluate import evaluate
 from tiltyard.evaluation.evaluated import read_evaluated
 from tiltyard.explain.explain import explain
 from tiltyard.gate.duel_setup import build_duel
 from tiltyard.monitoring import records
-from tiltyard.preparation.prepare import prepare
 from tiltyard.report.report import task_page
-from tiltyard.serving.http.app import create_app, install
-from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.packaging import package
-from tiltyard.serving.recording.recorder import Recorder
-from tiltyard.validation.validate import validate
 from tiltyard.workspace import Workspace
 
 CHANGES: dict[str, Any] = {
@@ -51,23 +42,6 @@ CHANGES: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Project:
-    """A trained, evaluated and packaged task, and the app that serves it."""
-
-    workspace: Workspace
-    task: Task
-    model: LoadedModel
-    app: Starlette
-
-    def ask(self, path: str, body: Any, status: int = 200) -> Any:
-        """Send a body to a route of the task; return the content of the response."""
-        with TestClient(self.app) as client:
-            response = client.post(f"/{path.format(self.task.name)}", json=body)
-        assert response.status_code == status, response.text
-        return response.json()
-
-
 def write_task(workspace: Workspace, name: str, changes: dict[str, Any]) -> Task:
     """Write the task of the catalogue with changes of whole sections."""
     content = yaml.safe_load((ROOT / "tasks" / "captioning.yaml").read_text(encoding="utf-8"))
@@ -76,41 +50,25 @@ def write_task(workspace: Workspace, name: str, changes: dict[str, Any]) -> Task
 
 
 @pytest.fixture(scope="module")
-def captions(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def captions(tmp_path_factory: pytest.TempPathFactory) -> ServedProject:
     """A small captioner of few scenes."""
     workspace = new_workspace(tmp_path_factory.mktemp("captions"))
-    task = write_task(workspace, "captions", CHANGES)
-    fetch_raw(workspace, "captions")
-    validate(workspace, task)
-    prepare(workspace, task)
-    train_tasks(workspace, "captions")
-    evaluate(workspace, task)
-    folder = workspace.root / "package"
-    package.write(workspace, task, folder, read_evaluated(workspace, task))
-    model, app = LoadedModel.load(folder), create_app()
-    app.state.recorder = Recorder(workspace.records, 1.0)
-    install(app, [model])
-    return Project(workspace, task, model, app)
+    write_task(workspace, "captions", CHANGES)
+    return ServedProject.of(workspace, "captions")
 
 
-def report_of(project: Project) -> dict[str, Any]:
-    """Return the report of the evaluation."""
-    report: dict[str, Any] = files.read_json(project.workspace.out(project.task.name, "evaluate") / "report.json")
-    return report
-
-
-def test_training_learns_words_in_order(captions: Project) -> None:
+def test_training_learns_words_in_order(captions: ServedProject) -> None:
     """After two epochs more words are right than by the most frequent caption; captions are of the grammar's words."""
-    report = report_of(captions)
+    report = captions.report
     assert report["metrics"]["token_accuracy"] > report["baseline"]["token_accuracy"]
     assert report["metrics"]["bleu"] > 0
     assert {*report["metrics"]} == {*report["nearest"]} == {"exact", "bleu", "token_accuracy"}
     assert report["worst"][0]["edits"] == max(row["edits"] for row in report["worst"])
 
 
-def test_held_out_combinations_are_a_group_of_their_own(captions: Project) -> None:
+def test_held_out_combinations_are_a_group_of_their_own(captions: ServedProject) -> None:
     """All 20 pictures with yellow triangles have a new pair of words, and are on the page with their figures."""
-    groups = {one["captions"]: one["rows"] for one in report_of(captions)["by_novelty"]}
+    groups = {one["captions"]: one["rows"] for one in captions.report["by_novelty"]}
     assert groups["with a pair of words that no training caption has"] >= 20
     assert sum(rows for name, rows in groups.items() if name != "without a new pair of words") == 80
     page = task_page(captions.workspace, captions.task)
@@ -118,10 +76,10 @@ def test_held_out_combinations_are_a_group_of_their_own(captions: Project) -> No
     assert "with a pair of words that no training caption has" in page
 
 
-def test_page_shows_wrong_captions_beside_their_pictures(captions: Project) -> None:
+def test_page_shows_wrong_captions_beside_their_pictures(captions: ServedProject) -> None:
     """Each of the largest errors has true and predicted caption and the picture; training pictures have captions."""
     page = task_page(captions.workspace, captions.task)
-    worst = report_of(captions)["worst"]
+    worst = captions.report["worst"]
     section = page[page.index("Largest errors") :]
     assert worst[0]["actual"] in section
     assert worst[0]["predicted"] in section
@@ -129,7 +87,7 @@ def test_page_shows_wrong_captions_beside_their_pictures(captions: Project) -> N
     assert "training pictures, evenly spaced, with their captions." in page
 
 
-def test_answers_are_captions_with_probabilities(captions: Project) -> None:
+def test_answers_are_captions_with_probabilities(captions: ServedProject) -> None:
     """The answer fits the published schema, is that of the evaluated model, and equal in batches and alone."""
     example = captions.task.serve.example
     body = {"instances": [example] * 40}
@@ -142,7 +100,7 @@ def test_answers_are_captions_with_probabilities(captions: Project) -> None:
     assert {*alone["caption"].split()} <= {*captions.model.predictor.encoder.target["ids"]}
 
 
-def test_each_way_of_sending_gives_the_same_caption(captions: Project) -> None:
+def test_each_way_of_sending_gives_the_same_caption(captions: ServedProject) -> None:
     """Base64, nested lists and a tensor of V2 agree."""
     row = captions.model.predictor.encoder.parse([captions.task.serve.example])["picture"]
     pixels = row[0].astype(int)
@@ -167,20 +125,20 @@ def test_each_way_of_sending_gives_the_same_caption(captions: Project) -> None:
         ("a red circle", "wrong_shape"),
     ],
 )
-def test_what_is_no_picture_is_refused(captions: Project, instance: Any, code: str) -> None:
+def test_what_is_no_picture_is_refused(captions: ServedProject, instance: Any, code: str) -> None:
     """The error names what was expected."""
     error = captions.ask("v1/models/{}:predict", {"instances": [instance]}, status=400)["error"]
     assert error["code"] == code
     assert "expected" in error["message"]
 
 
-def test_too_many_pictures_are_refused(captions: Project) -> None:
+def test_too_many_pictures_are_refused(captions: ServedProject) -> None:
     """The number of pictures of a request is bounded."""
     error = captions.ask("v1/models/{}:predict", {"instances": [[0]] * 65}, status=413)["error"]
     assert error["code"] == "too_many"
 
 
-def test_captions_are_recorded_and_truths_are_refused(captions: Project) -> None:
+def test_captions_are_recorded_and_truths_are_refused(captions: ServedProject) -> None:
     """A record has the caption as prediction; feedback says why it takes no truth."""
     captions.ask("v1/models/{}:predict", {"instances": [captions.task.serve.example]})
     captions.app.state.recorder.sender.finish()
@@ -192,7 +150,7 @@ def test_captions_are_recorded_and_truths_are_refused(captions: Project) -> None
     assert "generates text" in error["message"]
 
 
-def test_the_gate_compares_with_the_nearest_picture(captions: Project) -> None:
+def test_the_gate_compares_with_the_nearest_picture(captions: ServedProject) -> None:
     """The reference is the caption of the nearest picture; checks of labels and numbers say why they do not apply."""
     duel = build_duel(captions.workspace, captions.task, read_evaluated(captions.workspace, captions.task), None)
     outcomes = {name: plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")}
@@ -206,7 +164,7 @@ def test_the_gate_compares_with_the_nearest_picture(captions: Project) -> None:
         assert outcomes[name].state == "passed", outcomes[name].text
 
 
-def test_attention_and_occlusion_explain_captions(captions: Project) -> None:
+def test_attention_and_occlusion_explain_captions(captions: ServedProject) -> None:
     """Attention has a picture for each word and the end; its weights are a distribution over the places."""
     from tiltyard.explain.explain import load_model
     from tiltyard.explain.methods.attention import attention_maps
@@ -226,7 +184,7 @@ def test_attention_and_occlusion_explain_captions(captions: Project) -> None:
     assert maps.sum(axis=(1, 2)) == pytest.approx([1, 1, 1], rel=1e-4)
 
 
-def test_files_of_ones_own_have_captions_in_a_table(captions: Project, tmp_path: Path) -> None:
+def test_files_of_ones_own_have_captions_in_a_table(captions: ServedProject, tmp_path: Path) -> None:
     """A folder of pictures and a table of captions, also with a slash in one, give the same rows as the source."""
     folder = captions.workspace.root / "mine"
     folder.mkdir()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from typing import Any
 
 import jsonschema
@@ -11,65 +10,22 @@ import numpy as np
 import pandas as pd
 import pytest
 from machines import KINDS, ROW, machines, write_machines
-from starlette.applications import Starlette
-from starlette_client import TestClient
-from workspaces import ROOT, edit_task, fetch_raw, new_workspace, train_tasks
+from served_project import ServedProject
+from workspaces import ROOT, edit_task, new_workspace
 
 from tiltyard import files, plugins
-from tiltyard.config import loader
-from tiltyard.config.task import Task
-from tiltyard.evaluation.evaluate import evaluate
 from tiltyard.evaluation.evaluated import read_evaluated
 from tiltyard.explain.explain import explain
 from tiltyard.gate.duel_setup import build_duel
 from tiltyard.monitoring import records
 from tiltyard.monitoring.monitor import monitor
-from tiltyard.preparation.prepare import prepare
 from tiltyard.report.report import task_page
 from tiltyard.serving import predict_file
-from tiltyard.serving.http.app import create_app, install
-from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.packaging import package
-from tiltyard.serving.recording.recorder import Recorder
 from tiltyard.validation.check import check
-from tiltyard.validation.validate import validate
-from tiltyard.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class Project:
-    """A trained, evaluated and packaged task, and the app that serves it."""
-
-    workspace: Workspace
-    task: Task
-    model: LoadedModel
-    app: Starlette
-
-    def ask(self, path: str, body: Any, status: int = 200) -> Any:
-        """Send a body to a route of the task; return the content of the response."""
-        with TestClient(self.app) as client:
-            response = client.post(f"/{path.format(self.task.name)}", json=body)
-        assert response.status_code == status, response.text
-        return response.json()
-
-
-def _project(workspace: Workspace, name: str) -> Project:
-    fetch_raw(workspace, name)
-    task = loader.load(workspace, name)
-    validate(workspace, task)
-    prepare(workspace, task)
-    train_tasks(workspace, name)
-    evaluate(workspace, task)
-    folder = workspace.root / "package"
-    package.write(workspace, task, folder, read_evaluated(workspace, task))
-    model, app = LoadedModel.load(folder), create_app()
-    app.state.recorder = Recorder(workspace.records, 1.0)
-    install(app, [model])
-    return Project(workspace, task, model, app)
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def table(tmp_path_factory: pytest.TempPathFactory) -> ServedProject:
     """Machines in three clusters, without labels."""
     workspace = new_workspace(tmp_path_factory.mktemp("machines"))
     changes: dict[str, Any] = {"problem": "clustering", "model": {"family": "kmeans", "clusters": 3}}
@@ -77,11 +33,11 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Project:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(workspace.root)
         write_machines(workspace, **changes)
-        return _project(workspace, "machines")
+        return ServedProject.of(workspace, "machines")
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def images(tmp_path_factory: pytest.TempPathFactory) -> ServedProject:
     """Digits of 8x8 pixels, whose labels only evaluate."""
     workspace = new_workspace(tmp_path_factory.mktemp("digits"))
     shutil.copy(ROOT / "tasks" / "digits_autoencoder.yaml", workspace.task_file("groups"))
@@ -93,15 +49,15 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Project:
         "gate": {"metric": "ari"},
     }
     edit_task(workspace, "groups", changes)
-    return _project(workspace, "groups")
+    return ServedProject.of(workspace, "groups")
 
 
-def _report(project: Project) -> dict[str, Any]:
+def _report(project: ServedProject) -> dict[str, Any]:
     report: dict[str, Any] = files.read_json(project.workspace.out(project.task.name, "evaluate") / "report.json")
     return report
 
 
-def test_prediction_has_cluster_distance_and_memberships(table: Project) -> None:
+def test_prediction_has_cluster_distance_and_memberships(table: ServedProject) -> None:
     """It fits the published schema; the cluster is that with the largest membership."""
     (answer,) = table.ask("v1/models/{}:predict", {"instances": [ROW]})["predictions"]
     jsonschema.validate(answer, table.model.schema["prediction"])
@@ -112,7 +68,7 @@ def test_prediction_has_cluster_distance_and_memberships(table: Project) -> None
     assert error["field"] == "instances[0].kind"
 
 
-def test_schema_has_the_mean_row_of_each_cluster(table: Project) -> None:
+def test_schema_has_the_mean_row_of_each_cluster(table: ServedProject) -> None:
     """The page of the service shows them; counts are those of training rows."""
     clusters, rows = table.model.schema["clusters"], _report(table)["rows"]["train"]
     assert sum(each["rows"] for each in clusters) == rows
@@ -120,7 +76,7 @@ def test_schema_has_the_mean_row_of_each_cluster(table: Project) -> None:
     assert {each["mean"]["kind"] for each in clusters} <= {*KINDS}
 
 
-def test_tensors(table: Project) -> None:
+def test_tensors(table: ServedProject) -> None:
     """V2 returns an integer, a number, and a number for each cluster."""
     values: list[tuple[str, str, Any]] = [
         ("load", "FP64", 0.4),
@@ -138,7 +94,7 @@ def test_tensors(table: Project) -> None:
     ]
 
 
-def test_every_way_gives_the_same_answer(images: Project) -> None:
+def test_every_way_gives_the_same_answer(images: ServedProject) -> None:
     """The fast path and the general one agree."""
     first, *others = images.model.predict_each_way([images.task.serve.example])
     assert first[0]["cluster"] in range(10)
@@ -147,13 +103,13 @@ def test_every_way_gives_the_same_answer(images: Project) -> None:
         assert other[0]["memberships"] == pytest.approx(first[0]["memberships"], abs=1e-6)
 
 
-def test_truths_are_refused(table: Project) -> None:
+def test_truths_are_refused(table: ServedProject) -> None:
     """There is nothing to send back."""
     error = table.ask("v1/models/{}:feedback", {"feedback": [{"id": "a" * 32, "truth": 1.0}]}, status=400)["error"]
     assert "clusters rows, and needs no ground truth" in error["message"]
 
 
-def test_file_gets_cluster_distance_and_memberships(table: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_gets_cluster_distance_and_memberships(table: ServedProject, monkeypatch: pytest.MonkeyPatch) -> None:
     """They stand beside the given columns."""
     source, target = table.workspace.root / "new.csv", table.workspace.root / "out.csv"
     machines().head(5).to_csv(source, index=False)
@@ -164,7 +120,7 @@ def test_file_gets_cluster_distance_and_memberships(table: Project, monkeypatch:
     assert written["cluster"].between(0, 2).all()
 
 
-def test_checks_apply_or_say_why_not(table: Project) -> None:
+def test_checks_apply_or_say_why_not(table: ServedProject) -> None:
     """Checks of labels do not apply; the others pass, and k-means is better than random centres."""
     duel = build_duel(table.workspace, table.task, read_evaluated(table.workspace, table.task), None)
     outcomes = {name: plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")}
@@ -174,7 +130,7 @@ def test_checks_apply_or_say_why_not(table: Project) -> None:
         assert outcomes[name].state == "passed", outcomes[name].text
 
 
-def test_labels_are_evaluated_but_not_served(images: Project) -> None:
+def test_labels_are_evaluated_but_not_served(images: ServedProject) -> None:
     """The report has the agreement of model and baseline; no label is in the package, except in the card."""
     report = _report(images)
     assert {"ari", "nmi", "silhouette", "inertia"} == {*report["metrics"]} == {*report["baseline"]}
@@ -184,7 +140,7 @@ def test_labels_are_evaluated_but_not_served(images: Project) -> None:
     assert encoder["classes"] == []
 
 
-def test_page_shows_sizes_means_and_map(table: Project, images: Project) -> None:
+def test_page_shows_sizes_means_and_map(table: ServedProject, images: ServedProject) -> None:
     """Mean pictures are images, mean rows of a table are values; both have a map, and a table has no labels."""
     picture, values = task_page(images.workspace, images.task), task_page(table.workspace, table.task)
     for page in (picture, values):
@@ -196,7 +152,7 @@ def test_page_shows_sizes_means_and_map(table: Project, images: Project) -> None
     assert "Labels and clusters" not in values
 
 
-def test_explanations_are_about_the_membership(table: Project, images: Project) -> None:
+def test_explanations_are_about_the_membership(table: ServedProject, images: ServedProject) -> None:
     """Columns and pixels raise the membership in the assigned cluster; methods about labels are left out."""
     content = explain(table.workspace, table.task)
     assert {"permutation", "shap", "lime"} <= {figure["way"] for figure in content["exhibits"]}
@@ -206,7 +162,7 @@ def test_explanations_are_about_the_membership(table: Project, images: Project) 
     assert any("the membership in cluster" in figure["text"] for figure in pixels["exhibits"])
 
 
-def test_attributions_add_up_to_the_membership(table: Project) -> None:
+def test_attributions_add_up_to_the_membership(table: ServedProject) -> None:
     """Contributions and base add up to the largest membership."""
     answer = table.ask("v1/models/{}:predict", {"instances": [ROW], "explain": True})
     (explanation,), (prediction,) = answer["explanations"], answer["predictions"]
@@ -214,7 +170,7 @@ def test_attributions_add_up_to_the_membership(table: Project) -> None:
     assert total == pytest.approx(max(prediction["memberships"]), abs=1e-3)
 
 
-def test_answers_are_recorded_and_monitored(table: Project) -> None:
+def test_answers_are_recorded_and_monitored(table: ServedProject) -> None:
     """The recorded prediction is the number of the cluster; monitoring has no quality without truths."""
     table.ask("v1/models/{}:predict", {"instances": [ROW] * 3})
     rows = records.compact(table.workspace, table.task)
@@ -222,7 +178,7 @@ def test_answers_are_recorded_and_monitored(table: Project) -> None:
     monitor(table.workspace, table.task)
 
 
-def test_data_without_a_target_are_checked(table: Project, images: Project) -> None:
+def test_data_without_a_target_are_checked(table: ServedProject, images: ServedProject) -> None:
     """`check` finds nothing critical, with labels and without."""
     for project in (table, images):
         found = check(project.workspace, project.task).findings

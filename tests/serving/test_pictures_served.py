@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,94 +15,54 @@ from asgi_server import serve_app
 from browser import open_browser
 from model_shapes import EXAMPLE, LABELS, SIDE, write_shapes
 from PIL import Image
-from starlette.applications import Starlette
-from starlette_client import TestClient
-from workspaces import fetch_raw, new_workspace, train_tasks
+from served_project import ServedProject
+from workspaces import new_workspace
 
 from tiltyard import files, plugins
-from tiltyard.config import loader
-from tiltyard.config.task import Task
-from tiltyard.evaluation.evaluate import evaluate
 from tiltyard.evaluation.evaluated import read_evaluated
 from tiltyard.explain.explain import explain
 from tiltyard.gate import duel_setup
 from tiltyard.gate.checks.base import Outcome
 from tiltyard.gate.duel_setup import build_duel
 from tiltyard.monitoring import records
-from tiltyard.preparation.prepare import prepare
 from tiltyard.registry.registry import Registry
 from tiltyard.report.report import task_page
-from tiltyard.serving.http.app import create_app, install
-from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.packaging import package
-from tiltyard.serving.recording.recorder import Recorder
 from tiltyard.validation.check import check
 from tiltyard.validation.validate import validate
-from tiltyard.workspace import Workspace
 
 GOAL = {"detection": 0.9, "segmentation": 0.85, "tracking": 0.9}
 
 
-@dataclass(frozen=True)
-class Project:
-    """A trained, evaluated and packaged task, and the app that serves it."""
-
-    workspace: Workspace
-    task: Task
-    model: LoadedModel
-    app: Starlette
-
-    def ask(self, path: str, body: Any, status: int = 200) -> Any:
-        """Send a body to a route of the task; return the content of the response."""
-        with TestClient(self.app) as client:
-            response = client.post(f"/{path.format(self.task.name)}", json=body)
-        assert response.status_code == status, response.text
-        return response.json()
-
-    @property
-    def report(self) -> Any:
-        """The evaluation."""
-        return files.read_json(self.workspace.out(self.task.name, "evaluate") / "report.json")
-
-
-def _project(folder: Any, problem: str) -> Project:
+def _project(folder: Any, problem: str) -> ServedProject:
     workspace = new_workspace(folder)
     write_shapes(workspace, problem)
-    fetch_raw(workspace, "shapes")
-    task = loader.load(workspace, "shapes")
-    assert all(outcome.success for outcome in validate(workspace, task).outcomes)
-    prepare(workspace, task)
-    train_tasks(workspace, "shapes")
-    evaluate(workspace, task)
-    package.write(workspace, task, workspace.root / "package", read_evaluated(workspace, task))
-    model, app = LoadedModel.load(workspace.root / "package"), create_app()
-    app.state.recorder = Recorder(workspace.records, 1.0)
-    install(app, [model])
-    return Project(workspace, task, model, app)
+    served = ServedProject.of(workspace, "shapes")
+    assert all(outcome.success for outcome in validate(workspace, served.task).outcomes)
+    return served
 
 
 @pytest.fixture(scope="module")
-def detection(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def detection(tmp_path_factory: pytest.TempPathFactory) -> ServedProject:
     """Blocks and frames with boxes."""
     return _project(tmp_path_factory.mktemp("detection"), "detection")
 
 
 @pytest.fixture(scope="module")
-def segmentation(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def segmentation(tmp_path_factory: pytest.TempPathFactory) -> ServedProject:
     """The same with masks."""
     return _project(tmp_path_factory.mktemp("segmentation"), "segmentation")
 
 
 @pytest.fixture(scope="module")
-def tracking(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> ServedProject:
     """Clips of two shapes that pass one another."""
     return _project(tmp_path_factory.mktemp("tracking"), "tracking")
 
 
 @pytest.fixture(params=[*GOAL])
-def project(request: pytest.FixtureRequest) -> Project:
+def project(request: pytest.FixtureRequest) -> ServedProject:
     """Each of the three."""
-    found: Project = request.getfixturevalue(request.param)
+    found: ServedProject = request.getfixturevalue(request.param)
     return found
 
 
@@ -115,7 +74,7 @@ def picture(*boxes: tuple[int, int, int, int]) -> Any:
     return pixels.tolist()
 
 
-def test_model_learns_and_beats_the_baseline(project: Project) -> None:
+def test_model_learns_and_beats_the_baseline(project: ServedProject) -> None:
     """On sealed pictures, with an interval; the baseline cannot tell the labels apart."""
     report, metric = project.report, project.task.gate.metric
     assert report["metrics"][metric] > GOAL[project.task.problem] > report["baseline"][metric]
@@ -123,7 +82,7 @@ def test_model_learns_and_beats_the_baseline(project: Project) -> None:
     assert low <= report["metrics"][metric] <= high
 
 
-def test_objects_are_found_where_they_are(detection: Project) -> None:
+def test_objects_are_found_where_they_are(detection: ServedProject) -> None:
     """The answer fits the schema; the box of the block overlaps it closely."""
     body = {"instances": [EXAMPLE, picture((8, 2, 18, 12), (10, 19, 20, 28))]}
     one, two = detection.ask("v1/models/{}:predict", body)["predictions"]
@@ -134,7 +93,7 @@ def test_objects_are_found_where_they_are(detection: Project) -> None:
     assert len(two["objects"]) == 2
 
 
-def test_least_score_is_chosen_on_validation_rows(detection: Project) -> None:
+def test_least_score_is_chosen_on_validation_rows(detection: ServedProject) -> None:
     """It is stored with the model, and no answer has a lower score."""
     encoder = files.read_json(detection.workspace.root / "package" / "encoder.json")
     least = encoder["target"]["least_score"]
@@ -143,7 +102,7 @@ def test_least_score_is_chosen_on_validation_rows(detection: Project) -> None:
     assert all(found["score"] >= least for answer in answers for found in answer["objects"])
 
 
-def test_mask_has_the_label_of_each_pixel(segmentation: Project) -> None:
+def test_mask_has_the_label_of_each_pixel(segmentation: ServedProject) -> None:
     """The PNG has the size of the picture and the numbers of the labels; shares are those of its pixels."""
     (answer,) = segmentation.ask("v1/models/{}:predict", {"instances": [EXAMPLE]})["predictions"]
     jsonschema.validate(answer, segmentation.model.schema["prediction"])
@@ -156,7 +115,7 @@ def test_mask_has_the_label_of_each_pixel(segmentation: Project) -> None:
     )
 
 
-def test_objects_keep_their_ids_through_a_clip(tracking: Project) -> None:
+def test_objects_keep_their_ids_through_a_clip(tracking: ServedProject) -> None:
     """The instances of a request are frames: two blocks that pass one another have two ids throughout."""
     clip = [picture((6 + step, 2, 16 + step, 12), (14 - step, 18, 24 - step, 28)) for step in range(6)]
     frames = tracking.ask("v1/models/{}:predict", {"instances": clip})["predictions"]
@@ -170,13 +129,13 @@ def test_objects_keep_their_ids_through_a_clip(tracking: Project) -> None:
     assert above != below
 
 
-def test_too_many_frames_are_refused(tracking: Project) -> None:
+def test_too_many_frames_are_refused(tracking: ServedProject) -> None:
     """The length of a clip is bounded."""
     error = tracking.ask("v1/models/{}:predict", {"instances": [EXAMPLE] * 33}, status=413)["error"]
     assert "at most 32 instances" in error["message"]
 
 
-def test_tracks_of_sealed_clips_are_counted(tracking: Project) -> None:
+def test_tracks_of_sealed_clips_are_counted(tracking: ServedProject) -> None:
     """Whole clips are drawn for intervals; the report has what was counted."""
     report = tracking.report
     assert report["dependence"] == {"drawn": "whole groups", "units": 8}
@@ -185,7 +144,7 @@ def test_tracks_of_sealed_clips_are_counted(tracking: Project) -> None:
     assert report["metrics"]["id_switches"] < 5
 
 
-def test_tensors_hold_objects_and_masks(project: Project) -> None:
+def test_tensors_hold_objects_and_masks(project: ServedProject) -> None:
     """V2 returns objects as JSON, masks in Base64, and shares as numbers."""
     body = {"inputs": [{"name": "picture", "shape": [1, SIDE, SIDE], "datatype": "FP32", "data": EXAMPLE}]}
     outputs = {one["name"]: one for one in project.ask("v2/models/{}/infer", body)["outputs"]}
@@ -197,12 +156,12 @@ def test_tensors_hold_objects_and_masks(project: Project) -> None:
         assert found["label"] == LABELS[0]
 
 
-def _outcomes(project: Project) -> dict[str, Outcome]:
+def _outcomes(project: ServedProject) -> dict[str, Outcome]:
     duel = build_duel(project.workspace, project.task, read_evaluated(project.workspace, project.task), None)
     return {name: plugins.load("checks", name)().outcome(duel) for name in plugins.names("checks")}
 
 
-def test_checks_apply_or_say_why_not(project: Project) -> None:
+def test_checks_apply_or_say_why_not(project: ServedProject) -> None:
     """Checks of labels do not apply; those of metrics and files do, and pass for this model."""
     outcomes = _outcomes(project)
     for name in ("calibration", "mcnemar", "reference", "behaviour", "fairness"):
@@ -212,7 +171,7 @@ def test_checks_apply_or_say_why_not(project: Project) -> None:
         assert outcomes[name].state == "passed", outcomes[name].text
 
 
-def test_champion_with_other_labels_is_not_compared(detection: Project) -> None:
+def test_champion_with_other_labels_is_not_compared(detection: ServedProject) -> None:
     """The message names both lists."""
     task = detection.task.model_copy(
         update={"target": detection.task.target.model_copy(update={"classes": ["x", "y"]})}
@@ -226,7 +185,7 @@ def test_champion_with_other_labels_is_not_compared(detection: Project) -> None:
             duel_setup._champion_predictor(detection.workspace, task, champion, test)
 
 
-def test_report_draws_what_is_true_and_what_is_predicted(project: Project) -> None:
+def test_report_draws_what_is_true_and_what_is_predicted(project: ServedProject) -> None:
     """The page has pictures with the most errors, a table by label, and training pictures with their labels."""
     page = task_page(project.workspace, project.task)
     assert "Pictures with the most errors" in page
@@ -236,7 +195,7 @@ def test_report_draws_what_is_true_and_what_is_predicted(project: Project) -> No
     assert all(label in page for label in LABELS)
 
 
-def test_explanations_apply_or_say_why_not(project: Project) -> None:
+def test_explanations_apply_or_say_why_not(project: ServedProject) -> None:
     """No method is silent; occlusion shows which pixels the score of an object depends on."""
     content = explain(project.workspace, project.task)
     assert all(content["left_out"].values())
@@ -248,34 +207,34 @@ def test_explanations_apply_or_say_why_not(project: Project) -> None:
         assert all("the score of the object with the highest one" in one["text"] for one in content["exhibits"])
 
 
-def test_truths_are_refused(project: Project) -> None:
+def test_truths_are_refused(project: ServedProject) -> None:
     """Objects and masks are not compared live."""
     item = {"id": "a" * 32, "truth": 1.0}
     error = project.ask("v1/models/{}:feedback", {"feedback": [item]}, status=400)["error"]
     assert "which are not compared live" in error["message"]
 
 
-def test_data_are_checked_before_training(project: Project) -> None:
+def test_data_are_checked_before_training(project: ServedProject) -> None:
     """`check` finds nothing critical."""
     found = check(project.workspace, project.task).findings
     assert [one.text for one in found if one.severity == "critical"] == []
 
 
-def test_predictions_are_recorded_by_label(project: Project) -> None:
+def test_predictions_are_recorded_by_label(project: ServedProject) -> None:
     """A record has the labels of the objects, or the label of most pixels."""
     answers = project.model.predictor.predict([EXAMPLE])
     (label,) = records._predictions(project.task, answers).to_pylist()
     assert label == ("none" if project.task.problem == "segmentation" else LABELS[0])
 
 
-def test_service_gives_the_same_answer(project: Project) -> None:
+def test_service_gives_the_same_answer(project: ServedProject) -> None:
     """What the service answers is what the predictor does, whichever path the request takes."""
     answers = project.ask("v1/models/{}:predict", {"instances": [EXAMPLE]})["predictions"]
     assert answers == project.model.predictor.predict([EXAMPLE])
 
 
 @pytest.mark.smoke
-def test_page_draws_boxes_and_masks(project: Project, tmp_path: Path) -> None:
+def test_page_draws_boxes_and_masks(project: ServedProject, tmp_path: Path) -> None:
     """The picture that was sent is drawn with colours over it: its pixels alone are grey."""
     answer = "document.querySelector('#shapes .answer')"
     colours = f"""(() => {{

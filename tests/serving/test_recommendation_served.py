@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,42 +15,29 @@ from asgi_server import serve_app
 from browser import open_browser
 from click.testing import CliRunner
 from readers import ROW, write_readers
-from starlette.applications import Starlette
+from served_project import ServedProject
 from starlette_client import TestClient
-from workspaces import fetch_raw, new_workspace, train_tasks
+from workspaces import new_workspace, train_tasks
 
 from tiltyard import files, plugins
 from tiltyard.cli.main import cli
-from tiltyard.config import loader
-from tiltyard.config.task import Task
 from tiltyard.errors import DataError, PackageError
-from tiltyard.evaluation.evaluate import evaluate
 from tiltyard.evaluation.evaluated import read_evaluated
 from tiltyard.explain.explain import explain
 from tiltyard.gate.checks.base import Outcome
 from tiltyard.gate.duel import Duel
 from tiltyard.gate.duel_setup import build_duel
 from tiltyard.modeling.inference.vector_index import VectorIndex
-from tiltyard.preparation.prepare import prepare
 from tiltyard.report.report import task_page
 from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.packaging import package
 from tiltyard.serving.requests import recommend_request
-from tiltyard.validation.validate import validate
-from tiltyard.workspace import Workspace
 
 NAME = "readers"
 
 
-@dataclass(frozen=True)
-class Project:
-    """A trained, evaluated and packaged task, and the app that serves it."""
-
-    workspace: Workspace
-    task: Task
-    model: LoadedModel
-    app: Starlette
+class Project(ServedProject):
+    """With its vectors, and asked by the name of an action."""
 
     @property
     def index(self) -> VectorIndex:
@@ -58,12 +45,10 @@ class Project:
         assert self.model.predictor.index is not None
         return self.model.predictor.index
 
-    def ask(self, verb: str, body: Any, status: int = 200) -> Any:
-        """Send a body to a route of the task; return the content of the response, or the code of the error."""
-        with TestClient(self.app) as client:
-            response = client.post(f"/v1/models/{NAME}:{verb}", json=body)
-        assert response.status_code == status, response.text
-        return response.json() if status == 200 else response.json()["error"]["code"]
+    def act(self, action: str, body: Any, status: int = 200) -> Any:
+        """Send a body to an action of the task; return the content of the response, or the code of the error."""
+        content = self.ask(f"v1/models/{NAME}:{action}", body, status)
+        return content if status == 200 else content["error"]["code"]
 
 
 @pytest.fixture(scope="module")
@@ -73,17 +58,7 @@ def readers(tmp_path_factory: pytest.TempPathFactory) -> Project:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(workspace.root)
         write_readers(workspace)
-        fetch_raw(workspace, NAME)
-        task = loader.load(workspace, NAME)
-        validate(workspace, task)
-        prepare(workspace, task)
-        train_tasks(workspace, NAME)
-        evaluate(workspace, task)
-        folder = workspace.root / "package"
-        package.write(workspace, task, folder, read_evaluated(workspace, task))
-        model, app = LoadedModel.load(folder), create_app()
-        install(app, [model])
-        return Project(workspace, task, model, app)
+        return Project.of(workspace, NAME, record=False)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +95,7 @@ def test_ratings_are_products_of_vectors(readers: Project) -> None:
     kind, pages = next(
         line.split(",")[3:5] for line in features.read_text().splitlines() if line.split(",")[1] == ROW["book"]
     )
-    (predicted,) = readers.ask("predict", {"instances": [{**rows[0], "kind": kind, "pages": int(pages)}]})[
+    (predicted,) = readers.act("predict", {"instances": [{**rows[0], "kind": kind, "pages": int(pages)}]})[
         "predictions"
     ]
     assert np.clip(index.ratings(index.user_vectors[user], [item])[0], 1, 5) == pytest.approx(predicted, rel=1e-5)
@@ -130,7 +105,7 @@ def test_ratings_are_products_of_vectors(readers: Project) -> None:
 def test_recommendations_leave_out_what_was_rated(readers: Project) -> None:
     """The list is ordered by score, with titles and ratings within the bounds; rated books come only if asked for."""
     index = readers.index
-    answer = readers.ask("recommend", {"user": "r0", "k": 20})
+    answer = readers.act("recommend", {"user": "r0", "k": 20})
     found = answer["recommendations"]
     assert (answer["basis"], answer["version"]) == ("user", readers.model.version)
     assert len(found) == 20
@@ -139,21 +114,21 @@ def test_recommendations_leave_out_what_was_rated(readers: Project) -> None:
     rated = {str(index.items[code]) for code in index.rated_by(index.user_codes["r0"]).tolist()}
     assert rated
     assert not rated & {row["item"] for row in found}
-    everything = readers.ask("recommend", {"user": "r0", "k": 100, "include_rated": True})["recommendations"]
+    everything = readers.act("recommend", {"user": "r0", "k": 100, "include_rated": True})["recommendations"]
     assert {row["item"] for row in everything} == {*index.items.tolist()} - {""}
     first = found[0]["item"]
-    others = readers.ask("recommend", {"user": "r0", "k": 19, "exclude": [first, "no such book"]})["recommendations"]
+    others = readers.act("recommend", {"user": "r0", "k": 19, "exclude": [first, "no such book"]})["recommendations"]
     assert others == found[1:]
 
 
 def test_unknown_users_get_popular_books_and_are_told_so(readers: Project) -> None:
     """Without anything known, the books with the most ratings come first."""
-    answer = readers.ask("recommend", {"user": 12345, "k": 5})
+    answer = readers.act("recommend", {"user": 12345, "k": 5})
     assert answer["basis"] == "popularity"
     counts = dict(zip(readers.index.items.tolist(), readers.index.item_rows.tolist(), strict=True))
     best = sorted(counts.values(), reverse=True)[:5]
     assert [counts[row["item"]] for row in answer["recommendations"]] == best
-    assert readers.ask("recommend", {"ratings": {"no such book": 5}, "k": 5}) == answer
+    assert readers.act("recommend", {"ratings": {"no such book": 5}, "k": 5}) == answer
 
 
 def test_ratings_of_an_unknown_user_make_a_taste(readers: Project) -> None:
@@ -162,7 +137,7 @@ def test_ratings_of_an_unknown_user_make_a_taste(readers: Project) -> None:
     kinds = {item: title.split()[0] for item, title in zip(items, titles, strict=True) if item}
     chosen = {item: 5 if kind == "Crime" else 1 for item, kind in kinds.items() if kind in ("Crime", "Poetry")}
     half = dict([*chosen.items()][::2])
-    answer = readers.ask("recommend", {"ratings": half, "k": 100})
+    answer = readers.act("recommend", {"ratings": half, "k": 100})
     assert answer["basis"] == "ratings"
     assert not half.keys() & {row["item"] for row in answer["recommendations"]}
     ranks: dict[str, list[int]] = {kind: [] for kind in ("Crime", "Poetry")}
@@ -176,7 +151,7 @@ def test_similar_books_are_of_one_kind(readers: Project) -> None:
     items, titles = readers.index.items[1:].tolist(), readers.index.titles[1:].tolist()
     same, kinds = [], {item: title.split()[0] for item, title in zip(items, titles, strict=True)}
     for item in items[:10]:
-        found = readers.ask("similar", {"item": item, "k": 5})["similar"]
+        found = readers.act("similar", {"item": item, "k": 5})["similar"]
         assert item not in {row["item"] for row in found}
         cosines = [row["cosine"] for row in found]
         assert cosines == sorted(cosines, reverse=True)
@@ -186,21 +161,21 @@ def test_similar_books_are_of_one_kind(readers: Project) -> None:
 
 def test_similar_users(readers: Project) -> None:
     """Users like a user come with their cosine and the number of their ratings; excluded ones do not."""
-    found = readers.ask("similar", {"user": "r1", "k": 3})["similar"]
+    found = readers.act("similar", {"user": "r1", "k": 3})["similar"]
     assert all(row.keys() == {"user", "cosine", "ratings"} and row["ratings"] >= 5 for row in found)
-    rest = readers.ask("similar", {"user": "r1", "k": 2, "exclude": [found[0]["user"]]})["similar"]
+    rest = readers.act("similar", {"user": "r1", "k": 2, "exclude": [found[0]["user"]]})["similar"]
     assert rest == found[1:]
 
 
 def test_items_and_users_are_found_by_name(readers: Project) -> None:
     """A search finds titles by a part, in any case, and identifiers; the most rated first."""
-    found = readers.ask("find", {"text": "CRIME", "k": 50})["found"]
+    found = readers.act("find", {"text": "CRIME", "k": 50})["found"]
     assert found
     assert all(row["title"].startswith("Crime") for row in found)
     assert [row["ratings"] for row in found] == sorted((row["ratings"] for row in found), reverse=True)
-    assert readers.ask("find", {"text": "b7"})["found"][0]["item"] == "b7"
-    assert "r17" in {row["user"] for row in readers.ask("find", {"text": "17", "of": "user"})["found"]}
-    assert len(readers.ask("find", {})["found"]) == recommend_request.USUAL_K
+    assert readers.act("find", {"text": "b7"})["found"][0]["item"] == "b7"
+    assert "r17" in {row["user"] for row in readers.act("find", {"text": "17", "of": "user"})["found"]}
+    assert len(readers.act("find", {})["found"]) == recommend_request.USUAL_K
 
 
 @pytest.mark.parametrize(
@@ -236,15 +211,15 @@ def test_items_and_users_are_found_by_name(readers: Project) -> None:
 )
 def test_wrong_requests_are_refused(readers: Project, verb: str, body: Any, status: int, code: str) -> None:
     """Each has the code of its mistake; nothing is computed."""
-    assert readers.ask(verb, body, status) == code
+    assert readers.act(verb, body, status) == code
 
 
 def test_costly_requests_run_in_a_compute_process(readers: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that takes longer than the event loop may is the same, from another process."""
     body = {"user": "r3", "k": 7}
-    fast = readers.ask("recommend", body)
+    fast = readers.act("recommend", body)
     monkeypatch.setattr(recommend_request, "MAX_INLINE_SECONDS", 0.0)
-    assert readers.ask("recommend", body) == fast
+    assert readers.act("recommend", body) == fast
 
 
 def test_other_models_recommend_nothing(readers: Project) -> None:
@@ -252,7 +227,7 @@ def test_other_models_recommend_nothing(readers: Project) -> None:
     without = replace(readers.model, predictor=replace(readers.model.predictor, index=None))
     app = create_app()
     install(app, [without])
-    assert replace(readers, app=app).ask("recommend", {"user": "r0"}, 404) == "not_recommended"
+    assert replace(readers, app=app).act("recommend", {"user": "r0"}, 404) == "not_recommended"
 
 
 def test_document_describes_answers(readers: Project) -> None:
@@ -323,7 +298,7 @@ def test_recommendations_on_the_command_line(readers: Project, monkeypatch: pyte
         assert result.exit_code == status, result.output
         return str(result.output)
 
-    asked = readers.ask("recommend", {"user": "r0", "k": 3})
+    asked = readers.act("recommend", {"user": "r0", "k": 3})
     assert json.loads(run("--user", "r0", "--k", "3", "--json")) == asked
     assert "the most popular ones" in run("--user", "nobody")
     assert "by the given ratings" in run("--rated", "b1=5", "--rated", "b2=1", "--exclude", "b3")

@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,10 @@ import numpy as np
 import pytest
 from known_models import explain_twice
 from PIL import Image
-from starlette.applications import Starlette
-from starlette_client import TestClient
-from workspaces import ROOT, edit_task, fetch_raw, new_workspace, run_in_process, train_tasks
+from served_project import ServedProject
+from workspaces import ROOT, edit_task, new_workspace, run_in_process
 
 from tiltyard import files, plugins
-from tiltyard.config import loader
-from tiltyard.config.task import Task
 from tiltyard.errors import PackageError, RegistryError, RequestError
 from tiltyard.evaluation import sampling
 from tiltyard.evaluation.evaluate import evaluate
@@ -30,41 +27,22 @@ from tiltyard.explain.explain import explain
 from tiltyard.gate import quantize
 from tiltyard.gate.duel_setup import build_duel
 from tiltyard.modeling.inference.predictor import version
-from tiltyard.preparation.prepare import prepare
 from tiltyard.report.report import task_page
 from tiltyard.serving import sample
-from tiltyard.serving.http.app import create_app, install
 from tiltyard.serving.http.openapi_v1 import openapi
 from tiltyard.serving.model.loaded_model import LoadedModel
-from tiltyard.serving.packaging import package
 from tiltyard.serving.requests import golden_samples, sample_request
 from tiltyard.serving.requests.message import RequestMessage
-from tiltyard.validation.validate import validate
-from tiltyard.workspace import Workspace
 
 NAME = "vae_digits"
 
 
-@dataclass(frozen=True)
-class Project:
-    """A trained, evaluated and packaged task, and the app that serves it."""
+class Project(ServedProject):
+    """Asked by the name of an action."""
 
-    workspace: Workspace
-    task: Task
-    model: LoadedModel
-    app: Starlette
-
-    @property
-    def folder(self) -> Path:
-        """The package."""
-        return self.workspace.root / "package"
-
-    def ask(self, action: str, body: Any, status: int = 200) -> Any:
-        """Send a body to a route of the task; return the content of the response."""
-        with TestClient(self.app) as client:
-            response = client.post(f"/v1/models/{NAME}:{action}", json=body)
-        assert response.status_code == status, response.text
-        return response.json()
+    def act(self, action: str, body: Any, status: int = 200) -> Any:
+        """Send a body to an action of the task; return the content of the response."""
+        return self.ask(f"v1/models/{NAME}:{action}", body, status)
 
 
 @pytest.fixture(scope="module")
@@ -74,16 +52,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Project:
     shutil.copy(ROOT / "tasks" / f"{NAME}.yaml", workspace.task_file(NAME))
     changes = {"train.epochs": 30, "train.patience": None, "train.learning_rate": 0.005, "serve.max_instances": 32}
     edit_task(workspace, NAME, changes)
-    fetch_raw(workspace, NAME)
-    task = loader.load(workspace, NAME)
-    validate(workspace, task)
-    prepare(workspace, task)
-    train_tasks(workspace, NAME)
-    evaluate(workspace, task)
-    package.write(workspace, task, workspace.root / "package", read_evaluated(workspace, task))
-    model, app = LoadedModel.load(workspace.root / "package"), create_app()
-    install(app, [model])
-    return Project(workspace, task, model, app)
+    return Project.of(workspace, NAME, record=False)
 
 
 def pixels(picture: dict[str, str]) -> Any:
@@ -124,10 +93,10 @@ def test_version_covers_the_decoder(digits: Project, tmp_path: Path) -> None:
 
 def test_same_seed_gives_the_same_samples(digits: Project) -> None:
     """Whatever the count, sample i depends on the seed and i alone; another seed gives others."""
-    few, many = (digits.ask("sample", {"count": count, "seed": 3})["samples"] for count in (3, 20))
+    few, many = (digits.act("sample", {"count": count, "seed": 3})["samples"] for count in (3, 20))
     assert many[:3] == few
     assert len(many) == 20
-    assert digits.ask("sample", {"count": 3, "seed": 4})["samples"] != few
+    assert digits.act("sample", {"count": 3, "seed": 4})["samples"] != few
     assert [drawn["class"] for drawn in many[:11]] == [*digits.task.target.labels, "0"]
     assert pixels(few[0]["image"]).shape == (8, 8)
 
@@ -136,17 +105,17 @@ def test_process_draws_the_same_as_the_command_line(digits: Project) -> None:
     """The service, whose samples come from a compute process, and the library agree byte for byte."""
     request = {"count": 5, "seed": 9, "class": "7"}
     direct = sample_request.samples(digits.model, sample_request.parse(digits.model, request))
-    assert digits.ask("sample", request)["samples"] == direct
+    assert digits.act("sample", request)["samples"] == direct
 
 
 def test_codes_go_to_pictures_and_back(digits: Project) -> None:
     """A code of a sample gives its picture again, and :encode returns the code that :predict returns."""
-    (drawn,) = digits.ask("sample", {"count": 1, "seed": 5, "class": "2"})["samples"]
-    (again,) = digits.ask("sample", {"code": [drawn["code"]], "class": "2"})["samples"]
+    (drawn,) = digits.act("sample", {"count": 1, "seed": 5, "class": "2"})["samples"]
+    (again,) = digits.act("sample", {"code": [drawn["code"]], "class": "2"})["samples"]
     assert again == drawn
     instances = [digits.task.serve.example, drawn["image"]]
-    encoded = digits.ask("encode", {"instances": instances})["codes"]
-    predicted = digits.ask("predict", {"instances": instances})["predictions"]
+    encoded = digits.act("encode", {"instances": instances})["codes"]
+    predicted = digits.act("predict", {"instances": instances})["predictions"]
     assert encoded == [prediction["code"] for prediction in predicted]
     jsonschema.validate(predicted[0], digits.model.schema["prediction"])
 
@@ -175,7 +144,7 @@ def test_codes_go_to_pictures_and_back(digits: Project) -> None:
 )
 def test_invalid_requests_are_refused(digits: Project, body: Any, status: int, code: str, field: str) -> None:
     """Each error has its code and names the field."""
-    error = digits.ask("sample", body, status)["error"]
+    error = digits.act("sample", body, status)["error"]
     assert (error["code"], error["field"]) == (code, field)
 
 
@@ -205,7 +174,7 @@ def test_openapi_describes_what_the_service_takes(digits: Project) -> None:
         content = operation["requestBody"]["content"]["application/json"]
         jsonschema.validate(content["example"], content["schema"])
         response = operation["responses"]["200"]["content"]["application/json"]["schema"]
-        jsonschema.validate(digits.ask(action, content["example"]), response)
+        jsonschema.validate(digits.act(action, content["example"]), response)
     schema = document["paths"][f"/v1/models/{NAME}:sample"]["post"]["requestBody"]["content"]["application/json"][
         "schema"
     ]
@@ -217,9 +186,9 @@ def test_openapi_describes_what_the_service_takes(digits: Project) -> None:
 def test_golden_samples_find_another_decoder(digits: Project) -> None:
     """A service must draw the packaged pictures again; rounding is allowed, another picture or class is not."""
     golden = files.read_json(digits.folder / "golden.json")["samples"]
-    drawn = digits.ask("sample", golden["request"])["samples"]
+    drawn = digits.act("sample", golden["request"])["samples"]
     golden_samples.assert_alike(golden["samples"], drawn)
-    others = digits.ask("sample", {**golden["request"], "seed": 99})["samples"]
+    others = digits.act("sample", {**golden["request"], "seed": 99})["samples"]
     with pytest.raises(PackageError, match="it differs"):
         golden_samples.assert_alike(golden["samples"], others)
     with pytest.raises(PackageError, match="expected class 0; the package draws 1"):
