@@ -17,30 +17,52 @@ import tiltyard
 Json = dict[str, Any]
 SOURCE = Path(tiltyard.__file__).parent
 # What measures and judges. Networks, encoders and preparation change versions, not how these are judged.
-JUDGING = (
-    *("gate", "evaluation", "modeling/metrics", "modeling/references", "config/gate_section.py"),
-    *("modeling/inference/decision_threshold.py", "modeling/inference/held_out.py", "modeling/evaluators/base.py"),
+JUDGING = ("gate/judge.py", "gate/checks", "evaluation/evaluate.py", "modeling/references", "config/gate_section.py")
+FOLLOWED = (  # packages whose imports count, too
+    *("gate", "evaluation", "modeling/metrics", "modeling/distances", "modeling/references", "modeling/evaluators"),
+    *("modeling/inference/decision_threshold.py", "modeling/inference/held_out.py"),
 )
+DISPATCHING = ("gate", "evaluation")  # they import what belongs to single problems, by modules of the same name
+IMPORT = re.compile(r"^\s*from (tiltyard[\w.]*) import ([\w, ]+|\([^)]*\))", re.MULTILINE)
 
 
 def digest(content: Json) -> str:
-    """Return the fingerprint for a task file: judging code, the evaluator of its problem, and its gate section."""
-    modules = [*(path for place in JUDGING for path in _modules(SOURCE / place)), *_evaluators(content["problem"])]
-    parts = [*(_statements(path) for path in modules), json.dumps(content.get("gate"), sort_keys=True)]
+    """Return the fingerprint for a task file: the code that judges its problem, and its gate section."""
+    parts = [*map(_statements, _judging(content["problem"])), json.dumps(content.get("gate"), sort_keys=True)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-def _evaluators(problem: str) -> list[Path]:
-    """Return the evaluator of a problem, and those that it imports."""
-    folder, names, found = SOURCE / "modeling" / "evaluators", [problem], dict[str, Path]()
-    while names:
-        path = folder / f"{(name := names.pop())}.py"
-        if name not in found and path.is_file():
-            found[name] = path
-            names += re.findall(
-                r"from tiltyard\.modeling\.evaluators(?: import |\.)(\w+)", path.read_text(encoding="utf-8")
-            )
-    return [found[name] for name in sorted(found)]
+def _judging(problem: str) -> list[Path]:
+    """Return the modules that judge a problem: what JUDGING and its evaluator import, but not of other problems."""
+    others = {path.stem for path in _modules(SOURCE / "modeling" / "problems")} - {problem}
+    waiting = [*(path for place in JUDGING for path in _modules(SOURCE / place))]
+    waiting += _existing(SOURCE / "modeling" / "evaluators" / problem)
+    found = set[Path]()
+    while waiting:
+        if (path := waiting.pop()) in found:
+            continue
+        found.add(path)
+        skipped = others if _is_in(path, DISPATCHING) else ()
+        waiting += [each for each in _imports(path) if each.stem not in skipped and _is_in(each, FOLLOWED)]
+    return sorted(found)
+
+
+def _imports(path: Path) -> list[Path]:
+    """Return the modules of the package that a module imports, inside functions as well."""
+    found = list[Path]()
+    for package, names in IMPORT.findall(path.read_text(encoding="utf-8")):
+        place = SOURCE.joinpath(*package.split(".")[1:])
+        found += _existing(place)
+        found += [module for name in re.findall(r"\w+", names) for module in _existing(place / name)]
+    return found
+
+
+def _existing(place: Path) -> list[Path]:
+    return [path] if (path := place.with_suffix(".py")).is_file() else []
+
+
+def _is_in(path: Path, places: tuple[str, ...]) -> bool:
+    return any(path.is_relative_to(SOURCE / place) for place in places)
 
 
 def _modules(place: Path) -> list[Path]:

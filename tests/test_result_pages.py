@@ -74,6 +74,33 @@ def test_fingerprint_is_that_of_code_and_gate(tmp_path: Path, monkeypatch: pytes
     assert len({first, *changed}) == 6
 
 
+def test_fingerprint_leaves_out_other_problems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code that only another problem is judged by does not make a verdict stale; what both import does."""
+    monkeypatch.setattr(judging, "SOURCE", tmp_path)
+    monkeypatch.setattr(judging, "JUDGING", ("evaluation/evaluate.py",))
+    sources = {
+        "modeling/problems/detection.py": "",
+        "evaluation/evaluate.py": "def run():\n    from tiltyard.evaluation import (\n    detection,\n    slices)\n",
+        "evaluation/detection.py": "from tiltyard.modeling.metrics import overlap\n",
+        "evaluation/slices.py": "x = 1\n",
+        "modeling/metrics/overlap.py": "x = 1\n",
+    }
+    for path, text in sources.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text, encoding="utf-8")
+
+    def digests() -> tuple[str, str]:
+        judging._statements.cache_clear()
+        return judging.digest({"problem": "regression"}), judging.digest({"problem": "detection"})
+
+    first = digests()
+    (tmp_path / "modeling/metrics/overlap.py").write_text("x = 2\n", encoding="utf-8")
+    second = digests()
+    assert (first[0] == second[0], first[1] == second[1]) == (True, False)
+    (tmp_path / "evaluation/slices.py").write_text("x = 2\n", encoding="utf-8")
+    assert not {*digests()} & {*second}
+
+
 def _run(value: float, **more: Any) -> Json:
     return {
         "net": "iris_notes",
