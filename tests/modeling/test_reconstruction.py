@@ -89,9 +89,9 @@ def test_principal_components_agree_with_scikit_learn(rows: int) -> None:
         ({"derived": {"x": {"op": "product", "of": ["load", "heat"]}}}, "derived: expected none for"),
         ({"gate": {"metric": "mse", "sensitive": ["kind"]}}, "expected no behaviours and no sensitive columns"),
         ({"gate": {"metric": "rmse"}}, "gate.metric: expected one of mse, psnr for reconstruction; received rmse"),
-        ({"train": {"epochs": 1, "folds": 3}}, "train.folds: expected only for numbers and labels"),
-        ({"train": {"epochs": 1, "members": 3}}, "train.members: expected only for numbers and labels"),
-        ({"model": {"family": "autoencoder", "blend_references": True}}, "since no reference reconstructs rows"),
+        ({"train": {"epochs": 1, "folds": 3}}, "train.folds: expected none for reconstruction"),
+        ({"train": {"epochs": 1, "members": 3}}, "train.members: expected none for reconstruction"),
+        ({"model": {"family": "autoencoder", "blend_references": True}}, "of two models are not averaged"),
         ({"model": {"family": "autoencoder", "output": "softmax"}}, "model.output: expected linear or sigmoid"),
         ({"serve": {**TASK["serve"], "max_instances": 500_000}}, "serve.max_instances: expected at most"),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from tiltyard.config import unsupported_settings
 from tiltyard.modeling.problems.reconstruction import MAX_NUMBERS
 
 if TYPE_CHECKING:
@@ -35,24 +36,17 @@ def _columns(task: Task) -> str:
     if task.modality not in ("table", "image", *(["series"] if finds_anomalies else [])):
         expected = "a table, images or a series" if finds_anomalies else "a table or images"
         return f"problem: expected {task.problem} for {expected}; received {task.modality} columns"
-    other = [f"{name}, {column.type}" for name, column in task.columns.items() if not column.restores]
-    if other:
-        return f"columns: expected numbers, names, flags or images for {task.problem}; received {other[0]}"
-    return ""
+    return unsupported_settings.of_columns(task)
 
 
 def _unsupported(task: Task) -> str:
     """Refuse settings that need a target, or that are not built."""
-    if task.gate.behaviours or task.gate.sensitive:
-        return f"gate: expected no behaviours and no sensitive columns for {task.problem}, which has no target"
-    if task.derived:
-        return f"derived: expected none for {task.problem}; received {', '.join(task.derived)}"
-    for name, value in (("folds", task.train.folds), ("members", task.train.members > 1)):
-        if value:
-            return f"train.{name}: expected only for numbers and labels; received it for {task.problem}"
-    if task.model.blend_references:
-        return "model.blend_references: expected false, since no reference reconstructs rows; received true"
-    return ""
+    return (
+        unsupported_settings.of_rules(task)
+        or unsupported_settings.of_derived(task)
+        or unsupported_settings.of_training(task, "folds members")
+        or unsupported_settings.of_several_models(task, "reconstructions of two models are not averaged")
+    )
 
 
 def response_size(task: Task) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tiltyard.config import unsupported_settings
 from tiltyard.config.reconstruction_checks import response_size
 
 if TYPE_CHECKING:
@@ -42,38 +43,23 @@ def _labels(task: Task) -> str:
     """Check that labels are named where a model is conditional, and nothing else of a target."""
     if task.modality != "image":
         return f"problem: expected {task.problem} for images; received {task.modality} columns"
-    target = task.target
-    other = target.model_fields_set - {"column", "classes"}
-    if other or target.columns or bool(target.column) != bool(target.classes):
-        return (
-            f"target: expected column and classes, or no target, for {task.problem}, whose labels are conditions; "
-            f"received {', '.join(sorted(target.model_fields_set))}"
-        )
-    if getattr(task.model, "conditional", False) and not target.classes:
+    if wrong := unsupported_settings.of_labels(task, "whose labels are conditions"):
+        return wrong
+    if getattr(task.model, "conditional", False) and not task.target.classes:
         return "model.conditional: expected a target with classes; received none"
-    if len(set(target.labels)) < len(target.labels):
-        return f"target.classes: expected each label once; received {target.labels}"
     return ""
 
 
 def _unsupported(task: Task) -> str:
     """Refuse settings that need a target, or that are not built."""
-    if task.gate.behaviours or task.gate.sensitive:
-        return f"gate: expected no behaviours and no sensitive columns for {task.problem}, which predicts nothing"
     train = task.train
-    refused = {
-        "folds": train.folds,
-        "members": train.members > 1,
-        "augment": train.augment,
+    others = {
         "label_smoothing": train.label_smoothing,
         "class_weights": train.class_weights != "none",
         "tensorboard": "embeddings" in train.tensorboard,
     }
-    if refused_name := next((name for name, value in refused.items() if value), ""):
-        return f"train.{refused_name}: expected none for {task.problem}; received it"
-    if task.ensemble:
-        received = len(task.ensemble)
-        return f"ensemble: expected none for {task.problem}, since samples cannot be averaged; received {received}"
-    if task.model.blend_references:
-        return "model.blend_references: expected false, since no reference draws samples; received true"
-    return ""
+    return (
+        unsupported_settings.of_rules(task)
+        or unsupported_settings.of_training(task, "folds members augment", **others)
+        or unsupported_settings.of_several_models(task, "samples of two models cannot be averaged")
+    )

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from tiltyard.arrays import Array, Rows, row_count
+from tiltyard.arrays import Array
 from tiltyard.figures import Figure, bars, histogram
-from tiltyard.modeling.evaluators.base import TRUTH, Evaluator
+from tiltyard.modeling.evaluators.translation import Translation
 from tiltyard.modeling.metrics.base import Context, Metric
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.captioning import ORDERS, SHARED, judged
 
-MAX_WORST = 10
 MAX_WRONG_WORDS = 12  # in the plot
 
 
@@ -68,37 +67,15 @@ METRICS: dict[str, Metric] = {
 }
 
 
-class Captioning(Evaluator):
-    """The baseline says the same of every picture."""
+class Captioning(Translation):
+    """Captions are judged as translations are, by words."""
 
     metrics = METRICS
     baseline_title: ClassVar = "the most frequent caption of the training rows"
 
-    def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
-        """Return the most frequent training caption for every row."""
-        values, counts = np.unique(train, return_counts=True)
-        return judged([str(values[counts.argmax()])] * row_count(rows), rows[TRUTH], "words")
-
-    def details(self, predictions: Predictions) -> dict[str, Any]:
-        """Return wrong captions, those with the most edits first."""
-        outputs, truth = predictions.outputs, predictions.truth
-        worst = [index for index in np.argsort(-outputs["edits"], kind="stable") if not outputs["exact"][index]]
-        return {
-            "worst": [
-                {
-                    "row": int(predictions.number[index]),
-                    "actual": str(truth[index]),
-                    "predicted": str(outputs["text"][index]),
-                    "edits": int(outputs["edits"][index]),
-                }
-                for index in worst[:MAX_WORST]
-            ]
-        }
-
-    def plots(self, predictions: Predictions) -> dict[str, dict[str, list[Any]]]:
-        """Return the number of edits of each row."""
-        edits = predictions.outputs["edits"].astype(np.int64)
-        return {"edits": {"row": predictions.number.tolist(), "edits": edits.tolist()}}
+    def judge(self, predicted: list[str], truth: Array) -> Array:
+        """Compare captions by words."""
+        return judged(predicted, truth, "words")
 
     def figures(self, predictions: Predictions) -> list[Figure]:
         """Return a histogram of the edits, and the words that captions lack most often."""

@@ -49,10 +49,14 @@ class Translation(Evaluator):
     metrics = METRICS
     baseline_title: ClassVar = "the most frequent text of the training rows"
 
+    def judge(self, predicted: list[str], truth: Array) -> Array:
+        """Compare texts by characters."""
+        return judged(predicted, truth, "characters")
+
     def baseline(self, train: Array, rows: Rows, metric: str) -> Array:
         """Return the most frequent training text for every row."""
         values, counts = np.unique(train, return_counts=True)
-        return judged([str(values[counts.argmax()])] * row_count(rows), rows[TRUTH], "characters")
+        return self.judge([str(values[counts.argmax()])] * row_count(rows), rows[TRUTH])
 
     def details(self, predictions: Predictions) -> dict[str, Any]:
         """Return the wrong texts, those with the most edits first."""
