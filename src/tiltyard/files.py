@@ -155,6 +155,13 @@ def _remove_unlocked(parent: Path, names: re.Pattern[str]) -> None:
                 os.close(lock)
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder at once: under its name it is whole or gone, also after a kill."""
+    aside = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    path.rename(aside)
+    shutil.rmtree(aside)
+
+
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)

@@ -29,6 +29,9 @@ def test_every_stage_is_a_command() -> None:
     """Stages, the pipeline, the registry and the service have commands."""
     stages = {"fetch", "resolve", "validate", "prepare", "train", "evaluate", "promote", "quantize", "package", "run"}
     rest = {
+        "backup",
+        "restore",
+        "gc",
         "search",
         "study",
         "init",

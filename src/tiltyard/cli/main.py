@@ -15,6 +15,7 @@ from tiltyard.cli.commands import (
     experiments,
     explain,
     guide,
+    maintenance,
     monitoring,
     pipeline,
     project,
@@ -88,7 +89,20 @@ def _finish(_: object, **_options: object) -> None:
     exit_with(0)
 
 
-GROUPS = (project, tasks, guide, pipeline, experiments, serving, recommending, monitoring, registry, explain, data)
+GROUPS = (
+    project,
+    tasks,
+    guide,
+    pipeline,
+    experiments,
+    serving,
+    recommending,
+    monitoring,
+    registry,
+    explain,
+    data,
+    maintenance,
+)
 for command in [cli, *(command for group in GROUPS for command in group.COMMANDS)]:
     command.help = (command.help or "").replace(r"\b", "\b")  # tells click not to rewrap the paragraph
     if command is not cli:

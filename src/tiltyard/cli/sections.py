@@ -24,6 +24,7 @@ SECTIONS = {
     ),
     "Serve": ("serve", "predict", "sample", "recommend", "key", "traffic", "monitor", "eject"),
     "Inspect": ("report", "explain"),
+    "Maintain": ("gc", "backup", "restore"),
 }
 
 

@@ -146,6 +146,16 @@ def print_json(content: Any) -> None:
     click.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
+def confirmed(question: str) -> bool:
+    """Ask for confirmation; without a terminal, require --yes."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise click.UsageError("--yes: required without a terminal, which could ask for confirmation") from None
+
+
 def print_each(results: Iterator[tuple[str, Any]], sentence: Callable[[Any], str], *, as_json: bool) -> None:
     """Print a line for each task as soon as it is done, or all results as one JSON object by task."""
     if as_json:

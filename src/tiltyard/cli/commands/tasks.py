@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tiltyard.cli.commands._common import JSON, TASK, TASKS, find_workspace, print_json, run_tasks
+from tiltyard.cli.commands._common import JSON, TASK, TASKS, confirmed, find_workspace, print_json, run_tasks
 from tiltyard.errors import WorkspaceError
 from tiltyard.workspace import Workspace
 
@@ -127,7 +127,7 @@ def remove(task: str, yes: bool, everything: bool, as_json: bool) -> None:
     planned = plan(workspace, task, everything=everything)
     if not yes:
         tables.print_removal(planned, err=True)
-        if not _confirmed(f"remove {task}?"):
+        if not confirmed(f"remove {task}?"):
             click.echo("nothing was removed", err=True)
             sys.exit(1)
     removal = action(workspace, task, everything=everything)
@@ -135,16 +135,6 @@ def remove(task: str, yes: bool, everything: bool, as_json: bool) -> None:
         print_json(asdict(removal))
     else:
         click.echo(f"{task}: removed")
-
-
-def _confirmed(question: str) -> bool:
-    """Ask for confirmation; without a terminal, require --yes."""
-    try:
-        return click.confirm(question, err=True)
-    except click.Abort:
-        if sys.stdin.isatty():
-            raise
-        raise click.UsageError("--yes: required without a terminal, which could ask for confirmation") from None
 
 
 @click.command()
