@@ -97,6 +97,12 @@ class RequestError(TiltyardError):
         return {"error": {"code": self.code, "message": self.message, "field": self.field}}
 
 
+def newer_format(place: object, received: object, known: int) -> tuple[str, str]:
+    """Return message and hint for a file that a newer version of Tiltyard wrote in a format that this one lacks."""
+    text = f"{place} was written by a newer Tiltyard: expected format {known} or lower; received {received!s:.40}"
+    return text, "install that version: see docs/how-to/upgrade.md"
+
+
 def join_first(items: Sequence[object]) -> str:
     """Return the first items, separated by commas, and the number of the others."""
     remainder = f" and {len(items) - MAX_LISTED:,} more" if len(items) > MAX_LISTED else ""

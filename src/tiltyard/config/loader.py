@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from tiltyard.config import safe_yaml, schema_errors, task_list
 from tiltyard.config.overrides import Changes, apply_changes, yaml_value
-from tiltyard.config.task import Task
-from tiltyard.errors import TaskError, similar_names
+from tiltyard.config.task import FORMAT, Task
+from tiltyard.errors import TaskError, newer_format, similar_names
 from tiltyard.settings import Settings
 from tiltyard.workspace import Workspace
 
@@ -72,6 +72,8 @@ def parse(text: str, name: str, path: str) -> Task:
 
 
 def _build_task(data: dict[str, Any], name: str, path: str) -> Task:
+    if isinstance(received := data.get("format", FORMAT), int) and received > FORMAT:
+        raise TaskError(*newer_format(path, received, FORMAT))  # before its unknown keys are called mistakes
     if data.setdefault("name", name) != name:
         raise TaskError(f"{path}: name: expected '{name}', the file's name; received {data['name']!r}")
     task = build(Task, data, path)

@@ -18,7 +18,7 @@ from tiltyard.config import (
     complete_split,
     ensemble_section,
     evaluate_section,
-    objective_checks,
+    model_checks,
     recommendation_checks,
     reconstruction_checks,
     sampling_checks,
@@ -30,7 +30,7 @@ from tiltyard.config.evaluate_section import Evaluate
 from tiltyard.config.gate_section import Gate
 from tiltyard.config.join_section import Joins
 from tiltyard.config.sections import Check, Range, Serve, Split
-from tiltyard.config.train_section import Train, incompatibility
+from tiltyard.config.train_section import Train
 from tiltyard.data.sources.base import Source
 from tiltyard.errors import DataError, RequestError
 from tiltyard.expectation import Expectation
@@ -54,6 +54,9 @@ else:
     AnySource = plugins.union("sources", "kind")
     AnyColumn = plugins.union("columns", "type")
     ProblemName = Literal[tuple(plugins.names("problems"))]
+
+
+FORMAT = 1  # of task files; raise it when keys change their meaning
 
 
 class Task(Settings):
@@ -94,6 +97,7 @@ class Task(Settings):
     search: dict[str, Range] = Field(
         default_factory=dict, description="Search space by dotted key, such as train.learning_rate."
     )
+    format: int = Field(default=FORMAT, ge=1, exclude_if=FORMAT.__eq__, description="The format of this file.")
 
     @property
     def modality(self) -> str:
@@ -224,13 +228,15 @@ class Task(Settings):
             target_checks.numbers_error,
             target_checks.forecast_error,
             _split,
-            _family,
-            _fit,
+            model_checks.family_error,
+            model_checks.fit_error,
             target_checks.threshold_error,
-            _ngrams,
-            _reference,
-            _blend,
-            lambda task: ensemble_section.find_error(task, (_family, _fit, _ngrams, _rows)),
+            model_checks.ngrams_error,
+            model_checks.reference_error,
+            model_checks.blend_error,
+            lambda task: ensemble_section.find_error(
+                task, (model_checks.family_error, model_checks.fit_error, model_checks.ngrams_error, _rows)
+            ),
             _folds,
             _rows,
             _evaluate,
@@ -267,13 +273,11 @@ def _predicted(task: Task) -> str:
     return "" if task.problem_type.targets == "row" else target_checks.target_error(task)
 
 
-def _no_classes(task: Task) -> str:
-    return "a row may have several labels" if task.labels else "there are no classes"
-
-
 def _split(task: Task) -> str:
     if task.split.kind == "stratified" and not task.classes:
-        return f"split.kind: expected random or chronological, since {_no_classes(task)}; received stratified"
+        return (
+            f"split.kind: expected random or chronological, since {model_checks.no_classes(task)}; received stratified"
+        )
     if task.modality in ("series", "prose") and task.split.kind != "chronological":
         return f"split.kind: expected chronological for {task.modality}; received {task.split.kind}"
     if task.split.kind == "given" and task.modality != "image" and not task.split.by:
@@ -281,70 +285,6 @@ def _split(task: Task) -> str:
     if (task.split.by or task.split.group) and not (task.is_tabular or task.modality == "text"):
         return f"split: expected by and group only for rows of a table; received them for {task.modality} columns"
     return complete_split.find_error(task.split, task.columns, task.rows, task.train.folds)
-
-
-def _family(task: Task) -> str:
-    writers = {"translation": "seq2seq", "captioning": "captioner"}
-    if (task.model.family if task.model.translates else None) != (expected := writers.get(task.problem)):
-        expected = expected or f"another than {task.model.family}"
-        return f"model.family: expected {expected} for {task.problem}; received {task.model.family}"
-    if task.model.steps != (task.problem == "generation"):
-        ways = "rnn with whole: true, from one end and without attention, or transformer with causal: true, pool: none"
-        return f"model: expected for prose, and only for it, {ways}"
-    if task.problem == "masked" and not task.model.keeps_steps:
-        return "model: expected for masked words transformer with pool: none, or rnn with whole and bidirectional: true"
-    if task.split.unlabelled and not task.model.learns_without_labels:
-        return f"split.unlabelled: expected false for {task.model.family}, which needs labels; received true"
-    return task.model.columns_error(task.columns)
-
-
-def _fit(task: Task) -> str:
-    if task.modality not in task.model.modalities:
-        expected = " or ".join(task.model.modalities)
-        return f"model.family: {task.model.family} takes {expected}; received {task.modality} columns"
-    channels = getattr(next(iter(task.columns.values())), "channels", 0)
-    if text := incompatibility(task.train, task.modality, channels, task.classes, _no_classes(task)):
-        return text
-    return objective_checks.find_error(task)
-
-
-def _ngrams(task: Task) -> str:
-    """Check that n-grams are read by families that need no order of words, and only by them."""
-    model = task.model.reader("text")
-    for name, column in task.columns.items() if task.modality in ("text", "mixed") else ():
-        if column.branch == "text" and (text := column_checks.ngrams_error(name, column, model)):
-            return text
-    return ""
-
-
-def _reference(task: Task) -> str:
-    """Check that nothing is asked of a family without a network that only training by epochs can do."""
-    if task.model.trained_by_epochs:
-        return ""
-    options = {"folds": task.train.folds, "augment": task.train.augment, "then": task.train.then}
-    options |= {name: getattr(task.train, name) for name in ("restarts", "tensorboard")}
-    options |= {"members": task.train.members > 1}
-    for key, value in options.items():
-        if value:
-            return (
-                f"train.{key}: expected none for the family {task.model.family}, which Keras does not train; remove it"
-            )
-    return ""
-
-
-def _blend(task: Task) -> str:
-    """Check that there are references which the network can be averaged with, in one graph."""
-    if not task.model.blend_references:
-        return ""
-    texts = [column for column in task.columns.values() if column.branch == "text"]
-    reads = next((by for column in texts if (by := getattr(column, "by", "")) != "ngrams"), "ngrams")
-    reasons = {
-        f"the family {task.model.family}, which Keras does not train": not task.model.trained_by_epochs,
-        f"{task.problem}, since no reference predicts texts": task.problem_type.targets == "text",
-        f"texts that are read by {reads} (references read by: ngrams)": reads != "ngrams",
-    }
-    why = next((text for text, holds in reasons.items() if holds), "")
-    return f"model.blend_references: expected false for {why}; received true" if why else ""
 
 
 def _folds(task: Task) -> str:

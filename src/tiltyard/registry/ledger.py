@@ -12,11 +12,12 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from tiltyard import files
-from tiltyard.errors import RegistryError
+from tiltyard.errors import RegistryError, newer_format
 from tiltyard.files import Json
 from tiltyard.registry.decision import Decision, first_error
 from tiltyard.registry.signing import Signer
@@ -39,8 +40,10 @@ class Ledger:
         return [self._parse_decision(line, place) for place, line in enumerate(self.lines(), 1)]
 
     def next_line(self, decision: Decision, signer: Signer | None = None) -> Json:
-        """Return a decision as the next line, with its hash and signature."""
+        """Return a decision as the next line, with its hash and signature; refuse to go on after a newer format."""
         lines = self.lines()
+        for place, line in enumerate(lines, 1):
+            refuse_newer(f"line {place} of {self.path}", _parse_line(line))
         content = {**decision.model_dump(mode="json"), FORMAT: CURRENT_FORMAT}
         if signer:
             content[SIGNER] = signer.name
@@ -158,7 +161,9 @@ class Ledger:
 
     def _parse_decision(self, line: bytes, place: int) -> Decision:
         try:
-            return Decision.model_validate(files.parse_json(line))
+            content = files.parse_json(line)
+            refuse_newer(f"line {place} of {self.path}", content)
+            return Decision.model_validate(content)
         except ValidationError as error:
             received = first_error(error)
         except (ValueError, RecursionError) as error:
@@ -167,6 +172,13 @@ class Ledger:
             f"line {place} of {self.path} is not a decision: expected one JSON object; {received}",
             hint=f"restore the last valid one: git checkout -- {self.path}",
         )
+
+
+def refuse_newer(place: str, content: Any) -> None:
+    """Raise if a line is of a later format, whose hashes and fields this version does not know."""
+    received = content.get(FORMAT, 1) if isinstance(content, dict) else 1
+    if not isinstance(received, int) or received > CURRENT_FORMAT:
+        raise RegistryError(*newer_format(place, received, CURRENT_FORMAT))
 
 
 def _parse_line(line: bytes) -> Json:

@@ -18,7 +18,7 @@ from tiltyard import files
 from tiltyard.errors import RegistryError
 from tiltyard.registry import manifest, pointer, signing
 from tiltyard.registry.decision import Decision, first_error
-from tiltyard.registry.ledger import CHAIN, SIGNATURE, SIGNER, Ledger
+from tiltyard.registry.ledger import CHAIN, SIGNATURE, SIGNER, Ledger, refuse_newer
 from tiltyard.workspace import Workspace
 
 CHAMPION_VERDICTS = {"PROMOTE", "ROLLBACK"}  # verdicts that make a version champion
@@ -187,6 +187,7 @@ class Registry:
 
 def _pointer_decision(path: Path, content: pointer.Pointer) -> Decision:
     """Return the decision in a pointer."""
+    refuse_newer(f"the decision in {path}", content.decision)
     try:
         return Decision.model_validate(content.decision)
     except ValidationError as error:

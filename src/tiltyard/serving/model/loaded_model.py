@@ -10,11 +10,13 @@ from typing import Any
 import msgspec
 
 from tiltyard import files
-from tiltyard.errors import PackageError
+from tiltyard.errors import PackageError, newer_format
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.registry import manifest
 from tiltyard.serving.model.compiled_request import CompiledRequest, compile_request
 from tiltyard.serving.model.tensors import Tensor, input_tensors, output_tensors
+
+PACKAGE_FORMAT = 1  # of the folder; raise it when an older service could not load a new package
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class LoadedModel:
             raise PackageError(f"no package in {folder}: expected schema.json", hint="make one: tiltyard run TASK")
         manifest.check(folder, files_digest)
         schema = files.read_json(folder / "schema.json")
+        if (received := schema.get("format", 1)) not in range(1, PACKAGE_FORMAT + 1):
+            raise PackageError(*newer_format(folder, received, PACKAGE_FORMAT))
         if (actual := version(folder)) != schema["version"]:
             raise PackageError(f"{folder} was changed: expected version {schema['version']}; received {actual}")
         card = folder / "card.md"

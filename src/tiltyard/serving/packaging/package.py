@@ -29,7 +29,7 @@ from tiltyard.preparation.sealed_test import TestRows
 from tiltyard.registry import manifest
 from tiltyard.registry.queries import recorded_override
 from tiltyard.serving.model.golden_rows import choose_golden_rows
-from tiltyard.serving.model.loaded_model import LoadedModel
+from tiltyard.serving.model.loaded_model import PACKAGE_FORMAT, LoadedModel
 from tiltyard.serving.packaging import bento, smoke_test
 from tiltyard.serving.packaging.model_card import card, ran_on, summary
 from tiltyard.serving.requests.golden_samples import golden_samples
@@ -118,6 +118,7 @@ def schema(task: Task, encoder: Encoder, report: dict[str, Any]) -> dict[str, An
     """Return schema.json: instances, predictions, limits, metrics and card, as clients of the service read them."""
     between = task.target.interaction
     return {
+        "format": PACKAGE_FORMAT,
         "task": task.name,
         "title": task.title,
         "version": report["version"],
