@@ -134,6 +134,12 @@ SECTIONS: dict[str, dict[str, Row]] = {
         **_ours("autoencoder_contractive", metric="mse", seeds=3, also=("psnr",)),
         **_ours("anomaly_digit", metric="roc_auc", also=("average_precision", "detection_rate", "false_alarm_rate")),
         **_ours(
+            "anomaly_digit_variational",
+            metric="roc_auc",
+            seeds=3,
+            also=("average_precision", "detection_rate", "false_alarm_rate"),
+        ),
+        **_ours(
             "anomaly_digit_out", metric="roc_auc", also=("average_precision", "detection_rate", "false_alarm_rate")
         ),
         **_ours("anomaly_churn", metric="roc_auc", also=("average_precision", "detection_rate", "false_alarm_rate")),

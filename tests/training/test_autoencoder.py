@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from model_families import model_settings
+from model_families import SHAPES, model_settings, train_and_export
+from pydantic import ValidationError
 from workspaces import run_in_process
 
 SIZE = 5
@@ -168,3 +170,48 @@ def test_an_over_complete_code_copies() -> None:
     small, large = run_in_process(_errors)
     assert small > 0.1
     assert large < 1e-3
+
+
+def _drawn() -> dict[str, Any]:
+    """Return codes drawn in training, those served, and the divergence that the loss has."""
+    from tiltyard.modeling.models._random_layers import DrawnCode
+
+    layer = DrawnCode(2.0, 0)
+    both = np.tile(np.array([[1.0, -2.0, 0.0, np.log(4.0)]], np.float32), (20_000, 1))
+    drawn, served = np.asarray(layer(both, training=True)), np.asarray(layer(both))
+    codes = drawn[:, :2]
+    layer(both, training=True)
+    return {
+        "mean": codes.mean(axis=0).tolist(),
+        "deviation": codes.std(axis=0).tolist(),
+        "served": bool((served == both).all()),
+        "loss": float(layer.losses[-1]),
+    }
+
+
+def test_variational_codes_are_drawn_in_training_only() -> None:
+    """They have the mean and the variance of their distribution; the loss has the weighted closed-form divergence."""
+    found = run_in_process(_drawn)
+    assert found["mean"] == pytest.approx([1, -2], abs=0.05)
+    assert found["deviation"] == pytest.approx([1, 2], rel=0.03)
+    assert found["served"]
+    divergence = (1 + 1 - 1 - 0) / 2 + (4 + 4 - 1 - np.log(4)) / 2
+    assert found["loss"] == pytest.approx(2 * divergence, rel=1e-5)
+
+
+def test_variational_autoencoder_is_exported(tmp_path: Path) -> None:
+    """It learns, and its ONNX file returns what the network does with the means: nothing random is left."""
+    settings = {"family": "autoencoder", "variational": 0.01}
+    result = run_in_process(train_and_export, settings, SHAPES["table"], "table", str(tmp_path))
+    # 6 x 128 + 128, 128 x 64 + 64 to mean and log-variance, 32 x 128 + 128, the output's 128 + 1
+    assert result["parameters"] == 13505
+    assert result["losses"][-1] < result["losses"][0]
+    assert result["reloaded"] == 0
+    assert result["parity"] < 1e-5
+
+
+def test_variational_code_is_linear_without_penalties() -> None:
+    """Other settings of the code contradict a distribution of it."""
+    for other in ({"code_activation": "tanh"}, {"sparsity": {"weight": 1.0}}, {"contraction": 1.0, "units": []}):
+        with pytest.raises(ValidationError, match="variational: expected a linear code"):
+            model_settings({"family": "autoencoder", "variational": 0.1, **other})

@@ -185,7 +185,8 @@ def build_trainer(train: Train, body: keras.Model, family: Model | None = None) 
 
         changes = train.augment is not None and train.augment.image_changes
         augmented = augmentation(train.augment, train.seed) if train.augment and changes else None
-        return reconstruction.build_trainer(family, body, augmented, train.seed)
+        core = _randomised(family, body, train.seed) if family.random_in_training else body
+        return reconstruction.build_trainer(family, core, augmented, train.seed)
 
     if isinstance(family, TwoTower):
         from tiltyard.training import recommendation

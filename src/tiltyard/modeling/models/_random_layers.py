@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 TINY = 1e-7  # added to magnitudes, so that a window of zeros has shares, too
+MAX_LOG_VARIANCE = 20.0  # either sign: the exponential of a larger one overflows
 POOLING = "stochastic_pooling"  # first part of the name of a model that pools by expectation
 
 
@@ -31,6 +32,29 @@ class DropConnect(keras.layers.Layer):  # type: ignore[misc]
         kernel = keras.random.dropout(ops.convert_to_tensor(self.dense.kernel), self.rate, seed=self.generator)
         outputs = ops.matmul(inputs, ops.cast(kernel, inputs.dtype)) + ops.cast(self.dense.bias, inputs.dtype)
         return self.dense.activation(outputs)
+
+
+class DrawnCode(keras.layers.Layer):  # type: ignore[misc]
+    """Draws a code from a normal distribution with its mean and log-variance, side by side (Kingma and Welling, 2014).
+
+    The divergence from a standard normal distribution is added to the loss in training.
+    """
+
+    def __init__(self, weight: float, seed: int) -> None:
+        super().__init__(dtype="float32")
+        self.weight = weight
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
+        """Replace the mean by a draw; without training, return it unchanged."""
+        if not training:
+            return inputs
+        mean, spread = ops.split(inputs, 2, axis=-1)
+        spread = ops.clip(spread, -MAX_LOG_VARIANCE, MAX_LOG_VARIANCE)
+        divergence = ops.sum(ops.exp(spread) + ops.square(mean) - 1.0 - spread, axis=-1) / 2.0
+        self.add_loss(self.weight * ops.mean(divergence))
+        noise = keras.random.normal(ops.shape(mean), dtype="float32", seed=self.generator)
+        return ops.concatenate([mean + ops.exp(spread / 2.0) * noise, spread], axis=-1)
 
 
 class UnknownIds(keras.layers.Layer):  # type: ignore[misc]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import keras
 
 CODE = "code"  # name of the layer that returns the code
+DISTRIBUTION = "distribution"  # name of the layer after which a variational code is drawn in training
 STRIDE = 2  # of a convolution: each halves height and width
 BOUNDED = ("sigmoid",)  # activations of a code with a target for its mean
 SMOOTH = ("linear", "relu", "sigmoid", "tanh")  # activations whose slope follows from their value
@@ -55,6 +56,13 @@ class Autoencoder(ConvLayers):
     contraction: float = Field(
         0.0, ge=0, description="Weight of the squared norm of the code's derivatives by the input; needs units: []."
     )
+    variational: float = Field(
+        0.0,
+        ge=0,
+        description="Variational: weight of the divergence (nats) of the code's distribution from a standard normal "
+        "one. Codes are drawn from it in training, and are its mean elsewhere. With binary_crossentropy, 1 divided by "
+        "the number of features gives the bound of the likelihood (ELBO).",
+    )
 
     _shape: tuple[int, ...] = PrivateAttr(())
 
@@ -69,6 +77,8 @@ class Autoencoder(ConvLayers):
         if self.contraction and (self.kind != "dense" or self.units):
             received = "convolutions" if self.kind == "conv" else f"units: {self.units}"
             raise ValueError(f"contraction: expected one layer before the decoder, units: []; received {received}")
+        if self.variational and (self.sparsity or self.contraction or self.activation_of_code != "linear"):
+            raise ValueError("variational: expected a linear code without sparsity and contraction; received others")
         return self
 
     @property
@@ -80,6 +90,19 @@ class Autoencoder(ConvLayers):
     def code_size(self) -> int:
         """The number of numbers of the code."""
         return self.code
+
+    @property
+    def random_in_training(self) -> bool:
+        """Whether layers are replaced in training."""
+        return self.variational > 0 or super().random_in_training
+
+    def training_layer(self, layer: Any, seed: int) -> Any:
+        """Draw the code from its distribution."""
+        from tiltyard.modeling.models._random_layers import DrawnCode
+
+        if layer.name == DISTRIBUTION:
+            return DrawnCode(self.variational, seed)
+        return super().training_layer(layer, seed)
 
     def build(self, features: keras.KerasTensor, vocabulary_size: int = 0) -> keras.KerasTensor:
         """Build encoder, code and the decoder up to its last hidden layer."""
@@ -124,6 +147,10 @@ class Autoencoder(ConvLayers):
     def _code(self, x: keras.KerasTensor) -> keras.KerasTensor:
         from keras import layers
 
+        if self.variational:
+            both = layers.Dense(2 * self.code, dtype="float32", name="mean_and_log_variance", **self.weights())(x)
+            drawn = layers.Identity(dtype="float32", name=DISTRIBUTION)(both)
+            return layers.Identity(dtype="float32", name=CODE)(drawn[:, : self.code])
         return layers.Dense(
             self.code, activation=self.activation_of_code, dtype="float32", name=CODE, **self.weights()
         )(x)

@@ -13,12 +13,12 @@ import numpy as np
 from keras import layers, ops
 
 from tiltyard.arrays import Array
+from tiltyard.modeling.models._random_layers import MAX_LOG_VARIANCE
 from tiltyard.modeling.models.vae import Vae as Family
 from tiltyard.modeling.problems.sampling import Facts
 from tiltyard.training.samplers.base import Sampler
 
 ENCODER, DECODER = "encoder", "decoder"  # names of the networks inside the body
-MAX_LOG_VARIANCE = 20.0  # either sign: the exponential of a larger one overflows
 
 
 class Vae(Sampler[Family]):
