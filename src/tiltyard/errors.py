@@ -117,6 +117,8 @@ def format_value(value: object) -> str:
         text = repr(value)
     except ValueError:  # Python does not convert integers of more than 4300 digits
         return "a huge number"
+    except RecursionError:  # JSON that could just be decoded, with fewer calls on the stack
+        return "a value that is nested too deeply"
     return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}..."
 
 

@@ -260,6 +260,14 @@ def test_long_values_are_truncated_in_errors() -> None:
     assert [format_value(value) for value in (None, True, 1)] == ["null", "true", "1"]
 
 
+def test_nested_value_is_no_fault_of_its_error_message() -> None:
+    """A list that is nested too deeply for Python to print, but not for a decoder, is described."""
+    nested: list[object] = []
+    for _ in range(2000):
+        nested = [nested]
+    assert format_value(nested) == "a value that is nested too deeply"
+
+
 def test_schema_of_dates_and_categories() -> None:
     """ISO dates have the format `date`, other formats only a pattern; listed categories are examples."""
     assert Date().json_schema()["format"] == "date"

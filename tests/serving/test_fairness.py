@@ -17,10 +17,10 @@ def test_client_with_the_least_used_time_is_next() -> None:
     """The client that used the least time is next; used time decays."""
     queue = FairQueue[int](100, 100)
     for number in range(6):
-        assert queue.put("ab"[number % 2], number) is None
-    queue.charge("a", 1.0)
-    assert [queue.take()[0] for _ in range(3)] == ["b", "b", "b"]
-    assert [queue.take() for _ in range(3)] == [("a", 0), ("a", 2), ("a", 4)]
+        assert queue.put(("ab"[number % 2],), number) is None
+    queue.charge(("a",), 1.0)
+    assert [queue.take()[0] for _ in range(3)] == [("b",)] * 3
+    assert [queue.take() for _ in range(3)] == [(("a",), 0), (("a",), 2), (("a",), 4)]
     assert not queue
 
 
@@ -29,33 +29,83 @@ def test_used_time_decays(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("tiltyard.serving.compute.fair_queue.time.monotonic", lambda: now[0])
     queue = FairQueue[int](100, 100)
-    queue.charge("a", 8.0)
-    queue.charge("b", 1.5)
+    queue.charge(("a",), 8.0)
+    queue.charge(("b",), 1.5)
     now[0] += 30.0
-    queue.charge("b", 0.9)
+    queue.charge(("b",), 0.9)
     for client in "ab":
-        queue.put(client, 1)
-    assert queue.take()[0] == "a"
-    for number in range(2 * fair_queue.MAX_CLIENTS):
-        queue.charge(f"c{number}", 0.001)
-    assert len(queue.used) == fair_queue.MAX_CLIENTS
-    assert "b" in queue.used
+        queue.put((client,), 1)
+    assert queue.take()[0] == ("a",)
+    for number in range(3 * fair_queue.MAX_REMEMBERED):
+        queue.charge((f"c{number}",), 0.001)
+    assert len(queue.used) <= 2 * fair_queue.MAX_REMEMBERED
+    assert ("b",) in queue.used
 
 
 def test_full_queue_drops_an_item_of_the_largest_client() -> None:
     """In a full queue, the last item of the largest client is dropped for a smaller one."""
     queue = FairQueue[str](6, 4)
     for number in range(4):
-        assert queue.put("many", f"many {number}") is None
-    assert queue.put("many", "one more") == "one more"
-    assert queue.put("some", "some 0") is None
-    assert queue.put("some", "some 1") is None
-    assert queue.put("new", "new 0") == "many 3"
-    assert queue.put("new", "new 1") == "many 2"
-    assert queue.put("late", "late 0") == "many 1"
-    assert queue.put("late", "late 1") == "late 1"
+        assert queue.put(("many",), f"many {number}") is None
+    assert queue.put(("many",), "one more") == "one more"
+    assert queue.put(("some",), "some 0") is None
+    assert queue.put(("some",), "some 1") is None
+    assert queue.put(("new",), "new 0") == "many 3"
+    assert queue.put(("new",), "new 1") == "many 2"
+    assert queue.put(("late",), "late 0") == "many 1"
+    assert queue.put(("late",), "late 1") == "late 1"
     assert len(queue) == 6
     assert sorted(queue.clear()) == ["late 0", "many 0", "new 0", "new 1", "some 0", "some 1"]
+
+
+def served(queue: FairQueue[str], seconds: dict[str, float], steps: int) -> list[str]:
+    """Take items, charge their seconds by the first word, and put them back; return the words."""
+    order = []
+    for _ in range(steps):
+        flow, item = queue.take()
+        order.append(item)
+        queue.charge(flow, seconds[item])
+        queue.put(flow, item)
+    return order
+
+
+def test_kinds_of_work_of_one_client_share_its_time() -> None:
+    """A few requests of one kind do not wait for many of another kind, whichever of both is the costly one."""
+    for flood, few in ((0.05, 0.003), (0.003, 0.05)):
+        queue, seconds = FairQueue[str](100, 100), {"flood": flood, "few": few}
+        for connection in range(30):
+            queue.put(("a", "sample", str(connection)), "flood")
+        served(queue, seconds, 200)
+        queue.put(("a", "predict", "x"), "few")
+        assert served(queue, seconds, 1) == ["few"]
+
+
+def test_connections_of_one_client_share_its_time() -> None:
+    """A connection that seldom sends is next, also if others are opened for a single request each."""
+    queue = FairQueue[str](100, 100)
+    for number in range(300):
+        queue.put(("a", "predict", f"new {number}"), "flood")
+        if number >= 30:
+            queue.charge(queue.take()[0], 0.05)
+    queue.charge(("a", "predict", "x"), 0.003)
+    queue.put(("a", "predict", "x"), "few")
+    assert queue.take()[1] == "few"
+    queue.charge(("a", "predict", "busy"), 5.0)
+    queue.put(("a", "predict", "busy"), "busy")
+    assert queue.take()[1] == "flood"
+
+
+def test_full_share_of_a_client_has_room_for_its_other_work() -> None:
+    """The last item of the flow that used most is dropped for one that used less; others are refused."""
+    queue = FairQueue[str](100, 4)
+    for number in range(4):
+        assert queue.put(("a", "sample", str(number)), f"sample {number}") is None
+    assert queue.put(("a", "sample", "5"), "one more") == "one more"
+    for number in range(4):
+        queue.charge(("a", "sample", str(number)), 1.0 + number)
+    assert queue.put(("a", "predict", "x"), "predict") == "sample 3"
+    assert queue.put(("a", "sample", "3"), "again") == "again"
+    assert len(queue) == 4
 
 
 def test_clients_take_turns_by_address() -> None:

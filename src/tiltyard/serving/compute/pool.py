@@ -25,7 +25,7 @@ import psutil
 from tiltyard.errors import RequestError
 from tiltyard.serving.compute import child
 from tiltyard.serving.compute import process as compute_process
-from tiltyard.serving.compute.fair_queue import FairQueue
+from tiltyard.serving.compute.fair_queue import FairQueue, Flow
 from tiltyard.serving.compute.process import GRACE_SECONDS, ErrorResult, Job, NeedsMoreTime, Result
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
@@ -43,10 +43,10 @@ log = logging.getLogger("bentoml.tiltyard")
 
 @dataclass(eq=False)
 class _PendingJob:
-    """A job with its client and the future of its result."""
+    """A job, whose it is, and the future of its result."""
 
     job: Job
-    client: str
+    flow: Flow
     future: Future[ResponseMessage] = field(default_factory=Future)
 
     def refuse(self, error: RequestError) -> None:
@@ -64,7 +64,13 @@ class ComputePool:
         self.quick = _Lane("quick", max(1, slots // QUEUE_DIVISOR), self._finished)
 
     def submit(
-        self, model: LoadedModel, request: RequestMessage, client: str = "", *, record: bool = False
+        self,
+        model: LoadedModel,
+        request: RequestMessage,
+        client: str = "",
+        connection: str = "",
+        *,
+        record: bool = False,
     ) -> Future[ResponseMessage]:
         """Queue a request; the future raises RequestError if the request is refused or takes too long."""
         if model.folder is None:
@@ -77,7 +83,7 @@ class ComputePool:
             QUICK_SECONDS if quick else self.seconds,
             record,
         )
-        pending = _PendingJob(job, client)
+        pending = _PendingJob(job, (client, f"{request.protocol} {model.task}", connection))
         (self.quick if quick else self.long).put(pending)
         return pending.future
 
@@ -94,7 +100,7 @@ class ComputePool:
             pending.refuse(RequestError(result.code, result.message, result.field, result.status))
         elif pending.job.seconds < self.seconds and time.monotonic() + result.seconds < pending.job.until:
             job = pending.job
-            long_job = _PendingJob(Job(job.folder, job.request, job.until, self.seconds, job.record), pending.client)
+            long_job = _PendingJob(Job(job.folder, job.request, job.until, self.seconds, job.record), pending.flow)
             long_job.future = pending.future
             self.long.put(long_job)
         else:
@@ -127,7 +133,7 @@ class _Lane:
     def put(self, pending: _PendingJob) -> None:
         """Queue a job; refuse it, or a job of a client with more of them, if the queue is full."""
         with self.changed:
-            dropped = self.waiting.put(pending.client, pending)
+            dropped = self.waiting.put(pending.flow, pending)
             self._begin()
             self.changed.notify_all()
         if dropped:
@@ -168,7 +174,7 @@ class _Lane:
                 start = time.monotonic()
                 result = self._run_job(pending.job)
                 with self.changed:
-                    self.waiting.charge(pending.client, time.monotonic() - start)
+                    self.waiting.charge(pending.flow, time.monotonic() - start)
                 self.finished(pending, result)
                 self._keep_spare()
         self._end()

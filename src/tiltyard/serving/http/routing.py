@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -89,7 +88,7 @@ async def predict(request: Request, protocol: str, json_length: str | None = Non
             )
             response = response or predict_request.respond_if_fast(model, message, record=record)
             if not response:
-                response = await _wait(request, state.pool.submit(model, message, client(scope), record=record))
+                response = await _compute(request, model, message, record=record)
     scope["instances"] = response.count
     if record:
         state.recorder.record(scope, assignment, message, response)
@@ -106,7 +105,7 @@ async def recommend(request: Request, protocol: str) -> ResponseMessage:
         with state.admission.request_slot():
             message = RequestMessage(protocol, body)
             response = recommend_request.respond_if_fast(model, message)
-            response = response or await _wait(request, state.pool.submit(model, message, client(scope)))
+            response = response or await _compute(request, model, message)
     scope["instances"] = response.count
     return response
 
@@ -119,14 +118,18 @@ async def generate(request: Request, protocol: str) -> ResponseMessage:
     async with read_body(request, model.max_body_bytes) as body:
         with state.admission.request_slot():
             message = RequestMessage(protocol, body, media_type)
-            response = await _wait(request, state.pool.submit(model, message, client(scope)))
+            response = await _compute(request, model, message)
     scope["instances"] = response.count
     return response
 
 
-async def _wait(request: Request, future: Future[ResponseMessage]) -> ResponseMessage:
+async def _compute(
+    request: Request, model: LoadedModel, message: RequestMessage, *, record: bool = False
+) -> ResponseMessage:
     """Wait for the response of a compute process; cancel the request if the client disconnects."""
-    response = asyncio.wrap_future(future)
+    name, scope = client(request.scope), request.scope
+    port = str((scope.get("client") or ("", 0))[1])
+    response = asyncio.wrap_future(request.app.state.pool.submit(model, message, name, port, record=record))
     disconnect = asyncio.ensure_future(_disconnect(request))
     try:
         await asyncio.wait((response, disconnect), return_when=asyncio.FIRST_COMPLETED)

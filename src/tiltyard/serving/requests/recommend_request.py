@@ -14,6 +14,7 @@ from tiltyard.errors import RequestError, format_value
 from tiltyard.modeling.inference.recommender import Recommender
 from tiltyard.serving.model.compiled_request import MAX_INLINE_SECONDS
 from tiltyard.serving.model.loaded_model import LoadedModel
+from tiltyard.serving.requests import predict_request
 from tiltyard.serving.requests.json_body import decode
 from tiltyard.serving.requests.message import RequestMessage, ResponseMessage
 from tiltyard.serving.requests.predict_request import json_encoder
@@ -42,16 +43,23 @@ def recommender(model: LoadedModel) -> Recommender:
 
 def respond_if_fast(model: LoadedModel, message: RequestMessage) -> ResponseMessage | None:
     """Return the answer if it takes less than a millisecond by estimate; otherwise None."""
+    if not predict_request.is_small(message):  # decoding alone may take 20 ms
+        return None
     engine, content = recommender(model), _content(message)
     folded = len(content.get("ratings") or ()) if isinstance(content.get("ratings"), dict) else 0
     seconds = engine.seconds(users=content.get("of") == "user" or "user" in content, folded=folded)
-    return respond(model, message) if seconds < MAX_INLINE_SECONDS else None
+    return _respond(model, message.protocol, content) if seconds < MAX_INLINE_SECONDS else None
 
 
 def respond(model: LoadedModel, message: RequestMessage) -> ResponseMessage:
     """Answer a request."""
-    start, engine, content = time.thread_time(), recommender(model), _content(message)
-    answer = {RECOMMEND: _recommend, SIMILAR: _similar, FIND: _find}[message.protocol](engine, content)
+    recommender(model)  # a model that recommends nothing is refused before the body is decoded
+    return _respond(model, message.protocol, _content(message))
+
+
+def _respond(model: LoadedModel, protocol: str, content: dict[str, Any]) -> ResponseMessage:
+    start, engine = time.thread_time(), recommender(model)
+    answer = {RECOMMEND: _recommend, SIMILAR: _similar, FIND: _find}[protocol](engine, content)
     count = len(next(iter(answer.values())))
     body = json_encoder.encode({**answer, "model": model.task, "version": model.version})
     return ResponseMessage(body, count, 1000 * (time.thread_time() - start))
