@@ -16,6 +16,7 @@ from browser import open_browser
 from faulty_machines import faulty_machines, write_faulty_machines
 from machines import ROW
 from served_project import ServedProject
+from starlette_client import TestClient
 from workspaces import ROOT, edit_task, new_workspace
 
 from tiltyard import files, plugins
@@ -131,6 +132,18 @@ def test_tensors_hold_score_flag_and_errors(table: Project) -> None:
     assert outputs["anomaly"]["data"] == [True]
     assert outputs["errors"]["shape"] == [1, 6]
     assert outputs["score"]["datatype"] == "FP64"
+
+
+def test_document_describes_the_truths_that_are_accepted(table: Project) -> None:
+    """Feedback is whether a row was an anomaly, not a score with errors."""
+    with TestClient(table.app) as client:
+        document = client.get("/v1/openapi.json").json()
+    body = document["paths"]["/v1/models/faulty:feedback"]["post"]["requestBody"]["content"]["application/json"]
+    (item,) = body["example"]["feedback"]
+    for truth in ("normal", "anomaly", True, False):
+        jsonschema.validate({"feedback": [{**item, "truth": truth}]}, body["schema"])
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"feedback": [{**item, "truth": {"score": 1.0}}]}, body["schema"])
 
 
 def test_score_of_a_row_is_that_of_the_evaluation(table: Project) -> None:

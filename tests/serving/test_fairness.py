@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import socket
+import time
 from collections import Counter
+from collections.abc import Hashable
 
 import pytest
+from raw_http import USUAL_REQUEST, connect, serve_raw
+from starlette.applications import Starlette
 
 from tiltyard.serving.compute import fair_queue
 from tiltyard.serving.compute.fair_queue import FairQueue
-from tiltyard.serving.http.admission import READS_PER_TURN, RoundRobin
+from tiltyard.serving.http import connection as http_connection
+from tiltyard.serving.http.admission import FREE_TURNS, READS_PER_TURN, Reader, RoundRobin
+from tiltyard.serving.http.fast_protocol import FastPathProtocol
 
 
 def test_client_with_the_least_used_time_is_next() -> None:
@@ -140,6 +148,54 @@ def test_clients_take_turns_by_address() -> None:
     assert Counter(order) == {"many": 100, "one": 20}
     assert Counter(order[:40]) == {"many": 20, "one": 20}
     assert max(after - before for before, after in itertools.pairwise(rounds)) <= READS_PER_TURN
+
+
+def test_request_does_not_wait_for_all_that_arrive_with_it(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests of 60 connections arrive while the event loop is busy, then one of another client: it is soon read."""
+    order: list[str] = []
+    read = FastPathProtocol.read
+
+    def recording_read(self: FastPathProtocol) -> None:
+        if not order:  # the loop is busy until all requests have arrived
+            time.sleep(0.3)
+        order.append(self.client[0] if self.client else "")
+        read(self)
+
+    with serve_raw(app) as port, connect(port) as other, contextlib.ExitStack() as stack:
+        connections = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.2", 0)))
+            for _ in range(60)
+        ]
+        for connection in [*connections, other]:
+            connection.sendall(USUAL_REQUEST)
+            assert connection.recv(1 << 16)
+        monkeypatch.setattr(FastPathProtocol, "read", recording_read)
+        for connection in [*connections, other]:
+            connection.sendall(USUAL_REQUEST)
+        assert other.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        assert order.index("127.0.0.1") <= FREE_TURNS + 2 * READS_PER_TURN
+
+
+def test_client_that_pauses_does_not_wait_for_others_of_its_address(
+    app: Starlette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections that paused before a request are a group of their own, which takes turns with the rest."""
+    monkeypatch.setattr(http_connection, "PAUSE_SECONDS", 1.0)
+    groups: list[Hashable] = []
+    monkeypatch.setattr(RoundRobin, "has_free_turn", lambda *_: False)
+    wait = RoundRobin.wait
+
+    def recording_wait(self: RoundRobin, group: Hashable, reader: Reader) -> None:
+        groups.append(group)
+        wait(self, group, reader)
+
+    monkeypatch.setattr(RoundRobin, "wait", recording_wait)
+    with serve_raw(app) as port, connect(port) as client:
+        for pause in (0.0, 0.0, 1.2, 0.0):
+            time.sleep(pause)
+            client.sendall(USUAL_REQUEST)
+            assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
+    assert groups == [("127.0.0.1", paused) for paused in (False, False, True, False)]
 
 
 def test_failing_connection_does_not_stop_others() -> None:

@@ -16,6 +16,7 @@ from browser import open_browser
 from model_shapes import EXAMPLE, LABELS, SIDE, write_shapes
 from PIL import Image
 from served_project import ServedProject
+from starlette_client import TestClient
 from workspaces import new_workspace
 
 from tiltyard import files, plugins
@@ -212,6 +213,14 @@ def test_truths_are_refused(project: ServedProject) -> None:
     item = {"id": "a" * 32, "truth": 1.0}
     error = project.ask("v1/models/{}:feedback", {"feedback": [item]}, status=400)["error"]
     assert "which are not compared live" in error["message"]
+
+
+def test_document_describes_predictions_and_no_feedback(project: ServedProject) -> None:
+    """The OpenAPI document has the predictions of these models, and no route for truths that they refuse."""
+    with TestClient(project.app) as client:
+        paths = client.get("/v1/openapi.json").json()["paths"]
+    assert "/v1/models/shapes:predict" in paths
+    assert "/v1/models/shapes:feedback" not in paths
 
 
 def test_data_are_checked_before_training(project: ServedProject) -> None:

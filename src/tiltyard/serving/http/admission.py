@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tiltyard.errors import RequestError
@@ -95,6 +95,7 @@ class AdmissionControl:
 
 
 READS_PER_TURN = 4  # connections read before the event loop handles other events
+FREE_TURNS = 8  # connections read without waiting for a turn, after a poll of the event loop
 
 
 class Reader(Protocol):
@@ -105,15 +106,30 @@ class Reader(Protocol):
 
 
 class RoundRobin:
-    """Round-robin scheduling by client address: a client with many connections gets no more turns than others."""
+    """Round-robin scheduling by client address: a client with many connections gets no more turns than others.
+
+    Of one address, connections whose client paused and the others take turns. The event loop polls after a few reads,
+    so that a client whose request arrives now waits for these, and not for all that have arrived with it.
+    """
 
     def __init__(self) -> None:
-        self.waiting: OrderedDict[str, deque[Reader]] = OrderedDict()
+        self.waiting: OrderedDict[Hashable, deque[Reader]] = OrderedDict()  # by address, and whether the client paused
         self.handle: asyncio.Handle | None = None
+        self.polled_at, self.free_turns = -1.0, 0
 
-    def wait(self, address: str, reader: Reader) -> None:
-        """Queue a connection to be read when it is its client's turn."""
-        self.waiting.setdefault(address, deque()).append(reader)
+    def has_free_turn(self, polled_at: float) -> bool:
+        """Return whether a connection may be read at once: no other waits, and few were read since the last poll.
+
+        `polled_at` is the time of the event loop; uvloop reads the clock once for each poll, in milliseconds.
+        """
+        if polled_at != self.polled_at:
+            self.polled_at, self.free_turns = polled_at, FREE_TURNS
+        self.free_turns -= 1
+        return self.free_turns >= 0 and not self.waiting
+
+    def wait(self, group: Hashable, reader: Reader) -> None:
+        """Queue a connection to be read when it is the turn of its group."""
+        self.waiting.setdefault(group, deque()).append(reader)
         self._schedule()
 
     def _schedule(self) -> None:
@@ -123,14 +139,15 @@ class RoundRobin:
     def _run(self) -> None:
         self.handle = None
         try:
-            for _ in range(min(READS_PER_TURN, len(self.waiting))):
-                self._next().read()
+            for _ in range(READS_PER_TURN):
+                if self.waiting:
+                    self._next().read()
         finally:
             self._schedule()
 
     def _next(self) -> Reader:
-        address, readers = self.waiting.popitem(last=False)
+        group, readers = self.waiting.popitem(last=False)
         reader = readers.popleft()
         if readers:
-            self.waiting[address] = readers
+            self.waiting[group] = readers
         return reader

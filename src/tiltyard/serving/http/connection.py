@@ -26,6 +26,7 @@ MAX_HEADERS = 100
 MAX_BODY_PART_BYTES = 16_384  # passed to the parser at once
 MAX_PENDING_BYTES = 65_536  # received while an earlier request is answered
 PARTS_PER_TURN = 32  # of a body, before other connections have their turn: a chunk may be a single byte
+PAUSE_SECONDS = 0.02  # without a request, after which a connection does not wait behind those that never pause
 MAX_BLANK_BYTES = 4  # of empty lines before a request
 MAX_LENGTH_DIGITS = 18  # of Content-Length
 MAX_FRAMING_BYTES = 4_096  # of chunk headers or trailers without any body between them
@@ -71,6 +72,7 @@ class BoundedConnection(HttpToolsProtocol):
         self.last_body_at = self.waiting_since  # when the last part of a body was received
         self.timer: asyncio.TimerHandle | None = None
         self.queued = False  # whether the connection waits for its turn
+        self.paused = False  # whether its client paused before it sent what is pending
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timer, and evict another connection if there are too many."""
@@ -96,12 +98,15 @@ class BoundedConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Buffer data, and parse it unless an earlier request is still answered."""
         if not self.pending and not self.expecting and not self.busy:
-            self.waiting_since = time.monotonic()
+            now = time.monotonic()
+            self.paused = not self.is_new and now - self.waiting_since > PAUSE_SECONDS
+            self.waiting_since = now
         self.pending, self.offset = self.pending[self.offset :] + data if self.pending else data, 0
-        if self.queued:
-            self._update_flow()
-        else:
+        if not self.queued and self.state.admission.round_robin.has_free_turn(self.loop.time()):
             self.read()
+        else:
+            self._wait_for_turn()
+            self._update_flow()
 
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio closes the connection if it is falsy
         """Keep the connection open until the pending requests are answered."""
@@ -127,7 +132,8 @@ class BoundedConnection(HttpToolsProtocol):
     def _wait_for_turn(self) -> None:
         if not self.queued:
             self.queued = True
-            self.state.admission.round_robin.wait((self.client or ("",))[0], self)
+            address = (self.client or ("",))[0]
+            self.state.admission.round_robin.wait((address, self.paused), self)
 
     def _may_read(self) -> bool:
         if self.transport.is_closing() or self.offset >= len(self.pending):

@@ -133,18 +133,23 @@ WITHOUT_TRUTHS = {  # what models do whose answers are not compared with the tru
 }
 
 
+def unsupported_reason(model: LoadedModel) -> str:
+    """Return why a model's predictions are not compared with the ground truth; an empty text if they are."""
+    problem = model.predictor.encoder.problem
+    if problem.targets == "row":
+        verb = "clusters" if problem.clusters else "reconstructs"
+        return f"expected a model with a target; {model.task} {verb} rows, and needs no ground truth"
+    what = WITHOUT_TRUTHS.get(problem.targets, "")
+    return what and f"expected a model that predicts numbers or labels; {model.task} {what}"
+
+
 def _parse_truth(model: LoadedModel, value: object, field: str) -> Any:
     """Parse the ground truth: one or several of the model's labels, a number, or a number for each forecast step."""
     encoder = model.predictor.encoder
-    if encoder.problem.targets == "row":
-        verb = "clusters" if encoder.problem.clusters else "reconstructs"
-        text = f"expected a model with a target; {model.task} {verb} rows, and needs no ground truth"
+    if text := unsupported_reason(model):
         raise RequestError("unsupported", text, field)
     if encoder.problem.targets == "anomaly":
         return _parse_anomaly(value, field)
-    if what := WITHOUT_TRUTHS.get(encoder.problem.targets):
-        text = f"expected a model that predicts numbers or labels; {model.task} {what}"
-        raise RequestError("unsupported", text, field)
     if isinstance(encoder.problem, Multilabel):
         return _parse_labels(value, encoder.classes, encoder.problem.separator, field)
     if encoder.classes:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tiltyard.files import Json
 from tiltyard.modeling.columns.number import LARGEST
+from tiltyard.modeling.problems.anomaly import LABELS as ANOMALY_LABELS
 from tiltyard.serving.http import feedback, openapi_recommend, openapi_samples, openapi_v2
 from tiltyard.serving.http.openapi_schemas import (
     BODY_ERRORS,
@@ -57,7 +58,8 @@ def _paths(versions: WarmVersions, *, locked: bool) -> Iterator[tuple[str, Json]
     yield "/v1/openapi.json", get_operation("V1", "This document", "service", {"type": "object"})
     yield from openapi_v2.server().items()
     for name in sorted(versions):
-        yield f"/v1/models/{name}:feedback", {"post": _feedback(next(iter(versions[name].values())), locked=locked)}
+        if not feedback.unsupported_reason(model := next(iter(versions[name].values()))):
+            yield f"/v1/models/{name}:feedback", {"post": _feedback(model, locked=locked)}
         yield from _model(name, versions[name])
         yield from openapi_v2.paths(name, versions[name]).items()
     for path, summary in PUBLIC_PATHS.items():
@@ -91,12 +93,10 @@ def _model(name: str, versions: Mapping[str, LoadedModel]) -> Iterator[tuple[str
 
 def _feedback(model: LoadedModel, *, locked: bool) -> Json:
     """Return the feedback operation: truths have the type of predictions; with an API key, no token is needed."""
-    prediction, max_instances = model.schema["prediction"], model.schema["limits"]["max_instances"]
-    named = "names" in model.predictor.encoder.target  # several numbers, which may have any names
-    parts = {} if named else prediction.get("properties", {})
+    max_instances = model.schema["limits"]["max_instances"]
     properties = {
         "id": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$", "description": "x-request-id of the response"},
-        "truth": _truth_schema(parts.get("label") or parts.get("labels") or parts.get("forecast") or prediction),
+        "truth": _truth(model),
         "instance": {"type": "integer", "minimum": 0, "maximum": max_instances - 1},
         "token": {
             "type": "string",
@@ -125,6 +125,16 @@ def _feedback(model: LoadedModel, *, locked: bool) -> Json:
             **error_responses("V1", "403", *BODY_ERRORS),
         },
     }
+
+
+def _truth(model: LoadedModel) -> Json:
+    """Return the schema of the ground truth, by the part of a prediction that it is compared with."""
+    prediction, encoder = model.schema["prediction"], model.predictor.encoder
+    if encoder.problem.targets == "anomaly":
+        return {"enum": [*ANOMALY_LABELS, True, False]}
+    named = "names" in encoder.target  # several numbers, which may have any names
+    parts = {} if named else prediction.get("properties", {})
+    return _truth_schema(parts.get("label") or parts.get("labels") or parts.get("forecast") or prediction)
 
 
 def _truth_schema(schema: Json) -> Json:
