@@ -30,6 +30,22 @@ def test_changed_files_are_refused(packages: dict[str, Path], tmp_path: Path) ->
         LoadedModel.load(folder)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("fitted", {}), ("target", 1), ("columns", None), ("problem", {}), ("bare", 7), ("classes", [[]])],
+)
+def test_invalid_content_is_a_package_error(packages: dict[str, Path], tmp_path: Path, key: str, value: object) -> None:
+    """Whatever a file holds whose hashes agree, the error names the package and what to do."""
+    folder = tmp_path / "iris"
+    shutil.copytree(packages["iris"], folder)
+    files.write_json(folder / "encoder.json", {**files.read_json(folder / "encoder.json"), key: value})
+    schema = files.read_json(folder / "schema.json")
+    files.write_json(folder / "schema.json", {**schema, "version": version(folder)})
+    with pytest.raises(PackageError, match="is no valid package") as caught:
+        LoadedModel.load(folder)
+    assert "dvc checkout" in caught.value.hint
+
+
 def test_values_that_overflow_the_model_are_refused(packages: dict[str, Path], tmp_path: Path) -> None:
     """Values that overflow the model are refused, since JSON has no infinity."""
     folder = tmp_path / "diabetes"

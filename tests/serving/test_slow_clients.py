@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import random_models
@@ -15,6 +16,7 @@ from raw_http import FAST, HEAD, PLAIN, USUAL_REQUEST, connect, read_all, reques
 from starlette.applications import Starlette
 
 from tiltyard.serving.http import timeouts
+from tiltyard.serving.http.admission import AdmissionControl
 from tiltyard.serving.http.limits import Limits
 
 
@@ -117,7 +119,7 @@ def test_number_of_connections_is_bounded(app: Starlette) -> None:
 
 
 def test_unread_responses_are_bounded_in_total(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The connection that exceeds the limit of unread responses is closed; others are served."""
+    """A connection that exceeds the limit of unread responses is closed; others are served."""
     monkeypatch.setattr("tiltyard.serving.http.admission.MAX_UNSENT_BYTES", 50_000)
     wire = request_bytes({"instances": [random_models.IRIS] * 900})
     with serve_models(app) as port, socket.socket() as client, connect(port) as other:
@@ -128,6 +130,34 @@ def test_unread_responses_are_bounded_in_total(app: Starlette, monkeypatch: pyte
             client.sendall(wire * 300)
         other.sendall(USUAL_REQUEST)
         assert other.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+
+class Reader:
+    """A connection that reads nothing."""
+
+    def __init__(self, address: str, closed: list[Reader]) -> None:
+        self.address, self.transport = address, self
+        self.abort = lambda: closed.append(self)
+
+
+def test_unread_responses_of_the_largest_client_are_dropped_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection that has been unread the longest is closed, and not one that has just received a response."""
+    monkeypatch.setattr("tiltyard.serving.http.admission.MAX_UNSENT_BYTES", 100)
+    closed: list[Reader] = []
+    admission: Any = AdmissionControl(Limits())
+    slow = Reader("plain", closed)
+    hostile = [Reader("hostile", closed) for _ in range(3)]
+    admission.hold_unsent(slow, 20)
+    for one in hostile[:2]:
+        admission.hold_unsent(one, 35)
+    late = Reader("plain", closed)
+    admission.hold_unsent(late, 30)
+    assert closed == [hostile[0]]
+    admission.hold_unsent(hostile[2], 35)
+    assert closed == hostile[:2]
+    for one in (slow, late, hostile[2]):
+        admission.release_unsent(one)
+    assert (admission.unsent, admission.unsent_bytes) == ({}, 0)
 
 
 def test_bodies_are_bounded_in_total(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:

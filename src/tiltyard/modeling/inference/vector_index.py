@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
 
@@ -57,14 +57,42 @@ class VectorIndex:
 
     @classmethod
     def load(cls, path: Path) -> VectorIndex:
-        """Read the arrays; never objects."""
+        """Read the arrays, never objects, and check that they belong together."""
         try:
+            _require_stored(path)
             with np.load(path, allow_pickle=False) as arrays:
-                return cls(**{field.name: arrays[field.name] for field in fields(cls)})
-        except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
+                index = cls(**{field.name: arrays[field.name] for field in fields(cls)})
+            index.check()
+        except (ValueError, KeyError, OSError, EOFError, BadZipFile, MemoryError) as error:
             raise RegistryError(
                 f"{path} is no vector index: {error}", hint="make it again: tiltyard train TASK"
             ) from None
+        return index
+
+    def check(self) -> None:
+        """Raise ValueError if sizes or codes of arrays do not agree, or vectors are not finite."""
+        users, items, width = len(self.users), len(self.items), self.user_vectors.shape[-1]
+        expected = {
+            "user_vectors": (users, width),
+            "user_rows": (users,),
+            "item_vectors": (items, width),
+            "titles": (items,),
+            "item_rows": (items,),
+            "starts": (users + 1,),
+            "scale": (4,),
+            "layout_": (2,),
+        }
+        for name, shape in expected.items():
+            if (received := getattr(self, name).shape) != shape:
+                raise ValueError(f"{name}: expected the shape {shape}; received {received}")
+        if not 0 < self.layout.factors < width or not min(users, items):
+            raise ValueError("expected a user, an item, and vectors with a part for the rating")
+        if not all(np.isfinite(numbers).all() for numbers in (self.user_vectors, self.item_vectors, self.scale)):
+            raise ValueError("expected finite numbers")
+        if self.starts[0] != 0 or self.starts[-1] != len(self.rated) or (np.diff(self.starts) < 0).any():
+            raise ValueError("starts: expected rising places in `rated`")
+        if len(self.rated) and not 0 <= self.rated.min() <= self.rated.max() < items:
+            raise ValueError(f"rated: expected codes of items below {items}")
 
     def save(self, path: Path) -> None:
         """Write the arrays; NumPy's zip has no timestamps, so the same vectors give the same bytes."""
@@ -136,6 +164,13 @@ class VectorIndex:
         """Return the vector that makes the liked items likely choices."""
         vectors = self.item_vectors[1:].astype(np.float64)
         return Choice(self._priors[1], vectors[:, self.layout.ranking], vectors[:, -1], liked - 1).vector()
+
+
+def _require_stored(path: Path) -> None:
+    """Refuse compressed arrays, which may be a thousand times as large as the file; `save` compresses nothing."""
+    with ZipFile(path) as file:
+        if any(member.compress_type != ZIP_STORED for member in file.infolist()):
+            raise ValueError("expected arrays that are not compressed")
 
 
 def cosines(vectors: Array, vector: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,7 +27,8 @@ class AdmissionControl:
     """The limits of a worker and their current use. The fast path and the routes share it."""
 
     def __init__(self, limits: Limits) -> None:
-        self.limits, self.active, self.buffered, self.unsent = limits, 0, 0, 0
+        self.limits, self.active, self.buffered, self.unsent_bytes = limits, 0, 0, 0
+        self.unsent: dict[BoundedConnection, int] = {}  # unread bytes, by connection in order of the time
         self.metrics: RequestMetrics | None = None
         self.evictable: list[BoundedConnection] = []
         self.round_robin = RoundRobin()
@@ -71,10 +72,27 @@ class AdmissionControl:
         if not client_bytes:
             del self.buffers[client]
 
-    def count_unsent(self, size: int) -> bool:
-        """Add to the bytes of unread responses, or subtract; return whether the total is within the limit."""
-        self.unsent += size
-        return self.unsent <= MAX_UNSENT_BYTES
+    def hold_unsent(self, connection: BoundedConnection, size: int) -> None:
+        """Count the unread bytes of a connection; above the limit, close the slowest ones of the largest client."""
+        self.release_unsent(connection)
+        self.unsent[connection] = size
+        self.unsent_bytes += size
+        while self.unsent_bytes > MAX_UNSENT_BYTES:
+            slowest = self._slowest_reader()
+            self.release_unsent(slowest)
+            slowest.transport.abort()
+
+    def _slowest_reader(self) -> BoundedConnection:
+        """Return the connection that has been unread the longest, of the client with the most unread bytes."""
+        totals = Counter[str]()
+        for connection, size in self.unsent.items():
+            totals[connection.address] += size
+        largest = max(totals, key=totals.__getitem__)
+        return next(connection for connection in self.unsent if connection.address == largest)
+
+    def release_unsent(self, connection: BoundedConnection) -> None:
+        """Stop counting a connection, whose client reads or has left."""
+        self.unsent_bytes -= self.unsent.pop(connection, 0)
 
     def evict_if_full(self, connection: BoundedConnection) -> None:
         """Close the longest idle connection if there are too many, but never one that waits for a response."""

@@ -67,7 +67,6 @@ class BoundedConnection(HttpToolsProtocol):
         self.is_new = True  # no request received yet
         self.waiting_since = time.monotonic()  # when the service began to wait for the client
         self.body_bytes = 0  # received
-        self.unsent_bytes = 0  # of responses, when the write buffer was last full
         self.blank_bytes = 0  # empty lines before the next request
         self.last_body_at = self.waiting_since  # when the last part of a body was received
         self.timer: asyncio.TimerHandle | None = None
@@ -87,8 +86,13 @@ class BoundedConnection(HttpToolsProtocol):
         if self.timer:
             self.timer.cancel()
         self.pending, self.offset = b"", 0
-        self._clear_unsent()
+        self.state.admission.release_unsent(self)
         super().connection_lost(exc)
+
+    @property
+    def address(self) -> str:
+        """The address of the client."""
+        return (self.client or ("",))[0]
 
     @property
     def busy(self) -> bool:
@@ -132,8 +136,7 @@ class BoundedConnection(HttpToolsProtocol):
     def _wait_for_turn(self) -> None:
         if not self.queued:
             self.queued = True
-            address = (self.client or ("",))[0]
-            self.state.admission.round_robin.wait((address, self.paused), self)
+            self.state.admission.round_robin.wait((self.address, self.paused), self)
 
     def _may_read(self) -> bool:
         if self.transport.is_closing() or self.offset >= len(self.pending):
@@ -273,22 +276,16 @@ class BoundedConnection(HttpToolsProtocol):
             self._wait_for_turn()
 
     def pause_writing(self) -> None:
-        """Count unread response bytes; close the connection if those of all connections exceed the limit."""
+        """Count unread response bytes; if those of all connections exceed the limit, the slowest ones are closed."""
         super().pause_writing()
-        self.unsent_bytes = self.transport.get_write_buffer_size()
-        if not self.state.admission.count_unsent(self.unsent_bytes):
-            self.transport.abort()
+        self.state.admission.hold_unsent(self, self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         """Continue once the client reads its responses again."""
         super().resume_writing()
-        self._clear_unsent()
+        self.state.admission.release_unsent(self)
         if self.pending and not self.transport.is_closing():
             self._wait_for_turn()
-
-    def _clear_unsent(self) -> None:
-        self.state.admission.count_unsent(-self.unsent_bytes)
-        self.unsent_bytes = 0
 
     def _check_timeouts(self) -> None:
         if not self.transport.is_closing():
@@ -315,9 +312,8 @@ class BoundedConnection(HttpToolsProtocol):
             self.transport.write(STATUS_LINE[status] + head + content)
         self.transport.close()
         if self.state.metrics:
-            client = (self.client or ("",))[0]
             seconds = time.monotonic() - self.waiting_since
-            self.state.metrics.count(AnsweredRequest("", client, "", "", "", status, seconds))
+            self.state.metrics.count(AnsweredRequest("", self.address, "", "", "", status, seconds))
 
     def _should_upgrade(self) -> bool:
         return False

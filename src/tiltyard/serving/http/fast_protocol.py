@@ -128,7 +128,7 @@ class FastPathProtocol(BoundedConnection):
     def _answered_request(self, response: FastResponse, identifier: str) -> AnsweredRequest:
         return AnsweredRequest(
             id=identifier,
-            client=(self.client or ("",))[0],
+            client=self.address,
             key=self.key_name,
             method="POST",
             path=str(self.url, "latin-1"),

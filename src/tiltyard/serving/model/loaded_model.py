@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from tiltyard import files
-from tiltyard.errors import PackageError, newer_format
+from tiltyard.errors import PackageError, TiltyardError, format_value, newer_format
 from tiltyard.modeling.inference.predictor import Predictor, version
 from tiltyard.registry import manifest
 from tiltyard.serving.model.compiled_request import CompiledRequest, compile_request
@@ -32,13 +32,25 @@ class LoadedModel:
 
     @classmethod
     def load(cls, folder: Path, files_digest: str = "") -> LoadedModel:
-        """Load a package and predict once to warm up; raise PackageError if its files were changed.
+        """Load a package and predict once to warm up; raise PackageError if its files were changed or are invalid.
 
         `files_digest` is the pointer's digest of the files that the version does not cover.
         """
         if not (folder / "schema.json").is_file():
             raise PackageError(f"no package in {folder}: expected schema.json", hint="make one: tiltyard run TASK")
         manifest.check(folder, files_digest)
+        try:
+            return cls._load(folder)
+        except (TiltyardError, OSError):
+            raise
+        except Exception as error:  # any, since the content of a file may be anything
+            raise PackageError(
+                f"{folder} is no valid package: {type(error).__name__}: {format_value(str(error))}",
+                hint=f"restore it: dvc checkout {folder}.dvc; or make it again: tiltyard run TASK",
+            ) from error
+
+    @classmethod
+    def _load(cls, folder: Path) -> LoadedModel:
         schema = files.read_json(folder / "schema.json")
         if (received := schema.get("format", 1)) not in range(1, PACKAGE_FORMAT + 1):
             raise PackageError(*newer_format(folder, received, PACKAGE_FORMAT))
