@@ -290,6 +290,32 @@ def test_calls_beyond_the_limit_are_refused() -> None:
             assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, "busy: later")
 
 
+def test_calls_without_a_message_do_not_keep_others_out(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of calls whose message does not arrive few may wait; the others end at once, and these after the time of a call.
+
+    Before, 512 of them kept all others out for ten minutes.
+    """
+    monkeypatch.setattr(server, "MAX_WAITING", 2)
+    leave, content = threading.Event(), iris_request().SerializeToString()
+
+    def silent() -> Iterator[bytes]:
+        leave.wait(60)
+        yield from ()
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(leave.set)
+        channel = stack.enter_context(grpc.insecure_channel(address))
+        waiting = [channel.stream_unary(INFER).future(silent()) for _ in range(20)]
+        assert call(address, content)
+        for one in waiting:
+            error = one.exception(20)
+            assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+            assert "expected the message of the call sooner" in error.details()
+    with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError, match="expected one message") as none:
+        channel.stream_unary(INFER)(iter(()), timeout=20)
+    assert none.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_recorded_calls_return_a_feedback_token(app: Starlette, tmp_path: Path) -> None:
     """A recorded call is written with its instances, and returns the token for feedback."""
     with serve_models(app) as (own, address):

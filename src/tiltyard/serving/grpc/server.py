@@ -7,8 +7,9 @@ import contextlib
 import importlib.util
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -21,6 +22,7 @@ from tiltyard.serving.requests import v2_codec
 
 REQUIRED = ("grpc", "google.protobuf")
 MAX_STREAMS = 64  # calls at a time of one connection
+MAX_WAITING = 64  # calls whose message has not arrived: each may hold a part of it in memory
 MAX_METADATA_BYTES = 32_768  # of one call
 MESSAGE_OVERHEAD = 65_536  # bytes of a message beside its tensors
 MAX_IDLE_MS, MAX_AGE_MS, AGE_GRACE_MS = 300_000, 600_000, 60_000  # of a connection
@@ -52,8 +54,8 @@ class Bounds:
     """Limits of the server that do not depend on the model."""
 
     body_bytes: int  # of a request; each model has a limit of its own, which is no higher
-    calls: int  # at a time, including those whose message has not arrived
-    seconds: float  # that a call may take
+    calls: int  # at a time, beside MAX_WAITING whose message has not arrived
+    seconds: float  # that a call may take, and its message until it has arrived
 
 
 def check(address: str, *, shared: bool = False) -> None:
@@ -85,12 +87,12 @@ async def serving(app: ASGIApp, address: str, bounds: Bounds, *, shared: bool = 
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.max_connection_idle_ms", MAX_IDLE_MS),
-        ("grpc.max_connection_age_ms", MAX_AGE_MS),  # ends calls whose message never arrives
+        ("grpc.max_connection_age_ms", MAX_AGE_MS),
         ("grpc.max_connection_age_grace_ms", AGE_GRACE_MS),
         ("grpc.so_reuseport", int(shared)),
     ]
-    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=bounds.calls)
-    server.add_generic_rpc_handlers([_handlers(app)])
+    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=bounds.calls + 2 * MAX_WAITING)
+    server.add_generic_rpc_handlers([_handlers(app, CallLimits(bounds))])
     port = server.add_insecure_port(address)
     await server.start()
     try:
@@ -99,22 +101,68 @@ async def serving(app: ASGIApp, address: str, bounds: Bounds, *, shared: bool = 
         await server.stop(bounds.seconds + 1)
 
 
-def _handlers(app: ASGIApp) -> Any:
-    """Return the handlers of all methods; messages stay bytes, so that invalid ones get a response of ours."""
+class CallLimits:
+    """Limits on calls at a time, and on calls that wait for their message: the longest waiting one is ended."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds, self.active = bounds, 0
+        self.waiting: dict[asyncio.Future[None], None] = {}  # in order; done if the call must end
+
+    async def message(self, messages: Any) -> bytes:
+        """Return the message of a call, within the time of a call."""
+        loop, read = asyncio.get_running_loop(), asyncio.ensure_future(anext(messages))
+        end: asyncio.Future[None] = loop.create_future()
+        self.waiting[end] = None
+        if len(self.waiting) > MAX_WAITING:
+            (oldest := next(iter(self.waiting))).set_result(None)
+            del self.waiting[oldest]
+        try:
+            await asyncio.wait((read, end), timeout=self.bounds.seconds, return_when=asyncio.FIRST_COMPLETED)
+            if not read.done():
+                raise RequestError("timeout", "expected the message of the call sooner", status=503)
+            content: bytes = read.result()
+        except StopAsyncIteration:
+            raise RequestError("malformed_message", "expected one message; received none") from None
+        finally:
+            read.cancel()
+            self.waiting.pop(end, None)
+        return content
+
+    @contextlib.contextmanager
+    def slot(self) -> Iterator[None]:
+        """Hold one of the places of calls that are answered; raise RequestError if all are taken."""
+        if self.active >= self.bounds.calls:
+            raise RequestError("too_many_requests", f"expected at most {self.bounds.calls} calls at a time", status=429)
+        self.active += 1
+        try:
+            yield
+        finally:
+            self.active -= 1
+
+
+def _handlers(app: ASGIApp, limits: CallLimits) -> Any:
+    """Return the handlers of all methods; messages stay bytes, so that invalid ones get a response of ours.
+
+    A handler reads the message of its call itself, as of a stream: only so can the time until it arrives be limited.
+    """
     import grpc
 
-    async def infer(content: bytes, context: Any) -> bytes:
-        return await _result(context, _infer(app, content, context))
+    def handler(answer: Callable[[bytes, Any], Awaitable[bytes]]) -> Any:
+        async def handle(messages: Any, context: Any) -> bytes:
+            return await _result(context, _answer(messages, context))
 
-    def without_tensors(name: str) -> Any:
-        async def handle(content: bytes, context: Any) -> bytes:
-            return await _result(context, _call_without_tensors(app, name, content, context))
+        async def _answer(messages: Any, context: Any) -> bytes:
+            content = await limits.message(messages)
+            with limits.slot():
+                return await answer(content, context)
 
-        return handle
+        return grpc.stream_unary_rpc_method_handler(handle)
 
-    methods = {"ModelInfer": infer, **{name: without_tensors(name) for name in METHODS}}
-    handlers = {name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()}
-    return grpc.method_handlers_generic_handler(SERVICE, handlers)
+    methods = {
+        "ModelInfer": partial(_infer, app),
+        **{name: partial(_call_without_tensors, app, name) for name in METHODS},
+    }
+    return grpc.method_handlers_generic_handler(SERVICE, {name: handler(method) for name, method in methods.items()})
 
 
 async def _result(context: Any, pending: Any) -> bytes:
