@@ -23,6 +23,7 @@ import statistics
 import struct
 import sys
 import tempfile
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -97,6 +98,20 @@ def repeat_requests(*requests: bytes) -> Send:
     return send
 
 
+def on_connections(count: int, request: bytes) -> Send:
+    """Send a request again and again over several connections of one client."""
+    send_one = repeat_requests(request)
+
+    def send(port: int, end: float) -> None:
+        threads = [threading.Thread(target=send_one, args=(port, end), daemon=True) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return send
+
+
 def flood(begin: bytes, again: bytes, max_bytes: int) -> Send:
     """Send as fast as the service accepts, and read no response."""
 
@@ -163,6 +178,8 @@ def attacks(song: str) -> dict[str, Send]:
     explain = b'{"instances": %s, "\\u0065xplain": true}' % json.dumps([instance] * 64).encode()
     write = json.dumps({"instances": [{"prompt": "green", "length": 2000}] * 50}).encode()
     images = json.dumps({"instances": [{"b64": _image()}] * 145}).encode()
+    draw, code = b'{"count": 32}', json.dumps({"code": [[0.5] * 4] * 32}).encode()
+    deep = b'{"instances": [%s]}' % (b"[" * 960 + b"]" * 960)
     wide = ",".join(f"c{index}" for index in range(20_000)).encode() + b"\n1"
     large = json.dumps({"instances": [instance] * 1000}).encode()
     return {
@@ -188,6 +205,10 @@ def attacks(song: str) -> dict[str, Send]:
         "50 texts of 2,000 characters": repeat_requests(post(f"/v1/models/{song}:predict", write)),
         "145 images of 64 pixels": repeat_requests(post("/v1/models/digits:predict", images)),
         "image with 184 colour profiles": repeat_requests(post("/v1/models/digits:predict", _image_with_profiles())),
+        "25 connections of one row per client": on_connections(25, one),
+        "25 connections of samples per client": on_connections(25, post("/v1/models/vae_digits:sample", draw)),
+        "32 samples of a code": repeat_requests(post("/v1/models/vae_digits:sample", code)),
+        "JSON nested 960 levels deep": repeat_requests(post("/v1/models/iris:predict", deep)),
         "CSV with 20,000 columns": repeat_requests(post("/v1/models/iris:predict", wide, "text/csv")),
         "1,000 rows of JSON": repeat_requests(post("/v1/models/iris:predict", large)),
         "damaged Parquet": repeat_requests(
@@ -319,7 +340,7 @@ def main() -> None:
         home = Path(folder)
         song = text_writer.song_model(new_workspace(home / "song"))
         assert song.folder  # noqa: S101 - for the type checker
-        folders = {**serve.champions(workspace, ["iris", "digits"]), "song": song.folder}
+        folders = {**serve.champions(workspace, ["iris", "digits", "vae_digits"]), "song": song.folder}
         versions = {"this": page.ROOT / "src"} | ({"before": options.against / "src"} if options.against else {})
         rows: list[str] = []
         for kind, send in ((kind, send) for kind, send in attacks("song").items() if options.only in kind):

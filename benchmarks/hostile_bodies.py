@@ -58,8 +58,8 @@ class Model:
     @property
     def parts(self) -> dict[str, Any]:
         """Return the example by input name."""
-        example = self.schema["example"]
-        return example if isinstance(example, dict) else {self.inputs[0]["name"]: example}
+        example, names = self.schema["example"], {one["name"] for one in self.inputs}
+        return example if isinstance(example, dict) and example.keys() == names else {self.inputs[0]["name"]: example}
 
     @property
     def tensors(self) -> dict[str, Any]:
@@ -74,9 +74,14 @@ class Model:
 class Body:
     """A body to post to a model."""
 
-    protocol: str  # V1 or V2
+    protocol: str  # V1, V2, or the action of another route: sample, encode, recommend, similar or find
     content: bytes
     headers: dict[str, str]
+
+    def path(self, name: str) -> str:
+        """Return the path for a model."""
+        action = "predict" if self.protocol == "V1" else self.protocol
+        return f"/v2/models/{name}/infer" if self.protocol == "V2" else f"/v1/models/{name}:{action}"
 
 
 def _json(content: bytes, protocol: str = "V1") -> Body:
@@ -106,6 +111,34 @@ def wrong_value(rng: Random, model: Model) -> Body:
     protocol, body = _valid_body(rng, model)
     text = json.dumps(rng.choice([*_with_placeholders(body)])).encode()
     return _json(text.replace(f'"{PLACEHOLDER}"'.encode(), rng.choice(INVALID_VALUES)), protocol)
+
+
+def other_route(rng: Random, model: Model) -> Body:
+    """Return a body with a wrong value for samples, codes, recommendations, similar items or a search."""
+    label, size = rng.choice(["0", "1", "setosa"]), rng.choice([1, 4, 8, 16])
+    ratings = {f"{rng.choice('bi')}{index}": rng.choice([1, 5, -1, 1e308]) for index in range(rng.choice([1, 1001]))}
+    excluded = [rng.choice(["1", 1, "\ud800", "b1"])] * rng.choice([1, 1001])
+    action, body = rng.choice(
+        [
+            ("sample", {"count": rng.choice([1, 10**6]), "seed": rng.choice([0, 10**30]), "class": label}),
+            ("sample", {"code": [[rng.choice([0, 0.5, 1e3, 1e308])] * size] * rng.choice([1, 1001])}),
+            ("encode", model.rows),
+            ("recommend", {"user": "1", "k": rng.choice([1, 100, 101]), "exclude": excluded, "include_rated": True}),
+            ("recommend", {"ratings": ratings, "k": 1}),
+            ("similar", {rng.choice(["item", "user"]): "1", "k": 2, "exclude": excluded}),
+            ("find", {"text": rng.choice(["a", "\ufb03" * 200]), "of": rng.choice(["item", "user"]), "k": 5}),
+        ]
+    )
+    whole = rng.random() < 0.3
+    text = json.dumps(body if whole else rng.choice([*_with_placeholders(body)])).encode()
+    return _json(text.replace(f'"{PLACEHOLDER}"'.encode(), rng.choice(INVALID_VALUES)), action)
+
+
+def nested(rng: Random, model: Model) -> Body:
+    """Return JSON that is nested about as deeply as the decoder and Python's stack allow."""
+    depth, (begin, end) = rng.randint(800, 1100), rng.choice([(b"[", b"]"), (b'{"a":', b"}")])
+    text = json.dumps(rng.choice([*_with_placeholders(_valid_body(rng, model)[1])])).encode()
+    return _json(text.replace(f'"{PLACEHOLDER}"'.encode(), begin * depth + b"1" + end * depth))
 
 
 def truncated(rng: Random, model: Model) -> Body:
@@ -310,4 +343,5 @@ def _varint(number: int) -> bytes:
 BODIES: tuple[Callable[[Random, Model], Body], ...] = (
     *(wrong_value, wrong_value, wrong_value, truncated, overwritten, noise, duplicate_key, too_many, compressed),
     *(image, table, tensors, tensors, strange_request, parquet, parquet, wide, explain),
+    *(other_route, other_route, nested),
 )

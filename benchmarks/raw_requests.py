@@ -37,8 +37,7 @@ def random_request(rng: Random, models: list[Model]) -> Request:
     if rng.random() < 0.75:
         make = rng.choice(BODIES)
         body = make(rng, model)
-        path = f"/v2/models/{model.name}/infer" if body.protocol == "V2" else f"/v1/models/{model.name}:predict"
-        return Request(make.__name__, _post(path, body.content, body.headers), responses=1)
+        return Request(make.__name__, _post(body.path(model.name), body.content, body.headers), responses=1)
     return rng.choice(WRAPPINGS)(rng, model)
 
 

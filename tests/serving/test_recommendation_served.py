@@ -14,6 +14,8 @@ import pytest
 from asgi_server import serve_app
 from browser import open_browser
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from readers import ROW, write_readers
 from served_project import ServedProject
 from starlette_client import TestClient
@@ -21,7 +23,7 @@ from workspaces import new_workspace, train_tasks
 
 from tiltyard import files, plugins
 from tiltyard.cli.main import cli
-from tiltyard.errors import DataError, PackageError, RegistryError
+from tiltyard.errors import DataError, PackageError, RegistryError, RequestError
 from tiltyard.evaluation.evaluated import read_evaluated
 from tiltyard.explain.explain import explain
 from tiltyard.gate.checks.base import Outcome
@@ -232,6 +234,42 @@ def test_large_bodies_are_decoded_in_a_compute_process(readers: Project) -> None
     with TestClient(readers.app) as client:
         large, small = (client.post(f"/v1/models/{NAME}:recommend", content=body) for body in (few + padding, few))
     assert large.json() == small.json()
+
+
+NAMES = st.one_of(st.sampled_from(["b1", "b2", "r1", "r3", ""]), st.text(max_size=3), st.integers(-(2**64), 2**64))
+VALUES = st.recursive(
+    st.one_of(NAMES, st.floats(width=64), st.booleans(), st.none()), lambda values: st.lists(values, max_size=4)
+)
+
+
+@given(
+    verb=st.sampled_from(recommend_request.PROTOCOLS),
+    body=st.fixed_dictionaries(
+        {},
+        optional={
+            "user": st.one_of(NAMES, VALUES),
+            "item": st.one_of(NAMES, VALUES),
+            "ratings": st.one_of(st.dictionaries(st.sampled_from(["b1", "b2", "x"]), st.floats(1, 5)), VALUES),
+            "k": st.one_of(st.integers(-1, 102), VALUES),
+            "exclude": st.one_of(st.lists(NAMES, max_size=4), VALUES),
+            "include_rated": st.one_of(st.booleans(), VALUES),
+            "text": st.one_of(NAMES, VALUES),
+            "of": st.one_of(st.sampled_from(["item", "user"]), VALUES),
+        },
+    ),
+)
+@settings(max_examples=300)
+def test_any_request_gets_finite_scores_or_an_error(readers: Project, verb: str, body: dict[str, Any]) -> None:
+    """Whatever the values are: no other exception, no more rows than were asked for, and no number that JSON lacks."""
+    known = {key: value for key, value in body.items() if key in recommend_request.KEYS[verb]}
+    message = RequestMessage(verb, json.dumps(known).encode())
+    try:
+        content = recommend_request.respond(readers.model, message).content
+    except RequestError:
+        return
+    assert b"null" not in content  # as which infinity would be encoded
+    rows = next(value for key, value in json.loads(content).items() if isinstance(value, list))
+    assert len(rows) <= known.get("k", recommend_request.USUAL_K)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from known_models import explain_twice
 from PIL import Image
 from served_project import ServedProject
@@ -146,6 +148,35 @@ def test_invalid_requests_are_refused(digits: Project, body: Any, status: int, c
     """Each error has its code and names the field."""
     error = digits.act("sample", body, status)["error"]
     assert (error["code"], error["field"]) == (code, field)
+
+
+NUMBERS = st.one_of(st.integers(-(10**30), 10**30), st.floats(width=64), st.booleans(), st.none(), st.text(max_size=3))
+VALUES = st.recursive(NUMBERS, lambda values: st.lists(values, max_size=5), max_leaves=12)
+CODES = st.lists(st.lists(st.one_of(st.floats(-1e4, 1e4), NUMBERS), min_size=3, max_size=5), max_size=3)
+
+
+@given(
+    body=st.fixed_dictionaries(
+        {},
+        optional={
+            "count": st.one_of(st.integers(-1, 40), VALUES),
+            "seed": st.one_of(st.integers(-1, 2**54), VALUES),
+            "class": st.one_of(st.sampled_from("0123456789x"), VALUES),
+            "code": st.one_of(CODES, VALUES),
+            "more": VALUES,
+        },
+    )
+)
+@settings(max_examples=300)
+def test_any_request_gets_finite_samples_or_an_error(digits: Project, body: dict[str, Any]) -> None:
+    """Whatever the values are: no other exception, and as many samples as were asked for."""
+    message = RequestMessage(sample_request.SAMPLE, json.dumps(body).encode())
+    try:
+        drawn = json.loads(sample_request.respond(digits.model, message).content)["samples"]
+    except RequestError:
+        return
+    assert len(drawn) == (len(body["code"]) if "code" in body else body.get("count", 16))
+    assert all(np.isfinite(one["code"]).all() for one in drawn)
 
 
 def test_models_without_a_sampler_refuse(digits: Project) -> None:
