@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from workspaces import new_workspace
 from tiltyard.errors import RequestError
 from tiltyard.modeling import deadline
 from tiltyard.modeling.deadline import OutOfTimeError
+from tiltyard.modeling.inference.predictor import DEADLINE_BATCH
 from tiltyard.serving.compute import pool as compute_pool
 from tiltyard.serving.compute.pool import ComputePool
 from tiltyard.serving.http.app import create_app, install
@@ -358,6 +360,17 @@ def _request_metrics() -> Any:
     from tiltyard.serving.http.prometheus import RequestMetrics
 
     return RequestMetrics(registry=CollectorRegistry())
+
+
+def test_slow_model_is_not_called_if_the_call_would_exceed_the_deadline(iris: LoadedModel) -> None:
+    """A call cannot be interrupted: by the measured pace, its job moves on instead of ending the process."""
+    predictor, features = replace(iris.predictor), np.zeros((40, 4), dtype=np.float32)
+    predictor.__dict__["pace"] = (0.0, 1.0)  # seconds of a call and of a row
+    with deadline.limit_until(time.monotonic() + 20), pytest.raises(OutOfTimeError) as moved:
+        predictor.run(features)
+    assert moved.value.seconds == DEADLINE_BATCH
+    with deadline.limit_until(time.monotonic() + 60):
+        assert len(predictor.run(features)) == 40
 
 
 def test_steps_that_would_exceed_the_deadline_are_stopped_early() -> None:

@@ -153,6 +153,8 @@ class Predictor:
             batch = max(1, min(BATCH, PAIRS // width**2))
         if deadline.is_limited():
             batch = min(batch, DEADLINE_BATCH)
+            if "pace" in self.__dict__:  # measured when the model was loaded for a service
+                deadline.check(self.seconds(min(batch, len(features))))  # else the process must be killed in the call
         elif len(features) <= batch:  # the usual case of a request, where microseconds count
             result: Array = self.session.run(None, {name: features.astype(np.float32, copy=False)})[0]
             return result

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from tiltyard.errors import RequestError
+from tiltyard.serving.compute.pool import ComputePool
 from tiltyard.serving.http.body_limit import read_body
 from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.requests import predict_request, recommend_request, tensor_path
@@ -127,9 +128,9 @@ async def _compute(
     request: Request, model: LoadedModel, message: RequestMessage, *, record: bool = False
 ) -> ResponseMessage:
     """Wait for the response of a compute process; cancel the request if the client disconnects."""
-    name, scope = client(request.scope), request.scope
-    port = str((scope.get("client") or ("", 0))[1])
-    response = asyncio.wrap_future(request.app.state.pool.submit(model, message, name, port, record=record))
+    pool: ComputePool = request.app.state.pool
+    port = str((request.scope.get("client") or ("", 0))[1])
+    response = asyncio.wrap_future(pool.submit(model, message, client(request.scope), port, record=record))
     disconnect = asyncio.ensure_future(_disconnect(request))
     try:
         await asyncio.wait((response, disconnect), return_when=asyncio.FIRST_COMPLETED)
