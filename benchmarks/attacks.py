@@ -100,10 +100,9 @@ def repeat_requests(*requests: bytes) -> Send:
 
 def on_connections(count: int, request: bytes) -> Send:
     """Send a request again and again over several connections of one client."""
-    send_one = repeat_requests(request)
 
     def send(port: int, end: float) -> None:
-        threads = [threading.Thread(target=send_one, args=(port, end), daemon=True) for _ in range(count)]
+        threads = [threading.Thread(target=repeat_requests(request), args=(port, end)) for _ in range(count)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -23,7 +23,7 @@ from workspaces import new_workspace, train_tasks
 
 from tiltyard import files, plugins
 from tiltyard.cli.main import cli
-from tiltyard.errors import DataError, PackageError, RegistryError, RequestError
+from tiltyard.errors import DataError, PackageError, RequestError
 from tiltyard.evaluation.evaluated import read_evaluated
 from tiltyard.explain.explain import explain
 from tiltyard.gate.checks.base import Outcome
@@ -270,31 +270,6 @@ def test_any_request_gets_finite_scores_or_an_error(readers: Project, verb: str,
     assert b"null" not in content  # as which infinity would be encoded
     rows = next(value for key, value in json.loads(content).items() if isinstance(value, list))
     assert len(rows) <= known.get("k", recommend_request.USUAL_K)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "text"),
-    [
-        ("user_vectors", np.zeros((1, 1)), "user_vectors: expected the shape"),
-        ("item_vectors", np.nan, "finite"),
-        ("titles", np.array(["a"]), "titles: expected the shape"),
-        ("starts", 10**6, "starts: expected rising places"),
-        ("rated", np.array([10**6]), "rated: expected codes of items|starts"),
-        ("scale", np.array([0.0, np.inf, 0.0, 1.0]), "finite"),
-        ("layout_", np.array([18, 1]), "vectors with a part for the rating"),
-        ("users", np.array([{}]), "Object arrays cannot be loaded"),
-    ],
-)
-def test_forged_index_is_refused(readers: Project, tmp_path: Path, name: str, value: Any, text: str) -> None:
-    """Arrays that do not belong together, numbers that are not finite, and objects are refused when it is loaded."""
-    arrays = dict(np.load(readers.folder / "index.npz"))
-    forged = np.full_like(arrays[name], value) if np.isscalar(value) else value
-    np.savez(tmp_path / "index.npz", allow_pickle=True, **{**arrays, name: forged})
-    with pytest.raises(RegistryError, match=text):
-        VectorIndex.load(tmp_path / "index.npz")
-    np.savez_compressed(tmp_path / "index.npz", allow_pickle=False, **arrays)
-    with pytest.raises(RegistryError, match="not compressed"):
-        VectorIndex.load(tmp_path / "index.npz")
 
 
 def test_other_models_recommend_nothing(readers: Project) -> None:
