@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +44,21 @@ def new_workspace(root: Path) -> Workspace:
         source, target = ROOT / name, root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target)
-            _leave_out(target)
+            shutil.copytree(source, target, ignore=_catalogue)
         elif source.exists():
             shutil.copy(source, target)
     return Workspace(root)
 
 
-def _leave_out(tasks: Path) -> None:
-    """Keep only the listed tasks: those of the catalogue need data from elsewhere."""
-    for path in tasks.glob("*.yaml"):
-        if path.stem not in task_list.listed(Workspace(ROOT)):
-            path.unlink()
+def _catalogue(_: str, names: list[str]) -> set[str]:
+    """Return the tasks that are not listed: they need data from elsewhere."""
+    return {name for name in names if name.endswith(".yaml")} - {f"{name}.yaml" for name in _listed()}
+
+
+@functools.cache
+def _listed() -> list[str]:
+    """Return the listed tasks of this repository."""
+    return task_list.listed(Workspace(ROOT))
 
 
 def edit_task(workspace: Workspace, name: str, changes: dict[str, Any]) -> None:
@@ -173,17 +178,23 @@ def half_written(way: str, target: Path) -> Iterator[tuple[subprocess.Popen[str]
             process.kill()
 
 
-# Processes for training are forked from one that has TensorFlow imported already: a second instead of ten.
+# Processes for training are forked from one that has everything imported already (preloaded.py).
 FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(
-    ["tensorflow", "keras", "tiltyard.training.checkpoint", "tiltyard.training.callbacks", "tiltyard.training.train"]
-)
+FORKSERVER.set_forkserver_preload(["preloaded"])
+
+
+def fork_server() -> Any:
+    """Return the context of such processes; start their server with the path of `preloaded`, which it is not told."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        forkserver.ensure_running()
+    return FORKSERVER
 
 
 def start_training(workspace: Workspace, *names: str) -> Any:
     """Train in another process, so that pytest's process never imports TensorFlow."""
     environment.configure_tools(workspace)
-    process = FORKSERVER.Process(target=_train, args=(str(workspace.root), names))
+    process = fork_server().Process(target=_train, args=(str(workspace.root), names))
     process.start()
     return process
 
@@ -225,7 +236,7 @@ def _train(root: str, names: tuple[str, ...]) -> None:
 
 def run_in_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function in a forked process that has TensorFlow imported already; return its result."""
-    with FORKSERVER.Pool(1) as pool:
+    with fork_server().Pool(1) as pool:
         result = pool.apply(function, arguments)
         pool.close()  # lets it end by itself: a terminated process writes no coverage data
         pool.join()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
-from workspaces import FORKSERVER, edit_task, fetch_raw, run_in_process
+from workspaces import edit_task, fetch_raw, fork_server, run_in_process
 
 from tiltyard import files
 from tiltyard.cli.main import cli
@@ -207,7 +207,7 @@ def _run_trials(root: str, trials: int) -> None:
 
 def _worker(workspace: Workspace, trials: int) -> Any:
     """Start a worker, forked from a process that has imported TensorFlow."""
-    process = FORKSERVER.Process(target=_run_trials, args=(str(workspace.root), trials))
+    process = fork_server().Process(target=_run_trials, args=(str(workspace.root), trials))
     process.start()
     return process
 

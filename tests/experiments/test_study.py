@@ -18,7 +18,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from scipy import stats
-from workspaces import FORKSERVER, ROOT, edit_task, fetch_raw
+from workspaces import ROOT, edit_task, fetch_raw, fork_server
 
 from tiltyard.cli.main import cli
 from tiltyard.config import loader
@@ -187,7 +187,7 @@ def _work(root: str, runs: list[StudyRun]) -> None:
 def _train(workspace: Workspace, planned: Plan) -> None:
     """Run two workers, forked from a process that has imported TensorFlow."""
     runs = plan_runs(workspace, planned)
-    processes = [FORKSERVER.Process(target=_work, args=(str(workspace.root), runs)) for _ in range(2)]
+    processes = [fork_server().Process(target=_work, args=(str(workspace.root), runs)) for _ in range(2)]
     for process in processes:
         process.start()
     for process in processes:
