@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,22 @@ def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 TIMEOUTS = {"smoke": 1800, "jax": 1800, "catalogue": 3600}  # timeouts in seconds by marker
 PLUGINS = ("sources", "problems", "evaluators", "checks", "columns", "findings", "explanations")
-LONGEST = ("test_flow.py", "test_search.py", "test_study.py", "test_schedule.py", "test_service.py", "test_package.py")
+LONGEST = (
+    *("test_flow.py", "test_search.py", "test_study.py", "test_schedule.py", "test_service.py", "test_package.py"),
+    *("test_adversarial.py", "test_sampling_served.py", "test_pictures_served.py", "test_train.py", "test_transfer.py"),
+    *("test_deep_belief.py", "test_blend.py", "test_epochs.py", "test_captions_served.py", "test_vae.py"),
+)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect without garbage collection, which would visit all modules and tests again and again, as later ones do."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

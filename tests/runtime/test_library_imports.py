@@ -141,6 +141,7 @@ def test_threads_wait_until_a_lazy_module_is_loaded() -> None:
 @pytest.mark.usefixtures("library")
 def test_garbage_is_collected_again_after_an_import() -> None:
     """It is not during an import, and stays off for a process that turned it off."""
+    gc.unfreeze()  # what tests/conftest.py froze
     library_imports.load("greeter")
     assert (sys.modules["greeter"].COLLECTING, gc.isenabled()) == (False, True)
     assert gc.get_freeze_count() > 1000
