@@ -49,4 +49,6 @@ def _series(task: Task) -> str:
             return f"columns.{name}.relative: expected false for the problem anomaly, which reconstructs windows"
         if getattr(column, "gaps", "refuse") != "refuse" and task.target.column:
             return f"columns.{name}.gaps: expected refuse, since a step that is filled in has no label"
+        if getattr(column, "same_time", "refuse") != "refuse" and task.target.column:
+            return f"columns.{name}.same_time: expected refuse, since rows of one time may have different labels"
     return ""

@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tiltyard.data.formats.base import Format, Layout, formats_by_suffix, readable_suffixes
+from tiltyard.data.formats.base import Format, Layout, advice, formats_by_suffix, readable_suffixes
 from tiltyard.data.tables import archive, date_parts
 from tiltyard.data.tables.column_types import ColumnType
 from tiltyard.data.tables.dialect import Dialect
-from tiltyard.errors import DataError
+from tiltyard.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+MAX_NAMED = 50  # columns in a message
 
 
 @dataclass(frozen=True)
@@ -123,15 +125,21 @@ def suffix(path: Path) -> str:
         pass
     if ending in formats_by_suffix():
         return ending
-    hint = "save it as .xlsx or CSV" if ending in (".xls", ".xlsb", ".ods") else ""
-    raise DataError(f"{path.name}: expected a table in one of {readable_suffixes()}; received '{ending}'", hint=hint)
+    received = f"expected a table in one of {readable_suffixes()}; received '{ending}'"
+    raise DataError(f"{path.name}: {received}", hint=advice(ending))
 
 
 def require_columns(path: Path, columns: Iterable[str], received: Iterable[str]) -> None:
     """Raise a DataError if a column is missing."""
     received = list(received)
     if missing := [name for name in columns if name not in received]:
-        raise DataError(f"{path.name}: expected the columns {', '.join(missing)}; received {', '.join(received)}")
+        known = received[:MAX_NAMED] + (
+            [f"and {len(received) - MAX_NAMED:,} more"] if len(received) > MAX_NAMED else []
+        )
+        meant = did_you_mean(missing[0], received)
+        text = f"expected the columns {', '.join(missing)}{meant}; received {', '.join(known)}"
+        hint = "name columns as in the header; if the header was not found: source.read, or tiltyard init --skip-rows"
+        raise DataError(f"{path.name}: {text}", hint=hint)
 
 
 def _format(path: Path, options: Dialect | None) -> Format:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tiltyard import files, plugins
 from tiltyard.config.task import Task
+from tiltyard.runtime.progress import status
 from tiltyard.validation.findings import _previous_data
 from tiltyard.validation.findings._dataset import CheckedData, Comparison, PreviousData, of_file, of_task
 from tiltyard.validation.findings.base import Finding, Found, ranked
@@ -37,7 +38,8 @@ class Checked:
 def check(workspace: Workspace, task: Task, against: Path | None = None) -> Checked:
     """Check the raw data of a task, or a file of new data against them, without fetching or training."""
     folder = workspace.raw(task.name)
-    subject = of_task(task, folder)
+    with status(f"reading the data of {task.name} ..."):
+        subject = of_task(task, folder)
     if against:
         subject = of_file(task, against, subject, folder)
         subject = replace(subject, previous=PreviousData(comparisons=tuple(_new(subject))))
@@ -46,7 +48,10 @@ def check(workspace: Workspace, task: Task, against: Path | None = None) -> Chec
         previous = _previous_data.previous_data(workspace, subject, data)
         subject = replace(subject, previous=replace(previous, comparisons=(*_parts(subject), *previous.comparisons)))
         _previous_data.record(workspace, task.name, data, subject.rows)
-    findings = [result for finding in _findings(subject) for result in finding.detect(subject)]
+    findings: list[Found] = []
+    for finding in _findings(subject):
+        with status(f"looking for {finding.title} ..."):
+            findings += finding.detect(subject)
     return Checked(task.name, subject.rows, len(subject.frame), subject.repairs, ranked(findings))
 
 

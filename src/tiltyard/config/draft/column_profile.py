@@ -15,6 +15,7 @@ from tiltyard.arrays import Array
 from tiltyard.config.draft import missing_codes, written_numbers
 from tiltyard.config.draft.column_values import ColumnValues
 from tiltyard.data.tables.column_types import CODE
+from tiltyard.errors import join_first
 from tiltyard.modeling.columns._datetime_format import DATES, DatetimeFormat, guess_format
 from tiltyard.modeling.columns.base import unit
 from tiltyard.modeling.columns.boolean import SPELLED
@@ -62,10 +63,14 @@ def profile_column(name: str, cells: Sequence[object] | pd.Series, decimal: str 
     values = ColumnValues.of(cells)
     na, cleaned, (kind, examples, column) = _infer(name, values, decimal)
     notes = [_marks_note(values, na)] if na else []
+    if texts := column.get("na", []):
+        share = sum(values.share(text) for text in values.texts if text.strip() in texts)
+        notes.append(f"{join_first(texts)} among numbers, in {share:.1%} of the rows, means a missing value")
     if kind == "number" and CODES.search(name):
         kind, examples, column = _names_or_text(cleaned)
     if kind == "number" and (codes := missing_codes.number_codes(name, _as_numbers(cleaned, column))):
         column, examples = _with_codes(cleaned, column, codes)
+        column |= {"na": [*texts, *column["na"]]} if texts else {}
         notes += [f"{code:g} in {share:.1%} of the rows means a missing value" for code, share in codes.items()]
         missing = cleaned.missing + round(sum(codes.values()) * cleaned.rows)
     else:
@@ -108,6 +113,12 @@ def _infer(name: str, values: ColumnValues, decimal: str) -> tuple[tuple[str, ..
         for infer in (_boolean, _number, _date, _written):
             if inferred := infer(name, cleaned, decimal):
                 return tuple(marks), cleaned, inferred
+    if texts := missing_codes.among_numbers(cleaned):
+        others = cleaned.without({text.strip() for text in texts})
+        for infer in (_number, _written):
+            if inferred := infer(name, others, decimal):
+                kind, examples, column = inferred
+                return tuple(marks), others, (kind, examples, {**column, "na": sorted(text.strip() for text in texts)})
     signs = missing_codes.signs(values)
     cleaned = values.without({sign.strip() for sign in signs}) if signs else values
     return tuple(signs), cleaned, _names_or_text(cleaned)

@@ -13,6 +13,7 @@ from tiltyard.config import loader, task_list
 from tiltyard.config.draft import (
     anomalies,
     clusters,
+    groups,
     images,
     images_beside,
     leakage,
@@ -29,7 +30,7 @@ from tiltyard.config.draft import (
 from tiltyard.config.draft.column_profile import ColumnProfile
 from tiltyard.config.draft.examples import example_value
 from tiltyard.config.draft.reading import DraftTable, open_draft
-from tiltyard.config.draft.request import Draft, DraftRequest, as_asked, features_of, split_section
+from tiltyard.config.draft.request import Draft, DraftRequest, as_asked, features_of, kept_leaks, split_section
 from tiltyard.config.draft.targets import LabelLists, ProblemName, find_lists
 from tiltyard.errors import DataError, TaskError, join_first
 from tiltyard.modeling.columns._datetime_format import times
@@ -130,6 +131,10 @@ def _draft_table(workspace: Workspace, request: DraftRequest) -> Draft:
             return anomalies.draft_rows(table, request)
         if request.problem == "clustering":
             return _draft_clusters(table, request)
+        if not request.target and (request.problem == "recommendation" or request.user or request.item):
+            text = "expected a column of ratings; a table of what users chose has no other choices to learn from"
+            hint = "name the ratings: --target; they may be stars, hours or counts, but must differ"
+            raise TaskError(f"{Path(request.data).name}: {text}", hint=hint)
         if not request.target:
             text = f"expected the column to predict; the table has {join_first([*table.frame.columns])}"
             raise TaskError(f"{Path(request.data).name}: {text}", hint="name it: --target")
@@ -238,6 +243,12 @@ def _series_content(
         table.notes.append(f"{timeline.order}: rows are sorted by time (sort: true)")
     if truth.unique == 1:
         raise DataError(f"{truth.name}: expected numbers that change, to forecast them; it is {truth.reason}")
+    if len(rows) < time_series.MIN_ROWS:
+        text = f"{len(rows)} rows are few for a forecast: expect no sure gain before there are {time_series.MIN_ROWS}"
+        table.notes.append(f"{timeline.order}: {text}")
+    if timeline.repeats:
+        text = f"{timeline.repeats:,} rows repeat a time: the mean of their values is learned (same_time: mean)"
+        table.notes.append(f"{timeline.order}: {text}")
     if timeline.gaps or truth.missing:
         table.notes.append(f"{timeline.order}: gaps are filled with the value before (gaps: forward)")
     parts = table.read.get("dates", {}).get(timeline.order, [])
@@ -268,12 +279,15 @@ def _rows_content(
         targets.section(table.profiles[name], rows[name], problem, share, request.separator) for name in request.targets
     ]
     sampled = rows if len(rows) <= MAX_SAMPLED else rows.sample(MAX_SAMPLED, random_state=0)
+    if not (request.group or request.time or request.more_targets):
+        request, traits = _grouped(request, table, rows, traits)
     traits = [many_names.with_names(profile, sampled, truth.name, problem) for profile in traits]
     for name in request.targets:
         traits = [leakage.exclude(profile, sampled, name, problem, request.separator) for profile in traits]
     if not request.more_targets:
         traits = mixed.with_texts(traits, sampled, truth.name, problem, request.separator)
     features = features_of(traits)
+    table.notes.extend(kept_leaks(traits, features))
     by_name = {feature.name: feature for feature in features}
     for name, part in zip(request.targets, parts, strict=True):
         if problem == "regression" and targets.helps(rows[name].to_numpy(np.float64), features, rows):
@@ -282,7 +296,7 @@ def _rows_content(
             undo = (
                 "remove its log, gate.metric: scaled_rmse" if len(parts) > 1 else "remove target.log, gate.metric: rmse"
             )
-            table.notes.append(f"{name}: {text}; if the squared error counts: remove {undo}")
+            table.notes.append(f"{name}: {text}; if the squared error counts: {undo}")
     target = targets.together(parts)
     dates = {} if request.time in table.read.get("dates", {}) else table.read.pop("dates", {})
     traits = [by_name.get(profile.name, profile) for profile in traits if profile.name not in dates]
@@ -291,11 +305,28 @@ def _rows_content(
     return _content(request, problem, rows, sections, table), traits
 
 
+def _grouped(
+    request: DraftRequest, table: DraftTable, rows: pd.DataFrame, traits: list[ColumnProfile]
+) -> tuple[DraftRequest, list[ColumnProfile]]:
+    """Keep rows that belong together in one part, if these have the same target; else say how to."""
+    kept = [profile for profile in traits if profile.name not in request.drop]
+    name, alike = groups.find(kept, rows, request.target)
+    if not name:
+        return request, traits
+    table.notes.append(groups.advice(name, request.target, alike=alike))
+    if not alike:
+        return request, traits
+    request = replace(request, group=name)
+    return request, [as_asked(profile, request) for profile in traits]
+
+
 def _require_rows(rows: pd.DataFrame, data: str, target: str) -> None:
     """Raise if there are too few rows."""
     if len(rows) < MIN_ROWS:
         text = f"expected {MIN_ROWS} rows or more with a known {target}; received {len(rows)}"
-        raise DataError(f"{Path(data).name}: {text}")
+        raise DataError(
+            f"{Path(data).name}: {text}", hint=f"collect more rows, or fill in {target} in those that lack it"
+        )
 
 
 def _problem(truth: ColumnProfile) -> ProblemName:

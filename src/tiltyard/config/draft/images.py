@@ -25,6 +25,7 @@ from tiltyard.modeling.columns.image import FORMATS, Image, decode_errors
 from tiltyard.modeling.models._histograms import counts, counts_by_place
 from tiltyard.modeling.references.base import one_thread
 from tiltyard.modeling.references.linear import fit_linear
+from tiltyard.runtime.progress import progress_bar
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ FEW_IMAGES = 150  # of each label on average: fewer do not suffice for convoluti
 FEW_TRAIN: dict[str, Any] = {"epochs": 300, "learning_rate": 0.01, "patience": 30}
 MAX_EXAMPLE_NUMBERS = 100  # a larger image is a file in `serve.example`
 
+MAX_BROKEN = 0.1  # share of the images that cannot be opened and are left out
+MAX_DECODED = 400_000_000  # pixels, some seconds
 MAX_IMAGES = 400
 GAIN = 0.03  # of the accuracy, which pays for so many more features
 BRIGHTEST = 255.0
@@ -94,13 +97,28 @@ def profile_images(workspace: Workspace, data: str, target: str) -> ImageProfile
         profile = ImageProfile(
             settings, target or labels.get("label_column", "label"), [p.label for p in selected], notes
         )
+        broken = _read_sizes(profile, image_files, selected)
+        if broken:
+            selected = _without(profile, broken, selected)
+            profile = replace(profile, labels=[image.label for image in selected])
         if labels:
             profile = replace(profile, beside=_beside(labels, image_files, names, selected))
-        _read_sizes(profile, image_files, selected)
         if _are_few(profile) and len(profile.counts) * 2 <= len(selected):  # else labels are numbers
             column = Image.model_validate({**profile.column, "resize": True})
             profile.places[:] = [places_matter(column, profile.labels, lambda i: image_files.read(selected[i].name))]
     return profile
+
+
+def _without(profile: ImageProfile, broken: Sequence[str], selected: Sequence[LabelledImage]) -> list[LabelledImage]:
+    """Leave out a few images that cannot be opened, and say so; many are refused, as they may be of another format."""
+    if len(broken) > MAX_BROKEN * len(selected):
+        text = f"expected images that can be opened; {len(broken):,} of {len(selected):,} cannot"
+        raise DataError(f"{profile.source['path']}: {text}: {join_first(broken)}", hint="replace or remove these files")
+    profile.source["leave_out"] = sorted(broken)
+    profile.notes.append(
+        f"{len(broken):,} images cannot be opened: left out, by source.leave_out: {join_first(broken)}"
+    )
+    return [image for image in selected if image.name not in {*broken}]
 
 
 def _beside(
@@ -116,33 +134,36 @@ def _beside(
     return others.iloc[[int(places[image.name]) for image in selected]].reset_index(drop=True)
 
 
-def _read_sizes(profile: ImageProfile, image_files: ImageFiles, selected: Sequence[LabelledImage]) -> None:
-    """Read the size of each image, and add a note on files that cannot be opened."""
+def _read_sizes(profile: ImageProfile, image_files: ImageFiles, selected: Sequence[LabelledImage]) -> list[str]:
+    """Read the size of each image; return the names of files that cannot be opened, or decoded while that is fast."""
     from PIL import Image as Pillow
 
-    broken = []
-    for image in selected:
-        content = image_files.read(image.name)
-        profile.folders[PurePosixPath(image.name).parts[0]] += 1
-        try:
-            file = _image_sanitizer.stripped(content)
-            with Pillow.open(io.BytesIO(file.content), formats=FORMATS) as opened:
-                width, height = (opened.height, opened.width) if file.orientation > 4 else opened.size
-                profile.sizes[(width, height, len(opened.getbands()))] += 1
-                profile.modes.add(opened.mode)
-        except decode_errors(ValueError):
-            broken.append(image.name)
-            continue
-        profile.first[:] = profile.first or [content]
-        profile.bytes[:] = [max([len(content), *profile.bytes])]
+    broken, pixels = [], 0
+    with progress_bar("looking at images", len(selected), 0, "images") as show:
+        for place, image in enumerate(selected, start=1):
+            content = image_files.read(image.name)
+            profile.folders[PurePosixPath(image.name).parts[0]] += 1
+            try:
+                file = _image_sanitizer.stripped(content)
+                with Pillow.open(io.BytesIO(file.content), formats=FORMATS) as opened:
+                    width, height = (opened.height, opened.width) if file.orientation > 4 else opened.size
+                    pixels += width * height
+                    if pixels < MAX_DECODED:
+                        opened.load()
+                    profile.sizes[(width, height, len(opened.getbands()))] += 1
+                    profile.modes.add(opened.mode)
+            except decode_errors(ValueError):
+                broken.append(image.name)
+                continue
+            profile.first[:] = profile.first or [content]
+            profile.bytes[:] = [max([len(content), *profile.bytes])]
+            show(place)
     if not profile.sizes:
         raise DataError(
-            f"{image_files.path.name}: expected whole image files; none can be opened: {join_first(broken)}"
+            f"{image_files.path.name}: expected whole image files; none can be opened: {join_first(broken)}",
+            hint="replace them by files that a picture viewer opens",
         )
-    if broken:
-        profile.notes.append(
-            f"{len(broken):,} images cannot be opened and will stop the pipeline: {join_first(broken)}"
-        )
+    return broken
 
 
 def profiles(profile: ImageProfile) -> list[ColumnProfile]:

@@ -39,6 +39,8 @@ WORDS = {
     *("keine Angabe", "no data", "No data", "No Data", "no answer", "TBD", "tbd", "error", "Error", "ERROR"),
 }
 CODES = re.compile(r"-?9{2,}|-1|-[1-8]{3,}|-9")
+LIMIT = re.compile(r"[<>\u2264\u2265]=?\s*[\d.,]+")  # below or above what can be measured
+MAX_TEXTS, MAX_TEXT_ROWS = 20, 0.1  # different texts among numbers, and their share of the rows
 MIN_ROWS = 3  # with a code
 MIN_DIFFERENT = 8  # other values, if the code is next to them, as -1 below 0
 NEVER_ZERO = re.compile(
@@ -55,6 +57,18 @@ def marks(values: ColumnValues) -> list[str]:
 def signs(values: ColumnValues) -> list[str]:
     """Return the texts that mean a missing value also among categories."""
     return [text for text in values.texts if text.strip() in SIGNS]
+
+
+def among_numbers(values: ColumnValues) -> list[str]:
+    """Return the few texts of a column whose other cells are numbers; empty if it is a column of texts.
+
+    `<5` or `see note` in a few rows do not make names of hundreds of numbers.
+    """
+    texts = [text for text in values.texts if not re.search(r"\d", text) or LIMIT.fullmatch(text.strip())]
+    if not 0 < len(texts) <= MAX_TEXTS or len(values.distinct) < MIN_DIFFERENT + len(texts):
+        return []
+    rows = sum(values.share(text) for text in texts) * values.rows
+    return texts if rows <= MAX_TEXT_ROWS * values.present else []
 
 
 def number_codes(name: str, values: ColumnValues) -> dict[float, float]:

@@ -36,7 +36,7 @@ TOTAL = re.compile(
     r"(?i)\s*(grand |sub|zwischen)?(total|totals|sum|summe|gesamt|gesamtsumme|somme|suma|totale|average|mittelwert|"
     r"durchschnitt|saldo|mean|all|insgesamt)\b[ :]*.{0,20}"
 )
-TYPED = (".jsonl", ".ndjson", ".parquet", ".pq")  # formats with a missing value of their own, and no settings
+TYPED = (".json", ".jsonl", ".ndjson", ".parquet", ".pq")  # formats with a missing value of their own, and no settings
 MAX_TOTALS = 3  # rows at the end
 
 

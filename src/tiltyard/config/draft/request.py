@@ -36,6 +36,9 @@ class DraftRequest:
         return [self.target, *self.more_targets]
 
 
+LEAK = "leaks the target"  # begins the reason to leave out a column
+
+
 @dataclass(frozen=True)
 class Draft:
     """The sections of a task file, and the profiles behind them."""
@@ -61,15 +64,27 @@ def as_asked(profile: ColumnProfile, request: DraftRequest) -> ColumnProfile:
 
 
 def features_of(traits: list[ColumnProfile]) -> list[ColumnProfile]:
-    """Return the features; a free text that is left out is kept only if there is no other feature."""
+    """Return the features; a free text or columns that seem to leak are kept only if there is no other feature."""
     features = [profile for profile in traits if not profile.reason]
     texts = [profile for profile in traits if profile.kind == "text" and profile.reason.startswith("free text")]
     if not features and len(texts) == 1:
         return [replace(texts[0], reason="")]
+    leaks = [profile for profile in traits if profile.reason.startswith(LEAK)]
+    if not features and leaks:
+        return [replace(profile, reason="") for profile in leaks]
     if not features:
         why = "; ".join(f"{profile.name}: {profile.reason}" for profile in traits)
-        raise DataError(f"no column is left to learn from: {why or 'there is only the target'}")
+        hint = "add a column that is known at prediction time and varies, or choose another --target"
+        raise DataError(f"no column is left to learn from: {why or 'there is only the target'}", hint)
     return features
+
+
+def kept_leaks(traits: list[ColumnProfile], features: list[ColumnProfile]) -> list[str]:
+    """Return a sentence for each column that seems to leak and is kept, since there is no other."""
+    kept = {profile.name for profile in features}
+    suspected = [profile for profile in traits if profile.name in kept and profile.reason.startswith(LEAK)]
+    advice = "kept, as no other column is left; if it is not known at prediction time, choose another target"
+    return [f"{profile.name}: {profile.reason}: {advice}" for profile in suspected]
 
 
 def split_section(request: DraftRequest, problem: ProblemName, traits: list[ColumnProfile]) -> dict[str, Any]:

@@ -83,7 +83,9 @@ def section(
         return _with_several(truth.name, column, separator)
     counts = Counter(map(str, column))
     if not 2 <= len(counts) <= MAX_LABELS:
-        raise DataError(f"{truth.name}: expected 2 to {MAX_LABELS} labels; received {len(counts)}")
+        received = f"{len(counts)}" if len(counts) != 1 else f"1, {format_value(next(iter(counts)))} in every row"
+        hint = "choose a column with several values: --target" if len(counts) < 2 else "join rare labels in the file"
+        raise DataError(f"{truth.name}: expected 2 to {MAX_LABELS} labels; received {received}", hint=hint)
     return {"column": truth.name, "classes": sorted(counts, key=_label_order), **drop}
 
 

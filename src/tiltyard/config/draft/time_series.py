@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MIN_ROWS = 40  # of a series
+MAX_REPEATS = 0.05  # share of the rows with a time that repeats, of which one row is made; more are other series
 MAX_GAPS = 0.3  # share of missing steps or values that are filled
 SEASONS = {0.0417: 24, 1.0: 7, 7.0: 52}  # days between rows -> rows per season
 MAX_STEP_RATIO = (
@@ -37,6 +38,7 @@ class Timeline:
     season: int | None
     gaps: bool = False  # whether steps or values are missing, which are then filled
     sort: bool = False  # whether rows are not in order of time, and are then sorted
+    repeats: int = 0  # rows with the time of another one, of which there are few
 
     def check_feature(self, profile: ColumnProfile) -> ColumnProfile:
         """Return the profile of a column, left out unless it is a number without missing values."""
@@ -80,7 +82,7 @@ def why_not(rows: pd.DataFrame, profiles: list[ColumnProfile], target: ColumnPro
 def _disorder(rows: pd.DataFrame, date: ColumnProfile) -> str | None:
     """Return why times do not make one series."""
     moments = times(rows[date.name], _time_format(date))
-    if not moments.is_unique:
+    if int(moments.duplicated().sum()) > MAX_REPEATS * len(moments):
         return f"no forecast, since times repeat; if the file holds several series: --time {date.name} --group COLUMN"
     if not moments.is_monotonic_increasing:
         return f"no forecast, since the rows are not in order of time; to sort and forecast them: --time {date.name}"
@@ -101,13 +103,14 @@ def from_column(rows: pd.DataFrame, time: ColumnProfile, group: str | None) -> T
     steps = _steps_of_time(rows, moments, group)
     if sort := bool((steps < 0).any()):
         steps = _steps_of_time(rows, moments.sort_values(kind="stable"), group)
-    if repeated := int((steps == 0).sum()):
+    repeated = int((steps == 0).sum())
+    if repeated > MAX_REPEATS * len(rows):
         where = "in each group" if group else "in the file; does it hold several series?"
         hint = f"keep one row for each {order}" + ("" if group else ", or name the column of the series: --group")
         raise DataError(f"{order}: expected one row for each time {where}; {repeated:,} repeat the time before", hint)
-    equal, gaps = _regularity(steps)
+    equal, gaps = _regularity(steps[steps > 0])
     season = None if group else _season(rows[order].iloc[np.argsort(moments.to_numpy(), kind="stable")], time_format)
-    return Timeline(order, group, time_format, equal=equal, season=season, gaps=gaps, sort=sort)
+    return Timeline(order, group, time_format, equal=equal, season=season, gaps=gaps, sort=sort, repeats=repeated)
 
 
 def _steps_of_time(rows: pd.DataFrame, moments: pd.Series[float], group: str | None) -> Array:
@@ -141,6 +144,7 @@ def sections(timeline: Timeline, rows: pd.DataFrame, series: list[ColumnProfile]
     common = {"type": "series", "window": window, "order": timeline.order}
     common |= {} if timeline.equal else {"steps": "rising"}
     common |= {"sort": True} if timeline.sort else {}
+    common |= {"same_time": "mean"} if timeline.repeats else {}
     common |= {"gaps": "forward"} if timeline.gaps or any(s.missing for s in series) else {}
     common |= {"format": timeline.time_format} if timeline.time_format else {}
     common |= {"group": timeline.group} if timeline.group else {}

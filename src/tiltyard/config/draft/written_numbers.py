@@ -35,6 +35,7 @@ UNITS = {  # of which several in one column are a mistake, and not codes
     *("mg", "g", "kg", "t", "oz", "lb", "lbs", "mm", "cm", "m", "km", "in", "ft", "mi", "miles", "ml", "cl", "l", "L"),
     *("W", "kW", "MW", "kWh", "MWh", "KB", "kB", "MB", "GB", "TB", "K", "k", "M", "B", "°C", "°F", "bar", "psi", "%"),
 }
+SIGNED = re.compile(r"^\s*\(.*\)\s*$|\d\s*[-\u2212]\s*$|\u2212")
 SEPARATORS = [(".", ""), (".", ","), (",", ""), (",", "."), (",", " "), (".", " "), (".", "'"), (",", "'")]
 DURATIONS = re.compile(r"(?i)dur|elapsed|runtime|run_time|laufzeit|dauer|time_?(taken|spent)|lap|finish|length")
 
@@ -61,7 +62,8 @@ def find_format(name: str, texts: Sequence[str], decimal: str = "") -> NumberFor
         and _reads(written, texts)
     ]
     chosen = _choose(fitting, head, decimal)
-    return None if chosen == NumberFormat() else chosen  # plain digits that are no number are a code
+    # Plain digits that are no number are a code, unless their signs are written as accountants do: (12) or 12-.
+    return None if chosen == NumberFormat() and not any(SIGNED.search(text) for text in head) else chosen
 
 
 def mixed_units(texts: Sequence[str]) -> list[str]:

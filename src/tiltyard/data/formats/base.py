@@ -70,6 +70,19 @@ def readable_suffixes() -> str:
     return f"{', '.join(formats_by_suffix())}, plain or compressed as {', '.join(archive.COMPRESSIONS)}"
 
 
+def advice(suffix: str) -> str:
+    """Return what to do with a file of a format that is not read."""
+    workbooks, databases = (
+        (".xls", ".xlsb", ".ods", ".numbers"),
+        (".sqlite", ".sqlite3", ".db", ".sql", ".duckdb", ".mdb"),
+    )
+    if suffix in workbooks:
+        return "save it as .xlsx or CSV"
+    if suffix in databases:
+        return "export the table as CSV, or read it with source: {kind: sql}: tiltyard help source"
+    return "save it as CSV or Parquet, such as with pandas: frame.to_parquet('table.parquet')"
+
+
 def unique_names(names: list[str]) -> tuple[list[str], list[str]]:
     """Return a unique name for each column, and the changes of names, in sentences.
 

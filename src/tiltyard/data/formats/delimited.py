@@ -6,15 +6,25 @@ import contextlib
 import functools
 import io
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tiltyard.data.formats.base import Format, Layout, unique_names
 from tiltyard.data.tables import archive
 from tiltyard.data.tables.column_types import convert, styles
 from tiltyard.data.tables.csv_lines import CsvLines
-from tiltyard.data.tables.dialect import DELIMITERS, guess_delimiter, has_header, split_cells, title_lines
+from tiltyard.data.tables.dialect import (
+    DELIMITERS,
+    comment_lines,
+    guess_delimiter,
+    has_header,
+    second_header,
+    split_cells,
+    title_lines,
+    without_runs,
+)
 from tiltyard.data.tables.text_encoding import Utf8Stream
 from tiltyard.data.tables.type_inference import TypeInference, infer
 from tiltyard.errors import DataError
@@ -26,7 +36,7 @@ if TYPE_CHECKING:
 HEAD_BYTES = 1 << 18  # used to guess the dialect
 BLOCK_BYTES = 1 << 22  # of a batch; no row may be longer
 BATCHES = 8  # whose cells are looked at together, one column in each thread
-DELIMITER_NAMES = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
+DELIMITER_NAMES = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", " ": "spaces"}
 MAX_UNCLOSED = 20  # passes over the file to leave out lines with a quote that is not closed
 HINT = (
     "correct these lines, name the delimiter (source.read.delimiter), or leave them out: source.read.skip_bad_rows, or "
@@ -77,13 +87,19 @@ class Delimited(Format):
         return None
 
     def guess(self) -> dict[str, Any]:
-        """Return the number of lines above the first row that has as many cells as most, if that row is a header."""
-        lines = self._title_lines()
-        return {"skip_rows": lines} if lines else {}
+        """Return the number of lines above the header, and what a second row of names means."""
+        lines, head = self._title_lines(), self._head()
+        below = head.split("\n", lines)[-1]
+        delimiter = self.dialect.delimiter or guess_delimiter(below, self.default_delimiter)
+        second = second_header(without_runs(below) if delimiter == " " else below, delimiter)
+        skipped = lines + second.pop("skip_rows", 0)
+        return {**({"skip_rows": skipped} if skipped else {}), **second}
 
     def _title_lines(self) -> int:
         head = self._head()
         usual = self.dialect.delimiter or guess_delimiter(head, self.default_delimiter)
+        if comments := comment_lines(head, usual):
+            return comments
         if len({*map(len, split_cells(head, usual))} - {1}) == 1 and len(split_cells(head, usual)[0]) > 1:
             return 0
         delimiters = [self.dialect.delimiter] if self.dialect.delimiter else [*DELIMITERS]
@@ -104,15 +120,28 @@ class Delimited(Format):
             batches = self._rows(decoding, lines, places)
             yield from threads.ordered(converted, batches)
 
-    def _survey_as(self, head: str, delimiter: str, *, quoted: bool, unclosed: tuple[int, ...] = ()) -> Layout:
-        """Make the first pass with a given delimiter and handling of quotes."""
-        rows = split_cells(head, delimiter, quoted=quoted)
+    def _survey_as(
+        self,
+        head: str,
+        delimiter: str,
+        *,
+        quoted: bool,
+        unclosed: tuple[int, ...] = (),
+        beside: Mapping[int, str] = MappingProxyType({}),
+    ) -> Layout:
+        """Make the first pass with a given delimiter, handling of quotes and lines to leave out."""
+        rows = split_cells(without_runs(head) if delimiter == " " else head, delimiter, quoted=quoted)
         if not rows:
             raise self.error("expected a header and rows; the file is empty")
         header = has_header(rows) if self.dialect.header is None else self.dialect.header
         self.bad_rows = 0
-        lines = CsvLines(delimiter, len(rows[0]), header, quoted, (), self.dialect.skip_rows or 0, unclosed)
+        skipped = self.dialect.skip_rows or 0
+        lines = CsvLines(delimiter, len(rows[0]), header, quoted, (), skipped, unclosed, tuple(beside))
         names, repairs = self._column_names(rows[0], header=header)
+        if header and (short := self._short_header(rows)):
+            lines = replace(lines, header=False, width=len(short), header_width=len(rows[0]))
+            names, repairs = unique_names(short)
+            repairs.append(f"the header has {len(rows[0])} names, the rows have {len(short)} cells")
         inferences = [TypeInference(styles(self.dialect, delimiter), self.dialect.missing) for _ in names]
         with self._open_utf8(lines) as decoding:
             regular = self._infer_types(decoding, lines, inferences)
@@ -123,8 +152,13 @@ class Delimited(Format):
                 self._infer_types(decoding, lines, inferences)
         if quoted and decoding.has_quotes:
             self._check_quotes(lines)
+        if not regular and not beside and (found := self._lines_beside(lines)):
+            return self._survey_as(head, delimiter, quoted=quoted, unclosed=unclosed, beside=found)
         if not regular:
             raise self._ragged_error(lines)
+        repairs += [
+            f"line {skipped + line} is no row of the table: left out: {text[:60]}" for line, text in beside.items()
+        ]
         if self.bad_rows:
             repairs.append(self._bad_rows_sentence(lines))
         if not (count := inferences[0].present + inferences[0].missing):
@@ -133,6 +167,25 @@ class Delimited(Format):
         return Layout(
             column_types, count, [*decoding.repairs, *self._repairs(lines), *repairs, *style_repairs], asdict(lines)
         )
+
+    def _short_header(self, rows: list[list[str]]) -> list[str]:
+        """Return names of all columns if all rows have as many cells more than the header; else an empty list.
+
+        The last cells are blank, as after a delimiter at the end of each row, or the first column has no name, as in
+        files that R writes.
+        """
+        width, (body, *others) = len(rows[0]), {*map(len, rows[1:])} or {0}
+        if others or body <= width or self.dialect.names:
+            return []
+        blank = [""] * (body - width)
+        if all(not "".join(row[width:]).strip() for row in rows[1:]):
+            return [*rows[0], *blank]
+        return [*blank, *rows[0]] if body == width + 1 and width > 1 else []
+
+    def _lines_beside(self, lines: CsvLines) -> dict[int, str]:
+        """Return the lines of comments and of notes below the table."""
+        with self._open_utf8(lines) as decoding:
+            return lines.lines_beside(decoding)
 
     def _infer_types(self, decoding: Utf8Stream, lines: CsvLines, inferences: list[TypeInference]) -> bool:
         """Infer the types from every cell; return whether all rows have the same number of cells."""
@@ -194,16 +247,17 @@ class Delimited(Format):
         """Return the first lines of the file, without a partial one at the end."""
         with self._open_utf8() as decoding:
             stream = io.BufferedReader(decoding)
-            text = stream.read(HEAD_BYTES).decode(errors="ignore").lstrip("\r\n")
+            text = stream.read(HEAD_BYTES).decode(errors="ignore")
             complete = not stream.read(1)
         end = max(text.rfind("\n"), text.rfind("\r")) + 1
         return text if complete or not end else text[:end]
 
     @contextlib.contextmanager
     def _open_utf8(self, lines: CsvLines | None = None) -> Iterator[Utf8Stream]:
-        unclosed = lines.unclosed if lines else ()
+        blank = (*lines.unclosed, *lines.beside) if lines else ()
         with archive.open_stream(self.path) as (_, stream):
-            yield Utf8Stream(stream, self.path.name, self.dialect.encoding, self.dialect.skip_rows or 0, unclosed)
+            skipped, spaced = self.dialect.skip_rows or 0, lines is not None and lines.delimiter == " "
+            yield Utf8Stream(stream, self.path.name, self.dialect.encoding, skipped, blank, spaced=spaced)
 
     def _check_quotes(self, lines: CsvLines) -> None:
         with self._open_utf8(lines) as decoding:
@@ -222,12 +276,17 @@ class Delimited(Format):
         with self._open_utf8(lines) as decoding:
             return f"malformed rows left out, expected {lines.width} cells: {lines.irregular_rows(decoding)}"
 
-    def _skip_row(self, _: object) -> str:
-        """Decide about a row with more or fewer cells than the first."""
-        if not self.dialect.skip_bad_rows:
-            return "error"
-        self.bad_rows += 1
-        return "skip"
+    def _row_handler(self, lines: CsvLines) -> Callable[[Any], str]:
+        """Return what decides about a row with more or fewer cells than others: the first may be a short header."""
+        headers = iter([lines.header_width] if lines.header_width else [])
+
+        def handle(row: Any) -> str:
+            if next(headers, None) == row.actual_columns:
+                return "skip"
+            self.bad_rows += 1
+            return "skip" if self.dialect.skip_bad_rows else "error"
+
+        return handle
 
     def _rows(self, decoding: Utf8Stream, lines: CsvLines, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
         """Yield some columns as text, batch by batch, without the header and the last rows that the task leaves out."""
@@ -244,7 +303,7 @@ class Delimited(Format):
             delimiter=lines.delimiter,
             quote_char='"' if lines.quoted else False,
             newlines_in_values=lines.quoted,
-            invalid_row_handler=self._skip_row,
+            invalid_row_handler=self._row_handler(lines),
         )
         converting = csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
@@ -253,11 +312,11 @@ class Delimited(Format):
             strings_can_be_null=True,
             check_utf8=False,  # Utf8Stream guarantees it
         )
-        header, start = lines.header, 0
+        above, start = int(lines.header) + (self.dialect.skip_first or 0), 0
         try:
             for batch in csv.open_csv(decoding, reading, parsing, converting):
-                body = batch.slice(1) if header and len(batch) else batch
-                header, start, first = header and not len(batch), start + len(body), start
+                body = batch.slice(above)
+                above, start, first = max(0, above - len(batch)), start + len(body), start
                 if repeated_headers := [place - first for place in lines.repeated_headers if first <= place < start]:
                     body = body.filter(pa.array([place not in repeated_headers for place in range(len(body))]))
                 if len(body):

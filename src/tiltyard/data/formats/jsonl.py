@@ -1,4 +1,7 @@
-"""JSON lines: one object on each line; values keep their types, and a key that a line lacks is a missing value."""
+"""JSON lines: one object on each line; values keep their types, and a key that a line lacks is a missing value.
+
+Objects in objects are unpacked, as structs in Parquet are.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,13 @@ from tiltyard.data.formats.base import Format, Layout
 from tiltyard.data.tables import archive
 from tiltyard.data.tables.column_types import ARROW, ColumnType, Kind
 from tiltyard.data.tables.text_encoding import Utf8Stream
+from tiltyard.errors import join_first
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS = 20_000  # of a batch
+MAX_DEPTH = 5  # of objects in objects
 INT64_LIMIT = 1 << 63  # larger integers are read as floats
 
 
@@ -34,8 +39,11 @@ class Jsonl(Format):
         kinds_by_column: dict[str, Counter[str]] = {}
         repairs: list[str] = []
         rows = 0
-        for row in self._objects(repairs):
+        unpacked: dict[str, None] = {}
+        for nested in self._objects(repairs):
             rows += 1
+            row = flat(nested)
+            unpacked |= dict.fromkeys(name for name in row if name not in nested)
             for name, value in row.items():
                 kinds_by_column.setdefault(name, Counter())[_kind(value)] += 1
         if not kinds_by_column:
@@ -45,6 +53,7 @@ class Jsonl(Format):
             for name in kinds_by_column
             if (mixed := _mixed(kinds_by_column[name]))
         ]
+        repairs += [f"nested values unpacked: {join_first([*unpacked])}"] if unpacked else []
         return Layout(
             {name: _column_type(kinds, rows) for name, kinds in kinds_by_column.items()}, rows, [*repairs, *mixtures]
         )
@@ -53,7 +62,7 @@ class Jsonl(Format):
         """Read the file a second time, by its layout."""
         import pyarrow as pa
 
-        objects = self._objects([])
+        objects = map(flat, self._objects([]))
         while rows := list(islice(objects, ROWS)):
             yield pa.table({name: _cells(rows, name, layout.columns[name].kind) for name in names})
 
@@ -69,6 +78,22 @@ class Jsonl(Format):
                     except msgspec.MsgspecError as error:
                         raise self.error(f"line {number}: expected an object: {error}") from None
             repairs += decoding.repairs
+
+
+def flat(row: dict[str, Any], depth: int = 1) -> dict[str, Any]:
+    """Return an object with the values of objects in it, under the names of both."""
+    if not any(type(value) is dict for value in row.values()):
+        return row
+    values: dict[str, Any] = {name: value for name, value in row.items() if type(value) is not dict}
+    for name, value in row.items():
+        if type(value) is dict and (depth >= MAX_DEPTH or not value):
+            values[name] = value or None
+        elif type(value) is dict:
+            inner = flat(value, depth + 1)
+            values |= {
+                f"{name}_{key}" if f"{name}_{key}" not in row else f"{name}.{key}": v for key, v in inner.items()
+            }
+    return values
 
 
 def _kind(value: Any) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from tiltyard.data import table_reader
-from tiltyard.data.formats.base import formats_by_suffix, readable_suffixes
+from tiltyard.data.formats.base import advice, formats_by_suffix, readable_suffixes
 from tiltyard.data.sources._location import FileLocation
 from tiltyard.data.sources.base import Source
 from tiltyard.data.tables import archive
@@ -40,7 +40,6 @@ class File(FileLocation, Source):
         name = self.path.split("::", maxsplit=1)[0]
         table, compression = archive.suffixes(urlsplit(name).path if "://" in name else name)
         if table not in formats_by_suffix() and compression != ".zip":
-            raise SourceError(
-                f"source.path: expected a name that ends in one of {readable_suffixes()}; received {self.safe_path}"
-            )
+            expected = f"expected a name that ends in one of {readable_suffixes()}"
+            raise SourceError(f"source.path: {expected}; received {self.safe_path}", hint=advice(table or compression))
         return (table if table in formats_by_suffix() else "") + compression

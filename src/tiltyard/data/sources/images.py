@@ -44,6 +44,10 @@ class LabelledImage:
     entry: str
 
 
+MAX_LEFT_OUT = 1000
+CONVERT = "convert them, such as with: magick mogrify -format jpg *.heic; or name another folder or zip file"
+
+
 class Images(FileLocation, Source):
     """PNG, JPEG, WebP or TIFF images, each in a folder that names its class, or named in a table of labels."""
 
@@ -78,6 +82,9 @@ class Images(FileLocation, Source):
         exclude_if=not_,
         description="Columns of that table to take beside the images: each image becomes a row of table.csv with the "
         "columns image, these, and the label.",
+    )
+    leave_out: list[str] = Field(
+        [], max_length=MAX_LEFT_OUT, exclude_if=not_, description="Files to leave out, such as broken images."
     )
     rows: int | None = Field(None, ge=2, description="How many to take, balanced over the classes; all if unset.")
 
@@ -120,7 +127,8 @@ class Images(FileLocation, Source):
         """Return the names of all images; masks are none."""
         masks = f"{self.masks.strip('/')}/" if self.masks else None
         names = [name for name in files.sizes() if name.lower().endswith(image_files.SUFFIXES)]
-        return [name for name in names if masks is None or not name.startswith(masks)]
+        left_out = {*self.leave_out}
+        return [name for name in names if name not in left_out and (masks is None or not name.startswith(masks))]
 
     def _write_table(
         self, path: Path, files: ImageFiles, workspace: Workspace, selected: Sequence[LabelledImage]
@@ -162,14 +170,16 @@ class Images(FileLocation, Source):
         names = [*files.sizes()]
         every = self._pictures(files)
         selected_names = [name for name in every if self._is_under(name)]
-        expected_names = {*every, self.labels, self.boxes}
+        expected_names = {*every, *self.leave_out, self.labels, self.boxes}
         masks = f"{self.masks.strip('/')}/" if self.masks else "/"  # no name begins with /
         others = [name for name in names if name not in expected_names and not name.startswith(masks)]
         notes = _note_skipped([name for name in others if self._is_under(name)])
+        if left_out := [name for name in self.leave_out if name in {*names}]:
+            notes.append(f"{len(left_out):,} images left out by source.leave_out: {join_first(left_out)}")
         if not selected_names:
             where = f" under {', '.join(self.under)}" if self.under else ""
             text = f"expected PNG, JPEG, WebP or TIFF files{where}; received {notes[0] if notes else 'none'}"
-            hint = f"source.under: expected folders out of {', '.join(_folders(every))}" if every else "see source.path"
+            hint = f"source.under: expected folders out of {', '.join(_folders(every))}" if every else CONVERT
             raise DataError(f"{files.path.name}: {text}", hint=hint)
         if self.labels:
             columns = self.file_column, self.label_column

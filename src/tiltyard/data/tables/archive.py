@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import io
 import lzma
+import re
 import stat
 import zipfile
 import zlib
@@ -17,6 +18,9 @@ from typing import IO, Any
 from tiltyard.errors import DataError
 
 COMPRESSIONS = (".gz", ".xz", ".bz2", ".zip")
+NOTES = re.compile(
+    r"(?i)(readme|licen[cs]e|copying|notice|changelog)\b[^.]*(\.(txt|rst))?|.*\.(pdf|md|html?|docx?|names)"
+)
 WORKBOOKS = (".xlsx", ".xlsm")  # zip files that are one table
 MAGIC_BYTES = {b"\x1f\x8b": ".gz", b"\xfd7zXZ\0": ".xz", b"BZh": ".bz2", b"PK\x03\x04": ".zip", b"PK\x05\x06": ".zip"}
 MAX_BYTES = 1 << 36  # decompressed: 64 GiB
@@ -72,9 +76,11 @@ def _member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     for member in members:
         if suffixes(member.filename)[1]:
             raise DataError(f"{path.name}: expected a table; received an archive in an archive: {member.filename}")
+    tables = [member for member in members if not NOTES.fullmatch(PurePosixPath(member.filename).name)]
+    members = tables if len(tables) == 1 else members
     if len(members) != 1:
         names = ", ".join(member.filename for member in members[:5]) or "none"
-        hint = "unpack it, and set source.path to one of the files"
+        hint = "unpack it, and name one of the files: source.path, or tiltyard init --data"
         raise DataError(f"{path.name}: expected one file inside; received {len(members)}: {names}", hint=hint)
     return members[0]
 

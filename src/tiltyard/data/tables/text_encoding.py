@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 from collections.abc import Collection, Iterator
 from typing import IO
 
@@ -25,13 +26,15 @@ ENCODING_HINT = "if it has another encoding, name it: source.read.encoding in th
 class Utf8Stream(io.RawIOBase):
     """A stream of UTF-8 from a stream in any encoding; `repairs` is complete once it has been read to its end."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a setting of the task
         self,
         stream: IO[bytes],
         name: str,
         encoding: str | None = None,
         skip_lines: int = 0,
         blank_lines: Collection[int] = (),
+        *,
+        spaced: bool = False,
     ) -> None:
         super().__init__()
         self.stream, self.name = stream, name
@@ -44,7 +47,8 @@ class Utf8Stream(io.RawIOBase):
         self.mark = next((mark for mark in BYTE_ORDER_MARKS if start.startswith(mark)), b"")
         self.encoding = encoding or BYTE_ORDER_MARKS.get(self.mark)
         self.remainder = b""
-        self.blocks = _blanked(_without_lines(self._blocks(start), skip_lines), blank_lines)
+        lines = _without_lines(self._blocks(start), skip_lines)
+        self.blocks = _blanked(_without_runs(lines) if spaced else lines, blank_lines)
 
     @property
     def repairs(self) -> list[str]:
@@ -156,6 +160,18 @@ def _without_lines(blocks: Iterator[bytes], lines: int) -> Iterator[bytes]:
             remainder, lines = (remainder[end + 1 :], lines - 1) if end >= 0 else (b"", lines)
         if remainder:
             yield remainder
+
+
+def _without_runs(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Leave one space of several, and none at the ends of lines; a run may go on in the next block."""
+    last, held = b"\n", b""
+    for block in blocks:
+        spaced = re.sub(rb"[ \t]+", b" ", last + held + block)
+        spaced = re.sub(rb"(?<=[\r\n]) | (?=[\r\n])", b"", spaced)
+        held = b" " if spaced.endswith(b" ") else b""
+        body = spaced[1 : len(spaced) - len(held)]
+        yield body
+        last = body[-1:] or last
 
 
 def _blanked(blocks: Iterator[bytes], numbers: Collection[int]) -> Iterator[bytes]:

@@ -44,6 +44,12 @@ class Series(Column):
         exclude_if="refuse".__eq__,
         description="Missing steps and values: refuse them, or fill them with the value before, or on a line between.",
     )
+    same_time: Literal["refuse", "mean", "last"] = Field(
+        "refuse",
+        exclude_if="refuse".__eq__,
+        description="Rows with the time of the row before: refuse them, or make one row of each time, with the mean of "
+        "their values or the last ones.",
+    )
     written: NumberFormat | None = Field(
         None, exclude_if=not_, description="How cells are written that are no plain numbers: 1.002,66 €, 21,5 °C."
     )
@@ -65,6 +71,8 @@ class Series(Column):
             raise ValueError(f"season: expected at most {self.window}, the window; received {self.season}")
         if self.sort and not self.order:
             raise ValueError("order: expected the column of times, by which rows are sorted; received none")
+        if self.same_time != "refuse" and not self.order:
+            raise ValueError("order: expected the column of times, by which rows repeat; received none")
         if self.gaps != "refuse" and (not self.order or self.steps != "equal"):
             raise ValueError("gaps: expected a column of times in `order`, and equal steps, to fill gaps in them")
         return self

@@ -115,8 +115,8 @@ def _numeric(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _arranged(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with numbers, sorted and without gaps, as far as the task says so."""
-    return _filled(task, _sorted(_column(task), _numeric(task, frame)))
+    """Return the table with numbers, sorted, with one row of each time and without gaps, as far as the task says so."""
+    return _filled(task, _merged(task, _sorted(_column(task), _numeric(task, frame))))
 
 
 def _sorted(column: SeriesColumn, frame: pd.DataFrame) -> pd.DataFrame:
@@ -124,6 +124,23 @@ def _sorted(column: SeriesColumn, frame: pd.DataFrame) -> pd.DataFrame:
     if not column.sort:
         return frame
     return frame.iloc[np.argsort(_times(frame, column).to_numpy(), kind="stable")].reset_index(drop=True)
+
+
+def _merged(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with one row of each time of a group, if the task says so; its repairs tell how many were."""
+    column = _column(task)
+    if column.same_time == "refuse":
+        return frame
+    keys = [_group_numbers(frame, column), _times(frame, column).to_numpy()]
+    together = frame.groupby(keys, sort=False, dropna=False)
+    place = together.ngroup().to_numpy()
+    merged = frame.iloc[np.unique(place, return_index=True)[1]].reset_index(drop=True)
+    values = together[[*task.columns]]
+    merged[[*task.columns]] = (values.mean() if column.same_time == "mean" else values.last()).to_numpy()
+    repeated, way = len(frame) - len(merged), "the mean of each time" if column.same_time == "mean" else "the last one"
+    notes = [f"{repeated:,} rows repeat a time: {way} is kept"] if repeated else []
+    merged.attrs["repairs"] = [*frame.attrs.get("repairs", []), *notes]
+    return merged
 
 
 def _filled(task: Task, frame: pd.DataFrame) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from tiltyard.data.joins import joined_table
 from tiltyard.data.joins.statistics import JoinStatistics
 from tiltyard.errors import DataError
 from tiltyard.modeling.columns._label_cells import labels_of
+from tiltyard.modeling.columns.base import Column
 from tiltyard.modeling.columns.number import Number
 from tiltyard.preparation.modalities._normal_labels import ANOMALY
 from tiltyard.preparation.modalities.base import Modality, parse_target, single_targets
@@ -84,7 +85,7 @@ class CheckedData:
     def readable(self) -> Array:
         """The positions of the rows that can be used for training; none if a column is missing."""
         usable = self._has_target
-        if usable is None or self.columns.keys() != _observed_names(self.task):
+        if usable is None or self.columns.keys() != {*_observed_names(self.task)}:
             return np.empty(0, dtype=np.int64)
         for column in self.columns.values():
             usable[[refusal.place for refusal in column.refused]] = False
@@ -177,23 +178,24 @@ def _read_sample(task: Task, modality: Modality, folder: Path) -> CheckedData:
     sample = draw(task, modality, folder)
     frame = sample.frame
     has_features = task.modality not in ("image", "prose")  # whose frames hold facts about images or lines
-    names = [name for name in task.columns if has_features and name in _observed_names(task) and name in frame]
-    columns = {name: _observe(task, name, frame) for name in names}
+    names = [name for name in _observed_names(task) if has_features and name in frame]
+    is_series = task.modality == "series"
+    columns = {name: _observe(task.columns[name], name, frame, is_series=is_series) for name in names}
     return CheckedData(
         *(task, frame, sample.rows, sample.repairs, sample.hashes, columns, sample.counts, _truth(task, frame)),
         joins=tuple(modality.joined),
     )
 
 
-def _observed_names(task: Task) -> set[str]:
+def _observed_names(task: Task) -> list[str]:
     """Return the columns that findings parse: images beside others are decoded by a finding of their own."""
-    return {name for name, column in task.columns.items() if not task.is_tabular or column.branch != "image"}
+    tabular = task.is_tabular  # computed from all columns, so not once for each
+    return [name for name, column in task.columns.items() if not tabular or column.branch != "image"]
 
 
-def _observe(task: Task, name: str, frame: pd.DataFrame) -> ObservedColumn:
+def _observe(column: Column, name: str, frame: pd.DataFrame, *, is_series: bool) -> ObservedColumn:
     """Parse a column; for a series, each value on its own."""
-    column = task.columns[name]
-    if task.modality == "series":
+    if is_series:
         column = Number(bounds=getattr(column, "bounds", None))
     return observe(column, frame[name].tolist(), name)
 
@@ -234,7 +236,7 @@ def _split(subject: CheckedData, modality: Modality, folder: Path) -> CheckedDat
     if not len(places):
         return subject
     try:
-        key = row_keys(rows, subject.task.split.seed)
+        key = row_keys(rows | _pictures(subject, places), subject.task.split.seed)
         inputs = split_inputs(subject.task, key, lambda name: subject.frame[name].iloc[places])
         parts = split_task(subject.task, inputs, truth, modality.overlap(subject.task))
     except DataError as error:
@@ -242,6 +244,16 @@ def _split(subject: CheckedData, modality: Modality, folder: Path) -> CheckedDat
     if subject.task.problem == "anomaly":  # anomalies differ from training rows, as they should
         parts["test"] = parts["test"][truth[parts["test"]] != ANOMALY]
     return replace(subject, parts={name: places[part] for name, part in parts.items()})
+
+
+def _pictures(subject: CheckedData, places: Array) -> Rows:
+    """Return a hash of each image beside other columns, without which rows with other images would be the same."""
+    import pandas as pd
+
+    task = subject.task
+    names = [name for name in (task.columns if task.is_tabular else ()) if task.columns[name].branch == "image"]
+    cells = {name: subject.frame[name].iloc[places] for name in names}
+    return {name: pd.util.hash_pandas_object(files, index=False).to_numpy() for name, files in cells.items()}
 
 
 def _window_targets(subject: CheckedData, windows: int) -> Array:
