@@ -101,8 +101,11 @@ def test_task_file_is_overwritten_only_with_force(workspace: Workspace, table: P
 @pytest.mark.parametrize(
     ("draft_request", "message"),
     [
-        (DraftRequest("customers.csv", "goner"), "expected the columns goner; received"),
-        (DraftRequest("customers.csv", "gone", drop=("ages",)), "expected the columns ages; received"),
+        (DraftRequest("customers.csv", "goner"), "expected the columns goner .did you mean .gone.*received"),
+        (
+            DraftRequest("customers.csv", "gone", drop=("ages",)),
+            "expected the columns ages .did you mean .age.*received",
+        ),
         (DraftRequest("customers.csv", "gone", "regression"), "gone: expected numbers for a regression"),
         (DraftRequest("customers.csv", "planet"), "planet: expected 2 to 1000 labels; received 1"),
         (DraftRequest("customers.csv", "income", drop=tuple(customers().columns.drop("income"))), "no column is left"),

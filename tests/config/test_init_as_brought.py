@@ -173,3 +173,48 @@ def test_few_rows_of_a_series_are_told(workspace: Workspace) -> None:
     days = pd.date_range("2024-01-01", periods=12).strftime("%Y-%m-%d")
     drafted, _ = init(workspace, pd.DataFrame({"day": days, "v": DICE.normal(size=12)}), "v", time="day")
     assert any(note.startswith("day: 12 rows are few for a forecast") for note in drafted.notes)
+
+
+def test_gaps_are_filled_by_the_season_and_not_forecast(workspace: Workspace) -> None:
+    """A seasonal series is filled with the value a season before; filled values are no truth in training or tests."""
+    sold = np.tile(np.arange(7) + 0.25, 30)
+    days = pd.date_range("2024-01-01", periods=len(sold)).strftime("%Y-%m-%d")
+    missing = [60, 61, 68, 150]
+    drafted, task = init(workspace, pd.DataFrame({"day": days, "sold": sold}).drop(index=missing), "sold")
+    assert (task["columns"]["sold"]["gaps"], task["columns"]["sold"]["season"]) == ("season", 7)
+    assert "day: gaps are filled with the value a season before (gaps: season)" in drafted.notes
+    fetch_raw(workspace, "any")
+    loaded = loader.load(workspace, "any")
+    series = plugins.load("modalities", "series")
+    assert series().facts(loaded, workspace.raw("any"))["sold"].tolist() == sold.tolist()
+    rows, truth = series().rows(loaded, workspace.raw("any"))
+    window = task["columns"]["sold"]["window"]
+    kept = [place for place in range(window, len(sold)) if place not in missing]
+    assert truth.tolist() == sold[kept].tolist()
+    assert rows["sold"][0].tolist() == sold[:window].tolist()
+    with pytest.raises(ValueError, match="season: expected the steps of a season"):
+        Series(type="series", window=3, order="day", gaps="season")
+
+
+def test_a_roll_out_keeps_every_step(workspace: Workspace) -> None:
+    """Forecasts that are fed back need all steps, so that none is left out."""
+    days = pd.date_range("2024-01-01", periods=210).strftime("%Y-%m-%d")
+    init(workspace, pd.DataFrame({"day": days, "sold": np.tile(np.arange(7) + 0.25, 30)}).drop(index=[60, 150]), "sold")
+    path = workspace.task_file("any")
+    path.write_text(path.read_text(encoding="utf-8") + "evaluate: {rollout: 3}\n", encoding="utf-8")
+    fetch_raw(workspace, "any")
+    task = loader.load(workspace, "any")
+    _, truth = plugins.load("modalities", "series")().rows(task, workspace.raw("any"))
+    assert len(truth) == 210 - task.columns["sold"].window  # type: ignore[union-attr]
+
+
+def test_outliers_of_the_target_do_not_decide(workspace: Workspace) -> None:
+    """With a few values far from all others, the absolute error is learned and judged."""
+    x = DICE.normal(size=600)
+    frame = pd.DataFrame({"x": x, "z": DICE.normal(size=600), "y": 5 * x + DICE.normal(0, 2, 600)})
+    _, task = init(workspace, frame, "y")
+    assert (task["gate"]["metric"], "loss" in task["train"]) == ("rmse", False)
+    frame.loc[7, "y"] = 1e6
+    _, task = init(workspace, frame, "y")
+    assert (task["gate"]["metric"], task["train"]["loss"]) == ("mae", "mae")
+    assert 0.01 <= task["gate"]["minimum_gain"] <= 0.1

@@ -218,7 +218,23 @@ def test_broken_images_and_other_files_are_reported(workspace: Workspace) -> Non
     assert len(drafted.repairs) == 2
     text = workspace.task_file("pets").read_text(encoding="utf-8")
     assert "1 files left out that are no PNG, JPEG, WebP or TIFF: .txt (1)" in text
-    assert "1 images cannot be opened and will stop the pipeline: cat/bad.png" in text
+    assert "1 images cannot be opened: left out, by source.leave_out: cat/bad.png" in text
+    assert yaml.safe_load(text)["source"]["leave_out"] == ["cat/bad.png"]
+    task = loader.load(workspace, "pets")
+    fetch.get(workspace, task)
+    assert not check.check(workspace, task).critical
+    assert any("1 images left out by source.leave_out: cat/bad.png" in r for r in validate(workspace, task).repairs)
+
+
+def test_images_that_are_cut_short_are_left_out(workspace: Workspace) -> None:
+    """An image whose pixels end early is found by decoding it; if many are broken, they are refused."""
+    whole = pet_images()
+    write_files(workspace.root / "pets", {**whole, "cat/cut.png": whole["cat/0.png"][:-60]})
+    init.draft_task(workspace, "pets", DraftRequest("pets"))
+    assert loader.load(workspace, "pets").source.leave_out == ["cat/cut.png"]  # type: ignore[attr-defined]
+    write_files(workspace.root / "many", {**whole, **{f"cat/{place}.jpg": b"x" for place in range(20)}})
+    with pytest.raises(DataError, match="expected images that can be opened; 20 of 110 cannot"):
+        init.draft_task(workspace, "many", DraftRequest("many"))
 
 
 def test_table_options_are_rejected_for_images(workspace: Workspace) -> None:

@@ -175,3 +175,33 @@ def test_any_sheet_is_read_or_refused(rows: list[list[Any]]) -> None:
     assert len(frame) == table.layout.rows
     assert [*frame.columns] == [*table.layout.columns]
     assert isinstance(frame, pd.DataFrame)
+
+
+def test_units_below_the_header_are_left_out(tmp_path: Path) -> None:
+    """A row of units does not make texts of numbers."""
+    rows: list[Sequence[Any]] = [["temp", "site"], ["°C", None], *[[place / 2, "ab"[place % 2]] for place in range(9)]]
+    path = workbook(tmp_path / "a.xlsx", S=rows)
+    guessed = Excel(path, Dialect(), ".xlsx").guess()
+    assert guessed == {"skip_first": 1}
+    frame = table_reader.read(path, Dialect.model_validate(guessed)).frame
+    assert frame["temp"].tolist() == [place / 2 for place in range(9)]
+
+
+@pytest.mark.parametrize("rows_each", [2, 3])
+def test_merged_cells_are_filled_downwards(tmp_path: Path, rows_each: int) -> None:
+    """A name merged over several rows belongs to each of them; cells merged to the right stay as they are."""
+    book = openpyxl.Workbook()
+    book.active.title = "A sheet & more"
+    book.active.append(["Report"])
+    book.active.merge_cells("A1:C1")
+    book.active.append(["region", "sold", "note"])
+    for place in range(12):
+        book.active.append([f"r{place // rows_each}" if place % rows_each == 0 else None, place, None])
+        if place % rows_each == 0:
+            book.active.merge_cells(f"A{place + 3}:A{place + 2 + rows_each}")
+    book.create_sheet("other").append(["x"])
+    book.save(tmp_path / "a.xlsx")
+    loaded = table_reader.read(tmp_path / "a.xlsx", Dialect(skip_rows=1))
+    assert loaded.frame["region"].tolist() == [f"r{place // rows_each}" for place in range(12)]
+    merged = f"cells merged downwards, {12 // rows_each} times: the value of the first one is read in all"
+    assert merged in loaded.repairs

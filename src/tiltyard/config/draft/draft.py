@@ -249,13 +249,15 @@ def _series_content(
     if timeline.repeats:
         text = f"{timeline.repeats:,} rows repeat a time: the mean of their values is learned (same_time: mean)"
         table.notes.append(f"{timeline.order}: {text}")
-    if timeline.gaps or truth.missing:
-        table.notes.append(f"{timeline.order}: gaps are filled with the value before (gaps: forward)")
     parts = table.read.get("dates", {}).get(timeline.order, [])
     traits = [profile.left_out("part of the date") if profile.name in parts else profile for profile in traits]
     # A series that counts steadily looks like an id, but is the one to forecast.
     traits = [replace(truth, reason=""), *(timeline.check_feature(profile) for profile in traits)]
     sections = time_series.sections(timeline, rows, [profile for profile in traits if not profile.reason])
+    if timeline.gaps or truth.missing:
+        gaps = sections["columns"][truth.name]["gaps"]
+        way = "the value a season before" if gaps == "season" else "the value before"
+        table.notes.append(f"{timeline.order}: gaps are filled with {way} (gaps: {gaps})")
     return _content(request, "forecasting", rows, sections, table), traits
 
 
@@ -369,6 +371,9 @@ def _content(
 ) -> dict[str, Any]:
     """Return the sections of the task file in order; `sections` are those that depend on the modality."""
     count, serve, train = len(rows), sections.pop("serve"), sections.pop("train", {})
+    truth = rows[request.target]
+    far = problem == "regression" and not request.more_targets and bool(len(targets.outliers(truth.to_numpy(float))))
+    train = {**train, "loss": "mae"} if far and not sections["target"].get("log") else train
     read, joins = (table.read, table.joins) if table else ({}, {})
     return {
         "title": f"{', '.join(request.targets)} from {Path(request.data).name}",
@@ -378,7 +383,7 @@ def _content(
         "rows": [max(1, count // 2), count * 10],
         **sections,
         "train": {**training_plan.train(count, problem), **train},
-        "gate": training_plan.gate(rows[request.target].tolist(), problem, sections["target"]),
+        "gate": training_plan.gate(truth.tolist(), problem, sections["target"], outliers=far),
         "serve": serve,
     }
 

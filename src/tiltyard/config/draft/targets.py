@@ -105,16 +105,23 @@ def notes(truth: ColumnProfile, column: pd.Series[Any], problem: ProblemName, *,
     if truth.kind != "number" or problem != "regression":
         return []
     values = column.to_numpy(np.float64)
-    scaled = np.log1p(values) if is_skewed(values) else values / unit(values)
-    low, middle, high = np.quantile(scaled, [0.25, 0.5, 0.75])
-    far = values[np.abs(scaled - middle) > FAR * (high - low)] if high > low else values[:0]
-    if not 0 < len(far) <= max(1, 0.002 * len(values)):
+    far = outliers(values)
+    if not len(far):
         return []
     shown, middle = (
         join_first([f"{value:,.6g}" for value in far]),
         float(np.median(values / unit(values))) * unit(values),
     )
-    return [f"{truth.name}: {shown} is far from all others, whose median is {middle:,.4g}: correct it, or drop the row"]
+    text = f"{truth.name}: {shown} is far from all others, whose median is {middle:,.4g}: correct it, or drop the row"
+    return [f"{text}; until then the absolute error is learned and judged, which few values do not decide"]
+
+
+def outliers(values: Array) -> Array:
+    """Return the few values that are far from all others; none if there are several, as in a long tail."""
+    scaled = np.log1p(values) if is_skewed(values) else values / unit(values)
+    low, middle, high = np.quantile(scaled, [0.25, 0.5, 0.75])
+    far = values[np.abs(scaled - middle) > FAR * (high - low)] if high > low else values[:0]
+    return far if len(far) <= max(1, 0.002 * len(values)) else values[:0]
 
 
 def _grades(truth: ColumnProfile) -> list[str]:

@@ -145,12 +145,14 @@ def sections(timeline: Timeline, rows: pd.DataFrame, series: list[ColumnProfile]
     common |= {} if timeline.equal else {"steps": "rising"}
     common |= {"sort": True} if timeline.sort else {}
     common |= {"same_time": "mean"} if timeline.repeats else {}
-    common |= {"gaps": "forward"} if timeline.gaps or any(s.missing for s in series) else {}
+    seasonal = _is_seasonal(values, timeline.season, window)
+    if timeline.gaps or any(s.missing for s in series):
+        common |= {"gaps": "season", "season": timeline.season} if seasonal else {"gaps": "forward"}
     common |= {"format": timeline.time_format} if timeline.time_format else {}
     common |= {"group": timeline.group} if timeline.group else {}
     target_settings = {"bounds": target.column["bounds"], **_written(target), **({"log": True} if log else {})}
     target_settings |= {"relative": True} if relative else {}
-    target_settings |= {"season": timeline.season} if _is_seasonal(values, timeline.season, window) else {}
+    target_settings |= {"season": timeline.season} if seasonal else {}
     columns = {target.name: {**common, **target_settings}}
     columns |= {
         profile.name: {**common, **_written(profile), "bounds": profile.column["bounds"]} for profile in covariates

@@ -17,19 +17,21 @@ def train(rows: int, problem: str) -> dict[str, Any]:
     return {**plan, "schedule": "plateau", **({} if labels else {"clip_norm": 1.0})}
 
 
-def gate(truth: list[Any], problem: str, target: dict[str, Any]) -> dict[str, Any]:
+def gate(truth: list[Any], problem: str, target: dict[str, Any], *, outliers: bool = False) -> dict[str, Any]:
     """Choose the metric: accuracy only for classes of similar size, since it hides rare classes.
 
-    If the target is learned by its logarithm, the absolute error: a few large values would decide the squared one.
+    If the target is learned by its logarithm or has outliers, the absolute error: a few large values would decide the
+    squared one.
     """
     parts = target.get("columns", {"": target})
     log = any(part.get("log") for part in parts.values())
     if len(parts) > 1:  # numbers: in units of their spread
         return {"metric": "scaled_mae" if log else "scaled_rmse", "minimum_gain": 0.01}
-    if problem == "regression" and log:
+    if problem == "regression" and (log or outliers):
         values = [float(str(cell)) for cell in truth]
         middle = statistics.median(values)
-        spread = statistics.fmean(abs(value - middle) for value in values)
+        mean = statistics.median if outliers else statistics.fmean
+        spread = mean([abs(value - middle) for value in values])
         return {"metric": "mae", "minimum_gain": float(f"{spread / 100:.1g}")}
     if problem == "multilabel":  # many labels are too rare to be predicted with a probability of 50 %
         return {"metric": "average_precision", "minimum_gain": 0.005}

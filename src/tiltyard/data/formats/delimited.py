@@ -23,6 +23,7 @@ from tiltyard.data.tables.dialect import (
     second_header,
     split_cells,
     title_lines,
+    with_lines,
     without_runs,
 )
 from tiltyard.data.tables.text_encoding import Utf8Stream
@@ -91,7 +92,7 @@ class Delimited(Format):
         lines, head = self._title_lines(), self._head()
         below = head.split("\n", lines)[-1]
         delimiter = self.dialect.delimiter or guess_delimiter(below, self.default_delimiter)
-        second = second_header(without_runs(below) if delimiter == " " else below, delimiter)
+        second = second_header(with_lines(without_runs(below) if delimiter == " " else below, delimiter))
         skipped = lines + second.pop("skip_rows", 0)
         return {**({"skip_rows": skipped} if skipped else {}), **second}
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tiltyard.data.formats.base import Format, Layout, unique_names
 from tiltyard.data.formats.delimited import without_last
-from tiltyard.data.tables import archive
+from tiltyard.data.tables import archive, merged_cells
 from tiltyard.data.tables.column_types import convert, styles
-from tiltyard.data.tables.dialect import has_header
-from tiltyard.data.tables.sheet import HEAD_ROWS, Row, SheetTable, as_text, body, has_time, locate
+from tiltyard.data.tables.dialect import HEADER_ROWS, has_header, second_header
+from tiltyard.data.tables.merged_cells import Merged
+from tiltyard.data.tables.sheet import HEAD_ROWS, Row, SheetTable, as_text, body, has_time, is_blank, locate
 from tiltyard.data.tables.type_inference import TypeInference, infer
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 ROWS = 10_000  # of a batch
 MAX_COLUMNS = 16_384  # of a sheet in Excel
 MAX_MEMBERS = 10_000  # files in a workbook
-OPTIONS = {"sheet", "skip_rows", "skip_last", "na", "header", "names", "decimal", "thousands"}
+OPTIONS = {"sheet", "skip_rows", "skip_first", "skip_last", "na", "header", "names", "decimal", "thousands"}
 
 
 class Excel(Format):
@@ -40,7 +41,7 @@ class Excel(Format):
         if unsupported := [name for name in self.dialect.set_options if name not in OPTIONS]:
             raise self.error(f"source.read: {', '.join(unsupported)}: expected only for delimited text such as .csv")
         with self._sheet() as (sheet, notes):
-            table = self._locate(sheet)
+            table, merged = self._locate(sheet), self._merged(sheet.title)
             names, repairs = self._names(table)
             left_out: list[int] = []
             times = [False] * len(names)
@@ -54,6 +55,8 @@ class Excel(Format):
         columns, styled = infer(dict(zip(names, inferences, strict=True)))
         if left_out:
             repairs.append(f"{left_out[0]:,} rows below the table, after a blank one: left out")
+        if merged := [cells for cells in merged if cells.last > table.header and cells.column < table.last]:
+            repairs.append(f"cells merged downwards, {len(merged):,} times: the value of the first one is read in all")
         state = {"header": table.header, "first": table.first, "names": table.names, "times": times}
         return Layout(columns, rows, [*notes, *repairs, *styled], state)
 
@@ -74,7 +77,10 @@ class Excel(Format):
         with self._sheet() as (sheet, notes):
             table = self._locate(sheet)
             skipped = {"skip_rows": table.header} if table.header else {}
-            return {**({"sheet": sheet.title} if notes else {}), **skipped}
+            rows = itertools.islice(_rows(sheet), table.header, table.header + HEADER_ROWS)
+            texts = [["" if is_blank(cell) else str(cell) for cell in table.cut(row)] for row in rows]
+            units = {"skip_first": 1} if "skip_first" in second_header([*enumerate(texts)]) else {}
+            return {**({"sheet": sheet.title} if notes else {}), **skipped, **units}
 
     def _locate(self, sheet: Any) -> SheetTable:
         head = list(itertools.islice(_rows(sheet), HEAD_ROWS))
@@ -101,7 +107,9 @@ class Excel(Format):
         """Yield the table as text; `times` learns which columns hold times of day."""
         import pyarrow as pa
 
-        rows = body(itertools.islice(_rows(sheet), table.header, None), table, left_out)
+        above = table.header + (self.dialect.skip_first or 0)
+        filled = merged_cells.filled(_rows(sheet), self._merged(sheet.title))
+        rows = body(itertools.islice(filled, above, None), table, left_out)
         missing = frozenset(self.dialect.missing)
         while part := self._next(rows):
             columns = [*zip(*part, strict=True)]
@@ -144,6 +152,11 @@ class Excel(Format):
             raise self.error(f"expected a sheet with a table; received {', '.join(sheets) or 'no sheet'}")
         other_sheets = [name for name in sheets if name != chosen.title]
         return chosen, [f"sheet {chosen.title}; others: {', '.join(other_sheets[:5])}"] if other_sheets else []
+
+    def _merged(self, title: str) -> list[Merged]:
+        """Return the cells of a sheet that are merged downwards."""
+        with archive.open_stream(self.path) as (_, stream), zipfile.ZipFile(stream) as file:
+            return merged_cells.read(file, title)
 
     def _check_archive(self) -> None:
         """Refuse a workbook that unpacks to too much, or whose XML declares entities."""

@@ -137,7 +137,7 @@ def _is_spaced(rows: list[list[str]]) -> bool:
 
 def title_lines(head: str, delimiter: str) -> int:
     """Return the number of lines above the header of a table: they have at most half as many cells as most rows."""
-    rows = _with_lines(head, delimiter)
+    rows = with_lines(head, delimiter)
     widths = Counter(len(row) for _, row in rows)
     width, often = widths.most_common(1)[0] if widths else (0, 0)
     first = next((place for place, (_, row) in enumerate(rows) if len(row) == width and all(map(str.strip, row))), 0)
@@ -153,7 +153,7 @@ def title_lines(head: str, delimiter: str) -> int:
 
 def comment_lines(head: str, delimiter: str) -> int:
     """Return the number of lines above a header that begin as comments do; 0 if the first line may be the header."""
-    rows = _with_lines(head, delimiter)[:HEADER_ROWS]
+    rows = with_lines(head, delimiter)[:HEADER_ROWS]
     first = next((place for place, (_, row) in enumerate(rows) if not row[0].lstrip().startswith(COMMENTS)), 0)
     if not first or len(rows) < first + 1 + MIN_BODY:
         return 0
@@ -163,13 +163,13 @@ def comment_lines(head: str, delimiter: str) -> int:
     return line if named else 0
 
 
-def second_header(head: str, delimiter: str) -> dict[str, Any]:
+def second_header(rows: list[tuple[int, list[str]]]) -> dict[str, Any]:
     """Return settings for a second row of names: units below the header, or columns below names of groups.
 
     It holds no number, and a text above numbers; the first row then is a header if it has a different name for each
-    column, and else names groups or is blank.
+    column, and else names groups or is blank. Each row comes with the number of lines before it.
     """
-    rows = _with_lines(head, delimiter)[:HEADER_ROWS]
+    rows = rows[:HEADER_ROWS]
     if len(rows) < MIN_BODY + 2 or len({len(row) for _, row in rows}) > 1:
         return {}
     (_, first), (line, second), *others = rows
@@ -209,7 +209,7 @@ def _of_groups(groups: list[str], names: list[str]) -> list[str]:
     ]
 
 
-def _with_lines(head: str, delimiter: str) -> list[tuple[int, list[str]]]:
+def with_lines(head: str, delimiter: str) -> list[tuple[int, list[str]]]:
     """Return the first rows, each with the number of lines before it."""
     reader = csv_reader(io.StringIO(head, newline=""), delimiter, quoted=True)
     rows, before = [], 0

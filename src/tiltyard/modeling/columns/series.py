@@ -39,10 +39,11 @@ class Series(Column):
     sort: bool = Field(
         False, exclude_if=not_, description="Sort the rows by time first; otherwise, rows out of order are refused."
     )
-    gaps: Literal["refuse", "forward", "linear"] = Field(
+    gaps: Literal["refuse", "forward", "linear", "season"] = Field(
         "refuse",
         exclude_if="refuse".__eq__,
-        description="Missing steps and values: refuse them, or fill them with the value before, or on a line between.",
+        description="Missing steps and values: refuse them, or fill them with the value before, on a line between, or "
+        "with the value one season before. What was filled is an input, but is not forecast, in training or in tests.",
     )
     same_time: Literal["refuse", "mean", "last"] = Field(
         "refuse",
@@ -75,6 +76,8 @@ class Series(Column):
             raise ValueError("order: expected the column of times, by which rows repeat; received none")
         if self.gaps != "refuse" and (not self.order or self.steps != "equal"):
             raise ValueError("gaps: expected a column of times in `order`, and equal steps, to fill gaps in them")
+        if self.gaps == "season" and not self.season:
+            raise ValueError("season: expected the steps of a season, to fill gaps by it; received none")
         return self
 
     @property

@@ -18,23 +18,36 @@ TOLERANCE = 0.01  # of a step: how far a time may be from the grid
 
 
 def fill(part: pd.DataFrame, times: pd.Series[float], column: Series, names: list[str]) -> pd.DataFrame:
-    """Return the rows of one series at all time steps, with values filled; the column `_time` holds the times."""
+    """Return the rows of one series at all time steps, with values filled.
+
+    The column `_time` holds the times, `_filled` whether the value of the first of `names` is none of the file.
+    """
     place, size = _grid(times, column.order or "")
     complete = part.iloc[np.searchsorted(place, np.arange(size), side="right") - 1].reset_index(drop=True)
     inserted = ~np.isin(np.arange(size), place)
     complete.loc[inserted, names] = np.nan
     step = (times.iloc[-1] - times.iloc[0]) / max(1, size - 1)
     complete["_time"] = times.iloc[0] + step * np.arange(size)
-    filled = (
-        complete[names].ffill()
-        if column.gaps == "forward"
-        else complete[names].interpolate(limit_area="inside").ffill()
-    )
+    complete["_filled"] = complete[names[0]].isna()
+    filled = _filled(complete[names], column)
     if filled.isna().any().any():
         name = str(filled.columns[filled.isna().any()][0])
         raise DataError(f"{name}: expected a value in the first row, to fill gaps after it; it is missing")
     complete[names] = filled
     return complete
+
+
+def _filled(values: pd.DataFrame, column: Series) -> pd.DataFrame:
+    """Return values without missing ones, except before the first one."""
+    if column.gaps == "linear":
+        return values.interpolate(limit_area="inside").ffill()
+    if column.gaps == "season" and column.season:
+        for name in values.columns:
+            cells = values[name].to_numpy(np.float64, copy=True)
+            for place in np.flatnonzero(np.isnan(cells)):  # in order, so that a filled value may fill a later one
+                cells[place] = cells[place - column.season] if place >= column.season else np.nan
+            values = values.assign(**{name: cells})
+    return values.ffill()
 
 
 def _grid(times: pd.Series[float], order: str) -> tuple[Array, int]:
@@ -65,7 +78,9 @@ def joined(frame: pd.DataFrame, parts: list[pd.DataFrame], column: Series) -> pd
 
     table = pd.concat(parts, ignore_index=True)
     if added := len(table) - len(frame):
-        way = "the value before" if column.gaps == "forward" else "values on a line"
+        way = {"forward": "the value before", "season": "the value a season before"}.get(
+            column.gaps, "values on a line"
+        )
         table.attrs["repairs"] = [*frame.attrs.get("repairs", []), f"{added:,} missing time steps filled with {way}"]
     else:
         table.attrs["repairs"] = frame.attrs.get("repairs", [])

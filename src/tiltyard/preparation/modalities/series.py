@@ -66,6 +66,7 @@ class Series(Modality):
         values = {name: _values(frame, name)[by_group] for name in task.columns}
         labels = parse_target(task, frame[target.column].tolist())[by_group] if _is_labelled(task) else None
         ends = _ends([len(places) for places in long_enough], column.window, horizon)
+        ends = _measured(task, frame, by_group, ends)
         if column.group:
             times_of_rows = _times(frame, column).to_numpy()[by_group[ends if horizon else ends - 1]]
             order = np.argsort(times_of_rows, kind="stable")
@@ -150,9 +151,27 @@ def _filled(task: Task, frame: pd.DataFrame) -> pd.DataFrame:
         return frame
     groups = _group_numbers(frame, column)
     parts = [
-        gaps.fill(part, _times(part, column), column, [*task.columns]) for _, part in frame.groupby(groups, sort=False)
+        gaps.fill(part, _times(part, column), column, _target_first(task))
+        for _, part in frame.groupby(groups, sort=False)
     ]
     return gaps.joined(frame, parts, column)
+
+
+def _target_first(task: Task) -> list[str]:
+    """Return the names of the columns of values, that of the target first."""
+    return sorted(task.columns, key=lambda name: name != task.target.column)
+
+
+def _measured(task: Task, frame: pd.DataFrame, by_group: Array, ends: Array) -> Array:
+    """Return the ends of the windows that are followed by values of the file, not by those that fill its gaps.
+
+    A roll-out needs each step, so a task with one forecasts them all.
+    """
+    if "_filled" not in frame or task.evaluate.rollout or not _horizon(task):
+        return ends
+    filled = frame["_filled"].to_numpy(bool)[by_group]
+    measured = ends[~filled[ends[:, None] + np.arange(_horizon(task))].any(axis=1)]
+    return measured if len(measured) else ends
 
 
 def _ends(lengths: list[int], window: int, horizon: int) -> Array:
