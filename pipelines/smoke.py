@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -92,12 +93,22 @@ def run_task(workspace: Workspace, task: Task, target: Workspace) -> dict[str, A
         fetch.write_raw(small, folder, workspace)
     validate(target, small)
     prepare(target, small)
+    if small.model.code_path:
+        _copy_code(workspace, small.model.code_path, target)
     train(target, small)
     evaluation = evaluate(target, small)
     judge(target, small)
     write(target, small, target.package(task.name, evaluation["version"]), read_evaluated(target, small))
     report(target, [small])
     return evaluation
+
+
+def _copy_code(workspace: Workspace, path: str, target: Workspace) -> None:
+    """Copy the Python file that builds the layers; without it, training says what is missing."""
+    name = path.rpartition(":")[0]
+    if (source := workspace.root / name).is_file():
+        (target.root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target.root / name)
 
 
 def shrink_task(task: Task) -> Task:

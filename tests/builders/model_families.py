@@ -14,6 +14,7 @@ from tiltyard import plugins
 from tiltyard.arrays import Array
 from tiltyard.modeling.models.base import Branch, Model, load_network
 from tiltyard.modeling.models.two_tower import Side, Sides, TwoTower
+from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
     import keras
@@ -42,6 +43,8 @@ def build_model(content: Json, shape: tuple[int, ...], units: int = 1, output: s
     keras.utils.set_random_seed(0)
     family = model_settings(content)
     features = keras.Input(flat(shape) if family.translates else shape, name="features")
+    if family.code_path:
+        family.inherit(Workspace(Path(__file__).parent))
     if family.adapts:
         family.adapt(draw_features(shape, "table"))
     if isinstance(family, TwoTower):

@@ -29,6 +29,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "mobilenet": {"small": True, "width": 0.05},
     "resnet": {"small": True, "blocks": [1, 1], "filters": 4},
     "captioner": {"filters": [4, 8], "width": 8, "heads": 2, "hidden": 16},
+    "python": {"path": "own_model.py:build"},
     "pretrained": {"base": {"family": "transformer", "pool": "none"}},
     "unet": {"filters": [4, 8]},
     "transfer": {"base": {"family": "cnn", "filters": [4, 8], "units": []}, "units": [16]},
@@ -54,6 +55,7 @@ LARGE = (32, 32, 1)  # the smallest image for large networks
 # deep_clustering: 6 x 128 + 128, 128 x 10 + 10 to the code, 10 x 128 + 128, the output's 128 + 1
 # dbn: 6 x 256 + 256, 256 x 256 + 256, the output's 256 + 1
 # rbm: 64 x 500 + 500, the output's 500 + 1
+# python: 6 x 8 + 8 by tests/builders/own_model.py, the output's 8 + 1
 # bow: 20 vectors of 32, a dense layer of 32 x 32 + 32, the output's 32 + 1
 # captioner: 9 x 4 + 4, 36 x 8 + 8, 8 x 8 + 8 and 4 places of 8; 20 words and 4 steps of 8; two attentions of
 # 4 x (64 + 8), 3 norms of 16, 8 x 16 + 16, 16 x 8 + 8; a norm of 16, the output's 8 x 20 + 20
@@ -78,6 +80,7 @@ PARAMETERS = {
     "ngrams": 62,
     "perceptron": 7,
     "pretrained": 9665,
+    "python": 65,
     "rbm": 33001,
     "realmlp": 139531,
     "resnet": 2449,
@@ -97,7 +100,9 @@ PARAMETERS = {
 def _case(name: str) -> tuple[dict[str, Any], tuple[int, ...], str]:
     """Return settings of a family, and shape and modality of what it reads."""
     modality = plugins.load("models", name).modalities[0]
-    shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer", "pretrained", "captioner"} else SHAPES[modality]
+    shape = (
+        LARGE if name in {*SMALL, "lenet5"} - {"transfer", "pretrained", "captioner", "python"} else SHAPES[modality]
+    )
     return {"family": name, **SMALL.get(name, {})}, shape, modality
 
 

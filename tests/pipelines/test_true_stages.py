@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from workspaces import ROOT, new_workspace
+from workspaces import ROOT, edit_task, new_workspace
 
-from tiltyard.data import dvc
+from tiltyard.data import dvc, stage_code
 from tiltyard.workspace import Workspace
 
 VERBS = ("resolve", "validate", "prepare", "train", "evaluate")
@@ -42,10 +42,14 @@ def committed_project(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     shutil.copytree(ROOT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / ".dvcignore", root)
     workspace.params.write_text("tasks: [iris]\n", encoding="utf-8")
+    edit_task(workspace, "iris", {"model": {"family": "python", "path": "models/mine.py:build"}})
+    (root / "models").mkdir()
+    (root / "models" / "mine.py").write_text("def build(features):\n    return features\n", encoding="utf-8")
     dvc.init(workspace)
     workspace.raw("iris").mkdir(parents=True, exist_ok=True)
     (workspace.raw("iris") / "table.csv").write_text("a\n1\n", encoding="utf-8")
     _resolve(root)
+    stage_code.write(workspace)
     for verb in VERBS[1:4]:
         workspace.out("iris", verb).mkdir(parents=True)
         (workspace.out("iris", verb) / "made").write_text(verb, encoding="utf-8")
@@ -105,6 +109,7 @@ def edit_and_compare(committed_project: Workspace, tmp_path: Path) -> EditFuncti
             "def scaling_of_old(self) -> None: ...\n\n    def scaling(",
             {"resolve", "prepare", "train", "evaluate"},
         ),
+        ("../../models/mine.py", "return features", "return features + 1", {"train"}),
     ],
 )
 def test_an_edit_makes_only_affected_stages_out_of_date(

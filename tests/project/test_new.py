@@ -46,7 +46,8 @@ def test_stages_of_a_project_name_no_source_files() -> None:
     own = stage_code.stages()
     assert set(stages) == {"code", *VERBS}
     for verb in VERBS:
-        assert stages[verb]["params"] == [{stage_code.CODE: [verb]}]
+        own_code = [f"{stage_code.MODELS}.${{item.task}}"] if verb == "train" else []
+        assert stages[verb]["params"] == [{stage_code.CODE: [verb, *own_code]}]
         assert stages[verb]["deps"] == [name for name in own[verb]["deps"] if not name.startswith("src/")]
         assert {key: stages[verb].get(key) for key in ("outs", "metrics", "cmd")} == {
             key: own[verb].get(key) for key in ("outs", "metrics", "cmd")
@@ -134,7 +135,7 @@ def test_commands_say_what_they_wrote(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path / "shop")
     (tmp_path / "shop" / ".dvcignore").write_text("", encoding="utf-8")
     assert "kept .dvcignore" in run(cli, ["new", "--update"]).output
-    assert json.loads(run(cli, ["code", "--json"]).output) == stage_code.fingerprints()
+    assert json.loads(run(cli, ["code", "--json"]).output) == {**stage_code.fingerprints(), "models": {"iris": ""}}
     assert "out/code.json" in run(cli, ["code"]).output
     assert run(cli, ["new"]).exit_code == 2
     assert run(cli, ["new", "x", "--update"]).exit_code == 2
@@ -162,7 +163,7 @@ def test_half_a_fingerprint_file_is_written_again(shop: Workspace) -> None:
     path.parent.mkdir()
     path.write_text('{"resolve": ', encoding="utf-8")
     stage_code.write(shop)
-    assert json.loads(path.read_text(encoding="utf-8")) == stage_code.fingerprints()
+    assert json.loads(path.read_text(encoding="utf-8")) == stage_code.write(shop)
 
 
 def test_compiled_files_are_not_ejected(shop: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

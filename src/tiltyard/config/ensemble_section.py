@@ -127,8 +127,8 @@ def _member_error(task: AnyTask, member: Member, checks: Sequence[Callable[[AnyT
     model = member.model
     if not model.trained_by_epochs:
         return f"model.family: expected one that Keras trains (blend_references adds others); received {model.family}"
-    if model.base_task or model.blend_references:
-        named = "a base task" if model.base_task else "blend_references"
+    if model.base_task or model.blend_references or model.code_path:
+        named = "a base task" if model.base_task else "code" if model.code_path else "blend_references"
         return f"model: expected {named} only of the first model; received it for {model.family}"
     try:
         alone = _alone(task, member)

@@ -57,6 +57,7 @@ def _walk_forward_error(model: Model, train: Train) -> str:
     """Return the first setting that needs validation rows, which a training on all known rows does not have."""
     unsupported = {
         f"model.family {model.family}": not model.trained_by_epochs or isinstance(model, SolvedModel),
+        "model.family python, whose code runs in training only": bool(model.code_path),
         "model.blend_references": model.blend_references,
         "train.members": train.members > 1,
         "train.restarts": train.restarts > 0,

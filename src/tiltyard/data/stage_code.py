@@ -1,13 +1,15 @@
 """Fingerprints of the installed code of each stage: dependencies in a project without the source tree.
 
 In the tool's own repository dvc.yaml names packages of src/tiltyard. In another project its stages depend on the
-keys of out/code.json, which the stage `code`, and every use of DVC by `tiltyard`, keeps current.
+keys of out/code.json, which the stage `code`, and every use of DVC by `tiltyard`, keeps current. Under the key `models`
+it has the hash of the Python file that a task names, which the stage `train` depends on everywhere.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,14 @@ from tiltyard.workspace import PACKAGE, TEMPLATES, Workspace
 
 CODE = "out/code.json"
 OWN = "src/tiltyard/"  # where the code is in the repository of the tool
+MODELS = "models"  # key of the hashes by task; it is no verb
+NAMED = re.compile(r"[A-Za-z0-9_./-]+[.]py(?=:[A-Za-z_])")  # a file in the text of a task: model.path, FILE.py:FUNCTION
 
 
 def stages() -> dict[str, Any]:
     """Return the stages of the tool's own dvc.yaml, of which the package has a copy."""
     read: dict[str, Any] = yaml.safe_load((TEMPLATES / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    return read
+    return {verb: stage for verb, stage in read.items() if "matrix" in stage}
 
 
 @functools.cache
@@ -58,9 +62,32 @@ def _files(place: Path) -> list[Path]:
     return sorted(path for path in place.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
 
 
-def write(workspace: Workspace) -> dict[str, str]:
-    """Write the fingerprints if they have changed; return them."""
-    path, current = workspace.root / CODE, fingerprints()
+def models(workspace: Workspace) -> dict[str, str]:
+    """Return for each task the hash of the Python files that it names; empty for a task that names none.
+
+    The text is searched and not parsed: a run asks for all tasks many times, and most name none. A name in a comment
+    costs at most a training too many.
+    """
+    return {name: _named(workspace, workspace.task_file(name)) for name in workspace.tasks()}
+
+
+def _named(workspace: Workspace, path: Path) -> str:
+    try:
+        names = sorted({*NAMED.findall(path.read_text(encoding="utf-8"))})
+    except (OSError, ValueError):  # the error is raised where the task is read
+        return ""
+    places = [workspace.root / name for name in names]
+    return hashlib.sha256(b"".join(_content(place) for place in places)).hexdigest() if places else ""
+
+
+def _content(place: Path) -> bytes:
+    """Return the hash of a file, or nothing if it cannot be read: the stage that reads it raises the error."""
+    return files.file_digest(place) if place.is_file() else b"none"
+
+
+def write(workspace: Workspace) -> dict[str, Any]:
+    """Write the fingerprints and hashes if they have changed; return them."""
+    path, current = workspace.root / CODE, {**fingerprints(), MODELS: models(workspace)}
     if not path.is_file() or _read(path) != current:
         files.write_json(path, current)
     return current

@@ -121,9 +121,10 @@ def dvc_yaml() -> str:
 
 def _of_a_project(verb: str, stage: dict[str, Any]) -> dict[str, Any]:
     deps = [name for name in stage["deps"] if not name.startswith(stage_code.OWN)]
-    rest = {key: value for key, value in stage.items() if key not in ("matrix", "cmd", "deps")}
+    rest = {key: value for key, value in stage.items() if key not in ("matrix", "cmd", "deps", "params")}
     first = {"matrix": stage["matrix"], "cmd": stage["cmd"], "deps": deps}
-    return {**first, "params": [{stage_code.CODE: [verb]}], **rest}
+    keys = [key for tracked in stage.get("params", []) for key in tracked[stage_code.CODE]]
+    return {**first, "params": [{stage_code.CODE: [verb, *keys]}], **rest}
 
 
 def _digest(content: bytes) -> str:

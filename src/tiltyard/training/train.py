@@ -76,6 +76,7 @@ def train(workspace: Workspace, task: Task) -> dict[str, Any]:
 
 def _exported(task: Task, parts: TrainingRows, finished: Finished, folder: Path) -> dict[str, Any]:
     """Write the graphs as ONNX; return the record of the training with their parity."""
+    from tiltyard.training.onnx import canonical
     from tiltyard.training.onnx.export import export, export_decoder
 
     model, encoder = finished.model, finished.encoder
@@ -88,6 +89,8 @@ def _exported(task: Task, parts: TrainingRows, finished: Finished, folder: Path)
         "backend": backend.chosen(task),
         "parity": export(model, folder, rows, sigmoid=task.output == "sigmoid", floor=floor),
     }
+    if "own_code" in parts.inherited:  # equal graphs of different code are different versions
+        canonical.mark(folder / "model.onnx", code_sha256=parts.inherited["own_code"]["sha256"])
     if task.model.generates and parts.features:
         sampler, seed = samplers.open_sampler(task.model, encoder), task.train.seed
         codes = sampler.codes_to_compare(finished.body, seed)

@@ -77,7 +77,7 @@ def eject(what: str, force: bool, as_json: bool) -> None:
 @click.command()
 @JSON
 def code(as_json: bool) -> None:
-    r"""Write the fingerprints of the installed code.
+    r"""Write the fingerprints of the installed code, and of Python files that tasks name.
 
     The stages of dvc.yaml depend on them. `dvc repro` runs this as the stage `code`; other commands do the same.
 

@@ -167,6 +167,11 @@ class Model(Settings):
         return ""
 
     @property
+    def code_path(self) -> str:
+        """The file and the function of the project that build its layers, as FILE.py:FUNCTION; empty if none do."""
+        return ""
+
+    @property
     def vocabulary_task(self) -> str:
         """The task whose vocabulary is used instead of one of the training rows; empty if there is none."""
         return ""

@@ -10,7 +10,7 @@ from tiltyard.data.sources.base import Source
 from tiltyard.files import Json
 from tiltyard.registry.registry import Champion
 from tiltyard.report.html_elements import Section, format_number, render_table
-from tiltyard.serving.packaging.model_card import base_text
+from tiltyard.serving.packaging.model_card import base_text, code_text
 from tiltyard.workspace import Workspace
 
 
@@ -31,6 +31,7 @@ def lineage_section(
         "Data": f"{report['data'][:12]}, {_row_count(task, report):,} rows{_files(workspace, task)}",
         "Split": f"{task.split.kind}, seed {task.split.seed}; test rows {report['test'][:12]}, sealed",
         "Training": f"{families(task)}, {training['parameters']:,} parameters, seed {training['seed']}",
+        **({"Code": code_text(training["own_code"])} if "own_code" in training else {}),
         **({"Base": base_text(training["base"])} if "base" in training else {}),
         "Model": report["version"],
         "Evaluation": f"{task.metric.title}: {format_number(report['metrics'][task.gate.metric])}",
@@ -67,6 +68,7 @@ def provenance_section(report: Json, training: Json) -> Section:
         "rows": ", ".join(f"{count} {part}" for part, count in report["rows"].items()),
         "parameters": f"{training['parameters']:,}",
         "seed": str(training["seed"]),
+        **({"code": code_text(training["own_code"])} if "own_code" in training else {}),
         **({"started from": base_text(training["base"])} if "base" in training else {}),
     }
     return Section("Provenance", render_table([{"what": name, "value": value} for name, value in facts.items()]))

@@ -250,6 +250,7 @@ def _provenance(model: Model, report: Json, training: Json) -> str:
         **({"members": members_text(training)} if "members" in training else {}),
         "training": f"{training['epochs']} epochs, best {training['best_epoch']}, seed {training['seed']}",
         "parameters": training["parameters"],
+        **({"code": code_text(training["own_code"])} if "own_code" in training else {}),
         **({"started from": base_text(training["base"])} if "base" in training else {}),
         **({"variant": "{kind} of {of}".format(**training["variant"])} if "variant" in training else {}),
     }
@@ -269,6 +270,11 @@ def members_text(training: Json) -> str:
     if mean:
         text += f"; loss of their mean {mean['loss']:.4g} on {mean['validation_rows']:,} validation rows"
     return text
+
+
+def code_text(code: Json) -> str:
+    """Return in words which function of the project built the layers."""
+    return f"{code['function']} in {code['path']} (SHA-256 {code['sha256']}), run in training only"
 
 
 def base_text(base: Json) -> str:

@@ -29,6 +29,15 @@ def rewrite(path: Path) -> None:
     onnx.save(model, path)
 
 
+def mark(path: Path, **facts: str) -> None:
+    """Write facts into the metadata of a file, which its version then covers."""
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {**{one.key: one.value for one in model.metadata_props}, **facts})
+    onnx.save(model, path)
+
+
 def _rename(graph: onnx.GraphProto, outer_names: dict[str, str], numbers: Iterator[int]) -> None:
     """Order the nodes and number the values, also in loop bodies, which use outer names."""
     order = ordered(graph)

@@ -32,6 +32,7 @@ MODEL, DECODER = "model", "decoder"  # names of the files
 PIXEL_FLOOR = 1e-1  # of a pixel from 0 to 1: a thousandth of a grey level is not seen
 DECODED_ROWS = 256  # codes by which a decoder is compared
 TOLERANCE = 1e-4  # relative
+MAX_ERROR_CHARACTERS = 300
 SIGMOID_FLOOR = 1e-2  # of outputs of a sigmoid: the error of ONNX Runtime is 1.5e-7, whatever the probability
 
 
@@ -77,8 +78,15 @@ def _convert(model: keras.Model, folder: Path, name: str) -> None:
         _convert_apart(folder, name)
         return
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        model.export(folder / f"{name}.onnx", format="onnx", verbose=False)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            model.export(folder / f"{name}.onnx", format="onnx", verbose=False)
+    except (ValueError, TypeError, NotImplementedError, RuntimeError, KeyError) as error:
+        text = " ".join(str(error).split())[:MAX_ERROR_CHARACTERS]
+        raise TrainingError(
+            f"export: expected layers that can be written as ONNX: {type(error).__name__}: {text}",
+            hint="leave out layers that are random or that read strings, and grouped convolutions",
+        ) from None
 
 
 def _convert_apart(folder: Path, name: str) -> None:
