@@ -123,7 +123,7 @@ def test_stage_dependencies_exist() -> None:
     """Every source file in dvc.yaml exists, so that a renamed module is not forgotten."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     for stage in stages.values():
-        for name in stage["deps"]:
+        for name in stage.get("deps", []):
             assert not name.startswith("src/") or (ROOT / name).exists(), name
 
 

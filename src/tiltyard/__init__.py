@@ -14,14 +14,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tiltyard.api.champion import Champion
     from tiltyard.api.client import Client
+    from tiltyard.api.outside import from_keras
     from tiltyard.api.project import Project, init, new, open  # noqa: A004 - ty.open, as in other libraries
     from tiltyard.api.task import Task
 
-__all__ = ["Champion", "Client", "Project", "Task", "init", "new", "open"]
+__all__ = ["Champion", "Client", "Project", "Task", "from_keras", "init", "new", "open"]
 
 # Loaded at the first use, since every command imports this package.
 _PROJECT = ("Project", "init", "new", "open")
-_MODULES = {"Champion": "champion", "Client": "client", "Task": "task", **dict.fromkeys(_PROJECT, "project")}
+_MODULES = {
+    "Champion": "champion",
+    "Client": "client",
+    "Task": "task",
+    "from_keras": "outside",
+    **dict.fromkeys(_PROJECT, "project"),
+}
 
 
 def __getattr__(name: str) -> Any:

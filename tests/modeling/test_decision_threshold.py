@@ -91,13 +91,13 @@ def test_threshold_is_that_of_the_validation_rows(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(network, "build_inference", lambda *_: None)
     parts: Any = SimpleNamespace(encoder=fraud_task().encoder(), train=train_rows, validation=validation)
     model: Any = None
-    threshold = finish._with_threshold(fraud_task(), parts, model)[0].problem.threshold
+    threshold = finish.with_threshold(fraud_task(), parts, model)[0].problem.threshold
     assert isinstance(threshold, float)
     assert 0.07 < threshold < 0.2
     assert set(vars(parts)) == {"encoder", "train", "validation"}
     often: Any = SimpleNamespace(encoder=fraud_task().encoder(), train=rows_with(truth, truth % 2), validation=None)
     often.train = (often.train[0], np.arange(1000) % 2)
-    assert finish._with_threshold(fraud_task(), often, model)[0] is often.encoder
+    assert finish.with_threshold(fraud_task(), often, model)[0] is often.encoder
 
 
 def test_threshold_is_saved_and_decides_everywhere(tmp_path: Path) -> None:

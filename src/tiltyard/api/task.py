@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tiltyard import files
 from tiltyard.api import frames, html
 from tiltyard.api.champion import Champion
+from tiltyard.api.outside import TrainingRows, training_rows
 from tiltyard.config import loader
 from tiltyard.config.task import Task as TaskFile
 from tiltyard.errors import RegistryError
@@ -65,6 +66,10 @@ class Task:
         with task_lock(self.workspace, self.name):
             metrics: dict[str, float] = evaluate(self.workspace, self.settings)["metrics"]
         return metrics
+
+    def training_rows(self) -> TrainingRows:
+        """Return features and truth of training and validation rows, for a model of your own: see `ty.from_keras`."""
+        return training_rows(self.workspace, self.settings)
 
     def history(self) -> pd.DataFrame:
         """Return every verdict on the task, oldest first."""

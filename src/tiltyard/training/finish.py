@@ -39,7 +39,7 @@ def finish(task: Task, parts: TrainingRows, trained: Trained) -> Finished:
     from tiltyard.training import network
 
     ends = _ends(task.target.interval, parts, trained.body) if task.target.interval else None
-    encoder, thresholds = _with_threshold(task, parts, trained.body)
+    encoder, thresholds = with_threshold(task, parts, trained.body)
     encoder = _with_facts(task, parts, _with_least_score(encoder, parts, trained.body), trained.body)
     trained = trained.refit() if trained.refit else trained
     if task.problem == "anomaly":
@@ -62,7 +62,7 @@ def _with_facts(task: Task, parts: TrainingRows, encoder: Encoder, body: keras.M
     return encoder
 
 
-def _with_threshold(task: Task, parts: TrainingRows, body: keras.Model) -> tuple[Encoder, list[dict[str, Any]]]:
+def with_threshold(task: Task, parts: TrainingRows, body: keras.Model) -> tuple[Encoder, list[dict[str, Any]]]:
     """Return the encoder with decision thresholds, if a label is rare or the task wants them, and their record.
 
     They are chosen on validation rows.

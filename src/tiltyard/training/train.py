@@ -80,7 +80,7 @@ def _exported(task: Task, parts: TrainingRows, finished: Finished, folder: Path)
     from tiltyard.training.onnx.export import export, export_decoder
 
     model, encoder = finished.model, finished.encoder
-    rows, floor = _parity_rows(parts, model), _floor(task, encoder, model)
+    rows, floor = parity_rows(parts, model), _floor(task, encoder, model)
     record = {
         **finished.record,
         **parts.inherited,
@@ -123,7 +123,7 @@ def _inherited(workspace: Workspace, task: Task) -> dict[str, Any]:
     return inherited
 
 
-def _parity_rows(parts: TrainingRows, model: keras.Model) -> Array:
+def parity_rows(parts: TrainingRows, model: keras.Model) -> Array:
     """Return some validation rows as a client sends them, without decoder inputs."""
     rows = parts.validation[0][:PARITY_ROWS]
     return without_decoder_inputs(rows, model.input_shape[1:]).astype(np.float32)

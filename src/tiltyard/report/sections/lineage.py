@@ -10,7 +10,7 @@ from tiltyard.data.sources.base import Source
 from tiltyard.files import Json
 from tiltyard.registry.registry import Champion
 from tiltyard.report.html_elements import Section, format_number, render_table
-from tiltyard.serving.packaging.model_card import base_text, code_text
+from tiltyard.serving.packaging.model_card import OUTSIDE, base_text, code_text
 from tiltyard.workspace import Workspace
 
 
@@ -30,7 +30,7 @@ def lineage_section(
         **{f"Joined: {name}": f"{_source(join.source)}; {join.sentence}" for name, join in task.joins.items()},
         "Data": f"{report['data'][:12]}, {_row_count(task, report):,} rows{_files(workspace, task)}",
         "Split": f"{task.split.kind}, seed {task.split.seed}; test rows {report['test'][:12]}, sealed",
-        "Training": f"{families(task)}, {training['parameters']:,} parameters, seed {training['seed']}",
+        "Training": f"{_trained_as(task, training)}, {training['parameters']:,} parameters",
         **({"Code": code_text(training["own_code"])} if "own_code" in training else {}),
         **({"Base": base_text(training["base"])} if "base" in training else {}),
         "Model": report["version"],
@@ -40,6 +40,11 @@ def lineage_section(
     }
     items = "".join(f"<li><b>{name}</b>{escape(text)}</li>" for name, text in steps.items())
     return Section("Lineage", f'<ol class="lineage">{items}</ol>')
+
+
+def _trained_as(task: Task, training: Json) -> str:
+    """Return the families and the seed of a training, unless nothing is known of it."""
+    return OUTSIDE if "outside" in training else f"{families(task)}, seed {training['seed']}"
 
 
 def _files(workspace: Workspace, task: Task) -> str:
@@ -67,7 +72,7 @@ def provenance_section(report: Json, training: Json) -> Section:
         "test rows (SHA-256)": report["test"],
         "rows": ", ".join(f"{count} {part}" for part, count in report["rows"].items()),
         "parameters": f"{training['parameters']:,}",
-        "seed": str(training["seed"]),
+        "seed": "not known" if training["seed"] is None else str(training["seed"]),
         **({"code": code_text(training["own_code"])} if "own_code" in training else {}),
         **({"started from": base_text(training["base"])} if "base" in training else {}),
     }

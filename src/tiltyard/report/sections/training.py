@@ -148,6 +148,8 @@ def _gradient_figure(snapshots: Sequence[Json]) -> Figure:
 def _training_text(training: Json) -> str:
     if solved := training.get("solved"):
         return f'<p class="soft">{escape(f"Solved {solved}.")}</p>{_squares_text(training.get("sums_of_squares"))}'
+    if "outside" in training:
+        return '<p class="soft">Trained outside of Tiltyard, which does not know with which rows.</p>'
     end = "stopped early" if training.get("stopped_early") else "ran to the end"
     text = f"{training['epochs']} epochs, {end}; epoch {training['best_epoch']} was kept."
     if refinement := training.get("refinement"):

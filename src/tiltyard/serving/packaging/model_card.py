@@ -18,6 +18,7 @@ from tiltyard.modeling.metrics.base import Metric
 from tiltyard.modeling.models.base import Model
 
 MAX_LISTED = 50  # labels or targets of a table
+OUTSIDE = "python: a Keras model trained outside of Tiltyard"
 WATTS = 10.0  # of one busy core with memory and cooling: a rough estimate
 
 
@@ -27,6 +28,7 @@ def card(task: Task, report: Json, training: Json, device: Json, override: Json 
     gate_metric = metrics[task.gate.metric]
     sections = {
         **({"Stand-in data": _stand_in(report["stand_in"])} if "stand_in" in report else {}),
+        **({"Trained outside": _outside(training["outside"])} if "outside" in training else {}),
         "What it does": _purpose(task),
         "Intended use": _use(task.title, gate_metric.title),
         "Limits": _limits(task.serve.max_instances),
@@ -223,6 +225,15 @@ def _stand_in(reason: str) -> str:
     )
 
 
+def _outside(known: Json) -> str:
+    """Return that the rows of the training are not known, and what is."""
+    steps = f"Its optimizer has made {known['steps']:,} steps" if known["steps"] else "Its optimizer has made no step"
+    return (
+        "**This model was trained outside of Tiltyard, which does not know with which rows.** If the sealed test rows "
+        f"were among them, the metrics below are too good. {steps}, by what Keras {known['keras']} recorded in it."
+    )
+
+
 def _override(word: Json) -> str:
     """Return who promoted the model although the gate held it, and why."""
     return (
@@ -245,10 +256,12 @@ def _provenance(model: Model, report: Json, training: Json) -> str:
         "version": report["version"],
         "data (SHA-256)": report["data"],
         "test part (SHA-256)": report["test"],
-        "family": f"{model.family}: {settings or training.get('reference', 'defaults')}",
+        "family": OUTSIDE
+        if "outside" in training
+        else f"{model.family}: {settings or training.get('reference', 'defaults')}",
         **({"consists of": training["blend"]["summary"]} if "blend" in training else {}),
         **({"members": members_text(training)} if "members" in training else {}),
-        "training": f"{training['epochs']} epochs, best {training['best_epoch']}, seed {training['seed']}",
+        "training": training_text(training),
         "parameters": training["parameters"],
         **({"code": code_text(training["own_code"])} if "own_code" in training else {}),
         **({"started from": base_text(training["base"])} if "base" in training else {}),
@@ -270,6 +283,13 @@ def members_text(training: Json) -> str:
     if mean:
         text += f"; loss of their mean {mean['loss']:.4g} on {mean['validation_rows']:,} validation rows"
     return text
+
+
+def training_text(training: Json) -> str:
+    """Return epochs and seed of a training in words."""
+    if "outside" in training:
+        return "epochs, rows and seed are not known"
+    return f"{training['epochs']} epochs, best {training['best_epoch']}, seed {training['seed']}"
 
 
 def code_text(code: Json) -> str:
