@@ -86,7 +86,8 @@ def _load_other(folder: str, point: EntryPoint) -> Any:
     except (ImportError, AttributeError) as error:
         text = f"plug-in {point.name!r} of {folder}, from {_package(point)}: {error}"
         raise PluginError(text, hint=f"install it again: pip install --force-reinstall {_package(point)}") from None
-    classes = [value for value in vars(base).values() if isinstance(value, type) and value.__module__ == base.__name__]
+    defined = [value for value in vars(base).values() if isinstance(value, type) and value.__module__ == base.__name__]
+    classes = [value for value in defined if not getattr(value, "_is_protocol", False)]  # those cannot be asked for
     if not (isinstance(loaded, type) and issubclass(loaded, tuple(classes))):
         expected = " or ".join(one.__name__ for one in classes)
         raise PluginError(f"plug-in {point.name!r} of {folder}: expected a subclass of {expected}; received {loaded!r}")

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tiltyard import plugins
 from tiltyard.arrays import Array
-from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.explain.explain import load_model
-from tiltyard.explain.methods.base import ExplainedModel, ExplanationMethod
+from tiltyard.explain.methods.base import ExplainedModel
 from tiltyard.figures import Figure
 from tiltyard.modeling.inference.encoder import Encoder
 from tiltyard.workspace import Workspace
@@ -82,17 +77,3 @@ def bar_values(exhibit: Figure) -> dict[str, float]:
     """Return the values of bars by name."""
     assert exhibit.kind == "bars"
     return {bar["name"]: bar["value"] for bar in exhibit.data["bars"]}
-
-
-def explain_twice(root: str, task: str, name: str) -> tuple[str, list[str]]:
-    """Explain a trained model twice by one method; return why it does not apply, and both results as JSON."""
-    results = [_explain(Workspace(Path(root)), task, name) for _ in range(2)]
-    return results[0][0], [json.dumps(figures, allow_nan=False) for _, figures in results]
-
-
-def _explain(space: Workspace, task: str, name: str) -> tuple[str, list[dict[str, Any]]]:
-    model = load_model(space, loader.load(space, task))
-    method: ExplanationMethod = plugins.load("explanations", name)()
-    if reason := method.unsupported_reason(model):
-        return reason, []
-    return "", [asdict(one) for one in (*method.of_model(model), *method.of_row(model, model.row(0)))]

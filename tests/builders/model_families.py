@@ -12,7 +12,9 @@ import pytest
 
 from tiltyard import plugins
 from tiltyard.arrays import Array
-from tiltyard.modeling.models.base import Branch, Model, load_network
+from tiltyard.contracts import models
+from tiltyard.contracts.models import VOCABULARY
+from tiltyard.modeling.models.base import Branch, Model
 from tiltyard.modeling.models.two_tower import Side, Sides, TwoTower
 from tiltyard.workspace import Workspace
 
@@ -21,10 +23,9 @@ if TYPE_CHECKING:
 
 needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs jax: uv pip install --group jax")
 Json = dict[str, Any]
-VOCABULARY = 20  # number of word ids in a text
 PICTURE_LOSSES = {"detector": "focal", "unet": "pixel_crossentropy"}
 OUTPUT_STEPS = 4  # steps of a generated text
-SHAPES = {"table": (6,), "image": (8, 8, 1), "series": (12, 1), "text": (12,), "mixed": (6 + 12 + 64,)}
+SHAPES = {**models.SHAPES, "mixed": (6 + 12 + 64,)}
 BRANCHES = [Branch("note", "text", 2, (12,), VOCABULARY), Branch("photo", "image", 18, (8, 8, 1))]
 SIDES = Sides(Side(0, 5, [2, 3]), Side(1, 7, [4, 5]), np.log(np.full(7, 1 / 7, dtype=np.float32)), 0.0)
 OTHERS = [0, 1, 14, 15, 16, 17]  # numbers before and between text and image
@@ -67,33 +68,21 @@ def flat(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def draw_features(shape: tuple[int, ...], modality: str, rows: int = 32) -> Array:
     """Return random features: word ids of texts of all lengths, or numbers."""
-    rng = np.random.default_rng(0)
-    if modality != "text":
-        features = rng.random((rows, *shape), dtype=np.float32)
-        if modality == "mixed":
-            features[:, BRANCHES[0].start : BRANCHES[0].stop] = draw_features((12,), "text", rows)
-        return features
-    ids = rng.integers(1, VOCABULARY, (rows, *shape))
-    return np.where(np.arange(shape[0]) < rng.integers(1, shape[0] + 1, (rows, 1)), ids, 0).astype(np.float32)
+    features = models.draw_features(shape, modality, rows)
+    if modality == "mixed":
+        features[:, BRANCHES[0].start : BRANCHES[0].stop] = models.draw_features((12,), "text", rows)
+    return features
 
 
 def train_and_export(content: Json, shape: tuple[int, ...], modality: str, folder: str, *, onnx: bool = True) -> Json:
     """Build, train, save, load and export a model; return losses and differences."""
-    import keras
-
     from tiltyard.training.losses import OWN
 
     model, x, y = model_and_data(content, shape, modality)
     loss: Any = "sparse_categorical_crossentropy" if model.output_shape[-1] > 1 else "mse"
     if content["family"] in PICTURE_LOSSES:
         loss = OWN[PICTURE_LOSSES[content["family"]]]
-    eagerly = keras.backend.backend() == "tensorflow"  # so few steps are not worth the tracing
-    model.compile("adam", loss, run_eagerly=eagerly)
-    losses = model.fit(x, y, epochs=4, batch_size=len(x), verbose=0).history["loss"]
-    results: Json = {"parameters": model.count_params(), "losses": losses, "reloaded": _reloaded(model, x, folder)}
-    if onnx:
-        results["parity"] = _parity(model, x, folder)
-    return results
+    return models.train_and_export(model, (x, y), loss, Path(folder), onnx=onnx)
 
 
 def model_and_data(content: Json, shape: tuple[int, ...], modality: str) -> tuple[keras.Model, Array, Array]:
@@ -119,24 +108,3 @@ def model_and_data(content: Json, shape: tuple[int, ...], modality: str) -> tupl
     if model.output_shape[-1] > 1:
         target = np.digitize(target, np.quantile(target, [0.25, 0.5, 0.75]))
     return model, x, target
-
-
-def _reloaded(model: keras.Model, x: Array, folder: str) -> float:
-    import keras
-
-    model.save(f"{folder}/model.keras")
-    again = load_network(Path(folder) / "model.keras")
-    return float(np.abs(keras.ops.convert_to_numpy(again(x) - model(x))).max())
-
-
-def _parity(model: keras.Model, x: Array, folder: str) -> float:
-    """Return the largest difference between Keras and ONNX, for one row and for many."""
-    import onnxruntime
-
-    from tiltyard.training.onnx.canonical import rewrite
-
-    model.export(f"{folder}/model.onnx", format="onnx", verbose=False)
-    rewrite(Path(folder) / "model.onnx")
-    session = onnxruntime.InferenceSession(f"{folder}/model.onnx")
-    outputs = ((session.run(None, {"features": x[:rows]})[0], np.asarray(model(x[:rows]))) for rows in (1, len(x)))
-    return max(float(np.abs(onnx_outputs - keras_outputs).max()) for onnx_outputs, keras_outputs in outputs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -21,6 +20,8 @@ from PIL import Image as Pillow
 
 from tiltyard import plugins
 from tiltyard.arrays import Array, Fitted, decoded
+from tiltyard.contracts import columns as contract
+from tiltyard.contracts.columns import request_error
 from tiltyard.errors import DataError, RequestError
 from tiltyard.modeling.columns.base import Column, tidy
 from tiltyard.modeling.columns.boolean import Boolean
@@ -120,23 +121,9 @@ JSON = st.recursive(
 )
 
 
-def request_error(column: Column, values: list[object]) -> RequestError | None:
-    """Return the error for invalid values; other errors propagate."""
-    try:
-        column.parse(values, "x")
-    except RequestError as error:
-        return error
-    return None
-
-
 def test_every_column_type_is_covered() -> None:
     """A new file in columns/ needs an entry in VALID."""
     assert sorted(VALID) == plugins.names("columns")
-
-
-def through_json(content: Any) -> Any:
-    """Return the content after a round trip through JSON."""
-    return json.loads(json.dumps(content, allow_nan=False))
 
 
 def fit(column: Column, values: Array) -> Fitted:
@@ -152,10 +139,7 @@ def fit(column: Column, values: Array) -> Fitted:
 @settings(deadline=None)
 def test_valid_values_survive_a_round_trip(column: Column, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
     """Parsed values written as JSON parse to the same values."""
-    some = data.draw(st.lists(values, min_size=1, max_size=4))
-    parsed = column.parse(some, "x")
-    again = column.parse(through_json(column.to_json(parsed)), "x")
-    np.testing.assert_array_equal(parsed, again)
+    contract.round_trip(column, data.draw(st.lists(values, min_size=1, max_size=4)))
 
 
 @pytest.mark.parametrize(("column", "values"), CASES)
@@ -167,16 +151,7 @@ def test_training_and_serving_encode_identically(
     """A column loaded from JSON encodes each row to the same bits as in training: finite float32 of its width."""
     some = data.draw(st.lists(values, min_size=1, max_size=4))
     parsed = column.parse(some, "x")
-    fitted = fit(column, parsed)
-    encoded = column.encode(parsed, fitted)
-    served = type(column).model_validate_json(column.model_dump_json())
-    rows = [served.parse([value], "x") for value in through_json(served.to_json(parsed))]
-    again = np.concatenate([served.encode(row, through_json(fitted)) for row in rows])
-    assert encoded.dtype == np.float32
-    assert len(encoded) == len(some)
-    assert encoded.tobytes() == again.tobytes()
-    assert np.isfinite(encoded).all()
-    assert len(column.scaling(fitted)) in {1, encoded.shape[-1]}
+    contract.encodes_as_in_training(column, parsed, fit(column, parsed))
 
 
 @pytest.mark.parametrize(("column", "values"), CASES)
@@ -187,10 +162,7 @@ def test_unseen_values_are_encoded(column: Column, values: st.SearchStrategy[Any
     training_values, new_values = (
         column.parse(data.draw(st.lists(values, min_size=1, max_size=4)), "x") for _ in range(2)
     )
-    fitted = fit(column, training_values)
-    encoded = column.encode(new_values, fitted)
-    assert encoded.shape == (len(new_values), *column.encode(training_values, fitted).shape[1:])
-    assert np.isfinite(encoded).all()
+    contract.encodes_unseen(column, training_values, fit(column, training_values), new_values)
 
 
 @pytest.mark.parametrize(
@@ -279,14 +251,7 @@ def comparable(fact: object) -> object:
 @settings(deadline=None)
 def test_any_json_is_parsed_or_rejected(column: Column, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
     """Any JSON is parsed to one value per row, or rejected with the position of the value."""
-    some = data.draw(st.lists(JSON | values, min_size=1, max_size=3))
-    error = request_error(column, some)
-    if error is None:
-        assert len(column.parse(some, "x")) == len(some)
-    else:
-        assert error.field.startswith("instances[")
-        assert ".x" in error.field
-        assert error.message
+    contract.parses_or_refuses(column, data.draw(st.lists(JSON | values, min_size=1, max_size=3)))
 
 
 @pytest.mark.parametrize("column", COLUMNS)
@@ -307,7 +272,7 @@ def test_long_text_is_rejected() -> None:
 @pytest.mark.parametrize("column", COLUMNS)
 def test_settings_survive_a_json_round_trip(column: Column) -> None:
     """A column in encoder.json equals the column of the task file."""
-    assert type(column).model_validate_json(column.model_dump_json()) == column
+    contract.settings_survive(column)
 
 
 def png(height: int, width: int, mode: str = "L") -> bytes:

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import generated_tasks
 import pytest
-from known_models import explain_twice
 from workspaces import new_workspace, run_in_process, train_tasks
 
-from tiltyard import plugins
-from tiltyard.explain.methods.base import ExplanationMethod
+from tiltyard.contracts import explanations
+from tiltyard.contracts.explanations import explain_twice
 from tiltyard.workspace import Workspace
 
-DRAWN = {
-    "lines": "lines",
-    "points": "groups",
-    "bars": "bars",
-    "matrix": "values",
-    "table": "rows",
-    "images": "images",
-    "words": "words",
-}
 SUBJECTS = ("diabetes", "iris", "digits", "sine", "moods", "movies", "parcels")  # the last has columns of all kinds
 GENERATED = ("moods", "movies", "parcels")
 
@@ -40,9 +29,7 @@ def generated_project(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 def test_has_a_title(explanation_name: str) -> None:
     """The title is a phrase, not a sentence."""
-    method: ExplanationMethod = plugins.load("explanations", explanation_name)()
-    assert method.title
-    assert not method.title.endswith(".")
+    explanations.has_a_title(explanation_name)
 
 
 @pytest.mark.slow
@@ -53,13 +40,7 @@ def test_explains_or_gives_a_reason(
     """Texts end with a full stop, JSON has no NaN, figures are not empty, and two runs are equal."""
     root: Path = (generated_project if subject in GENERATED else trained).root
     reason, (first, again) = run_in_process(explain_twice, str(root), subject, explanation_name)
-    assert first == again
-    figures = json.loads(first)
-    assert bool(reason) != bool(figures), "expected a reason or figures"
-    for one in figures:
-        assert one["title"]
-        assert one["text"].endswith("."), one["text"]
-        assert one["data"][DRAWN[one["kind"]]]
+    explanations.explains_or_gives_a_reason(reason, first, again)
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -12,16 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from captioned_pictures import faulty_captions
-from customer_table import customers, write_task
 from joined_tables import fetch_joined, shops
 from PIL import Image as Pillow
 from workspaces import ROOT, edit_task, fetch_raw, new_workspace
 
 from tiltyard import plugins
 from tiltyard.config import loader
+from tiltyard.contracts import findings as contract
+from tiltyard.contracts.customers import customers, write_task
 from tiltyard.preparation import prepare
 from tiltyard.validation.check import Checked, check
-from tiltyard.validation.findings.base import Finding, Found
+from tiltyard.validation.findings.base import Found
 from tiltyard.workspace import Workspace
 
 Fault = tuple[dict[str, Any], dict[str, Any]]  # columns to replace, keys of the task to change
@@ -162,25 +162,18 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
 
 def test_nothing_is_reported_for_clean_data(clean: list[Found], finding_name: str) -> None:
     """Clean data have no findings."""
-    assert [found for found in clean if found.code == finding_name] == []
+    contract.reports_nothing(finding_name, clean)
 
 
 def test_faults_are_reported(workspace: Workspace, finding_name: str) -> None:
     """The finding names the columns, the actual and the expected values, and a next step."""
     insert_fault, columns = FAULTY[finding_name]
-    reported = [found for found in insert_fault(workspace).findings if found.code == finding_name]
-    assert {found.column for found in reported} == columns
-    for found in reported:
-        assert "expected" in found.text
-        assert re.search(r"\d", found.text)
-        assert found.hint
+    contract.reports(finding_name, insert_fault(workspace).findings, columns)
 
 
 def test_finding_has_code_and_title(finding_name: str) -> None:
     """The code equals the file name, and the title is a phrase."""
-    instance: Finding = plugins.load("findings", finding_name)()
-    assert instance.code == finding_name
-    assert instance.title[0].islower()
+    contract.has_code_and_title(finding_name)
 
 
 def findings_of(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import jsonschema
@@ -12,28 +11,21 @@ from problem_cases import CLASSES, case, decodable, problem
 from workspaces import ROOT
 
 from tiltyard.config import loader
+from tiltyard.contracts import problems
 from tiltyard.modeling.problems.detection import Detection
 from tiltyard.workspace import Workspace
-
-
-def leaves(content: Any) -> list[Any]:
-    """Return everything in a JSON value that is not a container."""
-    if isinstance(content, dict):
-        return [leaf for value in content.values() for leaf in leaves(value)]
-    return [leaf for value in content for leaf in leaves(value)] if isinstance(content, list) else [content]
 
 
 def test_predictions_are_json(problem_name: str) -> None:
     """Predictions are plain numbers and text, one for each instance."""
     kind = problem(problem_name)
     truth, outputs, _ = case(kind, rows=3)
-    predictions = kind.decode(decodable(kind, truth, outputs), CLASSES)
-    json.dumps(predictions, allow_nan=False)
-    assert len(predictions) == 3
+    predictions = problems.predictions(kind, decodable(kind, truth, outputs), CLASSES)
     labels = int(truth.sum()) if kind.targets == "labels" else 3
     there = int((truth[:, :, 0] >= 0).sum()) if kind.targets == "objects" else 0
     of_objects = {there * (6 + len(kind.more_properties()))} if isinstance(kind, Detection) else set()
-    assert len(leaves(predictions)) in of_objects | ({15} if kind.clusters else {labels, labels + 3, labels + 9})
+    count = len(problems.leaves(predictions))
+    assert count in of_objects | ({15} if kind.clusters else {labels, labels + 3, labels + 9})
 
 
 @pytest.mark.parametrize("with_interval", [False, True])

@@ -6,30 +6,23 @@ from pathlib import Path
 
 from workspaces import ROOT
 
-from tiltyard import files, plugins
+from tiltyard import plugins
 from tiltyard.config import loader
-from tiltyard.data.sources.base import Source
+from tiltyard.contracts import sources
 from tiltyard.workspace import Workspace
 
 
 def test_source_class_matches_its_file(source_name: str) -> None:
     """The class named after the file is one, and its kind is the file's name."""
-    source = plugins.load("sources", source_name)
-    assert issubclass(source, Source)
-    assert source.model_fields["kind"].annotation.__args__ == (source_name,)
+    sources.matches_name(source_name)
 
 
 def test_source_output_is_reproducible(task_name: str, tmp_path: Path) -> None:
     """A task's source writes the one raw file, byte for byte the same each time."""
     task = loader.load(Workspace(ROOT), task_name)
-    digests = []
-    for number in ("1", "2"):
-        folder = tmp_path / number / "raw"
-        folder.mkdir(parents=True)
-        task.source.fetch(folder, Workspace(ROOT))
-        digests.append(files.sha256(folder))
-    assert digests[0] == digests[1]
-    assert [plugins.load("modalities", task.modality)().raw_file(folder)] == list(folder.iterdir())
+    written = sources.is_reproducible(task.source, Workspace(ROOT), tmp_path)
+    sources.can_be_read(written)
+    assert [plugins.load("modalities", task.modality)().raw_file(written[0].parent)] == written
 
 
 def test_every_source_is_tested(source_name: str) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import customer_table
 import numpy as np
 import pytest
 import random_models
@@ -22,6 +21,7 @@ from workspaces import fetch_raw, new_workspace
 
 from tiltyard import files
 from tiltyard.config import loader
+from tiltyard.contracts import customers as customer_table
 from tiltyard.data import markdown
 from tiltyard.errors import DataError, TiltyardError
 from tiltyard.experiments import study_markdown

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import customer_table
 import generated_tasks
 import httpx
 import pytest
@@ -22,6 +21,7 @@ from starlette.applications import Starlette
 from starlette_client import TestClient
 from workspaces import new_workspace
 
+from tiltyard.contracts import customers as customer_table
 from tiltyard.preparation import prepare
 from tiltyard.serving.http import api_keys
 from tiltyard.serving.http.app import create_app, install

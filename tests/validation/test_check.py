@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from customer_table import customers, write_task
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from workspaces import edit_task, fetch_raw
@@ -22,6 +21,7 @@ from tiltyard.config import loader
 from tiltyard.config.draft import draft
 from tiltyard.config.draft.leakage import leakage_score
 from tiltyard.config.draft.request import DraftRequest
+from tiltyard.contracts.customers import customers, write_task
 from tiltyard.errors import DataError, TaskError, TiltyardError
 from tiltyard.preparation import array_file, prepare
 from tiltyard.validation.check import Checked, check

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from customer_table import customers, write_task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from workspaces import new_workspace
 
 from tiltyard.config.task import Task
+from tiltyard.contracts.customers import customers, write_task
 from tiltyard.expectation import Expectation
 from tiltyard.preparation.modalities import _fact_parts, table
 from tiltyard.preparation.modalities.base import RawTable

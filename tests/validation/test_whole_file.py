@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from customer_table import customers, write_task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from workspaces import new_workspace
 
+from tiltyard.contracts.customers import customers, write_task
 from tiltyard.validation.findings import _dataset, _sample
 from tiltyard.validation.findings._whole_file import row_hashes
 from tiltyard.workspace import Workspace
