@@ -35,8 +35,13 @@ def __getattr__(name: str) -> Any:
     """Return a name of the Python interface."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import sys
     from importlib import import_module
 
+    if sys.platform == "win32" and name != "Client":  # the client needs nothing that Windows lacks
+        from tiltyard.errors import WINDOWS, WorkspaceError
+
+        raise WorkspaceError(WINDOWS)
     return getattr(import_module(f"tiltyard.api.{_MODULES[name]}"), name)
 
 

@@ -24,6 +24,8 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+WINDOWS = "Tiltyard runs on Linux and macOS; on Windows, install and run it inside WSL: wsl --install"
+
 MAX_LISTED = 5  # rows, values or files that a message names
 MAX_VALUE_LENGTH = 100  # characters of a value in a message
 

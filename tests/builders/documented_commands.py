@@ -12,7 +12,7 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 # Run it; expect this exit status; run it in the background; only parse it.
-MARKS = {"run", "status 3", "status 4", "server", "parse"}
+MARKS = {"run", "status 3", "server", "parse"}
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def test_root_names_the_project(
 ) -> None:
     """--root is an option of every command, before its name."""
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
-    for name in ("TILTYARD_ROOT", "NO_COLOR", "TILTYARD_QUIET"):
+    for name in ("TILTYARD_ROOT", "NO_COLOR", "TILTYARD_QUIET", "TILTYARD_VERBOSE"):
         monkeypatch.setenv(name, "")  # so that it is restored
         monkeypatch.delenv(name)
     assert main(monkeypatch, "--root", str(workspace.root), "--no-color", "-q", "tasks") == 0

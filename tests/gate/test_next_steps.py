@@ -38,15 +38,15 @@ def weak_challenger(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
-def test_promote_exits_with_3_or_4_without_a_promotion(
+def test_promote_exits_with_3_without_a_promotion(
     weak_challenger: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The status is 3 for HOLD and 4 for REJECT; text and JSON contain reasons, the fit and commands."""
+    """HOLD and REJECT exit with 3; JSON has the verdict; text and JSON have reasons, the fit and commands."""
     monkeypatch.chdir(weak_challenger.root)
     monkeypatch.setattr("tiltyard.gate.duel_setup.fit_reference", lambda *_: None)
     status = main(monkeypatch, "promote", "iris", "--dry-run", "--json")
     (result,) = json.loads(capsys.readouterr().out)
-    assert status == {"HOLD": 3, "REJECT": 4}[result["verdict"]]
+    assert (status, result["verdict"]) == (3, "REJECT")
     assert result["next"]["fit"] == [f"fit: over-fit: {DIAGNOSIS['reason']}"]
     assert main(monkeypatch, "promote", "iris", "--dry-run") == status
     out = capsys.readouterr().out

@@ -145,7 +145,7 @@ def test_concurrent_runs_wait_for_each_other(project: Workspace) -> None:
     started = [subprocess.Popen(command, env=_environment(project), **pipes) for command in commands]
     output = [process.communicate(timeout=400)[0] for process in started]
     assert [process.returncode for process in started][2] == 0, output
-    assert {process.returncode for process in started[:2]} <= {0, 3, 4}, output
+    assert {process.returncode for process in started[:2]} <= {0, 3}, output
     assert sorted(text.count("iris train ran") for text in output[:2]) == [0, 1]
     assert sorted(text.count("iris train skipped") for text in output[:2]) == [0, 1]
     assert any("waiting for tiltyard run iris (process " in text for text in output)

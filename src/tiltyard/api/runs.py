@@ -11,7 +11,6 @@ from tiltyard.errors import TiltyardError
 from tiltyard.workspace import Workspace
 
 COMMAND = "from tiltyard.cli.main import main; main()"  # `tiltyard` may not be on the path
-VERDICTS = (0, 3, 4)  # exit statuses of runs that ended with a verdict
 
 
 def run(workspace: Workspace, names: list[str], *, allow_stand_in: bool = False) -> list[dict[str, Any]]:

@@ -65,7 +65,9 @@ def _run() -> None:
 @click.option("--root", metavar="FOLDER", type=click.Path(file_okay=False), help="The project, if not where you are.")
 @click.option("--no-color", is_flag=True, help="Print without colours, as NO_COLOR=1 does.")
 @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only, no progress.")
-def cli(root: str | None, no_color: bool, quiet: bool) -> None:
+@click.option("-v", "--verbose", is_flag=True, help="Print also versions, logs of stages and libraries, and durations.")
+@click.pass_context
+def cli(context: click.Context, root: str | None, no_color: bool, quiet: bool, verbose: bool) -> None:
     r"""Tiltyard trains, evaluates and serves Keras models. A challenger replaces the champion only if it wins.
 
     \b
@@ -75,12 +77,20 @@ def cli(root: str | None, no_color: bool, quiet: bool) -> None:
     tiltyard history iris         every verdict on a task, with reasons
 
     \b
-    Exit status: 0 success, 1 error, 2 wrong usage, 3 HOLD, 4 REJECT (run and promote), 130 interrupted.
+    Exit status: 0 done, 1 failed, 2 wrong usage, 3 HOLD or REJECT (run, promote, quantize), 130 interrupted.
     With --json an error is JSON, too, on stderr.
     """
     JSON_ASKED.set(False)
-    settings = {"TILTYARD_ROOT": root, "NO_COLOR": "1" if no_color else None, progress.QUIET: "1" if quiet else None}
-    os.environ.update({name: value for name, value in settings.items() if value})
+    if quiet and verbose:
+        raise click.UsageError("expected one of --quiet and --verbose; received both")
+    flags = {"NO_COLOR": no_color, progress.QUIET: quiet, progress.VERBOSE: verbose}
+    os.environ.update({name: "1" for name, asked in flags.items() if asked})
+    if root:
+        os.environ["TILTYARD_ROOT"] = root
+    if verbose:
+        from tiltyard.cli.verbose import begin
+
+        begin(context)
 
 
 @cli.result_callback()

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from tiltyard.runtime.progress import VERBOSE
 from tiltyard.workspace import Workspace
 
 
@@ -37,6 +38,9 @@ def configure_tools(workspace: Workspace) -> None:
 @contextlib.contextmanager
 def suppress_native_output() -> Iterator[None]:
     """Discard what native libraries write to stderr while they are loaded: TensorFlow reads its settings too late."""
+    if VERBOSE in os.environ:
+        yield
+        return
     original, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tiltyard import errors, files
+from tiltyard.runtime.progress import VERBOSE
 from tiltyard.workspace import Workspace
 
 RUN = "TILTYARD_RUN"  # environment variable of a stage: the path of the lock that its run holds while it lives
@@ -53,6 +54,15 @@ def supervised(workspace: Workspace, verb: str, task: str) -> Iterator[dict[str,
                 _held.discard(file)
     finally:
         lock.unlink(missing_ok=True)
+        if VERBOSE in os.environ:
+            _print_log(_file(workspace, verb, task, "log"), f"{verb} {task}")
+
+
+def _print_log(log: Path, title: str) -> None:
+    """Print what a stage has printed; a stage that was skipped has no log."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    for line in lines:
+        print(f"{title} | {line}", file=sys.stderr, flush=True)  # noqa: T201 - asked for
 
 
 @contextlib.contextmanager

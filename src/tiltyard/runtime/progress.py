@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 QUIET = "TILTYARD_QUIET"  # environment variable: show no progress
+VERBOSE = "TILTYARD_VERBOSE"  # environment variable: show what stages and libraries print
 QUIET_SECONDS = 2.0  # before progress is shown
 SECONDS_A_LINE = 5.0  # between lines if there is no terminal
 

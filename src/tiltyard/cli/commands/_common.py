@@ -20,6 +20,7 @@ from tiltyard.workspace import Workspace
 if TYPE_CHECKING:
     from tiltyard.config.task import Task
 
+NOT_PROMOTED = 3  # exit status after HOLD and after REJECT: --json says which
 FAILED = "tiltyard.failed"  # key in the click context: one of several tasks failed
 
 

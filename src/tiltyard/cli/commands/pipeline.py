@@ -14,6 +14,7 @@ import click
 
 from tiltyard.cli.commands._common import (
     JSON,
+    NOT_PROMOTED,
     TASKS,
     exit_with,
     find_workspace,
@@ -159,7 +160,7 @@ def promote(tasks: tuple[str, ...], as_json: bool, **options: Any) -> None:
     tiltyard promote iris --dry-run     only print the verdict and its reasons
     tiltyard promote iris --override "prices of ticket 812"    a person's word against HOLD, never against REJECT
 
-    Exits with 0 if it is promoted or is already the champion, 3 on HOLD, 4 on REJECT, 1 on an error.
+    Exits with 0 if it is promoted or is already the champion, 3 on HOLD or REJECT, 1 on an error.
     """
     from tiltyard.gate.promote import promote as action
 
@@ -210,7 +211,7 @@ def _print_verdicts(tasks: tuple[str, ...], action: Callable[[Workspace, Task], 
         for line in [*verdict.reasons, *steps.fit]:
             click.echo(f"  {line}")
         tables.print_next_steps(steps.commands)
-    exit_with(exit_status(verdict for verdict, _ in verdicts))
+    exit_with(min(exit_status(verdict for verdict, _ in verdicts), NOT_PROMOTED))
 
 
 @click.command()
@@ -261,7 +262,7 @@ def run(tasks: tuple[str, ...], smoke: bool, allow_stand_in: bool, as_json: bool
     tiltyard run iris digits    these tasks
     tiltyard run --smoke churn  a smoke test in seconds; nothing in the project changes
 
-    Exits with 0 if every task is promoted or unchanged, 3 if one is on HOLD, 4 if one is REJECTed, 1 on an error.
+    Exits with 0 if every task is promoted or unchanged, 3 if one is held or rejected, 1 on an error.
     """
     from dataclasses import asdict
 
@@ -288,7 +289,7 @@ def run(tasks: tuple[str, ...], smoke: bool, allow_stand_in: bool, as_json: bool
             print_json([asdict(row) for row in rows])
         else:
             tables.print_outcomes(rows, smoke=smoke)
-    exit_with(max(row.status for row in rows) if all(row.ok for row in rows) else 1)
+    exit_with(min(max(row.status for row in rows), NOT_PROMOTED) if all(row.ok for row in rows) else 1)
 
 
 @click.command("smoke-task", hidden=True)
