@@ -100,6 +100,18 @@ def test_a_champion_predicts_data_frames(project: ty.Project) -> None:
     assert project["iris"].card == model.card
 
 
+def test_rows_of_ones_own_are_explained(project: ty.Project) -> None:
+    """Base and contributions add up to the probability of the explained label; rows keep their index."""
+    champion = project["iris"].champion
+    explained, predicted = champion.explain(ROWS), champion.predict(ROWS)
+    assert explained.index.tolist() == [7, 9]
+    assert explained["explained"].tolist() == predicted["label"].tolist()
+    parts = [name for name in explained if name.startswith("contribution_")]
+    assert parts == [f"contribution_{name}" for name in champion.columns]
+    shares = [predicted.loc[index, f"probability_{label}"] for index, label in explained["explained"].items()]
+    np.testing.assert_allclose(explained[["base", *parts]].sum(axis=1), shares, rtol=1e-5)
+
+
 def test_many_rows_are_predicted_in_parts(project: ty.Project) -> None:
     """More rows than a request may have are no error."""
     limit = project["iris"].settings.serve.max_instances

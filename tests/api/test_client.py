@@ -77,7 +77,7 @@ def test_many_rows_are_sent_in_several_requests(service: Service) -> None:
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_a_busy_service_is_asked_again(service: Service, status: int) -> None:
     """A refusal that says nothing about the request is repeated."""
-    service.answers = [(status, {}), (status, {}), (200, {"models": [{"name": "iris"}]})]
+    service.answers = [(status, {}), (status, {}), (200, {"models": ["iris"]})]
     assert ty.Client(service.url).models() == ["iris"]
 
 

@@ -42,16 +42,35 @@ class Champion:
         """The columns that it reads."""
         return [*self._model.predictor.encoder.columns]
 
-    def predict(self, data: Any) -> pd.DataFrame:
-        """Predict the rows of a data frame, or a list of instances as a client would send them."""
-        encoder, limit = self._model.predictor.encoder, self._model.schema["limits"]["max_instances"]
+    def _instances(self, data: Any) -> list[Any]:
+        """Return data as the instances of a request; texts alone if the model reads nothing else."""
+        encoder = self._model.predictor.encoder
         rows = frames.instances(data, [] if encoder.bare else self.columns)
         if encoder.bare and rows and isinstance(rows[0], dict) and hasattr(data, "columns"):
-            rows = [row[self.columns[0]] for row in rows]
+            return [row[self.columns[0]] for row in rows]
+        return rows
+
+    def predict(self, data: Any) -> pd.DataFrame:
+        """Predict the rows of a data frame, or a list of instances as a client would send them."""
+        rows, limit = self._instances(data), self._model.schema["limits"]["max_instances"]
         answers: list[Any] = []
         for start in range(0, len(rows), limit):
             answers += self._model.predict(rows[start : start + limit])
         return frames.predictions(answers, getattr(data, "index", None))
+
+    def explain(self, data: Any) -> pd.DataFrame:
+        """Return by how much each column raises or lowers the prediction of each row.
+
+        They are Shapley values with golden rows of the package as background, as the service returns them: base and
+        contributions add up to the number, or to the probability of the label in the column `explained`.
+        """
+        from tiltyard.serving.requests import attributions
+
+        answers: list[Any] = []
+        for row in self._instances(data):
+            attributions.check(self._model, [row])
+            answers += attributions.attributions(self._model, [row], self._model.predict([row]))
+        return frames.explanations(answers, getattr(data, "index", None))
 
     def __repr__(self) -> str:
         """Return task, version and the metric of the gate."""

@@ -22,7 +22,12 @@ ROWS = 256  # of a request, if the service does not tell its limit
 
 
 class Client:
-    """Predictions by a running service: `ty.Client("http://localhost:3000", key="...")`."""
+    """Predictions by a running service.
+
+    >>> import tiltyard as ty
+    >>> ty.Client("http://localhost:3000", key="...")
+    Client('http://localhost:3000')
+    """
 
     def __init__(
         self, url: str = "http://localhost:3000", key: str = "", *, timeout: float = 30, retries: int = 4
@@ -35,7 +40,8 @@ class Client:
 
     def models(self) -> list[str]:
         """Return the names of the tasks that the service answers for."""
-        return [model["name"] for model in self._call("/v1/models")["models"]]
+        names: list[str] = self._call("/v1/models")["models"]
+        return names
 
     def model(self, task: str) -> dict[str, Any]:
         """Return what the service tells about a task: version, schema, limits."""
@@ -51,6 +57,14 @@ class Client:
             body = {"instances": rows[start : start + limit]}
             answers += self._call(f"/v1/models/{quote(task, safe='')}:predict", body)["predictions"]
         return frames.predictions(answers, getattr(data, "index", None))
+
+    def explain(self, task: str, data: Any) -> pd.DataFrame:
+        """Return by how much each column raises or lowers the prediction of each row, and the base that they add to."""
+        answers: list[Any] = []
+        for row in frames.instances(data, []):  # one by one: explanations take long, and a service limits them
+            body = {"instances": [row], "explain": True}
+            answers += self._call(f"/v1/models/{quote(task, safe='')}:predict", body)["explanations"]
+        return frames.explanations(answers, getattr(data, "index", None))
 
     def _call(self, path: str, body: Any = None) -> Any:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}

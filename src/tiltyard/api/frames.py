@@ -42,6 +42,10 @@ def predictions(answers: list[Any], index: Any = None) -> pd.DataFrame:
     """Return predictions as a data frame: a column `prediction`, or the properties of each answer.
 
     Probabilities have a column each, named after their label.
+
+        >>> predictions([{"label": "yes", "probabilities": {"no": 0.25, "yes": 0.75}}])
+          label  probability_no  probability_yes
+        0   yes            0.25             0.75
     """
     import pandas as pd
 
@@ -55,6 +59,21 @@ def _row(answer: Any) -> dict[str, Any]:
     shares = answer.get("probabilities", {})
     row = {name: value for name, value in answer.items() if name != "probabilities"}
     return {**row, **{f"probability_{label}": share for label, share in shares.items()}}
+
+
+def explanations(answers: list[Any], index: Any = None) -> pd.DataFrame:
+    """Return a row for each explanation: what is explained, the base, and the contribution of each column."""
+    import pandas as pd
+
+    rows = [
+        {
+            "explained": one["of"],
+            "base": one["base"],
+            **{f"contribution_{name}": value for name, value in one["contributions"].items()},
+        }
+        for one in answers
+    ]
+    return pd.DataFrame(rows, index=index if index is not None and len(index) == len(rows) else None)
 
 
 def read_frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:

@@ -99,7 +99,16 @@ def open(path: str | Path = ".") -> Project:  # noqa: A001 - ty.open, as in othe
 
 
 def new(path: str | Path, *, example: bool = True) -> Project:
-    """Make a project in a new folder, as `tiltyard new` does."""
+    """Make a project in a new folder, as `tiltyard new` does.
+
+    >>> import tempfile
+    >>> import tiltyard as ty
+    >>> project = ty.new(tempfile.mkdtemp() + "/shop")
+    >>> project.tasks
+    ['iris']
+    >>> project["iris"]
+    Task('iris', classification by mlp)
+    """
     from tiltyard.project.new import new as action
 
     return Project(Workspace(action(Path(path).resolve(), example=example).root))
