@@ -106,9 +106,10 @@ def test_rows_of_ones_own_are_explained(project: ty.Project) -> None:
     explained, predicted = champion.explain(ROWS), champion.predict(ROWS)
     assert explained.index.tolist() == [7, 9]
     assert explained["explained"].tolist() == predicted["label"].tolist()
-    parts = [name for name in explained if name.startswith("contribution_")]
+    parts = [name for name in map(str, explained) if name.startswith("contribution_")]
     assert parts == [f"contribution_{name}" for name in champion.columns]
-    shares = [predicted.loc[index, f"probability_{label}"] for index, label in explained["explained"].items()]
+    rows = predicted.to_dict("index")
+    shares = [rows[index][f"probability_{label}"] for index, label in explained["explained"].items()]
     np.testing.assert_allclose(explained[["base", *parts]].sum(axis=1), shares, rtol=1e-5)
 
 

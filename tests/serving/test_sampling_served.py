@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from known_models import explain_twice
 from PIL import Image
 from served_project import ServedProject
 from workspaces import ROOT, edit_task, new_workspace, run_in_process
 
 from tiltyard import files, plugins
+from tiltyard.contracts.explanations import explain_twice
 from tiltyard.errors import PackageError, RegistryError, RequestError
 from tiltyard.evaluation import sampling
 from tiltyard.evaluation.evaluate import evaluate

@@ -1,4 +1,7 @@
-"""Augmentation: random changes of images that keep the label, as layers in front of the exported model."""
+"""Augmentation: random changes of images that keep the label, as layers in front of the exported model.
+
+MixUp, which mixes two rows with their labels, is in batches.py.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ MAX_BYTES = 1 << 29  # a document is decoded at once
 class Json(Jsonl):
     """One JSON document."""
 
-    suffixes: ClassVar = (".json",)
+    suffixes: ClassVar[tuple[str, ...]] = (".json",)
 
     def _objects(self, repairs: list[str]) -> Iterator[dict[str, Any]]:
         """Yield the rows; add the repairs to `repairs` after the last one."""

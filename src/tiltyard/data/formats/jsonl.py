@@ -31,7 +31,7 @@ INT64_LIMIT = 1 << 63  # larger integers are read as floats
 class Jsonl(Format):
     """JSON lines."""
 
-    suffixes: ClassVar = (".jsonl", ".ndjson")
+    suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson")
 
     def survey(self) -> Layout:
         """Find the type of every value of every key."""

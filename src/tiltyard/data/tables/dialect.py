@@ -1,7 +1,7 @@
 """Dialects of delimited text: the options of `source.read`, and guesses of the delimiter and the header.
 
 A guess uses the first lines of the file, always the same ones; then the whole file is checked against it. Decimal and
-thousands separators are guessed by type_inference.py.
+thousands separators are guessed by type_inference.py, the encoding by text_encoding.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Vector index: the vectors of all users and items that training rows have, and what each user has rated.
 
 Arrays are in order of the codes of identifiers; 0 is the unknown user or item. Users without a vector of their own get
-one from their ratings (`fold_in`).
+one from their ratings (`fold_in`). The best items are chosen from them in recommender.py.
 """
 
 from __future__ import annotations
