@@ -24,9 +24,9 @@ class Identifier(Finding):
 
     def detect(self, subject: CheckedData) -> Iterator[Found]:
         """Look for unique names, numbers that count rows, and mostly unique numbers called an id."""
-        for name, column in subject.columns.items():
+        for name, column in subject.columns.items() if subject.task.is_tabular else ():
             present = column.present
-            if not subject.task.is_tabular or len(present) < MIN_ROWS or present.dtype.kind not in "fU":
+            if len(present) < MIN_ROWS or present.dtype.kind not in "fU":
                 continue
             distinct = len(np.unique(present))
             if _is_unique_name(name, column, distinct, len(present)) or _counts_rows(subject, column, distinct):
