@@ -116,6 +116,17 @@ def test_full_share_of_a_client_has_room_for_its_other_work() -> None:
     assert len(queue) == 4
 
 
+def test_work_that_has_not_begun_does_not_refuse_other_work_of_its_client() -> None:
+    """The kind of work with the most waiting items loses one, even if it has used no time yet."""
+    queue = FairQueue[str](100, 4)
+    queue.charge(("a", "predict", "x"), 1.0)
+    for number in range(4):
+        queue.put(("a", "sample", str(number)), "sample")
+    assert queue.put(("a", "predict", "x"), "predict") == "sample"
+    assert queue.put(("a", "predict", "y"), "predict") == "sample"
+    assert queue.put(("a", "predict", "z"), "one more") == "one more"
+
+
 def test_clients_take_turns_by_address() -> None:
     """A client with many connections has no more turns than others, and the event loop is not blocked."""
     order: list[str] = []

@@ -35,31 +35,38 @@ class FairQueue(Generic[Item]):
     def put(self, flow: Flow, item: Item) -> Item | None:
         """Add an item; return the item that is dropped if there is no room, which may be this one.
 
-        It is the last one of the client with the most items, there of the flow that used the most time.
+        It is the last one of the client with the most items, there of the kind of work with the most, there of the
+        connection that used the most time.
         """
-        client, dropped = self._crowded(flow[0]), None
+        crowded, dropped = self._crowded(flow), None
         self._introduce(flow)
-        if client is not None:
-            flows = [other for other in self.waiting if other[0] == client]
+        if crowded:
+            flows = [other for other in self.waiting if other[: len(crowded)] == crowded]
             ranks = self._ranks([*flows, flow])
             largest = max(flows, key=ranks.__getitem__, default=flow)
-            if client == flow[0] and ranks[largest] <= ranks[flow]:
+            if crowded == flow[: len(crowded)] and ranks[largest] <= ranks[flow]:
                 return item
             dropped = self._pop(largest, last=True)
         self.waiting.setdefault(flow, deque()).append(item)
         return dropped
 
-    def _crowded(self, client: str) -> str | None:
-        """Return the client that must lose an item before this one may add one; None if there is room."""
-        counts = Counter({client: 0})
-        for (name, *_), items in self.waiting.items():
-            counts[name] += len(items)
-        if counts[client] >= self.max_per_client:
-            return client
-        if counts.total() < self.max_items:
-            return None
-        largest = max(counts, key=counts.__getitem__)
-        return largest if counts[largest] > counts[client] + 1 else client
+    def _crowded(self, flow: Flow) -> Flow:
+        """Return the client and the kind of work that must lose an item before this flow may add one, if any."""
+        counts = self._counts(1, flow)
+        client = flow[:1]
+        if counts[client] < self.max_per_client:
+            if counts.total() < self.max_items:
+                return ()
+            client = _largest(counts, client)
+        kinds = Counter({kind: count for kind, count in self._counts(2, flow).items() if kind[:1] == client})
+        return _largest(kinds, flow[:2] if flow[:1] == client else ())
+
+    def _counts(self, depth: int, flow: Flow) -> Counter[Flow]:
+        """Return the number of items by the first parts of their flows, among them those of this flow."""
+        counts = Counter({flow[:depth]: 0})
+        for other, items in self.waiting.items():
+            counts[other[:depth]] += len(items)
+        return counts
 
     def take(self) -> tuple[Flow, Item]:
         """Remove and return the first item of the flow that used the least time, with the flow."""
@@ -108,3 +115,9 @@ class FairQueue(Generic[Item]):
         seconds, updated = self.used.get(flow, (0.0, now))
         half_life = HALF_LIFE_SECONDS if len(flow) == 1 else OWN_HALF_LIFE_SECONDS
         return float(seconds * 0.5 ** ((now - updated) / half_life))
+
+
+def _largest(counts: Counter[Flow], own: Flow) -> Flow:
+    """Return the part with the most items, or the own one if it has about as many."""
+    largest = max(counts, key=counts.__getitem__)
+    return largest if counts[largest] > counts[own] + 1 or not own else own
