@@ -17,7 +17,7 @@ STUCK := --max-worker-restart=2 -o faulthandler_timeout
 SMOKE = $$(grep -rlF --include='test_*.py' pytest.mark.smoke tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage check smoke smoke-ci nightly catalogue fuzz mutants cluster jax docs serve bench results lock clean
+.PHONY: help run test coverage check smoke smoke-ci wheel nightly catalogue fuzz mutants cluster jax docs serve bench results lock clean
 
 help:  ## print this help
 	@if [ -t 1 ] && [ -z "$$NO_COLOR" ] && [ "$$TERM" != dumb ]; then on='\033[36m'; off='\033[0m'; fi; \
@@ -48,6 +48,9 @@ smoke: $(INSTALLED)  ## run the smoke tests: the command line, kills, attacks on
 
 smoke-ci: $(INSTALLED)  ## run the smoke tests that take less than a minute each, as CI does
 	pytest -q -m "smoke and not nightly" -n $(WORKERS) --durations=15 $(SMOKE)
+
+wheel: $(INSTALLED)  ## build the wheel, and use it in a project without this tree
+	pytest -q tests/project/test_wheel.py
 
 nightly: $(INSTALLED) coverage smoke catalogue cluster jax  ## run the tests that take too long for every change, and an hour of fuzzing
 	$(MAKE) fuzz MINUTES=$(or $(MINUTES),60)

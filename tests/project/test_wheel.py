@@ -100,7 +100,13 @@ def test_the_wheel_is_one_package_with_its_templates(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"tiltyard"}
-    needed = ("pipelines/flow.py", "templates/dvc.yaml", "templates/serving/service.py", "serving/http/static/page.js")
+    needed = (
+        "contracts/plugin.py",
+        "pipelines/flow.py",
+        "templates/dvc.yaml",
+        "templates/serving/service.py",
+        "serving/http/static/page.js",
+    )
     assert {f"tiltyard/{name}" for name in needed} <= set(names)
     assert not [name for name in names if "__pycache__" in name or "/champions/" in name]
 
