@@ -54,7 +54,7 @@ LOW_CONTRAST = """(() => {
   return [...document.querySelectorAll('body *')].filter((one) => speaks(one) && one.checkVisibility() && faint(one))
     .map((one) => one.outerHTML.slice(0, 80));
 })()"""
-KEYS = {"Tab": 9, "Enter": 13, " ": 32}
+KEYS = {"Tab": 9, "Enter": 13, " ": 32, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39}
 
 
 class Browser:

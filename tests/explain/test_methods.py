@@ -291,3 +291,24 @@ def test_unsupported_method_gives_a_reason(space: Workspace, texts: ExplainedMod
     }
     for method, (model, words) in reasons.items():
         assert words in plugins.load("explanations", method)().unsupported_reason(model)
+
+
+def test_partial_dependence_of_a_linear_model_is_a_line(linear: tuple[ExplainedModel, dict[str, float]]) -> None:
+    """Its slope is the weight of the column, and columns are ordered by how much predictions depend on them."""
+    model, weights = linear
+    figures = of_model("partial_dependence", model)
+    for figure in figures:
+        curve, name = figure.data["lines"][0], figure.title.removeprefix("Partial dependence on ")
+        slopes = np.diff(curve["y"]) / np.diff(curve["x"])
+        assert slopes == pytest.approx(np.full(len(slopes), weights[name]), rel=0.02, abs=1e-3)
+    spans = [np.ptp(figure.data["lines"][0]["y"]) for figure in figures]
+    assert spans == sorted(spans, reverse=True)
+    assert spans[0] > 0
+
+
+def test_partial_dependence_needs_numbers(space: Workspace, texts: ExplainedModel) -> None:
+    """Texts and forecasts have no number columns that could be changed alone."""
+    sine = linear_model(space, loader.load(space, "sine"), np.zeros((32, 1)))
+    reason = plugins.load("explanations", "partial_dependence")().unsupported_reason
+    assert "no number columns" in reason(texts)
+    assert "one label or one number" in reason(sine)

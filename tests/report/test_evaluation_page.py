@@ -14,10 +14,10 @@ from tiltyard.config import loader
 from tiltyard.config.task import Task
 from tiltyard.files import Json
 from tiltyard.modeling.metrics.predictions import Predictions
-from tiltyard.report.html_elements import SCRIPTS, Page
+from tiltyard.report.page import SCRIPTS, Page, Tab
 from tiltyard.report.sections.lineage import provenance_section
 from tiltyard.report.sections.metrics import metrics_section, summary
-from tiltyard.report.sections.predictions import prediction_sections
+from tiltyard.report.sections.predictions import error_sections, prediction_sections
 from tiltyard.report.sections.training import training_sections
 from tiltyard.workspace import Workspace
 
@@ -78,11 +78,12 @@ def full_page(task: Task, report: Json, training: Json = TRAINING) -> str:
     """Return a page with all sections of an evaluation."""
     sections = [
         metrics_section(task, report),
-        *prediction_sections(task, report, make_predictions(), make_rows(task)),
+        *prediction_sections(task, report, make_predictions()),
+        *error_sections(task, report, make_predictions(), make_rows(task), {}),
         *training_sections(task, report, training),
         provenance_section(report, training),
     ]
-    return Page(task.name, summary(task, report), sections).html()
+    return Page(task.name, summary(task, report), [Tab("Report", sections)]).html()
 
 
 @pytest.fixture
@@ -135,7 +136,8 @@ def test_page_contains_plot_data(page: str) -> None:
     """Confusion, ROC, precision, calibration and loss are there as JSON."""
     figures = re.findall(r'<h3>([^<]+)</h3>.*?<script type="application/json">(.*?)</script>', page, re.DOTALL)
     plots = {title: json.loads(data) for title, data in figures}
-    assert {*plots} == {"Confusion matrix", "ROC", "Precision and recall", "Calibration", "Loss"}
+    decisions = {"Gain by rows", "Lift", "Distribution of probabilities"}
+    assert {*plots} >= {"Confusion matrix", "ROC", "Precision and recall", "Calibration", "Loss"} | decisions
     assert plots["Confusion matrix"]["values"] == [[10, 0, 0], [1, 9, 0], [0, 0, 10]]
     assert plots["Loss"]["marks"] == [{"x": 2, "name": "kept: 2"}]
 

@@ -57,14 +57,6 @@ def test_sparkline_follows_the_values() -> None:
     assert html.sparkline([None]).html == ""
 
 
-def test_sections_are_linked_by_title() -> None:
-    """Sections are linked to by their titles; an empty one is neither shown nor linked."""
-    page = html.Page("t", "<h1>t</h1>", [html.Section("By class", "<p>x</p>"), html.Section("None", "")]).html()
-    assert '<section id="by-class">' in page
-    assert "None" not in page
-    assert "<nav" not in page
-
-
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=40))
 def test_figures_contain_only_valid_json(values: list[float]) -> None:
     """Infinite and undefined numbers do not fail."""

@@ -17,7 +17,8 @@ from tiltyard.config.task import Task
 from tiltyard.evaluation.evaluated import Evaluated
 from tiltyard.figures import Figure
 from tiltyard.modeling.metrics.predictions import Predictions
-from tiltyard.report.html_elements import Page, Section, render_figures
+from tiltyard.report.html_elements import Section, render_figures
+from tiltyard.report.page import Page, Tab
 from tiltyard.report.sections.input_space import MARGIN, STEPS, input_space_figures
 from tiltyard.workspace import Workspace
 
@@ -118,7 +119,8 @@ def test_browser_draws_regions_and_lines(tmp_path: Path) -> None:
     task = task_named("advertising_least_squares")
     (line,) = drawn(task, rows, rows["TV"] / 15, lambda asked: asked["TV"][:, None] / 16)
     page = tmp_path / "page.html"
-    page.write_text(Page("p", "<h1>p</h1>", [Section("s", render_figures([circle(), line]))]).html(), encoding="utf-8")
+    tab = Tab("t", [Section("s", render_figures([circle(), line]))])
+    page.write_text(Page("p", "<h1>p</h1>", [tab]).html(), encoding="utf-8")
     figures = "[...document.querySelectorAll('figure[data-kind]')]"
     with open_browser(tmp_path) as browser:
         browser.screen(1280, 900)

@@ -65,10 +65,18 @@ def test_task_page_has_all_sections(project: Project) -> None:
     workspace, task = project
     written = task_page(workspace, task)
     content = sections(written)
-    names = ["Metrics", "Verdict", "Champion and challenger", "Predictions", "By slice", "Largest errors"]
-    rest = ["Smallest errors", "Training", "Explanations", "History", "Data", "Data docs", "Lineage", "Provenance"]
-    assert [*content] == names + rest
-    assert written.count('<li><a href="#') == len(content)
+    tabs = {
+        "verdict": ["Verdict", "Champion and challenger"],
+        "performance": ["Metrics", "Predictions"],
+        "errors": ["By feature", "By slice", "Largest errors", "Smallest errors"],
+        "explanations": ["Explanations"],
+        "training": ["Training", "Settings and environment", "Lineage", "Provenance"],
+        "data-and-drift": ["Data", "Distributions", "Drift", "Data docs"],
+        "history": ["History", "Compare versions"],
+    }
+    assert [*content] == [name for names in tabs.values() for name in names]
+    assert re.findall(r'<div class="panel" id="tab-([^"]+)">', written) == [*tabs]
+    assert written.count('<li><a href="#') == len(content) - 1  # a single section needs no links
     assert "beats the champion" in content["Verdict"]
     assert "checks do not apply" in content["Verdict"]
     assert "one row takes" in content["Verdict"]  # a check that passed shows its values
@@ -327,9 +335,15 @@ def test_overview_lists_and_links_all_tasks(project: Project) -> None:
     assert result["pages"] == ["index.html", "diabetes.html", "iris.html"]
     assert {path.name for path in folder.iterdir()} == {*result["pages"], "mine.txt"}
     overview = (folder / "index.html").read_text()
-    assert "2 tasks, 1 with a champion" in overview
+    assert "2 tasks1 with a champion1 need attention1 not run yet" in BalancedHtmlParser(overview).text.replace(
+        "\n", ""
+    )
     assert '<a href="diabetes.html">' in overview
-    assert overview.count('<circle class="') == 2
+    assert overview.count('<circle class="') == 4  # two verdicts, on the card and in the table
+    assert "lower is better" in overview
+    checks = Registry(workspace).decisions("diabetes")[-1].checks
+    failed = next(check for check in checks if check["state"] == "failed")
+    assert f"{failed['title']}: {failed['text']}" in BalancedHtmlParser(overview).text
     assert not BalancedHtmlParser(overview).open
 
 

@@ -1,30 +1,17 @@
-"""HTML pages of the report: each is a single file that needs no other file and no network.
-
-Tables, texts and images are HTML; scripts in the page draw plots from JSON in the page.
-"""
+"""Parts of a page as HTML: tables, texts and images; plots are JSON, which scripts in the page draw."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from tiltyard.figures import Figure
 from tiltyard.files import Json
 
-STATIC_FOLDER = Path(__file__).parent / "static"
-SCRIPTS = ("draw.js", "data.js", "boxes.js", "plots.js", "tables.js")
-# The browser must load nothing from elsewhere, and run no scripts but those of the page, by their hashes.
-SECURITY_POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {}; base-uri 'none'; form-action 'none'"
-)
 VERDICT_CLASSES = {
     "PROMOTE": "good",
     "HOLD": "warn",
@@ -34,6 +21,7 @@ VERDICT_CLASSES = {
     "CHALLENGE": "warn",
 }
 WIDE_CELL_CHARACTERS = 80  # longer text gets a wide column
+NAME_CHARACTERS = 20  # longer text gets a column in which it has few lines
 IMAGES_IN_HALF_WIDTH, MAX_LARGE_IMAGES = 3, 6  # more images take the whole width; still more are shown small
 
 
@@ -43,39 +31,6 @@ class Section:
 
     title: str
     content: str
-
-
-@dataclass(frozen=True)
-class Page:
-    """A page: title, head, sections and a link to the overview."""
-
-    title: str
-    head: str
-    sections: list[Section] = field(default_factory=list)
-    up: str = ""  # address of the overview
-
-    def html(self) -> str:
-        """Return the page as HTML."""
-        sections = [section for section in self.sections if section.content]
-        links = "".join(f'<li><a href="#{_anchor(part)}">{escape(part.title)}</a></li>' for part in sections)
-        nav = f'<nav class="side" aria-label="Sections"><ul>{links}</ul></nav>' if len(sections) > 1 else ""
-        body = "\n".join(
-            f'<section id="{_anchor(part)}"><h2>{escape(part.title)}</h2>\n{part.content}</section>'
-            for part in sections
-        )
-        up = f'<p class="soft"><a href="{escape(self.up)}">All tasks</a></p>' if self.up else ""
-        main = f'<main id="main">{body}</main>'
-        sides = f'<div class="sides">{nav}{main}</div>' if nav else main
-        return (
-            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            f'<meta http-equiv="Content-Security-Policy" content="{_security_policy()}">'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{escape(self.title)}</title>\n<style>{_static_text('site.css')}</style></head>\n"
-            f'<body><a class="skip" href="#main">Skip to the content</a><div class="frame">'
-            f"<header>{up}{self.head}</header>\n{sides}"
-            f"<noscript><p>Plots need JavaScript, which is switched off.</p></noscript></div>\n"
-            f"{''.join(f'<script>{_static_text(name)}</script>' for name in SCRIPTS)}</body></html>\n"
-        )
 
 
 def render_figures(figures: Iterable[Figure]) -> str:
@@ -100,7 +55,7 @@ def render_table(records: Sequence[Mapping[str, Any]], name: str = "") -> str:
     )
     identifier = f' id="{escape(name)}"' if name else ""
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Table"><table{identifier}>'
+        f'<div class="scroll" tabindex="0" role="group" aria-label="Table"><table{identifier}>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -171,14 +126,17 @@ def _relative_position(value: float, minimum: float, maximum: float) -> float:
 
 def _render_figure(figure: Figure) -> str:
     """Return tables, images and words as HTML, and the data of other figures as JSON for the scripts."""
-    caption = f"<h3>{escape(figure.title)}</h3><figcaption>{escape(figure.text)}</figcaption>"
+    text = f"<figcaption>{escape(figure.text)}</figcaption>" if figure.text else ""
+    caption = f"<h3>{escape(figure.title)}</h3>{text}"
     if figure.kind in _STATIC_KINDS:
         attribute = (
             "" if figure.kind == "images" and len(figure.data["images"]) <= IMAGES_IN_HALF_WIDTH else ' class="whole"'
         )
         return f"<figure{attribute}>{caption}{_STATIC_KINDS[figure.kind](figure.data)}</figure>"
     data = json.dumps(figure.data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    plot = f'<div class="plot" role="img" aria-label="{escape(figure.title)}: {escape(figure.text)}"></div>'
+    label = escape(f"{figure.title}: {figure.text}" if figure.text else figure.title)
+    role = "group" if figure.kind == "network" else "img"  # a wide diagram scrolls
+    plot = f'<div class="plot" role="{role}" aria-label="{label}"></div>'
     wide = ' class="whole"' if _is_wide(figure) else ""
     script = f'<script type="application/json">{data}</script>'
     return f'<figure{wide} data-kind="{escape(figure.kind)}">{caption}{plot}{script}</figure>'
@@ -243,28 +201,14 @@ def _cell(value: Any, *, right: bool) -> str:
     text = str(value)
     if text.startswith("data:image/"):
         return f'<td><img alt="" src="{_safe_image_source(text)}"></td>'
-    wide = ' class="wide"' if len(text) > WIDE_CELL_CHARACTERS else ""
+    wide = (
+        ' class="wide"' if len(text) > WIDE_CELL_CHARACTERS else ' class="named"' if len(text) > NAME_CHARACTERS else ""
+    )
     return f"<td{wide}>{escape(text)}</td>"
 
 
 def _class_of_number(right: bool) -> str:
     return ' class="n"' if right else ""
-
-
-def _anchor(section: Section) -> str:
-    return "".join(character if character.isalnum() else "-" for character in section.title.lower())
-
-
-@cache
-def _security_policy() -> str:
-    """Return the content security policy, with the hashes of the scripts."""
-    hashes = (base64.b64encode(hashlib.sha256(_static_text(name).encode()).digest()).decode() for name in SCRIPTS)
-    return SECURITY_POLICY.format(" ".join(f"'sha256-{digest}'" for digest in hashes))
-
-
-@cache
-def _static_text(name: str) -> str:
-    return (STATIC_FOLDER / name).read_text(encoding="utf-8")
 
 
 def date_cell(time: str) -> Cell:

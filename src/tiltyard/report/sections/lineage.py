@@ -55,7 +55,8 @@ def _files(workspace: Workspace, task: Task) -> str:
 
 
 def _source(source: Source) -> str:
-    return ", ".join(f"{key} {value}" for key, value in source.model_dump(mode="json").items() if value)
+    settings = source.model_dump(mode="json", exclude_none=True)
+    return ", ".join(f"{key} {value}" for key, value in settings.items() if value)
 
 
 def _row_count(task: Task, report: Json) -> int:

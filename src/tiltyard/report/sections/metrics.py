@@ -7,7 +7,8 @@ from html import escape
 
 from tiltyard.config.task import Task
 from tiltyard.files import Json
-from tiltyard.report.html_elements import Section, format_number, render_badge, render_facts, render_table
+from tiltyard.report.drawings import Value, interval_drawing
+from tiltyard.report.html_elements import Cell, Section, format_number, render_badge, render_facts, render_table
 
 
 def summary(task: Task, report: Json, verdict: str | None = None, reasons: Sequence[str] = ()) -> str:
@@ -60,6 +61,7 @@ def _metric_table(task: Task, report: Json) -> str:
                 "metric": f"{task.evaluator.metrics[name].title}, {direction} is better{mark}",
                 "value": value,
                 "interval": "none" if task.split.complete else _interval(report, name),
+                "drawn": _drawing(task, report, name),
                 "baseline": report["baseline"][name],
                 "training rows": report["train"][name],
             }
@@ -68,6 +70,17 @@ def _metric_table(task: Task, report: Json) -> str:
     intervals = "none, since the rows are all that exist" if task.split.complete else drawn
     note = f"Intervals: {intervals}. Baseline: {task.evaluator.baseline_title}."
     return render_table(rows) + f'<p class="soft">{escape(note)}</p>'
+
+
+def _drawing(task: Task, report: Json, name: str) -> Cell:
+    """Draw the value with its interval above the baseline."""
+    ends = None if task.split.complete else report["intervals"][name]
+    better = task.evaluator.metrics[name].gain(report["metrics"][name], report["baseline"][name]) > 0
+    values = [
+        Value("model", report["metrics"][name], ends, "good" if better else "bad"),
+        Value("baseline", report["baseline"][name], style="soft"),
+    ]
+    return Cell(interval_drawing(values), str(report["metrics"][name]))
 
 
 def _interval(report: Json, name: str) -> str:

@@ -11,25 +11,41 @@ from tiltyard.arrays import Array, Rows
 from tiltyard.config.task import Task
 from tiltyard.figures import Figure
 from tiltyard.files import Json
+from tiltyard.modeling.metrics.base import Context
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.report.html_elements import Section, render_figures, render_table
+from tiltyard.report.sections.decisions import decision_figures, with_intervals
+from tiltyard.report.sections.errors import features_section, slice_records
 
 MAX_COLUMNS = 12  # columns of an instance that are shown
 MAX_CHARACTERS = 400
 
 
 def prediction_sections(
-    task: Task, report: Json, predictions: Predictions, rows: Rows, figures: Sequence[Figure] = ()
+    task: Task, report: Json, predictions: Predictions, figures: Sequence[Figure] = ()
 ) -> list[Section]:
-    """Return the sections about predictions; `rows` are the sealed test rows, `figures` are drawn first."""
+    """Return the sections about predictions; `figures` are drawn first."""
+    drawn = [with_intervals(figure, task.gate.confidence) for figure in task.evaluator.figures(predictions)]
+    decisions = decision_figures(task, predictions)
+    folded = [figure for figure in drawn if figure.kind == "table" and len(task.classes) == 2 and decisions]
+    rates = f"<details><summary>Rates as tables</summary>{render_figures(folded)}</details>" if folded else ""
+    shown = [figure for figure in drawn if figure not in folded]
+    return [
+        Section("Decisions", render_figures(decisions)),
+        Section("Predictions", render_figures([*figures, *shown]) + rates),
+        Section("Outlier detectors", render_table(_detector_records(task, report))),
+    ]
+
+
+def error_sections(task: Task, report: Json, predictions: Predictions, rows: Rows, context: Context) -> list[Section]:
+    """Return the sections about errors, by group and of single rows; `rows` are the sealed test rows."""
     test_rows = SealedRows(task, predictions, rows)
     return [
-        Section("Predictions", render_figures([*figures, *task.evaluator.figures(predictions)])),
-        Section("Outlier detectors", render_table(_detector_records(task, report))),
+        features_section(task, predictions, rows),
         Section("By class", render_table(report.get("per_class", ()))),
         Section("By label", render_table(report.get("per_label", ()))),
         Section("By target", render_table(report.get("per_target", ()))),
-        Section("By slice", render_table(report.get("slices", ()))),
+        Section("By slice", render_table(slice_records(task, report, predictions, rows, context))),
         Section("By novelty of the caption", render_table(report.get("by_novelty", ()))),
         Section("By forecast step", render_table(report.get("by_step", ()))),
         Section(_worst_title(report), render_table([*map(test_rows.with_values, report["worst"])])),

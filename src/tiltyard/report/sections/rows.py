@@ -57,7 +57,7 @@ class LearnedRows:
 
     def box_plots(self) -> list[Figure]:
         """Return a box plot of each number column by label, or one of all columns where rows have no single label."""
-        numbers = self._numbers
+        numbers = self.numbers
         if not numbers:
             return []
         count = f"{len(self._sample[1]):,} training rows"
@@ -70,7 +70,7 @@ class LearnedRows:
 
     def _boxes_by_class(self, text: str) -> list[Figure]:
         """Return the columns whose means differ most between labels."""
-        numbers, truth, labels = self._numbers, self._sample[1].astype(np.int64), self.task.classes
+        numbers, truth, labels = self.numbers, self._sample[1].astype(np.int64), self.task.classes
         frequent = np.sort(np.argsort(-_label_counts(truth, len(labels)), kind="stable")[:MAX_BOX_CLASSES])
         order = sorted(numbers, key=lambda name: -_separation(numbers[name], truth))[:MAX_COLUMNS]
         if len(numbers) > MAX_COLUMNS:
@@ -123,7 +123,7 @@ class LearnedRows:
         return sample_rows(self._train, MAX_ROWS)
 
     @cached_property
-    def _numbers(self) -> Mapping[str, Array]:
+    def numbers(self) -> Mapping[str, Array]:
         """The number columns of some training rows, in their own units, with NaN for missing values."""
         if self.task.modality != "table":
             return {}

@@ -10,6 +10,7 @@ from tiltyard.config.task import Task
 from tiltyard.figures import Figure, bars
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.registry import Champion
+from tiltyard.report.drawings import limit_drawing
 from tiltyard.report.html_elements import Cell, Section, format_number, render_figures, render_table
 from tiltyard.report.sections.history import VERDICTS
 
@@ -35,6 +36,12 @@ def verdict_section(decision: Decision | None) -> Section:
             "outcome": Cell(
                 f'<span class="{STATE_CLASSES[result["state"]]}">{result["state"]}</span>', result["state"]
             ),
+            "observed and limit": limit_drawing(
+                result.get("observed"),
+                result.get("limit"),
+                result.get("interval"),
+                passed=result["state"] == "passed",
+            ),
             "observed": result.get("observed"),
             "limit": result.get("limit"),
             "interval": _format_interval(result.get("interval")),
@@ -48,7 +55,12 @@ def verdict_section(decision: Decision | None) -> Section:
         if skipped
         else ""
     )
-    return Section("Verdict", _override(decision) + render_table(rows) + more)
+    key = (
+        '<p class="soft">The line is the limit; the shaded side passes; the dot is what was observed.</p>'
+        if rows
+        else ""
+    )
+    return Section("Verdict", _override(decision) + render_table(rows) + key + more)
 
 
 def _override(decision: Decision | None) -> str:

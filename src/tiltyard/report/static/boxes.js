@@ -106,7 +106,7 @@ function network(plot, data) {
   for (const line of data.lines) svg.append(svgElement("path", { class: "wire", d: wire(line, x, y, tall / 2) }));
   for (const box of data.boxes) svg.append(...layerElements(box, x(box.column), y(box.row), side - 14, tall));
   const holder = htmlElement("div", { class: "scroll" });
-  if (width > plot.clientWidth) for (const [name, value] of [["tabindex", "0"], ["role", "region"], ["aria-label", "Diagram"]]) holder.setAttribute(name, value);
+  if (width > plot.clientWidth) for (const [name, value] of [["tabindex", "0"], ["role", "group"], ["aria-label", "Diagram"]]) holder.setAttribute(name, value);
   holder.append(svg);
   plot.prepend(holder);
   holder.scrollLeft = (width - plot.clientWidth) / 2;

@@ -23,6 +23,10 @@ function pointTable(data) {
 
 // One row for each value on the axis and a column for each curve, unless a curve has several values there.
 function curveTable(curves, xName, yName) {
+  if (curves.some(({ low }) => low)) {
+    const rows = curves.flatMap(({ name, x, y, low, high, rows: count }) => x.map((at, place) => [name, at, y[place], low?.[place] ?? null, high?.[place] ?? null, count?.[place] ?? null]));
+    return [["curve", xName, yName, "from", "to", "rows"], rows];
+  }
   if (curves.some(({ x }) => new Set(x).size < x.length)) {
     return [["curve", xName, yName], curves.flatMap(({ name, x, y }) => x.map((at, place) => [name, at, y[place]]))];
   }
@@ -32,21 +36,24 @@ function curveTable(curves, xName, yName) {
 }
 
 function dataTable([columns, rows]) {
-  const head = htmlElement("tr", {}, ...columns.map((name) => htmlElement("th", { scope: "col" }, name)));
+  const head = htmlElement("tr", {}, ...columns.map((name) => htmlElement("th", { scope: "col" }, name || "value")));
   const body = rows.slice(0, MAX_ROWS).map((row) => htmlElement("tr", {}, ...row.map((value) => {
     const number = typeof value === "number";
     return htmlElement("td", number ? { class: "n" } : {}, number ? formatValue(value, 6) : value ?? "–");
   })));
   const table = htmlElement("table", {}, htmlElement("thead", {}, head), htmlElement("tbody", {}, ...body));
   const more = rows.length > MAX_ROWS ? [htmlElement("p", { class: "soft" }, `${MAX_ROWS} of ${rows.length} rows`)] : [];
-  return [htmlElement("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Data" }, table), ...more];
+  return [htmlElement("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Data" }, table), ...more];
 }
 
 function addDataTable(figure, kind, data) {
+  const tools = htmlElement("div", { class: "tools" });
+  figure.append(tools);
+  addDownloads(tools, figure, TABLES[kind] && (() => TABLES[kind](data)));
   if (!TABLES[kind]) return; // below the diagram of a network the page has a table of all layers
   const details = htmlElement("details", { class: "data" }, htmlElement("summary", {}, "Data"));
   details.addEventListener("toggle", () => {
     if (details.open && details.children.length === 1) details.append(...dataTable(TABLES[kind](data)));
   });
-  figure.append(details);
+  tools.prepend(details);
 }

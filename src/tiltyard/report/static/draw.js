@@ -38,7 +38,7 @@ function scale(values, [from, to], { log = false, zero = false, exact = false, c
   if (zero) [least, most] = [Math.min(0, least), Math.max(0, most)];
   if (log) return powerScale(least, most, from, to);
   if (least === most) [least, most] = [least - Math.abs(least || 1) / 2, most + Math.abs(most || 1) / 2];
-  const step = roundStep((most - least) / count);
+  const step = roundStep((most - least) / count, finite.every(Number.isInteger));
   const [first, last] = exact ? [least, most] : [Math.floor(least / step + 1e-9) * step, Math.ceil(most / step - 1e-9) * step];
   const marks = [];
   for (let mark = Math.ceil(first / step - 1e-9); mark * step <= last + step * 1e-9; mark += 1) marks.push(Number((mark * step).toPrecision(12)));
@@ -58,24 +58,26 @@ function powerScale(least, most, from, to) {
   return at;
 }
 
-function roundStep(step) {
+// Between whole numbers, as counts and epochs, there are no ticks.
+function roundStep(step, whole = false) {
   const power = 10 ** Math.floor(Math.log10(step));
-  return power * [1, 2, 2.5, 5, 10].find((one) => one * power >= step * 0.999);
+  if (whole && step <= 1) return 1;
+  return power * (whole && power === 1 ? [1, 2, 5, 10] : [1, 2, 2.5, 5, 10]).find((one) => one * power >= step * 0.999);
 }
 
 // Draw both axes with ticks and names; return the plot with its scales.
 function frame(width, height, data, xs, ys, options = {}) {
   const ends = { top: 10, right: 14, bottom: 42, left: 58 };
-  const x = scale(xs, [ends.left, width - ends.right], { log: data.log_x, exact: options.exact, count: width < 420 ? 4 : 6 });
-  const y = scale(ys, [height - ends.bottom, ends.top], { log: data.log, zero: data.zero, exact: options.exactY });
+  const x = scale(xs, [ends.left, width - ends.right], { log: data.log_x, exact: options.exact, count: options.count ?? (width < 420 ? 4 : 6) });
+  const y = scale(ys, [height - ends.bottom, ends.top], { count: options.count ?? 5, log: data.log, zero: data.zero, exact: options.exactY });
   const svg = svgElement("svg", { viewBox: `0 0 ${width} ${height}`, height, "aria-hidden": "true" });
   for (const mark of y.marks) {
     svg.append(svgElement("line", { class: "axis", x1: ends.left, x2: width - ends.right, y1: y(mark), y2: y(mark) }));
     svg.append(svgElement("text", { x: ends.left - 6, y: y(mark) + 4, "text-anchor": "end" }, formatValue(mark)));
   }
-  for (const mark of x.marks) {
+  for (const [mark, name] of data.ticks?.map((tick) => [tick.x, tick.name]) ?? x.marks.map((one) => [one, formatValue(one)])) {
     svg.append(svgElement("line", { class: "axis", x1: x(mark), x2: x(mark), y1: ends.top, y2: height - ends.bottom }));
-    svg.append(svgElement("text", { x: x(mark), y: height - ends.bottom + 16, "text-anchor": "middle" }, formatValue(mark)));
+    svg.append(svgElement("text", { x: x(mark), y: height - ends.bottom + 16, "text-anchor": "middle" }, name));
   }
   svg.append(svgElement("text", { x: (ends.left + width - ends.right) / 2, y: height - 6, "text-anchor": "middle" }, data.x));
   const middle = (ends.top + height - ends.bottom) / 2;
@@ -116,4 +118,24 @@ function onPointer(plot, look, leave) {
   };
   for (const name of ["pointermove", "pointerdown"]) plot.addEventListener(name, at);
   plot.addEventListener("pointerleave", leave);
+  onArrows(plot, look, leave);
+}
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const KEY_STEPS = 24; // of the arrow keys, from one side of a plot to the other
+
+// The arrow keys move what would be the pointer, so that values can be read without a mouse.
+function onArrows(plot, look, leave) {
+  let at;
+  plot.tabIndex = 0;
+  plot.addEventListener("keydown", (event) => {
+    const [across, down] = ARROWS[event.key] ?? [];
+    if (across === undefined || event.target !== plot) return;
+    event.preventDefault();
+    const [width, height] = [plot.clientWidth, plot.clientHeight];
+    at ??= [width / 2 - (across * width) / KEY_STEPS, height / 2 - (down * height) / KEY_STEPS];
+    at = [at[0] + (across * width) / KEY_STEPS, at[1] + (down * height) / KEY_STEPS].map((value, axis) => Math.min(Math.max(value, 0), [width, height][axis] - 1));
+    look(...at);
+  });
+  plot.addEventListener("blur", () => { at = undefined; leave(); });
 }

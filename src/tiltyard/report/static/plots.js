@@ -1,12 +1,16 @@
 // The kinds of plots, and drawing them again when their width changes.
 "use strict";
 
+const SQUARE = 420; // the width of a plot whose axes have one unit
+const UNEQUAL = 20; // pixels that the margins left and right of a plot have more than those above and below
+const drawings = []; // functions that draw the plots of the page
+
 function lines(plot, data, hidden) {
   const shown = data.lines.filter((line) => !hidden.has(line.name)).map((line) => within(line, data.view));
   const band = data.band && Object.keys(data.band).length ? data.band : { x: [], low: [], high: [] };
-  const width = plot.clientWidth;
-  const height = data.square ? Math.min(width, 380) : Math.min(Math.max(width * 0.55, 220), 340);
-  const ys = [...shown.flatMap((line) => line.y), ...band.low, ...band.high];
+  const width = data.square ? Math.min(plot.clientWidth, SQUARE) : plot.clientWidth;
+  const height = data.square ? width - UNEQUAL : Math.min(Math.max(width * 0.55, 220), 340);
+  const ys = [...shown.flatMap((line) => [...line.y, ...(line.low ?? []), ...(line.high ?? [])]), ...band.low, ...band.high];
   const { svg, x, y, ends } = frame(width, height, data, [...shown.flatMap((line) => line.x), ...band.x], ys, { exact: !data.square });
   if (band.x.length) {
     const there = pathData(band.x, band.high, x, y);
@@ -19,8 +23,14 @@ function lines(plot, data, hidden) {
     const left = x(at) > width / 2;
     svg.append(svgElement("text", { class: "mark", x: x(at) + (left ? -5 : 5), y: ends.top + 12 + 15 * (place % 2), "text-anchor": left ? "end" : "start" }, name));
   });
-  plot.prepend(svg);
-  return (left, top) => (data.square ? nearestPoint(shown, left, top, x, y, data) : nearestX(shown, left, x, y, data, svg, ends, height));
+  plot.prepend(data.square ? ofWidth(svg, width) : svg);
+  return (left, top) => (data.square || data.near ? nearestPoint(shown, left, top, x, y, data) : nearestX(shown, left, x, y, data, svg, ends, height));
+}
+
+// A plot that is narrower than its place has a fixed width, so that it is not scaled.
+function ofWidth(svg, width) {
+  svg.style.width = `${width}px`;
+  return svg;
 }
 
 // The part of a curve that the reader has chosen to see.
@@ -33,11 +43,15 @@ function within(line, view) {
 function curveElements(line, place, x, y, floor) {
   const d = pathData(line.x, line.y, x, y);
   const kinds = ["dashed", "strong"].filter((kind) => line[kind]).join(" ");
-  const parts = [svgElement("path", { class: kinds, d, stroke: line.dashed && !line.strong ? "var(--soft)" : colour(place) })];
+  const parts = [svgElement("path", { class: kinds, d, stroke: line.dashed && !line.strong ? "var(--soft)" : colour(place), "stroke-opacity": line.strength, "stroke-width": line.unjoined ? 0 : undefined })];
   if (line.filled && d) {
     const area = `${d}L${x(line.x.at(-1)).toFixed(1)} ${floor}L${x(line.x[0]).toFixed(1)} ${floor}Z`;
     parts.unshift(svgElement("path", { class: "filled", d: area, style: `fill: ${colour(place)}; stroke: none` }));
   }
+  (line.low ?? []).forEach((low, i) => {
+    if (low === null || line.high[i] === null) return;
+    parts.push(svgElement("line", { x1: x(line.x[i]), x2: x(line.x[i]), y1: y(low), y2: y(line.high[i]), stroke: colour(place), "stroke-width": 1.5 }));
+  });
   const few = line.dots || (line.x.length <= 12 && !line.dashed && !line.filled);
   if (few) parts.push(...line.x.flatMap((at, i) => (line.y[i] === null ? [] : [svgElement("circle", { cx: x(at), cy: y(line.y[i]), r: 3.5, fill: colour(place) })])));
   return parts;
@@ -51,9 +65,14 @@ function nearestX(shown, left, x, y, data, svg, ends, height) {
   svg.append(svgElement("line", { class: "at", x1: x(at), x2: x(at), y1: ends.top, y2: height - ends.bottom }));
   const rows = shown.flatMap((line) => {
     const place = line.x.lastIndexOf(at);
-    return place < 0 ? [] : [`${line.name ? `${line.name}: ` : ""}${formatValue(line.y[place])}`];
+    return place < 0 ? [] : [`${line.name ? `${line.name}: ` : ""}${formatValue(line.y[place])}${intervalText(line, place)}`];
   });
   return { text: [`${data.x} ${formatValue(at)}`, ...rows].join("\n"), left: x(at), top: ends.top + 30 };
+}
+
+function intervalText(line, place) {
+  const [low, high] = [line.low?.[place], line.high?.[place]];
+  return typeof low === "number" && typeof high === "number" ? ` (${formatValue(low)} to ${formatValue(high)})` : "";
 }
 
 function nearestPoint(shown, left, top, x, y, data) {
@@ -67,20 +86,21 @@ function nearestPoint(shown, left, top, x, y, data) {
   }
   if (!best.line) return undefined;
   const { line, place } = best;
-  const rows = [line.name, `${data.x}: ${formatValue(line.x[place])}`, `${data.y}: ${formatValue(line.y[place])}`];
+  const rows = [line.name, `${data.x}: ${formatValue(line.x[place])}`, `${data.y}: ${formatValue(line.y[place])}${intervalText(line, place)}`];
+  if (line.text) rows.splice(1, 2, line.text);
   for (const more of ["threshold", "rows"]) if (line[more]?.[place] !== undefined && line[more][place] !== null) rows.push(`${more}: ${formatValue(line[more][place])}`);
   return { text: rows.filter(Boolean).join("\n"), left: x(line.x[place]), top: y(line.y[place]) };
 }
 
 function points(plot, data, hidden) {
   const shown = data.groups.filter((group) => !hidden.has(group.name));
-  const width = plot.clientWidth;
-  const height = Math.min(Math.max(width * 0.62, 240), 380);
+  const width = data.diagonal ? Math.min(plot.clientWidth, SQUARE) : plot.clientWidth;
+  const height = data.diagonal ? width - UNEQUAL : Math.min(Math.max(width * 0.62, 240), 380);
   const [xs, ys] = ["x", "y"].map((axis) => shown.flatMap((group) => group[axis]));
   const level = data.level === undefined ? [] : [data.level];
   const both = data.diagonal ? [...xs, ...ys] : undefined;
   const curve = data.curve ?? { x: [], y: [] };
-  const { svg, x, y, ends } = frame(width, height, data, both ?? [...xs, ...curve.x], both ?? [...ys, ...level, ...curve.y]);
+  const { svg, x, y, ends } = frame(width, height, data, both ?? [...xs, ...curve.x], both ?? [...ys, ...level, ...curve.y], both ? { count: 5 } : {});
   if (level.length) svg.append(svgElement("line", { class: "zero", x1: ends.left, x2: width - ends.right, y1: y(data.level), y2: y(data.level) }));
   if (data.diagonal) {
     const [least, most] = [Math.min(...both), Math.max(...both)];
@@ -88,7 +108,7 @@ function points(plot, data, hidden) {
   }
   svg.append(...circles(shown, data.groups, x, y, xs.length > 600 ? 2 : 3, { "fill-opacity": 0.65 }));
   if (curve.x.length) svg.append(svgElement("path", { class: "strong", d: pathData(curve.x, curve.y, x, y), stroke: colour(1) }));
-  plot.prepend(svg);
+  plot.prepend(data.diagonal ? ofWidth(svg, width) : svg);
   return (left, top) => nearestPoint(shown, left, top, x, y, data);
 }
 
@@ -101,11 +121,12 @@ function circles(shown, groups, x, y, size, look) {
 
 function regions(plot, data, hidden) {
   const shown = data.groups.filter((group) => !hidden.has(group.name));
-  const width = plot.clientWidth;
-  const height = Math.min(width, 420);
+  const width = Math.min(plot.clientWidth, SQUARE);
+  const height = width - UNEQUAL;
   const [halfX, halfY] = [data.across, data.up].map((axis) => (axis[1] - axis[0]) / 2);
   const span = (axis, half) => [axis[0] - half, axis.at(-1) + half];
   const { svg, x, y } = frame(width, height, data, span(data.across, halfX), span(data.up, halfY), { exact: true, exactY: true });
+  ofWidth(svg, width);
   data.up.forEach((middle, row) => {
     const [top, high] = [y(middle + halfY), y(middle - halfY) - y(middle + halfY)];
     for (const { first, last, place, share } of runs(data.colours[row], data.shares[row])) {
@@ -215,27 +236,31 @@ function renderFigure(figure) {
   const plot = figure.querySelector(".plot");
   const hidden = new Set();
   const names = (data.lines ?? data.groups ?? []).map(({ name, dashed, strong }, place) => ({ name, dashed, strong, place }));
-  let look = () => undefined;
+  let [look, wide] = [() => undefined, 0];
   const bubble = tooltip(plot);
+  const spoken = htmlElement("p", { class: "spoken", "aria-live": "polite" });
   const draw = () => {
     if (!plot.clientWidth) return;
     plot.querySelector(":scope > svg, :scope > .scroll")?.remove();
     bubble.hide();
+    wide = plot.clientWidth;
     look = KINDS[figure.dataset.kind](plot, data, hidden);
   };
   onPointer(plot, (left, top) => {
     const found = look(left, top);
     if (found) bubble.show(found.text, found.left, found.top);
     else bubble.hide();
+    if (document.activeElement === plot) spoken.textContent = found?.text ?? "";
   }, () => { bubble.hide(); plot.querySelector(".at")?.remove(); });
+  plot.after(spoken);
+  drawings.push(draw);
   (data.lines ?? []).forEach((line, place) => { line.place = place; });
   if (data.ranges) plot.before(rangeButtons(data, draw));
-  if (names.filter(({ name }) => name).length) plot.after(legend(names, hidden, draw));
+  if (data.slider) plot.before(thresholdSlider(data, draw));
+  if (names.filter(({ name }) => name).length > 1) plot.after(legend(names, hidden, draw));
   addDataTable(figure, figure.dataset.kind, data);
-  let wide = 0;
   new ResizeObserver(() => {
     if (plot.clientWidth === wide) return;
-    wide = plot.clientWidth;
     draw();
   }).observe(plot);
 }

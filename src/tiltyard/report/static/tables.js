@@ -33,5 +33,5 @@ function filter(field) {
   });
 }
 
-document.querySelectorAll("table").forEach(sortable);
+document.querySelectorAll("table:not(.plain)").forEach(sortable);
 document.querySelectorAll("input.filter").forEach(filter);
