@@ -57,6 +57,12 @@ def _no_console_errors(browser: Browser) -> Iterator[None]:
     assert [text for text in browser.console_errors if "status of 4" not in text] == []
 
 
+def show(browser: Browser, task: str) -> None:
+    """Show the model of a task, as a link to it does."""
+    browser.script(f"location.hash = '{task}'")
+    browser.wait_until(f"document.querySelector('#{task}').checkVisibility()")
+
+
 def control(task: str, label: str) -> str:
     """Return the expression for the control that has a label."""
     labels = f"[...document.querySelectorAll('#{task} label')]"
@@ -65,12 +71,14 @@ def control(task: str, label: str) -> str:
 
 def fill(browser: Browser, task: str, label: str, text: str) -> None:
     """Focus a field and type."""
+    show(browser, task)
     browser.script(f"{control(task, label)}.focus()")
     browser.type(text)
 
 
 def submit(browser: Browser, task: str) -> str:
     """Send a form by the Enter key on its button, and return the text shown."""
+    show(browser, task)
     box = f"document.querySelector('#{task} .answer')"
     browser.script(f"{box}.replaceChildren(); document.querySelector('#{task} button.first').focus()")
     browser.press("Enter")
@@ -101,6 +109,7 @@ def tab_to(browser: Browser, wanted: str) -> list[bool]:
 def test_table_form_works_with_the_keyboard_only(browser: Browser, url: str, app: Starlette) -> None:
     """With the keyboard only, an invalid value is corrected and predicted, as with the curl command."""
     browser.open(url, DRAWN)
+    show(browser, "iris")
     focus_visible = tab_to(browser, f"document.activeElement === {control('iris', 'sepal length')}")
     assert all(focus_visible)
     browser.type("long")
@@ -165,6 +174,7 @@ def test_image_can_be_drawn_uploaded_or_taken_from_the_example(
 ) -> None:
     """An image is drawn, loaded from a file or taken from the example; what is shown is sent."""
     browser.open(url, DRAWN)
+    show(browser, "digits")
     example = app.state.models["digits"].schema["example"]
     assert curl_command(browser, "digits")[1] == {"instances": [example]}
     box = browser.script(
@@ -228,7 +238,7 @@ def test_page_fits_phones_and_both_colour_schemes(
         submit(browser, task)
     browser.script("document.querySelectorAll('details').forEach((one) => (one.open = true))")
     browser.wait_until(
-        "[...document.querySelectorAll('pre.text')].every((one) => one.textContent.includes('## Provenance'))"
+        "[...document.querySelectorAll('.card .text')].every((one) => one.textContent.includes('Provenance'))"
     )
     browser.screenshot(tmp_path / "page.png")
     assert (
@@ -287,9 +297,11 @@ def test_every_column_type_has_a_form_field(browser: Browser, workspace: Workspa
         browser.open(f"http://{host}/", DRAWN)
         assert curl_command(browser, "shop")[1] == {"instances": [served[2].schema["example"]]}
         fill(browser, "shop", "income", "")
+        show(browser, "shop")
         browser.script(f"{control('shop', 'vip')}.focus()")
         browser.press(" ")
         for label, value in (("country", "2"), ("since", "2021-12-24")):
+            show(browser, "shop")
             one = control("shop", label)
             changed = "dispatchEvent(new Event('input', {bubbles: true}))"
             browser.script(f"{one}.value = '{value}'; {one}.{changed}")

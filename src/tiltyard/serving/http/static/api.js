@@ -17,15 +17,21 @@ export function hasKey() {
   return key !== "";
 }
 
-export async function request(path, body) {
-  const response = await send(path, body);
-  const text = await response.text();
-  if (!response.ok) throw serviceError(response.status, text);
-  return response.headers.get("content-type")?.startsWith("application/json") ? JSON.parse(text) : text;
+export async function request(path, body, type) {
+  return (await requestAll(path, body, type)).content;
 }
 
-async function send(path, body) {
-  const headers = key ? { authorization: `Bearer ${key}` } : {};
+// The content of a response with its headers.
+export async function requestAll(path, body, type) {
+  const response = await send(path, body, type);
+  const text = await response.text();
+  if (!response.ok) throw serviceError(response.status, text);
+  const content = response.headers.get("content-type")?.startsWith("application/json") ? JSON.parse(text) : text;
+  return { content, headers: response.headers };
+}
+
+async function send(path, body, type) {
+  const headers = { ...(key ? { authorization: `Bearer ${key}` } : {}), ...(type ? { "content-type": type } : {}) };
   const post = body === undefined ? {} : { method: "POST", body };
   try {
     return await fetch(path, { headers, cache: "no-store", ...post });

@@ -2,6 +2,7 @@
 
 import { request } from "./api.js";
 import { element, formatNumber, withCode } from "./element.js";
+import { markdown } from "./markdown.js";
 
 export function card(schema) {
   const { card: facts } = schema;
@@ -52,10 +53,10 @@ function basis({ rows, baseline, complete }) {
 }
 
 function fullCard(task) {
-  const text = element("pre", { class: "text", tabindex: 0, role: "region", "aria-label": "Full model card" });
+  const text = element("div", { class: "text", tabindex: 0, role: "group", "aria-label": "Full model card" });
   const load = async ({ target }) => {
     if (!target.open || text.textContent) return;
-    text.textContent = await request(`v1/models/${encodeURIComponent(task)}/card`).catch(({ message }) => message);
+    text.replaceChildren(...markdown(await request(`v1/models/${encodeURIComponent(task)}/card`).catch(({ message }) => message)));
   };
   return element("details", { toggle: load }, element("summary", {}, "Full model card"), text);
 }

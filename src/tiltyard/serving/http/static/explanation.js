@@ -1,4 +1,5 @@
 // Explanation of a prediction: the contribution of each column of a table, the largest first.
+// Bars begin in the middle: to the right they raise the prediction, to the left they lower it.
 
 import { element, formatNumber, unique } from "./element.js";
 
@@ -22,13 +23,15 @@ export function showExplanation(schema, { base, of, contributions }) {
   const average = schema.problem === "regression" ? [formatNumber(base), unit].filter(Boolean).join(" ") : `a probability of ${formatNumber(base, 3)}${schema.problem === "multilabel" ? ` of ${of}` : ""}`;
   const about = schema.card?.targets ? ` of ${of}` : "";
   const text = `Sample rows get ${average}${about} on average. Contribution of each column:`;
-  return [element("p", { class: "hint" }, text), element("ul", { class: "bars" }, shown.map(([name, value]) => bar(name, value, largest)))];
+  const legend = element("p", { class: "hint legend" }, element("span", { class: "key against" }), "lowers the prediction ", element("span", { class: "key" }), "raises it");
+  return [element("p", { class: "hint" }, text), legend, element("ul", { class: "bars" }, shown.map(([name, value]) => bar(name, value, largest)))];
 }
 
 function bar(name, value, largest) {
   const filled = element("span", { class: value < 0 ? "filled against" : "filled" });
-  filled.style.width = `${(Math.abs(value) / largest) * 100}%`;
-  const line = element("span", { class: "line", "aria-hidden": "true" }, filled);
+  const share = (Math.abs(value) / largest) * 50;
+  Object.assign(filled.style, { width: `${share}%`, marginLeft: `${value < 0 ? 50 - share : 50}%` });
+  const line = element("span", { class: "line signed", "aria-hidden": "true" }, filled);
   const label = `${value > 0 ? "+" : ""}${formatNumber(value, 3)}`;
   return element("li", {}, element("span", {}, name.replaceAll("_", " ")), line, element("span", {}, label));
 }

@@ -1,15 +1,16 @@
 // The form of a model: a field for each value of an instance, and the prediction.
 
 import { showPrediction } from "./prediction.js";
-import { request } from "./api.js";
-import { command } from "./command.js";
+import { request, requestAll } from "./api.js";
 import { element, unique } from "./element.js";
 import { explainOption, showExplanation } from "./explanation.js";
 import { field, isProse } from "./field.js";
+import { requestCode } from "./request_code.js";
+import { truthForm } from "./truth.js";
 
 export function form(schema, onError) {
   const path = `v1/models/${encodeURIComponent(schema.task)}:predict`;
-  const [inputs, curl, explain] = [inputsOf(schema), command(path), explainOption(schema)];
+  const [inputs, code, explain] = [inputsOf(schema), requestCode(path), explainOption(schema)];
   const output = element("div", { class: "answer", role: "status", "aria-live": "polite" });
   const body = () => ({ instances: [inputs.read()], ...explain.read() });
   const example = () => inputs.write(schema.example);
@@ -21,14 +22,21 @@ export function form(schema, onError) {
   );
   const heading = element("h3", { id: unique("form") }, "Get a prediction");
   const node = element("form", { novalidate: true, "aria-labelledby": heading.id }, heading, inputs.frames, explain.node, buttons);
-  const redraw = () => curl.show(body());
-  node.addEventListener("input", redraw);
+  const redraw = () => code.show(body());
+  node.addEventListener("input", () => { redraw(); markStale(output); });
   node.addEventListener("submit", (event) => {
     event.preventDefault();
     submit({ schema, path, inputs, output, onError, body: body() });
   });
   Promise.resolve(example()).then(redraw);
-  return { node: element("div", { class: "ask" }, node, output, curl.node), redraw, read: inputs.read };
+  return { node, output, code: code.node, redraw, read: inputs.read };
+}
+
+// An answer to other inputs than those in the form is marked, so that it is not taken for theirs.
+function markStale(output) {
+  if (!output.firstChild || output.classList.contains("stale")) return;
+  output.classList.add("stale");
+  output.prepend(element("p", { class: "hint" }, "The inputs have changed since."));
 }
 
 function inputsOf({ instance, example }) {
@@ -59,12 +67,13 @@ async function submit(submission) {
   if (output.ariaBusy === "true") return;
   for (const input of inputs.all) input.refuse("");
   output.ariaBusy = "true";
+  output.classList.remove("stale");
   try {
     const start = performance.now();
-    const response = await request(path, JSON.stringify(body));
+    const { content: response, headers } = await requestAll(path, JSON.stringify(body));
     const duration = Math.max(1, Math.round(performance.now() - start));
     const reasons = response.explanations ? showExplanation(schema, response.explanations[0]) : [];
-    output.replaceChildren(...showPrediction(schema, body.instances[0], response.predictions[0]), ...reasons, versionNote(schema, response.version, duration));
+    output.replaceChildren(...showPrediction(schema, body.instances[0], response.predictions[0]), ...reasons, truthForm(schema, headers, response.predictions[0]), versionNote(schema, response.version, duration));
   } catch (error) {
     showError(error, inputs, output);
     onError(error);

@@ -23,8 +23,11 @@ export function image(name, schema) {
   frame.prepend(box);
   const input = { name, frame, control: file, refuse };
   const state = { grid, node, sentValue: undefined, drawn: false };
+  const blank = element("p", { class: "hint", role: "status" });
+  box.append(blank);
   const changed = () => {
     paint(state);
+    blank.textContent = grid.isBlank() ? "The image is blank: all of its pixels are the same." : "";
     node.dispatchEvent(new Event("input", { bubbles: true }));
   };
   input.read = () => state.sentValue ?? encode(state);
@@ -52,6 +55,10 @@ class Grid {
 
   fill(values) {
     this.pixels.set(values);
+  }
+
+  isBlank() {
+    return this.pixels.every((value) => value === this.pixels[0]);
   }
 
   setBackground() {

@@ -19,12 +19,12 @@ export function showPrediction(schema, instance, prediction) {
   if (prediction?.memberships) return clustering(schema, prediction);
   if (prediction?.reconstruction) return reconstruction(prediction);
   if (typeof prediction?.anomaly === "boolean") return anomaly(schema, prediction);
-  if (prediction?.probabilities) return label(prediction);
+  if (prediction?.probabilities) return label(schema, prediction);
   if (schema.problem === "forecasting") return forecast(schema, instance, prediction);
   return [number(schema, prediction)];
 }
 
-function label({ label: likeliest, labels, probabilities }) {
+function label(schema, { label: likeliest, labels, probabilities }) {
   const chosen = labels ?? [likeliest];
   const ranked = Object.entries(probabilities).sort(([, first], [, second]) => second - first);
   const shown = ranked.length > MAX_BARS + 1 ? ranked.slice(0, MAX_BARS) : ranked;
@@ -34,7 +34,16 @@ function label({ label: likeliest, labels, probabilities }) {
   if (others.length && !labels) bars.push(bar(`${others.length} others`, rest, false));
   if (others.length && labels) bars.push(element("li", {}, element("span", {}, `${others.length} others, each less probable`)));
   const heading = chosen.length ? chosen.join(", ") : "none of the labels";
-  return [element("p", {}, element("strong", { class: "large" }, heading)), element("ul", { class: "bars" }, bars)];
+  return [element("p", {}, element("strong", { class: "large" }, heading)), element("ul", { class: "bars" }, bars), labels ? "" : usualError(schema)];
+}
+
+// How often the predicted label is right on test rows.
+function usualError(schema) {
+  const accuracy = schema.card?.figures.find(({ name }) => name === "accuracy");
+  if (!accuracy) return "";
+  const [share, low, high] = [accuracy.value, ...(accuracy.interval ?? [])].map((one) => formatNumber(one * 100, 3));
+  const between = low === undefined ? "" : ` (${low} to ${high})`;
+  return element("p", { class: "hint" }, `On test rows, ${share} %${between} of the predicted labels are right.`);
 }
 
 function caption({ caption: text, probability }) {

@@ -1,7 +1,7 @@
 // Recommendations: items for a user, items like an item, users like a user, chosen by a search.
 
 import { request } from "./api.js";
-import { command } from "./command.js";
+import { requestCode } from "./request_code.js";
 import { element, formatNumber, unique } from "./element.js";
 import { fieldFrame } from "./frame.js";
 
@@ -26,7 +26,7 @@ export function recommendations(schema, onError) {
   const text = element("input", { id: unique("name"), type: "search", list: names.id, autocomplete: "off" });
   const label = fieldFrame("Name or identifier", text, "Type a part of it, and choose.", names);
   const output = element("div", { class: "answer", role: "status", "aria-live": "polite" });
-  const curl = { recommend: command(`${path}:recommend`), similar: command(`${path}:similar`) };
+  const curl = { recommend: requestCode(`${path}:recommend`), similar: requestCode(`${path}:similar`) };
   const way = () => ways[choice.selectedIndex];
   const redraw = () => {
     for (const [verb, { node }] of Object.entries(curl)) node.hidden = verb !== way().verb;

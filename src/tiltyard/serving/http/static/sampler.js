@@ -1,7 +1,7 @@
 // Samples of a generative model: a grid by seed and class, a slider through the code, and the way between two codes.
 
 import { request } from "./api.js";
-import { command } from "./command.js";
+import { requestCode } from "./request_code.js";
 import { element, unique } from "./element.js";
 
 const RANGES = { normal: [-4, 4], uniform: [0, 1] }; // of the slider, by the prior of the code
@@ -11,7 +11,7 @@ const SLIDER_STEPS = 80;
 export function sampler(schema, readRow, onError) {
   const { sampling, limits } = schema;
   const path = `v1/models/${encodeURIComponent(schema.task)}`;
-  const [curl, output] = [command(`${path}:sample`), element("div", { class: "answer", role: "status", "aria-live": "polite" })];
+  const [curl, output] = [requestCode(`${path}:sample`), element("div", { class: "answer", role: "status", "aria-live": "polite" })];
   const count = labelled("Count", element("input", { type: "number", min: 1, max: limits.max_instances, value: Math.min(16, limits.max_instances) }));
   const seed = labelled("Seed", element("input", { type: "number", min: 0, value: 0 }));
   const label = sampling.classes.length ? labelled("Class", element("select", {}, ["all in turn", ...sampling.classes].map(option))) : null;
