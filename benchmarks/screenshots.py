@@ -1,6 +1,7 @@
-"""Screenshots of the report for docs/report, taken with a browser from the output of `tiltyard report`.
+"""Screenshots of the report and of the service's page for docs, taken with a browser.
 
-python benchmarks/screenshots.py [SITE]      out/report if no folder is named
+python benchmarks/screenshots.py [SITE]                         docs/report, from the output of `tiltyard report`
+python benchmarks/screenshots.py --quickstart SITE ADDRESS      docs/images, from the report and service of one task
 """
 
 from __future__ import annotations
@@ -18,33 +19,58 @@ sys.path.insert(0, str(page.ROOT / "tests/builders"))
 
 from browser import Browser, open_browser
 
-TARGET = page.ROOT / "docs" / "report"
-ALL = "[...document.querySelectorAll('figure[data-kind]')].every((one) => one.querySelector('svg'))"
+TARGET, IMAGES = page.ROOT / "docs" / "report", page.ROOT / "docs" / "images"
+FIGURES = "[...document.querySelectorAll('figure[data-kind]')]"
+ALL = f"{FIGURES}.every((one) => !one.checkVisibility() || one.querySelector('svg'))"
+ANSWERED = "document.querySelector('.answer').ariaBusy === 'false'"
 WIDE, NARROW, MAX_HEIGHT = 1280, 390, 2600
+QUICKSTART = 1100  # pixels
 SHOTS = {
     "overview": ("index.html", "body", WIDE, "light"),
     "overview-phone": ("index.html", "body", NARROW, "dark"),
     "verdict": ("diabetes.html", ".frame", WIDE, "light"),
     "challenger": ("iris.html", ".frame", WIDE, "dark"),
-    "predictions": ("digits.html", "#predictions", WIDE, "dark"),
-    "worst": ("digits.html", "#wrong-predictions--most-confident-first", WIDE, "light"),
-    "forecast-phone": ("sine.html", "#predictions", NARROW, "light"),
-    "learning": ("digits.html", "#training", WIDE, "light"),
-    "explanations-table": ("diabetes.html", "#explanations", WIDE, "light"),
-    "explanations-pictures": ("digits.html", "#explanations", WIDE, "dark"),
-    "lineage": ("iris.html", "#lineage", WIDE, "light"),
+    "threshold": ("churn.html#decisions", "#decisions", WIDE, "light"),
+    "predictions": ("digits.html#predictions", "#predictions", WIDE, "dark"),
+    "errors": ("churn.html#by-feature", "#tab-errors", WIDE, "light"),
+    "forecast-phone": ("sine.html#predictions", "#predictions", NARROW, "light"),
+    "learning": ("digits.html#training", "#training", WIDE, "light"),
+    "explanations-table": ("churn.html#explanations", "#explanations", WIDE, "light"),
+    "explanations-pictures": ("digits.html#explanations", "#explanations", WIDE, "dark"),
+    "distributions": ("churn.html#distributions", "#distributions", WIDE, "dark"),
+    "versions": ("iris.html#compare-versions", "#tab-history", WIDE, "light"),
+    "lineage": ("iris.html#lineage", "#lineage", WIDE, "light"),
 }
 
 
 def main(site: Path) -> None:
-    """Take all screenshots."""
+    """Take all screenshots of the report."""
     TARGET.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, open_browser(Path(folder)) as browser:
-        for name, (file, part, width, scheme) in SHOTS.items():
+        for name, (address, part, width, scheme) in SHOTS.items():
+            file, _, anchor = address.partition("#")
             browser.screen(width, 900, scheme)
             browser.open((site / file).as_uri(), ALL)
+            browser.script(f"location.hash = '{anchor}'")
+            browser.wait_until(ALL)
+            browser.script("scrollTo(0, 0)")
             _take(browser, part, TARGET / f"{name}.png")
             print(name)
+
+
+def quickstart(site: Path, address: str) -> None:
+    """Take the pictures of the quickstart: the head of a task's page, and the page of the service with an answer."""
+    with tempfile.TemporaryDirectory() as folder, open_browser(Path(folder)) as browser:
+        browser.screen(QUICKSTART, 360, "light")
+        browser.open((site / "iris.html").as_uri(), ALL)
+        browser.screenshot(IMAGES / "verdict.png")
+        browser.screen(QUICKSTART, 760, "light")
+        browser.open(address, "document.querySelector('article')")
+        browser.script("document.querySelector('article form').requestSubmit()")
+        browser.wait_until(ANSWERED)
+        browser.screenshot(IMAGES / "service.png")
+        for name in ("verdict", "service"):
+            _reduce(Image.open(IMAGES / f"{name}.png"), IMAGES / f"{name}.png")
 
 
 def _take(browser: Browser, part: str, path: Path) -> None:
@@ -58,9 +84,16 @@ def _take(browser: Browser, part: str, path: Path) -> None:
         "scale": 1,
     }
     screenshot = browser.call("Page.captureScreenshot", captureBeyondViewport=True, format="png", clip=clip)
-    image = Image.open(io.BytesIO(base64.b64decode(screenshot["data"]))).convert("RGB")
-    image.quantize(256, kmeans=3).save(path, optimize=True)  # a third of the size without a visible difference
+    _reduce(Image.open(io.BytesIO(base64.b64decode(screenshot["data"]))), path)
+
+
+def _reduce(image: Image.Image, path: Path) -> None:
+    """Write a picture in 256 colours: a third of the size without a visible difference."""
+    image.convert("RGB").quantize(256, kmeans=3).save(path, optimize=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else page.ROOT / "out" / "report").resolve())
+    if sys.argv[1:2] == ["--quickstart"]:
+        quickstart(Path(sys.argv[2]).resolve(), sys.argv[3])
+    else:
+        main(Path(sys.argv[1] if len(sys.argv) > 1 else page.ROOT / "out" / "report").resolve())

@@ -42,8 +42,9 @@ def predict(browser: Browser, task: str) -> str:
     """Show a model, send its form, and return the answer."""
     browser.script(f"location.hash = '{task}'")
     browser.script(f"document.querySelector('#{task} form').requestSubmit()")
-    browser.wait_until(f"/Predicted by/.test(document.querySelector('#{task} .answer').textContent)")
-    text: str = browser.script(f"document.querySelector('#{task} .answer').innerText")
+    answer = f"document.querySelector('#{task} .answer')"
+    browser.wait_until(f"{answer}.ariaBusy === 'false' && /Predicted by/.test({answer}.textContent)")
+    text: str = browser.script(f"{answer}.innerText")
     return text
 
 
@@ -89,7 +90,7 @@ def test_code_in_python_gets_the_same_prediction(browser: Browser, url: str) -> 
 
 
 def test_csv_file_is_predicted_and_downloaded(browser: Browser, url: str, app: Starlette, tmp_path: Path) -> None:
-    """The rows come back with label and probabilities, quoted cells unchanged; a wrong file is refused with a reason."""
+    """The rows come back with label and probabilities, and a wrong file is refused with a reason."""
     model: LoadedModel = app.state.models["iris"]
     rows = [model.schema["example"], {**model.schema["example"], "petal_length": 1.5}]
     with (tmp_path / "rows.csv").open("w", newline="") as file:
@@ -98,10 +99,11 @@ def test_csv_file_is_predicted_and_downloaded(browser: Browser, url: str, app: S
         writer.writerows(rows)
     browser.open(url, DRAWN)
     browser.script("location.hash = 'iris'; document.querySelector('#iris .csv').open = true")
+    browser.script("{ const make = URL.createObjectURL; URL.createObjectURL = (blob) => make(window.saved = blob); }")
     field = browser.call("Runtime.evaluate", expression="document.querySelector('#iris .csv input')")["result"]
     browser.call("DOM.setFileInputFiles", files=[str(tmp_path / "rows.csv")], objectId=field["objectId"])
     browser.wait_until("document.querySelector('#iris .csv a')")
-    text = browser.script("fetch(document.querySelector('#iris .csv a').href).then((one) => one.text())")
+    text = browser.script("window.saved.text()")
     found = [*csv.DictReader(text.splitlines())]
     expected: list[Any] = model.predict(rows)
     assert [one["prediction"] for one in found] == [one["label"] for one in expected]
@@ -128,13 +130,12 @@ def test_truth_is_sent_back(browser: Browser, app: Starlette, tmp_path: Path) ->
     """A service that records its predictions takes the truth of one; others do not ask for it."""
     recorded = create_app()
     install(recorded, [app.state.models["iris"]])
-    recorder = recorded.state.recorder = Recorder(tmp_path, 1.0)
+    recorded.state.recorder = Recorder(tmp_path, 1.0)
     with serve_app(recorded) as host:
         browser.open(f"http://{host}/", DRAWN)
         assert "The truth was" in predict(browser, "iris")
         browser.script("[...document.querySelectorAll('#iris .answer button')].at(-1).click()")
         browser.wait_until("document.querySelector('#iris .answer').textContent.includes('Stored.')")
-    recorder.close()
 
 
 def test_routes_and_the_card_are_shown(browser: Browser, url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -49,12 +50,13 @@ def _histogram(name: str, parts: Mapping[str, Array]) -> Figure | None:
     if not parts:
         return None
     together = np.concatenate([*parts.values()])
-    low, high = np.quantile(together, [0.005, 0.995])
-    if not high / 2 - low / 2 > 0:
-        low, high = together.min(), together.max()
-    if not high / 2 - low / 2 > 0 or not np.isfinite(high - low):
+    with np.errstate(over="ignore", invalid="ignore"):
+        low, high = np.quantile(together, [0.005, 0.995]).tolist()
+    if not high > low:
+        low, high = float(together.min()), float(together.max())
+    if not high > low or not math.isfinite(high - low):
         return None
-    edges = _edges(together, float(low), float(high))
+    edges = _edges(together, low, high)
     drawn = {}
     for part, values in parts.items():
         counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)

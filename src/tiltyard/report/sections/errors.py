@@ -20,7 +20,7 @@ from tiltyard.modeling.metrics.base import Context
 from tiltyard.modeling.metrics.predictions import Predictions
 from tiltyard.modeling.problems.classification import labels
 from tiltyard.report.drawings import Value, interval_drawing
-from tiltyard.report.html_elements import Cell, Section, render_figures
+from tiltyard.report.html_elements import Cell, Section, format_number, render_figures
 from tiltyard.report.sections.decisions import wilson
 
 MAX_FEATURES = 8  # those whose groups differ most
@@ -68,7 +68,7 @@ def _groups(column: Column, values: Array) -> Iterator[tuple[str, Array]]:
         for low, high in itertools.pairwise(edges):
             last = high == edges[-1]
             inside = (numbers >= low) & ((numbers <= high) if last else (numbers < high))
-            yield f"{low:.4g} to {high:.4g}", np.flatnonzero(inside)
+            yield f"{format_number(low)} to {format_number(high)}", np.flatnonzero(inside)
     elif column.type in ("category", "boolean"):
         names = np.array([*map(str, column.to_json(values))])
         found, counts = np.unique(names, return_counts=True)

@@ -81,8 +81,12 @@ function frame(width, height, data, xs, ys, options = {}) {
   }
   svg.append(svgElement("text", { x: (ends.left + width - ends.right) / 2, y: height - 6, "text-anchor": "middle" }, data.x));
   const middle = (ends.top + height - ends.bottom) / 2;
-  svg.append(svgElement("text", { x: 0, y: 0, transform: `translate(12 ${middle}) rotate(-90)`, "text-anchor": "middle" }, data.y));
+  svg.append(svgElement("text", { x: 0, y: 0, transform: `translate(12 ${middle}) rotate(-90)`, "text-anchor": "middle" }, shortened(data.y, (height - ends.top - ends.bottom) / 6.2)));
   return { svg, x, y, ends };
+}
+
+function shortened(text, letters) {
+  return text.length > letters ? `${text.slice(0, Math.floor(letters) - 1)}…` : text;
 }
 
 function pathData(xs, ys, x, y) {
