@@ -47,6 +47,7 @@ def main(site: Path) -> None:
     """Take all screenshots of the report."""
     TARGET.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, open_browser(Path(folder)) as browser:
+        browser.call("Emulation.setScrollbarsHidden", hidden=True)
         for name, (address, part, width, scheme) in SHOTS.items():
             file, _, anchor = address.partition("#")
             browser.screen(width, 900, scheme)
@@ -61,26 +62,25 @@ def main(site: Path) -> None:
 def quickstart(site: Path, address: str) -> None:
     """Take the pictures of the quickstart: the head of a task's page, and the page of the service with an answer."""
     with tempfile.TemporaryDirectory() as folder, open_browser(Path(folder)) as browser:
+        browser.call("Emulation.setScrollbarsHidden", hidden=True)
         browser.screen(QUICKSTART, 360, "light")
         browser.open((site / "iris.html").as_uri(), ALL)
-        browser.screenshot(IMAGES / "verdict.png")
+        _take(browser, "body", IMAGES / "verdict.png", 420)
         browser.screen(QUICKSTART, 760, "light")
         browser.open(address, "document.querySelector('article')")
         browser.script("document.querySelector('article form').requestSubmit()")
         browser.wait_until(ANSWERED)
-        browser.screenshot(IMAGES / "service.png")
-        for name in ("verdict", "service"):
-            _reduce(Image.open(IMAGES / f"{name}.png"), IMAGES / f"{name}.png")
+        _take(browser, "body", IMAGES / "service.png", 600)
 
 
-def _take(browser: Browser, part: str, path: Path) -> None:
+def _take(browser: Browser, part: str, path: Path, most: int = MAX_HEIGHT) -> None:
     """Take a screenshot of a part of a page; of a long one, its beginning."""
     box = browser.script(f"JSON.parse(JSON.stringify(document.querySelector('{part}').getBoundingClientRect()))")
     clip = {
         "x": box["left"],
         "y": box["top"],
         "width": box["width"],
-        "height": min(box["height"], MAX_HEIGHT),
+        "height": min(box["height"], most),
         "scale": 1,
     }
     screenshot = browser.call("Page.captureScreenshot", captureBeyondViewport=True, format="png", clip=clip)

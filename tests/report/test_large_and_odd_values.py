@@ -112,10 +112,7 @@ def _search(trials: int, value: Any = None) -> dict[str, Any]:
             "epochs": 3,
             "seconds": 1.0,
             "trouble": "",
-            "values": {
-                "train.learning_rate": 10 ** -(1 + place % 5),
-                "model.activation": EVIL if place % 2 else "relu",
-            },
+            "values": {"train.learning_rate": rates[place % 4], "model.activation": activations[place % 2]},
         }
         for place in range(trials)
     ]
