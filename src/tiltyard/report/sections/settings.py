@@ -11,7 +11,7 @@ from tiltyard.registry.decision import Decision
 from tiltyard.report.html_elements import Section, render_table
 
 SECTIONS = ("model", "train", "ensemble")
-MAX_CHARACTERS = 200
+MAX_CHARACTERS = 120  # of a value
 TIMES = {"training time": "seconds", "processor time": "processor_seconds"}
 
 
@@ -45,17 +45,18 @@ def _facts(training: Json, train: Path, decision: Decision | None) -> dict[str, 
 
 def _settings(task: Task) -> tuple[dict[str, str], dict[str, str]]:
     """Return the settings that the task file gives, and those at their defaults, by dotted key."""
-    given = _flat(task.model_dump(mode="json", include={*SECTIONS}, exclude_unset=True))
-    every = _flat(task.model_dump(mode="json", include={*SECTIONS}))
+    given = flat_settings(task.model_dump(mode="json", include={*SECTIONS}, exclude_unset=True))
+    every = flat_settings(task.model_dump(mode="json", include={*SECTIONS}))
     return given, {key: value for key, value in every.items() if key not in given}
 
 
-def _flat(value: object, key: str = "") -> dict[str, str]:
+def flat_settings(value: object, key: str = "") -> dict[str, str]:
+    """Return nested settings as short texts by dotted key."""
     if isinstance(value, dict) and value:
         return {
             name: text
             for part, inner in value.items()
-            for name, text in _flat(inner, f"{key}.{part}" if key else str(part)).items()
+            for name, text in flat_settings(inner, f"{key}.{part}" if key else str(part)).items()
         }
     if value in ({}, None):
         return {key: "none"} if value is None else {}

@@ -10,6 +10,7 @@ from tiltyard.files import Json
 from tiltyard.registry.decision import Decision
 from tiltyard.report.html_elements import Section
 from tiltyard.report.sections.history import VERDICTS
+from tiltyard.report.sections.settings import flat_settings
 
 MAX_VERSIONS = 100  # the latest, so that a page does not grow without end
 MAX_SETTINGS = 60  # of a version that differ from those of another
@@ -58,17 +59,7 @@ def _facts(decision: Decision) -> dict[str, str]:
         "commit": (decision.commit or "")[:12],
         "seed": str(decision.seed),
     }
-    return {**facts, **checks, **_flat(decision.parameters)}
-
-
-def _flat(value: object, key: str = "") -> dict[str, str]:
-    if isinstance(value, dict) and value:
-        return {
-            name: text
-            for part, inner in value.items()
-            for name, text in _flat(inner, f"{key}.{part}".strip(".")).items()
-        }
-    return {key: json.dumps(value, ensure_ascii=False)[:80]}
+    return {**facts, **checks, **flat_settings(decision.parameters)}
 
 
 def _varying(facts: list[dict[str, str]]) -> list[Json]:
