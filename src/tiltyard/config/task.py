@@ -19,6 +19,7 @@ from tiltyard.config import (
     ensemble_section,
     evaluate_section,
     model_checks,
+    operate_section,
     recommendation_checks,
     reconstruction_checks,
     sampling_checks,
@@ -29,6 +30,8 @@ from tiltyard.config.ensemble_section import AnyModel, Member
 from tiltyard.config.evaluate_section import Evaluate
 from tiltyard.config.gate_section import Gate
 from tiltyard.config.join_section import Joins
+from tiltyard.config.notify_section import Notify
+from tiltyard.config.operate_section import Operate
 from tiltyard.config.sections import Check, Range, Serve, Split
 from tiltyard.config.train_section import Train
 from tiltyard.data.sources.base import Source
@@ -97,6 +100,8 @@ class Task(Settings):
     search: dict[str, Range] = Field(
         default_factory=dict, description="Search space by dotted key, such as train.learning_rate."
     )
+    operate: Operate | None = Field(None, exclude_if=not_, description="How `tiltyard watch` operates the champion.")
+    notify: Notify = Field(default_factory=Notify, exclude_if=Notify().__eq__)
     format: int = Field(default=FORMAT, ge=1, exclude_if=FORMAT.__eq__, description="The format of this file.")
 
     @property
@@ -240,6 +245,7 @@ class Task(Settings):
             _folds,
             _rows,
             _evaluate,
+            lambda task: operate_section.find_error(task.operate, task.problem_type.targets),
             _gate,
             _example,
         ):
