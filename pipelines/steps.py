@@ -58,7 +58,8 @@ def _stage(stage: str) -> Task[..., Any]:
     @task(name=stage, task_run_name=f"{stage} {{name}}", **WITHOUT_RETRIES)
     def run(root: str, name: str, *, current: bool = False) -> Any:
         workspace = Workspace(Path(root))
-        how = "skipped" if current else dvc.run_stage(workspace, stage, name, force=_is_stale(workspace, stage, name))
+        stale = not current and base_tasks.is_stage_stale(workspace, loader.load(workspace, name), stage)
+        how = "skipped" if current else dvc.run_stage(workspace, stage, name, force=stale)
         if show := ARTIFACTS.get(stage):
             show(workspace, name)
         if stage == "evaluate" and (how == "ran" or not (workspace.report / f"{name}.html").is_file()):
@@ -66,14 +67,6 @@ def _stage(stage: str) -> Task[..., Any]:
         return Completed(name="Skipped", data=how) if how == "skipped" else how
 
     return run
-
-
-def _is_stale(workspace: Workspace, stage: str, name: str) -> bool:
-    """Return whether a stage must run although DVC would skip it: it uses the weights or the vocabulary of a base."""
-    if stage not in ("prepare", "train"):
-        return False
-    task = loader.load(workspace, name)
-    return (stage == "train" or bool(task.model.vocabulary_task)) and base_tasks.is_stale(workspace, task)
 
 
 ARTIFACTS: dict[str, Callable[[Workspace, str], None]] = {

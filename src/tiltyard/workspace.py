@@ -86,6 +86,10 @@ class Workspace:
         """Return the folder of a classifier by whose features samples are compared; trainings share it."""
         return self.root / ".tiltyard" / "features" / digest
 
+    def stages(self, task: str) -> Path:
+        """Return the folder with the locks, logs and errors of a task's stages."""
+        return self.root / ".tiltyard" / "stages" / task
+
     def search(self, task: str) -> Path:
         """Return the database with the trials of a hyperparameter search."""
         return self.root / ".tiltyard" / "search" / f"{task}.db"
@@ -141,6 +145,11 @@ class Workspace:
     def work_lock(self, task: str) -> Path:
         """Return the lock of a task's outputs, held by a run or by a single command."""
         return self.root / ".tiltyard" / "locks" / f"{task}.work"
+
+    @property
+    def watch_lock(self) -> Path:
+        """The lock of `tiltyard watch`: one process operates a project; no task has a lock of this suffix."""
+        return self.root / ".tiltyard" / "locks" / "project.watch"
 
     def package(self, task: str, version: str) -> Path:
         """Return the package folder of a version."""

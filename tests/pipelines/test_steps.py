@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tiltyard.config import base_tasks
-from tiltyard.pipelines import steps
+from tiltyard.config import base_tasks, loader
 from tiltyard.workspace import Workspace
 
 BASES: dict[str, dict[str, Any]] = {
@@ -37,5 +36,5 @@ def test_stages_that_use_a_changed_base_run_again(
         content["expect"] = []
     workspace.task_file("few").write_text(yaml.safe_dump(content), encoding="utf-8")
     monkeypatch.setattr(base_tasks, "is_stale", lambda *_: stale)
-    stages = ("validate", "prepare", "train", "evaluate")
-    assert {stage for stage in stages if steps._is_stale(workspace, stage, "few")} == expected
+    task, stages = loader.load(workspace, "few"), ("validate", "prepare", "train", "evaluate")
+    assert {stage for stage in stages if base_tasks.is_stage_stale(workspace, task, stage)} == expected

@@ -22,7 +22,7 @@ SECTIONS = {
         "compare",
         "verify",
     ),
-    "Serve": ("serve", "predict", "sample", "recommend", "key", "traffic", "monitor", "eject"),
+    "Serve": ("serve", "predict", "sample", "recommend", "key", "traffic", "monitor", "watch", "eject"),
     "Inspect": ("report", "explain"),
     "Maintain": ("gc", "backup", "restore"),
 }

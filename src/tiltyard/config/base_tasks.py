@@ -59,3 +59,10 @@ def is_stale(workspace: Workspace, task: Task) -> bool:
     base = workspace.out(task.model.base_task, "train")
     recorded_version: object = files.read_json(record).get("base", {}).get("version")
     return (base / "model.onnx").is_file() and recorded_version != version(base)
+
+
+def is_stage_stale(workspace: Workspace, task: Task, stage: str) -> bool:
+    """Return whether a stage must run although DVC would skip it: it uses the weights or the vocabulary of a base."""
+    if stage not in ("prepare", "train"):
+        return False
+    return (stage == "train" or bool(task.model.vocabulary_task)) and is_stale(workspace, task)

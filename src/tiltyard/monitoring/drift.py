@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,11 @@ from tiltyard.workspace import Workspace
 MAX_ROWS = 10_000  # the latest recorded rows
 
 
-def measure_drift(workspace: Workspace, task: Task, version: str) -> dict[str, Any]:
+def measure_drift(
+    workspace: Workspace, task: Task, version: str, limit: int = MAX_ROWS, since: datetime | None = None
+) -> dict[str, Any]:
     """Return the drift of the latest inputs from the champion's training rows, largest first, or why there is none."""
-    rows = latest(workspace, task, MAX_ROWS)
+    rows = latest(workspace, task, limit, since)
     if not version:
         return {"drift": [], "undrifted": "there is no champion"}
     if reason := drift_unavailable(task, rows):

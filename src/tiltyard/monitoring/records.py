@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from tiltyard.serving.traffic import append_log
 from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 RECORD_KINDS = ("answers", "truths")
@@ -76,8 +78,8 @@ def _read(path: Path, names: list[str] | None) -> pa.Table:
     return pq.read_table(path, columns=None if names is None else [name for name in names if name in existing])
 
 
-def latest(workspace: Workspace, task: Task, limit: int) -> list[Any]:
-    """Return the latest instances as clients sent them, reading no more files than needed."""
+def latest(workspace: Workspace, task: Task, limit: int, since: datetime | None = None) -> list[Any]:
+    """Return the latest instances as clients sent them, or those since a time, reading no more files than needed."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -90,13 +92,21 @@ def latest(workspace: Workspace, task: Task, limit: int) -> list[Any]:
             table = pq.read_table(target) if target.exists() else _table(task, "answers", path.with_suffix(".jsonl"))
             if not task.columns.keys() <= {*table.column_names}:  # images, or columns of an earlier task file
                 continue
-            instances = [
-                *_to_instances(task, table.filter(pc.field("record.arm") != "shadow").select([*task.columns])),
-                *instances,
-            ]
+            wanted = pc.field("record.arm") != "shadow"
+            wanted = wanted if since is None else wanted & (pc.field("record.time") >= pc.scalar(since))
+            instances = [*_to_instances(task, table.filter(wanted).select([*task.columns])), *instances]
             if len(instances) >= limit:
                 break
     return instances[-limit:]
+
+
+def instances_of(workspace: Workspace, task: Task, keys: pd.DataFrame) -> list[Any]:
+    """Return the instances of recorded predictions with these keys, in their order."""
+    table = read(workspace, task, "answers", [*task.columns, *(f"record.{name}" for name in keys)])
+    owners = [owner or "" for owner in table.column("record.owner").to_pylist()]
+    named = zip(table.column("record.id").to_pylist(), table.column("record.instance").to_pylist(), owners, strict=True)
+    places = {key: place for place, key in enumerate(named)}
+    return _to_instances(task, table.take([places[key] for key in keys.itertuples(index=False, name=None)]))
 
 
 def _to_instances(task: Task, table: pa.Table) -> list[Any]:

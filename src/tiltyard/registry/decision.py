@@ -17,7 +17,8 @@ from pydantic_core import PydanticCustomError, PydanticSerializationError
 from tiltyard import files
 from tiltyard.workspace import PACKAGE, Workspace
 
-TRAFFIC_VERDICTS = {"CHALLENGE", "END"}  # start and end of a shadow or canary; these verdicts judge nothing
+# Start and end of a shadow or canary, and steps of `tiltyard watch`: these verdicts judge nothing.
+TRAFFIC_VERDICTS = {"CHALLENGE", "END", "OPERATE"}
 
 Value = TypeVar("Value")
 
@@ -130,7 +131,7 @@ class Decision(BaseModel):
     id: str = Field(default_factory=lambda: uuid.uuid4().hex)
     time: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     task: str
-    verdict: Literal["PROMOTE", "HOLD", "REJECT", "ROLLBACK", "APPROVE", "CHALLENGE", "END"]
+    verdict: Literal["PROMOTE", "HOLD", "REJECT", "ROLLBACK", "APPROVE", "CHALLENGE", "END", "OPERATE"]
     version: str
     champion: str | None = None  # the previous version
     reasons: list[str]

@@ -33,7 +33,8 @@ def _row(workspace: Workspace, name: str) -> dict[str, Any]:
         champion, decisions = registry.champion(name), registry.decisions(name)
     except RegistryError as error:  # concerns this task only: the others still have rows
         champion, decisions, mistake = None, [], mistake or error
-    decision, last = champion.decision if champion else None, decisions[-1] if decisions else None
+    shown = [one for one in decisions if one.verdict != "OPERATE"]  # each of its steps has a verdict of its own
+    decision, last = champion.decision if champion else None, shown[-1] if shown else None
     facts = recorded_facts(decisions, decision.version) if decision else {}
     return {
         "task": name,

@@ -34,17 +34,23 @@ def restore_previous(workspace: Workspace, task: str) -> Decision:
 
 def _previous_champion(workspace: Workspace, registry: Registry, champion: Champion) -> Decision:
     """Return the decision that made the previous version champion."""
-    history = champion_history(registry.decisions(champion.task))
-    before = [decision for decision in history if decision.version != champion.version]
-    for decision in reversed(before):
-        if workspace.package(champion.task, decision.version).is_dir():
-            return decision
+    decisions = registry.decisions(champion.task)
+    if found := find_previous(workspace, decisions, champion.version):
+        return found
+    before = [decision for decision in champion_history(decisions) if decision.version != champion.version]
     versions = ", ".join(decision.version for decision in before)
     reason = f"the packages of {versions} are not here" if versions else "it is the first"
     raise RegistryError(
         f"no champion of {champion.task} before {champion.version} to roll back to: {reason}",
         hint="get them from the remote: dvc pull" if versions else "",
     )
+
+
+def find_previous(workspace: Workspace, decisions: list[Decision], champion: str) -> Decision | None:
+    """Return the decision that made the previous champion whose package is here; None if there is none."""
+    before = [decision for decision in champion_history(decisions) if decision.version != champion]
+    packaged = [decision for decision in before if workspace.package(decision.task, decision.version).is_dir()]
+    return packaged[-1] if packaged else None
 
 
 def _decision(champion: Champion, earlier: Decision, source: dict[str, Any]) -> Decision:

@@ -117,7 +117,7 @@ def stage_error(workspace: Workspace, verb: str, task: str) -> errors.TiltyardEr
 
 
 def _file(workspace: Workspace, verb: str, task: str, suffix: str) -> Path:
-    return workspace.root / ".tiltyard" / "stages" / task / f"{verb}.{suffix}"
+    return workspace.stages(task) / f"{verb}.{suffix}"
 
 
 def _wait_until_free(lock: Path) -> None:

@@ -1,12 +1,25 @@
-"""The commands `tiltyard traffic` (shadow and canary) and `tiltyard monitor` (live quality, feedback and drift)."""
+"""The commands `tiltyard traffic` (shadow and canary), `monitor` (live quality, feedback, drift) and `watch`."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tiltyard.cli.commands._common import JSON, TASK, complete_versions, print_json, run_task
+from tiltyard.cli.commands._common import (
+    JSON,
+    TASK,
+    TASKS,
+    complete_versions,
+    find_workspace,
+    print_json,
+    run_task,
+)
+
+if TYPE_CHECKING:
+    from tiltyard.operations.watcher import Look
 
 VERSION: Any = {"metavar": "VERSION", "shell_complete": complete_versions}
 
@@ -79,4 +92,51 @@ def monitor(task: str, as_json: bool) -> None:
         monitoring.print_monitoring(status)
 
 
-COMMANDS = [traffic, monitor]
+@click.command()
+@TASKS
+@click.option("--once", is_flag=True, help="Look once, finish what that starts, and end: for cron and CI.")
+@click.option(
+    "--every", type=click.FloatRange(0.01, 10_080), metavar="MINUTES", help="In place of the tasks' interval."
+)
+@JSON
+def watch(tasks: tuple[str, ...], once: bool, every: float | None, as_json: bool) -> None:
+    r"""Operate champions by the rules of their tasks, under operate: in the task file. Without TASK, all such tasks.
+
+    Each look collects the records, measures drift, live quality, freshness and errors, and does at most one thing:
+    retrain, start or widen the trial of a challenger, promote it, end its trial, or roll back.
+    Each step is in the ledger.
+
+    \b
+    tiltyard watch                 look at each task at its interval, until Ctrl-C
+    tiltyard watch iris --once     one look, for cron and CI; exits with 1 on an error
+    tiltyard history iris          what was done, and why
+
+    A process that was killed is resumed by the next look. One process watches a project.
+    """
+    from tiltyard.cli.output import operations as output
+    from tiltyard.operations import watch as action
+
+    if once and every is not None:
+        raise click.UsageError("--every: expected without --once, which looks once")
+    workspace = find_workspace()
+    names = action.operated(workspace, tasks)
+    if not once:
+        action.watch(
+            workspace, names, every, lambda one: _print_line(one.to_json()) if as_json else output.print_look(one)
+        )
+    looks = action.look_once(workspace, names)
+    if as_json:
+        print_json([one.to_json() for one in looks])
+    else:
+        for one in looks:
+            output.print_look(one)
+    sys.exit(any(one.error for one in looks))
+
+
+def _print_line(look: Look) -> None:
+    """Print one line of JSON at once, for a program that reads along."""
+    click.echo(json.dumps(look.to_json(), ensure_ascii=False))
+    sys.stdout.flush()
+
+
+COMMANDS = [traffic, monitor, watch]

@@ -19,6 +19,7 @@ def print_monitoring(status: dict[str, Any]) -> None:
     click.echo(f"{task}: {status['gathered']} files collected into {status['records']}")
     print_arms(status["recorded"])
     _print_drift(status)
+    _print_estimate(status)
     feedback = status["feedback"]
     click.echo(
         f"\nfeedback (ground truth): {feedback['truths']} received, {feedback['repeated']} repeated, "
@@ -49,6 +50,20 @@ def _print_drift(status: dict[str, Any]) -> None:
     if any(row["drifted"] for row in rows):
         command = f"tiltyard check {status['task']} --against {status['records']}/answers/FILE.parquet"
         click.echo(f"next: {command}; find the cause, and retrain if the change is permanent")
+
+
+def _print_estimate(status: dict[str, Any]) -> None:
+    """Print the quality estimated without ground truth, and its error where ground truth has come."""
+    if not (found := status["estimated"]):
+        return
+    if found["value"] is None:
+        click.echo(f"\n{found['metric']} was not estimated: {found['reason']}")
+        return
+    interval = f"{found['low']:.4g} to {found['high']:.4g}, {found['rows']} predictions"
+    click.echo(f"\nestimated {found['metric']} without ground truth: {found['value']:.4g} ({interval})")
+    if checked := found["checked"]:
+        compared = f"estimated {checked['estimated']:.4g}, live {checked['live']:.4g}"
+        click.echo(f"  where ground truth has come ({checked['rows']}): {compared}, an error of {checked['error']:.2g}")
 
 
 def print_traffic(status: dict[str, Any]) -> None:

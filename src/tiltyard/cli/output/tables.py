@@ -23,6 +23,7 @@ COLOURS = {
     "APPROVE": "cyan",
     "CHALLENGE": "cyan",
     "END": "dim",
+    "OPERATE": "cyan",
     "stopped": "bold red",
     "ok": "green",
     "missing": "yellow",
