@@ -101,10 +101,10 @@ TABLE: list[tuple[str, Facts, State, str, str]] = [
     ("resume", replace(CALM, drifted=DRIFT), pending("canary", share=0.25), "canary", "as before"),
     ("first step", CALM, on_trial(begun=False), "shadow", "passed the gate"),
     ("few predictions", replace(CALM, rollout=SHADOW, trial=TrialFacts(99)), on_trial(), "none", "99 of 100"),
-    ("after the shadow", replace(CALM, rollout=SHADOW, trial=TrialFacts(100)), on_trial(), "canary", "as shadow"),
+    ("after the shadow", replace(CALM, rollout=SHADOW, trial=TrialFacts(100, 20)), on_trial(), "canary", "as shadow"),
     ("next share", replace(CALM, rollout=QUARTER, trial=GOOD), on_trial(), "canary", "0.25 of the clients"),
     ("promote", replace(CALM, rollout=HALF, trial=GOOD), on_trial(), "promote", "0.5 of the clients"),
-    ("wait for truths", replace(CALM, rollout=HALF, trial=TrialFacts(200, 3)), on_trial(), "none", "3 of 20"),
+    ("wait for truths", replace(CALM, rollout=SHADOW, trial=TrialFacts(200, 3)), on_trial(), "none", "3 of 20"),
     (
         "worse live",
         replace(CALM, rollout=QUARTER, trial=replace(GOOD, gain=(-0.2, -0.3, -0.1))),

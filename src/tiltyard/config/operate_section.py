@@ -56,7 +56,7 @@ class Trial(Settings):
         0,
         ge=0,
         le=1_000_000,
-        description="Ground truths of each version that must have arrived before it is promoted.",
+        description="Ground truths of each version that must have arrived before the second step and each later one.",
     )
     slower: float = Field(
         2.0,
@@ -98,7 +98,9 @@ class Budget(Settings):
     """The most that retraining may cost; a rollback costs nothing of it."""
 
     days: float = Field(7.0, gt=0, le=366, description="The period, which always ends now.")
-    retrainings: int = Field(2, ge=0, le=1000, description="Retrainings in the period; 0: never.")
+    retrainings: int = Field(
+        2, ge=0, le=1000, description="Retrainings in the period, without those that find no new data; 0: never."
+    )
     compute_hours: float = Field(
         24.0, gt=0, le=10_000, description="Hours of retraining in the period; a retraining that reaches it is ended."
     )

@@ -62,6 +62,7 @@ class Retraining:
     time: float  # of its start, in seconds since the epoch
     seconds: float
     failed: bool = False
+    unchanged: bool = False  # it found nothing new to train on, so that it is not counted
 
 
 @dataclass(frozen=True)

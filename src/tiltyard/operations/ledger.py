@@ -18,12 +18,13 @@ DONE = "-done"  # ends the id of the line that a retraining ends with
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a retraining: its version, and whether it passed the gate or failed with an error."""
+    """What became of a retraining: its version, and whether it passed the gate, failed, or found nothing new."""
 
     reason: str
     version: str = ""
     passed: bool = False
     failed: bool = False
+    unchanged: bool = False
 
 
 def record(workspace: Workspace, task: str, pending: Pending, now: float, figures: dict[str, float]) -> None:
@@ -35,7 +36,8 @@ def record(workspace: Workspace, task: str, pending: Pending, now: float, figure
 def record_end(workspace: Workspace, task: str, pending: Pending, now: float, outcome: Outcome) -> None:
     """Record what became of a retraining, and the seconds that it took."""
     seconds = round(pending.seconds, 3)
-    evidence = {"action": pending.action, "retraining": pending.id, "seconds": seconds, "failed": outcome.failed}
+    evidence: dict[str, Any] = {"action": pending.action, "retraining": pending.id, "seconds": seconds}
+    evidence |= {"failed": outcome.failed, "unchanged": outcome.unchanged}
     line = _line(workspace, task, pending, now, evidence)
     changes = {"id": f"{pending.id}{DONE}", "reasons": [f"retrained: {outcome.reason}"]}
     _record_once(workspace, line.model_copy(update={**changes, "version": outcome.version or pending.champion}))
@@ -74,6 +76,7 @@ def retrainings(decisions: Iterable[Decision], pending: Pending | None) -> tuple
             seconds_of(decision.time),
             float(ends.get(decision.id, {}).get("seconds", running.get(decision.id, 0.0))),
             failed=bool(ends.get(decision.id, {}).get("failed", False)),
+            unchanged=bool(ends.get(decision.id, {}).get("unchanged", False)),
         )
         for decision, step in steps
         if step.get("action") == "retrain" and "retraining" not in step

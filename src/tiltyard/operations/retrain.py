@@ -83,12 +83,14 @@ def judged(workspace: Workspace, task: Task) -> Outcome:
 
     verdict = promote(workspace, task, dry_run=True)
     if verdict.version == verdict.champion:
-        return Outcome("the data and the task are unchanged, so the champion was trained again", verdict.version)
+        return Outcome("the data and the task are those of the champion", verdict.version, unchanged=True)
+    if verdict.recorded:
+        text = f"nothing is new since {verdict.version} was judged: {verdict.verdict}"
+        return Outcome(text, verdict.version, unchanged=True)
     if verdict.version in failed_trials(Registry(workspace).decisions(task.name)):
-        return Outcome(f"{verdict.version} has failed a trial before", verdict.version)
+        return Outcome(f"{verdict.version} has failed a trial before", verdict.version, unchanged=True)
     if verdict.verdict == "PROMOTE" or verdict.fails_only("approval"):
         package.package(workspace, task)
         return Outcome(f"{verdict.version} passed the gate", verdict.version, passed=True)
-    if not verdict.recorded:
-        verdict = promote(workspace, task)
+    verdict = promote(workspace, task)
     return Outcome(f"{verdict.verdict} {verdict.version}: {verdict.reasons[0]}", verdict.version)

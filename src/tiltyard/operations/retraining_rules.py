@@ -65,8 +65,8 @@ def obstacle(rules: Operate, facts: Facts) -> str:
     budget, spent = rules.budget, in_period(rules.budget, facts)
     if rules.stop:
         return "operate.stop is set"
-    if len(spent) >= budget.retrainings:
-        return f"operate.budget.retrainings: {len(spent)} of {budget.retrainings} in {budget.days:g} days are spent"
+    if (counted := sum(not one.unchanged for one in spent)) >= budget.retrainings:
+        return f"operate.budget.retrainings: {counted} of {budget.retrainings} in {budget.days:g} days are spent"
     if seconds_left(budget, facts) <= 0:
         return f"operate.budget.compute_hours: {budget.compute_hours:g} in {budget.days:g} days are spent"
     if len(spent) >= budget.failures and all(one.failed for one in spent[-budget.failures :]):

@@ -61,8 +61,7 @@ def waiting(rules: TrialRules, facts: Facts, trial: Trial) -> str:
     wanted = rules.shadow if way == "shadow" else rules.predictions
     if (received := seen.predictions if seen else 0) < wanted:
         return f"{trial.version} has made {received} of {wanted} predictions as {way}"
-    last = next_step(rules, facts, trial)[0] == "promote"
-    if last and (truths := seen.truths if seen else 0) < rules.truths:
+    if (truths := seen.truths if seen else 0) < rules.truths:
         return f"{truths} of {rules.truths} ground truths of each version have arrived"
     return ""
 
