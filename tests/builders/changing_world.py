@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from workspaces import fetch_raw, new_workspace
+from workspaces import edit_task, fetch_raw, new_workspace
 
 from tiltyard import files
 from tiltyard.arrays import Array
@@ -227,21 +227,29 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def look_until_calm(watcher: Watcher, task: Task, most: int = 2) -> list[Look]:
+    """Look until there is nothing to do, at most so often."""
+    looks: list[Look] = []
+    while len(looks) < most and (not looks or looks[-1].action != "none"):
+        looks.append(watcher.look(task))
+        assert not looks[-1].error, looks[-1].error
+    return looks
+
+
 def watch(root: Path, world: World) -> tuple[Workspace, Course]:
-    """Live through the world with the watch, which looks twice in each step."""
+    """Live through the world with the watch, which looks at most twice in each step."""
     with quick_packages():
         workspace, task = new_world(root, world)
         course, watcher = Course(), Watcher(workspace, stages=stages)
         with service(workspace) as url:
+            edit_task(workspace, NAME, {"operate.service": url})
+            task = loader.load(workspace, NAME)
             clients = Clients(workspace, task, world, url)
             for step in range(world.steps):
                 course.accuracy.append(clients.send(step))
                 clients.tell()
                 world.write_table(root, step)
-                for _ in range(2):
-                    look = watcher.look(task)
-                    assert not look.error, look.error
-                    course.looks.append(look)
+                course.looks += look_until_calm(watcher, task)
                 clients.wait_until_served()
     return workspace, course
 

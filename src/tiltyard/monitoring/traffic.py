@@ -15,7 +15,7 @@ from tiltyard.monitoring.live_comparison import agreement, compare
 from tiltyard.monitoring.live_quality import MIN_TRUTHS, LiveQuality, load_live_quality
 from tiltyard.registry import rollout, signing
 from tiltyard.registry.decision import Decision, provenance
-from tiltyard.registry.registry import Registry
+from tiltyard.registry.registry import CHALLENGE_VERDICTS, Registry
 from tiltyard.registry.rollout import Rollout
 from tiltyard.workspace import Workspace
 
@@ -75,10 +75,21 @@ def start_rollout(workspace: Workspace, task: Task, version_and_way: tuple[str, 
         _require_package(workspace, task, version)
         since, origin = datetime.now(UTC).isoformat(timespec="seconds"), provenance(workspace)
         fields = {"task": task.name, "version": version, "way": way, "champion": champion.version}
-        new_rollout = Rollout.model_validate({**fields, "share": share, "since": since, "who": origin["who"]})
-        registry.record(_decision(workspace, new_rollout, "CHALLENGE", origin))
+        new_rollout = _recorded(registry, {**fields, "share": share})
+        if new_rollout is None:
+            new_rollout = Rollout.model_validate({**fields, "share": share, "since": since, "who": origin["who"]})
+            registry.record(_decision(workspace, new_rollout, "CHALLENGE", origin))
         rollout.write(workspace.traffic(task.name), new_rollout)
     return new_rollout
+
+
+def _recorded(registry: Registry, fields: dict[str, Any]) -> Rollout | None:
+    """Return the rollout with these fields if the ledger's last change is its start: a kill came before its file."""
+    changes = [one for one in registry.decisions(fields["task"]) if one.verdict in CHALLENGE_VERDICTS]
+    challenge = changes[-1].evidence.get("challenge") if changes else None
+    if not challenge or changes[-1].verdict != "CHALLENGE" or fields.items() - challenge.items():
+        return None
+    return Rollout.model_validate(challenge)
 
 
 def end_rollout(workspace: Workspace, task: Task) -> None:

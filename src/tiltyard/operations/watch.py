@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -15,6 +16,7 @@ from tiltyard.operations.watcher import Look, Watcher, not_operated
 from tiltyard.workspace import Workspace
 
 MINUTE = 60.0  # seconds
+log = logging.getLogger(__name__)
 
 
 def operated(workspace: Workspace, names: Sequence[str]) -> list[str]:
@@ -58,8 +60,9 @@ def look_at(watcher: Watcher, name: str, *, wait: bool) -> Look:
         return watcher.look(loader.load(watcher.workspace, name), wait=wait)
     except TiltyardError as error:
         return Look(name, error=error.message, hint=error.hint)
-    except OSError as error:  # such as a full disk: the next look may succeed
-        return Look(name, error=f"{type(error).__name__}: {error.strerror}")
+    except Exception as error:  # such as a full disk: the next look may succeed
+        log.exception("a look at %s failed", name)
+        return Look(name, error=f"{type(error).__name__}: {error}", hint="its traceback is in the log")
 
 
 def look_once(workspace: Workspace, names: Sequence[str]) -> list[Look]:

@@ -146,8 +146,10 @@ class Watcher:
             looked.messages.append(
                 Message("retrained", task.name, text, f"tiltyard traffic {task.name}", outcome.version)
             )
+        if not outcome.passed:
+            return begun.with_(pending=None)
         trial = Trial(version=outcome.version, champion=begun.pending.champion, since=now, step_since=now)
-        return begun.with_(pending=None, trial=trial if outcome.passed else None)
+        return begun.with_(pending=None, trial=trial)
 
     def _done(self, begun: State, *, waits: bool) -> State:
         """Return the state after an action."""

@@ -22,6 +22,7 @@ from tiltyard.registry.ledger import CHAIN, SIGNATURE, SIGNER, Ledger, refuse_ne
 from tiltyard.workspace import Workspace
 
 CHAMPION_VERDICTS = {"PROMOTE", "ROLLBACK"}  # verdicts that make a version champion
+CHALLENGE_VERDICTS = {"CHALLENGE", "END", *CHAMPION_VERDICTS}  # each of them ends an earlier rollout
 
 
 @dataclass(frozen=True)

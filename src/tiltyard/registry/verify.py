@@ -23,13 +23,12 @@ from tiltyard.registry import manifest, pointer, rollout
 from tiltyard.registry.decision import Decision, code_digest
 from tiltyard.registry.git_comparison import Commit, signer_faults, task_faults
 from tiltyard.registry.ledger import CURRENT_FORMAT, FORMAT
-from tiltyard.registry.registry import CHAMPION_VERDICTS, Entry, Registry
+from tiltyard.registry.registry import CHALLENGE_VERDICTS, CHAMPION_VERDICTS, Entry, Registry
 from tiltyard.registry.rollout import Rollout
 from tiltyard.workspace import Workspace
 
 State = Literal["same", "changed", "unknown"]
 Row = dict[str, Any]
-CHALLENGE_VERDICTS = {"CHALLENGE", "END", *CHAMPION_VERDICTS}  # each of them ends an earlier rollout
 
 
 class VerifyResult(NamedTuple):
