@@ -219,7 +219,8 @@ class World:
 
     def __init__(self, operate: Operate) -> None:
         self.operate, self.now, self.state = operate, NOW, IDLE
-        self.champions, self.promoted = [OLD], None
+        self.champions = [OLD]
+        self.promoted: float | None = None
         self.rollout: Routing | None = None
         self.retrainings: list[Retraining] = []
         self.count = 0

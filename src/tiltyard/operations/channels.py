@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import smtplib
 import ssl
@@ -19,6 +20,8 @@ from tiltyard.errors import TiltyardError
 from tiltyard.operations.messages import Message
 from tiltyard.workspace import Workspace
 
+log = logging.getLogger(__name__)
+PERMANENT = 500  # answers of an SMTP server from which on another attempt is useless
 TRANSIENT = {408, 425, 429, 500, 502, 503, 504}  # HTTP statuses after which another attempt may succeed
 MAX_FILE_BYTES = 10_000_000  # of a file of messages; further ones are refused
 
@@ -97,9 +100,14 @@ def _email(channel: Any, message: Message, seconds: float) -> None:
         with _smtp(channel, seconds) as server:
             if channel.user_from:
                 server.login(secret(channel.user_from), secret(channel.password_from))
-            server.send_message(mail)
+            refused = server.send_message(mail)
+        if refused:
+            log.warning("the SMTP server refused %s of %s recipients", len(refused), len(channel.to))
+    except smtplib.SMTPRecipientsRefused as error:
+        codes = [code for code, _ in error.recipients.values()]
+        raise SendError(f"the SMTP server answered {max(codes)}", transient=max(codes) < PERMANENT) from None
     except smtplib.SMTPResponseException as error:
-        raise SendError(f"the SMTP server answered {error.smtp_code}", transient=error.smtp_code < 500) from None
+        raise SendError(f"the SMTP server answered {error.smtp_code}", transient=error.smtp_code < PERMANENT) from None
     except (OSError, smtplib.SMTPException, ValueError) as error:
         raise SendError(f"the SMTP server did not take the message: {_kind(error)}", transient=True) from None
 
