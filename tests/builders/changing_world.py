@@ -120,7 +120,7 @@ def stages(workspace: Workspace, task: Task, _: Limit | None = None) -> None:
     """Fetch, prepare, fit a linear model and evaluate it."""
     fetch_raw(workspace, task.name)
     prepare.prepare(workspace, task)
-    linear_challengers.write_challenger(workspace, task, slice(len(FEATURES)))
+    linear_challengers.write_challenger(workspace, task, slice(len(task.columns)))
 
 
 def write_package(workspace: Workspace, task: Task, *_: Any, **__: Any) -> str:
@@ -146,10 +146,15 @@ def quick_packages() -> Iterator[None]:
 
 def new_world(root: Path, world: World, **sections: Any) -> tuple[Workspace, Task]:
     """Create a project whose task has a champion, fitted to the table before the first step."""
+    return new_champion(root, NAME, {**TASK, "operate": OPERATE, **sections}, world.table(0))
+
+
+def new_champion(root: Path, name: str, content: dict[str, Any], table: pd.DataFrame) -> tuple[Workspace, Task]:
+    """Create a project whose task has a champion, fitted to a table."""
     workspace = new_workspace(root)
-    workspace.task_file(NAME).write_text(yaml.safe_dump({**TASK, "operate": OPERATE, **sections}), encoding="utf-8")
-    world.table(0).to_csv(root / "orders.csv", index=False)
-    task = loader.load(workspace, NAME)
+    workspace.task_file(name).write_text(yaml.safe_dump(content), encoding="utf-8")
+    table.to_csv(root / f"{name}.csv", index=False)
+    task = loader.load(workspace, name)
     stages(workspace, task)
     verdict = promote(workspace, task)
     assert verdict.verdict == "PROMOTE", verdict.reasons
