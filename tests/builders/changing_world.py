@@ -250,12 +250,13 @@ def watch(root: Path, world: World) -> tuple[Workspace, Course]:
             edit_task(workspace, NAME, {"operate.service": url})
             task = loader.load(workspace, NAME)
             clients = Clients(workspace, task, world, url)
-            for step in range(world.steps):
-                course.accuracy.append(clients.send(step))
-                clients.tell()
-                world.write_table(root, step)
-                course.looks += look_until_calm(watcher, task)
-                clients.wait_until_served()
+            with clients.client:
+                for step in range(world.steps):
+                    course.accuracy.append(clients.send(step))
+                    clients.tell()
+                    world.write_table(root, step)
+                    course.looks += look_until_calm(watcher, task)
+                    clients.wait_until_served()
     return workspace, course
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,7 @@ def test_messages_of_facts() -> None:
     assert (budget.event, budget.command) == ("budget", "edit operate.budget in tasks/iris.yaml")
     (behind,) = of_service(rules, "iris", facts, "")
     assert behind.sentence == f"http://127.0.0.1:3000 serves {'b' * 12}; the champion is {'a' * 12}"
+    assert not [*of_service(rules, "iris", replace(facts, since=NOW - 30), "")], "it has just become champion"
     (silent,) = of_service(rules, "iris", facts, "http://127.0.0.1:3000 does not answer")
     assert (silent.event, silent.command) == ("behind", "tiltyard serve iris")
 

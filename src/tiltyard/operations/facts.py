@@ -72,7 +72,8 @@ class Facts:
     now: float  # seconds since the epoch
     champion: str = ""
     previous: str = ""  # the version that a rollback would restore
-    promoted: float | None = None  # when the champion was promoted; None after a rollback
+    since: float = 0.0  # when it became champion
+    promoted: float | None = None  # the same, if it was promoted; None after a rollback
     higher_is_better: bool = True
     drifted: tuple[tuple[str, float], ...] = ()  # features with significant drift, largest index first
     live: Measured | None = None

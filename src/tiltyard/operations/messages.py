@@ -13,6 +13,7 @@ from tiltyard.registry.decision import Decision
 
 MAX_SENTENCE = 500  # characters: reasons may quote data
 BUDGET = "operate.budget"
+FOLLOW_SECONDS = 60.0  # in which a service loads a new champion, also at the second attempt
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def of_service(rules: Operate, task: str, facts: Facts, error: str) -> Iterator[
     """Yield a message about a service that does not answer, or serves another version than the registry's."""
     if error:
         yield Message("behind", task, one_line(error), f"tiltyard serve {task}", "no answer")
-    elif facts.served and facts.served != facts.champion:
+    elif facts.served and facts.served != facts.champion and facts.now - facts.since > FOLLOW_SECONDS:
         text = f"{rules.service} serves {facts.served}; the champion is {facts.champion}"
         yield Message("behind", task, text, f"curl {rules.service}/readyz", f"{facts.served} {facts.champion}")
 

@@ -53,11 +53,13 @@ def observe(workspace: Workspace, task: Task, rules: Operate, state: State, now:
     requests, counted = new_requests(service.requests, state.counted, {champion.version, _challenger(state)})
     running = rollout.read(workspace.traffic(task.name))
     previous = find_previous(workspace, decisions, champion.version)
+    since = ledger.seconds_of(champion.decision.time)
     facts = Facts(
         now,
         champion.version,
         previous.version if previous else "",
-        ledger.seconds_of(champion.decision.time) if champion.decision.verdict == "PROMOTE" else None,
+        since,
+        since if champion.decision.verdict == "PROMOTE" else None,
         task.metric.higher_is_better,
         _drifted(workspace, task, champion, rules.window),
         _live(quality, champion.version, rules.window),

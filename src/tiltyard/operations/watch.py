@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
 
 from tiltyard import files
 from tiltyard.config import loader, task_list
@@ -78,7 +79,7 @@ def watch(
     names: Sequence[str],
     every: float | None,
     say: Callable[[Look], None],
-) -> None:
+) -> NoReturn:
     """Look at each task at its interval, or every so many minutes, until the process ends."""
     with only_watcher(workspace):
         prepare(workspace, names)

@@ -121,9 +121,7 @@ def watch(tasks: tuple[str, ...], once: bool, every: float | None, as_json: bool
     workspace = find_workspace()
     names = action.operated(workspace, tasks)
     if not once:
-        action.watch(
-            workspace, names, every, lambda one: _print_line(one.to_json()) if as_json else output.print_look(one)
-        )
+        action.watch(workspace, names, every, _print_line if as_json else output.print_look)
     looks = action.look_once(workspace, names)
     if as_json:
         print_json([one.to_json() for one in looks])

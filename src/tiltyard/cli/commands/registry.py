@@ -21,10 +21,20 @@ from tiltyard.errors import TiltyardError
 
 
 @click.command()
+@click.option("--all", "everything", is_flag=True, help="Show what needs attention: drift, held models, failed runs.")
 @JSON
-def status(as_json: bool) -> None:
-    """Show each task's champion and last verdict."""
+def status(everything: bool, as_json: bool) -> None:
+    r"""Show each task's champion and last verdict.
+
+    \b
+    tiltyard status          champions and verdicts
+    tiltyard status --all    what needs attention, with the command to type; budgets, trials, and the service
+    """
     from tiltyard.cli.output import tables
+
+    if everything:
+        _show_attention(as_json=as_json)
+        return
     from tiltyard.registry.queries import status as action
 
     rows = action(find_workspace())
@@ -45,6 +55,18 @@ def status(as_json: bool) -> None:
                 click.echo(f"{row['task']}:{tables.stand_in_note(row['stand_in'])}")
             if row["mistake"]:
                 print_error(TiltyardError(row["mistake"], row["hint"]))
+
+
+def _show_attention(*, as_json: bool) -> None:
+    from tiltyard.cli.output import operations as output
+    from tiltyard.operations import attention as action
+
+    workspace = find_workspace()
+    rows = action.attention(workspace)
+    if as_json:
+        print_json({"watched": action.is_watched(workspace), "tasks": [row.to_json() for row in rows]})
+    else:
+        output.print_attention(rows, watched=action.is_watched(workspace))
 
 
 @click.command()
