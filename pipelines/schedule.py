@@ -1,11 +1,11 @@
-"""Schedules: the pipeline as a Prefect deployment that starts at given times (cron)."""
+"""Schedules: the pipeline, or the watch, as a Prefect deployment that starts at given times (cron)."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
@@ -38,15 +38,20 @@ if TYPE_CHECKING:
 UNFINISHED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
 
-def schedule(workspace: Workspace, names: list[str], cron: str, timezone: str, ready: Callable[[], None]) -> int:
-    """Serve the deployment until a signal arrives; return the signal's number. Each run is a separate process."""
+def schedule(
+    workspace: Workspace, names: list[str], clock: tuple[str, str], ready: Callable[[], None], flow: Any = pipeline_flow
+) -> int:
+    """Serve the deployment until a signal arrives; return the signal's number. Each run is a separate process.
+
+    The clock is a cron expression with its time zone.
+    """
     server.wait_until_ready()
     for name in names:
         task_list.add(workspace, name)  # so that DVC has stages for it
-    runner_deployment = deployment(workspace, names, cron, timezone)
-    with _only(workspace, str(runner_deployment.name)):
+    runner_deployment = deployment(workspace, names, *clock, flow=flow)
+    with _only(workspace, f"{flow.name}/{runner_deployment.name}"):
         if server.OWN_SERVER:  # with another server, unfinished runs may still be alive
-            release(str(runner_deployment.name))
+            release(f"{flow.name}/{runner_deployment.name}")
         return schedule_runner.serve(runner_deployment, ready)
 
 
@@ -66,7 +71,7 @@ def release(name: str) -> None:
     """Mark runs that died with their server, as in a power cut, as crashed, and free their concurrency slots."""
     with get_client(sync_client=True) as client:
         try:
-            deployed = client.read_deployment_by_name(f"road/{name}")
+            deployed = client.read_deployment_by_name(name)
         except ObjectNotFound:
             return
         unfinished = FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED))
@@ -81,12 +86,14 @@ def release(name: str) -> None:
             client.update_global_concurrency_limit(deployed.global_concurrency_limit.name, freed)
 
 
-def deployment(workspace: Workspace, names: list[str], cron: str, timezone: str = "UTC") -> RunnerDeployment:
-    """Return the deployment of the pipeline for some tasks; a start during a running run is skipped."""
+def deployment(
+    workspace: Workspace, names: list[str], cron: str, timezone: str = "UTC", *, flow: Any = pipeline_flow
+) -> RunnerDeployment:
+    """Return the deployment of a flow for some tasks; a start during a running run is skipped."""
     clock = _clock(cron, timezone)
     for name in names:
         loader.load(workspace, name)
-    runner_deployment = pipeline_flow.to_deployment(
+    runner_deployment = flow.to_deployment(
         name="-".join(names),
         parameters={"root": str(workspace.root), "names": names},
         schedule=clock,

@@ -303,7 +303,7 @@ def test_the_command_looks_once() -> None:
     refused = CliRunner().invoke(cli, ["watch", "iris", "--once"])
     assert "iris is not operated: expected a section `operate` in tasks/iris.yaml" in str(refused.exception)
     both = CliRunner().invoke(cli, ["watch", NAME, "--once", "--every", "5"])
-    assert "--every: expected without --once" in both.output
+    assert "expected one of --once, --every and --cron" in both.output
 
 
 def test_a_damaged_state_is_refused(project: Workspace) -> None:

@@ -65,10 +65,10 @@ def test_release_frees_the_slot_of_a_crashed_run(project: Workspace) -> None:
 
         first, first_state = start_run()
         assert (first_state, start_run()[1]) == ("Running", "Cancelled")
-        schedule.release("iris")
+        schedule.release("road/iris")
         assert client.read_flow_run(first).state_name == "Crashed"
         assert start_run()[1] == "Running"
-        schedule.release("iris")
+        schedule.release("road/iris")
 
 
 @pytest.mark.slow

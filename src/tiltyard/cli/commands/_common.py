@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import glob
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from tiltyard.config.task import Task
 
 NOT_PROMOTED = 3  # exit status after HOLD and after REJECT: --json says which
+STOPPED = "stopped; run the same command again to resume"
 FAILED = "tiltyard.failed"  # key in the click context: one of several tasks failed
 
 
@@ -164,3 +167,11 @@ def print_each(results: Iterator[tuple[str, Any]], sentence: Callable[[Any], str
         return
     for name, result in results:
         click.echo(f"{name}: {sentence(result)}")
+
+
+def end_by(number: int) -> None:
+    """End by the signal that was received, as shells and systemd expect; a shell reports 128 plus its number."""
+    click.echo(STOPPED, err=True)
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+    os._exit(128 + number)  # the first process of a container ignores the signal's default action

@@ -13,6 +13,7 @@ from tiltyard.cli.commands._common import (
     TASK,
     TASKS,
     complete_versions,
+    end_by,
     find_workspace,
     print_json,
     run_task,
@@ -20,6 +21,7 @@ from tiltyard.cli.commands._common import (
 
 if TYPE_CHECKING:
     from tiltyard.operations.watcher import Look
+    from tiltyard.workspace import Workspace
 
 VERSION: Any = {"metavar": "VERSION", "shell_complete": complete_versions}
 
@@ -98,8 +100,9 @@ def monitor(task: str, as_json: bool) -> None:
 @click.option(
     "--every", type=click.FloatRange(0.01, 10_080), metavar="MINUTES", help="In place of the tasks' interval."
 )
+@click.option("--cron", metavar="CRON", help="Look as a Prefect deployment at these times (UTC): '*/15 * * * *'.")
 @JSON
-def watch(tasks: tuple[str, ...], once: bool, every: float | None, as_json: bool) -> None:
+def watch(tasks: tuple[str, ...], once: bool, every: float | None, cron: str | None, as_json: bool) -> None:
     r"""Operate champions by the rules of their tasks, under operate: in the task file. Without TASK, all such tasks.
 
     Each look collects the records, measures drift, live quality, freshness and errors, and does at most one thing:
@@ -116,10 +119,12 @@ def watch(tasks: tuple[str, ...], once: bool, every: float | None, as_json: bool
     from tiltyard.cli.output import operations as output
     from tiltyard.operations import watch as action
 
-    if once and every is not None:
-        raise click.UsageError("--every: expected without --once, which looks once")
+    if sum((once, every is not None, cron is not None)) > 1:
+        raise click.UsageError("expected one of --once, --every and --cron")
     workspace = find_workspace()
     names = action.operated(workspace, tasks)
+    if cron is not None:
+        _serve_deployment(workspace, names, cron)
     if not once:
         action.watch(workspace, names, every, _print_line if as_json else output.print_look)
     looks = action.look_once(workspace, names)
@@ -129,6 +134,16 @@ def watch(tasks: tuple[str, ...], once: bool, every: float | None, as_json: bool
         for one in looks:
             output.print_look(one)
     sys.exit(any(one.error for one in looks))
+
+
+def _serve_deployment(workspace: Workspace, names: list[str], cron: str) -> None:
+    """Serve the watch as a Prefect deployment until a signal ends it."""
+    from tiltyard.pipelines.start import prefect_module
+
+    served = f"{', '.join(names)}: watched at {cron} UTC; Ctrl-C ends the watch, and a look in progress"
+    with prefect_module("operate", scheduling=True) as module:
+        number = module.operate(workspace, names, (cron, "UTC"), lambda: click.echo(served))
+    end_by(number)
 
 
 def _print_line(look: Look) -> None:

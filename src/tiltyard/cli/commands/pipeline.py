@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,9 @@ import click
 from tiltyard.cli.commands._common import (
     JSON,
     NOT_PROMOTED,
+    STOPPED,
     TASKS,
+    end_by,
     exit_with,
     find_workspace,
     print_each,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 ALLOW_STAND_IN = click.option(
     "--allow-stand-in", is_flag=True, help="Promote also models of generated data that stand in for real files."
 )
-STOPPED = "stopped; run the same command again to resume"
 
 
 @click.command()
@@ -239,14 +239,6 @@ def _interruptible() -> Iterator[None]:
         os._exit(130)
 
 
-def _end_by(number: int) -> None:
-    """End by the signal that was received, as shells and systemd expect; a shell reports 128 plus its number."""
-    click.echo(STOPPED, err=True)
-    signal.signal(number, signal.SIG_DFL)
-    signal.raise_signal(number)
-    os._exit(128 + number)  # the first process of a container ignores the signal's default action
-
-
 @click.command()
 @TASKS
 @click.option("--smoke", is_flag=True, help="Smoke test: few rows and one epoch, in a temporary folder.")
@@ -323,8 +315,8 @@ def schedule(tasks: tuple[str, ...], cron: str, timezone: str) -> None:
     names = list(tasks) or task_list.listed(workspace)
     served = f"{', '.join(names)}: scheduled at {cron} {timezone}; Ctrl-C ends the schedule, and a run in progress"
     with prefect_module("schedule", scheduling=True) as module:
-        number = module.schedule(workspace, names, cron, timezone, lambda: click.echo(served))
-    _end_by(number)
+        number = module.schedule(workspace, names, (cron, timezone), lambda: click.echo(served))
+    end_by(number)
 
 
 COMMANDS = [fetch, resolve, validate, prepare, train, evaluate, promote, quantize, package, run, smoke_task, schedule]
