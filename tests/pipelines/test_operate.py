@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tiltyard.operations.messages import Message
@@ -23,14 +25,14 @@ def test_a_run_is_one_look(project: Workspace, monkeypatch: pytest.MonkeyPatch) 
     looks = [LOOK]
     monkeypatch.setattr(operate, "emit_event", emit_event)
     monkeypatch.setattr(operate, "look_once", lambda *_: looks)
-    state = operate.watch_flow(str(project.root), ["iris"], return_state=True)
+    state: Any = operate.watch_flow(str(project.root), ["iris"], return_state=True)
     assert state.result() == [LOOK]
     assert events == [
         ("tiltyard.watch.retrain", "tiltyard.task.iris drift"),
         ("tiltyard.message.drift", "tiltyard.task.iris tiltyard monitor iris"),
     ]
     looks.append(Look("sine", error="no champion pointer"))
-    failed = operate.watch_flow(str(project.root), ["iris", "sine"], return_state=True)
+    failed: Any = operate.watch_flow(str(project.root), ["iris", "sine"], return_state=True)
     assert (failed.is_failed(), failed.message) == (True, "sine: no champion pointer")
 
 
