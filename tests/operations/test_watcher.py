@@ -22,15 +22,16 @@ from workspaces import ROOT, edit_task
 
 from tiltyard import files
 from tiltyard.cli.main import cli
-from tiltyard.config import loader
+from tiltyard.config import loader, task_list
 from tiltyard.config.task import Task
 from tiltyard.errors import StageError, WorkspaceError
 from tiltyard.monitoring.traffic import end_rollout
 from tiltyard.operations import ledger, state, watch
 from tiltyard.operations.retrain import Limit
 from tiltyard.operations.watcher import Look, Watcher
-from tiltyard.registry import rollout
+from tiltyard.registry import queries, rollout
 from tiltyard.registry.approve import approve
+from tiltyard.registry.decision import Decision
 from tiltyard.registry.registry import Registry
 from tiltyard.registry.verify import verify
 from tiltyard.runtime import processes
@@ -285,6 +286,20 @@ def test_a_retraining_ends_at_its_budget(project: Workspace, monkeypatch: pytest
     (found,) = ledger.retrainings(Registry(project).decisions(NAME), None)
     assert 1.0 <= found.seconds < 20
     assert found.failed
+
+
+def test_steps_of_the_watch_hide_no_verdict(project: Workspace) -> None:
+    """`status` and `why` show the last verdict, though the watch has written a line after it."""
+    registry = Registry(project)
+    fields: dict[str, Any] = {"task": NAME, "reasons": ["because"], "champion": champion(project)}
+    with registry.lock(NAME):
+        registry.record(Decision(**fields, verdict="HOLD", version="c" * 12))
+        registry.record(Decision(**fields, verdict="OPERATE", version=champion(project)))
+    task_list.add(project, NAME)
+    (row,) = [row for row in queries.status(project) if row["task"] == NAME]
+    assert row["verdict"] == "HOLD"
+    found = queries.why(project, task_of(project))
+    assert (found["verdict"], found["version"]) == ("HOLD", "c" * 12)
 
 
 def test_one_process_watches_a_project(project: Workspace) -> None:

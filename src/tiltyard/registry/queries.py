@@ -82,7 +82,8 @@ def why(workspace: Workspace, task: Task, name: str | None = None) -> dict[str, 
     decisions = Registry(workspace).decisions(task.name)
     if not decisions:
         raise RegistryError(f"nothing was decided about {task.name} yet", hint=f"start a run: tiltyard run {task.name}")
-    version = resolve_version(workspace, task, name) if name else decisions[-1].version
+    last = ([one for one in decisions if one.verdict != "OPERATE"] or decisions)[-1]
+    version = resolve_version(workspace, task, name) if name else last.version
     decided = [decision for decision in decisions if decision.version == version]
     if not decided:
         raise RegistryError(
