@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tiltyard.errors import StageError, TiltyardError, from_os_error
 from tiltyard.files import Json
-from tiltyard.gate.exit_status import EXIT_STATUS
+from tiltyard.gate.exit_status import exit_status
 from tiltyard.gate.next_steps import NextSteps
 from tiltyard.gate.verdict import Verdict
 from tiltyard.runtime.processes import LOG_LINES
@@ -59,7 +59,7 @@ class TaskOutcome:
     @property
     def status(self) -> int:
         """The exit status of a command for this verdict."""
-        return EXIT_STATUS.get(self.verdict, 0)
+        return exit_status([self.verdict])
 
     @property
     def ok(self) -> bool:

@@ -217,9 +217,7 @@ def _row(summary: Summary) -> Json:
         "verdicts": verdict_sparkline(task, summary.decisions),
         "champion": Cell(f"<code>{escape(champion.version)}</code>", champion.version) if champion else None,
         "decided": date_cell(last.time) if last else None,
-        "drift": summary.drift.removeprefix("drift "),
-        "problem": task.problem,
-        "about": f"{task.title}{_stand_in(summary)}",
+        "problem": f"{task.problem}{_stand_in(summary)}",
     }
 
 

@@ -22,7 +22,6 @@ from tiltyard.workspace import Workspace
 if TYPE_CHECKING:
     from tiltyard.config.task import Task
 
-NOT_PROMOTED = 3  # exit status after HOLD and after REJECT: --json says which
 STOPPED = "stopped; run the same command again to resume"
 FAILED = "tiltyard.failed"  # key in the click context: one of several tasks failed
 

@@ -13,7 +13,6 @@ import click
 
 from tiltyard.cli.commands._common import (
     JSON,
-    NOT_PROMOTED,
     STOPPED,
     TASKS,
     end_by,
@@ -211,7 +210,7 @@ def _print_verdicts(tasks: tuple[str, ...], action: Callable[[Workspace, Task], 
         for line in [*verdict.reasons, *steps.fit]:
             click.echo(f"  {line}")
         tables.print_next_steps(steps.commands)
-    exit_with(min(exit_status(verdict for verdict, _ in verdicts), NOT_PROMOTED))
+    exit_with(exit_status(verdict.shown_verdict for verdict, _ in verdicts))
 
 
 @click.command()
@@ -281,7 +280,7 @@ def run(tasks: tuple[str, ...], smoke: bool, allow_stand_in: bool, as_json: bool
             print_json([asdict(row) for row in rows])
         else:
             tables.print_outcomes(rows, smoke=smoke)
-    exit_with(min(max(row.status for row in rows), NOT_PROMOTED) if all(row.ok for row in rows) else 1)
+    exit_with(max(row.status for row in rows) if all(row.ok for row in rows) else 1)
 
 
 @click.command("smoke-task", hidden=True)

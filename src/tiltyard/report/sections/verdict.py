@@ -8,6 +8,7 @@ from html import escape
 
 from tiltyard.config.task import Task
 from tiltyard.figures import Figure, bars
+from tiltyard.files import Json
 from tiltyard.registry.decision import Decision
 from tiltyard.registry.registry import Champion
 from tiltyard.report.drawings import limit_drawing
@@ -36,16 +37,7 @@ def verdict_section(decision: Decision | None) -> Section:
             "outcome": Cell(
                 f'<span class="{STATE_CLASSES[result["state"]]}">{result["state"]}</span>', result["state"]
             ),
-            "observed and limit": limit_drawing(
-                result.get("observed"),
-                result.get("limit"),
-                result.get("interval"),
-                passed=result["state"] == "passed",
-            ),
-            "observed": result.get("observed"),
-            "limit": result.get("limit"),
-            "interval": _format_interval(result.get("interval")),
-            "rows": result.get("rows"),
+            "observed and limit": _measured(result),
             "why": result["text"] or "Its values were not recorded.",
         }
         for result in judged
@@ -71,8 +63,18 @@ def _override(decision: Decision | None) -> str:
     return f'<p class="bad">{escape(text)}</p>'
 
 
-def _format_interval(ends: list[float] | None) -> str:
-    return f"{format_number(ends[0])} to {format_number(ends[1])}" if ends else ""
+def _measured(result: Json) -> Cell:
+    """Draw what a check observed beside its limit, with the numbers below: columns of their own would not fit."""
+    observed, limit, ends = (result.get(name) for name in ("observed", "limit", "interval"))
+    drawn = limit_drawing(observed, limit, ends, passed=result["state"] == "passed")
+    numbers = {
+        "observed": None if observed is None else format_number(observed),
+        "interval": f"{format_number(ends[0])} to {format_number(ends[1])}" if ends else None,
+        "limit": None if limit is None else format_number(limit),
+        "rows": result.get("rows"),
+    }
+    text = ", ".join(f"{name} {number}" for name, number in numbers.items() if number is not None)
+    return Cell(f'{drawn.html}<span class="soft">{escape(text)}</span>', drawn.value)
 
 
 def comparison_section(task: Task, version: str, champion: Champion | None, decisions: list[Decision]) -> Section:
