@@ -282,7 +282,8 @@ def _rows_content(
     ]
     sampled = rows if len(rows) <= MAX_SAMPLED else rows.sample(MAX_SAMPLED, random_state=0)
     if not (request.group or request.time or request.more_targets):
-        request, traits = _grouped(request, table, rows, traits)
+        request, traits, notes = groups.applied(request, rows, traits)
+        table.notes.extend(notes)
     traits = [many_names.with_names(profile, sampled, truth.name, problem) for profile in traits]
     for name in request.targets:
         traits = [leakage.exclude(profile, sampled, name, problem, request.separator) for profile in traits]
@@ -305,21 +306,6 @@ def _rows_content(
     sections = _sections(target, split_section(request, problem, traits), features, rows)
     table.notes.append(table_network.BLEND)
     return _content(request, problem, rows, sections, table), traits
-
-
-def _grouped(
-    request: DraftRequest, table: DraftTable, rows: pd.DataFrame, traits: list[ColumnProfile]
-) -> tuple[DraftRequest, list[ColumnProfile]]:
-    """Keep rows that belong together in one part, if these have the same target; else say how to."""
-    kept = [profile for profile in traits if profile.name not in request.drop]
-    name, alike = groups.find(kept, rows, request.target)
-    if not name:
-        return request, traits
-    table.notes.append(groups.advice(name, request.target, alike=alike))
-    if not alike:
-        return request, traits
-    request = replace(request, group=name)
-    return request, [as_asked(profile, request) for profile in traits]
 
 
 def _require_rows(rows: pd.DataFrame, data: str, target: str) -> None:

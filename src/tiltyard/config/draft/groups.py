@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiltyard.arrays import Array
 from tiltyard.config.draft.column_profile import ColumnProfile
+from tiltyard.config.draft.request import DraftRequest, as_asked
 from tiltyard.modeling.columns.base import unit
 
 if TYPE_CHECKING:
@@ -34,6 +37,19 @@ def find(traits: list[ColumnProfile], rows: pd.DataFrame, target: str) -> tuple[
     return "", False
 
 
+def applied(
+    request: DraftRequest, rows: pd.DataFrame, traits: list[ColumnProfile]
+) -> tuple[DraftRequest, list[ColumnProfile], list[str]]:
+    """Keep rows that belong together in one part, if these have the same target; else say how to."""
+    kept = [profile for profile in traits if profile.name not in request.drop]
+    name, alike = find(kept, rows, request.target)
+    notes = [advice(name, request.target, alike=alike)] if name else []
+    if not alike:
+        return request, traits, notes
+    request = replace(request, group=name)
+    return request, [as_asked(profile, request) for profile in traits], notes
+
+
 def advice(name: str, target: str, *, alike: bool) -> str:
     """Return what was decided about groups, in a sentence."""
     if alike:
@@ -42,12 +58,12 @@ def advice(name: str, target: str, *, alike: bool) -> str:
     return f"{name}: if new rows come from others than these, keep rows of one in the same part: --group {name}"
 
 
-def _codes(cells: pd.Series) -> tuple[np.ndarray, int]:
+def _codes(cells: pd.Series[Any]) -> tuple[Array, int]:
     names, codes = np.unique(cells.map(str).to_numpy(dtype=np.str_), return_inverse=True)
     return codes, len(names)
 
 
-def _decides(codes: np.ndarray, groups: int, truth: pd.Series) -> bool:
+def _decides(codes: Array, groups: int, truth: pd.Series[Any]) -> bool:
     """Return whether the group decides the target: by its most frequent label, or by the variance within it."""
     if truth.dtype.kind in "if" and truth.nunique() > MIN_GROUPS:
         values = truth.to_numpy(np.float64) / unit(truth.to_numpy(np.float64))
