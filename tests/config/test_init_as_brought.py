@@ -205,7 +205,9 @@ def test_a_roll_out_keeps_every_step(workspace: Workspace) -> None:
     fetch_raw(workspace, "any")
     task = loader.load(workspace, "any")
     _, truth = plugins.load("modalities", "series")().rows(task, workspace.raw("any"))
-    assert len(truth) == 210 - getattr(task.columns["sold"], "window", 0)
+    column = task.columns["sold"]
+    assert isinstance(column, Series)
+    assert len(truth) == 210 - column.window
 
 
 def test_outliers_of_the_target_do_not_decide(workspace: Workspace) -> None:
