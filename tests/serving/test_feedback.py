@@ -28,7 +28,6 @@ from tiltyard.serving.model.loaded_model import LoadedModel
 from tiltyard.serving.packaging import smoke_test
 from tiltyard.serving.recording.recorder import Recorder
 from tiltyard.serving.requests.json_body import decode
-from tiltyard.serving.traffic import feedback_limits
 from tiltyard.serving.traffic.append_log import AppendLog, list_files
 from tiltyard.serving.traffic.feedback_limits import SENDER_LIMITS, TASK_LIMIT, FeedbackLimits
 from tiltyard.serving.traffic.feedback_token import TOKEN
@@ -258,7 +257,7 @@ def test_rate_limit_of_a_sender_does_not_affect_others(
     client, (mary, robot) = service_with_keys
     clock, (at_once, (burst, per_second)) = [0.0], SENDER_LIMITS
     assert burst < 200 * at_once[0]  # what 200 floods, a minute each, exceed: an eighth is enough to see it
-    monkeypatch.setattr(feedback_limits, "SENDER_LIMITS", (at_once, (burst / 8, per_second / 8)))
+    monkeypatch.setattr(f"{FeedbackLimits.__module__}.SENDER_LIMITS", (at_once, (burst / 8, per_second / 8)))
     recorder.truths.limits = FeedbackLimits(clock=lambda: clock[0])
     many = {"feedback": [{"id": f"{number:064}", "truth": "setosa"} for number in range(1000)]}
     send_request(client, key=mary)
