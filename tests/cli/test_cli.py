@@ -57,7 +57,7 @@ def test_every_stage_is_a_command() -> None:
         "approve",
         "explain",
         "report",
-        *("new", "eject", "code", "tasks", "help", "completion", "comment", "sample", "recommend"),
+        *("new", "eject", "code", "tasks", "help", "completion", "comment", "sample", "recommend", "watch"),
     }
 
 
