@@ -48,6 +48,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[str,
         dvc.add(workspace, raw)
         versions.record(workspace, "iris", "1" * 64, dvc.pointer(raw))
         files.write_text(workspace.records / "iris" / "answers" / "a.jsonl", "{}\n")
+        files.write_text(workspace.state("iris", "watch") / "state.json", "{}\n")
+        files.write_text(workspace.state("iris", "train") / "state.npz", "made again\n")
         files.write_private_file(workspace.serving / "keys" / "client", b"hash", replace=True)
         workspace.search("iris").parent.mkdir(parents=True, exist_ok=True)
         with sqlite3.connect(workspace.search("iris")) as database:
@@ -65,7 +67,11 @@ def _state(workspace: Workspace, version: str) -> list[str]:
     places = (
         *(workspace.champion("iris"), workspace.ledger("iris"), workspace.seal("iris"), workspace.task_file("iris")),
         *(workspace.versions("iris"), workspace.package("iris", version) / "model.onnx"),
-        *(workspace.raw("iris") / "table.csv", workspace.serving / "keys" / "client"),
+        *(
+            workspace.state("iris", "watch") / "state.json",
+            workspace.raw("iris") / "table.csv",
+            workspace.serving / "keys" / "client",
+        ),
     )
     return [str(path.relative_to(workspace.root)) for path in places]
 
@@ -79,6 +85,7 @@ def test_wiped_project_is_restored(
     monkeypatch.chdir(tmp_path / "again")
     workspace = Workspace(tmp_path / "again")
     assert restored.missing == []
+    assert not workspace.state("iris", "train").exists()
     assert {path: (workspace.root / path).read_bytes() for path in kept} == kept
     champion = Registry(workspace).champion("iris")
     assert champion is not None
@@ -159,6 +166,8 @@ def _entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.
         _entry("/etc/outside"),
         _entry("tasks/../../outside"),
         _entry("tasks//x.yaml"),
+        _entry("other/tasks/x.yaml"),
+        _entry(".tiltyard/state/iris/train/state.npz"),
         _entry(".git/hooks/post-checkout"),
         _entry(".bashrc"),
         _entry("tasks/link", tarfile.SYMTYPE, "/etc/passwd"),

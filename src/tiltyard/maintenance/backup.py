@@ -31,9 +31,9 @@ MANIFEST = "tiltyard-backup.json"  # the last file of an archive
 FORMAT = 1
 DECISIONS = ("serving/champions", "serving/ledger", "serving/traffic")  # they change together
 CACHED = ("data/raw", "serving/packages")  # folders in which DVC tracks folders
-KEPT = (  # files and folders; everything else is in git, or is made again
+KEPT = (  # patterns of files and folders; everything else is in git, or is made again
     *("tasks", "studies", "data", "serving", "params.yaml", "dvc.yaml", "dvc.lock", ".dvc/config", ".dvc/cache"),
-    *(f".tiltyard/{name}" for name in ("records", "search", "studies", "fetched", "watch")),
+    *(f".tiltyard/{name}" for name in ("records", "search", "studies", "fetched", "state/*/watch", "state/*/estimate")),
 )
 DATABASE = ".db"  # of SQLite: copied by SQLite itself, since a process may be writing it
 BESIDE_DATABASE = ("-journal", "-wal", "-shm")
@@ -59,8 +59,8 @@ def backup(workspace: Workspace, path: Path) -> Backup:
             locks.enter_context(task_lock(workspace, name, reading=True))
         with tarfile.open(temporary, "w:gz", compresslevel=1) as archive:
             with _decisions_locked(workspace):
-                _add_all(archive, workspace, made, [workspace.root / name for name in DECISIONS])
-            _add_all(archive, workspace, made, [workspace.root / name for name in KEPT])
+                _add_all(archive, workspace, made, DECISIONS)
+            _add_all(archive, workspace, made, KEPT)
             _add_manifest(archive, made)
     return made
 
@@ -74,9 +74,10 @@ def _decisions_locked(workspace: Workspace) -> Iterator[None]:
         yield
 
 
-def _add_all(archive: tarfile.TarFile, workspace: Workspace, made: Backup, places: list[Path]) -> None:
+def _add_all(archive: tarfile.TarFile, workspace: Workspace, made: Backup, kept: tuple[str, ...]) -> None:
     """Add files that are not in the archive yet."""
     left_out = [*cached_folders(workspace)]
+    places = (place for pattern in kept for place in sorted(workspace.root.glob(pattern)))
     for path in (path for place in places for path in _files(place)):
         name = path.relative_to(workspace.root).as_posix()
         if name in made.hashes or any(path.is_relative_to(folder) for folder in left_out):

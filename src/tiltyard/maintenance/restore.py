@@ -108,9 +108,13 @@ def _manifest(path: Path, archive: tarfile.TarFile, entry: tarfile.TarInfo) -> d
 def _require_allowed(path: Path, entry: tarfile.TarInfo) -> None:
     """Refuse names outside the folders that a backup has, links, devices, and files larger than the archive can be."""
     name = PurePosixPath(entry.name)
-    inside = any(name.is_relative_to(place) for place in KEPT)
+    inside = any(_is_kept(place) for place in (name, *name.parents))
     if not entry.isreg() or not inside or ".." in name.parts or str(name) != entry.name:
         raise _not_a_backup(path, f"{entry.name[:80]!r}, which no backup has")
+
+
+def _is_kept(place: PurePosixPath) -> bool:
+    return any(place.match(kept) and len(place.parts) == kept.count("/") + 1 for kept in KEPT)
 
 
 def _write(path: Path, archive: tarfile.TarFile, entry: tarfile.TarInfo, target: Path) -> str:
