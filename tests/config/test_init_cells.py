@@ -190,7 +190,7 @@ def test_an_outlier_of_the_target_is_told(workspace: Workspace) -> None:
 def test_a_series_with_gaps_is_filled(workspace: Workspace) -> None:
     """Missing steps and values are filled by the task, in validation and in preparation."""
     days = pd.date_range("2024-01-01", periods=120).delete([20, 21, 50])
-    heat = [f"{value:.1f} °C" for value in 20 + np.sin(np.arange(len(days)))]
+    heat = [f"{value:.1f} °C" for value in 20 + np.sin(np.arange(len(days)) / 20)]  # no season of a week
     heat[30] = ""
     drafted, task = init(workspace, pd.DataFrame({"day": days.strftime("%Y-%m-%d"), "heat": heat}), "heat")
     assert (task["columns"]["heat"]["gaps"], task["columns"]["heat"]["written"]) == ("forward", {"symbols": ["°C"]})
