@@ -103,11 +103,13 @@ def test_next_steps_depend_on_the_failed_checks(workspace: Workspace) -> None:
     assert not next_steps(workspace, task, verdict("HOLD", champion="new")).commands
 
 
-def test_run_exits_with_the_most_severe_verdict(capsys: pytest.CaptureFixture[str], workspace: Workspace) -> None:
-    """REJECT outranks HOLD; the table is followed by reasons, fit and commands."""
+def test_run_exits_with_3_if_a_challenger_was_not_promoted(
+    capsys: pytest.CaptureFixture[str], workspace: Workspace
+) -> None:
+    """HOLD and REJECT have one exit status; the table is followed by reasons, fit and commands."""
     task = loader.load(workspace, "iris")
     rows = [TaskOutcome("iris", verdict=word) for word in ("PROMOTE", "unchanged", "HOLD", "REJECT", "ok")]
-    assert [row.status for row in rows] == [0, 0, 3, 4, 0]
+    assert [row.status for row in rows] == [0, 0, 3, 3, 0]
     rows[2].next, rows[2].reasons = next_steps(workspace, task, verdict("HOLD", "champion")), ["it did not"]
     tables.print_outcomes([rows[2]])
     out = capsys.readouterr().out

@@ -105,7 +105,7 @@ def test_the_same_rows_have_full_precision_recall_and_coverage() -> None:
     rows = _normal(700)
     scores = neighbourhoods(rows, rows).scores
     assert scores["precision"] == scores["recall"] == scores["coverage"] == 1
-    assert scores["density"] == pytest.approx(1.2)  # each neighbourhood holds 5 others and itself
+    assert scores["density"] == pytest.approx(1.2, abs=0.01)  # 5 others, itself
 
 
 def _modes(shares: list[float], rows: int = 1000, seed: int = 0) -> Array:

@@ -50,7 +50,7 @@ def features_section(task: Task, predictions: Predictions, rows: Rows) -> Sectio
 def _errors(task: Task, predictions: Predictions) -> Array | None:
     """Return the error of each row: wrong or right, or the absolute error; None for other problems."""
     outputs, truth = predictions.outputs, predictions.truth
-    if not np.isfinite(np.asarray(outputs, dtype=np.float64)).all():
+    if outputs.dtype.names or not np.isfinite(np.asarray(outputs, dtype=np.float64)).all():  # texts have fields
         return None
     if task.classes:
         return np.asarray(labels(outputs, predictions.threshold) != truth.astype(np.int64), dtype=np.float64)
