@@ -64,7 +64,7 @@ def supervise(monkeypatch: pytest.MonkeyPatch, *workers: Worker) -> Supervisor:
     for module in (supervisor, uvicorn.supervisors.multiprocess):
         monkeypatch.setattr(module, "Process", lambda config, sockets: left.pop(0))  # noqa: ARG005
     monkeypatch.setattr("uvicorn.supervisors.multiprocess.SIGNALS", {})
-    made = Supervisor(uvicorn.Config("app", workers=2), list[socket.socket]())
+    made = Supervisor(uvicorn.Config("app", workers=2, log_config=None), list[socket.socket]())
     made.init_processes()
     return made
 
