@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 def serve_app(app: Starlette) -> Iterator[str]:
     """Serve the app and yield its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        # without a log_config uvicorn leaves other handlers open: that of absl, once imported, would close pytest's stderr
+        # otherwise uvicorn closes the log handlers of others, and that of absl would close pytest's stderr with it
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

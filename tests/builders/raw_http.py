@@ -41,9 +41,8 @@ def serve_raw(app: Starlette, kind: Any = FastPathProtocol) -> Iterator[int]:
         protocol: FastPathProtocol = kind(app, **options)
         return protocol
 
-    config = uvicorn.Config(
-        app, port=0, log_config=None, log_level="critical", server_header=False, http=connection, lifespan="off"
-    )  # type: ignore[arg-type]
+    settings: Any = {"http": connection, "server_header": False, "lifespan": "off"}
+    config = uvicorn.Config(app, port=0, log_config=None, log_level="critical", **settings)
     server = uvicorn.Server(config)
     sockets = listening.duplicate([config.bind_socket()])
     thread = threading.Thread(target=server.run, args=(sockets,), daemon=True)

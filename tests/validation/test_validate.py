@@ -145,7 +145,7 @@ def test_invalid_expectation_is_refused(
         (b"", "the file is empty"),
         (
             b"sepal_length,species\n1,setosa\n",
-            "expected the columns sepal_width, petal_length, petal_width .*; received",
+            "sepal_width, petal_length, petal_width .*; received",
         ),
         (b"\x00\x01\x02", "expected text; received binary data"),
         (None, "no raw data: expected iris/table.csv"),
