@@ -18,6 +18,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "inception_v3": {"small": True, "width": 0.02},
     "inception_v4": {"small": True, "width": 0.02, "blocks": [1, 1, 1]},
     "pretrained": {"base": {"family": "transformer", "pool": "none"}},
+    "python": {"path": "own_model.py:build"},
     "resnet": {"small": True, "blocks": [1, 1], "filters": 4},
     "transfer": {"base": {"family": "cnn", "filters": [4, 8], "units": []}, "units": [16]},
     "vgg": {"width": 0.05, "units": [16]},
@@ -60,7 +61,7 @@ def _read_graph(content: dict[str, Any], shape: tuple[int, ...], modality: str) 
 def test_graph_of_each_family_is_read(name: str) -> None:
     """Outputs equal the model's; there are hidden layers; gradients by inputs and feature maps are finite."""
     modality = plugins.load("models", name).modalities[0]
-    shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer", "pretrained"} else SHAPES[modality]
+    shape = LARGE if name in {*SMALL, "lenet5"} - {"transfer", "pretrained", "python"} else SHAPES[modality]
     result = run_in_process(_read_graph, {"family": name, **SMALL.get(name, {})}, shape, modality)
     assert result["difference"] < 1e-5
     assert result["hidden"] > 0

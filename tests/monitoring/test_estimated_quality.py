@@ -98,7 +98,7 @@ def test_accuracy_is_estimated_when_inputs_shift(tmp_path: Path, distance: float
     checked = monitor(space, task)["estimated"]["checked"]
     assert checked["error"] == pytest.approx(checked["estimated"] - checked["live"])
     assert abs(checked["error"]) < 0.06
-    shown = CliRunner().invoke(cli, ["--root", str(tmp_path), "monitor", task.name]).output
+    shown = CliRunner().invoke(cli, ["monitor", task.name], env={"TILTYARD_ROOT": str(tmp_path)}).output
     assert "estimated accuracy without ground truth: 0." in shown
     assert "where ground truth has come" in shown
 
