@@ -34,3 +34,16 @@ def test_a_change_is_not_pushed_yet(workspace: Workspace, change: Callable[[Work
     assert dvc_push.is_pushed(workspace)
     change(workspace)
     assert not dvc_push.is_pushed(workspace)
+
+
+def test_the_stage_code_needs_no_push(workspace: Workspace) -> None:
+    """`dvc repro` records it; its output is not cached. What stands after it in the lock file still counts."""
+    lock, other = workspace.root / "dvc.lock", "  train@iris:\n    cmd: tiltyard train iris\n"
+    fetch(workspace, loader.load(workspace, "sine"))
+    lock.write_text(f"schema: '2.0'\nstages:\n{other}", encoding="utf-8")
+    dvc_push.record(workspace)
+    code = "  code:\n    cmd: tiltyard code\n    outs:\n    - path: out/code.json\n      md5: 0\n"
+    lock.write_text(f"schema: '2.0'\nstages:\n{code}{other}", encoding="utf-8")
+    assert dvc_push.is_pushed(workspace)
+    lock.write_text(f"schema: '2.0'\nstages:\n{code}{other}    md5: 1\n", encoding="utf-8")
+    assert not dvc_push.is_pushed(workspace)

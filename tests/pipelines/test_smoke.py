@@ -61,8 +61,6 @@ def test_pipeline_of_one_task(tmp_path: Path) -> None:
     stages = [f"{verb}@iris" for verb in dvc.STAGES]
     assert "up to date" in _run(workspace, "dvc", "status", *stages)
     assert "didn't change, skipping" in _run(workspace, "dvc", "repro", "evaluate@iris")
-    # it also recorded the stage `code` in dvc.lock, so the next run looks at each stage, and skips all of them
-    assert "unchanged" in _run(workspace, "tiltyard", "run", "iris")
 
     before = {path: files.sha256(path) for path in (tmp_path / "out", tmp_path / "serving", tmp_path / "dvc.lock")}
     out = _run(workspace, "tiltyard", "run", "iris")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import logging
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tiltyard import files
 from tiltyard.data import integrity
-from tiltyard.errors import DataError, join_first
+from tiltyard.errors import DataError, WorkspaceError, join_first
+from tiltyard.workspace import Workspace
 
 if TYPE_CHECKING:
     from dvc.output import Output
@@ -16,14 +21,7 @@ if TYPE_CHECKING:
 
     Damaged = dict[str, tuple[Output, Path]]
 
-
-import hashlib
-import logging
-from pathlib import Path
-
-from tiltyard import files
-from tiltyard.errors import WorkspaceError
-from tiltyard.workspace import Workspace
+CODE_ENTRY = re.compile(rb"^  code:\n(?:    .*\n)*", re.MULTILINE)  # of dvc.lock
 
 
 def drop_damaged(repo: Repo, paths: Sequence[Path]) -> Damaged:
@@ -34,8 +32,8 @@ def drop_damaged(repo: Repo, paths: Sequence[Path]) -> Damaged:
         folders = integrity.drop_damaged(path_of, [out.hash_info.value for out in outs], recursive=False)
         objects = {digest: (out, path) for out in outs for digest, path in _objects(out).items()}
         unsent = objects.keys() - _in_remote(repo, outs[0], objects)
-        files = integrity.drop_damaged(path_of, unsent, recursive=False)
-        damaged |= {digest: objects[digest] for digest in [*folders, *files] if digest in unsent}
+        single = integrity.drop_damaged(path_of, unsent, recursive=False)
+        damaged |= {digest: objects[digest] for digest in [*folders, *single] if digest in unsent}
     return damaged
 
 
@@ -152,11 +150,14 @@ def is_pushed(workspace: Workspace) -> bool:
 
 
 def _digest(workspace: Workspace) -> str:
-    """Hash DVC's settings and everything that names a version: the lock file and the pointers."""
+    """Hash DVC's settings and everything that names a version: the lock file and the pointers.
+
+    The stage `code` has no version: its output is not cached, and only `dvc repro` records it.
+    """
     named = [workspace.root / ".dvc" / "config", workspace.root / ".dvc" / "config.local", workspace.root / "dvc.lock"]
     named += [*workspace.root.glob("data/**/*.dvc"), *workspace.root.glob("serving/**/*.dvc")]
     digest = hashlib.sha256()
     for path in sorted(named):
-        content = files.file_digest(path) if path.is_file() else b""
-        digest.update(str(path.relative_to(workspace.root)).encode() + b"\0" + content)
+        content = CODE_ENTRY.sub(b"", path.read_bytes()) if path.is_file() else b""
+        digest.update(str(path.relative_to(workspace.root)).encode() + b"\0" + hashlib.sha256(content).digest())
     return digest.hexdigest()
