@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import Browser, open_browser
+from browser import Browser
 from report_site import ALL, DRAWN, WIDE, figure_of, show
 
 from tiltyard.figures import Figure, bars
 from tiltyard.report.html_elements import render_figures
 from tiltyard.report.sections.decisions import threshold_figure
 
-pytestmark = pytest.mark.smoke
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for all."""
-    with open_browser(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
-
-
-@pytest.fixture(autouse=True)
-def _no_console_errors(browser: Browser) -> Iterator[None]:
-    """No script fails, and no request violates the content security policy."""
-    browser.console_errors.clear()
-    browser.screen(1280, 900)
-    yield
-    assert browser.console_errors == []
+pytestmark = [pytest.mark.smoke, pytest.mark.usefixtures("no_console_errors")]
 
 
 def test_tabs_are_operated_by_keyboard_and_address(browser: Browser, site: str) -> None:

@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import LOW_CONTRAST, Browser, open_browser
+from browser import LOW_CONTRAST, Browser
 from report_site import ALL, DRAWN, WHOLE, WIDE, figure_of, show
 
-pytestmark = pytest.mark.smoke
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for all."""
-    with open_browser(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
-
-
-@pytest.fixture(autouse=True)
-def _no_console_errors(browser: Browser) -> Iterator[None]:
-    """No script fails, and no request violates the content security policy."""
-    browser.console_errors.clear()
-    browser.screen(1280, 900)
-    yield
-    assert browser.console_errors == []
+pytestmark = [pytest.mark.smoke, pytest.mark.usefixtures("no_console_errors")]
 
 
 def hover(browser: Browser, title: str, x_share: float = 0.5, y_share: float = 0.5) -> str:
