@@ -98,7 +98,7 @@ def _needed_versions(workspace: Workspace, task: str, keep: int) -> set[str]:
     decisions, champion = registry.decisions(task), registry.champion(task)
     running = rollout.read(workspace.traffic(task))
     champions = [decision.version for decision in champion_history(decisions)][-keep - 1 :]
-    judged = list(dict.fromkeys(decision.version for decision in reversed(decisions)))[:keep]
+    judged = list(dict.fromkeys(decision.version for decision in reversed(decisions)))[: max(keep, 1)]
     current = [champion.version] if champion else []
     return {*current, *champions, *judged, *([running.version, running.champion] if running else [])}
 
