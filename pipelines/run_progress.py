@@ -15,8 +15,8 @@ from tiltyard.pipelines.estimate import Estimate
 from tiltyard.pipelines.progress_table import ProgressTable
 from tiltyard.pipelines.task_progress import TaskProgress
 from tiltyard.pipelines.terminal import Screen, can_rewrite
-from tiltyard.runtime import environment
-from tiltyard.runtime.progress import QUIET, SECONDS_A_LINE
+from tiltyard.runtime import environment, processes
+from tiltyard.runtime.progress import QUIET, SECONDS_A_LINE, VERBOSE
 from tiltyard.workspace import Workspace
 
 REFRESH_SECONDS = 0.5  # seconds between two updates of the table
@@ -40,7 +40,7 @@ class RunProgress:
         """Redirect other output and start drawing the table."""
         self._erase_at_end = bool(sys.stdout and sys.stdout.isatty())  # the results follow on the same terminal
         self.stream: TextIO = self._stack.enter_context(environment.redirect_output(self.workspace.log("run")))
-        if can_rewrite(self.stream) and QUIET not in os.environ:
+        if can_rewrite(self.stream) and not {QUIET, VERBOSE} & os.environ.keys():
             self._screen = Screen(self.stream)
             self._table = ProgressTable(self.steps, self.stream.encoding)
             self._thread = threading.Thread(target=self._redraw, daemon=True)
@@ -74,6 +74,8 @@ class RunProgress:
             self.estimate.record(name, step, state, task.seconds[step])
             if len(task.steps) == len(self.steps):
                 task.finish(now)
+            if VERBOSE in os.environ and state == "ran":
+                self._print("\n".join(processes.log_lines(self.workspace, step, name)))
             self._print(f"{name} {step} {state} {task.seconds[step]:.1f} s")
 
     def fail(self, name: str, step: str, error: str) -> None:

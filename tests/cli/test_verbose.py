@@ -14,6 +14,7 @@ import tiltyard as ty
 from tiltyard.cli import entry
 from tiltyard.data import dvc
 from tiltyard.errors import WorkspaceError
+from tiltyard.pipelines.run_progress import RunProgress
 from tiltyard.runtime import environment
 from tiltyard.runtime.progress import VERBOSE
 from tiltyard.workspace import Workspace
@@ -108,3 +109,22 @@ def _sentence() -> str:
     from tiltyard.errors import WINDOWS
 
     return WINDOWS
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+def test_a_run_prints_the_logs_of_its_stages(
+    workspace: Workspace, verbose: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Other output of a run goes to its log, but not what a stage that ran has printed."""
+    if verbose:
+        monkeypatch.setenv(VERBOSE, "1")
+    log = workspace.stages("iris") / "train.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("iris: 12 epochs\n", encoding="utf-8")
+    with RunProgress(workspace, ["iris"], ("prepare", "train")) as progress:
+        for step, state in (("prepare", "skipped"), ("train", "ran")):
+            progress.begin("iris", step)
+            progress.end("iris", step, state)
+    printed = capfd.readouterr().err
+    assert "iris train ran" in printed
+    assert ("train iris | iris: 12 epochs" in printed) == verbose

@@ -42,8 +42,8 @@ class Ledger:
     def next_line(self, decision: Decision, signer: Signer | None = None) -> Json:
         """Return a decision as the next line, with its hash and signature; refuse to go on after a newer format."""
         lines = self.lines()
-        for place, line in enumerate(lines, 1):
-            refuse_newer(f"line {place} of {self.path}", _parse_line(line))
+        if lines:
+            refuse_newer(f"line {len(lines)} of {self.path}", _parse_line(lines[-1]))
         content = {**decision.model_dump(mode="json"), FORMAT: CURRENT_FORMAT}
         if signer:
             content[SIGNER] = signer.name

@@ -55,14 +55,15 @@ def supervised(workspace: Workspace, verb: str, task: str) -> Iterator[dict[str,
     finally:
         lock.unlink(missing_ok=True)
         if VERBOSE in os.environ:
-            _print_log(_file(workspace, verb, task, "log"), f"{verb} {task}")
+            for line in log_lines(workspace, verb, task):
+                print(line, file=sys.stderr, flush=True)  # noqa: T201 - asked for
 
 
-def _print_log(log: Path, title: str) -> None:
-    """Print what a stage has printed; a stage that was skipped has no log."""
+def log_lines(workspace: Workspace, verb: str, task: str) -> list[str]:
+    """Return what a stage has printed, each line with its name; a stage that was skipped has no log."""
+    log = _file(workspace, verb, task, "log")
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-    for line in lines:
-        print(f"{title} | {line}", file=sys.stderr, flush=True)  # noqa: T201 - asked for
+    return [f"{verb} {task} | {line}" for line in lines]
 
 
 @contextlib.contextmanager
